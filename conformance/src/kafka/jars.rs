@@ -1,0 +1,66 @@
+//! Kafka's jars, fetched by Maven once into the workspace's target folder.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::Missing;
+use crate::process;
+
+/// The Kafka that the suite runs against.
+pub const VERSION: &str = "4.3.1";
+
+const POM: &str = include_str!("pom.xml");
+
+/// 54 MB from a slow mirror.
+const FETCH_WITHIN: Duration = Duration::from_secs(600);
+
+/// `target/kafka` of the workspace: one place for all test programs, whatever target folder built them.
+pub(super) fn home() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target").join("kafka")
+}
+
+/// The folder `NAME` of `home`, made by `make` if it is not there. Test programs that run at the same time
+/// wait for each other, and never see a folder half made.
+pub(super) fn once(
+    name: &str,
+    make: impl FnOnce(&Path) -> Result<(), Missing>,
+) -> Result<PathBuf, Missing> {
+    let home = home();
+    let done = home.join(name);
+    if done.is_dir() {
+        return Ok(done);
+    }
+    let failed = |error| Missing { what: "folder for Kafka", why: format!("{}: {error}", done.display()) };
+    fs::create_dir_all(&home).map_err(failed)?;
+    let lock = File::create(home.join(format!("{name}.lock"))).map_err(failed)?;
+    lock.lock().map_err(failed)?;
+    if !done.is_dir() {
+        let partial = home.join(format!("{name}.partial"));
+        // Left by a program that was killed, or not there at all.
+        let _ = fs::remove_dir_all(&partial);
+        fs::create_dir_all(&partial).map_err(failed)?;
+        make(&partial)?;
+        fs::rename(&partial, &done).map_err(failed)?;
+    }
+    Ok(done)
+}
+
+/// The folder that holds the jars.
+pub(super) fn fetched() -> Result<PathBuf, Missing> {
+    once(VERSION, |partial| {
+        let failed = |why| Missing { what: "jars of Kafka", why };
+        let pom = partial.join("pom.xml");
+        fs::write(&pom, POM.replace("KAFKA_VERSION", VERSION)).map_err(|error| failed(error.to_string()))?;
+        let mut maven = Command::new("mvn");
+        maven.args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-f"]).arg(&pom);
+        maven.arg(format!("-DoutputDirectory={}", partial.join("jars").display()));
+        process::run(&maven, FETCH_WITHIN).map_err(|error| match error.status().and_then(|s| s.code()) {
+            Some(127) => Missing { what: "Maven", why: "`mvn` is not installed".to_owned() },
+            _ => failed(error.to_string().replace('\n', " ")),
+        })?;
+        Ok(())
+    })
+    .map(|folder| folder.join("jars"))
+}

@@ -1,0 +1,74 @@
+//! A real Apache Kafka: its jars from Maven, a cluster of them in processes of their own, and its own tools.
+
+mod cluster;
+mod jars;
+mod java;
+mod tools;
+
+use std::fmt;
+use std::sync::OnceLock;
+
+pub use cluster::{Cluster, Config};
+pub use jars::VERSION;
+pub use java::Java;
+pub use tools::{Consume, Consumed, GroupRow, Load, PartitionRow, Tools};
+
+/// Set to `off`, it spares a developer everything that needs Kafka.
+pub const SWITCH: &str = "OTTLA_KAFKA";
+
+/// Something that this machine does not have.
+#[derive(Debug, Clone)]
+pub struct Missing {
+    /// What is not there.
+    pub what: &'static str,
+    /// Why, or what was tried.
+    pub why: String,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no {}: {}", self.what, self.why)
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// Why there is no broker to test against.
+#[derive(Debug, Clone)]
+pub enum Unavailable {
+    /// It cannot be had on this machine: a test is ignored, with the reason.
+    Missing(Missing),
+    /// It should have worked: a test fails.
+    Failed(String),
+}
+
+impl From<Missing> for Unavailable {
+    fn from(missing: Missing) -> Self {
+        Self::Missing(missing)
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(missing) => missing.fmt(f),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+static SHARED: OnceLock<Result<Cluster, Unavailable>> = OnceLock::new();
+
+/// The three-node cluster that all tests share, started by the first that asks.
+pub fn shared() -> Result<&'static Cluster, Unavailable> {
+    SHARED.get_or_init(|| Cluster::start(Config::new(3))).as_ref().map_err(Clone::clone)
+}
+
+/// Ends the shared cluster, if it was started; a static is never dropped.
+pub fn stop_shared() {
+    if let Some(Ok(cluster)) = SHARED.get() {
+        cluster.shut_down();
+    }
+}

@@ -1,0 +1,253 @@
+//! Which APIs there are: keys, versions, negotiation, and the frames around their messages.
+
+use crate::codec::{DecodeError, DecodeErrorKind, Reader, Version, Versions, Wire};
+use crate::messages::*;
+
+/// A message that travels by itself.
+pub trait Message: Wire {
+    /// Its name in Kafka's schema files.
+    const NAME: &'static str;
+    /// The versions that are defined here: every stable one.
+    const VERSIONS: Versions;
+    /// The first flexible version (KIP-482).
+    const FLEXIBLE: i16;
+
+    /// How its fields are written in `version`.
+    fn version(version: i16) -> Version {
+        Version { number: version, flexible: version >= Self::FLEXIBLE, nullable: false }
+    }
+}
+
+/// A message that asks.
+pub trait RequestMessage: Message {
+    /// Its API.
+    const KEY: ApiKey;
+    /// The message that answers it.
+    type Response: Message;
+}
+
+macro_rules! apis {
+    ($( $api:ident = $key:literal: $request:ident, $response:ident; )*) => {
+        /// An API that is defined here.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum ApiKey {
+            $( #[doc = stringify!($api)] $api = $key, )*
+        }
+
+        impl ApiKey {
+            /// Every API.
+            pub const ALL: &[Self] = &[$( Self::$api ),*];
+
+            /// The API with this key.
+            pub const fn from_key(key: i16) -> Option<Self> {
+                match key {
+                    $( $key => Some(Self::$api), )*
+                    _ => None,
+                }
+            }
+
+            /// The versions that are defined here.
+            pub const fn versions(self) -> Versions {
+                match self {
+                    $( Self::$api => $request::VERSIONS, )*
+                }
+            }
+
+            const fn flexible_since(self) -> i16 {
+                match self {
+                    $( Self::$api => $request::FLEXIBLE, )*
+                }
+            }
+        }
+
+        $( impl RequestMessage for $request {
+            const KEY: ApiKey = ApiKey::$api;
+            type Response = $response;
+        } )*
+
+        /// Any request.
+        #[derive(Debug, Clone, PartialEq)]
+        #[non_exhaustive]
+        #[expect(missing_docs, reason = "the messages are documented where they are defined")]
+        pub enum Request { $( $api($request), )* }
+
+        /// Any response.
+        #[derive(Debug, Clone, PartialEq)]
+        #[non_exhaustive]
+        #[expect(missing_docs, reason = "the messages are documented where they are defined")]
+        pub enum Response { $( $api($response), )* }
+
+        impl Request {
+            /// Its API.
+            pub const fn key(&self) -> ApiKey {
+                match self { $( Self::$api(_) => ApiKey::$api, )* }
+            }
+
+            fn encode(&self, out: &mut Vec<u8>, version: i16) {
+                match self { $( Self::$api(m) => m.encode(out, $request::version(version)), )* }
+            }
+
+            fn decode(key: ApiKey, version: i16, r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                match key { $( ApiKey::$api => Wire::decode(r, $request::version(version)).map(Self::$api), )* }
+            }
+        }
+
+        impl Response {
+            /// Its API.
+            pub const fn key(&self) -> ApiKey {
+                match self { $( Self::$api(_) => ApiKey::$api, )* }
+            }
+
+            fn encode(&self, out: &mut Vec<u8>, version: i16) {
+                match self { $( Self::$api(m) => m.encode(out, $response::version(version)), )* }
+            }
+
+            fn decode(key: ApiKey, version: i16, r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                match key { $( ApiKey::$api => Wire::decode(r, $response::version(version)).map(Self::$api), )* }
+            }
+        }
+
+        $( impl From<$request> for Request {
+            fn from(message: $request) -> Self { Self::$api(message) }
+        }
+        impl From<$response> for Response {
+            fn from(message: $response) -> Self { Self::$api(message) }
+        } )*
+    };
+}
+
+apis! {
+    Produce = 0: ProduceRequest, ProduceResponse;
+    Fetch = 1: FetchRequest, FetchResponse;
+    ListOffsets = 2: ListOffsetsRequest, ListOffsetsResponse;
+    Metadata = 3: MetadataRequest, MetadataResponse;
+    OffsetCommit = 8: OffsetCommitRequest, OffsetCommitResponse;
+    OffsetFetch = 9: OffsetFetchRequest, OffsetFetchResponse;
+    FindCoordinator = 10: FindCoordinatorRequest, FindCoordinatorResponse;
+    JoinGroup = 11: JoinGroupRequest, JoinGroupResponse;
+    Heartbeat = 12: HeartbeatRequest, HeartbeatResponse;
+    LeaveGroup = 13: LeaveGroupRequest, LeaveGroupResponse;
+    SyncGroup = 14: SyncGroupRequest, SyncGroupResponse;
+    DescribeGroups = 15: DescribeGroupsRequest, DescribeGroupsResponse;
+    ListGroups = 16: ListGroupsRequest, ListGroupsResponse;
+    ApiVersions = 18: ApiVersionsRequest, ApiVersionsResponse;
+    CreateTopics = 19: CreateTopicsRequest, CreateTopicsResponse;
+    DeleteTopics = 20: DeleteTopicsRequest, DeleteTopicsResponse;
+    InitProducerId = 22: InitProducerIdRequest, InitProducerIdResponse;
+    CreatePartitions = 37: CreatePartitionsRequest, CreatePartitionsResponse;
+}
+
+/// What stands in front of every request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestHeader {
+    /// The API asked.
+    pub key: ApiKey,
+    /// The version of both messages.
+    pub version: i16,
+    /// Comes back in the response's header.
+    pub correlation_id: i32,
+    /// The client's name for itself.
+    pub client_id: Option<String>,
+}
+
+impl RequestHeader {
+    const fn flexible(&self) -> bool {
+        self.version >= self.key.flexible_since()
+    }
+
+    /// A whole frame: length, header, message.
+    pub fn encode(&self, request: &Request) -> Vec<u8> {
+        let mut out = vec![0; 4];
+        let fixed = Version { number: self.version, flexible: false, nullable: true };
+        (self.key as i16).encode(&mut out, fixed);
+        self.version.encode(&mut out, fixed);
+        self.correlation_id.encode(&mut out, fixed);
+        // The client id keeps its two-byte length in flexible versions too, so that any broker can answer ApiVersions.
+        self.client_id.encode(&mut out, fixed);
+        if self.flexible() {
+            out.push(0);
+        }
+        request.encode(&mut out, self.version);
+        with_length(out)
+    }
+
+    /// Reads a frame, its length cut off already. [`DecodeErrorKind::UnknownApi`] where the key or the version is not
+    /// one of ours.
+    pub fn decode(frame: &[u8]) -> Result<(Self, Request), DecodeError> {
+        let mut r = Reader::new(frame);
+        let header = Self::decode_header(&mut r)?;
+        let request = Request::decode(header.key, header.version, &mut r)?;
+        r.finish()?;
+        Ok((header, request))
+    }
+
+    fn decode_header(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let fixed = Version { number: 0, flexible: false, nullable: true };
+        let start = r.clone();
+        let (key, version) = (i16::decode(r, fixed)?, i16::decode(r, fixed)?);
+        let known = ApiKey::from_key(key).filter(|key| key.versions().contains(version));
+        let key = known.ok_or_else(|| start.error(DecodeErrorKind::UnknownApi { key, version }))?;
+        let correlation_id = i32::decode(r, fixed)?;
+        let client_id = Wire::decode(r, fixed).map_err(|e: DecodeError| e.in_field("client_id"))?;
+        let header = Self { key, version, correlation_id, client_id };
+        if header.flexible() {
+            crate::codec::tagged::decode_tagged(r, |_, _| Ok(()))?;
+        }
+        Ok(header)
+    }
+}
+
+/// What stands in front of every response, and how to read what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponseHeader {
+    /// The API that was asked.
+    pub key: ApiKey,
+    /// The version of both messages.
+    pub version: i16,
+    /// The request's.
+    pub correlation_id: i32,
+}
+
+impl ResponseHeader {
+    /// ApiVersions is answered without tagged fields in the header whatever its version, as the asker may know none.
+    const fn flexible(self) -> bool {
+        !matches!(self.key, ApiKey::ApiVersions) && self.version >= self.key.flexible_since()
+    }
+
+    /// A whole frame: length, header, message.
+    pub fn encode(self, response: &Response) -> Vec<u8> {
+        let mut out = vec![0; 4];
+        out.extend_from_slice(&self.correlation_id.to_be_bytes());
+        if self.flexible() {
+            out.push(0);
+        }
+        response.encode(&mut out, self.version);
+        with_length(out)
+    }
+
+    /// The correlation id of a frame, its length cut off already.
+    pub fn correlation_id(frame: &[u8]) -> Result<i32, DecodeError> {
+        Ok(i32::from_be_bytes(Reader::new(frame).array()?))
+    }
+
+    /// Reads the response to a request of `key` and `version` from a frame, its length cut off already.
+    pub fn decode(key: ApiKey, version: i16, frame: &[u8]) -> Result<(Self, Response), DecodeError> {
+        let mut r = Reader::new(frame);
+        let header = Self { key, version, correlation_id: i32::from_be_bytes(r.array()?) };
+        if header.flexible() {
+            crate::codec::tagged::decode_tagged(&mut r, |_, _| Ok(()))?;
+        }
+        let response = Response::decode(key, version, &mut r)?;
+        r.finish()?;
+        Ok((header, response))
+    }
+}
+
+fn with_length(mut frame: Vec<u8>) -> Vec<u8> {
+    let length = (frame.len() - 4) as u32;
+    if let Some(head) = frame.first_chunk_mut() {
+        *head = length.to_be_bytes();
+    }
+    frame
+}

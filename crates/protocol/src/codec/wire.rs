@@ -1,0 +1,292 @@
+//! Types that stand in messages.
+
+use std::{fmt, ops::Range};
+
+use super::{DecodeError, DecodeErrorKind, Reader, Version, put_unsigned_varint};
+use crate::ErrorCode;
+
+/// A value that can be written into and read from a message.
+pub trait Wire: Sized {
+    /// The type's name in Kafka's schema files; for an array that of its elements.
+    const TYPE: TypeName;
+
+    /// The fewest bytes that a value takes in this version: what bounds an array before it is allocated.
+    fn min_size(v: Version) -> usize;
+
+    /// Appends the value.
+    fn encode(&self, out: &mut Vec<u8>, v: Version);
+
+    /// Reads a value.
+    fn decode(r: &mut Reader<'_>, v: Version) -> Result<Self, DecodeError>;
+}
+
+/// A type as Kafka's schema files name it.
+#[derive(Debug, Clone, Copy)]
+pub enum TypeName {
+    /// `int32`, `string`, `records`, ...
+    Primitive(&'static str),
+    /// A structure of its own.
+    Struct(&'static super::StructSchema),
+    /// An array of such.
+    Array(&'static TypeName),
+    /// One of those, or null.
+    Nullable(&'static TypeName),
+}
+
+/// What can be null: written in its place where the version allows it, and as an empty value where not.
+pub(crate) trait Nullable: Wire {
+    fn encode_null(out: &mut Vec<u8>, v: Version);
+    fn decode_nullable(r: &mut Reader<'_>, v: Version) -> Result<Option<Self>, DecodeError>;
+}
+
+macro_rules! integers {
+    ($($ty:ty = $name:literal),*) => {$(
+        impl Wire for $ty {
+            const TYPE: TypeName = TypeName::Primitive($name);
+            fn min_size(_: Version) -> usize {
+                size_of::<$ty>()
+            }
+            fn encode(&self, out: &mut Vec<u8>, _: Version) {
+                out.extend_from_slice(&self.to_be_bytes());
+            }
+            fn decode(r: &mut Reader<'_>, _: Version) -> Result<Self, DecodeError> {
+                Ok(<$ty>::from_be_bytes(r.array()?))
+            }
+        }
+    )*};
+}
+integers!(i8 = "int8", i16 = "int16", u16 = "uint16", i32 = "int32", i64 = "int64", f64 = "float64");
+
+impl Wire for bool {
+    const TYPE: TypeName = TypeName::Primitive("bool");
+    fn min_size(_: Version) -> usize {
+        1
+    }
+    fn encode(&self, out: &mut Vec<u8>, _: Version) {
+        out.push(u8::from(*self));
+    }
+    fn decode(r: &mut Reader<'_>, _: Version) -> Result<Self, DecodeError> {
+        Ok(r.array::<1>()? != [0])
+    }
+}
+
+impl Wire for ErrorCode {
+    const TYPE: TypeName = i16::TYPE;
+    fn min_size(_: Version) -> usize {
+        2
+    }
+    fn encode(&self, out: &mut Vec<u8>, v: Version) {
+        self.code().encode(out, v);
+    }
+    fn decode(r: &mut Reader<'_>, v: Version) -> Result<Self, DecodeError> {
+        i16::decode(r, v).map(Self::from_code)
+    }
+}
+
+/// A topic's id (KIP-516); all zeros where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct TopicId(pub [u8; 16]);
+
+impl TopicId {
+    /// No topic's id.
+    pub const ZERO: Self = Self([0; 16]);
+}
+
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl Wire for TopicId {
+    const TYPE: TypeName = TypeName::Primitive("uuid");
+    fn min_size(_: Version) -> usize {
+        16
+    }
+    fn encode(&self, out: &mut Vec<u8>, _: Version) {
+        out.extend_from_slice(&self.0);
+    }
+    fn decode(r: &mut Reader<'_>, _: Version) -> Result<Self, DecodeError> {
+        r.array().map(Self)
+    }
+}
+
+/// The width of a length in the versions before KIP-482: two bytes for text, four for the rest.
+#[derive(Clone, Copy)]
+enum Width {
+    Two,
+    Four,
+}
+
+fn put_length(out: &mut Vec<u8>, length: Option<usize>, width: Width, flexible: bool) {
+    match (flexible, width) {
+        (true, _) => put_unsigned_varint(out, length.map_or(0, |length| length as u32 + 1)),
+        (false, Width::Two) => out.extend_from_slice(&length.map_or(-1, |l| l as i16).to_be_bytes()),
+        (false, Width::Four) => out.extend_from_slice(&length.map_or(-1, |l| l as i32).to_be_bytes()),
+    }
+}
+
+/// A length, `None` for null. Nothing is promised about the bytes behind it.
+fn length(r: &mut Reader<'_>, width: Width, v: Version) -> Result<Option<usize>, DecodeError> {
+    let start = r.clone();
+    let length = match (v.flexible, width) {
+        (true, _) => i64::from(r.unsigned_varint()?) - 1,
+        (false, Width::Two) => i64::from(i16::decode(r, v)?),
+        (false, Width::Four) => i64::from(i32::decode(r, v)?),
+    };
+    match usize::try_from(length) {
+        Ok(length) => Ok(Some(length)),
+        Err(_) if length != -1 => Err(start.error(DecodeErrorKind::NegativeLength(length))),
+        Err(_) if !v.nullable => Err(start.error(DecodeErrorKind::UnexpectedNull)),
+        Err(_) => Ok(None),
+    }
+}
+
+const fn length_size(width: Width, v: Version) -> usize {
+    match (v.flexible, width) {
+        (true, _) => 1,
+        (false, Width::Two) => 2,
+        (false, Width::Four) => 4,
+    }
+}
+
+/// A type with a length in front: how wide, and how its content is written.
+macro_rules! with_length {
+    ($ty:ty, $type_name:expr, $width:expr $(, $generic:ident)?, |$value:ident, $out:ident, $v:ident| $encode:expr, |$r:ident, $len:ident| $decode:expr) => {
+        impl$(<$generic: Wire>)? Wire for $ty {
+            const TYPE: TypeName = $type_name;
+            fn min_size(v: Version) -> usize {
+                length_size($width, v)
+            }
+            fn encode(&self, $out: &mut Vec<u8>, $v: Version) {
+                put_length($out, Some(self.len()), $width, $v.flexible);
+                let $value = self;
+                $encode
+            }
+            fn decode(r: &mut Reader<'_>, v: Version) -> Result<Self, DecodeError> {
+                let missing = r.error(DecodeErrorKind::UnexpectedNull);
+                Self::decode_nullable(r, v.element())?.ok_or(missing)
+            }
+        }
+        impl$(<$generic: Wire>)? Nullable for $ty {
+            fn encode_null(out: &mut Vec<u8>, v: Version) {
+                put_length(out, if v.nullable { None } else { Some(0) }, $width, v.flexible);
+            }
+            fn decode_nullable($r: &mut Reader<'_>, $v: Version) -> Result<Option<Self>, DecodeError> {
+                let Some($len) = length($r, $width, $v)? else { return Ok(None) };
+                $decode.map(Some)
+            }
+        }
+    };
+}
+
+with_length!(
+    String,
+    TypeName::Primitive("string"),
+    Width::Two,
+    |text, out, _v| out.extend_from_slice(text.as_bytes()),
+    |r, len| {
+        let bad = r.error(DecodeErrorKind::NotUtf8);
+        str::from_utf8(r.take(len)?).map(str::to_owned).map_err(|_| bad)
+    }
+);
+with_length!(
+    Vec<u8>,
+    TypeName::Primitive("bytes"),
+    Width::Four,
+    |bytes, out, _v| out.extend_from_slice(bytes),
+    |r, len| r.take(len).map(<[u8]>::to_vec)
+);
+with_length!(
+    RecordData,
+    TypeName::Primitive("records"),
+    Width::Four,
+    |records, out, _v| {
+        debug_assert!(matches!(records, RecordData::Owned(_)), "a range is of the frame it was read from");
+        out.extend_from_slice(records.owned());
+    },
+    |r, len| {
+        let start = r.offset();
+        r.take(len).map(|_| RecordData::InFrame(start as u32..(start + len) as u32))
+    }
+);
+with_length!(
+    Vec<T>,
+    TypeName::Array(&T::TYPE),
+    Width::Four,
+    T,
+    |items, out, v| for item in items {
+        item.encode(out, v.element())
+    },
+    |r, len| elements(r, len, v.element())
+);
+
+fn elements<T: Wire>(r: &mut Reader<'_>, count: usize, v: Version) -> Result<Vec<T>, DecodeError> {
+    let (needed, remaining) = (count.saturating_mul(T::min_size(v).max(1)), r.remaining());
+    if needed > remaining {
+        return Err(r.error(DecodeErrorKind::Truncated { needed, remaining }));
+    }
+    let mut items = Vec::with_capacity(count);
+    for _ in 0..count {
+        items.push(T::decode(r, v)?);
+    }
+    Ok(items)
+}
+
+impl<T: Nullable> Wire for Option<T> {
+    const TYPE: TypeName = TypeName::Nullable(&T::TYPE);
+    fn min_size(v: Version) -> usize {
+        T::min_size(v)
+    }
+    fn encode(&self, out: &mut Vec<u8>, v: Version) {
+        match self {
+            Some(value) => value.encode(out, v),
+            None => T::encode_null(out, v),
+        }
+    }
+    fn decode(r: &mut Reader<'_>, v: Version) -> Result<Self, DecodeError> {
+        T::decode_nullable(r, v)
+    }
+}
+
+/// Record batches in a message: read, they stay where they are in the frame; to be written, they are owned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordData {
+    /// A range of the frame that the message was read from.
+    InFrame(Range<u32>),
+    /// Batches to be written.
+    Owned(Vec<u8>),
+}
+
+impl Default for RecordData {
+    fn default() -> Self {
+        Self::Owned(Vec::new())
+    }
+}
+
+impl RecordData {
+    /// The length in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::InFrame(range) => range.len(),
+            Self::Owned(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The batches, given the frame that the message was read from.
+    pub fn bytes<'a>(&'a self, frame: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::InFrame(range) => frame.get(range.start as usize..range.end as usize).unwrap_or_default(),
+            Self::Owned(bytes) => bytes,
+        }
+    }
+
+    fn owned(&self) -> &[u8] {
+        self.bytes(&[])
+    }
+}
