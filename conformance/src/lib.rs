@@ -4,10 +4,12 @@
 //! The tests themselves are in `tests/suite.rs`. Nothing here knows how a test is reported: what cannot be
 //! had on this machine is an [`kafka::Unavailable`], and the suite decides what becomes of it.
 
+pub mod bad_server;
 pub mod kafka;
 pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod schemas;
+mod server;
 pub mod targets;
 pub mod wait;

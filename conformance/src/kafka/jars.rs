@@ -23,10 +23,7 @@ pub(super) fn home() -> PathBuf {
 
 /// The folder `NAME` of `home`, made by `make` if it is not there. Test programs that run at the same time
 /// wait for each other, and never see a folder half made.
-pub(super) fn once(
-    name: &str,
-    make: impl FnOnce(&Path) -> Result<(), Missing>,
-) -> Result<PathBuf, Missing> {
+pub(super) fn once(name: &str, make: impl FnOnce(&Path) -> Result<(), Missing>) -> Result<PathBuf, Missing> {
     let home = home();
     let done = home.join(name);
     if done.is_dir() {

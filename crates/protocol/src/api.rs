@@ -1,6 +1,9 @@
 //! Which APIs there are: keys, versions, negotiation, and the frames around their messages.
 
-use crate::codec::{DecodeError, DecodeErrorKind, Reader, Version, Versions, Wire};
+use crate::ErrorCode;
+use crate::codec::{
+    DecodeError, DecodeErrorKind, MessageSchema, Reader, Version, Versions, Wire, message::fields,
+};
 use crate::messages::*;
 
 /// A message that travels by itself.
@@ -11,6 +14,13 @@ pub trait Message: Wire {
     const VERSIONS: Versions;
     /// The first flexible version (KIP-482).
     const FLEXIBLE: i16;
+    /// What a test compares with Kafka's schema file.
+    const SCHEMA: MessageSchema = MessageSchema {
+        name: Self::NAME,
+        versions: Self::VERSIONS,
+        flexible_since: Self::FLEXIBLE,
+        fields: fields(Self::TYPE),
+    };
 
     /// How its fields are written in `version`.
     fn version(version: i16) -> Version {
@@ -51,6 +61,20 @@ macro_rules! apis {
             pub const fn versions(self) -> Versions {
                 match self {
                     $( Self::$api => $request::VERSIONS, )*
+                }
+            }
+
+            /// The facts of the message that asks.
+            pub const fn request_schema(self) -> MessageSchema {
+                match self {
+                    $( Self::$api => $request::SCHEMA, )*
+                }
+            }
+
+            /// The facts of the message that answers.
+            pub const fn response_schema(self) -> MessageSchema {
+                match self {
+                    $( Self::$api => $response::SCHEMA, )*
                 }
             }
 
@@ -238,7 +262,12 @@ impl ResponseHeader {
         if header.flexible() {
             crate::codec::tagged::decode_tagged(&mut r, |_, _| Ok(()))?;
         }
-        let response = Response::decode(key, version, &mut r)?;
+        // KIP-511: a broker that does not know the version of ApiVersions that was asked answers in version 0.
+        let refused = matches!(key, ApiKey::ApiVersions)
+            && r.clone().array().is_ok_and(|code| {
+                ErrorCode::from_code(i16::from_be_bytes(code)) == ErrorCode::UnsupportedVersion
+            });
+        let response = Response::decode(key, if refused { 0 } else { version }, &mut r)?;
         r.finish()?;
         Ok((header, response))
     }

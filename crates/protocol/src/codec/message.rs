@@ -19,6 +19,19 @@
 
 use super::{TypeName, Versions};
 
+/// The facts of a message that travels by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct MessageSchema {
+    /// Its name in Kafka's schema files.
+    pub name: &'static str,
+    /// The versions that are defined here.
+    pub versions: Versions,
+    /// The first flexible version (KIP-482).
+    pub flexible_since: i16,
+    /// Its fields in order.
+    pub fields: &'static [FieldSchema],
+}
+
 /// The facts of one structure.
 #[derive(Debug)]
 pub struct StructSchema {
@@ -209,6 +222,14 @@ macro_rules! either {
     }};
 }
 pub(crate) use either;
+
+/// The fields of a structure; of another type none.
+pub(crate) const fn fields(ty: TypeName) -> &'static [FieldSchema] {
+    match ty {
+        TypeName::Struct(schema) => schema.fields,
+        _ => &[],
+    }
+}
 
 /// Nullable where the type is an option: from the version said, as long as the field is there.
 pub(crate) const fn nullable(ty: TypeName, said: Versions, field: Versions) -> Option<Versions> {

@@ -13,7 +13,7 @@ mod version;
 mod wire;
 
 pub use error::{DecodeError, DecodeErrorKind};
-pub use message::{FieldSchema, StructSchema};
+pub use message::{FieldSchema, MessageSchema, StructSchema};
 pub use reader::Reader;
 pub use varint::{
     put_unsigned_varint, put_varint, put_varlong, unsigned_varint_len, varint_len, varlong_len,

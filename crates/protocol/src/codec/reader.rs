@@ -59,6 +59,19 @@ impl<'a> Reader<'a> {
         Ok(Reader { frame: self.frame, at, end: self.at })
     }
 
+    /// Reads with the last `length` bytes out of reach.
+    pub(crate) fn leaving<T>(
+        &mut self,
+        length: usize,
+        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<T, DecodeError> {
+        let end = self.end;
+        self.end = self.at.max(end.saturating_sub(length));
+        let value = read(self);
+        self.end = end;
+        value
+    }
+
     /// Succeeds where nothing is left.
     pub const fn finish(&self) -> Result<(), DecodeError> {
         match self.remaining() {

@@ -222,13 +222,15 @@ with_length!(
 );
 
 fn elements<T: Wire>(r: &mut Reader<'_>, count: usize, v: Version) -> Result<Vec<T>, DecodeError> {
-    let (needed, remaining) = (count.saturating_mul(T::min_size(v).max(1)), r.remaining());
+    let least = T::min_size(v).max(1);
+    let (needed, remaining) = (count.saturating_mul(least), r.remaining());
     if needed > remaining {
         return Err(r.error(DecodeErrorKind::Truncated { needed, remaining }));
     }
     let mut items = Vec::with_capacity(count);
-    for _ in 0..count {
-        items.push(T::decode(r, v)?);
+    for later in (0..count).rev() {
+        // What is reserved for the later elements must not be believed a second time by an array in this one.
+        items.push(r.leaving(later * least, |r| T::decode(r, v))?);
     }
     Ok(items)
 }

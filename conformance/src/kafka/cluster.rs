@@ -1,0 +1,334 @@
+//! A KRaft cluster of n nodes, each broker and controller at once, in processes of their own on free ports.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::java::Role;
+use super::{Java, Tools, Unavailable, jars};
+use crate::ports;
+use crate::process::{self, Process};
+use crate::proxy::Proxy;
+use crate::wait::until;
+
+/// With nothing else to do two cores take 5 s; a build beside it may make it 30.
+const START_WITHIN: Duration = Duration::from_secs(120);
+const STOP_WITHIN: Duration = Duration::from_secs(60);
+
+/// What every node is told. Time-outs are short, and their lower bounds shorter, for the sake of tests.
+const SETTINGS: &str = "\
+process.roles=broker,controller
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=BROKER
+listener.security.protocol.map=CLIENT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector
+auto.create.topics.enable=false
+offsets.topic.num.partitions=4
+transaction.state.log.num.partitions=4
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=4
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+group.consumer.min.session.timeout.ms=1000
+group.consumer.session.timeout.ms=6000
+group.consumer.min.heartbeat.interval.ms=100
+group.consumer.heartbeat.interval.ms=500
+broker.session.timeout.ms=6000
+broker.heartbeat.interval.ms=500
+num.network.threads=2
+num.io.threads=4
+log.cleaner.dedupe.buffer.size=4194304
+";
+
+/// What a cluster is to be like.
+#[derive(Debug, Clone)]
+pub struct Config {
+    nodes: u32,
+    settings: Vec<(String, String)>,
+    features: Vec<String>,
+    proxied: bool,
+}
+
+impl Config {
+    /// So many nodes, with ids from 1.
+    pub fn new(nodes: u32) -> Self {
+        Self { nodes, settings: Vec::new(), features: Vec::new(), proxied: false }
+    }
+
+    /// A server setting, for every node; it wins over the harness's own.
+    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+        self.settings.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// A feature level to format with, such as `group.version=0`.
+    pub fn feature(mut self, feature: &str) -> Self {
+        self.features.push(feature.to_owned());
+        self
+    }
+
+    /// Clients are sent through a [`Proxy`] before each node. The nodes' own traffic is not.
+    pub fn behind_proxies(mut self) -> Self {
+        self.proxied = true;
+        self
+    }
+}
+
+/// A running cluster. Its processes and data go with it: on drop, and when this process dies.
+#[derive(Debug)]
+pub struct Cluster {
+    java: Java,
+    dir: PathBuf,
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug)]
+struct Node {
+    id: u32,
+    /// Where it listens to clients.
+    address: SocketAddr,
+    proxy: Option<Proxy>,
+    properties: PathBuf,
+    log: PathBuf,
+    process: Mutex<Option<Process>>,
+}
+
+impl Cluster {
+    /// Formats and starts a cluster; returns when each node knows of all the others.
+    pub fn start(config: Config) -> Result<Self, Unavailable> {
+        Self::start_on(Java::get()?, config)
+    }
+
+    pub(super) fn start_on(java: &Java, config: Config) -> Result<Self, Unavailable> {
+        let prepared = Self::prepare(java, &config);
+        let cluster = prepared.map_err(|error| Unavailable::Failed(format!("a cluster's files: {error}")))?;
+        let id = format!("ottla-{:016x}", RandomState::new().hash_one(&cluster.dir));
+        std::thread::scope(|scope| {
+            let starts: Vec<_> = cluster
+                .nodes
+                .iter()
+                .map(|node| scope.spawn(|| node.format(java, &id, &config).and_then(|()| node.start(java))))
+                .collect();
+            starts.into_iter().try_for_each(|start| match start.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+        })?;
+        cluster.wait_until_complete()?;
+        Ok(cluster)
+    }
+
+    /// The folder, the ports, the proxies, and a file of settings for each node.
+    fn prepare(java: &Java, config: &Config) -> io::Result<Self> {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        remove_left_behind();
+        let run = format!("run-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
+        let mut cluster = Self { java: java.clone(), dir: jars::home().join(run), nodes: Vec::new() };
+        let controllers: Vec<(u32, u16)> =
+            (1..=config.nodes).map(|id| Ok((id, ports::free()?))).collect::<io::Result<_>>()?;
+        let voters: Vec<String> =
+            controllers.iter().map(|(id, port)| format!("{id}@127.0.0.1:{port}")).collect();
+        let replicas = config.nodes.min(3);
+        for (id, controller) in controllers {
+            let dir = cluster.dir.join(format!("node-{id}"));
+            fs::create_dir_all(&dir)?;
+            let (client, broker) = (ports::free()?, ports::free()?);
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, client));
+            let proxy = config.proxied.then(|| Proxy::start(address)).transpose()?;
+            let advertised = proxy.as_ref().map_or(client, |proxy| proxy.address().port());
+            let mut text = SETTINGS.to_owned();
+            let _ = write!(
+                text,
+                "node.id={id}\n\
+                 broker.rack=rack-{id}\n\
+                 log.dirs={dir}\n\
+                 controller.quorum.voters={voters}\n\
+                 listeners=CLIENT://127.0.0.1:{client},BROKER://127.0.0.1:{broker},\
+                 CONTROLLER://127.0.0.1:{controller}\n\
+                 advertised.listeners=CLIENT://127.0.0.1:{advertised},BROKER://127.0.0.1:{broker}\n\
+                 default.replication.factor={replicas}\n\
+                 offsets.topic.replication.factor={replicas}\n\
+                 transaction.state.log.replication.factor={replicas}\n\
+                 share.coordinator.state.topic.replication.factor={replicas}\n",
+                dir = dir.join("data").display(),
+                voters = voters.join(","),
+            );
+            for (key, value) in &config.settings {
+                let _ = writeln!(text, "{key}={value}");
+            }
+            let properties = dir.join("server.properties");
+            fs::write(&properties, text)?;
+            let log = dir.join("server.log");
+            cluster.nodes.push(Node { id, address, proxy, properties, log, process: Mutex::new(None) });
+        }
+        Ok(cluster)
+    }
+
+    /// The addresses of all nodes, as `bootstrap.servers` has them.
+    pub fn bootstrap(&self) -> String {
+        let addresses: Vec<String> = self.nodes.iter().map(|node| node.advertised().to_string()).collect();
+        addresses.join(",")
+    }
+
+    /// The nodes' ids.
+    pub fn node_ids(&self) -> impl Iterator<Item = u32> {
+        self.nodes.iter().map(|node| node.id)
+    }
+
+    /// Where one node's clients are sent.
+    pub fn address(&self, node: u32) -> Result<SocketAddr, Unavailable> {
+        self.node(node).map(Node::advertised)
+    }
+
+    /// The proxy before a node, in a cluster behind proxies.
+    pub fn proxy(&self, node: u32) -> Result<&Proxy, Unavailable> {
+        let proxy = self.node(node)?.proxy.as_ref();
+        proxy.ok_or_else(|| Unavailable::Failed("this cluster has no proxies".to_owned()))
+    }
+
+    /// Kafka's own tools, pointed at this cluster.
+    pub fn tools(&self) -> Tools {
+        Tools::on(self.java.clone(), self.bootstrap())
+    }
+
+    /// SIGKILL: the node is gone at once and says goodbye to nobody.
+    pub fn kill(&self, node: u32) -> Result<(), Unavailable> {
+        *self.node(node)?.process() = None;
+        Ok(())
+    }
+
+    /// SIGTERM: the node hands its partitions over and ends.
+    pub fn stop(&self, node: u32) -> Result<(), Unavailable> {
+        let node = self.node(node)?;
+        let Some(mut process) = node.process().take() else { return Ok(()) };
+        process.signal("TERM").map_err(|error| node.failed(error))?;
+        process.wait(STOP_WITHIN).map(|_| ()).map_err(|error| node.failed(error))
+    }
+
+    /// SIGSTOP and SIGCONT: a node that keeps its connections, and is silent.
+    pub fn freeze(&self, node: u32, frozen: bool) -> Result<(), Unavailable> {
+        let node = self.node(node)?;
+        let mut process = node.process();
+        let Some(process) = process.as_mut() else { return Ok(()) };
+        process.signal(if frozen { "STOP" } else { "CONT" }).map_err(|error| node.failed(error))
+    }
+
+    /// Starts a node again, killing it first if it runs; returns when all that run know of each other.
+    pub fn restart(&self, node: u32) -> Result<(), Unavailable> {
+        self.kill(node)?;
+        self.node(node)?.start(&self.java)?;
+        self.wait_until_complete()
+    }
+
+    /// Kills all nodes and removes their data. What is called later fails, or does nothing.
+    pub fn shut_down(&self) {
+        for node in &self.nodes {
+            *node.process() = None;
+        }
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+
+    fn node(&self, id: u32) -> Result<&Node, Unavailable> {
+        let found = self.nodes.iter().find(|node| node.id == id);
+        found.ok_or_else(|| Unavailable::Failed(format!("there is no node {id}")))
+    }
+
+    /// Until each running node sees all running nodes, and no other.
+    fn wait_until_complete(&self) -> Result<(), Unavailable> {
+        let running: Vec<&Node> = self.nodes.iter().filter(|node| node.process().is_some()).collect();
+        for node in &running {
+            let mut ended = None;
+            let what = format!("node {} that knows of {} nodes", node.id, running.len());
+            let complete = until(START_WITHIN, &what, || {
+                ended = node.process().as_mut().and_then(Process::status);
+                ended.is_some() || brokers_known_to(node.address).is_ok_and(|known| known == running.len())
+            });
+            match (complete, ended) {
+                (Err(expired), _) => return Err(node.failed(expired)),
+                (Ok(()), Some(status)) => return Err(node.failed(status)),
+                (Ok(()), None) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+impl Node {
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn advertised(&self) -> SocketAddr {
+        self.proxy.as_ref().map_or(self.address, Proxy::address)
+    }
+
+    fn format(&self, java: &Java, cluster_id: &str, config: &Config) -> Result<(), Unavailable> {
+        let mut format = java.command(Role::Tool, &[], "kafka.tools.StorageTool");
+        format.args(["format", "--cluster-id", cluster_id, "--config"]).arg(&self.properties);
+        format.args(config.features.iter().flat_map(|feature| ["--feature", feature]));
+        process::run(&format, START_WITHIN).map(|_| ()).map_err(|error| self.failed(error))
+    }
+
+    fn start(&self, java: &Java) -> Result<(), Unavailable> {
+        let log = [
+            format!("-Dottla.log={}", self.log.display()),
+            "-Dottla.appender=file".to_owned(),
+            "-Dottla.level=info".to_owned(),
+        ];
+        let mut server = java.command(Role::Server, &log, "kafka.Kafka");
+        server.arg(&self.properties);
+        let process = Process::spawn(&server).map_err(|error| self.failed(error))?;
+        *self.process() = Some(process);
+        Ok(())
+    }
+
+    fn failed(&self, why: impl std::fmt::Display) -> Unavailable {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n");
+        Unavailable::Failed(format!("node {}: {why}\n{tail}", self.id))
+    }
+}
+
+/// How many live brokers the broker at `address` knows: a Metadata request (v1, no topics) by hand, which
+/// answers within a millisecond, where a tool takes a second.
+fn brokers_known_to(address: SocketAddr) -> io::Result<usize> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    const REQUEST: [u8; 18] = [0, 0, 0, 14, 0, 3, 0, 1, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(&REQUEST)?;
+    // Length, correlation id, then the count of brokers.
+    let mut start = [0; 12];
+    stream.read_exact(&mut start)?;
+    let [.., a, b, c, d] = start;
+    Ok(u32::from_be_bytes([a, b, c, d]) as usize)
+}
+
+/// Removes the data of test processes that were killed before they could.
+fn remove_left_behind() {
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    let entries = fs::read_dir(jars::home()).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix("run-")?.split('-').next());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}

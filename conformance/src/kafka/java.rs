@@ -1,0 +1,130 @@
+//! The Java that runs Kafka, and the flags that keep a start short.
+//!
+//! Most of a tool's second is spent on loading classes. So the classes that a server and a consumer load are
+//! dumped once into archives (class data sharing), which halves a start. A JVM that cannot use an archive, or
+//! finds none, loads the classes as ever.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use super::{Cluster, Config, Consume, Missing, SWITCH, Tools, Unavailable, VERSION, jars};
+use crate::process;
+
+const OLDEST: u32 = 17;
+
+/// How to run Kafka's classes on this machine.
+#[derive(Debug, Clone)]
+pub struct Java {
+    program: PathBuf,
+    jars: PathBuf,
+    archives: Option<PathBuf>,
+    dump: Option<PathBuf>,
+}
+
+/// What a JVM is started for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Role {
+    Server,
+    Tool,
+}
+
+impl Role {
+    fn archive(self) -> &'static str {
+        match self {
+            Self::Server => "server.jsa",
+            Self::Tool => "tool.jsa",
+        }
+    }
+}
+
+impl Java {
+    /// Java and Kafka's jars, which the first call fetches.
+    pub fn get() -> Result<&'static Self, Missing> {
+        static JAVA: OnceLock<Result<Java, Missing>> = OnceLock::new();
+        JAVA.get_or_init(Self::find).as_ref().map_err(Clone::clone)
+    }
+
+    fn find() -> Result<Self, Missing> {
+        if std::env::var(SWITCH).is_ok_and(|value| value == "off") {
+            return Err(Missing { what: "Kafka", why: format!("{SWITCH}=off") });
+        }
+        let program = match std::env::var_os("JAVA_HOME") {
+            Some(home) => Path::new(&home).join("bin/java"),
+            None => PathBuf::from("java"),
+        };
+        let version = version_of(&program)?;
+        let java = Self { program, jars: jars::fetched()?, archives: None, dump: None };
+        // Slower without, so its failure is nobody's business.
+        let archives = jars::once(&format!("{VERSION}-java-{version}"), |dir| java.dump_archives(dir)).ok();
+        Ok(Self { archives, ..java })
+    }
+
+    /// The folder of Kafka's jars.
+    pub fn jars(&self) -> &Path {
+        &self.jars
+    }
+
+    /// `kafka-clients`, which holds the protocol's schemas.
+    pub fn clients_jar(&self) -> PathBuf {
+        self.jars.join(format!("kafka-clients-{VERSION}.jar"))
+    }
+
+    /// A JVM for one of Kafka's main classes; the caller adds the arguments of that class.
+    pub(super) fn command(&self, role: Role, properties: &[String], main: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]);
+        command.args(match role {
+            Role::Server => ["-Xms256m", "-Xmx512m"],
+            Role::Tool => ["-Xms64m", "-Xmx256m"],
+        });
+        // The JVM warns on standard output, in the midst of a tool's own.
+        command.arg("-Xlog:disable");
+        if let Some(archives) = &self.archives {
+            command.arg(format!("-XX:SharedArchiveFile={}", archives.join(role.archive()).display()));
+        } else if let Some(dump) = &self.dump {
+            command.arg(format!("-XX:ArchiveClassesAtExit={}", dump.join(role.archive()).display()));
+        }
+        let log =
+            concat!("-Dlog4j2.configurationFile=", env!("CARGO_MANIFEST_DIR"), "/src/kafka/log4j2.yaml");
+        command.arg(log).args(properties);
+        command.arg("-cp").arg(self.jars.join("*")).arg(main);
+        command
+    }
+
+    /// Runs a server and a consumer to their ends, which is when a JVM writes its archive.
+    fn dump_archives(&self, dir: &Path) -> Result<(), Missing> {
+        let failed = |why: String| Missing { what: "class archive", why };
+        let dumping = Self { dump: Some(dir.to_owned()), ..self.clone() };
+        let cluster =
+            Cluster::start_on(&dumping, Config::new(1)).map_err(|error| failed(error.to_string()))?;
+        let tools = Tools::on(dumping.clone(), cluster.bootstrap());
+        let read = || {
+            tools.create_topic("classes", 1, 1, &[])?;
+            tools.console_produce("classes", &["a record"], None, &[])?;
+            tools.console_consume(&Consume::group("classes", "classes").messages(1))
+        };
+        read().map_err(|error| failed(error.to_string()))?;
+        cluster.stop(1).map_err(|error: Unavailable| failed(error.to_string()))
+    }
+}
+
+/// Such as `17.0.15`, from `openjdk version "17.0.15" 2025-04-15` and its like.
+fn version_of(program: &Path) -> Result<String, Missing> {
+    let missing = |why| Missing { what: "Java", why };
+    let mut command = Command::new(program);
+    command.arg("-version");
+    let output = process::run(&command, Duration::from_secs(60)).map_err(|error| {
+        missing(match error.status().and_then(|status| status.code()) {
+            Some(127) => format!("`{}` is not installed", program.display()),
+            _ => error.to_string().replace('\n', " "),
+        })
+    })?;
+    let version = output.stderr.split('"').nth(1).unwrap_or_default();
+    let major = version.split(['.', '-', '+']).next().and_then(|major| major.parse::<u32>().ok());
+    match major {
+        Some(OLDEST..) => Ok(version.to_owned()),
+        _ => Err(missing(format!("version {version} is too old, Kafka {VERSION} needs {OLDEST}"))),
+    }
+}

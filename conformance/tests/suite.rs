@@ -1,0 +1,37 @@
+//! The conformance suite: each case runs against the embedded broker, a real Kafka cluster, or both.
+//!
+//! A case whose target cannot be had on this machine is reported as ignored, with the reason; with `CI=true` it
+//! fails. `OTTLA_KAFKA=off` spares a developer the cluster.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test fails; clippy does not see tests without #[test]"
+)]
+
+#[path = "suite/cases.rs"]
+mod cases;
+#[path = "suite/harness.rs"]
+mod harness;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// The cluster takes most of two cores by itself.
+const THREADS: usize = 3;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    let trials: Vec<Trial> = all().into_iter().flat_map(cases::Case::trials).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    ottla_conformance::kafka::stop_shared();
+    conclusion.exit_code()
+}
+
+fn all() -> Vec<cases::Case> {
+    [harness::cases()].into_iter().flatten().collect()
+}

@@ -1,0 +1,439 @@
+//! The rules of connections: which there are, when they are opened, closed and tried again, what they can speak, and
+//! how long an answer may take. The driver only moves bytes.
+//!
+//! A broker answers one request at a time per connection, so requests that may be held, or whose answers are long,
+//! have connections of their own: [`Kind`].
+//!
+//! ```text
+//!              connect              handle_connected           versions known
+//! Closed ─────────────> Connecting ─────────────────> Asking ────────────────> Ready
+//!    ^                      │                            │                       │
+//!    └──────────────────────┴──── disconnected, with back-off; idle, without ────┘
+//! ```
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use ottla_protocol::{ApiKey, Now, Request, Response, codec::Versions, messages::ApiVersionsRequest};
+
+use crate::{
+    backoff::Backoff,
+    deadline::Earliest,
+    ids::{ConnId, NodeId, RequestId},
+    machine::{Disconnected, Outbound, Reply},
+};
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Heartbeats, commits, metadata, offsets: answered at once.
+    Main,
+    /// Fetches: held until there is data, and long.
+    Fetch,
+    /// JoinGroup and SyncGroup: held until the whole group has joined.
+    Join,
+    /// Produce.
+    Produce,
+}
+
+/// Whom a connection leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// One of the addresses that the user gave.
+    Seed(usize),
+    /// A broker that metadata named.
+    Node(NodeId),
+}
+
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// A host name or an address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Limits of connections. Java's defaults.
+#[derive(Debug, Clone)]
+pub struct ConnectionConfig {
+    /// `request.timeout.ms`.
+    pub request_timeout: Duration,
+    /// `reconnect.backoff.ms` and `reconnect.backoff.max.ms`.
+    pub reconnect_backoff: Backoff,
+    /// `connections.max.idle.ms`.
+    pub max_idle: Duration,
+    /// How long a connection may take to stand: Java's `socket.connection.setup.timeout.ms`.
+    pub setup_timeout: Duration,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(30),
+            reconnect_backoff: Backoff { first: Duration::from_millis(50), most: Duration::from_secs(1) },
+            max_idle: Duration::from_secs(9 * 60),
+            setup_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Every connection of a client.
+#[derive(Debug)]
+pub struct Connections {
+    config: ConnectionConfig,
+    links: BTreeMap<(Target, Kind), Link>,
+    out: VecDeque<Outbound>,
+    last_conn: u64,
+    last_request: i32,
+    rng: fastrand::Rng,
+}
+
+/// Why a connection is not there to be used, for those who ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkStatus {
+    /// It can be used.
+    Ready,
+    /// Not asked for yet.
+    Unopened,
+    /// Being set up.
+    Connecting {
+        /// Since when.
+        since: Instant,
+    },
+    /// It failed, and is tried again.
+    Retrying {
+        /// When.
+        at: Instant,
+        /// How often it failed in a row.
+        failures: u32,
+        /// Why, the last time.
+        why: Disconnected,
+    },
+    /// The broker asked for a pause.
+    Throttled {
+        /// Until when.
+        until: Instant,
+    },
+}
+
+#[derive(Debug)]
+struct Link {
+    address: Address,
+    state: State,
+    in_flight: VecDeque<InFlight>,
+    last_used: Instant,
+    failures: u32,
+    last_failure: Option<Disconnected>,
+    throttled_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed { retry_at: Option<Instant> },
+    Connecting { conn: ConnId, since: Instant },
+    Asking { conn: ConnId, since: Instant },
+    Ready { conn: ConnId, versions: Vec<(i16, Versions)> },
+}
+
+#[derive(Debug)]
+struct InFlight {
+    id: RequestId,
+    key: ApiKey,
+    deadline: Instant,
+}
+
+/// A request that will not be answered.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// Which.
+    pub id: RequestId,
+    /// Why.
+    pub why: Disconnected,
+}
+
+/// The API is not among those that the broker speaks, or no version of it is common to both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsupported(pub ApiKey);
+
+impl Connections {
+    /// No connection yet. `seed` decides the jitter.
+    pub fn new(config: ConnectionConfig, seed: u64) -> Self {
+        Self {
+            config,
+            links: BTreeMap::new(),
+            out: VecDeque::new(),
+            last_conn: 0,
+            last_request: 0,
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// Whether a request can be sent there now. If not, what is needed for it is under way.
+    pub fn ready(&mut self, target: Target, kind: Kind, address: &Address, now: Now) -> bool {
+        let fresh = || Link {
+            address: address.clone(),
+            state: State::Closed { retry_at: None },
+            in_flight: VecDeque::new(),
+            last_used: now.mono,
+            failures: 0,
+            last_failure: None,
+            throttled_until: None,
+        };
+        let link = self.links.entry((target, kind)).or_insert_with(fresh);
+        if link.address != *address {
+            // A broker that moved: what is in flight to the old place may still be answered, so only a dead link moves.
+            if let State::Closed { .. } = link.state {
+                *link = fresh();
+            }
+        }
+        match link.state {
+            State::Ready { .. } => link.throttled_until.is_none_or(|until| until <= now.mono),
+            State::Closed { retry_at } if retry_at.is_none_or(|at| at <= now.mono) => {
+                self.last_conn += 1;
+                let conn = ConnId(self.last_conn);
+                let Address { host, port } = link.address.clone();
+                link.state = State::Connecting { conn, since: now.mono };
+                link.last_used = now.mono;
+                self.out.push_back(Outbound::Connect { conn, host, port });
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// How it stands with a connection.
+    pub fn status(&self, target: Target, kind: Kind, now: Instant) -> LinkStatus {
+        let Some(link) = self.links.get(&(target, kind)) else { return LinkStatus::Unopened };
+        match (&link.state, link.throttled_until) {
+            (State::Ready { .. }, Some(until)) if until > now => LinkStatus::Throttled { until },
+            (State::Ready { .. }, _) => LinkStatus::Ready,
+            (State::Connecting { since, .. } | State::Asking { since, .. }, _) => {
+                LinkStatus::Connecting { since: *since }
+            }
+            (State::Closed { retry_at: Some(at) }, _) => match &link.last_failure {
+                Some(why) => LinkStatus::Retrying { at: *at, failures: link.failures, why: why.clone() },
+                None => LinkStatus::Unopened,
+            },
+            (State::Closed { retry_at: None }, _) => LinkStatus::Unopened,
+        }
+    }
+
+    /// The newest version of an API that both sides speak there, at most `limit`.
+    pub fn version(&self, target: Target, kind: Kind, key: ApiKey, limit: i16) -> Result<i16, Unsupported> {
+        let Some(Link { state: State::Ready { versions, .. }, .. }) = self.links.get(&(target, kind)) else {
+            return Err(Unsupported(key));
+        };
+        let theirs = versions.iter().find(|(theirs, _)| *theirs == key as i16);
+        let ours = Versions { max: key.versions().max.min(limit), ..key.versions() };
+        theirs.and_then(|(_, theirs)| ours.newest_common(*theirs)).ok_or(Unsupported(key))
+    }
+
+    /// Sends a request to a connection that is ready. It is answered, or told to be [`Unanswered`], exactly once.
+    pub fn send(
+        &mut self,
+        target: Target,
+        kind: Kind,
+        version: i16,
+        request: impl Into<Request>,
+        timeout: Option<Duration>,
+        now: Now,
+    ) -> RequestId {
+        let request = request.into();
+        let id = self.next_request();
+        let deadline = now.mono + timeout.unwrap_or(self.config.request_timeout);
+        if let Some(link) = self.links.get_mut(&(target, kind))
+            && let State::Ready { conn, .. } = link.state
+        {
+            link.last_used = now.mono;
+            link.in_flight.push_back(InFlight { id, key: request.key(), deadline });
+            self.out.push_back(Outbound::Send { conn, id, version, request });
+        } else {
+            debug_assert!(false, "sent to a connection that is not ready");
+        }
+        id
+    }
+
+    fn next_request(&mut self) -> RequestId {
+        self.last_request = self.last_request.wrapping_add(1) & i32::MAX;
+        RequestId(self.last_request)
+    }
+
+    /// A connection stands: asks what its broker speaks.
+    pub fn handle_connected(&mut self, conn: ConnId, now: Now) {
+        if let Some((target, kind)) = self.key_of(conn) {
+            self.ask_versions(target, kind, conn, ApiKey::ApiVersions.versions().max, now);
+        }
+    }
+
+    fn ask_versions(&mut self, target: Target, kind: Kind, conn: ConnId, version: i16, now: Now) {
+        let id = self.next_request();
+        let Some(link) = self.links.get_mut(&(target, kind)) else { return };
+        let request = ApiVersionsRequest {
+            client_software_name: "ottla".to_owned(),
+            client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..Default::default()
+        };
+        link.state = State::Asking { conn, since: now.mono };
+        let deadline = now.mono + self.config.request_timeout;
+        link.in_flight.push_back(InFlight { id, key: ApiKey::ApiVersions, deadline });
+        self.out.push_back(Outbound::Send { conn, id, version, request: request.into() });
+    }
+
+    /// A connection ended. Returns the requests that it leaves unanswered.
+    pub fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now) -> Vec<Unanswered> {
+        let Some(key) = self.key_of(conn) else { return Vec::new() };
+        let Some(link) = self.links.get_mut(&key) else { return Vec::new() };
+        link.failures += 1;
+        let wait = self.config.reconnect_backoff.after(link.failures, &mut self.rng);
+        link.state = State::Closed { retry_at: Some(now.mono + wait) };
+        link.last_failure = Some(why.clone());
+        link.throttled_until = None;
+        let in_flight = std::mem::take(&mut link.in_flight);
+        in_flight
+            .into_iter()
+            .filter(|request| request.key != ApiKey::ApiVersions)
+            .map(|request| Unanswered { id: request.id, why: why.clone() })
+            .collect()
+    }
+
+    /// A request was answered. Returns the reply where it is not one of the connection's own; `None` too where nobody
+    /// waits for it any more.
+    pub fn handle_reply<F>(&mut self, conn: ConnId, reply: Reply<F>, now: Now) -> Option<Reply<F>> {
+        let (target, kind) = self.key_of(conn)?;
+        let link = self.links.get_mut(&(target, kind))?;
+        let index = link.in_flight.iter().position(|request| request.id == reply.id)?;
+        link.in_flight.remove(index);
+        link.last_used = now.mono;
+        if let Some(throttle) = throttle_ms(&reply.response).filter(|ms| *ms > 0) {
+            link.throttled_until = Some(now.mono + Duration::from_millis(throttle as u64));
+        }
+        let Response::ApiVersions(response) = reply.response else { return Some(reply) };
+        if response.error_code.is_ok() {
+            let versions = |api: &ottla_protocol::messages::ApiVersionsApiVersion| {
+                (api.api_key, Versions::between(api.min_version, api.max_version))
+            };
+            link.failures = 0;
+            link.state = State::Ready { conn, versions: response.api_keys.iter().map(versions).collect() };
+        } else {
+            // KIP-511: a broker that does not know the version answers in version 0, with those that it knows.
+            let theirs = response.api_keys.iter().find(|api| api.api_key == ApiKey::ApiVersions as i16);
+            self.ask_versions(target, kind, conn, theirs.map_or(0, |api| api.max_version), now);
+        }
+        None
+    }
+
+    /// Ends what took too long. Returns the requests left unanswered.
+    pub fn handle_timeout(&mut self, now: Now) -> Vec<Unanswered> {
+        let mut ended = Vec::new();
+        for link in self.links.values_mut() {
+            link.throttled_until = link.throttled_until.filter(|until| *until > now.mono);
+            let overdue = link.in_flight.iter().find(|request| request.deadline <= now.mono);
+            match link.state {
+                State::Closed { retry_at: Some(at) } if at <= now.mono => {
+                    link.state = State::Closed { retry_at: None }
+                }
+                State::Connecting { conn, since } if since + self.config.setup_timeout <= now.mono => {
+                    ended.push((conn, Disconnected::ConnectTimedOut));
+                }
+                State::Asking { conn, .. } | State::Ready { conn, .. } if overdue.is_some() => {
+                    let key = overdue.map_or(ApiKey::ApiVersions, |request| request.key);
+                    ended.push((conn, Disconnected::TimedOut(key)));
+                }
+                State::Ready { conn, .. }
+                    if link.in_flight.is_empty() && link.last_used + self.config.max_idle <= now.mono =>
+                {
+                    link.state = State::Closed { retry_at: None };
+                    self.out.push_back(Outbound::Close { conn });
+                }
+                _ => {}
+            }
+        }
+        let mut unanswered = Vec::new();
+        for (conn, why) in ended {
+            self.out.push_back(Outbound::Close { conn });
+            unanswered.extend(self.handle_disconnected(conn, why, now));
+        }
+        unanswered
+    }
+
+    /// The next effect.
+    pub fn poll_send(&mut self) -> Option<Outbound> {
+        self.out.pop_front()
+    }
+
+    /// When [`Connections::handle_timeout`] has something to do, or a connection may be tried again.
+    pub fn deadlines(&self, earliest: &mut Earliest) {
+        for link in self.links.values() {
+            earliest.consider(link.throttled_until);
+            earliest.consider(link.in_flight.iter().map(|request| request.deadline).min());
+            match link.state {
+                State::Closed { retry_at } => earliest.consider(retry_at),
+                State::Connecting { since, .. } => earliest.consider(since + self.config.setup_timeout),
+                State::Ready { .. } if link.in_flight.is_empty() => {
+                    earliest.consider(link.last_used + self.config.max_idle);
+                }
+                State::Asking { .. } | State::Ready { .. } => {}
+            }
+        }
+    }
+
+    /// Closes every connection: nothing more is awaited.
+    pub fn close_all(&mut self) {
+        for link in std::mem::take(&mut self.links).into_values() {
+            if let State::Connecting { conn, .. } | State::Asking { conn, .. } | State::Ready { conn, .. } =
+                link.state
+            {
+                self.out.push_back(Outbound::Close { conn });
+            }
+        }
+    }
+
+    /// Whom a connection leads to, while it is in use.
+    pub fn target_of(&self, conn: ConnId) -> Option<(Target, Kind)> {
+        self.key_of(conn)
+    }
+
+    fn key_of(&self, wanted: ConnId) -> Option<(Target, Kind)> {
+        let is_it = |link: &Link| match link.state {
+            State::Connecting { conn, .. } | State::Asking { conn, .. } | State::Ready { conn, .. } => {
+                conn == wanted
+            }
+            State::Closed { .. } => false,
+        };
+        self.links.iter().find(|(_, link)| is_it(link)).map(|(key, _)| *key)
+    }
+}
+
+/// How long the broker asks us to be silent on this connection (KIP-219).
+fn throttle_ms(response: &Response) -> Option<i32> {
+    match response {
+        Response::Produce(r) => Some(r.throttle_time_ms),
+        Response::Fetch(r) => Some(r.throttle_time_ms),
+        Response::ListOffsets(r) => Some(r.throttle_time_ms),
+        Response::Metadata(r) => Some(r.throttle_time_ms),
+        Response::OffsetCommit(r) => Some(r.throttle_time_ms),
+        Response::OffsetFetch(r) => Some(r.throttle_time_ms),
+        Response::FindCoordinator(r) => Some(r.throttle_time_ms),
+        Response::JoinGroup(r) => Some(r.throttle_time_ms),
+        Response::Heartbeat(r) => Some(r.throttle_time_ms),
+        Response::LeaveGroup(r) => Some(r.throttle_time_ms),
+        Response::SyncGroup(r) => Some(r.throttle_time_ms),
+        Response::DescribeGroups(r) => Some(r.throttle_time_ms),
+        Response::ListGroups(r) => Some(r.throttle_time_ms),
+        Response::ApiVersions(r) => Some(r.throttle_time_ms),
+        Response::CreateTopics(r) => Some(r.throttle_time_ms),
+        Response::DeleteTopics(r) => Some(r.throttle_time_ms),
+        Response::InitProducerId(r) => Some(r.throttle_time_ms),
+        Response::CreatePartitions(r) => Some(r.throttle_time_ms),
+        _ => None,
+    }
+}

@@ -1,0 +1,33 @@
+//! The next moment at which something is to be done.
+
+use std::time::Instant;
+
+/// Collects deadlines and keeps the earliest of those still to come.
+///
+/// One that has passed is left out: at that moment everything was tried, so what could not be done waits for an event
+/// and not for the time. Without this rule a machine that waits for a connection would be called again at once, for
+/// ever.
+#[derive(Debug, Clone, Copy)]
+pub struct Earliest {
+    after: Instant,
+    at: Option<Instant>,
+}
+
+impl Earliest {
+    /// Of the deadlines after `tried`, the moment at which everything was tried last.
+    pub fn after(tried: Instant) -> Self {
+        Self { after: tried, at: None }
+    }
+
+    /// One deadline.
+    pub fn consider(&mut self, deadline: impl Into<Option<Instant>>) {
+        if let Some(deadline) = deadline.into().filter(|deadline| *deadline > self.after) {
+            self.at = Some(self.at.map_or(deadline, |at| at.min(deadline)));
+        }
+    }
+
+    /// The earliest.
+    pub fn get(self) -> Option<Instant> {
+        self.at
+    }
+}

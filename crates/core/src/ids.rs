@@ -1,0 +1,60 @@
+//! Names for what would otherwise be bare numbers.
+
+use std::fmt;
+
+macro_rules! ids {
+    ($( $(#[$doc:meta])* $name:ident($inner:ty); )*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A broker's id, as metadata tells it.
+    NodeId(i32);
+    /// One attempt at a connection: never used twice.
+    ConnId(u64);
+    /// A request, and its correlation id on the wire.
+    RequestId(i32);
+    /// A partition's place in the list of lanes, for as long as the client lives.
+    PartIdx(u32);
+    /// Moves when what was fetched or handed out for a lane before no longer counts.
+    LaneEpoch(u32);
+    /// An operation that a user waits for.
+    OpId(u64);
+}
+
+/// A topic's name and a partition's number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number, from 0.
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    /// Partition `partition` of `topic`.
+    pub fn new(topic: impl Into<String>, partition: i32) -> Self {
+        Self { topic: topic.into(), partition }
+    }
+}
+
+impl<T: Into<String>> From<(T, i32)> for TopicPartition {
+    fn from((topic, partition): (T, i32)) -> Self {
+        Self::new(topic, partition)
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}

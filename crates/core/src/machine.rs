@@ -1,0 +1,160 @@
+//! The contract between a state machine and what drives it: the world comes in by `handle_*`, effects go out by
+//! `poll_*`, and there is one deadline. The driver of the client and the simulation both keep it:
+//!
+//! 1. feed what arrived, or call `handle_timeout` when the deadline has passed;
+//! 2. drain `poll_send`;
+//! 3. wait until `poll_timeout`, or until something arrives.
+
+use std::{fmt, time::Instant};
+
+use ottla_protocol::{ApiKey, DecodeError, Now, Request, Response, records::walk_headers};
+
+use crate::ids::{ConnId, RequestId};
+
+/// A client's state, moved by what arrives and by the time.
+pub trait Machine {
+    /// What keeps the bytes of a response alive. Its drop tells the driver that they are free again.
+    type Frame;
+    /// A connection that was asked for stands.
+    fn handle_connected(&mut self, conn: ConnId, now: Now);
+    /// A connection ended, or could not be made. Not called for one that the machine closed.
+    fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now);
+    /// A request was answered.
+    fn handle_reply(&mut self, conn: ConnId, reply: Reply<Self::Frame>, now: Now);
+    /// The deadline of [`Machine::poll_timeout`] has passed.
+    fn handle_timeout(&mut self, now: Now);
+    /// What to do next, until there is nothing.
+    fn poll_send(&mut self, now: Now) -> Option<Outbound>;
+    /// When to call [`Machine::handle_timeout`].
+    fn poll_timeout(&self) -> Option<Instant>;
+    /// So many bytes of frames were dropped.
+    fn handle_released(&mut self, _bytes: usize) {}
+    /// Whether something came about, since the last call, that a user may be waiting for.
+    fn take_wake(&mut self) -> bool;
+    /// Whether everything is done and the driver may end.
+    fn is_closed(&self) -> bool;
+}
+
+/// An effect on the world.
+#[derive(Debug)]
+pub enum Outbound {
+    /// Open a connection, trying every address that the name resolves to.
+    Connect {
+        /// The connection's name from here on.
+        conn: ConnId,
+        /// A host name or an address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// Send a request.
+    Send {
+        /// Where.
+        conn: ConnId,
+        /// Its correlation id.
+        id: RequestId,
+        /// The version in which to send it.
+        version: i16,
+        /// The request.
+        request: Request,
+    },
+    /// Close a connection. Nothing more is heard of it.
+    Close {
+        /// Which.
+        conn: ConnId,
+    },
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply<F> {
+    /// The request that it answers.
+    pub id: RequestId,
+    /// The message.
+    pub response: Response,
+    /// For Fetch: its bytes, and where the batches end.
+    pub fetched: Option<Fetched<F>>,
+}
+
+/// The bytes of a Fetch response.
+#[derive(Debug)]
+pub struct Fetched<F> {
+    /// What keeps them alive.
+    pub frame: F,
+    /// How many there are.
+    pub size: usize,
+    /// For each partition, in the response's order: its whole batches.
+    pub spans: Vec<Result<Span, DecodeError>>,
+}
+
+/// The whole batches of one partition in a Fetch response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Where they begin in the frame.
+    pub start: u32,
+    /// Where the last whole one ends.
+    pub end: u32,
+    /// The offset behind the last whole one; `None` where there is none.
+    pub next: Option<i64>,
+}
+
+/// Walks the batch headers of a Fetch response, outside any lock, so that the machine knows where to go on.
+pub fn spans(response: &Response, frame: &[u8]) -> Vec<Result<Span, DecodeError>> {
+    let Response::Fetch(response) = response else { return Vec::new() };
+    let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
+    partitions
+        .map(|partition| {
+            let Some(records) = &partition.records else { return Ok(Span { start: 0, end: 0, next: None }) };
+            let bytes = records.bytes(frame);
+            let start = match records {
+                ottla_protocol::codec::RecordData::InFrame(range) => range.start,
+                ottla_protocol::codec::RecordData::Owned(_) => 0,
+            };
+            let mut span = Span { start, end: start, next: None };
+            for batch in walk_headers(bytes) {
+                let (range, header) = batch?;
+                span.end = start + range.end as u32;
+                span.next = Some(header.next_offset());
+            }
+            Ok(span)
+        })
+        .collect()
+}
+
+/// Why a connection is no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disconnected {
+    /// The name could not be resolved.
+    Unresolved(String),
+    /// No address could be connected to.
+    Refused(String),
+    /// The broker closed the connection.
+    Closed,
+    /// Reading or writing failed.
+    Failed(String),
+    /// What came is not Kafka's protocol; the text says what it looks like.
+    NotKafka(String),
+    /// A response could not be read.
+    Undecodable(ApiKey, DecodeError),
+    /// No answer in time.
+    TimedOut(ApiKey),
+    /// It could not be set up in time.
+    ConnectTimedOut,
+}
+
+impl fmt::Display for Disconnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unresolved(why) => write!(f, "the name does not resolve: {why}"),
+            Self::Refused(why) => write!(f, "cannot connect: {why}"),
+            Self::Closed => f.write_str("the broker closed the connection"),
+            Self::Failed(why) => write!(f, "the connection failed: {why}"),
+            Self::NotKafka(why) => write!(f, "not a Kafka broker: {why}"),
+            Self::Undecodable(key, error) => {
+                write!(f, "the broker's {key:?} response cannot be read: {error}")
+            }
+            Self::TimedOut(key) => write!(f, "no answer to {key:?} in time"),
+            Self::ConnectTimedOut => f.write_str("no connection in time"),
+        }
+    }
+}

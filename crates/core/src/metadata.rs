@@ -1,0 +1,376 @@
+//! What the cluster looks like: its brokers, the topics that are wanted, and who leads their partitions.
+//!
+//! Refreshed when something shows it to be out of date, when a wanted topic is missing, and every
+//! `metadata.max.age.ms`; one request at a time, with back-off between failures. When no known broker can be reached,
+//! the addresses that the user gave are tried again (KIP-899).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use ottla_protocol::{
+    ApiKey, ErrorCode, Now, TopicId,
+    messages::{MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseTopic},
+};
+
+use crate::{
+    backoff::Backoff,
+    connections::{Address, Connections, Kind, LinkStatus, Target},
+    deadline::Earliest,
+    ids::{NodeId, RequestId, TopicPartition},
+    machine::Disconnected,
+};
+
+/// How metadata is refreshed. Java's defaults.
+#[derive(Debug, Clone)]
+pub struct MetadataConfig {
+    /// `metadata.max.age.ms`.
+    pub max_age: Duration,
+    /// `retry.backoff.ms` and `retry.backoff.max.ms`.
+    pub retry_backoff: Backoff,
+    /// `allow.auto.create.topics`.
+    pub allow_auto_create: bool,
+}
+
+impl Default for MetadataConfig {
+    fn default() -> Self {
+        Self {
+            max_age: Duration::from_secs(5 * 60),
+            retry_backoff: Backoff { first: Duration::from_millis(100), most: Duration::from_secs(1) },
+            allow_auto_create: true,
+        }
+    }
+}
+
+/// Which topics a client wants to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// Every topic.
+    All,
+    /// These.
+    Topics(BTreeSet<String>),
+}
+
+/// The newest picture of the cluster.
+#[derive(Debug)]
+pub struct Metadata {
+    config: MetadataConfig,
+    seeds: Vec<Address>,
+    nodes: BTreeMap<NodeId, Node>,
+    topics: BTreeMap<String, Topic>,
+    controller: Option<NodeId>,
+    asked: Option<Wanted>,
+    in_flight: Option<RequestId>,
+    stale: bool,
+    refreshed: Option<Instant>,
+    not_before: Instant,
+    failures: u32,
+    last_failure: Option<(Address, Disconnected)>,
+    next_candidate: usize,
+    revision: u64,
+    rng: fastrand::Rng,
+}
+
+/// A broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Where it listens.
+    pub address: Address,
+    /// Its rack, if it has one.
+    pub rack: Option<String>,
+}
+
+/// A topic, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// [`TopicId::ZERO`] where the broker knows no ids.
+    pub id: TopicId,
+    /// [`ErrorCode::None`], or why the rest is empty.
+    pub error: ErrorCode,
+    /// Made by Kafka for itself.
+    pub internal: bool,
+    /// By partition number.
+    pub partitions: BTreeMap<i32, Partition>,
+}
+
+/// A partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// Its leader, where it has one.
+    pub leader: Option<NodeId>,
+    /// -1 where the broker tells none.
+    pub leader_epoch: i32,
+    /// The brokers that hold it.
+    pub replicas: Vec<NodeId>,
+    /// Those that are in sync.
+    pub isr: Vec<NodeId>,
+}
+
+impl Metadata {
+    /// Nothing known but the addresses that the user gave.
+    pub fn new(config: MetadataConfig, seeds: Vec<Address>, seed: u64, now: Now) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        Self {
+            config,
+            next_candidate: rng.usize(0..1024),
+            seeds,
+            nodes: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            controller: None,
+            asked: None,
+            in_flight: None,
+            stale: true,
+            refreshed: None,
+            not_before: now.mono,
+            failures: 0,
+            last_failure: None,
+            revision: 0,
+            rng,
+        }
+    }
+
+    /// Whether any broker has answered yet.
+    pub fn is_known(&self) -> bool {
+        self.refreshed.is_some()
+    }
+
+    /// Moves with each answer: what was computed from an older picture may be out of date.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The brokers.
+    pub fn nodes(&self) -> &BTreeMap<NodeId, Node> {
+        &self.nodes
+    }
+
+    /// The broker that takes changes to topics.
+    pub fn controller(&self) -> Option<NodeId> {
+        self.controller
+    }
+
+    /// The topics asked for, as far as they have been answered.
+    pub fn topics(&self) -> &BTreeMap<String, Topic> {
+        &self.topics
+    }
+
+    /// A topic that exists.
+    pub fn topic(&self, name: &str) -> Option<&Topic> {
+        self.topics.get(name).filter(|topic| topic.error.is_ok())
+    }
+
+    /// A partition that exists.
+    pub fn partition(&self, at: &TopicPartition) -> Option<&Partition> {
+        self.topic(&at.topic)?.partitions.get(&at.partition)
+    }
+
+    /// The last address that could not be used, and why.
+    pub fn last_failure(&self) -> Option<&(Address, Disconnected)> {
+        self.last_failure.as_ref()
+    }
+
+    /// The picture is out of date: it is refreshed as soon as the back-off allows.
+    pub fn request_update(&mut self) {
+        self.stale = true;
+    }
+
+    /// Forgets a topic, so that it is asked for afresh.
+    pub fn forget(&mut self, topic: &str) {
+        self.topics.remove(topic);
+        self.stale = true;
+    }
+
+    /// A leader that a broker told on the way (KIP-951). Older news is ignored.
+    pub fn learn_leader(&mut self, at: &TopicPartition, leader: NodeId, epoch: i32) -> bool {
+        let known = self.nodes.contains_key(&leader);
+        let partition =
+            self.topics.get_mut(&at.topic).and_then(|topic| topic.partitions.get_mut(&at.partition));
+        match partition {
+            Some(partition) if known && epoch > partition.leader_epoch => {
+                partition.leader = Some(leader);
+                partition.leader_epoch = epoch;
+                self.revision += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A broker that was named outside metadata, by a coordinator look-up or a leader hint.
+    pub fn learn_node(&mut self, id: NodeId, address: Address) {
+        let rack = self.nodes.get(&id).and_then(|node| node.rack.clone());
+        self.nodes.insert(id, Node { address, rack });
+    }
+
+    /// The address of a broker.
+    pub fn address(&self, node: NodeId) -> Option<&Address> {
+        self.nodes.get(&node).map(|node| &node.address)
+    }
+
+    /// Whether a request can be sent to this broker now; if not, what is needed is under way.
+    pub fn node_ready(&self, node: NodeId, kind: Kind, connections: &mut Connections, now: Now) -> bool {
+        let Some(address) = self.address(node) else { return false };
+        connections.ready(Target::Node(node), kind, address, now)
+    }
+
+    /// A broker that can be asked now, whichever; if there is none, connections are under way.
+    pub fn any_ready(&mut self, connections: &mut Connections, now: Now) -> Option<Target> {
+        let nodes = self.nodes.iter().map(|(id, node)| (Target::Node(*id), &node.address));
+        let seeds = self.seeds.iter().enumerate().map(|(index, address)| (Target::Seed(index), address));
+        let mut candidates: Vec<_> = nodes.collect();
+        let known = candidates.len().max(1);
+        candidates.rotate_left(self.next_candidate % known);
+        let mut seeds: Vec<_> = seeds.collect();
+        let given = seeds.len().max(1);
+        seeds.rotate_left(self.next_candidate % given);
+        candidates.extend(seeds);
+        let ready = |target| connections.status(target, Kind::Main, now.mono) == LinkStatus::Ready;
+        if let Some((target, _)) = candidates.iter().find(|(target, _)| ready(*target)) {
+            return Some(*target);
+        }
+        for (target, address) in candidates {
+            match connections.status(target, Kind::Main, now.mono) {
+                LinkStatus::Connecting { .. } => return None,
+                LinkStatus::Retrying { at, why, .. } => {
+                    self.last_failure = Some((address.clone(), why));
+                    if at > now.mono {
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            connections.ready(target, Kind::Main, address, now);
+            return None;
+        }
+        None
+    }
+
+    /// Asks for metadata where that is due.
+    pub fn poll_send(
+        &mut self,
+        wanted: &Wanted,
+        connections: &mut Connections,
+        now: Now,
+    ) -> Option<RequestId> {
+        if self.in_flight.is_some() || now.mono < self.not_before || !self.is_due(wanted, now.mono) {
+            return None;
+        }
+        let target = self.any_ready(connections, now)?;
+        let version = connections.version(target, Kind::Main, ApiKey::Metadata, i16::MAX).ok()?;
+        let named = |name: &String| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() };
+        let topics = match wanted {
+            // Version 0 has no null: there an empty list asks for all.
+            Wanted::All if version == 0 => Some(Vec::new()),
+            Wanted::All => None,
+            Wanted::Topics(topics) => Some(topics.iter().map(named).collect()),
+        };
+        let request = MetadataRequest {
+            topics,
+            allow_auto_topic_creation: self.config.allow_auto_create,
+            ..Default::default()
+        };
+        let id = connections.send(target, Kind::Main, version, request, None, now);
+        self.asked = Some(wanted.clone());
+        self.in_flight = Some(id);
+        self.stale = false;
+        Some(id)
+    }
+
+    fn is_due(&self, wanted: &Wanted, now: Instant) -> bool {
+        let aged = self.refreshed.is_none_or(|at| at + self.config.max_age <= now);
+        let asked = match (&self.asked, wanted) {
+            (Some(Wanted::All), _) => true,
+            (Some(Wanted::Topics(asked)), Wanted::Topics(wanted)) => wanted.is_subset(asked),
+            _ => false,
+        };
+        self.stale || aged || !asked || self.is_incomplete(wanted)
+    }
+
+    /// Whether a wanted topic, or a leader of one, is missing.
+    fn is_incomplete(&self, wanted: &Wanted) -> bool {
+        let complete = |topic: &Topic| {
+            topic.error.is_ok() && topic.partitions.values().all(|partition| partition.leader.is_some())
+        };
+        match wanted {
+            Wanted::All => false,
+            Wanted::Topics(wanted) => !wanted.iter().all(|name| self.topics.get(name).is_some_and(complete)),
+        }
+    }
+
+    /// An answer to the request that is in flight.
+    pub fn handle_response(&mut self, response: MetadataResponse, now: Now) {
+        self.in_flight = None;
+        if response.brokers.is_empty() {
+            return self.back_off(now);
+        }
+        self.nodes = response.brokers.into_iter().filter_map(node).collect();
+        self.controller = Some(NodeId(response.controller_id)).filter(|id| self.nodes.contains_key(id));
+        let news: BTreeMap<_, _> =
+            response.topics.into_iter().filter_map(|topic| self.topic_news(topic)).collect();
+        self.topics = news;
+        self.refreshed = Some(now.mono);
+        self.last_failure = None;
+        self.revision += 1;
+        match self.asked.as_ref().is_some_and(|asked| self.is_incomplete(asked)) {
+            true => self.back_off(now),
+            false => {
+                self.failures = 0;
+                // A leader that is wrong in the answer too must not make us ask without a pause.
+                self.not_before = now.mono + self.config.retry_backoff.first;
+            }
+        }
+    }
+
+    fn topic_news(&self, topic: MetadataResponseTopic) -> Option<(String, Topic)> {
+        let name = topic.name?;
+        let old = self.topics.get(&name).filter(|old| old.id == topic.topic_id);
+        let partition = |p: ottla_protocol::messages::MetadataResponsePartition| {
+            let known = old.and_then(|old| old.partitions.get(&p.partition_index));
+            // A broker that lags behind tells an older leader: the newer epoch stands.
+            if let Some(known) =
+                known.filter(|known| known.leader_epoch > p.leader_epoch && p.leader_epoch >= 0)
+            {
+                return (p.partition_index, known.clone());
+            }
+            let leader = Some(NodeId(p.leader_id)).filter(|id| id.0 >= 0);
+            let partition = Partition {
+                leader,
+                leader_epoch: p.leader_epoch,
+                replicas: p.replica_nodes.into_iter().map(NodeId).collect(),
+                isr: p.isr_nodes.into_iter().map(NodeId).collect(),
+            };
+            (p.partition_index, partition)
+        };
+        let partitions = topic.partitions.into_iter().map(partition).collect();
+        let (id, error, internal) = (topic.topic_id, topic.error_code, topic.is_internal);
+        Some((name, Topic { id, error, internal, partitions }))
+    }
+
+    /// The request in flight stays without an answer.
+    pub fn handle_unanswered(&mut self, now: Now) {
+        self.in_flight = None;
+        self.stale = true;
+        self.next_candidate += 1;
+        self.back_off(now);
+    }
+
+    fn back_off(&mut self, now: Now) {
+        self.failures += 1;
+        self.not_before = now.mono + self.config.retry_backoff.after(self.failures, &mut self.rng);
+    }
+
+    /// When the next request is due.
+    pub fn deadlines(&self, earliest: &mut Earliest) {
+        if self.in_flight.is_none() {
+            earliest.consider(self.not_before);
+            earliest.consider(self.refreshed.map(|at| at + self.config.max_age));
+        }
+    }
+}
+
+fn node(broker: ottla_protocol::messages::MetadataResponseBroker) -> Option<(NodeId, Node)> {
+    let port = u16::try_from(broker.port).ok()?;
+    let address = Address { host: broker.host, port };
+    Some((NodeId(broker.node_id), Node { address, rack: broker.rack }))
+}

@@ -1,0 +1,273 @@
+//! Records inside a batch, read where they lie: nothing is copied, nothing allocated.
+//!
+//! A [`BatchWalk`] is plain data that stands beside the buffer that it walks (a frame, or what was decompressed of it)
+//! instead of borrowing it, so that a cursor can own both. It yields [`RecordSpan`]s, which say where a record's parts
+//! are, and [`Record`]s are the view of them. Headers stay undecoded until somebody asks: a record's length alone leads
+//! to the next.
+
+use std::{iter::FusedIterator, ops::Range};
+
+use super::{BatchHeader, TimestampType, fields::Fields};
+use crate::codec::{DecodeError, DecodeErrorKind};
+
+/// Where some bytes lie in a buffer, or null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    length: u32,
+}
+
+impl Span {
+    /// Null; no value can be as long.
+    pub const NULL: Self = Self { start: 0, length: u32::MAX };
+
+    pub(super) const fn new(start: usize, length: usize) -> Self {
+        Self { start: start as u32, length: length as u32 }
+    }
+
+    /// The range; `None` for null.
+    #[inline]
+    pub const fn range(self) -> Option<Range<usize>> {
+        match self.length {
+            u32::MAX => None,
+            length => Some(self.start as usize..self.start as usize + length as usize),
+        }
+    }
+
+    /// The bytes in the buffer that the span is of; `None` for null.
+    #[inline]
+    pub fn of(self, buffer: &[u8]) -> Option<&[u8]> {
+        self.range().map(|range| buffer.get(range).unwrap_or_default())
+    }
+}
+
+/// A record as places in the buffer that was walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordSpan {
+    /// Its offset in the partition.
+    pub offset: i64,
+    /// Its timestamp in milliseconds; -1 where it has none.
+    pub timestamp: i64,
+    /// Its key.
+    pub key: Span,
+    /// Its value.
+    pub value: Span,
+    headers: Span,
+    header_count: u32,
+}
+
+impl RecordSpan {
+    /// The record itself, given the buffer that was walked.
+    #[inline]
+    pub fn record<'a>(&self, buffer: &'a [u8]) -> Record<'a> {
+        Record {
+            offset: self.offset,
+            timestamp: self.timestamp,
+            key: self.key.of(buffer),
+            value: self.value.of(buffer),
+            headers: self.headers(buffer),
+        }
+    }
+
+    /// The record's headers alone.
+    #[inline]
+    pub fn headers<'a>(&self, buffer: &'a [u8]) -> Headers<'a> {
+        Headers { bytes: self.headers.of(buffer).unwrap_or_default(), at: 0, remaining: self.header_count }
+    }
+}
+
+/// A record, borrowed from the buffer that holds it.
+#[derive(Debug, Clone)]
+pub struct Record<'a> {
+    /// Its offset in the partition.
+    pub offset: i64,
+    /// Its timestamp in milliseconds; -1 where it has none.
+    pub timestamp: i64,
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its value.
+    pub value: Option<&'a [u8]>,
+    headers: Headers<'a>,
+}
+
+impl<'a> Record<'a> {
+    /// Its headers in order, duplicates included; decoded while one iterates.
+    #[inline]
+    pub fn headers(&self) -> Headers<'a> {
+        self.headers.clone()
+    }
+}
+
+/// A record's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// Its key; another header of the record may have the same.
+    pub key: &'a str,
+    /// Its value.
+    pub value: Option<&'a [u8]>,
+}
+
+/// The headers of a record, decoded as one iterates. Nothing comes after an error; offsets in it count from the first
+/// header.
+#[derive(Debug, Clone)]
+pub struct Headers<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    remaining: u32,
+}
+
+impl<'a> Headers<'a> {
+    /// How many the record says it has.
+    pub const fn count(&self) -> usize {
+        self.remaining as usize
+    }
+
+    fn step(&mut self) -> Result<Header<'a>, DecodeError> {
+        let mut fields = Fields::new(self.bytes, self.at);
+        let key_at = fields.offset();
+        let key = fields.span("header_key")?.of(self.bytes);
+        let key = key.ok_or(DecodeError { field: "header_key", offset: key_at, kind: DecodeErrorKind::UnexpectedNull })?;
+        let key = str::from_utf8(key)
+            .map_err(|_| DecodeError { field: "header_key", offset: key_at, kind: DecodeErrorKind::NotUtf8 })?;
+        let value = fields.span("header_value")?.of(self.bytes);
+        if self.remaining == 1 {
+            fields.finish("headers")?;
+        }
+        self.at = fields.offset();
+        Ok(Header { key, value })
+    }
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = Result<Header<'a>, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.remaining == 0 {
+            return None;
+        }
+        let header = self.step();
+        self.remaining = if header.is_ok() { self.remaining - 1 } else { 0 };
+        Some(header)
+    }
+}
+
+impl FusedIterator for Headers<'_> {}
+
+/// The state of a walk over the records of one batch.
+#[derive(Debug, Clone)]
+pub struct BatchWalk {
+    at: u32,
+    end: u32,
+    remaining: u32,
+    /// The smallest offset delta that the next record may have: offsets rise.
+    next_delta: i32,
+    last_delta: i32,
+    log_append_time: bool,
+    base_offset: i64,
+    /// The base of the timestamp deltas, or the time of the append.
+    timestamp: i64,
+}
+
+impl BatchWalk {
+    /// Walks the records of the batch with `header`, which lie at `records` in the buffer, decompressed.
+    pub fn new(header: &BatchHeader, records: Range<usize>) -> Self {
+        let log_append_time = header.timestamp_type() == TimestampType::LogAppendTime;
+        Self {
+            at: u32::try_from(records.start).unwrap_or(u32::MAX),
+            end: u32::try_from(records.end).unwrap_or(u32::MAX),
+            remaining: header.record_count.max(0).cast_unsigned(),
+            next_delta: 0,
+            last_delta: header.last_offset_delta,
+            log_append_time,
+            base_offset: header.base_offset,
+            timestamp: if log_append_time { header.max_timestamp } else { header.base_timestamp },
+        }
+    }
+
+    /// How many records are still to come.
+    pub const fn remaining(&self) -> usize {
+        self.remaining as usize
+    }
+
+    /// The next record. `buffer` is the same each time. Nothing comes after an error.
+    #[inline]
+    pub fn next(&mut self, buffer: &[u8]) -> Option<Result<RecordSpan, DecodeError>> {
+        if self.remaining == 0 {
+            return self.finish();
+        }
+        let span = self.step(buffer);
+        if span.is_err() {
+            self.end = self.at;
+            self.remaining = 0;
+        }
+        Some(span)
+    }
+
+    #[inline]
+    fn step(&mut self, buffer: &[u8]) -> Result<RecordSpan, DecodeError> {
+        let records = buffer.get(..self.end as usize).unwrap_or(buffer);
+        let mut fields = Fields::new(records, self.at as usize);
+        let length = fields.length("record_length")?;
+        let mut fields = fields.part(length, "record_length")?;
+        fields.skip_byte("attributes")?;
+        let timestamp_delta = fields.varlong("timestamp_delta")?;
+        let offset_delta = fields.varint("offset_delta")?;
+        if offset_delta < self.next_delta || offset_delta > self.last_delta {
+            return Err(fields.inconsistent("offset_delta", "offsets do not rise within the batch's own"));
+        }
+        let key = fields.span("key")?;
+        let value = fields.span("value")?;
+        let header_count = fields.length("header_count")?;
+        let headers = fields.rest();
+        // A header takes two bytes at the least. Without headers, the fields end where the record does.
+        if header_count > headers.len() / 2 || (header_count == 0 && !headers.is_empty()) {
+            return Err(fields.inconsistent("record_length", "record's length is not that of its fields"));
+        }
+        self.at = headers.end as u32;
+        self.remaining -= 1;
+        self.next_delta = offset_delta.wrapping_add(1);
+        let delta = if self.log_append_time { 0 } else { timestamp_delta };
+        Ok(RecordSpan {
+            offset: self.base_offset.wrapping_add(offset_delta.into()),
+            timestamp: self.timestamp.wrapping_add(delta),
+            key,
+            value,
+            headers: Span::new(headers.start, headers.len()),
+            header_count: header_count as u32,
+        })
+    }
+
+    /// After the last record: whether it was the end of the bytes too.
+    #[cold]
+    fn finish(&mut self) -> Option<Result<RecordSpan, DecodeError>> {
+        let (at, end) = (self.at, self.end);
+        self.at = end;
+        let kind = DecodeErrorKind::TrailingBytes((end as usize).saturating_sub(at as usize));
+        (at < end).then_some(Err(DecodeError { field: "records", offset: at as usize, kind }))
+    }
+}
+
+/// Walks the records of a batch in a buffer that is borrowed meanwhile.
+#[derive(Debug, Clone)]
+pub struct RecordWalk<'a> {
+    buffer: &'a [u8],
+    walk: BatchWalk,
+}
+
+impl<'a> RecordWalk<'a> {
+    /// Walks the records of the batch with `header`; `records` are all its records, decompressed.
+    pub fn new(header: &BatchHeader, records: &'a [u8]) -> Self {
+        Self { buffer: records, walk: BatchWalk::new(header, 0..records.len()) }
+    }
+}
+
+impl<'a> Iterator for RecordWalk<'a> {
+    type Item = Result<Record<'a>, DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.walk.next(self.buffer)?.map(|span| span.record(self.buffer)))
+    }
+}
+
+impl FusedIterator for RecordWalk<'_> {}
