@@ -9,6 +9,7 @@ pub mod kafka;
 pub mod ports;
 pub mod process;
 pub mod proxy;
+pub mod schema_oracle;
 pub mod schemas;
 mod server;
 pub mod targets;

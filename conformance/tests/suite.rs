@@ -15,6 +15,8 @@
 mod cases;
 #[path = "suite/harness.rs"]
 mod harness;
+#[path = "suite/protocol.rs"]
+mod protocol;
 
 use std::process::ExitCode;
 
@@ -33,5 +35,5 @@ fn main() -> ExitCode {
 }
 
 fn all() -> Vec<cases::Case> {
-    [harness::cases()].into_iter().flatten().collect()
+    [harness::cases(), protocol::cases()].into_iter().flatten().collect()
 }

@@ -1,6 +1,5 @@
 //! A KRaft cluster of n nodes, each broker and controller at once, in processes of their own on free ports.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
@@ -10,8 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::config::Ports;
 use super::java::Role;
-use super::{Java, Tools, Unavailable, jars};
+use super::{Config, Java, Tools, Unavailable, jars};
 use crate::ports;
 use crate::process::{self, Process};
 use crate::proxy::Proxy;
@@ -20,66 +20,6 @@ use crate::wait::until;
 /// With nothing else to do two cores take 5 s; a build beside it may make it 30.
 const START_WITHIN: Duration = Duration::from_secs(120);
 const STOP_WITHIN: Duration = Duration::from_secs(60);
-
-/// What every node is told. Time-outs are short, and their lower bounds shorter, for the sake of tests.
-const SETTINGS: &str = "\
-process.roles=broker,controller
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=BROKER
-listener.security.protocol.map=CLIENT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
-replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector
-auto.create.topics.enable=false
-offsets.topic.num.partitions=4
-transaction.state.log.num.partitions=4
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.num.partitions=4
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-group.consumer.min.session.timeout.ms=1000
-group.consumer.session.timeout.ms=6000
-group.consumer.min.heartbeat.interval.ms=100
-group.consumer.heartbeat.interval.ms=500
-broker.session.timeout.ms=6000
-broker.heartbeat.interval.ms=500
-num.network.threads=2
-num.io.threads=4
-log.cleaner.dedupe.buffer.size=4194304
-";
-
-/// What a cluster is to be like.
-#[derive(Debug, Clone)]
-pub struct Config {
-    nodes: u32,
-    settings: Vec<(String, String)>,
-    features: Vec<String>,
-    proxied: bool,
-}
-
-impl Config {
-    /// So many nodes, with ids from 1.
-    pub fn new(nodes: u32) -> Self {
-        Self { nodes, settings: Vec::new(), features: Vec::new(), proxied: false }
-    }
-
-    /// A server setting, for every node; it wins over the harness's own.
-    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
-        self.settings.push((key.to_owned(), value.to_string()));
-        self
-    }
-
-    /// A feature level to format with, such as `group.version=0`.
-    pub fn feature(mut self, feature: &str) -> Self {
-        self.features.push(feature.to_owned());
-        self
-    }
-
-    /// Clients are sent through a [`Proxy`] before each node. The nodes' own traffic is not.
-    pub fn behind_proxies(mut self) -> Self {
-        self.proxied = true;
-        self
-    }
-}
 
 /// A running cluster. Its processes and data go with it: on drop, and when this process dies.
 #[derive(Debug)]
@@ -135,7 +75,6 @@ impl Cluster {
             (1..=config.nodes).map(|id| Ok((id, ports::free()?))).collect::<io::Result<_>>()?;
         let voters: Vec<String> =
             controllers.iter().map(|(id, port)| format!("{id}@127.0.0.1:{port}")).collect();
-        let replicas = config.nodes.min(3);
         for (id, controller) in controllers {
             let dir = cluster.dir.join(format!("node-{id}"));
             fs::create_dir_all(&dir)?;
@@ -143,26 +82,8 @@ impl Cluster {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, client));
             let proxy = config.proxied.then(|| Proxy::start(address)).transpose()?;
             let advertised = proxy.as_ref().map_or(client, |proxy| proxy.address().port());
-            let mut text = SETTINGS.to_owned();
-            let _ = write!(
-                text,
-                "node.id={id}\n\
-                 broker.rack=rack-{id}\n\
-                 log.dirs={dir}\n\
-                 controller.quorum.voters={voters}\n\
-                 listeners=CLIENT://127.0.0.1:{client},BROKER://127.0.0.1:{broker},\
-                 CONTROLLER://127.0.0.1:{controller}\n\
-                 advertised.listeners=CLIENT://127.0.0.1:{advertised},BROKER://127.0.0.1:{broker}\n\
-                 default.replication.factor={replicas}\n\
-                 offsets.topic.replication.factor={replicas}\n\
-                 transaction.state.log.replication.factor={replicas}\n\
-                 share.coordinator.state.topic.replication.factor={replicas}\n",
-                dir = dir.join("data").display(),
-                voters = voters.join(","),
-            );
-            for (key, value) in &config.settings {
-                let _ = writeln!(text, "{key}={value}");
-            }
+            let ports = Ports { client, advertised, broker, controller };
+            let text = config.properties(id, &dir.join("data"), ports, &voters.join(","));
             let properties = dir.join("server.properties");
             fs::write(&properties, text)?;
             let log = dir.join("server.log");

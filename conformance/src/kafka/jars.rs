@@ -38,7 +38,7 @@ pub(super) fn once(name: &str, make: impl FnOnce(&Path) -> Result<(), Missing>) 
         // Left by a program that was killed, or not there at all.
         let _ = fs::remove_dir_all(&partial);
         fs::create_dir_all(&partial).map_err(failed)?;
-        make(&partial)?;
+        make(&partial).inspect_err(|_| drop(fs::remove_dir_all(&partial)))?;
         fs::rename(&partial, &done).map_err(failed)?;
     }
     Ok(done)

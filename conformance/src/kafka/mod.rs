@@ -1,17 +1,23 @@
 //! A real Apache Kafka: its jars from Maven, a cluster of them in processes of their own, and its own tools.
 
+mod asked;
 mod cluster;
+mod config;
 mod jars;
 mod java;
+mod printed;
 mod tools;
 
 use std::fmt;
 use std::sync::OnceLock;
 
-pub use cluster::{Cluster, Config};
+pub use asked::{Consume, Load};
+pub use cluster::Cluster;
+pub use config::Config;
 pub use jars::VERSION;
 pub use java::Java;
-pub use tools::{Consume, Consumed, GroupRow, Load, PartitionRow, Tools};
+pub use printed::{Consumed, GroupRow, PartitionRow};
+pub use tools::Tools;
 
 /// Set to `off`, it spares a developer everything that needs Kafka.
 pub const SWITCH: &str = "OTTLA_KAFKA";

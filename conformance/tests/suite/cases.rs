@@ -47,8 +47,8 @@ impl Case {
         Self::new(name, Needs::Kafka(run))
     }
 
-    #[allow(dead_code, reason = "the embedded broker is not built yet")]
     /// For both, as `embedded::NAME` and `kafka::NAME`.
+    #[allow(dead_code, reason = "the embedded broker is not built yet")]
     pub(crate) fn both(name: &'static str, run: fn(&Target) -> Outcome) -> Self {
         Self::new(name, Needs::Both(run))
     }

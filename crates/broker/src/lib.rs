@@ -1,1 +1,41 @@
-//! To be described.
+//! An embedded Kafka broker for development and tests: in memory, in this process, on loopback.
+//!
+//! [`Cluster`] is the whole state of one or several logical brokers. It reads no clock, owns no socket and draws its
+//! randomness from a seed, so a simulation can step it in virtual time; [`Server`] is the thin skin that serves it
+//! over TCP. Clients need not know: it speaks Kafka's protocol, advertises what it implements and nothing else.
+//! What it does not do is listed in `SKIPPED.md`.
+//!
+//! ```
+//! use ottla_broker::{Config, Server, TopicSpec};
+//!
+//! let config = Config { topics: vec![TopicSpec::new("orders", 3)], ..Config::default() };
+//! let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0).into())?;
+//! println!("bootstrap.servers={}", server.bootstrap());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod api;
+mod config;
+mod connections;
+mod faults;
+mod groups;
+mod inspect;
+mod log;
+mod planted;
+mod producers;
+mod server;
+mod sessions;
+mod state;
+mod topics;
+mod versions;
+
+pub use config::{Config, TopicSpec};
+pub use connections::ConnId;
+pub use faults::{Fault, Faults, Script};
+pub use inspect::{GroupView, MemberView};
+#[cfg(feature = "planted")]
+pub use planted::Planted;
+pub use server::{Listen, Server};
+pub use state::{Cluster, Output};
+pub use topics::Refusal;
+pub use versions::VersionSet;

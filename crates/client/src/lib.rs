@@ -1,1 +1,4 @@
 //! To be described.
+
+mod driver;
+mod net;

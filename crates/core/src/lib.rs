@@ -4,18 +4,40 @@
 //! `poll_*` ([`Machine`]), and the time is an argument. So a whole group can be stepped in one thread, in virtual time,
 //! from a seed.
 
+pub mod admin;
 mod backoff;
+mod cause;
 mod connections;
+mod consumer;
+mod coordinator;
 mod deadline;
+mod event;
+mod fetch;
+pub mod group;
 mod ids;
+mod lanes;
 mod machine;
 mod metadata;
+mod offsets;
+mod ops;
+pub mod producer;
 
 pub use backoff::Backoff;
+pub use cause::Cause;
 pub use connections::{
     Address, ConnectionConfig, Connections, Kind, LinkStatus, Target, Unanswered, Unsupported,
 };
+pub use consumer::{
+    CloseKind, Consumer, ConsumerConfig, Explanation, GroupReason, ReadFailure, Reason, SeekTo, Subscription,
+    SubscriptionError,
+};
 pub use deadline::Earliest;
+pub use event::Event;
+pub use fetch::FetchConfig;
+pub use group::{Assignor, GroupConfig, GroupFailure, MemberState, Range};
 pub use ids::{ConnId, LaneEpoch, NodeId, OpId, PartIdx, RequestId, TopicPartition};
+pub use lanes::{Admission, Filter, LaneFailure, ResetTo, Slice};
 pub use machine::{Disconnected, Fetched, Machine, Outbound, Reply, Span, spans};
 pub use metadata::{Metadata, MetadataConfig, Node, Partition, Topic, Wanted};
+pub use offsets::{CommittedOffset, OffsetAndTimestamp, ResetPolicy};
+pub use ops::{OpFailure, Outcome};

@@ -279,12 +279,20 @@ impl Metadata {
 
     fn is_due(&self, wanted: &Wanted, now: Instant) -> bool {
         let aged = self.refreshed.is_none_or(|at| at + self.config.max_age <= now);
-        let asked = match (&self.asked, wanted) {
+        self.stale || aged || !self.has_asked(wanted) || self.is_incomplete(wanted)
+    }
+
+    /// Whether what is wanted has been asked for and answered, be it that a topic does not exist.
+    pub fn covers(&self, wanted: &Wanted) -> bool {
+        self.has_asked(wanted) && self.in_flight.is_none() && self.refreshed.is_some()
+    }
+
+    fn has_asked(&self, wanted: &Wanted) -> bool {
+        match (&self.asked, wanted) {
             (Some(Wanted::All), _) => true,
             (Some(Wanted::Topics(asked)), Wanted::Topics(wanted)) => wanted.is_subset(asked),
             _ => false,
-        };
-        self.stale || aged || !asked || self.is_incomplete(wanted)
+        }
     }
 
     /// Whether a wanted topic, or a leader of one, is missing.

@@ -1,7 +1,7 @@
 //! Bytes to values and back: the primitives that every message is made of.
 //!
 //! Decoding trusts nothing: a length is compared with the bytes that remain before anything is allocated for it.
-//! Encoding cannot fail. The macro in [`message`] builds messages from these parts.
+//! Encoding cannot fail. The macro in `message` builds messages from these parts.
 //! Source: the protocol guide's "Protocol Primitive Types", KIP-482 for the flexible forms.
 
 mod error;

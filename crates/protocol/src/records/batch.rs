@@ -8,6 +8,7 @@ use std::{iter::FusedIterator, ops::Range};
 use super::Compression;
 use crate::codec::{DecodeError, DecodeErrorKind, Reader};
 
+const MAGIC: u8 = 2;
 /// Where the length field ends: what it counts comes after.
 const LENGTH_END: usize = 12;
 const EPOCH_AT: usize = 12;
@@ -64,50 +65,67 @@ impl BatchHeader {
     pub const SIZE: usize = 61;
 
     /// Reads the header of the batch that `batch` begins with; whether its records are all there is not asked.
+    ///
+    /// Magic and length are judged before the rest is asked for, so that a tail too short for a header is told from one
+    /// that is no batch.
+    #[inline]
     pub fn decode(batch: &[u8]) -> Result<Self, DecodeError> {
-        Self::read(&mut Reader::new(batch))
-    }
-
-    /// Magic and length are judged before the rest is asked for, so that a tail too short for a header is told from
-    /// one that is no batch.
-    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let start = r.offset();
-        let bad = |field, kind| DecodeError { field, offset: start, kind };
-        let base_offset = i64::from_be_bytes(r.array()?);
-        let batch_length = i32::from_be_bytes(r.array()?);
-        let partition_leader_epoch = i32::from_be_bytes(r.array()?);
-        let [magic] = r.array()?.map(u8::cast_signed);
-        if magic != 2 {
-            return Err(bad("magic", DecodeErrorKind::UnsupportedMagic(magic)));
+        let bad = |field, kind| Err(DecodeError { field, offset: 0, kind });
+        let truncated = DecodeErrorKind::Truncated { needed: Self::SIZE, remaining: batch.len() };
+        let Some([_, _, _, _, _, _, _, _, l0, l1, l2, l3, _, _, _, _, magic]) = batch.first_chunk() else {
+            return bad("", truncated);
+        };
+        if *magic != MAGIC {
+            return bad("magic", DecodeErrorKind::UnsupportedMagic(magic.cast_signed()));
         }
+        let batch_length = i32::from_be_bytes([*l0, *l1, *l2, *l3]);
         if batch_length < 0 {
-            return Err(bad("batch_length", DecodeErrorKind::NegativeLength(batch_length.into())));
+            return bad("batch_length", DecodeErrorKind::NegativeLength(batch_length.into()));
         }
         if (batch_length as usize) < Self::SIZE - LENGTH_END {
-            return Err(bad("batch_length", DecodeErrorKind::Inconsistent("batch shorter than its header")));
+            return bad("batch_length", DecodeErrorKind::Inconsistent("batch shorter than its header"));
         }
-        let header = Self {
-            base_offset,
-            batch_length,
-            partition_leader_epoch,
-            crc: u32::from_be_bytes(r.array()?),
-            attributes: i16::from_be_bytes(r.array()?),
-            last_offset_delta: i32::from_be_bytes(r.array()?),
-            base_timestamp: i64::from_be_bytes(r.array()?),
-            max_timestamp: i64::from_be_bytes(r.array()?),
-            producer_id: i64::from_be_bytes(r.array()?),
-            producer_epoch: i16::from_be_bytes(r.array()?),
-            base_sequence: i32::from_be_bytes(r.array()?),
-            record_count: i32::from_be_bytes(r.array()?),
+        let Some(header) = batch.first_chunk().and_then(Self::fields) else {
+            return bad("", truncated);
         };
         if header.record_count < 0 {
-            return Err(bad("record_count", DecodeErrorKind::NegativeLength(header.record_count.into())));
+            return bad("record_count", DecodeErrorKind::NegativeLength(header.record_count.into()));
         }
         let last = header.base_offset.checked_add(header.last_offset_delta.into());
         if header.base_offset < 0 || header.last_offset_delta < 0 || last.is_none_or(|last| last == i64::MAX) {
-            return Err(bad("base_offset", DecodeErrorKind::Inconsistent("offsets out of range")));
+            return bad("base_offset", DecodeErrorKind::Inconsistent("offsets out of range"));
         }
         Ok(header)
+    }
+
+    /// The fields in order. Always `Some`, as the array has them all.
+    #[inline]
+    fn fields(bytes: &[u8; Self::SIZE]) -> Option<Self> {
+        fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+            let (first, others) = rest.split_first_chunk()?;
+            *rest = others;
+            Some(*first)
+        }
+        let mut rest = bytes.as_slice();
+        let r = &mut rest;
+        let base_offset = i64::from_be_bytes(take(r)?);
+        let batch_length = i32::from_be_bytes(take(r)?);
+        let partition_leader_epoch = i32::from_be_bytes(take(r)?);
+        let [_magic] = take(r)?;
+        Some(Self {
+            base_offset,
+            batch_length,
+            partition_leader_epoch,
+            crc: u32::from_be_bytes(take(r)?),
+            attributes: i16::from_be_bytes(take(r)?),
+            last_offset_delta: i32::from_be_bytes(take(r)?),
+            base_timestamp: i64::from_be_bytes(take(r)?),
+            max_timestamp: i64::from_be_bytes(take(r)?),
+            producer_id: i64::from_be_bytes(take(r)?),
+            producer_epoch: i16::from_be_bytes(take(r)?),
+            base_sequence: i32::from_be_bytes(take(r)?),
+            record_count: i32::from_be_bytes(take(r)?),
+        })
     }
 
     /// The header as bytes.
@@ -117,7 +135,7 @@ impl BatchHeader {
             &self.base_offset.to_be_bytes(),
             &self.batch_length.to_be_bytes(),
             &self.partition_leader_epoch.to_be_bytes(),
-            &[2],
+            &[MAGIC],
             &self.crc.to_be_bytes(),
             &self.attributes.to_be_bytes(),
             &self.last_offset_delta.to_be_bytes(),
@@ -134,14 +152,13 @@ impl BatchHeader {
         out
     }
 
-    /// Writes the header over the first bytes of `batch`, with the length and the CRC of what follows them.
+    /// Writes the header over the first bytes of `batch`, with the whole's length and CRC.
     pub(super) fn seal(mut self, batch: &mut [u8]) {
         self.batch_length = (batch.len() - LENGTH_END) as i32;
         for (to, from) in batch.iter_mut().zip(self.encode()) {
             *to = from;
         }
-        let crc = crc_of(batch);
-        _ = patch(batch, CRC_AT, crc.to_be_bytes());
+        _ = set_crc(batch);
     }
 
     /// The size of the whole batch in bytes, this header included.
@@ -201,13 +218,14 @@ pub(super) const fn attributes(compression: Compression, transactional: bool, co
 /// A broker cuts a response at its size limit, so the last batch may be there in part: it is left out, and
 /// [`HeaderWalk::partial_tail`] says so. Nothing comes after an error.
 pub const fn walk_headers(bytes: &[u8]) -> HeaderWalk<'_> {
-    HeaderWalk { rest: Reader::new(bytes), partial_tail: false, ended: false }
+    HeaderWalk { bytes, at: 0, partial_tail: false, ended: false }
 }
 
 /// See [`walk_headers`]: where each whole batch lies, and its header.
 #[derive(Debug, Clone)]
 pub struct HeaderWalk<'a> {
-    rest: Reader<'a>,
+    bytes: &'a [u8],
+    at: usize,
     partial_tail: bool,
     ended: bool,
 }
@@ -220,22 +238,23 @@ impl HeaderWalk<'_> {
 
     /// Where the next batch begins; after the last, where the partial tail does.
     pub const fn offset(&self) -> usize {
-        self.rest.offset()
+        self.at
     }
 
     /// The next whole batch; `None` at the end.
     fn step(&mut self) -> Result<Option<(Range<usize>, BatchHeader)>, DecodeError> {
-        let (start, remaining) = (self.rest.offset(), self.rest.remaining());
-        match BatchHeader::read(&mut self.rest.clone()) {
-            Ok(header) if header.size() <= remaining => {
-                self.rest.take(header.size())?;
-                Ok(Some((start..self.rest.offset(), header)))
+        let start = self.at;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        match BatchHeader::decode(rest) {
+            Ok(header) if header.size() <= rest.len() => {
+                self.at += header.size();
+                Ok(Some((start..self.at, header)))
             }
             Ok(_) | Err(DecodeError { kind: DecodeErrorKind::Truncated { .. }, .. }) => {
-                self.partial_tail = remaining > 0;
+                self.partial_tail = !rest.is_empty();
                 Ok(None)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(DecodeError { offset: start, ..error }),
         }
     }
 }
@@ -287,7 +306,7 @@ pub fn set_log_append_time(batch: &mut [u8], timestamp: i64) -> Result<(), Decod
 }
 
 /// Computes the CRC of one batch and writes it.
-pub(super) fn set_crc(batch: &mut [u8]) -> Result<(), DecodeError> {
+fn set_crc(batch: &mut [u8]) -> Result<(), DecodeError> {
     let crc = crc32c::crc32c(batch.get(ATTRIBUTES_AT..).unwrap_or_default());
     patch(batch, CRC_AT, crc.to_be_bytes())
 }

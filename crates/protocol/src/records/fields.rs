@@ -1,13 +1,12 @@
-//! The fields of a record, read as fast as they can be: most are one byte, or two.
+//! The fields of a record, read as fast as can be: most are one byte, or two.
 //!
-//! [`Reader`] reads the same, and says what is wrong where something is; it is asked only then, and for long numbers.
-
-use std::ops::Range;
+//! `None` only says that something is wrong; [`Reader`](crate::codec::Reader) reads the same and says what, and is asked
+//! where that matters.
 
 use super::Span;
-use crate::codec::{DecodeError, DecodeErrorKind, Reader};
 
-/// A place in the bytes of a record.
+/// A place in the bytes that end where the record does.
+#[derive(Clone, Copy)]
 pub(super) struct Fields<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -24,137 +23,76 @@ impl<'a> Fields<'a> {
         self.at
     }
 
-    /// What is left.
-    #[inline]
-    pub(super) const fn rest(&self) -> Range<usize> {
-        self.at..self.bytes.len()
-    }
-
     /// The same place, with no more than the next `length` bytes left.
     #[inline]
-    pub(super) fn part(&self, length: usize, field: &'static str) -> Result<Self, DecodeError> {
-        match self.bytes.get(..self.at.saturating_add(length)) {
-            Some(bytes) => Ok(Self { bytes, at: self.at }),
-            None => Err(self.truncated(length, field)),
-        }
+    pub(super) fn part(&self, length: usize) -> Option<Self> {
+        Some(Self { bytes: self.bytes.get(..self.at.checked_add(length)?)?, at: self.at })
     }
 
     #[inline]
-    pub(super) fn skip_byte(&mut self, field: &'static str) -> Result<(), DecodeError> {
-        if self.at >= self.bytes.len() {
-            return Err(self.truncated(1, field));
-        }
+    pub(super) fn byte(&mut self) -> Option<u8> {
+        let byte = *self.bytes.get(self.at)?;
         self.at += 1;
-        Ok(())
+        Some(byte)
     }
 
     #[inline]
-    pub(super) fn varint(&mut self, field: &'static str) -> Result<i32, DecodeError> {
-        match self.short() {
-            Some(folded) => Ok(unfold(folded)),
-            None => self.long_varint(field),
-        }
+    pub(super) fn varint(&mut self) -> Option<i32> {
+        let first = self.byte()?;
+        let folded = if first < 0x80 { first.into() } else { u32::try_from(self.longer(first)?).ok()? };
+        Some((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
     }
 
     #[inline]
-    pub(super) fn varlong(&mut self, field: &'static str) -> Result<i64, DecodeError> {
-        match self.short() {
-            Some(folded) => Ok(unfold(folded).into()),
-            None => self.long_varlong(field),
-        }
+    pub(super) fn varlong(&mut self) -> Option<i64> {
+        let first = self.byte()?;
+        let folded = if first < 0x80 { first.into() } else { self.longer(first)? };
+        Some((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
     }
 
     /// A length or a count, never null. Nothing is promised about the bytes behind it.
     #[inline]
-    pub(super) fn length(&mut self, field: &'static str) -> Result<usize, DecodeError> {
-        let length = self.varint(field)?;
-        if length < 0 {
-            return Err(self.error(field, DecodeErrorKind::NegativeLength(length.into())));
-        }
-        Ok(length as usize)
+    pub(super) fn length(&mut self) -> Option<usize> {
+        usize::try_from(self.varint()?).ok()
     }
 
     /// A length, -1 for null, and the bytes behind it.
     #[inline]
-    pub(super) fn span(&mut self, field: &'static str) -> Result<Span, DecodeError> {
-        let length = self.varint(field)?;
+    pub(super) fn span(&mut self) -> Option<Span> {
+        let length = self.varint()?;
         if length < 0 {
-            return if length == -1 {
-                Ok(Span::NULL)
-            } else {
-                Err(self.error(field, DecodeErrorKind::NegativeLength(length.into())))
-            };
+            return (length == -1).then_some(Span::NULL);
         }
-        let (start, length) = (self.at, length as usize);
-        if length > self.bytes.len() - start {
-            return Err(self.truncated(length, field));
-        }
-        self.at = start + length;
-        Ok(Span::new(start, length))
+        let start = self.at;
+        self.at += length as usize;
+        (self.at <= self.bytes.len()).then_some(Span::new(start, length as usize))
     }
 
-    /// Succeeds where nothing is left.
-    pub(super) fn finish(&self, field: &'static str) -> Result<(), DecodeError> {
-        match self.rest().len() {
-            0 => Ok(()),
-            left => Err(self.error(field, DecodeErrorKind::TrailingBytes(left))),
-        }
-    }
-
-    #[cold]
-    pub(super) fn inconsistent(&self, field: &'static str, what: &'static str) -> DecodeError {
-        self.error(field, DecodeErrorKind::Inconsistent(what))
-    }
-
-    /// A number of one or two bytes, still folded.
+    /// A number of more than one byte, still folded.
     #[inline]
-    fn short(&mut self) -> Option<u32> {
-        match self.bytes.get(self.at..) {
-            Some(&[a, ..]) if a < 0x80 => {
-                self.at += 1;
-                Some(a.into())
-            }
-            Some(&[a, b, ..]) if b < 0x80 => {
-                self.at += 2;
-                Some(u32::from(a & 0x7f) | u32::from(b) << 7)
-            }
-            _ => None,
+    fn longer(&mut self, first: u8) -> Option<u64> {
+        let low = u64::from(first & 0x7f);
+        let second = self.byte()?;
+        if second < 0x80 {
+            return Some(low | u64::from(second) << 7);
         }
-    }
-
-    #[inline(never)]
-    fn long_varint(&mut self, field: &'static str) -> Result<i32, DecodeError> {
-        self.with_reader(field, Reader::varint)
-    }
-
-    #[inline(never)]
-    fn long_varlong(&mut self, field: &'static str) -> Result<i64, DecodeError> {
-        self.with_reader(field, Reader::varlong)
-    }
-
-    fn with_reader<T>(
-        &mut self,
-        field: &'static str,
-        read: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
-    ) -> Result<T, DecodeError> {
-        let mut r = Reader::new(self.bytes);
-        let value = r.take(self.at).and_then(|_| read(&mut r)).map_err(|error| error.in_field(field))?;
-        self.at = r.offset();
-        Ok(value)
-    }
-
-    #[cold]
-    fn truncated(&self, needed: usize, field: &'static str) -> DecodeError {
-        self.error(field, DecodeErrorKind::Truncated { needed, remaining: self.rest().len() })
-    }
-
-    #[cold]
-    fn error(&self, field: &'static str, kind: DecodeErrorKind) -> DecodeError {
-        DecodeError { field, offset: self.at, kind }
+        let (value, at) = long(self.bytes, self.at)?;
+        self.at = at;
+        Some(low | u64::from(second & 0x7f) << 7 | value << 14)
     }
 }
 
-#[inline]
-const fn unfold(folded: u32) -> i32 {
-    (folded >> 1) as i32 ^ -((folded & 1) as i32)
+/// The third byte of a number and those that follow; the place after it.
+#[inline(never)]
+fn long(bytes: &[u8], start: usize) -> Option<(u64, usize)> {
+    const MOST_BYTES: usize = 8;
+    let mut value = 0;
+    for (index, byte) in bytes.get(start..)?.iter().take(MOST_BYTES).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if *byte < 0x80 {
+            // Of the tenth byte of a number, one bit is left.
+            return (index < MOST_BYTES - 1 || *byte < 2).then_some((value, start + index + 1));
+        }
+    }
+    None
 }

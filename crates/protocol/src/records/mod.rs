@@ -9,13 +9,16 @@ mod compression;
 mod control;
 mod encode;
 mod fields;
+mod gzip;
+mod lz4;
 mod record;
+mod snappy;
 
 pub use batch::{
     BatchHeader, HeaderWalk, TimestampType, check_crc, set_base_offset, set_log_append_time,
     set_partition_leader_epoch, walk_headers,
 };
-pub use compression::{Compression, Compressor, Decompressor};
+pub use compression::{Compression, Compressor, Decompressor, UnknownCompression};
 pub use control::{ControlType, EndTxnMarker};
 pub use encode::BatchBuilder;
 pub use record::{BatchWalk, Header, Headers, Record, RecordSpan, RecordWalk, Span};

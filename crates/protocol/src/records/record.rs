@@ -8,7 +8,10 @@
 use std::{iter::FusedIterator, ops::Range};
 
 use super::{BatchHeader, TimestampType, fields::Fields};
-use crate::codec::{DecodeError, DecodeErrorKind};
+use crate::codec::{DecodeError, DecodeErrorKind, Reader};
+
+/// The lengths of key and value, one byte each.
+const SMALLEST_HEADER: usize = 2;
 
 /// Where some bytes lie in a buffer, or null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +75,8 @@ impl RecordSpan {
     /// The record's headers alone.
     #[inline]
     pub fn headers<'a>(&self, buffer: &'a [u8]) -> Headers<'a> {
-        Headers { bytes: self.headers.of(buffer).unwrap_or_default(), at: 0, remaining: self.header_count }
+        let rest = Reader::new(self.headers.of(buffer).unwrap_or_default());
+        Headers { rest, remaining: self.header_count }
     }
 }
 
@@ -111,8 +115,7 @@ pub struct Header<'a> {
 /// header.
 #[derive(Debug, Clone)]
 pub struct Headers<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    rest: Reader<'a>,
     remaining: u32,
 }
 
@@ -123,17 +126,15 @@ impl<'a> Headers<'a> {
     }
 
     fn step(&mut self) -> Result<Header<'a>, DecodeError> {
-        let mut fields = Fields::new(self.bytes, self.at);
-        let key_at = fields.offset();
-        let key = fields.span("header_key")?.of(self.bytes);
-        let key = key.ok_or(DecodeError { field: "header_key", offset: key_at, kind: DecodeErrorKind::UnexpectedNull })?;
-        let key = str::from_utf8(key)
-            .map_err(|_| DecodeError { field: "header_key", offset: key_at, kind: DecodeErrorKind::NotUtf8 })?;
-        let value = fields.span("header_value")?.of(self.bytes);
+        let key_at = self.rest.clone();
+        let key = read_sized(&mut self.rest, "header_key")?;
+        let bad_key = |kind| key_at.error(kind).in_field("header_key");
+        let key = key.ok_or(bad_key(DecodeErrorKind::UnexpectedNull))?;
+        let key = str::from_utf8(key).map_err(|_| bad_key(DecodeErrorKind::NotUtf8))?;
+        let value = read_sized(&mut self.rest, "header_value")?;
         if self.remaining == 1 {
-            fields.finish("headers")?;
+            self.rest.finish().map_err(|error| error.in_field("headers"))?;
         }
-        self.at = fields.offset();
         Ok(Header { key, value })
     }
 }
@@ -193,57 +194,110 @@ impl BatchWalk {
     #[inline]
     pub fn next(&mut self, buffer: &[u8]) -> Option<Result<RecordSpan, DecodeError>> {
         if self.remaining == 0 {
-            return self.finish();
+            return self.finish().map(Err);
         }
-        let span = self.step(buffer);
-        if span.is_err() {
-            self.end = self.at;
-            self.remaining = 0;
+        match self.step(buffer) {
+            Some(span) => Some(Ok(span)),
+            None => Some(Err(self.explain(buffer))),
         }
-        Some(span)
     }
 
     #[inline]
-    fn step(&mut self, buffer: &[u8]) -> Result<RecordSpan, DecodeError> {
-        let records = buffer.get(..self.end as usize).unwrap_or(buffer);
-        let mut fields = Fields::new(records, self.at as usize);
-        let length = fields.length("record_length")?;
-        let mut fields = fields.part(length, "record_length")?;
-        fields.skip_byte("attributes")?;
-        let timestamp_delta = fields.varlong("timestamp_delta")?;
-        let offset_delta = fields.varint("offset_delta")?;
-        if offset_delta < self.next_delta || offset_delta > self.last_delta {
-            return Err(fields.inconsistent("offset_delta", "offsets do not rise within the batch's own"));
+    fn step(&mut self, buffer: &[u8]) -> Option<RecordSpan> {
+        let mut fields = Fields::new(buffer.get(..self.end as usize)?, self.at as usize);
+        let length = fields.length()?;
+        let end = fields.offset() + length;
+        let mut fields = fields.part(length)?;
+        let _attributes = fields.byte()?;
+        let timestamp_delta = fields.varlong()?;
+        let offset_delta = fields.varint()?;
+        let key = fields.span()?;
+        let value = fields.span()?;
+        let header_count = fields.length()?;
+        let headers = end - fields.offset();
+        if offset_delta < self.next_delta
+            || offset_delta > self.last_delta
+            || header_count > headers / SMALLEST_HEADER
+            || (header_count == 0 && headers > 0)
+        {
+            return None;
         }
-        let key = fields.span("key")?;
-        let value = fields.span("value")?;
-        let header_count = fields.length("header_count")?;
-        let headers = fields.rest();
-        // A header takes two bytes at the least. Without headers, the fields end where the record does.
-        if header_count > headers.len() / 2 || (header_count == 0 && !headers.is_empty()) {
-            return Err(fields.inconsistent("record_length", "record's length is not that of its fields"));
-        }
-        self.at = headers.end as u32;
+        self.at = end as u32;
         self.remaining -= 1;
         self.next_delta = offset_delta.wrapping_add(1);
-        let delta = if self.log_append_time { 0 } else { timestamp_delta };
-        Ok(RecordSpan {
+        Some(RecordSpan {
             offset: self.base_offset.wrapping_add(offset_delta.into()),
-            timestamp: self.timestamp.wrapping_add(delta),
+            timestamp: self.timestamp.wrapping_add(if self.log_append_time { 0 } else { timestamp_delta }),
             key,
             value,
-            headers: Span::new(headers.start, headers.len()),
+            headers: Span::new(fields.offset(), headers),
             header_count: header_count as u32,
         })
     }
 
+    /// Reads once more what [`step`](Self::step) could not, to say why, and ends the walk.
+    #[cold]
+    #[inline(never)]
+    fn explain(&mut self, buffer: &[u8]) -> DecodeError {
+        let mut r = Reader::new(buffer.get(..self.end as usize).unwrap_or(buffer));
+        let error = r.take(self.at as usize).and_then(|_| self.read(&mut r)).err();
+        self.remaining = 0;
+        self.at = self.end;
+        error.unwrap_or(r.error(DecodeErrorKind::Inconsistent("record is damaged")))
+    }
+
+    fn read(&self, r: &mut Reader<'_>) -> Result<(), DecodeError> {
+        fn named(field: &'static str) -> impl FnOnce(DecodeError) -> DecodeError {
+            move |error| error.in_field(field)
+        }
+        let length = read_length(r, "record_length")?;
+        let mut r = r.part(length).map_err(named("record_length"))?;
+        r.take(1).map_err(named("attributes"))?;
+        r.varlong().map_err(named("timestamp_delta"))?;
+        let offset_delta = r.varint().map_err(named("offset_delta"))?;
+        if offset_delta < self.next_delta || offset_delta > self.last_delta {
+            let what = "offsets do not rise within the batch's own";
+            return Err(r.error(DecodeErrorKind::Inconsistent(what)).in_field("offset_delta"));
+        }
+        read_sized(&mut r, "key")?;
+        read_sized(&mut r, "value")?;
+        let needed = read_length(&mut r, "header_count")?.saturating_mul(SMALLEST_HEADER);
+        let remaining = r.remaining();
+        if needed > remaining {
+            let kind = DecodeErrorKind::Truncated { needed, remaining };
+            return Err(r.error(kind).in_field("headers"));
+        }
+        r.finish().map_err(named("record_length"))
+    }
+
     /// After the last record: whether it was the end of the bytes too.
     #[cold]
-    fn finish(&mut self) -> Option<Result<RecordSpan, DecodeError>> {
-        let (at, end) = (self.at, self.end);
-        self.at = end;
-        let kind = DecodeErrorKind::TrailingBytes((end as usize).saturating_sub(at as usize));
-        (at < end).then_some(Err(DecodeError { field: "records", offset: at as usize, kind }))
+    fn finish(&mut self) -> Option<DecodeError> {
+        let (at, end) = (self.at as usize, self.end as usize);
+        self.at = self.end;
+        let kind = DecodeErrorKind::TrailingBytes(end.saturating_sub(at));
+        (at < end).then_some(DecodeError { field: "records", offset: at, kind })
+    }
+}
+
+/// A length or a count, never null. Nothing is promised about the bytes behind it.
+fn read_length(r: &mut Reader<'_>, field: &'static str) -> Result<usize, DecodeError> {
+    let start = r.clone();
+    let length = r.varint().map_err(|error| error.in_field(field))?;
+    let negative = DecodeErrorKind::NegativeLength(length.into());
+    usize::try_from(length).map_err(|_| start.error(negative).in_field(field))
+}
+
+/// Bytes with their length in front, -1 for null.
+fn read_sized<'a>(r: &mut Reader<'a>, field: &'static str) -> Result<Option<&'a [u8]>, DecodeError> {
+    let start = r.clone();
+    match r.varint().map_err(|error| error.in_field(field))? {
+        -1 => Ok(None),
+        length => {
+            let negative = DecodeErrorKind::NegativeLength(length.into());
+            let length = usize::try_from(length).map_err(|_| start.error(negative).in_field(field))?;
+            r.take(length).map(Some).map_err(|error| error.in_field(field))
+        }
     }
 }
 

@@ -4,6 +4,13 @@
 //! Every test draws from a seed that it prints when it fails; the same seed repeats the run. A longer search:
 //! `OTTLA_FUZZ_CASES=1000000 cargo test --release -p ottla-protocol --test messages`.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test fails; clippy does not see tests without #[test]"
+)]
+
 mod kafka_protocol;
 mod model;
 mod round_trip;
@@ -36,8 +43,7 @@ impl Subject {
     fn all() -> impl Iterator<Item = Self> + Clone {
         ApiKey::ALL.iter().flat_map(|&key| {
             (key.versions().min..=key.versions().max).flat_map(move |version| {
-                [Direction::Request, Direction::Response]
-                    .map(|direction| Self { key, version, direction })
+                [Direction::Request, Direction::Response].map(|direction| Self { key, version, direction })
             })
         })
     }

@@ -7,7 +7,7 @@ use ottla_protocol::codec::{FieldSchema, StructSchema, TypeName};
 
 /// A value of any type.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub(crate) enum Value {
     /// Of fixed width, big-endian.
     Fixed(Vec<u8>),
     /// Text, bytes or records.
@@ -20,13 +20,13 @@ pub enum Value {
 
 /// The version for which something is written.
 #[derive(Clone, Copy)]
-pub struct Form {
+pub(crate) struct Form {
     version: i16,
     flexible: bool,
 }
 
 impl Form {
-    pub fn of(subject: Subject) -> Self {
+    pub(crate) fn of(subject: Subject) -> Self {
         Self { version: subject.version, flexible: subject.is_flexible() }
     }
 
@@ -51,7 +51,7 @@ fn width(primitive: &str) -> Option<usize> {
 }
 
 /// A random value for each field.
-pub fn random_fields(rng: &mut Rng, fields: &[FieldSchema]) -> Vec<Value> {
+pub(crate) fn random_fields(rng: &mut Rng, fields: &[FieldSchema]) -> Vec<Value> {
     fields.iter().map(|field| random(rng, field.ty)).collect()
 }
 
@@ -76,6 +76,20 @@ fn random(rng: &mut Rng, ty: TypeName) -> Value {
             Value::Array(Some((0..rng.usize(..4)).map(|_| random(rng, *element)).collect()))
         }
         TypeName::Struct(schema) => Value::Struct(random_fields(rng, schema.fields)),
+    }
+}
+
+/// The smallest value of each field but that arrays nested no deeper than `depth` have three elements.
+pub(crate) fn smallest_fields(fields: &[FieldSchema], depth: usize) -> Vec<Value> {
+    fields.iter().map(|field| smallest(field.ty, depth)).collect()
+}
+
+fn smallest(ty: TypeName, depth: usize) -> Value {
+    match ty {
+        TypeName::Array(element) if depth > 0 => Value::Array(Some(vec![smallest(*element, depth - 1); 3])),
+        TypeName::Struct(schema) => Value::Struct(smallest_fields(schema.fields, depth)),
+        TypeName::Nullable(inner) => smallest(*inner, depth),
+        ty => empty(ty),
     }
 }
 
@@ -120,7 +134,7 @@ fn empty(ty: TypeName) -> Value {
 
 /// What is left of values that were written and read in one version: the fields that it lacks have their defaults,
 /// and what it cannot write as null is empty.
-pub fn restricted(values: &[Value], fields: &[FieldSchema], form: Form) -> Vec<Value> {
+pub(crate) fn restricted(values: &[Value], fields: &[FieldSchema], form: Form) -> Vec<Value> {
     let kept = |(value, field): (&Value, &FieldSchema)| match value {
         _ if !form.has(field) => default(field),
         Value::Text(None) | Value::Array(None) if !form.nulls(field) => empty(field.ty),
@@ -143,14 +157,14 @@ fn restricted_value(value: &Value, ty: TypeName, form: Form) -> Value {
 }
 
 /// What goes into the places for tagged fields beside those that the tables know.
-pub enum Strangers<'a> {
+pub(crate) enum Strangers<'a> {
     None,
     /// Now and then a tagged field of a later Kafka.
     Some(&'a mut Rng),
 }
 
 /// Appends the fields that the version has.
-pub fn put_fields(
+pub(crate) fn put_fields(
     out: &mut Vec<u8>,
     values: &[Value],
     fields: &[FieldSchema],
@@ -214,7 +228,7 @@ fn put(out: &mut Vec<u8>, value: &Value, ty: TypeName, form: Form, strangers: &m
 }
 
 /// A length, or null, in so many bytes where the version is not flexible.
-pub fn put_length(out: &mut Vec<u8>, length: Option<usize>, width: usize, flexible: bool) {
+pub(crate) fn put_length(out: &mut Vec<u8>, length: Option<usize>, width: usize, flexible: bool) {
     match length {
         length if flexible => put_varint(out, length.map_or(0, |length| length as u32 + 1)),
         Some(length) => out.extend(&(length as u32).to_be_bytes()[4 - width..]),
@@ -231,7 +245,7 @@ fn put_varint(out: &mut Vec<u8>, mut value: u32) {
 }
 
 /// A frame without its length: what stands in front of the message.
-pub fn header(subject: Subject, client_id: Option<&str>, strangers: &mut Strangers<'_>) -> Vec<u8> {
+pub(crate) fn header(subject: Subject, client_id: Option<&str>, strangers: &mut Strangers<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     if subject.direction == Direction::Request {
         out.extend((subject.key as i16).to_be_bytes());
@@ -251,22 +265,21 @@ pub fn header(subject: Subject, client_id: Option<&str>, strangers: &mut Strange
 }
 
 /// In every frame of these tests.
-pub const CORRELATION_ID: i32 = 0x0123_4567;
+pub(crate) const CORRELATION_ID: i32 = 0x0123_4567;
 
 /// The client in every frame that names one.
-pub const CLIENT_ID: Option<&str> = Some("ottla-ö");
+pub(crate) const CLIENT_ID: Option<&str> = Some("ottla-ö");
 
 /// A whole frame without its length.
-pub fn frame(subject: Subject, values: &[Value], strangers: &mut Strangers<'_>) -> Vec<u8> {
+pub(crate) fn frame(subject: Subject, values: &[Value], strangers: &mut Strangers<'_>) -> Vec<u8> {
     let mut out = header(subject, CLIENT_ID, strangers);
     put_fields(&mut out, values, subject.schema().fields, Form::of(subject), strangers);
     out
 }
 
-/// A frame of about `size` bytes whose arrays announce as many elements as `size` bytes can hold at all, those inside
-/// the first element of an array no less than the array itself. With `depth` 0 none stands in another's way; arrays
-/// nested deeper than `depth` are empty. It is well-formed unless arrays compete for the bytes.
-pub fn greedy_frame(subject: Subject, size: usize, depth: usize) -> Vec<u8> {
+/// A frame of about `size` bytes whose arrays each announce as many elements as all the bytes that are left could
+/// hold, whoever else announced them already; arrays nested deeper than `depth` are empty.
+pub(crate) fn greedy_frame(subject: Subject, size: usize, depth: usize) -> Vec<u8> {
     let mut out = header(subject, None, &mut Strangers::None);
     put_greedy_fields(&mut out, subject.schema().fields, Form::of(subject), size, depth);
     out

@@ -11,13 +11,13 @@ use ottla_protocol::{
 
 /// A decoded message of either direction.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Decoded {
+pub(crate) enum Decoded {
     Request(Request),
     Response(Response),
 }
 
 /// Reads a frame without its length with the crate's decoders.
-pub fn decode(subject: Subject, frame: &[u8]) -> Result<Decoded, DecodeError> {
+pub(crate) fn decode(subject: Subject, frame: &[u8]) -> Result<Decoded, DecodeError> {
     let Subject { key, version, .. } = subject;
     let mut decoded = match subject.direction {
         Direction::Request => {
@@ -37,7 +37,7 @@ pub fn decode(subject: Subject, frame: &[u8]) -> Result<Decoded, DecodeError> {
 }
 
 /// A frame without its length, written by the crate's encoders.
-pub fn encode(subject: Subject, message: &Decoded) -> Vec<u8> {
+pub(crate) fn encode(subject: Subject, message: &Decoded) -> Vec<u8> {
     let Subject { key, version, .. } = subject;
     let correlation_id = CORRELATION_ID;
     let frame = match message {
@@ -84,6 +84,19 @@ fn what_a_second_encoder_writes_comes_back_byte_for_byte() {
             assert_eq!(decode(subject, &encoded).as_ref(), Ok(&decoded), "{subject}");
         }
     });
+}
+
+/// An array is refused where its elements could not fit; so the least that an element takes must not be overrated.
+#[test]
+fn arrays_of_the_smallest_elements_are_read() {
+    for subject in Subject::all() {
+        for depth in 0..5 {
+            let values = model::smallest_fields(subject.schema().fields, depth);
+            let frame = model::frame(subject, &values, &mut Strangers::None);
+            let decoded = decode(subject, &frame).unwrap_or_else(|e| panic!("{subject}, depth {depth}: {e}"));
+            assert_eq!(encode(subject, &decoded), frame, "{subject}, depth {depth}");
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,46 @@
+//! ApiVersions: what is spoken here (KIP-35, KIP-511).
+
+use ottla_protocol::{
+    ApiKey, ErrorCode, Response,
+    messages::{ApiVersionsApiVersion, ApiVersionsRequest, ApiVersionsResponse},
+};
+
+use crate::Cluster;
+
+pub(super) fn handle(
+    cluster: &Cluster,
+    request: &ApiVersionsRequest,
+    forced: Option<ErrorCode>,
+) -> ApiVersionsResponse {
+    let names = [&request.client_software_name, &request.client_software_version];
+    let error_code = match forced {
+        Some(code) => code,
+        // Versions before 3 have no names.
+        None if names.iter().all(|name| name.is_empty() || is_name(name)) => ErrorCode::None,
+        None => ErrorCode::InvalidRequest,
+    };
+    let api_keys = if error_code.is_ok() { advertised(cluster).collect() } else { Vec::new() };
+    ApiVersionsResponse { error_code, api_keys, ..Default::default() }
+}
+
+/// The answer to a version that is not spoken, in version 0: which versions of this API are.
+pub(crate) fn unsupported(cluster: &Cluster) -> Response {
+    let this = advertised(cluster).filter(|api| api.api_key == ApiKey::ApiVersions as i16).collect();
+    let error_code = ErrorCode::UnsupportedVersion;
+    ApiVersionsResponse { error_code, api_keys: this, ..Default::default() }.into()
+}
+
+fn advertised(cluster: &Cluster) -> impl Iterator<Item = ApiVersionsApiVersion> {
+    cluster.config.versions.advertised().map(|(key, versions)| ApiVersionsApiVersion {
+        api_key: key as i16,
+        min_version: versions.min,
+        max_version: versions.max,
+    })
+}
+
+/// Letters and digits, dots and dashes inside.
+fn is_name(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
+        && !name.starts_with(['.', '-'])
+        && !name.ends_with(['.', '-'])
+}

@@ -1,0 +1,46 @@
+//! DeleteTopics: by name, from version 6 on by id too.
+
+use ottla_protocol::{
+    ErrorCode, TopicId,
+    messages::{
+        DeleteTopicsDeletableTopicResult, DeleteTopicsDeleteTopicState, DeleteTopicsRequest,
+        DeleteTopicsResponse,
+    },
+};
+
+use crate::{Cluster, connections::Asked};
+
+/// From this version on a topic may be named by its id.
+const BY_ID: i16 = 6;
+
+pub(super) fn handle(
+    cluster: &mut Cluster,
+    asked: &Asked,
+    request: DeleteTopicsRequest,
+    forced: Option<ErrorCode>,
+) -> DeleteTopicsResponse {
+    let by_name = |name| DeleteTopicsDeleteTopicState { name: Some(name), topic_id: TopicId::ZERO };
+    let wanted = if asked.header.version >= BY_ID {
+        request.topics
+    } else {
+        request.topic_names.into_iter().map(by_name).collect()
+    };
+    let mut responses = Vec::with_capacity(wanted.len());
+    for topic in wanted {
+        let by_id = topic.name.is_none();
+        let name = topic.name.or_else(|| cluster.topics.name_of(topic.topic_id).map(str::to_owned));
+        let id = name.as_deref().and_then(|name| cluster.topics.find(name)).map(|topic| topic.id);
+        let error_code = match (forced, &name) {
+            (Some(code), _) => code,
+            (None, Some(name)) if id.is_some() => {
+                cluster.delete_topic(name);
+                ErrorCode::None
+            }
+            (None, _) if by_id => ErrorCode::UnknownTopicId,
+            (None, _) => ErrorCode::UnknownTopicOrPartition,
+        };
+        let topic_id = id.unwrap_or(topic.topic_id);
+        responses.push(DeleteTopicsDeletableTopicResult { name, topic_id, error_code, ..Default::default() });
+    }
+    DeleteTopicsResponse { responses, ..Default::default() }
+}

@@ -1,0 +1,61 @@
+//! FindCoordinator: which broker coordinates a group.
+
+use ottla_protocol::{
+    ErrorCode,
+    messages::{FindCoordinatorCoordinator, FindCoordinatorRequest, FindCoordinatorResponse},
+};
+
+use crate::{Cluster, Refusal, connections::Asked};
+
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+/// From this version on one request asks for many.
+const BATCHED: i16 = 4;
+
+pub(super) fn handle(
+    cluster: &Cluster,
+    asked: &Asked,
+    request: FindCoordinatorRequest,
+    forced: Option<ErrorCode>,
+) -> FindCoordinatorResponse {
+    let find = |key: String| {
+        let found = match forced {
+            Some(code) => Err(Refusal::new(code, "")),
+            None => node_of(cluster, request.key_type, &key),
+        };
+        match found {
+            Ok((node_id, host, port)) => {
+                FindCoordinatorCoordinator { key, node_id, host, port, ..Default::default() }
+            }
+            Err(Refusal { code, message }) => FindCoordinatorCoordinator {
+                key,
+                node_id: -1,
+                port: -1,
+                error_code: code,
+                error_message: Some(message),
+                ..Default::default()
+            },
+        }
+    };
+    if asked.header.version >= BATCHED {
+        let coordinators = request.coordinator_keys.into_iter().map(find).collect();
+        return FindCoordinatorResponse { coordinators, ..Default::default() };
+    }
+    let FindCoordinatorCoordinator { node_id, host, port, error_code, error_message, .. } = find(request.key);
+    FindCoordinatorResponse { node_id, host, port, error_code, error_message, ..Default::default() }
+}
+
+fn node_of(cluster: &Cluster, key_type: i8, key: &str) -> Result<(i32, String, i32), Refusal> {
+    match key_type {
+        GROUP => {}
+        TRANSACTION => {
+            let message = "the embedded broker does not support transactions";
+            return Err(Refusal::new(ErrorCode::InvalidRequest, message));
+        }
+        _ => return Err(Refusal::new(ErrorCode::InvalidRequest, "no coordinator of this type")),
+    }
+    let id = cluster.coordinator_of(key);
+    let node = cluster.nodes.get(&id);
+    let node = node.ok_or_else(|| Refusal::new(ErrorCode::CoordinatorNotAvailable, ""))?;
+    Ok((id, node.host.clone(), node.port.into()))
+}

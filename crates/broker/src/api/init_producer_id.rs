@@ -1,0 +1,23 @@
+//! InitProducerId: an identity for an idempotent producer (KIP-98).
+
+use ottla_protocol::{
+    ErrorCode,
+    messages::{InitProducerIdRequest, InitProducerIdResponse},
+};
+
+use crate::Cluster;
+
+pub(super) fn handle(
+    cluster: &mut Cluster,
+    request: &InitProducerIdRequest,
+    forced: Option<ErrorCode>,
+) -> InitProducerIdResponse {
+    // Transactions are not supported; their producers learn so from FindCoordinator, in words.
+    let refused = forced.or(request.transactional_id.as_ref().map(|_| ErrorCode::InvalidRequest));
+    if let Some(error_code) = refused {
+        return InitProducerIdResponse { error_code, producer_epoch: -1, ..Default::default() };
+    }
+    let producer_id = cluster.producer_ids;
+    cluster.producer_ids += 1;
+    InitProducerIdResponse { producer_id, producer_epoch: 0, ..Default::default() }
+}

@@ -1,0 +1,40 @@
+//! ListGroups: the groups that a broker coordinates.
+
+use ottla_protocol::{
+    ErrorCode,
+    messages::{ListGroupsListedGroup, ListGroupsRequest, ListGroupsResponse},
+};
+
+use crate::{Cluster, connections::Asked};
+
+/// All groups here speak the classic protocol.
+const TYPE: &str = "classic";
+
+pub(super) fn handle(
+    cluster: &Cluster,
+    asked: &Asked,
+    request: &ListGroupsRequest,
+    forced: Option<ErrorCode>,
+) -> ListGroupsResponse {
+    if let Some(error_code) = forced {
+        return ListGroupsResponse { error_code, ..Default::default() };
+    }
+    let fits = |filter: &[String], value: &str| {
+        filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
+    };
+    let groups = cluster
+        .groups
+        .iter()
+        .filter(|(id, group)| {
+            cluster.coordinator_of(id) == asked.node
+                && fits(&request.states_filter, group.state().name())
+                && fits(&request.types_filter, TYPE)
+        })
+        .map(|(id, group)| ListGroupsListedGroup {
+            group_id: id.to_owned(),
+            protocol_type: group.protocol_type().to_owned(),
+            group_state: group.state().name().to_owned(),
+            group_type: TYPE.to_owned(),
+        });
+    ListGroupsResponse { groups: groups.collect(), ..Default::default() }
+}

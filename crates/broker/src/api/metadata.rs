@@ -1,0 +1,111 @@
+//! Metadata: brokers, topics, and who leads what.
+
+use ottla_protocol::{
+    ErrorCode, TopicId,
+    messages::{
+        MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
+        MetadataResponsePartition, MetadataResponseTopic,
+    },
+};
+
+use crate::{
+    Cluster, TopicSpec,
+    connections::Asked,
+    topics::{Partition, Topic, check_name},
+};
+
+pub(super) fn handle(
+    cluster: &mut Cluster,
+    asked: &Asked,
+    request: MetadataRequest,
+    forced: Option<ErrorCode>,
+) -> MetadataResponse {
+    let may_create = cluster.config.auto_create && request.allow_auto_topic_creation && forced.is_none();
+    let topics = match request.topics {
+        // Version 0 has no null, and means all by none.
+        Some(topics) if !topics.is_empty() || asked.header.version > 0 => {
+            topics.into_iter().map(|topic| describe(cluster, topic, may_create, forced)).collect()
+        }
+        _ => cluster.topics.iter().map(|(name, topic)| answer(name, topic, forced)).collect(),
+    };
+    let brokers = cluster.nodes.iter().map(|(&node_id, node)| MetadataResponseBroker {
+        node_id,
+        host: node.host.clone(),
+        port: node.port.into(),
+        rack: None,
+    });
+    MetadataResponse {
+        brokers: brokers.collect(),
+        cluster_id: Some(cluster.id.clone()),
+        controller_id: cluster.nodes.keys().next().copied().unwrap_or(-1),
+        topics,
+        error_code: forced.unwrap_or_default(),
+        ..Default::default()
+    }
+}
+
+fn describe(
+    cluster: &mut Cluster,
+    wanted: MetadataRequestTopic,
+    may_create: bool,
+    forced: Option<ErrorCode>,
+) -> MetadataResponseTopic {
+    let failed = |name: Option<String>, topic_id, error_code| MetadataResponseTopic {
+        error_code,
+        name,
+        topic_id,
+        ..Default::default()
+    };
+    let name = match (wanted.name, cluster.topics.name_of(wanted.topic_id)) {
+        (Some(name), _) => name,
+        (None, Some(name)) => name.to_owned(),
+        (None, None) => return failed(None, wanted.topic_id, forced.unwrap_or(ErrorCode::UnknownTopicId)),
+    };
+    if let Some(topic) = cluster.topics.find(&name) {
+        return answer(&name, topic, forced);
+    }
+    let error_code = match check_name(&name) {
+        Err(refusal) => refusal.code,
+        Ok(()) if may_create => {
+            let spec = TopicSpec::new(name.clone(), cluster.config.default_partitions);
+            match cluster.create_topic(&spec) {
+                Ok(_) => {
+                    return describe(
+                        cluster,
+                        MetadataRequestTopic { name: Some(name), ..Default::default() },
+                        false,
+                        None,
+                    );
+                }
+                Err(refusal) => refusal.code,
+            }
+        }
+        Ok(()) => ErrorCode::UnknownTopicOrPartition,
+    };
+    failed(Some(name), TopicId::ZERO, forced.unwrap_or(error_code))
+}
+
+fn answer(name: &str, topic: &Topic, forced: Option<ErrorCode>) -> MetadataResponseTopic {
+    let partitions: Vec<_> =
+        (0..).zip(&topic.partitions).map(|(index, partition)| place(index, partition)).collect();
+    MetadataResponseTopic {
+        error_code: forced.unwrap_or_default(),
+        name: Some(name.to_owned()),
+        topic_id: topic.id,
+        is_internal: false,
+        partitions: if forced.is_some() { Vec::new() } else { partitions },
+        ..Default::default()
+    }
+}
+
+fn place(partition_index: i32, partition: &Partition) -> MetadataResponsePartition {
+    MetadataResponsePartition {
+        error_code: ErrorCode::None,
+        partition_index,
+        leader_id: partition.leader,
+        leader_epoch: partition.leader_epoch,
+        replica_nodes: partition.replicas.clone(),
+        isr_nodes: partition.replicas.clone(),
+        offline_replicas: Vec::new(),
+    }
+}

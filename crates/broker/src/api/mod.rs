@@ -1,0 +1,77 @@
+//! What each API does, one a file, the names as in `ottla_protocol::messages`.
+//!
+//! Each `handle` takes what is asked and returns how it is answered. Where a script forces an error, `forced` holds it:
+//! the API then answers it wherever its response has room for an error, and does nothing else.
+
+pub(crate) mod api_versions;
+mod create_partitions;
+mod create_topics;
+mod delete_topics;
+mod describe_groups;
+pub(crate) mod fetch;
+mod find_coordinator;
+mod heartbeat;
+mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
+mod list_offsets;
+mod metadata;
+mod offset_commit;
+mod offset_fetch;
+mod produce;
+mod sync_group;
+
+use ottla_protocol::{ErrorCode, Now, Request, Response};
+
+use crate::{Cluster, connections::Asked};
+
+/// How a request is answered.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Reply(Response),
+    /// Later; whoever holds it remembers its connection.
+    Held,
+    /// Not at all, and the next request may come.
+    Nothing,
+    /// By closing the connection.
+    Close,
+}
+
+impl<R: Into<Response>> From<R> for Outcome {
+    fn from(response: R) -> Self {
+        Self::Reply(response.into())
+    }
+}
+
+/// Serves a request. `frame` is what it was read from, which holds the records of a Produce.
+pub(crate) fn handle(
+    cluster: &mut Cluster,
+    asked: &Asked,
+    request: Request,
+    frame: &[u8],
+    forced: Option<ErrorCode>,
+    now: Now,
+) -> Outcome {
+    match request {
+        Request::ApiVersions(r) => api_versions::handle(cluster, &r, forced).into(),
+        Request::Metadata(r) => metadata::handle(cluster, asked, r, forced).into(),
+        Request::Produce(r) => produce::handle(cluster, asked, r, frame, forced, now),
+        Request::Fetch(r) => fetch::handle(cluster, asked, &r, forced, now),
+        Request::ListOffsets(r) => list_offsets::handle(cluster, asked, r, forced).into(),
+        Request::InitProducerId(r) => init_producer_id::handle(cluster, &r, forced).into(),
+        Request::FindCoordinator(r) => find_coordinator::handle(cluster, asked, r, forced).into(),
+        Request::JoinGroup(r) => join_group::handle(cluster, asked, r, forced, now),
+        Request::SyncGroup(r) => sync_group::handle(cluster, asked, r, forced, now),
+        Request::Heartbeat(r) => heartbeat::handle(cluster, asked, &r, forced, now).into(),
+        Request::LeaveGroup(r) => leave_group::handle(cluster, asked, r, forced, now).into(),
+        Request::OffsetCommit(r) => offset_commit::handle(cluster, asked, r, forced, now).into(),
+        Request::OffsetFetch(r) => offset_fetch::handle(cluster, asked, r, forced).into(),
+        Request::ListGroups(r) => list_groups::handle(cluster, asked, &r, forced).into(),
+        Request::DescribeGroups(r) => describe_groups::handle(cluster, asked, r, forced).into(),
+        Request::CreateTopics(r) => create_topics::handle(cluster, r, forced).into(),
+        Request::DeleteTopics(r) => delete_topics::handle(cluster, asked, r, forced).into(),
+        Request::CreatePartitions(r) => create_partitions::handle(cluster, r, forced).into(),
+        _ => Outcome::Close,
+    }
+}

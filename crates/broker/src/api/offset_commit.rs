@@ -1,0 +1,73 @@
+//! OffsetCommit: keeps positions for a group.
+
+use ottla_protocol::{
+    ErrorCode, Now,
+    messages::{
+        OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitResponse,
+        OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+    },
+};
+
+use crate::{
+    Cluster,
+    connections::Asked,
+    groups::{Committed, Committer},
+};
+
+/// Kafka's `offset.metadata.max.bytes`.
+const MAX_METADATA: usize = 4096;
+
+pub(super) fn handle(
+    cluster: &mut Cluster,
+    asked: &Asked,
+    request: OffsetCommitRequest,
+    forced: Option<ErrorCode>,
+    now: Now,
+) -> OffsetCommitResponse {
+    let allowed = forced.map_or(Ok(()), Err).and_then(|()| check(cluster, asked, &request, now));
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let exists = cluster.topics.find(&topic.name).is_some();
+        let mut commit = |partition: OffsetCommitRequestPartition| {
+            let metadata = partition.committed_metadata.unwrap_or_default();
+            let error_code = match allowed {
+                Err(code) => code,
+                Ok(()) if !exists => ErrorCode::UnknownTopicOrPartition,
+                Ok(()) if metadata.len() > MAX_METADATA => ErrorCode::OffsetMetadataTooLarge,
+                Ok(()) => {
+                    let (offset, leader_epoch) =
+                        (partition.committed_offset, partition.committed_leader_epoch);
+                    let group = cluster.groups.create(&request.group_id);
+                    let at = (topic.name.clone(), partition.partition_index);
+                    group.offsets.insert(at, Committed { offset, leader_epoch, metadata });
+                    ErrorCode::None
+                }
+            };
+            OffsetCommitResponsePartition { partition_index: partition.partition_index, error_code }
+        };
+        let partitions = topic.partitions.into_iter().map(&mut commit).collect();
+        let (name, topic_id) = (topic.name, topic.topic_id);
+        topics.push(OffsetCommitResponseTopic { name, topic_id, partitions });
+    }
+    OffsetCommitResponse { topics, ..Default::default() }
+}
+
+fn check(
+    cluster: &mut Cluster,
+    asked: &Asked,
+    request: &OffsetCommitRequest,
+    now: Now,
+) -> Result<(), ErrorCode> {
+    cluster.check_coordinator(asked.node, &request.group_id)?;
+    let committer = Committer {
+        member_id: &request.member_id,
+        group_instance_id: request.group_instance_id.as_deref(),
+        generation_id: request.generation_id_or_member_epoch,
+    };
+    match cluster.groups.step(&request.group_id, now, |group, turn| group.check_commit(committer, turn)) {
+        Some(checked) => checked,
+        // A group that only keeps offsets begins with its first commit.
+        None if committer.generation_id < 0 => Ok(()),
+        None => Err(ErrorCode::IllegalGeneration),
+    }
+}

@@ -1,0 +1,130 @@
+//! Produce: appends batches. Each partition succeeds or fails by itself.
+
+use ottla_protocol::{
+    ErrorCode, Now,
+    messages::{
+        ProduceLeaderIdAndEpoch, ProduceNodeEndpoint, ProducePartitionResponse, ProduceRequest,
+        ProduceResponse, ProduceTopicResponse,
+    },
+    records::BatchHeader,
+};
+
+use super::Outcome;
+use crate::{
+    Cluster, Refusal,
+    connections::Asked,
+    topics::{Appended, TopicKey},
+};
+
+/// From this version on a response names the leader to the client that asked another broker (KIP-951).
+const NAMES_LEADER: i16 = 10;
+/// From this version on topics have ids in place of names.
+const BY_ID: i16 = 13;
+/// The first version whose clients know zstd (KIP-110).
+const KNOWS_ZSTD: i16 = 7;
+const ZSTD: i16 = 4;
+
+pub(super) fn handle(
+    cluster: &mut Cluster,
+    asked: &Asked,
+    request: ProduceRequest,
+    frame: &[u8],
+    forced: Option<ErrorCode>,
+    now: Now,
+) -> Outcome {
+    let version = asked.header.version;
+    let forced = forced.or((!matches!(request.acks, -1..=1)).then_some(ErrorCode::InvalidRequiredAcks));
+    let mut response = ProduceResponse::default();
+    let mut failed = false;
+    for topic in request.topic_data {
+        let key = TopicKey::of(&topic.name, topic.topic_id, version >= BY_ID);
+        let mut answers = Vec::with_capacity(topic.partition_data.len());
+        for data in topic.partition_data {
+            let bytes = data.records.as_ref().map(|records| records.bytes(frame)).unwrap_or_default();
+            let result = match forced {
+                Some(code) => Err(Refusal::new(code, "")),
+                None => check_codec(bytes, version)
+                    .and_then(|()| cluster.append_batch(&key, data.index, bytes, Some(asked.node), now)),
+            };
+            failed |= result.is_err();
+            answers.push(answer(cluster, &key, data.index, version, result, &mut response.node_endpoints));
+        }
+        let (name, topic_id) = key.fields();
+        response.responses.push(ProduceTopicResponse { name, topic_id, partition_responses: answers });
+    }
+    match request.acks {
+        0 if failed => Outcome::Close,
+        0 => Outcome::Nothing,
+        _ => response.into(),
+    }
+}
+
+fn check_codec(batch: &[u8], version: i16) -> Result<(), Refusal> {
+    match BatchHeader::decode(batch) {
+        Ok(header) if version < KNOWS_ZSTD && header.attributes & 0b111 == ZSTD => {
+            Err(Refusal::new(ErrorCode::UnsupportedCompressionType, "zstd needs Produce version 7"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn answer(
+    cluster: &Cluster,
+    key: &TopicKey,
+    index: i32,
+    version: i16,
+    result: Result<Appended, Refusal>,
+    endpoints: &mut Vec<ProduceNodeEndpoint>,
+) -> ProducePartitionResponse {
+    let partition = cluster.topics.by_key(key).and_then(|topic| topic.partition(index));
+    let mut answer = ProducePartitionResponse { index, base_offset: -1, ..Default::default() };
+    match result {
+        Ok(appended) => {
+            answer.base_offset = appended.base_offset;
+            answer.log_append_time_ms = appended.append_time;
+            answer.log_start_offset = partition.map_or(-1, |partition| partition.log.start_offset());
+        }
+        Err(refusal) => {
+            answer.error_code = refusal.code;
+            answer.error_message = Some(refusal.message).filter(|message| !message.is_empty());
+        }
+    }
+    if answer.error_code == ErrorCode::NotLeaderOrFollower
+        && version >= NAMES_LEADER
+        && let Some(partition) = partition
+    {
+        let (leader_id, leader_epoch) = (partition.leader, partition.leader_epoch);
+        answer.current_leader = ProduceLeaderIdAndEpoch { leader_id, leader_epoch };
+        if let Some(node) = cluster.nodes.get(&leader_id)
+            && !endpoints.iter().any(|endpoint| endpoint.node_id == leader_id)
+        {
+            let (host, port) = (node.host.clone(), node.port.into());
+            endpoints.push(ProduceNodeEndpoint { node_id: leader_id, host, port, rack: None });
+        }
+    }
+    answer
+}
+
+impl Cluster {
+    /// Appends one batch. With a `node`: as far as that broker leads the partition.
+    pub(crate) fn append_batch(
+        &mut self,
+        key: &TopicKey,
+        index: i32,
+        batch: &[u8],
+        node: Option<i32>,
+        now: Now,
+    ) -> Result<Appended, Refusal> {
+        let topic = self.topics.by_key_mut(key).ok_or_else(|| Refusal::new(key.unknown(), ""))?;
+        let log_append_time = topic.log_append_time;
+        let partition =
+            topic.partition_mut(index).ok_or_else(|| Refusal::new(ErrorCode::UnknownTopicOrPartition, ""))?;
+        if node.is_some_and(|node| node != partition.leader) {
+            return Err(Refusal::new(ErrorCode::NotLeaderOrFollower, ""));
+        }
+        let appended =
+            partition.append(batch, log_append_time, self.config.max_message_bytes, self.plot, now)?;
+        self.logs_changed |= !appended.duplicate;
+        Ok(appended)
+    }
+}

@@ -1,0 +1,157 @@
+//! One partition's log: batches as they came, but for the header's offset and epoch.
+
+use ottla_protocol::{
+    ErrorCode,
+    records::{self, BatchHeader, Decompressor, RecordWalk, TimestampType},
+};
+
+use crate::Refusal;
+
+/// The batches of a partition, in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    batches: Vec<Batch>,
+    end_offset: i64,
+    size: u64,
+}
+
+#[derive(Debug)]
+struct Batch {
+    /// The offset after its last.
+    next_offset: i64,
+    /// The largest timestamp of all batches so far: what makes a search by time a binary one.
+    newest: i64,
+    /// Where it would lie if the log were one file.
+    position: u64,
+    bytes: Vec<u8>,
+}
+
+/// A record found by its timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) offset: i64,
+    pub(crate) timestamp: i64,
+    pub(crate) leader_epoch: i32,
+}
+
+impl Log {
+    /// The first offset. Nothing is ever deleted from a log.
+    pub(crate) const fn start_offset(&self) -> i64 {
+        0
+    }
+
+    /// The offset that the next record gets. There is one replica, so this is the high watermark too.
+    pub(crate) const fn end_offset(&self) -> i64 {
+        self.end_offset
+    }
+
+    /// The leader epoch of the first batch.
+    pub(crate) fn first_epoch(&self) -> Option<i32> {
+        self.batches
+            .first()
+            .and_then(|batch| BatchHeader::decode(&batch.bytes).ok())
+            .map(|h| h.partition_leader_epoch)
+    }
+
+    /// Appends one batch that [`validate`] passed and returns its base offset.
+    pub(crate) fn append(&mut self, mut bytes: Vec<u8>, header: &BatchHeader, leader_epoch: i32) -> i64 {
+        let base_offset = self.end_offset;
+        // A validated batch has a whole header, so its fields can be set.
+        let _ = records::set_base_offset(&mut bytes, base_offset);
+        let _ = records::set_partition_leader_epoch(&mut bytes, leader_epoch);
+        let newest = self.batches.last().map_or(i64::MIN, |batch| batch.newest).max(header.max_timestamp);
+        self.end_offset = base_offset + i64::from(header.last_offset_delta) + 1;
+        let position = self.size;
+        self.size += bytes.len() as u64;
+        self.batches.push(Batch { next_offset: self.end_offset, newest, position, bytes });
+        base_offset
+    }
+
+    /// The index of the batch that holds `offset`.
+    fn index_of(&self, offset: i64) -> usize {
+        self.batches.partition_point(|batch| batch.next_offset <= offset)
+    }
+
+    /// How many bytes there are from the batch that holds `offset` on.
+    pub(crate) fn bytes_after(&self, offset: i64) -> u64 {
+        self.batches.get(self.index_of(offset)).map_or(0, |batch| self.size - batch.position)
+    }
+
+    /// Whole batches from the one that holds `offset` on, at most `max_bytes` of them; the first, however large it
+    /// is, where `at_least_one` says so (KIP-74).
+    pub(crate) fn read(&self, offset: i64, max_bytes: usize, at_least_one: bool) -> Vec<u8> {
+        let rest = self.batches.get(self.index_of(offset)..).unwrap_or_default();
+        let Some(first) = rest.first() else { return Vec::new() };
+        let end = first.position.saturating_add(max_bytes as u64);
+        let fitting = rest.partition_point(|batch| batch.position + batch.bytes.len() as u64 <= end);
+        let taken = rest.get(..fitting.max(at_least_one.into())).unwrap_or_default();
+        let mut out = Vec::with_capacity(taken.iter().map(|batch| batch.bytes.len()).sum());
+        taken.iter().for_each(|batch| out.extend_from_slice(&batch.bytes));
+        out
+    }
+
+    /// The first record at `timestamp` or after it.
+    pub(crate) fn find_by_time(&self, timestamp: i64) -> Result<Option<Found>, ErrorCode> {
+        let at = self.batches.partition_point(|batch| batch.newest < timestamp);
+        self.batches.get(at).map_or(Ok(None), |batch| search(&batch.bytes, timestamp))
+    }
+
+    /// The first record with the largest timestamp.
+    pub(crate) fn find_newest(&self) -> Result<Option<Found>, ErrorCode> {
+        self.batches.last().map_or(Ok(None), |batch| self.find_by_time(batch.newest))
+    }
+}
+
+/// What one batch may decompress to when it is searched.
+const MAX_DECOMPRESSED: usize = 256 * 1024 * 1024;
+
+/// The first record of a batch at `timestamp` or after it.
+fn search(batch: &[u8], timestamp: i64) -> Result<Option<Found>, ErrorCode> {
+    let corrupt = |_| ErrorCode::CorruptMessage;
+    let header = BatchHeader::decode(batch).map_err(corrupt)?;
+    let found = |offset, timestamp| {
+        Ok(Some(Found { offset, timestamp, leader_epoch: header.partition_leader_epoch }))
+    };
+    if header.timestamp_type() == TimestampType::LogAppendTime {
+        return found(header.base_offset, header.max_timestamp);
+    }
+    let compressed = batch.get(header.records_range(0)).unwrap_or_default();
+    let mut records = Vec::new();
+    let codec = header.compression().map_err(corrupt)?;
+    Decompressor::new().decompress(codec, compressed, &mut records, MAX_DECOMPRESSED).map_err(corrupt)?;
+    for record in RecordWalk::new(&header, &records) {
+        let record = record.map_err(corrupt)?;
+        if record.timestamp >= timestamp {
+            return found(record.offset, record.timestamp);
+        }
+    }
+    Ok(None)
+}
+
+/// Checks what a producer sent for one partition: exactly one whole batch that is what its header says.
+pub(crate) fn validate(records: &[u8]) -> Result<BatchHeader, Refusal> {
+    let refuse = |code, message: &str| Err(Refusal::new(code, message));
+    let header = match BatchHeader::decode(records) {
+        Ok(header) => header,
+        Err(error) => return refuse(ErrorCode::CorruptMessage, &error.to_string()),
+    };
+    if header.size() > records.len() {
+        return refuse(ErrorCode::CorruptMessage, "the batch is not all there");
+    }
+    if header.size() < records.len() {
+        return refuse(ErrorCode::InvalidRecord, "a partition takes exactly one batch a request");
+    }
+    if let Err(error) = records::check_crc(records) {
+        return refuse(ErrorCode::CorruptMessage, &error.to_string());
+    }
+    if header.record_count == 0 || header.record_count != header.last_offset_delta + 1 {
+        return refuse(ErrorCode::InvalidRecord, "the count of records is not that of their offsets");
+    }
+    if header.is_control() {
+        return refuse(ErrorCode::InvalidRecord, "clients cannot write control batches");
+    }
+    if header.compression().is_err() {
+        return refuse(ErrorCode::UnsupportedCompressionType, "unknown compression");
+    }
+    Ok(header)
+}

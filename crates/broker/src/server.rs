@@ -1,0 +1,407 @@
+//! Serves a [`Cluster`] over TCP: one listener a broker, one task a connection, one task for the deadlines.
+//!
+//! All that decides is in the cluster, behind one lock that is held for one call. Clocks are read here and nowhere else.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use ottla_protocol::{Now, Timestamp};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{Notify, mpsc, watch},
+    task::{JoinHandle, JoinSet},
+};
+
+use crate::{Cluster, Config, ConnId, Output, connections::MAX_QUEUED};
+
+/// Kafka's `socket.request.max.bytes`.
+const MAX_REQUEST: usize = 100 * 1024 * 1024;
+/// Replies that may wait for a slow client: room for each request that the cluster holds, twice, so that half of it
+/// can be waited for.
+const REPLIES: usize = 2 * (MAX_QUEUED + 1);
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// On this loopback address; any other is refused. The first broker takes its port, the others the ports after it;
+    /// with port 0 each takes a free one.
+    Loopback(SocketAddr),
+    /// On this address, whoever can reach it: there is no authentication whatsoever.
+    Anywhere {
+        /// The address, and the ports as above.
+        address: SocketAddr,
+        /// The host that clients are told to connect to.
+        advertised_host: String,
+    },
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Self::Loopback(address)
+    }
+}
+
+impl From<([u8; 4], u16)> for Listen {
+    fn from(address: ([u8; 4], u16)) -> Self {
+        Self::Loopback(address.into())
+    }
+}
+
+impl Listen {
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Loopback(address) | Self::Anywhere { address, .. } => *address,
+        }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self {
+            Self::Loopback(address) if !address.ip().is_loopback() => {
+                let message =
+                    format!("{address} is no loopback address: the embedded broker has no authentication");
+                Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What clients are told of a broker that listens at `bound`.
+    fn advertised(&self, bound: SocketAddr) -> String {
+        match self {
+            Self::Loopback(_) => bound.ip().to_string(),
+            Self::Anywhere { advertised_host, .. } => advertised_host.clone(),
+        }
+    }
+}
+
+/// A cluster that is being served. Dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    addresses: Vec<SocketAddr>,
+    bootstrap: String,
+    stop: watch::Sender<bool>,
+    host: Host,
+}
+
+/// What runs a server's tasks.
+#[derive(Debug)]
+enum Host {
+    Runtime(Option<JoinHandle<()>>),
+    Thread(Option<std::thread::JoinHandle<()>>),
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    deadlines: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    cluster: Cluster,
+    connections: HashMap<ConnId, Handle>,
+}
+
+/// The cluster's way to a connection's task.
+#[derive(Debug)]
+struct Handle {
+    replies: mpsc::Sender<Vec<u8>>,
+    /// Told when a reply went out, so that the next request may be read.
+    progress: Arc<Notify>,
+}
+
+impl Server {
+    /// Starts in the current runtime.
+    pub async fn start(config: Config, listen: impl Into<Listen>) -> io::Result<Self> {
+        let listen = listen.into();
+        listen.check()?;
+        let mut cluster = Cluster::new(config);
+        let mut listeners = Vec::new();
+        for (index, node) in cluster.nodes().collect::<Vec<_>>().into_iter().enumerate() {
+            let mut address = listen.address();
+            if address.port() != 0 {
+                let port = u16::try_from(index).ok().and_then(|index| address.port().checked_add(index));
+                address.set_port(port.ok_or_else(|| io::Error::other("not enough ports after the first"))?);
+            }
+            let listener = TcpListener::bind(address).await?;
+            let bound = listener.local_addr()?;
+            cluster.set_address(node, listen.advertised(bound), bound.port());
+            listeners.push((node, listener, bound));
+        }
+        let addresses: Vec<SocketAddr> = listeners.iter().map(|(.., bound)| *bound).collect();
+        let bootstrap: Vec<String> =
+            addresses.iter().map(|bound| format!("{}:{}", listen.advertised(*bound), bound.port())).collect();
+        let state = Mutex::new(State { cluster, connections: HashMap::new() });
+        let shared = Arc::new(Shared { state, deadlines: Notify::new() });
+        let (stop, stopped) = watch::channel(false);
+        let serving = tokio::spawn(serve(Arc::clone(&shared), listeners, stopped));
+        let host = Host::Runtime(Some(serving));
+        Ok(Self { shared, addresses, bootstrap: bootstrap.join(","), stop, host })
+    }
+
+    /// Starts on a thread of its own, for those who have no runtime or must not depend on theirs.
+    pub fn start_on_thread(config: Config, listen: impl Into<Listen>) -> io::Result<Self> {
+        let listen = listen.into();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (started, start) = std::sync::mpsc::sync_channel(1);
+        let run = move || {
+            runtime.block_on(async {
+                let mut server = Self::start(config, listen).await;
+                let serving = server.as_mut().ok().and_then(|server| match &mut server.host {
+                    Host::Runtime(serving) => serving.take(),
+                    Host::Thread(_) => None,
+                });
+                let _ = started.send(server);
+                if let Some(serving) = serving {
+                    let _ = serving.await;
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("ottla-broker".to_owned()).spawn(run)?;
+        let mut server = start.recv().map_err(|_| io::Error::other("the broker's thread ended"))??;
+        server.host = Host::Thread(Some(thread));
+        Ok(server)
+    }
+
+    /// Where the brokers listen, in the order of their node ids.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses.clone()
+    }
+
+    /// The brokers as `bootstrap.servers` wants them.
+    pub fn bootstrap(&self) -> String {
+        self.bootstrap.clone()
+    }
+
+    /// Looks at the cluster, or scripts its faults. It serves nobody meanwhile.
+    pub fn with_cluster<T>(&self, see: impl FnOnce(&mut Cluster) -> T) -> T {
+        self.shared.with_cluster(see)
+    }
+
+    /// The time as the brokers see it, for those who call the cluster's methods.
+    pub fn now(&self) -> Now {
+        now()
+    }
+
+    /// Stops: closes every connection and ends every task.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        match &mut self.host {
+            Host::Runtime(serving) => {
+                if let Some(serving) = serving.take() {
+                    let _ = serving.await;
+                }
+            }
+            Host::Thread(thread) => {
+                if let Some(thread) = thread.take() {
+                    let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Host::Thread(thread) = &mut self.host
+            && let Some(thread) = thread.take()
+        {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls the cluster, then does what it wants done.
+    fn with_cluster<T>(&self, call: impl FnOnce(&mut Cluster) -> T) -> T {
+        let mut state = self.lock();
+        let deadline = state.cluster.poll_timeout();
+        let result = call(&mut state.cluster);
+        state.flush();
+        if state.cluster.poll_timeout() != deadline {
+            self.deadlines.notify_one();
+        }
+        result
+    }
+}
+
+impl State {
+    fn flush(&mut self) {
+        while let Some(output) = self.cluster.poll_output() {
+            match output {
+                Output::Reply { conn, frame } => {
+                    let Some(handle) = self.connections.get(&conn) else { continue };
+                    // There is room, as no request is read without; a client that breaks that rule loses its
+                    // connection with the sender.
+                    if handle.replies.try_send(frame).is_err() {
+                        self.connections.remove(&conn);
+                    } else {
+                        handle.progress.notify_one();
+                    }
+                }
+                Output::Close { conn } => drop(self.connections.remove(&conn)),
+            }
+        }
+    }
+}
+
+fn now() -> Now {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Now { mono: Instant::now(), wall: Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)) }
+}
+
+/// Runs until `stopped`, and leaves no task behind.
+async fn serve(
+    shared: Arc<Shared>,
+    listeners: Vec<(i32, TcpListener, SocketAddr)>,
+    stopped: watch::Receiver<bool>,
+) {
+    let mut tasks = JoinSet::new();
+    for (node, listener, _) in listeners {
+        tasks.spawn(accept(Arc::clone(&shared), node, listener, stopped.clone()));
+    }
+    tasks.spawn(keep_deadlines(shared, stopped));
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Until the server is stopped, or gone.
+async fn until(stopped: &mut watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn keep_deadlines(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let deadline = shared.lock().cluster.poll_timeout();
+        let passed = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = passed => shared.with_cluster(|cluster| cluster.handle_timeout(now())),
+            () = shared.deadlines.notified() => {}
+            () = until(&mut stopped) => return,
+        }
+    }
+}
+
+async fn accept(shared: Arc<Shared>, node: i32, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(connections.spawn(converse(Arc::clone(&shared), node, stream))),
+                Err(error) => {
+                    tracing::warn!(node, %error, "connection not accepted");
+                    // Out of file descriptors, most likely: the next attempt would fail at once.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            () = until(&mut stopped) => break,
+        }
+    }
+    connections.shutdown().await;
+}
+
+/// One connection, until either side ends it.
+async fn converse(shared: Arc<Shared>, node: i32, stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let (read, write) = stream.into_split();
+    let (replies, to_send) = mpsc::channel(REPLIES);
+    let progress = Arc::new(Notify::new());
+    let weak_replies = replies.downgrade();
+    let conn = {
+        let mut state = shared.lock();
+        let conn = state.cluster.handle_connect(node, now());
+        state.connections.insert(conn, Handle { replies, progress: Arc::clone(&progress) });
+        conn
+    };
+    let _connected = Connected { shared: &shared, conn };
+    let mut sending = pin!(send(write, to_send));
+    let ended = tokio::select! {
+        ended = receive(&shared, conn, read, weak_replies, &progress) => match ended {
+            // The cluster closed it: what was answered before still goes out.
+            Ok(()) => sending.await,
+            failed => failed,
+        },
+        ended = &mut sending => ended,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(node, ?conn, %error, "connection ended");
+    }
+}
+
+/// Tells the cluster of the disconnect, also when the task is aborted.
+struct Connected<'a> {
+    shared: &'a Shared,
+    conn: ConnId,
+}
+
+impl Drop for Connected<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().connections.remove(&self.conn);
+        self.shared.with_cluster(|cluster| cluster.handle_disconnect(self.conn, now()));
+    }
+}
+
+async fn receive(
+    shared: &Shared,
+    conn: ConnId,
+    read: OwnedReadHalf,
+    replies: mpsc::WeakSender<Vec<u8>>,
+    progress: &Notify,
+) -> io::Result<()> {
+    let mut read = BufReader::with_capacity(64 * 1024, read);
+    loop {
+        let frame = read_frame(&mut read).await?;
+        // A client that does not read its replies, or sends more than is served, is not read from either.
+        while shared.lock().cluster.queued(conn) >= MAX_QUEUED {
+            progress.notified().await;
+        }
+        let Some(replies) = replies.upgrade() else { return Ok(()) };
+        if replies.reserve_many(REPLIES / 2).await.is_err() {
+            return Ok(());
+        }
+        shared.with_cluster(|cluster| cluster.handle_frame(conn, frame, now()));
+    }
+}
+
+async fn send(mut write: OwnedWriteHalf, mut replies: mpsc::Receiver<Vec<u8>>) -> io::Result<()> {
+    while let Some(frame) = replies.recv().await {
+        write.write_all(&frame).await?;
+    }
+    write.shutdown().await
+}
+
+async fn read_frame(read: &mut BufReader<OwnedReadHalf>) -> io::Result<Vec<u8>> {
+    let length = read.read_u32().await? as usize;
+    if length > MAX_REQUEST {
+        let message = format!("a request of {length} bytes, at most {MAX_REQUEST} are read");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    // Grown as bytes come in, for a length is only a claim.
+    let mut frame = Vec::with_capacity(length.min(64 * 1024));
+    read.take(length as u64).read_to_end(&mut frame).await?;
+    if frame.len() < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(frame)
+}

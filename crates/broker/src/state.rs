@@ -1,0 +1,336 @@
+//! The state of all logical brokers, and the way of a request through it.
+//!
+//! The world comes in by `handle_*`, effects go out by `poll_*`; time is an argument. A request is served at once, or
+//! held by what it waits for: records (`api/fetch.rs`) or members (`groups/`). Each connection has one request served
+//! at a time, so whoever holds one remembers its connection only.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Instant,
+};
+
+use fastrand::Rng;
+use ottla_protocol::{
+    ApiKey, ErrorCode, Now, RequestHeader, Response, ResponseHeader, TopicId, codec::RecordData,
+};
+
+use crate::{
+    Config, ConnId, Fault, Faults, Refusal, TopicSpec,
+    api::{self, Outcome, fetch::Fetching},
+    connections::{Asked, Connections, Doing},
+    groups::Groups,
+    planted::Plot,
+    sessions::FetchSessions,
+    topics::{Topic, TopicKey, Topics},
+};
+
+/// One or several logical brokers: see the crate's documentation.
+#[derive(Debug)]
+pub struct Cluster {
+    pub(crate) config: Config,
+    pub(crate) id: String,
+    pub(crate) rng: Rng,
+    pub(crate) nodes: BTreeMap<i32, Node>,
+    pub(crate) topics: Topics,
+    pub(crate) groups: Groups,
+    pub(crate) producer_ids: i64,
+    pub(crate) plot: Plot,
+    /// Fetches that wait for records.
+    pub(crate) waiting: BTreeMap<ConnId, Fetching>,
+    /// Whether waiting fetches may have something to read, or to fail on.
+    pub(crate) logs_changed: bool,
+    connections: Connections,
+    faults: Faults,
+    output: VecDeque<Output>,
+}
+
+/// One logical broker.
+#[derive(Debug, Default)]
+pub(crate) struct Node {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) sessions: FetchSessions,
+}
+
+/// What the cluster wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Send these bytes, a whole frame with its length in front.
+    Reply {
+        /// Where.
+        conn: ConnId,
+        /// The bytes.
+        frame: Vec<u8>,
+    },
+    /// Close this connection. No word of it is expected back.
+    Close {
+        /// Which.
+        conn: ConnId,
+    },
+}
+
+impl Cluster {
+    /// Brokers with the node ids `1..=config.brokers`, and the topics of the configuration.
+    pub fn new(config: Config) -> Self {
+        let mut rng = Rng::with_seed(config.seed);
+        let node = |id: i32| Node { host: "localhost".to_owned(), port: 9091 + id as u16, ..Node::default() };
+        let mut cluster = Self {
+            id: (0..22).map(|_| rng.alphanumeric()).collect(),
+            rng,
+            nodes: (1..=config.brokers.clamp(1, 1000) as i32).map(|id| (id, node(id))).collect(),
+            topics: Topics::default(),
+            groups: Groups::new(&config),
+            producer_ids: 0,
+            plot: Plot::default(),
+            waiting: BTreeMap::new(),
+            logs_changed: false,
+            connections: Connections::default(),
+            faults: Faults::default(),
+            output: VecDeque::new(),
+            config,
+        };
+        for spec in cluster.config.topics.clone() {
+            if let Err(refusal) = cluster.create_topic(&spec) {
+                tracing::warn!(topic = spec.name, %refusal, "topic not created");
+            }
+        }
+        cluster
+    }
+
+    /// The brokers' node ids.
+    pub fn nodes(&self) -> impl Iterator<Item = i32> {
+        self.nodes.keys().copied()
+    }
+
+    /// Sets what Metadata tells clients of where a broker is.
+    pub fn set_address(&mut self, node: i32, host: String, port: u16) {
+        if let Some(node) = self.nodes.get_mut(&node) {
+            (node.host, node.port) = (host, port);
+        }
+    }
+
+    /// Creates a topic.
+    pub fn create_topic(&mut self, spec: &TopicSpec) -> Result<TopicId, Refusal> {
+        self.topics.check(spec, self.nodes.len())?;
+        Ok(self.add_topic(spec).id)
+    }
+
+    /// Creates a topic that passed [`Topics::check`].
+    pub(crate) fn add_topic(&mut self, spec: &TopicSpec) -> &mut Topic {
+        let nodes: Vec<i32> = self.nodes().collect();
+        let id = TopicId(self.rng.u128(1..).to_be_bytes());
+        self.logs_changed = true;
+        self.topics.create(spec, id, &nodes)
+    }
+
+    /// Deletes a topic, and the offsets that groups committed for it.
+    pub fn delete_topic(&mut self, name: &str) -> bool {
+        self.logs_changed = true;
+        self.groups.forget_topic(name);
+        self.topics.delete(name).is_some()
+    }
+
+    /// Makes `node` the leader of a partition, in a new leader epoch. Returns whether there are such.
+    pub fn move_leader(&mut self, topic: &str, partition: i32, node: i32, now: Now) -> bool {
+        let found =
+            self.topics.by_key_mut(&TopicKey::Name(topic.into())).and_then(|t| t.partition_mut(partition));
+        let Some(found) = found.filter(|_| self.nodes.contains_key(&node)) else { return false };
+        found.leader = node;
+        found.leader_epoch += 1;
+        if !found.replicas.contains(&node) {
+            found.replicas.push(node);
+        }
+        self.logs_changed = true;
+        self.run(now);
+        true
+    }
+
+    /// The faults that are to happen.
+    pub fn faults(&mut self) -> &mut Faults {
+        &mut self.faults
+    }
+
+    /// Switches a bug on, and any other off.
+    #[cfg(feature = "planted")]
+    pub fn plant(&mut self, bug: crate::Planted) {
+        self.plot = Plot(Some(bug));
+        self.groups.rules.plot = self.plot;
+    }
+
+    /// A client connects to a broker.
+    pub fn handle_connect(&mut self, node: i32, _now: Now) -> ConnId {
+        let conn = self.connections.open(node);
+        if !self.nodes.contains_key(&node) {
+            self.close(conn);
+        }
+        conn
+    }
+
+    /// A connection is gone. What it asked is still done; nobody is told.
+    pub fn handle_disconnect(&mut self, conn: ConnId, _now: Now) {
+        self.connections.close(conn);
+        self.waiting.remove(&conn);
+    }
+
+    /// A request arrives, its length cut off already.
+    pub fn handle_frame(&mut self, conn: ConnId, frame: Vec<u8>, now: Now) {
+        if !self.connections.enqueue(conn, frame) {
+            tracing::debug!(?conn, "closed: too many requests behind one that is held");
+            self.close(conn);
+        }
+        self.run(now);
+    }
+
+    /// How many requests of this connection wait behind the one that is served.
+    pub(crate) fn queued(&self, conn: ConnId) -> usize {
+        self.connections.queued(conn)
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Now) {
+        for (conn, node, frame) in self.connections.take_delayed(now.mono) {
+            self.serve(conn, node, frame, None, now);
+        }
+        self.groups.handle_timeout(now);
+        self.logs_changed |= self.waiting.values().any(|fetching| fetching.until <= now.mono);
+        self.run(now);
+    }
+
+    /// When [`Cluster::handle_timeout`] is to be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let fetches = self.waiting.values().map(|fetching| fetching.until).min();
+        [fetches, self.groups.next_timeout(), self.connections.next_delayed()].into_iter().flatten().min()
+    }
+
+    /// What is to be done next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.output.pop_front()
+    }
+
+    /// Serves what can be served.
+    pub(crate) fn run(&mut self, now: Now) {
+        loop {
+            for (conn, response) in self.groups.take_replies() {
+                self.answer(conn, response);
+            }
+            if std::mem::take(&mut self.logs_changed) {
+                for (conn, response) in api::fetch::retry(self, now) {
+                    self.answer(conn, response);
+                }
+            }
+            let Some((conn, node, frame)) = self.connections.next_request() else { break };
+            let fault =
+                peek(&frame).and_then(|(key, ..)| self.faults.at_request(ApiKey::from_key(key)?, node));
+            self.serve(conn, node, frame, fault, now);
+        }
+    }
+
+    fn serve(&mut self, conn: ConnId, node: i32, frame: Vec<u8>, fault: Option<Fault>, now: Now) {
+        let mut forced = None;
+        let mut dropped = false;
+        let held = match fault {
+            Some(Fault::Disconnect) => return self.close(conn),
+            Some(Fault::Silence) => Some(Doing::Silenced),
+            Some(Fault::Delay(by)) => Some(Doing::Delayed(now.mono + by, frame.clone())),
+            Some(Fault::ApplyThenDisconnect) => {
+                dropped = true;
+                None
+            }
+            Some(Fault::Error(code)) => {
+                forced = Some(code);
+                None
+            }
+            Some(Fault::Corrupt) | None => None,
+        };
+        let Some(connection) = self.connections.find(conn) else { return };
+        if let Some(doing) = held {
+            connection.doing = doing;
+            return;
+        }
+        let Some((key, version, correlation_id)) = peek(&frame) else { return self.close(conn) };
+        let spoken = ApiKey::from_key(key).filter(|key| self.config.versions.spoken(*key).contains(version));
+        if spoken.is_none() && key == ApiKey::ApiVersions as i16 {
+            // The one API that is answered whatever the version: how else would the asker learn them (KIP-511)?
+            let header = ResponseHeader { key: ApiKey::ApiVersions, version: 0, correlation_id };
+            let frame = header.encode(&api::api_versions::unsupported(self));
+            self.output.push_back(Output::Reply { conn, frame });
+            self.connections.finish(conn);
+            return;
+        }
+        let (header, request) = match RequestHeader::decode(&frame) {
+            Ok(decoded) if spoken.is_some() => decoded,
+            Ok(_) => {
+                tracing::debug!(?conn, key, version, "closed: this version is not spoken");
+                return self.close(conn);
+            }
+            Err(error) => {
+                tracing::debug!(?conn, key, version, %error, "closed: not a request");
+                return self.close(conn);
+            }
+        };
+        let asked = Asked { conn, node, header, dropped };
+        connection.doing = Doing::Serving(asked.clone());
+        match api::handle(self, &asked, request, &frame, forced, now) {
+            Outcome::Reply(response) => self.answer(conn, response),
+            Outcome::Held => {}
+            Outcome::Nothing if dropped => self.close(conn),
+            Outcome::Nothing => drop(self.connections.finish(conn)),
+            Outcome::Close => self.close(conn),
+        }
+    }
+
+    /// Answers the request that a connection has open.
+    fn answer(&mut self, conn: ConnId, mut response: Response) {
+        let Some(Doing::Serving(asked)) = self.connections.finish(conn) else { return };
+        if asked.dropped {
+            return self.close(conn);
+        }
+        let RequestHeader { key, version, correlation_id, .. } = asked.header;
+        let records = match &mut response {
+            Response::Fetch(fetch) => Some(api::fetch::first_records(fetch)),
+            _ => None,
+        };
+        let corrupt = !matches!(records, Some(None)) && self.faults.corrupts(key, asked.node);
+        if corrupt && let Some(RecordData::Owned(bytes)) = records.flatten() {
+            bytes.last_mut().into_iter().for_each(|byte| *byte ^= 1);
+        }
+        let mut frame = ResponseHeader { key, version, correlation_id }.encode(&response);
+        if corrupt && key != ApiKey::Fetch {
+            frame.last_mut().into_iter().for_each(|byte| *byte ^= 1);
+        }
+        self.output.push_back(Output::Reply { conn, frame });
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        self.waiting.remove(&conn);
+        if self.connections.close(conn) {
+            self.output.push_back(Output::Close { conn });
+        }
+    }
+
+    /// The broker that coordinates a group: Kafka's hash of its name, over 50 partitions led in turn.
+    pub(crate) fn coordinator_of(&self, group: &str) -> i32 {
+        let hash =
+            group.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
+        let at = (hash & i32::MAX) as usize % 50 % self.nodes.len().max(1);
+        self.nodes.keys().nth(at).copied().unwrap_or(-1)
+    }
+
+    /// Whether `node` coordinates a group.
+    pub(crate) fn check_coordinator(&self, node: i32, group: &str) -> Result<(), ErrorCode> {
+        if self.coordinator_of(group) == node { Ok(()) } else { Err(ErrorCode::NotCoordinator) }
+    }
+
+    /// The same, for those requests that need a name.
+    pub(crate) fn check_group(&self, node: i32, group: &str) -> Result<(), ErrorCode> {
+        if group.is_empty() { Err(ErrorCode::InvalidGroupId) } else { self.check_coordinator(node, group) }
+    }
+}
+
+/// Key, version and correlation id of a request, whether or not they are known here.
+fn peek(frame: &[u8]) -> Option<(i16, i16, i32)> {
+    let (head, rest) = frame.split_first_chunk::<4>()?;
+    let [a, b, c, d] = *head;
+    let correlation_id = i32::from_be_bytes(*rest.first_chunk()?);
+    Some((i16::from_be_bytes([a, b]), i16::from_be_bytes([c, d]), correlation_id))
+}

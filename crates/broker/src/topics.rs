@@ -1,0 +1,279 @@
+//! Topics and their partitions: who leads them, what they hold.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use ottla_protocol::{ErrorCode, Now, TopicId, records};
+
+use crate::{
+    TopicSpec,
+    log::{Log, validate},
+    planted::{Planted, Plot},
+    producers::{Producers, Verdict},
+};
+
+/// An error with the words that go with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The code.
+    pub code: ErrorCode,
+    /// Why.
+    pub message: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: ErrorCode, message: &str) -> Self {
+        Self { code, message: message.to_owned() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// How a request names a topic: by name, or by id in newer versions (KIP-516).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TopicKey {
+    Name(Arc<str>),
+    Id(TopicId),
+}
+
+impl TopicKey {
+    /// The key that a message of this version has in its pair of fields.
+    pub(crate) fn of(name: &str, id: TopicId, by_id: bool) -> Self {
+        if by_id { Self::Id(id) } else { Self::Name(name.into()) }
+    }
+
+    /// The pair of fields, of which a message has the one that its version knows.
+    pub(crate) fn fields(&self) -> (String, TopicId) {
+        match self {
+            Self::Name(name) => (name.to_string(), TopicId::ZERO),
+            Self::Id(id) => (String::new(), *id),
+        }
+    }
+
+    /// What is wrong where no topic has this key.
+    pub(crate) const fn unknown(&self) -> ErrorCode {
+        match self {
+            Self::Name(_) => ErrorCode::UnknownTopicOrPartition,
+            Self::Id(_) => ErrorCode::UnknownTopicId,
+        }
+    }
+}
+
+/// All topics.
+#[derive(Debug, Default)]
+pub(crate) struct Topics {
+    by_name: BTreeMap<String, Topic>,
+    names: BTreeMap<TopicId, String>,
+    created: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Topic {
+    pub(crate) id: TopicId,
+    pub(crate) log_append_time: bool,
+    pub(crate) partitions: Vec<Partition>,
+    /// Where its first leader stands among the brokers.
+    shift: usize,
+    replication_factor: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) leader: i32,
+    pub(crate) leader_epoch: i32,
+    pub(crate) replicas: Vec<i32>,
+    pub(crate) log: Log,
+    pub(crate) producers: Producers,
+}
+
+impl Topics {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Topic)> {
+        self.by_name.iter().map(|(name, topic)| (name.as_str(), topic))
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Topic> {
+        self.by_name.get(name)
+    }
+
+    pub(crate) fn name_of(&self, id: TopicId) -> Option<&str> {
+        self.names.get(&id).map(String::as_str)
+    }
+
+    pub(crate) fn by_key(&self, key: &TopicKey) -> Option<&Topic> {
+        match key {
+            TopicKey::Name(name) => self.find(name),
+            TopicKey::Id(id) => self.name_of(*id).and_then(|name| self.find(name)),
+        }
+    }
+
+    pub(crate) fn by_key_mut(&mut self, key: &TopicKey) -> Option<&mut Topic> {
+        let name = match key {
+            TopicKey::Name(name) => name,
+            TopicKey::Id(id) => self.names.get(id)?.as_str(),
+        };
+        self.by_name.get_mut(name)
+    }
+
+    pub(crate) fn partition(&self, name: &str, index: i32) -> Option<&Partition> {
+        self.find(name)?.partition(index)
+    }
+
+    /// Whether a topic of this shape could be created on that many brokers.
+    pub(crate) fn check(&self, spec: &TopicSpec, brokers: usize) -> Result<(), Refusal> {
+        check_name(&spec.name)?;
+        let refuse = |code, message: String| Err(Refusal { code, message });
+        if self.by_name.contains_key(&spec.name) {
+            return refuse(ErrorCode::TopicAlreadyExists, format!("topic '{}' already exists", spec.name));
+        }
+        if spec.partitions == 0 || spec.partitions > MAX_PARTITIONS {
+            let message = format!("between 1 and {MAX_PARTITIONS} partitions, not {}", spec.partitions);
+            return refuse(ErrorCode::InvalidPartitions, message);
+        }
+        if spec.replication_factor == 0 || usize::from(spec.replication_factor) > brokers {
+            let message = format!("replication factor {} with {brokers} brokers", spec.replication_factor);
+            return refuse(ErrorCode::InvalidReplicationFactor, message);
+        }
+        Ok(())
+    }
+
+    /// Creates a topic that [`Topics::check`] passed.
+    pub(crate) fn create(&mut self, spec: &TopicSpec, id: TopicId, nodes: &[i32]) -> &mut Topic {
+        let mut topic = Topic {
+            id,
+            log_append_time: spec.log_append_time,
+            partitions: Vec::new(),
+            shift: self.created,
+            replication_factor: spec.replication_factor.into(),
+        };
+        topic.grow(spec.partitions as usize, nodes);
+        self.created += 1;
+        self.names.insert(id, spec.name.clone());
+        self.by_name.entry(spec.name.clone()).or_insert(topic)
+    }
+
+    pub(crate) fn delete(&mut self, name: &str) -> Option<Topic> {
+        let topic = self.by_name.remove(name)?;
+        self.names.remove(&topic.id);
+        Some(topic)
+    }
+
+    pub(crate) fn find_mut(&mut self, name: &str) -> Option<&mut Topic> {
+        self.by_name.get_mut(name)
+    }
+}
+
+/// More would be a mistake, or an attack on memory.
+pub(crate) const MAX_PARTITIONS: u32 = 100_000;
+
+impl Topic {
+    pub(crate) fn partition(&self, index: i32) -> Option<&Partition> {
+        self.partitions.get(usize::try_from(index).ok()?)
+    }
+
+    pub(crate) fn partition_mut(&mut self, index: i32) -> Option<&mut Partition> {
+        self.partitions.get_mut(usize::try_from(index).ok()?)
+    }
+
+    /// Adds partitions up to `count`; leaders go round the brokers.
+    pub(crate) fn grow(&mut self, count: usize, nodes: &[i32]) {
+        while self.partitions.len() < count {
+            let first = self.shift + self.partitions.len();
+            let replicas: Vec<i32> = nodes
+                .iter()
+                .cycle()
+                .skip(first % nodes.len().max(1))
+                .take(self.replication_factor)
+                .copied()
+                .collect();
+            self.partitions.push(Partition::new(replicas));
+        }
+    }
+}
+
+/// What a batch became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Appended {
+    pub(crate) base_offset: i64,
+    /// The time of the append, where the topic keeps that; else -1.
+    pub(crate) append_time: i64,
+    pub(crate) duplicate: bool,
+}
+
+impl Partition {
+    pub(crate) fn new(replicas: Vec<i32>) -> Self {
+        Self {
+            leader: replicas.first().copied().unwrap_or(-1),
+            leader_epoch: 0,
+            replicas,
+            log: Log::default(),
+            producers: Producers::default(),
+        }
+    }
+
+    /// Appends what a producer sent.
+    pub(crate) fn append(
+        &mut self,
+        bytes: &[u8],
+        log_append_time: bool,
+        max_bytes: usize,
+        plot: Plot,
+        now: Now,
+    ) -> Result<Appended, Refusal> {
+        let mut header = validate(bytes)?;
+        if bytes.len() > max_bytes {
+            let message = format!("a batch of {} bytes, at most {max_bytes} are taken", bytes.len());
+            return Err(Refusal { code: ErrorCode::MessageTooLarge, message });
+        }
+        if header.is_transactional() {
+            return Err(Refusal::new(ErrorCode::InvalidTxnState, "transactions are not supported here"));
+        }
+        match self.producers.check(&header)? {
+            Verdict::Duplicate(base_offset) if !plot.has(Planted::DuplicateSequenceAppended) => {
+                return Ok(Appended { base_offset, append_time: -1, duplicate: true });
+            }
+            _ => {}
+        }
+        let mut bytes = bytes.to_vec();
+        let mut append_time = -1;
+        if log_append_time {
+            append_time = now.wall.0;
+            header.max_timestamp = append_time;
+            // A validated batch has a whole header, so its fields can be set.
+            let _ = records::set_log_append_time(&mut bytes, append_time);
+        }
+        let base_offset = self.log.append(bytes, &header, self.leader_epoch);
+        self.producers.appended(&header, base_offset);
+        Ok(Appended { base_offset, append_time, duplicate: false })
+    }
+
+    /// Whether `node` leads this partition, in the epoch that a client believes in (-1: in any).
+    pub(crate) fn check_leader(&self, node: i32, believed_epoch: i32) -> Result<(), ErrorCode> {
+        if self.leader != node {
+            Err(ErrorCode::NotLeaderOrFollower)
+        } else if believed_epoch < 0 || believed_epoch == self.leader_epoch {
+            Ok(())
+        } else if believed_epoch < self.leader_epoch {
+            Err(ErrorCode::FencedLeaderEpoch)
+        } else {
+            Err(ErrorCode::UnknownLeaderEpoch)
+        }
+    }
+}
+
+/// Kafka's rules for names of topics.
+pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let message = match name {
+        "" => "a topic's name cannot be empty",
+        "." | ".." => "a topic's name cannot be '.' or '..'",
+        _ if name.len() > 249 => "a topic's name has at most 249 characters",
+        _ if !name.chars().all(legal) => "a topic's name consists of ASCII letters, digits, '.', '_' and '-'",
+        _ => return Ok(()),
+    };
+    Err(Refusal::new(ErrorCode::InvalidTopicException, message))
+}

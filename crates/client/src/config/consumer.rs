@@ -1,0 +1,397 @@
+//! The configuration of a consumer.
+
+use std::{collections::BTreeSet, str::FromStr, time::Duration};
+
+use super::{
+    common::{Common, CommonConfig, RECEIVE_MAX, common_setters},
+    known,
+    value::{
+        MAX_SIZE, check, check_millis, check_millis_or_zero, count, from_text, iso_duration, millis, size, truth,
+    },
+};
+use crate::{
+    driver::DriverConfig,
+    error::{BuildError, BuildErrorKind},
+};
+
+/// The properties of a consumer, but for those of every client.
+pub(super) const SUPPORTED: &[&str] = &[
+    "allow.auto.create.topics",
+    "auto.commit.interval.ms",
+    "auto.offset.reset",
+    "check.crcs",
+    "enable.auto.commit",
+    "fetch.max.bytes",
+    "fetch.max.wait.ms",
+    "fetch.min.bytes",
+    "group.id",
+    "heartbeat.interval.ms",
+    "max.partition.fetch.bytes",
+    "max.poll.interval.ms",
+    "max.poll.records",
+    "ottla.buffer.memory",
+    "ottla.max.decompressed.batch.bytes",
+    "session.timeout.ms",
+];
+
+/// The largest batch that is reckoned with: a response holds one batch beyond `fetch.max.bytes` where that is the first
+/// (KIP-74), and brokers take batches of 1 MiB unless told otherwise.
+const LARGEST_BATCH: usize = 64 << 20;
+
+/// Where to begin in a partition that has no committed offset, or none that is still in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OffsetReset {
+    /// At the start of the log.
+    Earliest,
+    /// At its end: what is produced from now on.
+    #[default]
+    Latest,
+    /// At the first record that is no older than this (KIP-1106).
+    ByDuration(Duration),
+    /// Nowhere: the consumer tells the error, and waits for a seek.
+    None,
+}
+
+impl FromStr for OffsetReset {
+    type Err = ();
+
+    /// As Kafka writes it: `earliest`, `latest`, `none`, or `by_duration:` and a duration in ISO 8601.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.to_lowercase().as_str() {
+            "earliest" => Ok(Self::Earliest),
+            "latest" => Ok(Self::Latest),
+            "none" => Ok(Self::None),
+            text => text.strip_prefix("by_duration:").and_then(iso_duration).map(Self::ByDuration).ok_or(()),
+        }
+    }
+}
+
+/// Builds a consumer.
+#[derive(Debug, Clone)]
+pub struct ConsumerBuilder {
+    common: Common,
+    topics: Option<Vec<String>>,
+    group_id: Option<String>,
+    enable_auto_commit: Option<bool>,
+    auto_commit_interval: Duration,
+    auto_offset_reset: OffsetReset,
+    allow_auto_create_topics: bool,
+    max_poll_records: usize,
+    max_poll_interval: Duration,
+    session_timeout: Duration,
+    heartbeat_interval: Duration,
+    fetch_min_bytes: usize,
+    fetch_max_bytes: usize,
+    fetch_max_wait: Duration,
+    max_partition_fetch_bytes: usize,
+    check_crcs: bool,
+    buffer_memory: usize,
+    max_decompressed_batch_bytes: usize,
+}
+
+impl Default for ConsumerBuilder {
+    fn default() -> Self {
+        Self {
+            common: Common::default(),
+            topics: None,
+            group_id: None,
+            enable_auto_commit: None,
+            auto_commit_interval: Duration::from_secs(5),
+            auto_offset_reset: OffsetReset::default(),
+            allow_auto_create_topics: true,
+            max_poll_records: 500,
+            max_poll_interval: Duration::from_secs(300),
+            session_timeout: Duration::from_secs(45),
+            heartbeat_interval: Duration::from_secs(3),
+            fetch_min_bytes: 1,
+            fetch_max_bytes: 50 << 20,
+            fetch_max_wait: Duration::from_millis(500),
+            max_partition_fetch_bytes: 1 << 20,
+            check_crcs: true,
+            buffer_memory: 64 << 20,
+            max_decompressed_batch_bytes: 64 << 20,
+        }
+    }
+}
+
+/// A valid configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct ConsumerConfig {
+    pub(crate) common: CommonConfig,
+    /// What the builder was told to subscribe to; only with a group.
+    pub(crate) topics: Option<BTreeSet<String>>,
+    pub(crate) group: Option<GroupSettings>,
+    pub(crate) auto_offset_reset: OffsetReset,
+    pub(crate) allow_auto_create_topics: bool,
+    pub(crate) max_poll_records: usize,
+    /// Fits the wire, as all sizes here.
+    pub(crate) fetch_min_bytes: usize,
+    pub(crate) fetch_max_bytes: usize,
+    /// Shorter than the request time-out.
+    pub(crate) fetch_max_wait: Duration,
+    pub(crate) max_partition_fetch_bytes: usize,
+    pub(crate) check_crcs: bool,
+    /// The byte budget.
+    pub(crate) buffer_memory: usize,
+    pub(crate) max_decompressed_batch_bytes: usize,
+}
+
+/// How to be a member of a group.
+#[derive(Debug, Clone)]
+pub(crate) struct GroupSettings {
+    /// Not empty.
+    pub(crate) id: String,
+    /// `None`: only on asking.
+    pub(crate) auto_commit_interval: Option<Duration>,
+    pub(crate) max_poll_interval: Duration,
+    pub(crate) session_timeout: Duration,
+    /// Shorter than the session.
+    pub(crate) heartbeat_interval: Duration,
+}
+
+impl ConsumerConfig {
+    /// What the driver goes by.
+    pub(crate) fn driver(&self) -> DriverConfig {
+        let receive_max = RECEIVE_MAX.max(self.fetch_max_bytes.saturating_add(LARGEST_BATCH));
+        self.common.driver("ottla-consumer", receive_max, self.buffer_memory)
+    }
+}
+
+impl ConsumerBuilder {
+    common_setters!("9 min");
+
+    /// Topics to read as a member of the group, which hands out their partitions. Default none: subscribe or assign
+    /// later, as in Java.
+    #[must_use]
+    pub fn subscribe<S: Into<String>>(mut self, topics: impl IntoIterator<Item = S>) -> Self {
+        self.topics = Some(topics.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The group to be a member of, and whose offsets to commit. Default none, as Java's.
+    #[must_use]
+    pub fn group_id(mut self, id: impl Into<String>) -> Self {
+        self.group_id = Some(id.into());
+        self
+    }
+
+    /// Whether to commit, every [`auto_commit_interval`](Self::auto_commit_interval), when partitions are revoked, and
+    /// on close, what was handed out. Default true with a group, as Java's, and false without one.
+    #[must_use]
+    pub fn enable_auto_commit(mut self, enable: bool) -> Self {
+        self.enable_auto_commit = Some(enable);
+        self
+    }
+
+    /// The time between automatic commits. Default 5 s, as Java's.
+    #[must_use]
+    pub fn auto_commit_interval(mut self, interval: Duration) -> Self {
+        self.auto_commit_interval = interval;
+        self
+    }
+
+    /// Where to begin without a committed offset. Default [`OffsetReset::Latest`], as Java's.
+    #[must_use]
+    pub fn auto_offset_reset(mut self, reset: OffsetReset) -> Self {
+        self.auto_offset_reset = reset;
+        self
+    }
+
+    /// Whether a broker may create a topic that is subscribed to and does not exist. Default true, as Java's.
+    #[must_use]
+    pub fn allow_auto_create_topics(mut self, allow: bool) -> Self {
+        self.allow_auto_create_topics = allow;
+        self
+    }
+
+    /// The most records that one `poll` returns. Default 500, as Java's.
+    #[must_use]
+    pub fn max_poll_records(mut self, records: usize) -> Self {
+        self.max_poll_records = records;
+        self
+    }
+
+    /// How long the program may take between two calls for records before its partitions go to other members, and how
+    /// long a rebalance waits for it. Default 5 min, as Java's.
+    #[must_use]
+    pub fn max_poll_interval(mut self, interval: Duration) -> Self {
+        self.max_poll_interval = interval;
+        self
+    }
+
+    /// How long the coordinator hears nothing before it takes the member for dead. Default 45 s, as Java's.
+    #[must_use]
+    pub fn session_timeout(mut self, timeout: Duration) -> Self {
+        self.session_timeout = timeout;
+        self
+    }
+
+    /// The time between heartbeats; shorter than the session, best a third of it. Default 3 s, as Java's.
+    #[must_use]
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.heartbeat_interval = interval;
+        self
+    }
+
+    /// How many bytes a broker gathers, for up to [`fetch_max_wait`](Self::fetch_max_wait), before it answers a fetch.
+    /// Default 1, as Java's; at least 1, where Java also takes 0, with which a broker answers empty without a pause.
+    #[must_use]
+    pub fn fetch_min_bytes(mut self, bytes: usize) -> Self {
+        self.fetch_min_bytes = bytes;
+        self
+    }
+
+    /// About how many bytes one fetch brings; a batch that is larger comes whole. Default 50 MiB, as Java's.
+    #[must_use]
+    pub fn fetch_max_bytes(mut self, bytes: usize) -> Self {
+        self.fetch_max_bytes = bytes;
+        self
+    }
+
+    /// How long a broker holds a fetch for which it has too little. Default 500 ms, as Java's; shorter than
+    /// [`request_timeout`](Self::request_timeout), which Java does not check.
+    #[must_use]
+    pub fn fetch_max_wait(mut self, wait: Duration) -> Self {
+        self.fetch_max_wait = wait;
+        self
+    }
+
+    /// About how many bytes of one partition a fetch brings; a batch that is larger comes whole. Default 1 MiB, as
+    /// Java's.
+    #[must_use]
+    pub fn max_partition_fetch_bytes(mut self, bytes: usize) -> Self {
+        self.max_partition_fetch_bytes = bytes;
+        self
+    }
+
+    /// Whether the checksum of each batch is checked. Default true, as Java's.
+    #[must_use]
+    pub fn check_crcs(mut self, check: bool) -> Self {
+        self.check_crcs = check;
+        self
+    }
+
+    /// How many bytes fetched, in flight, and held by the program in records may be in memory at once. Default 64 MiB:
+    /// a fetch from each of three brokers while another of each is read. Java has no such bound: it buffers one fetch
+    /// of `fetch.max.bytes` a broker. As a property: `ottla.buffer.memory`.
+    #[must_use]
+    pub fn buffer_memory(mut self, bytes: usize) -> Self {
+        self.buffer_memory = bytes;
+        self
+    }
+
+    /// The most that one batch may decompress to. Default 64 MiB: brokers take batches of 1 MiB, and data that people
+    /// write is rarely compressed better than 50 to 1; what was made to fill a memory is, a thousand to 1. Java
+    /// decompresses whatever comes. As a property: `ottla.max.decompressed.batch.bytes`.
+    #[must_use]
+    pub fn max_decompressed_batch_bytes(mut self, bytes: usize) -> Self {
+        self.max_decompressed_batch_bytes = bytes;
+        self
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), BuildError> {
+        match key {
+            "allow.auto.create.topics" => self.allow_auto_create_topics = truth(key, value)?,
+            "auto.commit.interval.ms" => self.auto_commit_interval = millis(key, value)?,
+            "auto.offset.reset" => {
+                let expected = "earliest, latest, none or by_duration:PnDTnHnMn.nS";
+                self.auto_offset_reset = from_text(key, value, expected)?;
+            }
+            "check.crcs" => self.check_crcs = truth(key, value)?,
+            "enable.auto.commit" => self.enable_auto_commit = Some(truth(key, value)?),
+            "fetch.max.bytes" => self.fetch_max_bytes = size(key, value)?,
+            "fetch.max.wait.ms" => self.fetch_max_wait = millis(key, value)?,
+            "fetch.min.bytes" => self.fetch_min_bytes = size(key, value)?,
+            "group.id" => self.group_id = Some(value.trim().to_owned()),
+            "heartbeat.interval.ms" => self.heartbeat_interval = millis(key, value)?,
+            "max.partition.fetch.bytes" => self.max_partition_fetch_bytes = size(key, value)?,
+            "max.poll.interval.ms" => self.max_poll_interval = millis(key, value)?,
+            "max.poll.records" => self.max_poll_records = count(key, value)?,
+            "ottla.buffer.memory" => self.buffer_memory = size(key, value)?,
+            "ottla.max.decompressed.batch.bytes" => self.max_decompressed_batch_bytes = size(key, value)?,
+            "session.timeout.ms" => self.session_timeout = millis(key, value)?,
+            _ if self.common.set(key, value)? => {}
+            _ => known::CONSUMER.refuse(key, value)?,
+        }
+        Ok(())
+    }
+
+    /// A configuration in which everything fits together, or what does not.
+    pub(crate) fn parse(&self) -> Result<ConsumerConfig, BuildError> {
+        let common = self.common.parse()?;
+        let fetch_max_wait = check_millis_or_zero("fetch.max.wait.ms", self.fetch_max_wait)?;
+        if fetch_max_wait >= common.request_timeout {
+            let millis = fetch_max_wait.as_millis();
+            return Err(BuildError::invalid("fetch.max.wait.ms", millis, "less than request.timeout.ms"));
+        }
+        Ok(ConsumerConfig {
+            topics: self.parse_topics()?,
+            group: self.parse_group()?,
+            auto_offset_reset: self.auto_offset_reset,
+            allow_auto_create_topics: self.allow_auto_create_topics,
+            max_poll_records: check("max.poll.records", self.max_poll_records, 1..=MAX_SIZE)?,
+            fetch_min_bytes: check("fetch.min.bytes", self.fetch_min_bytes, 1..=MAX_SIZE)?,
+            fetch_max_bytes: check("fetch.max.bytes", self.fetch_max_bytes, 1..=MAX_SIZE)?,
+            fetch_max_wait,
+            max_partition_fetch_bytes: check(
+                "max.partition.fetch.bytes",
+                self.max_partition_fetch_bytes,
+                1..=MAX_SIZE,
+            )?,
+            check_crcs: self.check_crcs,
+            buffer_memory: check("ottla.buffer.memory", self.buffer_memory, 1..=usize::MAX / 2)?,
+            max_decompressed_batch_bytes: check(
+                "ottla.max.decompressed.batch.bytes",
+                self.max_decompressed_batch_bytes,
+                1..=MAX_SIZE,
+            )?,
+            common,
+        })
+    }
+
+    fn parse_group(&self) -> Result<Option<GroupSettings>, BuildError> {
+        let Some(id) = self.group_id.clone() else {
+            let without = |key: &str, what: &str| {
+                Err(BuildError::new(BuildErrorKind::MissingProperty)
+                    .property("group.id")
+                    .detail(format!("{key} {what}")))
+            };
+            return match (self.enable_auto_commit, &self.topics) {
+                (Some(true), _) => without("enable.auto.commit", "needs a group to commit to"),
+                (_, Some(_)) => without("subscribe", "needs a group that hands out the partitions"),
+                _ => Ok(None),
+            };
+        };
+        if id.is_empty() {
+            return Err(BuildError::invalid("group.id", id, "a name; leave it out to read without a group"));
+        }
+        let session_timeout = check_millis("session.timeout.ms", self.session_timeout)?;
+        let heartbeat_interval = check_millis("heartbeat.interval.ms", self.heartbeat_interval)?;
+        if heartbeat_interval >= session_timeout {
+            let millis = heartbeat_interval.as_millis();
+            return Err(BuildError::invalid("heartbeat.interval.ms", millis, "less than session.timeout.ms"));
+        }
+        let interval = check_millis("auto.commit.interval.ms", self.auto_commit_interval)?;
+        Ok(Some(GroupSettings {
+            id,
+            auto_commit_interval: self.enable_auto_commit.unwrap_or(true).then_some(interval),
+            max_poll_interval: check_millis("max.poll.interval.ms", self.max_poll_interval)?,
+            session_timeout,
+            heartbeat_interval,
+        }))
+    }
+
+    fn parse_topics(&self) -> Result<Option<BTreeSet<String>>, BuildError> {
+        let Some(topics) = &self.topics else { return Ok(None) };
+        if let Some(wrong) = topics.iter().find(|topic| !is_topic_name(topic)) {
+            let expected = "a topic's name: up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`";
+            return Err(BuildError::invalid("subscribe", wrong, expected));
+        }
+        Ok(Some(topics.iter().cloned().collect()))
+    }
+}
+
+fn is_topic_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !matches!(name, "" | "." | "..") && name.len() <= 249 && name.chars().all(legal)
+}

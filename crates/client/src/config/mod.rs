@@ -1,0 +1,25 @@
+//! Configuration: builders whose setters store, and what [`parse`](ConsumerBuilder::parse) makes of them, valid or
+//! refused.
+//!
+//! Setters carry Kafka's names in Rust's spelling; `properties` takes Kafka's own. A property works, or it is known
+//! and not supported yet, or unknown: none is accepted in silence ([`known`]).
+
+mod address;
+mod admin;
+mod common;
+mod consumer;
+mod known;
+mod producer;
+mod properties;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use admin::AdminBuilder;
+pub(crate) use admin::AdminConfig;
+pub(crate) use common::CommonConfig;
+pub use consumer::{ConsumerBuilder, OffsetReset};
+pub(crate) use consumer::{ConsumerConfig, GroupSettings};
+pub use producer::ProducerBuilder;
+pub(crate) use producer::ProducerConfig;
+pub use properties::Properties;

@@ -1,0 +1,201 @@
+//! The configuration of a producer.
+
+use std::time::Duration;
+
+use ottla_protocol::records::Compression;
+
+use super::{
+    common::{Common, CommonConfig, common_setters},
+    known,
+    value::{MAX_SIZE, check, check_millis, check_millis_or_zero, count, from_text, millis, size},
+};
+use crate::error::{BuildError, BuildErrorKind};
+
+/// The properties of a producer, but for those of every client.
+pub(super) const SUPPORTED: &[&str] = &[
+    "acks",
+    "batch.size",
+    "buffer.memory",
+    "compression.type",
+    "delivery.timeout.ms",
+    "linger.ms",
+    "max.block.ms",
+    "max.in.flight.requests.per.connection",
+    "max.request.size",
+];
+
+/// Builds a producer. It is idempotent, and waits for every replica in sync.
+#[derive(Debug, Clone)]
+pub struct ProducerBuilder {
+    common: Common,
+    linger: Duration,
+    batch_size: usize,
+    compression: Compression,
+    buffer_memory: usize,
+    max_request_size: usize,
+    max_in_flight: usize,
+    delivery_timeout: Duration,
+    max_block: Duration,
+    unknown_topic_grace: Option<Duration>,
+}
+
+impl Default for ProducerBuilder {
+    fn default() -> Self {
+        Self {
+            common: Common::default(),
+            linger: Duration::from_millis(5),
+            batch_size: 16 << 10,
+            compression: Compression::None,
+            buffer_memory: 32 << 20,
+            max_request_size: 1 << 20,
+            max_in_flight: 5,
+            delivery_timeout: Duration::from_secs(120),
+            max_block: Duration::from_secs(60),
+            unknown_topic_grace: None,
+        }
+    }
+}
+
+/// A valid configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct ProducerConfig {
+    pub(crate) common: CommonConfig,
+    pub(crate) linger: Duration,
+    pub(crate) batch_size: usize,
+    pub(crate) compression: Compression,
+    pub(crate) buffer_memory: usize,
+    pub(crate) max_request_size: usize,
+    /// 1 to 5.
+    pub(crate) max_in_flight: usize,
+    /// At least linger + request timeout.
+    pub(crate) delivery_timeout: Duration,
+    pub(crate) max_block: Duration,
+    pub(crate) unknown_topic_grace: Duration,
+}
+
+impl ProducerBuilder {
+    common_setters!("9 min");
+
+    /// How long a batch that is not full waits for more records. Default 5 ms, as Java's.
+    #[must_use]
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// How large a batch grows, in bytes, not compressed. Default 16 KiB, as Java's.
+    #[must_use]
+    pub fn batch_size(mut self, bytes: usize) -> Self {
+        self.batch_size = bytes;
+        self
+    }
+
+    /// How batches are compressed (`compression.type`). Default not at all, as Java's.
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// How many bytes of records may wait to be sent. Default 32 MiB, as Java's.
+    #[must_use]
+    pub fn buffer_memory(mut self, bytes: usize) -> Self {
+        self.buffer_memory = bytes;
+        self
+    }
+
+    /// The largest record, and how much goes into one request. Default 1 MiB, as Java's.
+    #[must_use]
+    pub fn max_request_size(mut self, bytes: usize) -> Self {
+        self.max_request_size = bytes;
+        self
+    }
+
+    /// How many requests a broker may have to answer at once (`max.in.flight.requests.per.connection`), 1 to 5: a
+    /// broker remembers five batches of an idempotent producer. Default 5, as Java's.
+    #[must_use]
+    pub fn max_in_flight_requests_per_connection(mut self, requests: usize) -> Self {
+        self.max_in_flight = requests;
+        self
+    }
+
+    /// How long a record may take from the send to its acknowledgement, with all attempts; at least linger and request
+    /// time-out together. Default 2 min, as Java's.
+    #[must_use]
+    pub fn delivery_timeout(mut self, timeout: Duration) -> Self {
+        self.delivery_timeout = timeout;
+        self
+    }
+
+    /// How long a send waits for metadata, or for room. Default 60 s, as Java's.
+    #[must_use]
+    pub fn max_block(mut self, wait: Duration) -> Self {
+        self.max_block = wait;
+        self
+    }
+
+    /// How long a send waits for a topic, or a partition, that brokers say does not exist. Default `max_block`, as in
+    /// Java, which has no setting of its own for it.
+    #[must_use]
+    pub fn unknown_topic_grace(mut self, wait: Duration) -> Self {
+        self.unknown_topic_grace = Some(wait);
+        self
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), BuildError> {
+        match key {
+            "acks" => acks(value)?,
+            "batch.size" => self.batch_size = size(key, value)?,
+            "buffer.memory" => self.buffer_memory = size(key, value)?,
+            "compression.type" => {
+                self.compression = from_text(key, value, "none, gzip, snappy, lz4 or zstd")?;
+            }
+            "delivery.timeout.ms" => self.delivery_timeout = millis(key, value)?,
+            "linger.ms" => self.linger = millis(key, value)?,
+            "max.block.ms" => self.max_block = millis(key, value)?,
+            "max.in.flight.requests.per.connection" => self.max_in_flight = count(key, value)?,
+            "max.request.size" => self.max_request_size = size(key, value)?,
+            _ if self.common.set(key, value)? => {}
+            _ => known::PRODUCER.refuse(key, value)?,
+        }
+        Ok(())
+    }
+
+    /// A configuration in which everything fits together, or what does not.
+    pub(crate) fn parse(&self) -> Result<ProducerConfig, BuildError> {
+        let common = self.common.parse()?;
+        let linger = check_millis_or_zero("linger.ms", self.linger)?;
+        let delivery_timeout = check_millis("delivery.timeout.ms", self.delivery_timeout)?;
+        if delivery_timeout < linger + common.request_timeout {
+            return Err(BuildError::invalid(
+                "delivery.timeout.ms",
+                delivery_timeout.as_millis(),
+                "at least linger.ms and request.timeout.ms together",
+            ));
+        }
+        let max_block = check_millis_or_zero("max.block.ms", self.max_block)?;
+        Ok(ProducerConfig {
+            common,
+            linger,
+            batch_size: check("batch.size", self.batch_size, 1..=MAX_SIZE)?,
+            compression: self.compression,
+            buffer_memory: check("buffer.memory", self.buffer_memory, 1..=MAX_SIZE)?,
+            max_request_size: check("max.request.size", self.max_request_size, 1..=MAX_SIZE)?,
+            max_in_flight: check("max.in.flight.requests.per.connection", self.max_in_flight, 1..=5)?,
+            delivery_timeout,
+            max_block,
+            unknown_topic_grace: self.unknown_topic_grace.unwrap_or(max_block),
+        })
+    }
+}
+
+/// Every replica in sync is waited for; fewer is not supported yet.
+fn acks(value: &str) -> Result<(), BuildError> {
+    match value.trim() {
+        "all" | "-1" => Ok(()),
+        "0" | "1" => Err(BuildError::new(BuildErrorKind::UnsupportedProperty)
+            .property("acks")
+            .detail(format!("`{}`; `all` is supported", value.trim()))),
+        _ => Err(BuildError::invalid("acks", value, "all, 1 or 0")),
+    }
+}

@@ -1,0 +1,338 @@
+//! The driver: keeps the contract of [`Machine`] with sockets, real time, and the users who share the machine.
+//!
+//! One thread of its own per client, with a current-thread runtime, so that a handler that blocks the user's runtime
+//! costs no heartbeat and a runtime that shuts down does not prevent a clean leave; or a task of the ambient runtime.
+//! It never awaits user code nor a full channel. It ends when the machine is closed, whoever still looks on.
+//!
+//! There is no command channel: a handle changes the machine under the lock ([`Shared::with`]), which wakes the driver;
+//! and waits for what comes of it ([`Shared::wait`]).
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use ottla_core::{ConnId, Disconnected, Machine, Outbound, RequestId};
+use ottla_protocol::{Now, Request, RequestHeader};
+use tokio::{
+    runtime,
+    sync::{Notify, mpsc, mpsc::error::TrySendError},
+    task::{self, AbortHandle, JoinSet},
+};
+
+use crate::net::{
+    clock,
+    connection::{self, Awaited, Encoded, Limits},
+    frame_pool::{Frame, FramePool},
+};
+
+/// Requests that may wait to be written on one connection. Machines keep far fewer in flight; a peer that lets so many
+/// pile up reads nothing any more.
+const SEND_QUEUE: usize = 256;
+
+/// What a machine's users and its driver share.
+#[derive(Debug)]
+pub(crate) struct Shared<M> {
+    machine: Mutex<M>,
+    driver: Arc<Notify>,
+    data: Notify,
+    ended: AtomicBool,
+    frames: FramePool,
+}
+
+/// The driver is no more: nothing moves the machine, so nothing that is waited for will come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended;
+
+impl<M> Shared<M> {
+    fn new(machine: M, frame_pool: usize) -> Self {
+        let driver = Arc::new(Notify::new());
+        let frames = FramePool::new(frame_pool, driver.clone());
+        Self {
+            machine: Mutex::new(machine),
+            driver,
+            data: Notify::new(),
+            ended: AtomicBool::new(false),
+            frames,
+        }
+    }
+
+    /// Looks at the machine, changing nothing.
+    pub(crate) fn inspect<T>(&self, look: impl FnOnce(&M) -> T) -> T {
+        look(&self.lock())
+    }
+
+    /// Whether the driver is no more.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// The buffers of the machine's connections.
+    pub(crate) fn frames(&self) -> &FramePool {
+        &self.frames
+    }
+
+    fn lock(&self) -> MutexGuard<'_, M> {
+        // Whoever asks gets an answer instead of a second panic. The driver ends when it sees the poison.
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.data.notify_waiters();
+    }
+
+    /// Returns when the driver is no more.
+    async fn ended(&self) {
+        let mut notified = std::pin::pin!(self.data.notified());
+        loop {
+            notified.as_mut().enable();
+            if self.is_ended() {
+                return;
+            }
+            notified.as_mut().await;
+            notified.set(self.data.notified());
+        }
+    }
+}
+
+impl<M: Machine> Shared<M> {
+    /// Changes the machine; the driver carries out what follows.
+    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut M, Now) -> T) -> T {
+        let mut machine = self.lock();
+        // The clock is read under the lock, so that a machine never sees the time go back.
+        let value = change(&mut machine, clock::now());
+        let wake = machine.take_wake();
+        drop(machine);
+        self.driver.notify_one();
+        if wake {
+            self.data.notify_waiters();
+        }
+        value
+    }
+
+    /// Waits until `ready` has a value; it is asked again each time that something came about.
+    ///
+    /// Cancel-safe: nothing is awaited between the value and the return.
+    pub(crate) async fn wait<T>(
+        &self,
+        mut ready: impl FnMut(&mut M, Now) -> Option<T>,
+    ) -> Result<T, Ended> {
+        let mut notified = std::pin::pin!(self.data.notified());
+        loop {
+            // Enabled before the look: what comes about in between is not missed.
+            notified.as_mut().enable();
+            let ended = self.is_ended();
+            if let Some(value) = self.with(&mut ready) {
+                return Ok(value);
+            }
+            if ended {
+                return Err(Ended);
+            }
+            notified.as_mut().await;
+            notified.set(self.data.notified());
+        }
+    }
+}
+
+/// How a driver runs.
+#[derive(Debug, Clone)]
+pub(crate) struct DriverConfig {
+    /// The name of its thread.
+    pub(crate) thread: String,
+    /// A task of the runtime that is current when it is spawned, in place of a thread.
+    pub(crate) ambient: bool,
+    /// `client.id`.
+    pub(crate) client_id: Option<String>,
+    /// What bounds its connections.
+    pub(crate) limits: Limits,
+    /// How many bytes of buffers are kept.
+    pub(crate) frame_pool: usize,
+}
+
+/// Owns the driver. Dropped, it lets the driver run until its machine is closed: whoever drops it closes the machine.
+#[derive(Debug)]
+pub(crate) struct Driver<M> {
+    shared: Arc<Shared<M>>,
+    host: Host,
+}
+
+#[derive(Debug)]
+enum Host {
+    Thread(thread::JoinHandle<()>),
+    Task(task::JoinHandle<()>),
+}
+
+impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Driver<M> {
+    /// Starts a driver for `machine`. Fails where there is no thread, or no runtime, to be had.
+    pub(crate) fn spawn(machine: M, config: DriverConfig) -> io::Result<Self> {
+        let shared = Arc::new(Shared::new(machine, config.frame_pool));
+        let name = config.thread.clone();
+        let ambient = config.ambient;
+        let turns = Turns {
+            end: EndOnDrop(shared.clone()),
+            config,
+            links: HashMap::new(),
+            tasks: JoinSet::new(),
+        };
+        let host = if ambient {
+            let runtime = runtime::Handle::try_current().map_err(io::Error::other)?;
+            Host::Task(runtime.spawn(turns.run()))
+        } else {
+            let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+            let run = move || {
+                runtime.block_on(turns.run());
+                // A name that is being resolved holds a thread of the system's for as long as it likes.
+                runtime.shutdown_background();
+            };
+            Host::Thread(thread::Builder::new().name(name).spawn(run)?)
+        };
+        Ok(Self { shared, host })
+    }
+
+    /// The machine, and who waits for it.
+    pub(crate) fn shared(&self) -> &Arc<Shared<M>> {
+        &self.shared
+    }
+
+    /// Waits until the driver has ended, which it does when its machine is closed.
+    pub(crate) async fn join(self) {
+        self.shared.ended().await;
+        match self.host {
+            // The thread has nothing left to do; a panic of its own has been told as `Ended`.
+            Host::Thread(thread) => drop(thread.join()),
+            Host::Task(task) => drop(task.await),
+        }
+    }
+}
+
+/// Tells everybody that the driver is no more, be it by a panic.
+struct EndOnDrop<M>(Arc<Shared<M>>);
+
+impl<M> Drop for EndOnDrop<M> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+struct Turns<M> {
+    config: DriverConfig,
+    links: HashMap<ConnId, Link>,
+    tasks: JoinSet<Disconnected>,
+    /// Last, so that it drops last.
+    end: EndOnDrop<M>,
+}
+
+/// The driver's end of a connection.
+struct Link {
+    queue: mpsc::Sender<Encoded>,
+    task: AbortHandle,
+}
+
+impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
+    async fn run(mut self) {
+        let shared = self.end.0.clone();
+        let mut effects = Vec::new();
+        while !shared.machine.is_poisoned() {
+            let (deadline, closed) = self.turn(&mut effects);
+            for effect in effects.drain(..) {
+                self.act(effect);
+            }
+            if closed {
+                break;
+            }
+            tokio::select! {
+                () = shared.driver.notified() => {}
+                Some(ended) = self.tasks.join_next_with_id() => self.handle_ended(ended),
+                () = sleep_until(deadline) => {}
+            }
+        }
+        self.tasks.shutdown().await;
+    }
+
+    /// Under the lock: what time and memory bring in, and all that is to be done.
+    fn turn(&self, effects: &mut Vec<Outbound>) -> (Option<std::time::Instant>, bool) {
+        let shared = &self.end.0;
+        let mut machine = shared.lock();
+        let now = clock::now();
+        match shared.frames.take_released() {
+            0 => {}
+            bytes => machine.handle_released(bytes),
+        }
+        if machine.poll_timeout().is_some_and(|deadline| deadline <= now.mono) {
+            machine.handle_timeout(now);
+        }
+        effects.extend(std::iter::from_fn(|| machine.poll_send(now)));
+        let (deadline, closed, wake) = (machine.poll_timeout(), machine.is_closed(), machine.take_wake());
+        drop(machine);
+        if wake {
+            shared.data.notify_waiters();
+        }
+        (deadline, closed)
+    }
+
+    fn act(&mut self, effect: Outbound) {
+        match effect {
+            Outbound::Connect { conn, host, port } => {
+                tracing::debug!(%conn, host, port, "connecting");
+                let (queue, queued) = mpsc::channel(SEND_QUEUE);
+                let shared = self.end.0.clone();
+                let run = connection::run(shared, conn, (host, port), queued, self.config.limits);
+                self.links.insert(conn, Link { queue, task: self.tasks.spawn(run) });
+            }
+            Outbound::Send { conn, id, version, request } => self.send(conn, id, version, &request),
+            Outbound::Close { conn } => {
+                tracing::debug!(%conn, "closing");
+                self.close(conn);
+            }
+        }
+    }
+
+    fn send(&mut self, conn: ConnId, id: RequestId, version: i16, request: &Request) {
+        // No link: the connection has ended, and the machine is told, or was.
+        let Some(link) = self.links.get(&conn) else { return };
+        let key = request.key();
+        let client_id = self.config.client_id.clone();
+        let header = RequestHeader { key, version, correlation_id: id.0, client_id };
+        let encoded = Encoded { awaited: Awaited { id, key, version }, frame: header.encode(request) };
+        if let Err(TrySendError::Full(_)) = link.queue.try_send(encoded) {
+            self.close(conn);
+            let why = Disconnected::Failed(format!("{SEND_QUEUE} requests wait to be written"));
+            self.end.0.with(|machine, now| machine.handle_disconnected(conn, why, now));
+        }
+    }
+
+    /// At once: a machine that wants an answer closes after it.
+    fn close(&mut self, conn: ConnId) {
+        if let Some(link) = self.links.remove(&conn) {
+            link.task.abort();
+        }
+    }
+
+    fn handle_ended(&mut self, ended: Result<(task::Id, Disconnected), task::JoinError>) {
+        let (task, why) = match ended {
+            Ok(ended) => ended,
+            Err(error) => (error.id(), Disconnected::Failed(error.to_string())),
+        };
+        // One that was closed has no link any more, and the machine wants to hear nothing of it.
+        let Some(conn) = self.links.iter().find(|(_, link)| link.task.id() == task).map(|(conn, _)| *conn)
+        else {
+            return;
+        };
+        self.links.remove(&conn);
+        tracing::debug!(%conn, %why, "disconnected");
+        self.end.0.with(|machine, now| machine.handle_disconnected(conn, why, now));
+    }
+}
+
+async fn sleep_until(deadline: Option<std::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

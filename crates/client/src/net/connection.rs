@@ -1,0 +1,192 @@
+//! One connection: resolves, connects, writes what the driver hands it, reads and decodes the answers.
+//!
+//! A broker answers in order, so the requests written and not answered yet tell how to read what comes. Decoding, and
+//! the walk over the batch headers of a Fetch, are done before the machine is locked.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use ottla_core::{ConnId, Disconnected, Fetched, Machine, Reply, RequestId, spans};
+use ottla_protocol::{ApiKey, Response, ResponseHeader};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpStream, lookup_host},
+    sync::mpsc,
+};
+
+use super::frame_pool::{Buffer, Frame};
+use crate::driver::Shared;
+
+/// What bounds a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// The largest response that is believed.
+    pub(crate) receive_max: usize,
+    /// The time to connect in, shared among the addresses of a name.
+    pub(crate) setup_timeout: Duration,
+}
+
+/// A request on its way out.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    /// How to read its answer.
+    pub(crate) awaited: Awaited,
+    /// All its bytes.
+    pub(crate) frame: Vec<u8>,
+}
+
+/// A request that is to be answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Awaited {
+    pub(crate) id: RequestId,
+    pub(crate) key: ApiKey,
+    pub(crate) version: i16,
+}
+
+/// The requests written and not answered yet, oldest first.
+type InFlight = Mutex<VecDeque<Awaited>>;
+
+/// Lives as long as the connection, and returns why it ended.
+pub(crate) async fn run<M>(
+    shared: Arc<Shared<M>>,
+    conn: ConnId,
+    (host, port): (String, u16),
+    queue: mpsc::Receiver<Encoded>,
+    limits: Limits,
+) -> Disconnected
+where
+    M: Machine<Frame = Arc<Frame>>,
+{
+    let mut stream = match connect(&host, port, limits.setup_timeout).await {
+        Ok(stream) => stream,
+        Err(why) => return why,
+    };
+    shared.with(|machine, now| machine.handle_connected(conn, now));
+    let in_flight = InFlight::default();
+    let (reader, writer) = stream.split();
+    tokio::select! {
+        why = read(reader, &in_flight, &shared, conn, limits.receive_max) => why,
+        why = write(writer, &in_flight, queue) => why,
+    }
+}
+
+async fn connect(host: &str, port: u16, setup_timeout: Duration) -> Result<TcpStream, Disconnected> {
+    let unresolved = |why: &dyn std::fmt::Display| Disconnected::Unresolved(format!("{host}: {why}"));
+    let addresses: Vec<_> = lookup_host((host, port)).await.map_err(|error| unresolved(&error))?.collect();
+    if addresses.is_empty() {
+        return Err(unresolved(&"no address"));
+    }
+    // One address that swallows packets must not use up the time of the others.
+    let each = setup_timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    let mut failures = Vec::new();
+    for address in addresses {
+        match tokio::time::timeout(each, TcpStream::connect(address)).await {
+            // A loopback port that nobody listens on may be connected to itself.
+            Ok(Ok(stream)) if stream.local_addr().ok() == Some(address) => {
+                failures.push(format!("{address}: nobody listens"));
+            }
+            Ok(Ok(stream)) => {
+                stream.set_nodelay(true).map_err(|error| failed(&error))?;
+                return Ok(stream);
+            }
+            Ok(Err(error)) => failures.push(format!("{address}: {error}")),
+            Err(_) => failures.push(format!("{address}: no answer in {each:?}")),
+        }
+    }
+    Err(Disconnected::Refused(failures.join("; ")))
+}
+
+async fn write(
+    mut writer: impl AsyncWrite + Unpin,
+    in_flight: &InFlight,
+    mut queue: mpsc::Receiver<Encoded>,
+) -> Disconnected {
+    while let Some(Encoded { awaited, frame }) = queue.recv().await {
+        lock(in_flight).push_back(awaited);
+        if let Err(error) = writer.write_all(&frame).await {
+            return failed(&error);
+        }
+    }
+    Disconnected::Closed
+}
+
+async fn read<M>(
+    mut reader: impl AsyncRead + Unpin,
+    in_flight: &InFlight,
+    shared: &Shared<M>,
+    conn: ConnId,
+    receive_max: usize,
+) -> Disconnected
+where
+    M: Machine<Frame = Arc<Frame>>,
+{
+    loop {
+        match read_reply(&mut reader, in_flight, shared, receive_max).await {
+            Ok(reply) => shared.with(|machine, now| machine.handle_reply(conn, reply, now)),
+            Err(why) => return why,
+        }
+    }
+}
+
+async fn read_reply<M>(
+    reader: &mut (impl AsyncRead + Unpin),
+    in_flight: &InFlight,
+    shared: &Shared<M>,
+    receive_max: usize,
+) -> Result<Reply<Arc<Frame>>, Disconnected> {
+    let mut head = [0; 4];
+    reader.read_exact(&mut head).await.map_err(|error| failed(&error))?;
+    let length = frame_length(head, receive_max)?;
+    let Some(awaited) = lock(in_flight).pop_front() else {
+        return Err(Disconnected::NotKafka("it answers what was not asked".to_owned()));
+    };
+    let mut buffer = shared.frames().buffer(length);
+    buffer.read_from(reader, length).await.map_err(|error| failed(&error))?;
+    decode(awaited, buffer)
+}
+
+/// The length of the frame that begins with these bytes, unless they show that no Kafka broker sent them.
+fn frame_length(head: [u8; 4], receive_max: usize) -> Result<usize, Disconnected> {
+    let length = i32::from_be_bytes(head);
+    let not_kafka = |what: String| Err(Disconnected::NotKafka(what));
+    match head {
+        [b'H', b'T', b'T', b'P'] => not_kafka("an HTTP server's answer".to_owned()),
+        [0x15, 0x03, ..] => not_kafka("a TLS alert: the port speaks TLS".to_owned()),
+        _ if usize::try_from(length).is_ok_and(|length| length <= receive_max) => Ok(length as usize),
+        _ if head.iter().all(u8::is_ascii_graphic) => {
+            not_kafka(format!("it begins with the text `{}`", head.escape_ascii()))
+        }
+        _ => not_kafka(format!("it announces {length} bytes, {receive_max} are the limit")),
+    }
+}
+
+fn decode(awaited: Awaited, buffer: Buffer) -> Result<Reply<Arc<Frame>>, Disconnected> {
+    let Awaited { id, key, version } = awaited;
+    let undecodable = |error| Disconnected::Undecodable(key, error);
+    let answered = ResponseHeader::correlation_id(buffer.bytes()).map_err(undecodable)?;
+    if answered != id.0 {
+        return Err(Disconnected::NotKafka(format!("it answers request {answered} where {id} was asked")));
+    }
+    let (_, response) = ResponseHeader::decode(key, version, buffer.bytes()).map_err(undecodable)?;
+    let fetched = matches!(response, Response::Fetch(_)).then(|| {
+        let (size, spans) = (buffer.bytes().len(), spans(&response, buffer.bytes()));
+        Fetched { frame: Arc::new(buffer.into_frame()), size, spans }
+    });
+    Ok(Reply { id, response, fetched })
+}
+
+fn failed(error: &io::Error) -> Disconnected {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Disconnected::Closed,
+        _ => Disconnected::Failed(error.to_string()),
+    }
+}
+
+fn lock(in_flight: &InFlight) -> std::sync::MutexGuard<'_, VecDeque<Awaited>> {
+    // Both halves run in one task: a panic of one ends the other too.
+    in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,10 @@
+//! What moves bytes and reads clocks, and decides nothing: connections, the buffers that responses land in, the time.
+//!
+//! The driver starts one [`connection`] task for each connection that its machine asks for.
+
+pub(crate) mod clock;
+pub(crate) mod connection;
+pub(crate) mod frame_pool;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! What stood in the way of an operation, the last time it was tried: what a time-out tells with it.
+
+use std::fmt;
+
+use ottla_protocol::{ApiKey, ErrorCode};
+
+use crate::{
+    connections::{Address, Connections, Kind, LinkStatus, Target},
+    ids::{NodeId, TopicPartition},
+    machine::Disconnected,
+    metadata::Metadata,
+};
+
+/// The last obstacle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// A broker answered with an error.
+    Broker {
+        /// Which broker.
+        address: Option<Address>,
+        /// Its answer.
+        error: ErrorCode,
+    },
+    /// A connection could not be made, or ended.
+    Connection {
+        /// Where to.
+        address: Address,
+        /// Why.
+        why: Disconnected,
+    },
+    /// A connection is being set up and does not come about.
+    Connecting(Address),
+    /// The partition has no leader.
+    NoLeader(TopicPartition),
+    /// The broker does not speak an API, or no version of it that we speak.
+    Unsupported(ApiKey),
+}
+
+impl Cause {
+    /// Why nothing can be sent to `node`, where something is known about it.
+    pub(crate) fn of_link(
+        node: NodeId,
+        kind: Kind,
+        metadata: &Metadata,
+        connections: &Connections,
+        now: std::time::Instant,
+    ) -> Option<Self> {
+        let address = metadata.address(node)?.clone();
+        match connections.status(Target::Node(node), kind, now) {
+            LinkStatus::Retrying { why, .. } => Some(Self::Connection { address, why }),
+            LinkStatus::Connecting { .. } => Some(Self::Connecting(address)),
+            _ => None,
+        }
+    }
+
+    /// Why no broker has told metadata, where one has failed.
+    pub(crate) fn of_metadata(metadata: &Metadata) -> Option<Self> {
+        let (address, why) = metadata.last_failure()?.clone();
+        Some(Self::Connection { address, why })
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broker { address: Some(address), error } => write!(f, "{address} answered {error}"),
+            Self::Broker { address: None, error } => write!(f, "the broker answered {error}"),
+            Self::Connection { address, why } => write!(f, "{address}: {why}"),
+            Self::Connecting(address) => write!(f, "{address}: still connecting"),
+            Self::NoLeader(at) => write!(f, "{at} has no leader"),
+            Self::Unsupported(key) => write!(f, "the broker does not support {key:?}"),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The end: what was delivered is committed, the group is left, and then the connections go.
+
+use std::time::Instant;
+
+use ottla_protocol::Now;
+
+use super::Consumer;
+use crate::{group::MemberState, ops::OpFailure};
+
+#[derive(Debug)]
+pub(super) struct Closing {
+    deadline: Instant,
+    done: bool,
+}
+
+/// How a consumer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseKind {
+    /// The user closes it, and has come back from everything that was handed out.
+    Closed,
+    /// It is dropped, perhaps in the middle of a record: only what the user came back from is committed.
+    Dropped,
+}
+
+impl<F: Clone> Consumer<F> {
+    /// Begins to close. Done when [`is_closed`](crate::Machine::is_closed) says so, at the latest at the deadline.
+    pub fn close(&mut self, kind: CloseKind, deadline: Instant, now: Now) {
+        if self.closing.is_some() {
+            return;
+        }
+        if self.is_auto_committing() {
+            let offsets = self.uncommitted(kind == CloseKind::Closed);
+            if let Some(group) = &mut self.group {
+                group.commits.request(offsets, None);
+            }
+        }
+        self.closing = Some(Closing { deadline, done: false });
+        self.reader.touch(now);
+        self.wake = true;
+    }
+
+    /// Whether [`Consumer::close`] was called.
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    pub(super) fn step_closing(&mut self, now: Now) {
+        let Some(closing) = &mut self.closing else { return };
+        if closing.done {
+            return;
+        }
+        let late = closing.deadline <= now.mono;
+        let left = self.group.as_mut().is_none_or(|group| {
+            if group.commits.is_idle() {
+                group.membership.leave(now);
+            }
+            matches!(group.membership.state(), MemberState::Out | MemberState::Failed)
+                && group.commits.is_idle()
+        });
+        // A cluster that was never reached has nothing to be told.
+        if left || late || !self.metadata.is_known() {
+            closing.done = true;
+            self.give_up_all();
+            self.ops.fail_all(&OpFailure::Closed);
+            self.connections.close_all();
+            self.wake = true;
+        }
+    }
+
+    pub(super) fn close_is_done(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| closing.done)
+    }
+
+    pub(super) fn close_deadline(&self) -> Option<Instant> {
+        self.closing.as_ref().filter(|closing| !closing.done).map(|closing| closing.deadline)
+    }
+}

@@ -1,0 +1,144 @@
+//! The consumer as a [`Machine`]: answers in, requests out.
+
+use std::time::Instant;
+
+use ottla_protocol::{Now, Response};
+
+use super::{Consumer, Pending, add_offset};
+use crate::{
+    connections::Unanswered,
+    deadline::Earliest,
+    ids::ConnId,
+    lanes::{LaneFailure, Position, ResetTo},
+    machine::{Disconnected, Machine, Outbound, Reply},
+    offsets::Purpose,
+    ops::OpFailure,
+};
+
+impl<F: Clone> Machine for Consumer<F> {
+    type Frame = F;
+
+    fn handle_connected(&mut self, conn: ConnId, now: Now) {
+        self.connections.handle_connected(conn, now);
+    }
+
+    fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now) {
+        let unanswered = self.connections.handle_disconnected(conn, why, now);
+        self.give_up_on(unanswered, now);
+    }
+
+    fn handle_reply(&mut self, conn: ConnId, reply: Reply<F>, now: Now) {
+        let Some(reply) = self.connections.handle_reply(conn, reply, now) else { return };
+        let Some(pending) = self.pending.remove(&reply.id) else { return };
+        match (pending, reply.response) {
+            (Pending::Metadata, Response::Metadata(response)) => {
+                self.metadata.handle_response(response, now);
+                self.wake = true;
+            }
+            (Pending::Lookup, Response::ListOffsets(response)) => {
+                let found = self.lookups.handle_response(reply.id, response, &mut self.metadata, now);
+                for (at, purpose, result) in found {
+                    self.handle_found(at, purpose, result, now);
+                }
+            }
+            (Pending::Fetch(node), Response::Fetch(response)) => {
+                if let Some(fetched) = reply.fetched {
+                    let (lanes, metadata) = (&mut self.lanes, &mut self.metadata);
+                    self.fetcher
+                        .handle_response(node, reply.id, response, fetched, lanes, metadata, self.reset, now);
+                    self.wake = true;
+                }
+            }
+            (Pending::Group(_), response) => self.handle_group_response(reply.id, response, now),
+            _ => debug_assert!(false, "the answer is of another API than the request"),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        let unanswered = self.connections.handle_timeout(now);
+        self.give_up_on(unanswered, now);
+    }
+
+    fn poll_send(&mut self, now: Now) -> Option<Outbound> {
+        if let Some(outbound) = self.connections.poll_send() {
+            return Some(outbound);
+        }
+        self.step(now);
+        self.connections.poll_send()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let mut earliest = Earliest::after(self.tried);
+        self.connections.deadlines(&mut earliest);
+        self.metadata.deadlines(&mut earliest);
+        self.lookups.deadlines(&mut earliest);
+        self.ops.deadlines(&mut earliest);
+        self.lanes.deadlines(&mut earliest);
+        if let Some(group) = &self.group {
+            group.coordinator.deadlines(&mut earliest);
+            group.membership.deadlines(&mut earliest);
+            group.committed.deadlines(&mut earliest);
+            group.commits.deadlines(&mut earliest);
+        }
+        if !self.reader.parked {
+            earliest.consider(self.poll_interval().map(|interval| self.reader.last_poll + interval));
+        }
+        earliest.consider(self.close_deadline());
+        earliest.get()
+    }
+
+    fn handle_released(&mut self, bytes: usize) {
+        self.fetcher.released(bytes);
+    }
+
+    fn take_wake(&mut self) -> bool {
+        std::mem::take(&mut self.wake)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.close_is_done()
+    }
+}
+
+impl<F: Clone> Consumer<F> {
+    fn give_up_on(&mut self, unanswered: Vec<Unanswered>, now: Now) {
+        for Unanswered { id, .. } in unanswered {
+            match self.pending.remove(&id) {
+                Some(Pending::Metadata) => self.metadata.handle_unanswered(now),
+                Some(Pending::Lookup) => self.lookups.handle_unanswered(id, &mut self.metadata, now),
+                Some(Pending::Fetch(_)) => {
+                    self.fetcher.handle_unanswered(id, &mut self.lanes, &mut self.metadata, now);
+                }
+                Some(Pending::Group(asked)) => self.group_unanswered(id, asked, now),
+                None => {}
+            }
+        }
+        self.wake = true;
+    }
+
+    fn handle_found(
+        &mut self,
+        at: crate::TopicPartition,
+        purpose: Purpose,
+        result: Result<Option<crate::offsets::OffsetAndTimestamp>, ottla_protocol::ErrorCode>,
+        now: Now,
+    ) {
+        self.wake = true;
+        match (purpose, result) {
+            (Purpose::Op(op), Ok(found)) => self.ops.part(op, |so_far| add_offset(so_far, at, found)),
+            (Purpose::Op(op), Err(error)) => self.ops.fail(op, OpFailure::Broker(error, Some(at))),
+            (Purpose::Lane(part, epoch), result) => {
+                if self.lanes.get(part).is_none_or(|lane| lane.epoch != epoch || !lane.assigned) {
+                    return;
+                }
+                let (position, offset) = match result {
+                    Ok(Some(found)) => (Position::Known, Some(found.offset)),
+                    // No record is that young: what comes from now on is.
+                    Ok(None) => (Position::Reset(ResetTo::Latest), None),
+                    Err(error) => (Position::Failed(LaneFailure::Broker(error)), None),
+                };
+                self.lanes.place(part, position, offset, now.mono);
+            }
+        }
+    }
+}

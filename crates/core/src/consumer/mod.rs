@@ -1,0 +1,458 @@
+//! A consumer: the machines of this crate, and what users ask of them.
+//!
+//! The parts are plain structures which this one calls with what they need. Everything that is due is done in one
+//! place, [`Consumer::step`]; answers come in through the [`Machine`](crate::Machine) in `machine.rs`; the reader's
+//! half is in `reader.rs`.
+
+mod closing;
+mod explain;
+mod group_side;
+mod machine;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use ottla_protocol::{Now, Timestamp};
+
+use crate::{
+    backoff::Backoff,
+    connections::{Address, ConnectionConfig, Connections},
+    event::{Event, Events},
+    fetch::{FetchConfig, Fetcher},
+    group::{GroupConfig, GroupFailure},
+    ids::{NodeId, OpId, RequestId, TopicPartition},
+    lanes::{Lanes, Position, ResetTo},
+    metadata::{Metadata, MetadataConfig, Wanted},
+    offsets::{CommittedOffset, Lookups, Purpose, ResetPolicy},
+    ops::{OpFailure, Ops, Outcome},
+};
+
+pub use closing::CloseKind;
+pub use explain::{Explanation, GroupReason, Reason};
+pub use reader::ReadFailure;
+
+use group_side::GroupSide;
+
+/// Everything that a consumer is told at its start.
+#[derive(Debug)]
+pub struct ConsumerConfig {
+    /// `bootstrap.servers`.
+    pub seeds: Vec<Address>,
+    /// Connections' limits.
+    pub connections: ConnectionConfig,
+    /// How metadata is refreshed.
+    pub metadata: MetadataConfig,
+    /// How to fetch.
+    pub fetch: FetchConfig,
+    /// The group, if there is one.
+    pub group: Option<GroupConfig>,
+    /// How often to commit unasked; `None` for never.
+    pub auto_commit: Option<Duration>,
+    /// `auto.offset.reset`.
+    pub reset: ResetPolicy,
+    /// `default.api.timeout.ms`.
+    pub api_timeout: Duration,
+    /// `retry.backoff.ms` and `retry.backoff.max.ms`.
+    pub retry_backoff: Backoff,
+    /// Decides all that is left to chance.
+    pub seed: u64,
+}
+
+impl ConsumerConfig {
+    /// Java's defaults, without a group.
+    pub fn new(seeds: Vec<Address>) -> Self {
+        Self {
+            seeds,
+            connections: ConnectionConfig::default(),
+            metadata: MetadataConfig::default(),
+            fetch: FetchConfig::default(),
+            group: None,
+            auto_commit: None,
+            reset: ResetPolicy::default(),
+            api_timeout: Duration::from_secs(60),
+            retry_backoff: Backoff { first: Duration::from_millis(100), most: Duration::from_secs(1) },
+            seed: 0,
+        }
+    }
+}
+
+/// Which partitions a consumer reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subscription {
+    /// None.
+    None,
+    /// Those that the group gives it, of these topics.
+    Topics(BTreeSet<String>),
+    /// Those that the user named.
+    Manual(BTreeSet<TopicPartition>),
+}
+
+/// A subscription and a manual assignment exclude each other, and a subscription needs a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubscriptionError {
+    /// Subscribed already: unsubscribe first.
+    Subscribed,
+    /// Assigned already: unsubscribe first.
+    Assigned,
+    /// `group.id` is not set.
+    NoGroup,
+    /// Closed.
+    Closed,
+}
+
+/// Where to go on reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeekTo {
+    /// At this offset.
+    Offset(i64),
+    /// At the log's start.
+    Beginning,
+    /// At the log's end.
+    End,
+    /// At the first record that is no older.
+    Timestamp(Timestamp),
+}
+
+/// A consumer's state. `F` keeps the bytes of fetched records alive.
+#[derive(Debug)]
+pub struct Consumer<F> {
+    connections: Connections,
+    metadata: Metadata,
+    group: Option<GroupSide>,
+    lanes: Lanes<F>,
+    fetcher: Fetcher,
+    lookups: Lookups,
+    ops: Ops,
+    events: Events,
+    pending: BTreeMap<RequestId, Pending>,
+    subscription: Subscription,
+    manual_topics: BTreeSet<String>,
+    reset: ResetPolicy,
+    api_timeout: Duration,
+    retry_backoff: Backoff,
+    reader: reader::ReaderState,
+    /// What the next call of the user is to be told.
+    failure: Option<GroupFailure>,
+    closing: Option<closing::Closing>,
+    wake: bool,
+    tried: Instant,
+}
+
+/// Whose answer a request awaits.
+#[derive(Debug, Clone, Copy)]
+enum Pending {
+    Metadata,
+    Lookup,
+    Fetch(NodeId),
+    Group(group_side::Asked),
+}
+
+impl<F: Clone> Consumer<F> {
+    /// A consumer that has not begun.
+    pub fn new(config: ConsumerConfig, now: Now) -> Self {
+        let mut seeds = fastrand::Rng::with_seed(config.seed);
+        let (backoff, auto_commit) = (config.retry_backoff, config.auto_commit);
+        let group = config.group.map(|group| GroupSide::new(group, auto_commit, backoff, seeds.u64(..), now));
+        Self {
+            connections: Connections::new(config.connections, seeds.u64(..)),
+            metadata: Metadata::new(config.metadata, config.seeds, seeds.u64(..), now),
+            group,
+            lanes: Lanes::new(),
+            fetcher: Fetcher::new(config.fetch),
+            lookups: Lookups::new(backoff, seeds.u64(..)),
+            ops: Ops::default(),
+            events: Events::default(),
+            pending: BTreeMap::new(),
+            subscription: Subscription::None,
+            manual_topics: BTreeSet::new(),
+            reset: config.reset,
+            api_timeout: config.api_timeout,
+            retry_backoff: backoff,
+            reader: reader::ReaderState::new(now),
+            failure: None,
+            closing: None,
+            wake: false,
+            tried: now.mono,
+        }
+    }
+
+    /// Reads what the group gives it of these topics. Replaces an earlier subscription.
+    pub fn subscribe(
+        &mut self,
+        topics: impl IntoIterator<Item = String>,
+        now: Now,
+    ) -> Result<(), SubscriptionError> {
+        self.check_open()?;
+        if let Subscription::Manual(_) = self.subscription {
+            return Err(SubscriptionError::Assigned);
+        }
+        let topics: BTreeSet<String> = topics.into_iter().collect();
+        let Some(group) = &mut self.group else { return Err(SubscriptionError::NoGroup) };
+        self.reader.touch(now);
+        let news = group.membership.subscribe(topics.clone(), now);
+        self.subscription = Subscription::Topics(topics);
+        self.handle_group_news(news, now);
+        Ok(())
+    }
+
+    /// Reads these partitions, outside any group's sharing out. Positions of those that it had stay.
+    pub fn assign(
+        &mut self,
+        partitions: impl IntoIterator<Item = TopicPartition>,
+        now: Now,
+    ) -> Result<(), SubscriptionError> {
+        self.check_open()?;
+        if let Subscription::Topics(_) = self.subscription {
+            return Err(SubscriptionError::Subscribed);
+        }
+        let wanted: BTreeSet<TopicPartition> = partitions.into_iter().collect();
+        let gone = self.lanes.assigned().filter(|(_, lane)| !wanted.contains(&lane.at));
+        for part in gone.map(|(part, _)| part).collect::<Vec<_>>() {
+            self.lanes.unassign(part);
+        }
+        for at in &wanted {
+            if self.lanes.assigned_at(at).is_none() {
+                self.lanes.assign(at, Position::Committed, now.mono);
+            }
+        }
+        self.manual_topics = wanted.iter().map(|at| at.topic.clone()).collect();
+        self.subscription = Subscription::Manual(wanted);
+        self.wake = true;
+        Ok(())
+    }
+
+    /// Reads nothing any more, and leaves the group.
+    pub fn unsubscribe(&mut self, now: Now) {
+        if let Some(group) = &mut self.group {
+            group.membership.leave(now);
+        }
+        self.give_up_all();
+        self.manual_topics.clear();
+        self.subscription = Subscription::None;
+        self.wake = true;
+    }
+
+    fn check_open(&self) -> Result<(), SubscriptionError> {
+        match self.closing {
+            Some(_) => Err(SubscriptionError::Closed),
+            None => Ok(()),
+        }
+    }
+
+    /// What is read.
+    pub fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    /// The partitions that are this consumer's now.
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        self.lanes.assignment()
+    }
+
+    /// The cluster, as far as it is known.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Whether positions are committed without being asked to.
+    pub fn is_auto_committing(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.commits.is_auto())
+    }
+
+    /// Moves the position. `false` where the partition is not this consumer's.
+    pub fn seek(&mut self, at: &TopicPartition, to: SeekTo, now: Now) -> bool {
+        let Some((part, _)) = self.lanes.assigned_at(at) else { return false };
+        let (position, offset) = match to {
+            SeekTo::Offset(offset) => (Position::Known, Some(offset)),
+            SeekTo::Beginning => (Position::Reset(ResetTo::Earliest), None),
+            SeekTo::End => (Position::Reset(ResetTo::Latest), None),
+            SeekTo::Timestamp(at) => (Position::Reset(ResetTo::Timestamp(at.0)), None),
+        };
+        self.lanes.place(part, position, offset, now.mono);
+        self.wake = true;
+        true
+    }
+
+    /// Opens or closes the gate of a partition. `false` where it is not this consumer's.
+    pub fn set_paused(&mut self, at: &TopicPartition, paused: bool, now: Now) -> bool {
+        let Some((part, _)) = self.lanes.assigned_at(at) else { return false };
+        self.lanes.set_paused(part, paused, now.mono);
+        self.wake = true;
+        true
+    }
+
+    /// The partitions whose gate the user closed.
+    pub fn paused(&self) -> Vec<TopicPartition> {
+        self.lanes.assigned().filter(|(_, lane)| lane.paused).map(|(_, lane)| lane.at.clone()).collect()
+    }
+
+    /// The next offset to be handed out, as far as the reader has told; `None` while it is being found out.
+    pub fn position(&self, at: &TopicPartition) -> Option<i64> {
+        let (_, lane) = self.lanes.assigned_at(at)?;
+        (lane.position == Position::Known).then_some(lane.delivered)
+    }
+
+    /// The end of the log when it was last fetched.
+    pub fn high_watermark(&self, at: &TopicPartition) -> Option<i64> {
+        self.lanes.assigned_at(at)?.1.high_watermark
+    }
+
+    /// How many bytes were fetched, and how many of them dropped unread.
+    pub fn fetched_bytes(&self) -> (u64, u64) {
+        (self.fetcher.fetched, self.lanes.wasted)
+    }
+
+    /// The next event, and how many were dropped since the start because nobody listened.
+    pub fn poll_event(&mut self) -> (Option<Event>, u64) {
+        (self.events.pop(), self.events.dropped())
+    }
+
+    /// Commits these offsets; without any, all that was handed out.
+    pub fn commit(
+        &mut self,
+        offsets: Option<BTreeMap<TopicPartition, CommittedOffset>>,
+        now: Now,
+    ) -> Result<OpId, OpFailure> {
+        let offsets = offsets.unwrap_or_else(|| self.delivered());
+        let Some(group) = &mut self.group else { return Err(OpFailure::NoGroup) };
+        let parts = usize::from(!offsets.is_empty());
+        let op = self.ops.begin(Outcome::Done, parts, now.mono + self.api_timeout);
+        group.commits.request(offsets, self.ops.is_open(op).then_some(op));
+        self.wake = true;
+        Ok(op)
+    }
+
+    /// Asks what the group has committed.
+    pub fn committed(&mut self, partitions: Vec<TopicPartition>, now: Now) -> Result<OpId, OpFailure> {
+        let Some(group) = &mut self.group else { return Err(OpFailure::NoGroup) };
+        let partitions: BTreeSet<_> = partitions.into_iter().collect();
+        let so_far = Outcome::Committed(BTreeMap::new());
+        let op = self.ops.begin(so_far, partitions.len(), now.mono + self.api_timeout);
+        for at in partitions {
+            group.ask_committed(at, op);
+        }
+        Ok(op)
+    }
+
+    /// Asks the log where `to` is in each partition.
+    pub fn offsets(&mut self, partitions: Vec<(TopicPartition, SeekTo)>, now: Now) -> OpId {
+        let so_far = Outcome::Offsets(BTreeMap::new());
+        let op = self.ops.begin(so_far, partitions.len(), now.mono + self.api_timeout);
+        for (at, to) in partitions {
+            let to = match to {
+                SeekTo::Beginning => ResetTo::Earliest,
+                SeekTo::End => ResetTo::Latest,
+                SeekTo::Timestamp(at) => ResetTo::Timestamp(at.0),
+                SeekTo::Offset(offset) => {
+                    let found = crate::offsets::OffsetAndTimestamp { offset, timestamp: -1 };
+                    self.ops.part(op, |so_far| add_offset(so_far, at, Some(found)));
+                    continue;
+                }
+            };
+            self.lookups.ask(at, to, Purpose::Op(op));
+        }
+        op
+    }
+
+    /// What came of an operation, once.
+    pub fn take_outcome(&mut self, op: OpId) -> Option<Result<Outcome, OpFailure>> {
+        self.ops.take(op)
+    }
+
+    /// Nobody waits for it any more.
+    pub fn forget_op(&mut self, op: OpId) {
+        self.ops.forget(op);
+    }
+
+    fn wanted(&self) -> Wanted {
+        let mut topics: BTreeSet<String> = self.lookups.topics().cloned().collect();
+        topics.extend(self.manual_topics.iter().cloned());
+        if let Some(group) = &self.group {
+            topics.extend(group.membership.topics().cloned());
+        }
+        Wanted::Topics(topics)
+    }
+
+    /// Does everything that is due.
+    fn step(&mut self, now: Now) {
+        self.tried = now.mono;
+        let waiting_for = || waiting_for(&self.metadata, self.group.as_ref());
+        self.wake |= self.ops.expire(now.mono, waiting_for);
+        let wanted = self.wanted();
+        let sent = self.metadata.poll_send(&wanted, &mut self.connections, now);
+        self.pending.extend(sent.map(|id| (id, Pending::Metadata)));
+        self.step_group(now);
+        self.find_positions(now);
+        let (lanes, ops) = (&self.lanes, &self.ops);
+        self.lookups.retain(|purpose| match purpose {
+            Purpose::Lane(part, epoch) => {
+                lanes.get(*part).is_some_and(|lane| lane.assigned && lane.epoch == *epoch)
+            }
+            Purpose::Op(op) => ops.is_open(*op),
+        });
+        let sent = self.lookups.poll_send(&mut self.metadata, &mut self.connections, now);
+        self.pending.extend(sent.into_iter().map(|id| (id, Pending::Lookup)));
+        match self.closing {
+            None => self.step_fetch(now),
+            Some(_) => self.step_closing(now),
+        }
+    }
+
+    fn step_fetch(&mut self, now: Now) {
+        let sent = self.fetcher.poll_send(&mut self.lanes, &mut self.metadata, &mut self.connections, now);
+        if self.fetcher.out_of_room && !self.lanes.has_readable() {
+            // Only paused lanes have anything: their records must not keep the others from flowing.
+            self.lanes.drop_paused();
+        }
+        self.pending.extend(sent.into_iter().map(|(id, node)| (id, Pending::Fetch(node))));
+    }
+
+    /// Sets out to find the positions that are unknown.
+    fn find_positions(&mut self, now: Now) {
+        let reset = self.reset;
+        for (part, lane) in self.lanes.assigned_mut() {
+            if lane.looking || lane.revoking {
+                continue;
+            }
+            match (&lane.position, &mut self.group) {
+                (Position::Committed, Some(group)) => {
+                    lane.looking = true;
+                    group.committed.ask(lane.at.clone());
+                }
+                (Position::Committed, None) => {
+                    lane.position = match reset.at(now) {
+                        Some(to) => Position::Reset(to),
+                        None => Position::Failed(crate::lanes::LaneFailure::NoOffset),
+                    };
+                    self.wake = true;
+                }
+                _ => {}
+            }
+            if let Position::Reset(to) = lane.position {
+                lane.looking = true;
+                self.lookups.ask(lane.at.clone(), to, Purpose::Lane(part, lane.epoch));
+            }
+        }
+    }
+}
+
+fn add_offset(so_far: &mut Outcome, at: TopicPartition, found: Option<crate::offsets::OffsetAndTimestamp>) {
+    if let Outcome::Offsets(offsets) = so_far {
+        offsets.insert(at, found);
+    }
+}
+
+/// What an operation that timed out was waiting for.
+fn waiting_for(metadata: &Metadata, group: Option<&GroupSide>) -> String {
+    let coordinator = group.and_then(|group| group.coordinator.unknown_since());
+    match (metadata.last_failure(), coordinator) {
+        (Some((address, why)), _) => format!("broker {address}: {why}"),
+        (None, Some(_)) => "the group's coordinator".to_owned(),
+        (None, None) => "an answer".to_owned(),
+    }
+}

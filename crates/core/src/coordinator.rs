@@ -1,0 +1,133 @@
+//! Which broker coordinates the group: looked up when needed, forgotten when a broker says that it is another.
+
+use std::time::Instant;
+
+use ottla_protocol::{
+    ApiKey, ErrorCode, Now, messages::FindCoordinatorRequest, messages::FindCoordinatorResponse,
+};
+
+use crate::{
+    backoff::Backoff,
+    connections::{Address, Connections, Kind},
+    deadline::Earliest,
+    ids::{NodeId, RequestId},
+    metadata::Metadata,
+};
+
+/// The coordinator of one group.
+#[derive(Debug)]
+pub(crate) struct Coordinator {
+    group: String,
+    backoff: Backoff,
+    node: Option<NodeId>,
+    in_flight: Option<RequestId>,
+    not_before: Option<Instant>,
+    failures: u32,
+    unknown_since: Instant,
+    pub(crate) last_error: Option<ErrorCode>,
+    rng: fastrand::Rng,
+}
+
+impl Coordinator {
+    pub(crate) fn new(group: String, backoff: Backoff, seed: u64, now: Now) -> Self {
+        Self {
+            group,
+            backoff,
+            node: None,
+            in_flight: None,
+            not_before: None,
+            failures: 0,
+            unknown_since: now.mono,
+            last_error: None,
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// Since when it has not been known.
+    pub(crate) fn unknown_since(&self) -> Option<Instant> {
+        self.node.is_none().then_some(self.unknown_since)
+    }
+
+    /// The coordinator where a connection of `kind` to it is ready; otherwise what is needed is under way.
+    pub(crate) fn ready(
+        &mut self,
+        kind: Kind,
+        metadata: &Metadata,
+        connections: &mut Connections,
+        now: Now,
+    ) -> Option<NodeId> {
+        self.node.filter(|node| metadata.node_ready(*node, kind, connections, now))
+    }
+
+    /// Looks it up where that is due.
+    pub(crate) fn poll_send(
+        &mut self,
+        metadata: &mut Metadata,
+        connections: &mut Connections,
+        now: Now,
+    ) -> Option<RequestId> {
+        let due = self.not_before.is_none_or(|at| at <= now.mono);
+        if self.node.is_some() || self.in_flight.is_some() || !due || !metadata.is_known() {
+            return None;
+        }
+        let target = metadata.any_ready(connections, now)?;
+        let version = connections.version(target, Kind::Main, ApiKey::FindCoordinator, i16::MAX).ok()?;
+        let request = match version {
+            0..4 => FindCoordinatorRequest { key: self.group.clone(), ..Default::default() },
+            _ => FindCoordinatorRequest { coordinator_keys: vec![self.group.clone()], ..Default::default() },
+        };
+        self.in_flight = Some(connections.send(target, Kind::Main, version, request, None, now));
+        self.in_flight
+    }
+
+    /// Returns an error that trying again does not mend.
+    pub(crate) fn handle_response(
+        &mut self,
+        response: FindCoordinatorResponse,
+        metadata: &mut Metadata,
+        now: Now,
+    ) -> Option<ErrorCode> {
+        self.in_flight = None;
+        let (error, node, host, port) = match response.coordinators.into_iter().next() {
+            Some(found) => (found.error_code, found.node_id, found.host, found.port),
+            None => (response.error_code, response.node_id, response.host, response.port),
+        };
+        match (error, u16::try_from(port)) {
+            (ErrorCode::None, Ok(port)) => {
+                metadata.learn_node(NodeId(node), Address { host, port });
+                self.node = Some(NodeId(node));
+                (self.failures, self.last_error) = (0, None);
+                None
+            }
+            (error, _) => {
+                self.last_error = Some(error);
+                self.back_off(now);
+                (!error.is_ok() && !error.is_retriable()).then_some(error)
+            }
+        }
+    }
+
+    pub(crate) fn handle_unanswered(&mut self, now: Now) {
+        self.in_flight = None;
+        self.back_off(now);
+    }
+
+    /// It is another broker, or cannot be reached.
+    pub(crate) fn forget(&mut self, now: Now) {
+        if self.node.take().is_some() {
+            self.unknown_since = now.mono;
+            self.back_off(now);
+        }
+    }
+
+    fn back_off(&mut self, now: Now) {
+        self.failures += 1;
+        self.not_before = Some(now.mono + self.backoff.after(self.failures, &mut self.rng));
+    }
+
+    pub(crate) fn deadlines(&self, earliest: &mut Earliest) {
+        if self.node.is_none() && self.in_flight.is_none() {
+            earliest.consider(self.not_before);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What a consumer tells of its group: a bounded stream, of which the oldest is dropped when nobody listens.
+
+use std::{collections::VecDeque, time::Instant};
+
+use crate::ids::TopicPartition;
+
+/// How many events are kept for a user who does not look.
+const KEPT: usize = 1024;
+
+/// Something that happened to the consumer's membership.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The group is joined, and its generation known.
+    Joined {
+        /// The classic protocol's generation.
+        generation_id: i32,
+        /// The id that the coordinator gave.
+        member_id: String,
+    },
+    /// Partitions are this consumer's from here on; the list is empty for an idle member.
+    Assigned(Vec<TopicPartition>),
+    /// Partitions were given up in good order: what was delivered could be committed.
+    Revoked(Vec<TopicPartition>),
+    /// Partitions are gone without that.
+    Lost(Vec<TopicPartition>),
+    /// A rebalance waits for the user to come back to `recv`, `poll` or `close`.
+    RevocationWaiting {
+        /// Since when.
+        since: Instant,
+        /// When the partitions are lost instead.
+        deadline: Instant,
+    },
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    kept: VecDeque<Event>,
+    dropped: u64,
+}
+
+impl Events {
+    pub(crate) fn push(&mut self, event: Event) {
+        if self.kept.len() == KEPT {
+            self.kept.pop_front();
+            self.dropped += 1;
+        }
+        self.kept.push_back(event);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        self.kept.pop_front()
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}

@@ -1,0 +1,376 @@
+//! Fetching: one request always ahead for each broker, within one byte budget, in fetch sessions (KIP-227).
+
+mod session;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ottla_protocol::{
+    ApiKey, ErrorCode, Now, TopicId,
+    messages::{
+        FetchForgottenTopic, FetchPartition, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopic,
+    },
+};
+
+use crate::{
+    backoff::Backoff,
+    connections::{Connections, Kind, Target},
+    ids::{LaneEpoch, NodeId, PartIdx, RequestId},
+    lanes::{LaneFailure, Lanes, Position, ResetTo, Slice},
+    machine::{Fetched, Span},
+    metadata::Metadata,
+    offsets::ResetPolicy,
+};
+
+use session::{Asked, Session};
+
+/// How to fetch. Java's defaults; the budget is ours.
+#[derive(Debug, Clone)]
+pub struct FetchConfig {
+    /// `fetch.min.bytes`.
+    pub min_bytes: i32,
+    /// `fetch.max.bytes`.
+    pub max_bytes: usize,
+    /// `max.partition.fetch.bytes`.
+    pub partition_max_bytes: usize,
+    /// `fetch.max.wait.ms`.
+    pub max_wait: Duration,
+    /// How many bytes of responses may be held at once, those in flight included.
+    pub budget: usize,
+    /// `retry.backoff.ms` and `retry.backoff.max.ms`.
+    pub retry_backoff: Backoff,
+    /// `request.timeout.ms`, on top of the wait.
+    pub request_timeout: Duration,
+}
+
+impl Default for FetchConfig {
+    fn default() -> Self {
+        Self {
+            min_bytes: 1,
+            max_bytes: 50 << 20,
+            partition_max_bytes: 1 << 20,
+            max_wait: Duration::from_millis(500),
+            budget: 64 << 20,
+            retry_backoff: Backoff { first: Duration::from_millis(100), most: Duration::from_secs(1) },
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Every broker's session, and the budget that they share.
+#[derive(Debug)]
+pub(crate) struct Fetcher {
+    config: FetchConfig,
+    brokers: BTreeMap<NodeId, Broker>,
+    /// Bytes of frames that are still referred to.
+    held: usize,
+    /// All bytes of frames ever received.
+    pub(crate) fetched: u64,
+    /// Whether the budget, and nothing else, kept a fetch from being sent the last time.
+    pub(crate) out_of_room: bool,
+}
+
+#[derive(Debug, Default)]
+struct Broker {
+    session: Session,
+    in_flight: Option<InFlight>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    id: RequestId,
+    reserved: usize,
+    by_id: bool,
+    asked: BTreeMap<PartIdx, (LaneEpoch, i64)>,
+}
+
+impl Fetcher {
+    pub(crate) fn new(config: FetchConfig) -> Self {
+        Self { config, brokers: BTreeMap::new(), held: 0, fetched: 0, out_of_room: false }
+    }
+
+    /// Bytes in frames, and bytes that fetches in flight may bring.
+    pub(crate) fn used(&self) -> usize {
+        let reserved = |broker: &Broker| broker.in_flight.as_ref().map_or(0, |fetch| fetch.reserved);
+        self.held + self.brokers.values().map(reserved).sum::<usize>()
+    }
+
+    pub(crate) fn budget(&self) -> usize {
+        self.config.budget
+    }
+
+    pub(crate) fn released(&mut self, bytes: usize) {
+        self.held = self.held.saturating_sub(bytes);
+    }
+
+    /// Whether a fetch that would bring records of this lane is in flight.
+    pub(crate) fn is_fetching(&self, part: PartIdx, epoch: LaneEpoch) -> bool {
+        let asks = |fetch: &InFlight| fetch.asked.get(&part).is_some_and(|(asked, _)| *asked == epoch);
+        self.brokers.values().any(|broker| broker.in_flight.as_ref().is_some_and(asks))
+    }
+
+    /// The requests that are due, broker by broker.
+    pub(crate) fn poll_send<F>(
+        &mut self,
+        lanes: &mut Lanes<F>,
+        metadata: &mut Metadata,
+        connections: &mut Connections,
+        now: Now,
+    ) -> Vec<(RequestId, NodeId)> {
+        let mut wanted: BTreeMap<NodeId, BTreeMap<PartIdx, Asked>> = BTreeMap::new();
+        let mut leaderless = false;
+        for (part, lane) in lanes.assigned() {
+            if !lane.wants_records(now.mono) {
+                continue;
+            }
+            let known = metadata.partition(&lane.at).and_then(|p| Some((p.leader?, p.leader_epoch)));
+            let Some((leader, leader_epoch)) = known else {
+                leaderless = true;
+                continue;
+            };
+            let partitions = wanted.entry(leader).or_default();
+            if lane.queued_bytes < self.config.partition_max_bytes {
+                let topic_id = metadata.topic(&lane.at.topic).map_or(TopicId::ZERO, |topic| topic.id);
+                let (epoch, offset) = (lane.epoch, lane.fetch_at);
+                partitions.insert(part, Asked { at: lane.at.clone(), topic_id, epoch, offset, leader_epoch });
+            }
+        }
+        if leaderless {
+            metadata.request_update();
+        }
+        self.out_of_room = false;
+        let share = self.config.budget / wanted.len().max(1);
+        let nodes: Vec<NodeId> =
+            wanted.iter().filter(|(_, asked)| !asked.is_empty()).map(|(node, _)| *node).collect();
+        let mut sent = Vec::new();
+        for node in nodes {
+            let busy = self.brokers.get(&node).is_some_and(|broker| broker.in_flight.is_some());
+            if busy || !metadata.node_ready(node, Kind::Fetch, connections, now) {
+                continue;
+            }
+            let free = self.config.budget.saturating_sub(self.used());
+            if free < share.min(self.config.partition_max_bytes).max(1) {
+                self.out_of_room = true;
+                continue;
+            }
+            let room = free.min(share).min(self.config.max_bytes);
+            let asked = wanted.remove(&node).unwrap_or_default();
+            sent.extend(self.send(node, asked, room, connections, now).map(|id| (id, node)));
+        }
+        sent
+    }
+
+    fn send(
+        &mut self,
+        node: NodeId,
+        wanted: BTreeMap<PartIdx, Asked>,
+        room: usize,
+        connections: &mut Connections,
+        now: Now,
+    ) -> Option<RequestId> {
+        let target = Target::Node(node);
+        // Version 13 names topics by id alone: every one must have one.
+        let by_id = wanted.values().all(|asked| asked.topic_id != TopicId::ZERO);
+        let limit = if by_id { i16::MAX } else { 12 };
+        let version = connections.version(target, Kind::Fetch, ApiKey::Fetch, limit).ok()?;
+        let by_id = version >= 13;
+        let broker = self.brokers.entry(node).or_default();
+        let asked = wanted.iter().map(|(part, asked)| (*part, (asked.epoch, asked.offset))).collect();
+        let (named, forgotten) = broker.session.next(wanted, by_id);
+        let partition_max_bytes = self.config.partition_max_bytes as i32;
+        let partition = |asked: &Asked| FetchPartition {
+            partition: asked.at.partition,
+            current_leader_epoch: asked.leader_epoch,
+            fetch_offset: asked.offset,
+            partition_max_bytes,
+            ..Default::default()
+        };
+        let topics = named.chunk_by(|a, b| a.at.topic == b.at.topic).filter_map(|topic| {
+            let first = topic.first()?;
+            let partitions = topic.iter().map(partition).collect();
+            Some(FetchTopic { topic: first.at.topic.clone(), topic_id: first.topic_id, partitions })
+        });
+        let gone = forgotten.chunk_by(|a, b| a.at.topic == b.at.topic).filter_map(|topic| {
+            let first = topic.first()?;
+            let partitions = topic.iter().map(|asked| asked.at.partition).collect();
+            Some(FetchForgottenTopic { topic: first.at.topic.clone(), topic_id: first.topic_id, partitions })
+        });
+        let request = FetchRequest {
+            max_wait_ms: self.config.max_wait.as_millis() as i32,
+            min_bytes: self.config.min_bytes,
+            max_bytes: room as i32,
+            session_id: broker.session.id(),
+            session_epoch: broker.session.epoch(),
+            topics: topics.collect(),
+            forgotten_topics_data: gone.collect(),
+            ..Default::default()
+        };
+        let timeout = self.config.request_timeout + self.config.max_wait;
+        let id = connections.send(target, Kind::Fetch, version, request, Some(timeout), now);
+        broker.in_flight = Some(InFlight { id, reserved: room, by_id, asked });
+        Some(id)
+    }
+
+    /// A broker's answer: slices go to their lanes, errors to what they concern.
+    #[expect(clippy::too_many_arguments, reason = "a fetch touches every part that it passes through")]
+    pub(crate) fn handle_response<F: Clone>(
+        &mut self,
+        node: NodeId,
+        id: RequestId,
+        response: FetchResponse,
+        fetched: Fetched<F>,
+        lanes: &mut Lanes<F>,
+        metadata: &mut Metadata,
+        reset: ResetPolicy,
+        now: Now,
+    ) {
+        self.held += fetched.size;
+        self.fetched += fetched.size as u64;
+        let Some(broker) = self.brokers.get_mut(&node) else { return };
+        let Some(fetch) = broker.in_flight.take_if(|fetch| fetch.id == id) else { return };
+        broker.session.answered(response.error_code, response.session_id);
+        if !response.error_code.is_ok() {
+            if response.error_code.is_stale_metadata()
+                || response.error_code == ErrorCode::FetchSessionTopicIdError
+            {
+                metadata.request_update();
+            }
+            return;
+        }
+        for hint in &response.node_endpoints {
+            if let Ok(port) = u16::try_from(hint.port) {
+                metadata.learn_node(
+                    NodeId(hint.node_id),
+                    crate::connections::Address { host: hint.host.clone(), port },
+                );
+            }
+        }
+        let mut spans = fetched.spans.into_iter();
+        for topic in response.responses {
+            for partition in topic.partitions {
+                let span = spans.next();
+                let asked = fetch.asked.iter().find_map(|(part, (epoch, offset))| {
+                    let lane =
+                        lanes.get(*part).filter(|lane| lane.at.partition == partition.partition_index)?;
+                    let same = match fetch.by_id {
+                        true => {
+                            metadata.topic(&lane.at.topic).is_some_and(|known| known.id == topic.topic_id)
+                        }
+                        false => lane.at.topic == topic.topic,
+                    };
+                    same.then_some((*part, *epoch, *offset))
+                });
+                // A partition that was not asked for is the broker's mistake: its records are nobody's.
+                let Some((part, epoch, offset)) = asked else { continue };
+                if lanes.get(part).is_none_or(|lane| lane.epoch != epoch || !lane.assigned) {
+                    lanes.wasted += partition.records.as_ref().map_or(0, |records| records.len()) as u64;
+                    continue;
+                }
+                if partition.error_code.is_ok() {
+                    let slice = |span: Span, next| Slice {
+                        part,
+                        epoch,
+                        frame: fetched.frame.clone(),
+                        bytes: span.start..span.end,
+                        start: offset,
+                        next,
+                        high_watermark: partition.high_watermark,
+                    };
+                    match span {
+                        Some(Ok(span)) => {
+                            if let Some(lane) = lanes.get_mut(part) {
+                                lane.high_watermark = Some(partition.high_watermark);
+                                (lane.last_error, lane.retry_at) = (None, None);
+                            }
+                            // Batches that end before the position have nothing for it.
+                            if let Some(next) = span.next.filter(|next| *next > offset) {
+                                lanes.push(slice(span, next), now.mono);
+                            }
+                        }
+                        Some(Err(error)) => lanes.corrupt(part, epoch, offset, error, now.mono),
+                        None => {}
+                    }
+                } else {
+                    self.partition_failed(part, &partition, lanes, metadata, reset, now);
+                }
+            }
+        }
+    }
+
+    fn partition_failed<F>(
+        &mut self,
+        part: PartIdx,
+        response: &FetchPartitionResponse,
+        lanes: &mut Lanes<F>,
+        metadata: &mut Metadata,
+        reset: ResetPolicy,
+        now: Now,
+    ) {
+        let error = response.error_code;
+        let Some(lane) = lanes.get_mut(part) else { return };
+        lane.last_error = Some(error);
+        lane.retry_at = Some(now.mono + self.config.retry_backoff.first);
+        let at = lane.at.clone();
+        match error {
+            ErrorCode::OffsetOutOfRange if lane.is_drained() => {
+                let offset = lane.fetch_at;
+                let position = match reset.at(now) {
+                    Some(to) => Position::Reset(to),
+                    None => Position::Failed(LaneFailure::OutOfRange { offset }),
+                };
+                lanes.place(part, position, Some(offset), now.mono);
+            }
+            // What is buffered is read first; the same answer will come again.
+            ErrorCode::OffsetOutOfRange => {}
+            _ if error.is_stale_metadata() => {
+                let leader = &response.current_leader;
+                let told = metadata.learn_leader(&at, NodeId(leader.leader_id), leader.leader_epoch);
+                match told {
+                    true => lane.retry_at = None,
+                    false => metadata.request_update(),
+                }
+            }
+            ErrorCode::UnknownLeaderEpoch => metadata.request_update(),
+            _ if error.is_retriable() || error == ErrorCode::UnknownServerError => {}
+            _ => {
+                let offset = lane.fetch_at;
+                if lane.is_drained() {
+                    lanes.place(part, Position::Failed(LaneFailure::Broker(error)), Some(offset), now.mono);
+                }
+            }
+        }
+    }
+
+    /// A fetch stays without an answer.
+    pub(crate) fn handle_unanswered<F>(
+        &mut self,
+        id: RequestId,
+        lanes: &mut Lanes<F>,
+        metadata: &mut Metadata,
+        now: Now,
+    ) {
+        for broker in self.brokers.values_mut() {
+            let Some(fetch) = broker.in_flight.take_if(|fetch| fetch.id == id) else { continue };
+            broker.session.disconnected();
+            metadata.request_update();
+            for part in fetch.asked.keys() {
+                if let Some(lane) = lanes.get_mut(*part) {
+                    lane.retry_at = Some(now.mono + self.config.retry_backoff.first);
+                }
+            }
+        }
+    }
+}
+
+impl ResetPolicy {
+    /// Where to begin, the time taken once: a retry must not move it.
+    pub(crate) fn at(self, now: Now) -> Option<ResetTo> {
+        match self {
+            Self::Earliest => Some(ResetTo::Earliest),
+            Self::Latest => Some(ResetTo::Latest),
+            Self::ByDuration(ago) => {
+                Some(ResetTo::Timestamp(now.wall.0.saturating_sub(ago.as_millis() as i64)))
+            }
+            Self::None => None,
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! Lanes: one a partition, where fetch, seek, pause, revocation and reading meet, and the only place where they can
+//! race.
+//!
+//! A lane's *epoch* moves whenever what was fetched or handed out before no longer counts: on assignment, seek, reset,
+//! revocation, loss and corruption. Responses, slices and reports carry the epoch under which they were made, and what
+//! carries an older one is dropped here and nowhere else. A pause does not move it: a paused lane keeps its slices.
+//!
+//! The *fence* moves whenever a reader must look again before it hands out another record.
+//!
+//! ```text
+//!          assign              position found                     revoke
+//! Free ─────────────> Seeking ────────────────> Flowing ─────────────────> Revoking ──> Free
+//!                        ^                        │  ^                         (when no reader holds it)
+//!                        └── seek, out of range ──┘  └── pause, resume
+//! ```
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+    time::Instant,
+};
+
+use ottla_protocol::{DecodeError, ErrorCode};
+
+use crate::deadline::Earliest;
+use crate::ids::{LaneEpoch, PartIdx, TopicPartition};
+
+/// Record batches of one partition, in one response: what a reader takes.
+#[derive(Debug, Clone)]
+pub struct Slice<F> {
+    /// Its lane.
+    pub part: PartIdx,
+    /// The lane's epoch when it was asked for.
+    pub epoch: LaneEpoch,
+    /// What holds the bytes.
+    pub frame: F,
+    /// Where the batches are: whole ones only.
+    pub bytes: Range<u32>,
+    /// The first offset to hand out: the first batch may begin before it.
+    pub start: i64,
+    /// The offset behind the last batch.
+    pub next: i64,
+    /// The partition's high watermark when it was fetched.
+    pub high_watermark: i64,
+}
+
+/// Why a partition gives no records until the user seeks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaneFailure {
+    /// A batch is damaged, and was still so when it was fetched again.
+    Corrupt {
+        /// Where it begins, or the position inside it.
+        offset: i64,
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+    /// The position is outside the log, and the reset policy is `none`.
+    OutOfRange {
+        /// The position.
+        offset: i64,
+    },
+    /// There is no committed offset, and the reset policy is `none`.
+    NoOffset,
+    /// The broker refuses.
+    Broker(ErrorCode),
+}
+
+/// Where reading is to begin when the log has to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResetTo {
+    /// The log's start.
+    Earliest,
+    /// The log's end.
+    Latest,
+    /// The first record at or after this time, in milliseconds since 1970; the end if there is none.
+    Timestamp(i64),
+}
+
+/// Whether a lane knows from where to fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// The group's committed offset is to be asked for.
+    Committed,
+    /// The log is to be asked.
+    Reset(ResetTo),
+    /// Known: [`Lane::fetch_at`].
+    Known,
+    /// Stuck until a seek.
+    Failed(LaneFailure),
+}
+
+#[derive(Debug)]
+pub(crate) struct Lane<F> {
+    pub(crate) at: TopicPartition,
+    pub(crate) epoch: LaneEpoch,
+    pub(crate) assigned: bool,
+    pub(crate) paused: bool,
+    pub(crate) revoking: bool,
+    pub(crate) position: Position,
+    /// A request that finds the position out is under way.
+    pub(crate) looking: bool,
+    /// Behind what is queued: where the next fetch begins.
+    pub(crate) fetch_at: i64,
+    queue: VecDeque<Slice<F>>,
+    pub(crate) queued_bytes: usize,
+    /// A reader has a slice of it, or has handed out records of it since the user's last return.
+    pub(crate) held: bool,
+    /// Behind the last record handed out, as far as the reader has told.
+    pub(crate) delivered: i64,
+    /// Behind the last record that the user had come back from.
+    pub(crate) acked: i64,
+    pub(crate) committed: Option<i64>,
+    pub(crate) high_watermark: Option<i64>,
+    /// Where a damaged batch was found, and will be a failure if found again.
+    suspect: Option<i64>,
+    pub(crate) retry_at: Option<Instant>,
+    pub(crate) last_error: Option<ErrorCode>,
+    failure_due: Option<Instant>,
+    pub(crate) since: Instant,
+}
+
+/// Every lane, and the order in which they are read.
+#[derive(Debug)]
+pub(crate) struct Lanes<F> {
+    lanes: Vec<Lane<F>>,
+    index: BTreeMap<TopicPartition, PartIdx>,
+    /// Lanes with slices, the one whose turn it is first.
+    ready: VecDeque<PartIdx>,
+    fence: u64,
+    /// Bytes that were fetched and dropped unread.
+    pub(crate) wasted: u64,
+}
+
+/// Which lanes a reader wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filter {
+    /// Any.
+    All,
+    /// These.
+    Only(Vec<TopicPartition>),
+}
+
+impl Filter {
+    fn admits(&self, at: &TopicPartition) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(parts) => parts.contains(at),
+        }
+    }
+}
+
+impl<F> Lane<F> {
+    fn new(at: TopicPartition, now: Instant) -> Self {
+        Self {
+            at,
+            epoch: LaneEpoch(0),
+            assigned: false,
+            paused: false,
+            revoking: false,
+            position: Position::Committed,
+            looking: false,
+            fetch_at: 0,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            held: false,
+            delivered: -1,
+            acked: -1,
+            committed: None,
+            high_watermark: None,
+            suspect: None,
+            retry_at: None,
+            last_error: None,
+            failure_due: None,
+            since: now,
+        }
+    }
+
+    /// Whether a fetch may ask for it, once it has room.
+    pub(crate) fn wants_records(&self, now: Instant) -> bool {
+        let due = self.retry_at.is_none_or(|at| at <= now);
+        self.assigned && !self.paused && !self.revoking && self.position == Position::Known && due
+    }
+
+    /// Whether nothing of it waits to be read: what the log says of the fetch position concerns the user now.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.queue.is_empty() && self.delivered == self.fetch_at
+    }
+
+    fn is_readable(&self) -> bool {
+        self.assigned && !self.paused && !self.revoking
+    }
+}
+
+impl<F> Lanes<F> {
+    pub(crate) fn new() -> Self {
+        Self { lanes: Vec::new(), index: BTreeMap::new(), ready: VecDeque::new(), fence: 0, wasted: 0 }
+    }
+
+    pub(crate) fn fence(&self) -> u64 {
+        self.fence
+    }
+
+    /// The lane of a partition, made where there is none yet.
+    pub(crate) fn intern(&mut self, at: &TopicPartition, now: Instant) -> PartIdx {
+        if let Some(part) = self.index.get(at) {
+            return *part;
+        }
+        let part = PartIdx(self.lanes.len() as u32);
+        self.lanes.push(Lane::new(at.clone(), now));
+        self.index.insert(at.clone(), part);
+        part
+    }
+
+    pub(crate) fn find(&self, at: &TopicPartition) -> Option<PartIdx> {
+        self.index.get(at).copied()
+    }
+
+    pub(crate) fn get(&self, part: PartIdx) -> Option<&Lane<F>> {
+        self.lanes.get(part.0 as usize)
+    }
+
+    pub(crate) fn get_mut(&mut self, part: PartIdx) -> Option<&mut Lane<F>> {
+        self.lanes.get_mut(part.0 as usize)
+    }
+
+    /// The lane of a partition that is assigned now.
+    pub(crate) fn assigned_at(&self, at: &TopicPartition) -> Option<(PartIdx, &Lane<F>)> {
+        let part = self.find(at)?;
+        self.get(part).filter(|lane| lane.assigned).map(|lane| (part, lane))
+    }
+
+    /// The lanes that are assigned.
+    pub(crate) fn assigned(&self) -> impl Iterator<Item = (PartIdx, &Lane<F>)> {
+        let numbered = self.lanes.iter().enumerate();
+        numbered.map(|(index, lane)| (PartIdx(index as u32), lane)).filter(|(_, lane)| lane.assigned)
+    }
+
+    pub(crate) fn assigned_mut(&mut self) -> impl Iterator<Item = (PartIdx, &mut Lane<F>)> {
+        let numbered = self.lanes.iter_mut().enumerate();
+        numbered.map(|(index, lane)| (PartIdx(index as u32), lane)).filter(|(_, lane)| lane.assigned)
+    }
+
+    /// The names of the partitions that are assigned.
+    pub(crate) fn assignment(&self) -> Vec<TopicPartition> {
+        self.assigned().map(|(_, lane)| lane.at.clone()).collect()
+    }
+
+    /// Gives a partition to this consumer, its position to be found out as said.
+    pub(crate) fn assign(&mut self, at: &TopicPartition, position: Position, now: Instant) {
+        let part = self.intern(at, now);
+        self.empty(part);
+        if let Some(lane) = self.get_mut(part) {
+            let (at, epoch) = (lane.at.clone(), lane.epoch);
+            *lane = Lane { epoch, assigned: true, position, ..Lane::new(at, now) };
+        }
+    }
+
+    /// Takes a partition away: revoked or lost.
+    pub(crate) fn unassign(&mut self, part: PartIdx) {
+        self.empty(part);
+        if let Some(lane) = self.get_mut(part) {
+            lane.assigned = false;
+            lane.revoking = false;
+            lane.held = false;
+        }
+    }
+
+    /// Closes the gate of a partition that is to be given up. Its buffered records are dropped; what a reader has
+    /// handed out may still be reported.
+    pub(crate) fn begin_revoking(&mut self, part: PartIdx) {
+        self.drop_queue(part);
+        self.fence += 1;
+        if let Some(lane) = self.get_mut(part) {
+            lane.revoking = true;
+        }
+    }
+
+    /// Moves the position of a lane: what was fetched or handed out before no longer counts.
+    pub(crate) fn place(&mut self, part: PartIdx, position: Position, offset: Option<i64>, now: Instant) {
+        self.empty(part);
+        if let Some(lane) = self.get_mut(part) {
+            lane.position = position;
+            lane.looking = false;
+            lane.retry_at = None;
+            lane.last_error = None;
+            lane.suspect = None;
+            lane.since = now;
+            lane.held = false;
+            if let Some(offset) = offset {
+                (lane.fetch_at, lane.delivered, lane.acked) = (offset, offset, offset);
+            }
+        }
+    }
+
+    /// Opens or closes the gate at the user's wish. What is buffered stays.
+    pub(crate) fn set_paused(&mut self, part: PartIdx, paused: bool, now: Instant) {
+        self.fence += 1;
+        if let Some(lane) = self.get_mut(part) {
+            lane.paused = paused;
+            lane.since = now;
+        }
+    }
+
+    /// Ends an epoch.
+    fn empty(&mut self, part: PartIdx) {
+        self.drop_queue(part);
+        self.fence += 1;
+        if let Some(lane) = self.get_mut(part) {
+            lane.epoch = LaneEpoch(lane.epoch.0.wrapping_add(1));
+        }
+    }
+
+    fn drop_queue(&mut self, part: PartIdx) {
+        let Some(lane) = self.lanes.get_mut(part.0 as usize) else { return };
+        self.wasted += lane.queued_bytes as u64;
+        lane.queue.clear();
+        lane.queued_bytes = 0;
+        if let Some(index) = self.ready.iter().position(|ready| *ready == part) {
+            self.ready.remove(index);
+        }
+    }
+
+    /// Drops what paused lanes have buffered, to be fetched again when they are resumed.
+    pub(crate) fn drop_paused(&mut self) {
+        let paused = self.assigned().filter(|(_, lane)| lane.paused && lane.queued_bytes > 0);
+        let paused: Vec<_> = paused.map(|(part, _)| part).collect();
+        for part in paused {
+            let start = self.get(part).and_then(|lane| lane.queue.front()).map(|slice| slice.start);
+            self.drop_queue(part);
+            if let (Some(lane), Some(start)) = (self.get_mut(part), start) {
+                // The epoch must move too: a fetch under way would continue behind what was dropped.
+                lane.epoch = LaneEpoch(lane.epoch.0.wrapping_add(1));
+                lane.fetch_at = start;
+            }
+        }
+    }
+
+    /// Whether a reader that wants anything would get something.
+    pub(crate) fn has_readable(&self) -> bool {
+        self.ready.iter().any(|part| self.get(*part).is_some_and(Lane::is_readable))
+    }
+
+    /// Takes what a fetch brought, if it still counts.
+    pub(crate) fn push(&mut self, slice: Slice<F>, now: Instant) -> bool {
+        let size = slice.bytes.len();
+        let part = slice.part;
+        let Some(lane) = self.lanes.get_mut(part.0 as usize) else { return false };
+        if lane.epoch != slice.epoch || !lane.assigned || lane.revoking || lane.fetch_at != slice.start {
+            self.wasted += size as u64;
+            return false;
+        }
+        lane.fetch_at = slice.next;
+        lane.high_watermark = Some(slice.high_watermark);
+        lane.queued_bytes += size;
+        lane.last_error = None;
+        lane.since = now;
+        if lane.queue.is_empty() {
+            self.ready.push_back(part);
+        }
+        lane.queue.push_back(slice);
+        true
+    }
+
+    /// The next slice for a reader: of the lane whose turn it is.
+    pub(crate) fn take(&mut self, filter: &Filter) -> Option<Slice<F>> {
+        let admitted = |part: &PartIdx| {
+            self.lanes.get(part.0 as usize).is_some_and(|lane| lane.is_readable() && filter.admits(&lane.at))
+        };
+        let index = self.ready.iter().position(admitted)?;
+        let part = self.ready.remove(index)?;
+        let lane = self.lanes.get_mut(part.0 as usize)?;
+        let slice = lane.queue.pop_front()?;
+        lane.queued_bytes -= slice.bytes.len();
+        lane.held = true;
+        if !lane.queue.is_empty() {
+            self.ready.push_back(part);
+        }
+        Some(slice)
+    }
+
+    /// A failure that the user is to be told: again after each `gap`, as long as it stands.
+    pub(crate) fn take_failure(
+        &mut self,
+        filter: &Filter,
+        gap: std::time::Duration,
+        now: Instant,
+    ) -> Option<(TopicPartition, LaneFailure)> {
+        let due = |lane: &&mut Lane<F>| {
+            let stands = lane.is_readable() && matches!(lane.position, Position::Failed(_));
+            stands && lane.failure_due.is_none_or(|due| due <= now) && filter.admits(&lane.at)
+        };
+        let lane = self.lanes.iter_mut().find(due)?;
+        lane.failure_due = Some(now + gap);
+        match &lane.position {
+            Position::Failed(failure) => Some((lane.at.clone(), failure.clone())),
+            _ => None,
+        }
+    }
+
+    /// Whether a reader may go on with a slice; otherwise it drops it.
+    pub(crate) fn admits(&self, part: PartIdx, epoch: LaneEpoch) -> Admission {
+        match self.get(part) {
+            Some(lane) if lane.epoch == epoch && lane.assigned && !lane.revoking => match lane.paused {
+                true => Admission::Paused,
+                false => Admission::Open,
+            },
+            _ => Admission::Over,
+        }
+    }
+
+    /// Where a reader is. `acked` where the user has come back from the records before; `held` as long as it may hand
+    /// out more of the slice, or the user has records of it in hand.
+    pub(crate) fn report(&mut self, part: PartIdx, epoch: LaneEpoch, position: i64, acked: bool, held: bool) {
+        let Some(lane) = self.get_mut(part).filter(|lane| lane.epoch == epoch && lane.assigned) else {
+            return;
+        };
+        lane.delivered = position;
+        if acked {
+            lane.acked = position;
+        }
+        lane.held = held;
+        if lane.suspect.is_some_and(|suspect| position > suspect) {
+            lane.suspect = None;
+        }
+    }
+
+    /// A reader found a damaged batch: fetched again once, then a failure.
+    pub(crate) fn corrupt(
+        &mut self,
+        part: PartIdx,
+        epoch: LaneEpoch,
+        at: i64,
+        error: DecodeError,
+        now: Instant,
+    ) {
+        let Some(lane) = self.get_mut(part).filter(|lane| lane.epoch == epoch) else { return };
+        let again = lane.suspect == Some(at);
+        let position = match again {
+            true => Position::Failed(LaneFailure::Corrupt { offset: at, error }),
+            false => Position::Known,
+        };
+        let acked = lane.acked;
+        self.place(part, position, Some(at), now);
+        if let Some(lane) = self.get_mut(part) {
+            lane.acked = acked;
+            lane.suspect = Some(at);
+        }
+    }
+
+    /// Whether every lane that is being revoked has been let go.
+    pub(crate) fn is_quiescent(&self) -> bool {
+        self.assigned().all(|(_, lane)| !lane.revoking || !lane.held)
+    }
+
+    pub(crate) fn deadlines(&self, earliest: &mut Earliest) {
+        for (_, lane) in self.assigned() {
+            earliest.consider(lane.retry_at);
+        }
+    }
+}
+
+/// What a reader may do with a slice that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Go on.
+    Open,
+    /// Keep it, and hand nothing out.
+    Paused,
+    /// Drop it.
+    Over,
+}

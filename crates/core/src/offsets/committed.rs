@@ -1,0 +1,207 @@
+//! Offsets that the group has committed (OffsetFetch), for lanes that begin and for users who ask.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
+
+use ottla_protocol::{
+    ApiKey, ErrorCode, Now,
+    messages::{
+        OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+        OffsetFetchResponse,
+    },
+};
+
+use crate::{
+    backoff::Backoff,
+    connections::{Connections, Kind, Target},
+    coordinator::Coordinator,
+    deadline::Earliest,
+    ids::{RequestId, TopicPartition},
+    metadata::Metadata,
+    offsets::CommittedOffset,
+};
+
+/// The newest version that names topics; the next names them by id.
+const NEWEST: i16 = 9;
+
+/// One OffsetFetch at a time, for everything that is wanted.
+#[derive(Debug)]
+pub(crate) struct CommittedFetch {
+    group: String,
+    wanted: BTreeSet<TopicPartition>,
+    in_flight: Option<(RequestId, BTreeSet<TopicPartition>)>,
+    backoff: Backoff,
+    failures: u32,
+    retry_at: Option<Instant>,
+    rng: fastrand::Rng,
+}
+
+/// The answers, or an error that trying again does not mend.
+pub(crate) type CommittedNews = Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, ErrorCode>;
+
+impl CommittedFetch {
+    pub(crate) fn new(group: String, backoff: Backoff, seed: u64) -> Self {
+        Self {
+            group,
+            wanted: BTreeSet::new(),
+            in_flight: None,
+            backoff,
+            failures: 0,
+            retry_at: None,
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    pub(crate) fn ask(&mut self, at: TopicPartition) {
+        self.wanted.insert(at);
+    }
+
+    /// Whether somebody waits for an answer.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.in_flight.is_some() || !self.wanted.is_empty()
+    }
+
+    pub(crate) fn poll_send(
+        &mut self,
+        coordinator: &mut Coordinator,
+        metadata: &Metadata,
+        connections: &mut Connections,
+        now: Now,
+    ) -> Option<RequestId> {
+        if self.wanted.is_empty() || self.in_flight.is_some() || self.retry_at.is_some_and(|at| at > now.mono)
+        {
+            return None;
+        }
+        let target = Target::Node(coordinator.ready(Kind::Main, metadata, connections, now)?);
+        let version = connections.version(target, Kind::Main, ApiKey::OffsetFetch, NEWEST).ok()?;
+        let wanted = std::mem::take(&mut self.wanted);
+        let mut topics: BTreeMap<&String, Vec<i32>> = BTreeMap::new();
+        for at in &wanted {
+            topics.entry(&at.topic).or_default().push(at.partition);
+        }
+        let request = match version {
+            0..8 => {
+                let topic = |(name, partition_indexes): (&String, Vec<i32>)| OffsetFetchRequestTopic {
+                    name: name.clone(),
+                    partition_indexes,
+                };
+                let topics = Some(topics.into_iter().map(topic).collect());
+                OffsetFetchRequest {
+                    group_id: self.group.clone(),
+                    topics,
+                    require_stable: true,
+                    ..Default::default()
+                }
+            }
+            _ => {
+                let topic = |(name, partition_indexes): (&String, Vec<i32>)| OffsetFetchRequestTopics {
+                    name: name.clone(),
+                    partition_indexes,
+                    ..Default::default()
+                };
+                let topics = Some(topics.into_iter().map(topic).collect());
+                let group =
+                    OffsetFetchRequestGroup { group_id: self.group.clone(), topics, ..Default::default() };
+                OffsetFetchRequest { groups: vec![group], require_stable: true, ..Default::default() }
+            }
+        };
+        let id = connections.send(target, Kind::Main, version, request, None, now);
+        self.in_flight = Some((id, wanted));
+        Some(id)
+    }
+
+    pub(crate) fn handle_response(
+        &mut self,
+        response: OffsetFetchResponse,
+        coordinator: &mut Coordinator,
+        now: Now,
+    ) -> CommittedNews {
+        let Some((_, mut asked)) = self.in_flight.take() else { return Ok(BTreeMap::new()) };
+        let mut found = BTreeMap::new();
+        let (error, partitions) = flatten(response);
+        let mut worst = error;
+        if error.is_ok() {
+            for (at, error, offset) in partitions {
+                match error {
+                    ErrorCode::None => {
+                        asked.remove(&at);
+                        found.insert(at, offset);
+                    }
+                    error => worst = error,
+                }
+            }
+        }
+        if asked.is_empty() {
+            (self.failures, self.retry_at) = (0, None);
+            return Ok(found);
+        }
+        match worst {
+            ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => coordinator.forget(now),
+            // A partition that the answer leaves out is asked for again, as after an error that may pass.
+            ErrorCode::None | ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownServerError => {}
+            error if error.is_retriable() => {}
+            error => return Err(error),
+        }
+        self.again(asked, now);
+        Ok(found)
+    }
+
+    pub(crate) fn handle_unanswered(&mut self, now: Now) {
+        if let Some((_, asked)) = self.in_flight.take() {
+            self.again(asked, now);
+        }
+    }
+
+    fn again(&mut self, asked: BTreeSet<TopicPartition>, now: Now) {
+        self.wanted.extend(asked);
+        self.failures += 1;
+        self.retry_at = Some(now.mono + self.backoff.after(self.failures, &mut self.rng));
+    }
+
+    pub(crate) fn deadlines(&self, earliest: &mut Earliest) {
+        earliest.consider(self.retry_at.filter(|_| !self.wanted.is_empty()));
+    }
+}
+
+type Flat = (ErrorCode, Vec<(TopicPartition, ErrorCode, Option<CommittedOffset>)>);
+
+/// The same answer, whichever version told it.
+fn flatten(response: OffsetFetchResponse) -> Flat {
+    let one = |topic: &str, index, error, offset, metadata: Option<String>| {
+        let found = CommittedOffset { offset, metadata: metadata.unwrap_or_default() };
+        (TopicPartition::new(topic, index), error, Some(found).filter(|found| found.offset >= 0))
+    };
+    let mut flat = Vec::new();
+    match response.groups.into_iter().next() {
+        Some(group) => {
+            for topic in group.topics {
+                for p in topic.partitions {
+                    flat.push(one(
+                        &topic.name,
+                        p.partition_index,
+                        p.error_code,
+                        p.committed_offset,
+                        p.metadata,
+                    ));
+                }
+            }
+            (group.error_code, flat)
+        }
+        None => {
+            for topic in response.topics {
+                for p in topic.partitions {
+                    flat.push(one(
+                        &topic.name,
+                        p.partition_index,
+                        p.error_code,
+                        p.committed_offset,
+                        p.metadata,
+                    ));
+                }
+            }
+            (response.error_code, flat)
+        }
+    }
+}

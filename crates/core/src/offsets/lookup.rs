@@ -1,0 +1,205 @@
+//! Offsets that the log itself knows: its ends, and the first record after a time (ListOffsets).
+
+use std::{collections::BTreeMap, time::Instant};
+
+use ottla_protocol::{
+    ApiKey, ErrorCode, Now,
+    messages::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic},
+};
+
+use crate::{
+    backoff::Backoff,
+    connections::{Connections, Kind, Target},
+    deadline::Earliest,
+    ids::{LaneEpoch, NodeId, OpId, PartIdx, RequestId, TopicPartition},
+    lanes::ResetTo,
+    metadata::Metadata,
+    offsets::OffsetAndTimestamp,
+};
+
+/// Who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A lane that has no position.
+    Lane(PartIdx, LaneEpoch),
+    /// A user.
+    Op(OpId),
+}
+
+/// What was found, or why not.
+pub(crate) type Found = (TopicPartition, Purpose, Result<Option<OffsetAndTimestamp>, ErrorCode>);
+
+#[derive(Debug)]
+struct Query {
+    at: TopicPartition,
+    to: ResetTo,
+    purpose: Purpose,
+    retry_at: Option<Instant>,
+    failures: u32,
+    in_flight: Option<RequestId>,
+}
+
+/// Every look-up that is not answered yet.
+#[derive(Debug)]
+pub(crate) struct Lookups {
+    queries: Vec<Query>,
+    backoff: Backoff,
+    rng: fastrand::Rng,
+}
+
+impl ResetTo {
+    fn timestamp(self) -> i64 {
+        match self {
+            Self::Earliest => -2,
+            Self::Latest => -1,
+            Self::Timestamp(at) => at.max(0),
+        }
+    }
+}
+
+impl Lookups {
+    pub(crate) fn new(backoff: Backoff, seed: u64) -> Self {
+        Self { queries: Vec::new(), backoff, rng: fastrand::Rng::with_seed(seed) }
+    }
+
+    pub(crate) fn ask(&mut self, at: TopicPartition, to: ResetTo, purpose: Purpose) {
+        self.queries.push(Query { at, to, purpose, retry_at: None, failures: 0, in_flight: None });
+    }
+
+    /// Drops the queries that nobody waits for.
+    pub(crate) fn retain(&mut self, wanted: impl Fn(&Purpose) -> bool) {
+        self.queries.retain(|query| wanted(&query.purpose));
+    }
+
+    /// The topics whose leaders are needed.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &String> {
+        self.queries.iter().map(|query| &query.at.topic)
+    }
+
+    /// One request for each leader that has something to tell and is not asked yet.
+    pub(crate) fn poll_send(
+        &mut self,
+        metadata: &mut Metadata,
+        connections: &mut Connections,
+        now: Now,
+    ) -> Vec<RequestId> {
+        let mut by_leader: BTreeMap<NodeId, Vec<(usize, i32)>> = BTreeMap::new();
+        for (index, query) in self.queries.iter().enumerate() {
+            if query.in_flight.is_some() || query.retry_at.is_some_and(|at| at > now.mono) {
+                continue;
+            }
+            match metadata
+                .partition(&query.at)
+                .and_then(|partition| Some((partition.leader?, partition.leader_epoch)))
+            {
+                Some((leader, epoch)) => by_leader.entry(leader).or_default().push((index, epoch)),
+                None => metadata.request_update(),
+            }
+        }
+        let mut sent = Vec::new();
+        for (leader, queries) in by_leader {
+            if !metadata.node_ready(leader, Kind::Main, connections, now) {
+                continue;
+            }
+            let target = Target::Node(leader);
+            let Ok(version) = connections.version(target, Kind::Main, ApiKey::ListOffsets, i16::MAX) else {
+                continue;
+            };
+            let mut topics: BTreeMap<String, BTreeMap<i32, ListOffsetsPartition>> = BTreeMap::new();
+            let mut taken = Vec::new();
+            for (index, epoch) in queries {
+                let Some(query) = self.queries.get(index) else { continue };
+                // A partition may be named once in a request: a second question about it waits for its turn.
+                let partitions = topics.entry(query.at.topic.clone()).or_default();
+                partitions.entry(query.at.partition).or_insert_with(|| {
+                    taken.push(index);
+                    ListOffsetsPartition {
+                        partition_index: query.at.partition,
+                        current_leader_epoch: epoch,
+                        timestamp: query.to.timestamp(),
+                    }
+                });
+            }
+            let topic = |(name, partitions): (String, BTreeMap<i32, ListOffsetsPartition>)| {
+                ListOffsetsTopic { name, partitions: partitions.into_values().collect() }
+            };
+            let request = ListOffsetsRequest {
+                replica_id: -1,
+                topics: topics.into_iter().map(topic).collect(),
+                timeout_ms: 30_000,
+                ..Default::default()
+            };
+            let id = connections.send(target, Kind::Main, version, request, None, now);
+            for index in taken {
+                if let Some(query) = self.queries.get_mut(index) {
+                    query.in_flight = Some(id);
+                }
+            }
+            sent.push(id);
+        }
+        sent
+    }
+
+    pub(crate) fn handle_response(
+        &mut self,
+        id: RequestId,
+        response: ListOffsetsResponse,
+        metadata: &mut Metadata,
+        now: Now,
+    ) -> Vec<Found> {
+        let mut answers = BTreeMap::new();
+        for topic in response.topics {
+            for partition in topic.partitions {
+                let at = TopicPartition::new(topic.name.clone(), partition.partition_index);
+                answers.insert(at, partition);
+            }
+        }
+        let mut found = Vec::new();
+        let queries = std::mem::take(&mut self.queries);
+        for mut query in queries {
+            if query.in_flight != Some(id) {
+                self.queries.push(query);
+                continue;
+            }
+            let answer = answers.get(&query.at);
+            match answer.map_or(ErrorCode::UnknownServerError, |answer| answer.error_code) {
+                ErrorCode::None => {
+                    let known = answer.filter(|answer| answer.offset >= 0);
+                    let offset =
+                        known.map(|a| OffsetAndTimestamp { offset: a.offset, timestamp: a.timestamp });
+                    found.push((query.at, query.purpose, Ok(offset)));
+                }
+                error if error.is_retriable() || error == ErrorCode::UnknownServerError => {
+                    if error.is_stale_metadata() || error == ErrorCode::UnknownLeaderEpoch {
+                        metadata.request_update();
+                    }
+                    query.failed(self.backoff, &mut self.rng, now);
+                    self.queries.push(query);
+                }
+                error => found.push((query.at, query.purpose, Err(error))),
+            }
+        }
+        found
+    }
+
+    pub(crate) fn handle_unanswered(&mut self, id: RequestId, metadata: &mut Metadata, now: Now) {
+        metadata.request_update();
+        for query in self.queries.iter_mut().filter(|query| query.in_flight == Some(id)) {
+            query.failed(self.backoff, &mut self.rng, now);
+        }
+    }
+
+    pub(crate) fn deadlines(&self, earliest: &mut Earliest) {
+        for query in &self.queries {
+            earliest.consider(query.retry_at);
+        }
+    }
+}
+
+impl Query {
+    fn failed(&mut self, backoff: Backoff, rng: &mut fastrand::Rng, now: Now) {
+        self.in_flight = None;
+        self.failures += 1;
+        self.retry_at = Some(now.mono + backoff.after(self.failures, rng));
+    }
+}

@@ -1,0 +1,120 @@
+//! Operations that a user waits for: begun with a call, answered later, forgotten when the user is gone.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use ottla_protocol::{ApiKey, ErrorCode};
+
+use crate::{
+    deadline::Earliest,
+    ids::{OpId, TopicPartition},
+    offsets::{CommittedOffset, OffsetAndTimestamp},
+};
+
+/// What came of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Done,
+    /// Looked up in the log; `None` where no record is that young.
+    Offsets(BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>),
+    /// The group's offsets; `None` where there is none.
+    Committed(BTreeMap<TopicPartition, Option<CommittedOffset>>),
+}
+
+/// Why an operation failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpFailure {
+    /// `default.api.timeout.ms` passed; the text says what it waited for.
+    TimedOut(String),
+    /// A broker refused; the partition where it concerns one.
+    Broker(ErrorCode, Option<TopicPartition>),
+    /// There is no group to commit to or to ask of: `group.id` is not set.
+    NoGroup,
+    /// The partitions belong to another member by now, or will in a moment.
+    NotMember(ErrorCode),
+    /// The broker is too old, or too new.
+    Unsupported(ApiKey),
+    /// The consumer is closed.
+    Closed,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Ops {
+    last: u64,
+    open: BTreeMap<OpId, Open>,
+    done: BTreeMap<OpId, Result<Outcome, OpFailure>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    deadline: Instant,
+    missing: usize,
+    so_far: Outcome,
+}
+
+impl Ops {
+    /// Begins an operation that ends when `parts` parts of it have.
+    pub(crate) fn begin(&mut self, so_far: Outcome, parts: usize, deadline: Instant) -> OpId {
+        self.last += 1;
+        let id = OpId(self.last);
+        match parts {
+            0 => drop(self.done.insert(id, Ok(so_far))),
+            _ => drop(self.open.insert(id, Open { deadline, missing: parts, so_far })),
+        }
+        id
+    }
+
+    /// Whether anybody still waits for it.
+    pub(crate) fn is_open(&self, id: OpId) -> bool {
+        self.open.contains_key(&id)
+    }
+
+    /// One part has come.
+    pub(crate) fn part(&mut self, id: OpId, add: impl FnOnce(&mut Outcome)) {
+        let Some(op) = self.open.get_mut(&id) else { return };
+        add(&mut op.so_far);
+        op.missing = op.missing.saturating_sub(1);
+        if op.missing == 0
+            && let Some(op) = self.open.remove(&id)
+        {
+            self.done.insert(id, Ok(op.so_far));
+        }
+    }
+
+    pub(crate) fn fail(&mut self, id: OpId, why: OpFailure) {
+        if self.open.remove(&id).is_some() {
+            self.done.insert(id, Err(why));
+        }
+    }
+
+    pub(crate) fn fail_all(&mut self, why: &OpFailure) {
+        for id in std::mem::take(&mut self.open).into_keys() {
+            self.done.insert(id, Err(why.clone()));
+        }
+    }
+
+    /// Ends what has waited too long.
+    pub(crate) fn expire(&mut self, now: Instant, waiting_for: impl Fn() -> String) -> bool {
+        let late: Vec<OpId> =
+            self.open.iter().filter(|(_, op)| op.deadline <= now).map(|(id, _)| *id).collect();
+        for id in &late {
+            self.fail(*id, OpFailure::TimedOut(waiting_for()));
+        }
+        !late.is_empty()
+    }
+
+    pub(crate) fn take(&mut self, id: OpId) -> Option<Result<Outcome, OpFailure>> {
+        self.done.remove(&id)
+    }
+
+    /// Nobody waits for it any more. What it asked for is still done.
+    pub(crate) fn forget(&mut self, id: OpId) {
+        self.open.remove(&id);
+        self.done.remove(&id);
+    }
+
+    pub(crate) fn deadlines(&self, earliest: &mut Earliest) {
+        earliest.consider(self.open.values().map(|op| op.deadline).min());
+    }
+}

@@ -1,0 +1,159 @@
+//! The records of one partition that wait for their acknowledgement, in batches, in order.
+//!
+//! Up to five batches of a partition are on their way at once, in as many requests, so that one partition is not
+//! bound to a round trip per batch. Order survives a retry by two rules: a batch that goes again goes alone, and one
+//! never passes another. What was on its way behind a failed batch is refused by the broker, whose next sequence
+//! number it is not, and goes again after it.
+
+use std::{collections::VecDeque, time::Instant};
+
+use ottla_protocol::records::BatchBuilder;
+
+use super::{
+    BatchId,
+    idempotence::{Identity, sequence_after},
+};
+use crate::{cause::Cause, ids::NodeId};
+
+/// A batch, from its first record to its acknowledgement. The records stay as they were appended, and are compressed
+/// each time they are sent: a new epoch changes the batch.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) id: BatchId,
+    pub(super) builder: BatchBuilder,
+    pub(super) created: Instant,
+    /// Takes no more records.
+    pub(super) closed: bool,
+    /// Given when it is sent first.
+    pub(super) sequence: Option<i32>,
+    pub(super) in_flight: bool,
+    pub(super) attempts: u32,
+    /// Why the last attempt failed.
+    pub(super) cause: Option<Cause>,
+}
+
+impl Batch {
+    pub(super) const fn new(id: BatchId, builder: BatchBuilder, created: Instant) -> Self {
+        Self {
+            id,
+            builder,
+            created,
+            closed: false,
+            sequence: None,
+            in_flight: false,
+            attempts: 0,
+            cause: None,
+        }
+    }
+}
+
+/// The batches of a partition.
+#[derive(Debug, Default)]
+pub(super) struct PartitionQueue {
+    /// The topic's place in the producer's list.
+    pub(super) topic: usize,
+    pub(super) partition: i32,
+    pub(super) batches: VecDeque<Batch>,
+    /// How many requests with a batch of this partition are unanswered, its batch given up or not.
+    pub(super) in_flight: u32,
+    /// Whom they went to.
+    pub(super) sent_to: Option<NodeId>,
+    /// Nothing is sent before: back-off after a failure.
+    pub(super) retry_at: Option<Instant>,
+    identity: Option<Identity>,
+    next_sequence: i32,
+    /// The sequence has a gap: it starts anew, under another identity, when nothing is in flight.
+    broken: bool,
+}
+
+impl PartitionQueue {
+    pub(super) fn new(topic: usize, partition: i32) -> Self {
+        Self { topic, partition, ..Self::default() }
+    }
+
+    /// The batch that takes records.
+    pub(super) fn open(&mut self) -> Option<&mut Batch> {
+        self.batches.back_mut().filter(|batch| !batch.closed)
+    }
+
+    pub(super) fn batch(&mut self, id: BatchId) -> Option<&mut Batch> {
+        let index = self.index_of(id)?;
+        self.batches.get_mut(index)
+    }
+
+    pub(super) fn remove(&mut self, id: BatchId) -> Option<Batch> {
+        let index = self.index_of(id)?;
+        self.batches.remove(index)
+    }
+
+    fn index_of(&self, id: BatchId) -> Option<usize> {
+        self.batches.binary_search_by_key(&id, |batch| batch.id).ok()
+    }
+
+    /// Whether nothing stands before this batch.
+    pub(super) fn is_first(&self, id: BatchId) -> bool {
+        self.batches.front().is_some_and(|batch| batch.id == id)
+    }
+
+    /// The sequence cannot go on as it is. Returns the identity that is to be left behind.
+    pub(super) const fn break_sequence(&mut self) -> Option<Identity> {
+        self.broken = true;
+        self.identity
+    }
+
+    /// Goes over to the producer's identity, where nothing sent under the former one can still be appended.
+    pub(super) fn adopt(&mut self, current: Identity) {
+        let sent = self.batches.iter().any(|batch| batch.sequence.is_some());
+        if self.in_flight > 0 || (!self.broken && (sent || self.identity == Some(current))) {
+            return;
+        }
+        for batch in &mut self.batches {
+            batch.sequence = None;
+        }
+        (self.identity, self.next_sequence, self.broken) = (Some(current), 0, false);
+    }
+
+    /// The next batch that may be sent to `leader`, given which of the new ones are `ready`.
+    pub(super) fn sendable(
+        &self,
+        leader: NodeId,
+        now: Instant,
+        ready: impl Fn(&Batch) -> bool,
+    ) -> Option<&Batch> {
+        let waits = self.retry_at.is_some_and(|at| at > now);
+        // Another leader may hold nothing of what is in flight, and would take a later batch as the first.
+        let moved = self.in_flight > 0 && self.sent_to != Some(leader);
+        if waits || moved || (self.broken && self.in_flight > 0) {
+            return None;
+        }
+        let retrying = self.batches.iter().any(|batch| batch.in_flight && batch.attempts > 1);
+        let batch = self.batches.iter().find(|batch| !batch.in_flight)?;
+        let may = match batch.sequence {
+            Some(_) => self.in_flight == 0,
+            None => !retrying && ready(batch),
+        };
+        may.then_some(batch)
+    }
+
+    /// The batch goes out: closes it and returns its bytes.
+    pub(super) fn send(
+        &mut self,
+        id: BatchId,
+        leader: NodeId,
+        encode: impl FnOnce(BatchBuilder) -> Vec<u8>,
+    ) -> Option<Vec<u8>> {
+        let identity = self.identity?;
+        let next = self.next_sequence;
+        let batch = self.batch(id)?;
+        let after = sequence_after(next, batch.builder.count() as i32);
+        let next_sequence = if batch.sequence.is_none() { after } else { next };
+        let sequence = *batch.sequence.get_or_insert(next);
+        (batch.closed, batch.in_flight, batch.attempts) = (true, true, batch.attempts + 1);
+        batch.builder.set_producer(identity.id, identity.epoch, sequence);
+        let bytes = encode(batch.builder.clone());
+        self.next_sequence = next_sequence;
+        self.in_flight += 1;
+        self.sent_to = Some(leader);
+        Some(bytes)
+    }
+}

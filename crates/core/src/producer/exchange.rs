@@ -1,0 +1,468 @@
+//! The producer's requests: metadata, an identity, batches; and what the answers mean.
+
+use std::collections::BTreeMap;
+
+use ottla_protocol::{
+    ApiKey, ErrorCode, Now, Response, TopicId,
+    codec::RecordData,
+    messages::{
+        InitProducerIdRequest, InitProducerIdResponse, ProduceNodeEndpoint, ProducePartitionData,
+        ProducePartitionResponse, ProduceRequest, ProduceResponse, ProduceTopicData,
+    },
+};
+
+use super::{
+    Acked, BatchId, Producer, SendFailure,
+    idempotence::{Identity, IdentityState},
+};
+use crate::{
+    cause::Cause,
+    connections::{Address, Kind, Target, Unanswered},
+    deadline::Earliest,
+    ids::{ConnId, NodeId, RequestId},
+    machine::{Disconnected, Machine, Outbound, Reply},
+};
+
+/// All replicas in sync, without which a producer is not idempotent.
+const ACKS_ALL: i16 = -1;
+/// The first version in which a topic bears its id instead of its name.
+const TOPIC_IDS_SINCE: i16 = 13;
+
+/// A Produce request on its way.
+#[derive(Debug)]
+pub(super) struct Sent {
+    node: NodeId,
+    /// What the ids in it, and so in the answer, mean.
+    ids: BTreeMap<TopicId, usize>,
+    /// By topic and partition.
+    parts: BTreeMap<(usize, i32), Part>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    queue: usize,
+    batch: BatchId,
+}
+
+impl<F> Producer<F> {
+    fn advance(&mut self, now: Now) {
+        if let Some(id) = self.metadata.poll_send(&self.wanted, &mut self.connections, now) {
+            self.metadata_request = Some(id);
+        }
+        self.ask_identity(now);
+        self.send_batches(now);
+    }
+
+    fn ask_identity(&mut self, now: Now) {
+        let IdentityState::Needed { not_before, failures } = self.identity else { return };
+        if not_before.is_some_and(|at| at > now.mono) || self.active.is_empty() {
+            return;
+        }
+        let Some(target) = self.metadata.any_ready(&mut self.connections, now) else { return };
+        match self.connections.version(target, Kind::Main, ApiKey::InitProducerId, i16::MAX) {
+            Ok(version) => {
+                let request =
+                    InitProducerIdRequest { transaction_timeout_ms: i32::MAX, ..Default::default() };
+                let request = self.connections.send(target, Kind::Main, version, request, None, now);
+                self.identity = IdentityState::Asked { request, failures };
+            }
+            Err(unsupported) => {
+                let cause = Cause::Unsupported(unsupported.0);
+                self.fail_queues(self.all_active(), |at| SendFailure::Unsupported {
+                    at,
+                    cause: cause.clone(),
+                });
+            }
+        }
+    }
+
+    fn handle_identity(&mut self, response: &InitProducerIdResponse, now: Now) {
+        if response.error_code.is_ok() {
+            let identity = Identity { id: response.producer_id, epoch: response.producer_epoch };
+            self.identity = IdentityState::Known(identity);
+            return;
+        }
+        self.retry_identity(now);
+        let error = response.error_code;
+        if !error.is_retriable() {
+            self.fail_queues(self.all_active(), |_| SendFailure::Identity { error });
+        }
+    }
+
+    fn retry_identity(&mut self, now: Now) {
+        if let IdentityState::Asked { failures, .. } = self.identity {
+            let failures = failures + 1;
+            let wait = self.config.retry_backoff.after(failures, &mut self.rng);
+            self.identity = IdentityState::Needed { not_before: Some(now.mono + wait), failures };
+        }
+    }
+
+    fn send_batches(&mut self, now: Now) {
+        let Some(identity) = self.identity.known() else { return };
+        let mut by_leader: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
+        let first = self.active.range(self.next_first..).chain(self.active.range(..self.next_first));
+        for index in first {
+            let Some(queue) = self.queues.get_mut(*index) else { continue };
+            queue.adopt(identity);
+            let Some(topic) = self.topics.get(queue.topic) else { continue };
+            let partition =
+                self.metadata.topic(&topic.name).and_then(|topic| topic.partitions.get(&queue.partition));
+            if let Some(leader) = partition.and_then(|partition| partition.leader) {
+                by_leader.entry(leader).or_default().push(*index);
+            }
+        }
+        for (leader, queues) in by_leader {
+            while self.in_flight_to(leader) < self.config.max_in_flight && self.send_to(leader, &queues, now)
+            {
+            }
+        }
+    }
+
+    fn in_flight_to(&self, node: NodeId) -> usize {
+        self.sent.values().filter(|sent| sent.node == node).count()
+    }
+
+    /// One request, with at most one batch of each partition. False where there is nothing to send, or no way.
+    fn send_to(&mut self, leader: NodeId, queues: &[usize], now: Now) -> bool {
+        let sendable = |queue: &usize| self.is_sendable(*queue, leader, now);
+        let queues: Vec<usize> = queues.iter().copied().filter(sendable).collect();
+        if queues.is_empty() || !self.metadata.node_ready(leader, Kind::Produce, &mut self.connections, now) {
+            return false;
+        }
+        let id_of = |topic: usize| {
+            let topic = self.topics.get(topic).and_then(|topic| self.metadata.topic(&topic.name));
+            topic.map_or(TopicId::ZERO, |topic| topic.id)
+        };
+        let topic_of = |queue: &usize| self.queues.get(*queue).map(|queue| (queue.topic, id_of(queue.topic)));
+        let ids: BTreeMap<usize, TopicId> = queues.iter().filter_map(topic_of).collect();
+        let all_known = ids.values().all(|id| *id != TopicId::ZERO);
+        let limit = if all_known { i16::MAX } else { TOPIC_IDS_SINCE - 1 };
+        let target = Target::Node(leader);
+        let version = match self.connections.version(target, Kind::Produce, ApiKey::Produce, limit) {
+            Ok(version) => version,
+            Err(unsupported) => {
+                // The leader cannot be spoken to: what would go there fails.
+                let cause = Cause::Unsupported(unsupported.0);
+                self.fail_queues(queues, |at| SendFailure::Unsupported { at, cause: cause.clone() });
+                return false;
+            }
+        };
+        let (parts, topics) = self.pack(leader, &queues, now);
+        let topic_data = topics
+            .into_iter()
+            .map(|(topic, partition_data)| ProduceTopicData {
+                name: self.topics.get(topic).map(|topic| topic.name.clone()).unwrap_or_default(),
+                topic_id: ids.get(&topic).copied().unwrap_or_default(),
+                partition_data,
+            })
+            .collect();
+        let timeout_ms = self.config.connections.request_timeout.as_millis().try_into().unwrap_or(i32::MAX);
+        let request = ProduceRequest { acks: ACKS_ALL, timeout_ms, topic_data, ..Default::default() };
+        let id = self.connections.send(target, Kind::Produce, version, request, None, now);
+        let ids = ids.into_iter().map(|(topic, id)| (id, topic)).collect();
+        self.sent.insert(id, Sent { node: leader, ids, parts });
+        true
+    }
+
+    fn is_sendable(&self, queue: usize, leader: NodeId, now: Now) -> bool {
+        self.queues.get(queue).is_some_and(|queue| self.sendable_of(queue, leader, now).is_some())
+    }
+
+    fn sendable_of(&self, queue: &super::PartitionQueue, leader: NodeId, now: Now) -> Option<BatchId> {
+        let hurry = self.starved || self.closing.is_some();
+        let ready = |batch: &super::Batch| {
+            let aged = batch.created + self.config.linger <= now.mono;
+            batch.closed || hurry || aged || batch.id <= self.flush_upto
+        };
+        queue.sendable(leader, now.mono, ready).map(|batch| batch.id)
+    }
+
+    /// Takes the next batch of each queue, as many as a request may hold.
+    #[expect(clippy::type_complexity, reason = "two halves of one list, each used once")]
+    fn pack(
+        &mut self,
+        leader: NodeId,
+        queues: &[usize],
+        now: Now,
+    ) -> (BTreeMap<(usize, i32), Part>, BTreeMap<usize, Vec<ProducePartitionData>>) {
+        let (mut parts, mut topics) = (BTreeMap::new(), BTreeMap::<usize, Vec<_>>::new());
+        let mut size = 0;
+        for index in queues {
+            let Some(batch) = self.queues.get(*index).and_then(|queue| self.sendable_of(queue, leader, now))
+            else {
+                continue;
+            };
+            let Some(queue) = self.queues.get_mut(*index) else { continue };
+            size += queue.batch(batch).map_or(0, |batch| batch.builder.size_estimate());
+            if !parts.is_empty() && size > self.config.max_request_size {
+                self.next_first = *index;
+                break;
+            }
+            let compressor = &mut self.compressor;
+            let Some(bytes) = queue.send(batch, leader, |builder| builder.finish(compressor)) else {
+                continue;
+            };
+            let records = Some(RecordData::Owned(bytes));
+            let (topic, index_in_topic) = (queue.topic, queue.partition);
+            parts.insert((topic, index_in_topic), Part { queue: *index, batch });
+            topics.entry(topic).or_default().push(ProducePartitionData { index: index_in_topic, records });
+        }
+        (parts, topics)
+    }
+
+    fn handle_produce(&mut self, id: RequestId, response: ProduceResponse, now: Now) {
+        let Some(mut sent) = self.sent.remove(&id) else { return };
+        for topic in response.responses {
+            let index = match topic.name.is_empty() {
+                true => sent.ids.get(&topic.topic_id),
+                false => self.by_name.get(&topic.name),
+            };
+            let Some(index) = index.copied() else { continue };
+            for answer in topic.partition_responses {
+                if let Some(part) = sent.parts.remove(&(index, answer.index)) {
+                    self.handle_answer(part, answer, sent.node, &response.node_endpoints, now);
+                }
+            }
+        }
+        let left_out = Cause::Broker {
+            address: self.metadata.address(sent.node).cloned(),
+            error: ErrorCode::UnknownServerError,
+        };
+        for part in sent.parts.into_values() {
+            self.again(part, left_out.clone(), Some(now));
+        }
+    }
+
+    fn handle_answer(
+        &mut self,
+        part: Part,
+        answer: ProducePartitionResponse,
+        node: NodeId,
+        endpoints: &[ProduceNodeEndpoint],
+        now: Now,
+    ) {
+        let error = answer.error_code;
+        // There is no need to wait before another broker is asked.
+        let told = error.is_stale_metadata() && self.learn_leader(part, &answer, endpoints);
+        let back_off = Some(now).filter(|_| !told);
+        let cause = Cause::Broker { address: self.metadata.address(node).cloned(), error };
+        match error {
+            // The latter: appended at an earlier attempt, whose answer was lost.
+            ErrorCode::None | ErrorCode::DuplicateSequenceNumber => {
+                let some = |value: i64| Some(value).filter(|value| *value >= 0);
+                let acked = Acked {
+                    base_offset: some(answer.base_offset),
+                    log_append_time: some(answer.log_append_time_ms),
+                };
+                self.landed(part);
+                self.finish(part, Ok(acked));
+            }
+            // Behind a batch that failed, that is what is to be expected. Of the first it says that the broker has
+            // forgotten this producer, or lost what it acknowledged: the sequence starts anew.
+            ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId => {
+                if let Some(queue) = self.queues.get_mut(part.queue)
+                    && queue.is_first(part.batch)
+                {
+                    self.identity.leave(queue.break_sequence());
+                }
+                self.again(part, cause, back_off);
+            }
+            error if error.is_retriable() => self.again(part, cause, back_off),
+            error => {
+                self.landed(part);
+                let Some(at) = self.name_of(part.queue) else { return };
+                self.finish(part, Err(SendFailure::Refused { at, error, message: answer.error_message }));
+            }
+        }
+    }
+
+    /// Whether the answer tells the new leader (KIP-951); else metadata will.
+    fn learn_leader(
+        &mut self,
+        part: Part,
+        answer: &ProducePartitionResponse,
+        endpoints: &[ProduceNodeEndpoint],
+    ) -> bool {
+        let leader = &answer.current_leader;
+        if let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.node_id == leader.leader_id)
+            && let Ok(port) = u16::try_from(endpoint.port)
+        {
+            self.metadata.learn_node(NodeId(endpoint.node_id), Address { host: endpoint.host.clone(), port });
+        }
+        let Some(at) = self.name_of(part.queue) else { return false };
+        let told = self.metadata.learn_leader(&at, NodeId(leader.leader_id), leader.leader_epoch);
+        if !told {
+            self.metadata.request_update();
+        }
+        told
+    }
+
+    /// A request with a batch of this queue is answered, or never will be.
+    fn landed(&mut self, part: Part) {
+        if let Some(queue) = self.queues.get_mut(part.queue) {
+            queue.in_flight = queue.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// The batch is to be sent again, unless it was given up meanwhile.
+    fn again(&mut self, part: Part, cause: Cause, back_off: Option<Now>) {
+        self.landed(part);
+        let Some(queue) = self.queues.get_mut(part.queue) else { return };
+        let Some(batch) = queue.batch(part.batch) else { return };
+        batch.in_flight = false;
+        batch.cause = Some(cause);
+        let wait = self.config.retry_backoff.after(batch.attempts, &mut self.rng);
+        // What went behind a batch that failed is refused too, a moment later: that batch sets the time.
+        if queue.is_first(part.batch) {
+            queue.retry_at = back_off.map(|now| now.mono + wait);
+        }
+    }
+
+    fn finish(&mut self, part: Part, result: Result<Acked, SendFailure>) {
+        let Some(queue) = self.queues.get_mut(part.queue) else { return };
+        let Some(batch) = queue.remove(part.batch) else { return };
+        if result.is_err() && batch.sequence.is_some() {
+            self.identity.leave(queue.break_sequence());
+        }
+        if queue.batches.is_empty() {
+            self.active.remove(&part.queue);
+        }
+        self.decide(&batch, result);
+    }
+
+    fn handle_unanswered(&mut self, unanswered: Vec<Unanswered>, now: Now) {
+        for Unanswered { id, why } in unanswered {
+            if self.metadata_request == Some(id) {
+                self.metadata_request = None;
+                self.metadata.handle_unanswered(now);
+            } else if matches!(self.identity, IdentityState::Asked { request, .. } if request == id) {
+                self.retry_identity(now);
+            } else if let Some(sent) = self.sent.remove(&id) {
+                self.metadata.request_update();
+                let address = self.metadata.address(sent.node).cloned();
+                let cause = match address {
+                    Some(address) => Cause::Connection { address, why },
+                    None => Cause::Broker { address: None, error: ErrorCode::NetworkException },
+                };
+                for part in sent.parts.into_values() {
+                    self.again(part, cause.clone(), Some(now));
+                }
+            }
+        }
+    }
+
+    /// Gives up the batches that are too old.
+    fn expire(&mut self, now: Now) {
+        for queue in self.active.clone() {
+            while let Some(front) = self.queues.get(queue).and_then(|queue| queue.batches.front())
+                && front.created + self.config.delivery_timeout <= now.mono
+                && let Some(at) = self.name_of(queue)
+            {
+                let (batch, waited) = (front.id, self.config.delivery_timeout);
+                let cause = self.obstacle(queue, now);
+                self.finish(Part { queue, batch }, Err(SendFailure::DeliveryTimeout { at, waited, cause }));
+            }
+        }
+    }
+
+    /// Why the first batch of a queue is not acknowledged.
+    fn obstacle(&self, queue: usize, now: Now) -> Option<Cause> {
+        let at = self.name_of(queue)?;
+        let queue = self.queues.get(queue)?;
+        if let Some(cause) = queue.batches.front().and_then(|batch| batch.cause.clone()) {
+            return Some(cause);
+        }
+        match self.metadata.partition(&at).and_then(|partition| partition.leader) {
+            Some(leader) => {
+                Cause::of_link(leader, Kind::Produce, &self.metadata, &self.connections, now.mono)
+                    .or_else(|| Cause::of_metadata(&self.metadata))
+            }
+            None => Some(Cause::NoLeader(at)),
+        }
+    }
+}
+
+impl<F> Machine for Producer<F> {
+    type Frame = F;
+
+    fn handle_connected(&mut self, conn: ConnId, now: Now) {
+        self.connections.handle_connected(conn, now);
+    }
+
+    fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now) {
+        if self.connections.target_of(conn).is_some_and(|(_, kind)| kind == Kind::Produce) {
+            self.metadata.request_update();
+        }
+        let unanswered = self.connections.handle_disconnected(conn, why, now);
+        self.handle_unanswered(unanswered, now);
+    }
+
+    fn handle_reply(&mut self, conn: ConnId, reply: Reply<F>, now: Now) {
+        let Some(reply) = self.connections.handle_reply(conn, reply, now) else { return };
+        match reply.response {
+            Response::Metadata(response) => {
+                self.metadata_request = None;
+                self.metadata.handle_response(response, now);
+                // Sends may wait for it.
+                self.wake = true;
+            }
+            Response::InitProducerId(response) => self.handle_identity(&response, now),
+            Response::Produce(response) => self.handle_produce(reply.id, response, now),
+            _ => {}
+        }
+        self.settle(now);
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        self.tried = now.mono;
+        let unanswered = self.connections.handle_timeout(now);
+        self.handle_unanswered(unanswered, now);
+        self.expire(now);
+        if self.blocked_until.is_some_and(|at| at <= now.mono) {
+            self.blocked_until = None;
+            self.wake = true;
+        }
+        self.settle(now);
+    }
+
+    fn poll_send(&mut self, now: Now) -> Option<Outbound> {
+        self.tried = now.mono;
+        if let Some(outbound) = self.connections.poll_send() {
+            return Some(outbound);
+        }
+        self.settle(now);
+        if !self.closed {
+            self.advance(now);
+        }
+        self.connections.poll_send()
+    }
+
+    fn poll_timeout(&self) -> Option<std::time::Instant> {
+        let mut earliest = Earliest::after(self.tried);
+        self.connections.deadlines(&mut earliest);
+        self.metadata.deadlines(&mut earliest);
+        earliest.consider(self.blocked_until);
+        earliest.consider(self.closing.filter(|_| !self.closed));
+        if let IdentityState::Needed { not_before, .. } = self.identity {
+            earliest.consider(not_before);
+        }
+        for queue in self.active.iter().filter_map(|queue| self.queues.get(*queue)) {
+            earliest.consider(queue.retry_at);
+            if let Some(front) = queue.batches.front() {
+                earliest.consider(front.created + self.config.delivery_timeout);
+            }
+            if let Some(last) = queue.batches.back().filter(|batch| !batch.closed) {
+                earliest.consider(last.created + self.config.linger);
+            }
+        }
+        earliest.get()
+    }
+
+    fn take_wake(&mut self) -> bool {
+        std::mem::take(&mut self.wake)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed
+    }
+}

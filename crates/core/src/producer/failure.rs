@@ -1,0 +1,145 @@
+//! What becomes of a record, and why one cannot be delivered.
+
+use std::{fmt, time::Duration};
+
+use ottla_protocol::ErrorCode;
+
+use crate::{cause::Cause, ids::TopicPartition};
+
+/// A record that a broker has appended, on every replica in sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    /// The partition that it went to.
+    pub partition: i32,
+    /// Its offset. `None` where the broker knows that it has the record, from an attempt whose answer was lost, but
+    /// not where any more.
+    pub offset: Option<i64>,
+    /// Its timestamp in milliseconds: the broker's where the topic is set to that, else the record's.
+    pub timestamp: i64,
+}
+
+/// Why a record is not known to be delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendFailure {
+    /// There is no such topic, and none came about in time.
+    UnknownTopic {
+        /// Its name.
+        topic: String,
+    },
+    /// The topic has no such partition.
+    UnknownPartition {
+        /// The partition asked for.
+        at: TopicPartition,
+        /// How many there are.
+        count: i32,
+    },
+    /// The topic cannot be used.
+    Topic {
+        /// Its name.
+        topic: String,
+        /// The broker's answer.
+        error: ErrorCode,
+    },
+    /// No broker told about the topic within `max.block.ms`.
+    MetadataTimeout {
+        /// Its name.
+        topic: String,
+        /// How long was waited.
+        waited: Duration,
+        /// What stood in the way.
+        cause: Option<Cause>,
+    },
+    /// No room came free within `max.block.ms`: brokers take less than is sent.
+    BufferFull {
+        /// How long was waited.
+        waited: Duration,
+        /// `buffer.memory`.
+        limit: usize,
+    },
+    /// The record is larger than a request, or the whole buffer, may be.
+    TooLarge {
+        /// The most that it takes.
+        size: usize,
+        /// `max.request.size` or `buffer.memory`.
+        limit: usize,
+    },
+    /// The broker refused the batch that the record is in.
+    Refused {
+        /// Where it was to go.
+        at: TopicPartition,
+        /// The broker's answer.
+        error: ErrorCode,
+        /// What it says about it.
+        message: Option<String>,
+    },
+    /// Not acknowledged within `delivery.timeout.ms`. A broker may have it all the same.
+    DeliveryTimeout {
+        /// Where it was to go.
+        at: TopicPartition,
+        /// How long was waited.
+        waited: Duration,
+        /// What stood in the way last.
+        cause: Option<Cause>,
+    },
+    /// No broker gives this producer an identity.
+    Identity {
+        /// The broker's answer.
+        error: ErrorCode,
+    },
+    /// The broker does not speak what is needed.
+    Unsupported {
+        /// Where it was to go.
+        at: TopicPartition,
+        /// What it lacks.
+        cause: Cause,
+    },
+    /// The producer was closed before the record was acknowledged.
+    Closed,
+}
+
+impl fmt::Display for SendFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownTopic { topic } => write!(f, "there is no topic `{topic}`; create it first"),
+            Self::UnknownPartition { at, count } => {
+                write!(f, "topic `{}` has no partition {}: there are {count}, from 0", at.topic, at.partition)
+            }
+            Self::Topic { topic, error } => write!(f, "topic `{topic}` cannot be used: {error}"),
+            Self::MetadataTimeout { topic, waited, .. } => {
+                write!(f, "no broker told about topic `{topic}` in {waited:?}")
+            }
+            Self::BufferFull { waited, limit } => {
+                write!(
+                    f,
+                    "no room in the buffer of {limit} bytes for {waited:?}; send less, or set buffer.memory higher"
+                )
+            }
+            Self::TooLarge { size, limit } => {
+                write!(
+                    f,
+                    "a record of {size} bytes is more than the {limit} bytes of max.request.size or buffer.memory"
+                )
+            }
+            Self::Refused { at, error, message: None } => write!(f, "{at} refused: {error}"),
+            Self::Refused { at, error, message: Some(message) } => {
+                write!(f, "{at} refused: {error}: {message}")
+            }
+            Self::DeliveryTimeout { at, waited, .. } => {
+                write!(f, "{at}: not acknowledged in {waited:?}; a broker may have it all the same")
+            }
+            Self::Identity { error } => write!(f, "no producer id: {error}"),
+            Self::Unsupported { at, cause } => write!(f, "{at}: {cause}"),
+            Self::Closed => f.write_str("the producer was closed before the record was acknowledged"),
+        }?;
+        match self {
+            Self::MetadataTimeout { cause: Some(cause), .. }
+            | Self::DeliveryTimeout { cause: Some(cause), .. } => {
+                write!(f, "; the last obstacle: {cause}")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for SendFailure {}

@@ -1,0 +1,79 @@
+//! Who a producer is to a broker (KIP-98): the id and epoch that a broker gave, and sequence numbers per partition,
+//! by which it drops what it has appended already and refuses what would leave a gap.
+//!
+//! As in Java, a producer without transactions bumps its epoch by itself: no other can have the same id.
+
+use std::time::Instant;
+
+use crate::ids::RequestId;
+
+/// A producer's id, and the epoch in which its sequence numbers count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) id: i64,
+    pub(super) epoch: i16,
+}
+
+/// How it stands with the identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IdentityState {
+    /// To be asked for, not before the moment given.
+    Needed {
+        not_before: Option<Instant>,
+        failures: u32,
+    },
+    /// Asked for.
+    Asked {
+        request: RequestId,
+        failures: u32,
+    },
+    Known(Identity),
+}
+
+impl IdentityState {
+    pub(super) const fn known(self) -> Option<Identity> {
+        match self {
+            Self::Known(identity) => Some(identity),
+            _ => None,
+        }
+    }
+
+    /// Leaves `stale` behind, unless that has happened already: the next epoch, or a new id after the last epoch.
+    pub(super) fn leave(&mut self, stale: Option<Identity>) {
+        let Some(current) = self.known().filter(|current| Some(*current) == stale) else { return };
+        *self = match current.epoch.checked_add(1) {
+            Some(epoch) => Self::Known(Identity { epoch, ..current }),
+            None => Self::Needed { not_before: None, failures: 0 },
+        };
+    }
+}
+
+/// The sequence number that follows `count` records after `sequence`: from 2^31 - 1 it goes on with 0.
+pub(super) const fn sequence_after(sequence: i32, count: i32) -> i32 {
+    sequence.wrapping_add(count) & i32::MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequences_go_on_with_zero_after_the_largest() {
+        assert_eq!(sequence_after(5, 3), 8);
+        assert_eq!(sequence_after(i32::MAX, 1), 0);
+        assert_eq!(sequence_after(i32::MAX - 1, 4), 2);
+    }
+
+    #[test]
+    fn after_the_last_epoch_a_new_id_is_needed() {
+        let identity = Identity { id: 7, epoch: i16::MAX - 1 };
+        let mut state = IdentityState::Known(identity);
+        state.leave(Some(identity));
+        let last = Identity { id: 7, epoch: i16::MAX };
+        assert_eq!(state.known(), Some(last));
+        state.leave(Some(identity));
+        assert_eq!(state.known(), Some(last), "left already");
+        state.leave(Some(last));
+        assert_eq!(state.known(), None);
+    }
+}
