@@ -9,7 +9,7 @@
 //! use ottla_broker::{Config, Server, TopicSpec};
 //!
 //! let config = Config { topics: vec![TopicSpec::new("orders", 3)], ..Config::default() };
-//! let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0).into())?;
+//! let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0))?;
 //! println!("bootstrap.servers={}", server.bootstrap());
 //! # Ok::<(), std::io::Error>(())
 //! ```

@@ -103,7 +103,7 @@ impl Log {
 }
 
 /// What one batch may decompress to when it is searched.
-const MAX_DECOMPRESSED: usize = 256 * 1024 * 1024;
+const MAX_DECOMPRESSED: usize = 64 * 1024 * 1024;
 
 /// The first record of a batch at `timestamp` or after it.
 fn search(batch: &[u8], timestamp: i64) -> Result<Option<Found>, ErrorCode> {
@@ -144,11 +144,14 @@ pub(crate) fn validate(records: &[u8]) -> Result<BatchHeader, Refusal> {
     if let Err(error) = records::check_crc(records) {
         return refuse(ErrorCode::CorruptMessage, &error.to_string());
     }
-    if header.record_count == 0 || header.record_count != header.last_offset_delta + 1 {
+    if header.record_count == 0 || header.record_count.checked_sub(1) != Some(header.last_offset_delta) {
         return refuse(ErrorCode::InvalidRecord, "the count of records is not that of their offsets");
     }
     if header.is_control() {
         return refuse(ErrorCode::InvalidRecord, "clients cannot write control batches");
+    }
+    if header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0) {
+        return refuse(ErrorCode::InvalidRecord, "a producer's id without its epoch or sequence");
     }
     if header.compression().is_err() {
         return refuse(ErrorCode::UnsupportedCompressionType, "unknown compression");

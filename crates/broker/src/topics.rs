@@ -168,7 +168,7 @@ impl Topics {
 }
 
 /// More would be a mistake, or an attack on memory.
-pub(crate) const MAX_PARTITIONS: u32 = 100_000;
+pub(crate) const MAX_PARTITIONS: u32 = 10_000;
 
 impl Topic {
     pub(crate) fn partition(&self, index: i32) -> Option<&Partition> {

@@ -104,12 +104,12 @@ impl<M> Shared<M> {
 impl<M: Machine> Shared<M> {
     /// Changes the machine; the driver carries out what follows.
     pub(crate) fn with<T>(&self, change: impl FnOnce(&mut M, Now) -> T) -> T {
+        let _wake = NotifyOnDrop(&self.driver);
         let mut machine = self.lock();
         // The clock is read under the lock, so that a machine never sees the time go back.
         let value = change(&mut machine, clock::now());
         let wake = machine.take_wake();
         drop(machine);
-        self.driver.notify_one();
         if wake {
             self.data.notify_waiters();
         }
@@ -119,10 +119,7 @@ impl<M: Machine> Shared<M> {
     /// Waits until `ready` has a value; it is asked again each time that something came about.
     ///
     /// Cancel-safe: nothing is awaited between the value and the return.
-    pub(crate) async fn wait<T>(
-        &self,
-        mut ready: impl FnMut(&mut M, Now) -> Option<T>,
-    ) -> Result<T, Ended> {
+    pub(crate) async fn wait<T>(&self, mut ready: impl FnMut(&mut M, Now) -> Option<T>) -> Result<T, Ended> {
         let mut notified = std::pin::pin!(self.data.notified());
         loop {
             // Enabled before the look: what comes about in between is not missed.
@@ -137,6 +134,15 @@ impl<M: Machine> Shared<M> {
             notified.as_mut().await;
             notified.set(self.data.notified());
         }
+    }
+}
+
+/// Wakes the driver behind a change, be it cut short by a panic: then the driver ends.
+struct NotifyOnDrop<'a>(&'a Notify);
+
+impl Drop for NotifyOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
     }
 }
 
@@ -174,12 +180,8 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Driver<M> {
         let shared = Arc::new(Shared::new(machine, config.frame_pool));
         let name = config.thread.clone();
         let ambient = config.ambient;
-        let turns = Turns {
-            end: EndOnDrop(shared.clone()),
-            config,
-            links: HashMap::new(),
-            tasks: JoinSet::new(),
-        };
+        let turns =
+            Turns { end: EndOnDrop(shared.clone()), config, links: HashMap::new(), tasks: JoinSet::new() };
         let host = if ambient {
             let runtime = runtime::Handle::try_current().map_err(io::Error::other)?;
             Host::Task(runtime.spawn(turns.run()))

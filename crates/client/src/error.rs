@@ -195,12 +195,7 @@ macro_rules! errors {
     )*};
 }
 
-fn display<K>(
-    failure: &Failure<K>,
-    what: &str,
-    advice: &str,
-    f: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
+fn display<K>(failure: &Failure<K>, what: &str, advice: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let context = failure.context.to_string();
     if !context.is_empty() {
         write!(f, "{context}: ")?;

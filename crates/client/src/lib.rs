@@ -1,4 +1,46 @@
-//! To be described.
+//! Kafka consumers that can be trusted.
+//!
+//! A [`Consumer`] reads topics, alone or as a member of a group. Heartbeats, fetches and commits go on in a thread of
+//! its own, so a handler may block; what is fetched ahead stays within a byte budget; and [`Consumer::explain`] tells,
+//! partition by partition, why records are or are not flowing.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use ottla::{Consumer, OffsetReset};
+//!
+//! let mut consumer = Consumer::builder()
+//!     .bootstrap_servers(["localhost:9092"])
+//!     .group_id("billing")
+//!     .auto_offset_reset(OffsetReset::Earliest)
+//!     .subscribe(["orders"])
+//!     .build()
+//!     .await?;
+//! while let Some(record) = consumer.recv().await? {
+//!     println!("{} {:?}", record.offset(), record.value());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Producer`] writes records, [`Admin`] looks after topics and groups. Every failure is typed: see [`error`].
 
+pub mod config;
+mod consumer;
 mod driver;
+pub mod error;
 mod net;
+
+pub use config::{AdminBuilder, ConsumerBuilder, OffsetReset, ProducerBuilder, Properties};
+pub use consumer::{
+    Bytes, Closer, Consumer, Deserializer, DetachedRecord, Iter, OwnedRecord, Poison, Poll, Record, RecordStream,
+    Records, SeekPosition, TypedConsumer, TypedRecord, Utf8,
+};
+pub use error::{BuildError, CommitError, OffsetsError, RecvError, SeekError};
+pub use ottla_core::{
+    CommittedOffset, Event, Explanation, GroupReason, OffsetAndTimestamp, Reason, Subscription, SubscriptionError,
+    TopicPartition,
+};
+pub use ottla_protocol::{
+    ErrorCode,
+    records::{Compression, Header, Headers, TimestampType},
+};

@@ -200,6 +200,10 @@ impl<F> Lanes<F> {
         self.fence
     }
 
+    pub(crate) fn raise_fence(&mut self) {
+        self.fence += 1;
+    }
+
     /// The lane of a partition, made where there is none yet.
     pub(crate) fn intern(&mut self, at: &TopicPartition, now: Instant) -> PartIdx {
         if let Some(part) = self.index.get(at) {

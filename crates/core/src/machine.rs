@@ -31,6 +31,10 @@ pub trait Machine {
     fn handle_released(&mut self, _bytes: usize) {}
     /// Whether something came about, since the last call, that a user may be waiting for.
     fn take_wake(&mut self) -> bool;
+    /// Whether a user's call, since the last time this was asked, left something for the driver to do.
+    fn take_stir(&mut self) -> bool {
+        true
+    }
     /// Whether everything is done and the driver may end.
     fn is_closed(&self) -> bool;
 }

@@ -13,7 +13,8 @@ pub(super) fn address(text: &str) -> Option<Address> {
         }
         None => text.rsplit_once(':').filter(|(host, _)| is_host(host))?,
     };
-    let port = port.parse().ok().filter(|port| *port > 0)?;
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|port| is_number && *port > 0)?;
     Some(Address { host: host.to_owned(), port })
 }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    common::{Common, CommonConfig, common_setters},
+    common::{Common, CommonConfig, FRAME_POOL, RECEIVE_MAX, common_setters},
     known,
 };
-use crate::error::BuildError;
+use crate::{driver::DriverConfig, error::BuildError};
 
 /// Builds an admin client.
 #[derive(Debug, Clone)]
@@ -24,6 +24,23 @@ impl Default for AdminBuilder {
 #[derive(Debug, Clone)]
 pub(crate) struct AdminConfig {
     pub(crate) common: CommonConfig,
+}
+
+impl AdminConfig {
+    /// What the machine goes by.
+    pub(crate) fn machine(&self) -> ottla_core::admin::AdminConfig {
+        ottla_core::admin::AdminConfig {
+            connections: self.common.connections(),
+            metadata: self.common.metadata(false),
+            api_timeout: self.common.default_api_timeout,
+            retry_backoff: self.common.retry_backoff,
+        }
+    }
+
+    /// What the driver goes by. No answer to an admin client is kept.
+    pub(crate) fn driver(&self) -> DriverConfig {
+        self.common.driver("ottla-admin", RECEIVE_MAX, FRAME_POOL)
+    }
 }
 
 impl AdminBuilder {

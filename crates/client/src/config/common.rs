@@ -32,6 +32,9 @@ pub(super) const SUPPORTED: &[&str] = &[
 /// arrive, so this is what tells another protocol's bytes from a length, not what bounds the memory.
 pub(crate) const RECEIVE_MAX: usize = 128 << 20;
 
+/// How many bytes of buffers a client keeps that does not fetch.
+pub(crate) const FRAME_POOL: usize = 1 << 20;
+
 /// What the setters that all builders have in common store.
 #[derive(Debug, Clone)]
 pub(super) struct Common {
@@ -83,20 +86,14 @@ impl Common {
     }
 
     pub(super) fn parse(&self) -> Result<CommonConfig, BuildError> {
-        let backoff = |first_key, most_key, backoff: Backoff| {
-            let first = check_millis_or_zero(first_key, backoff.first)?;
-            let most = check_millis_or_zero(most_key, backoff.most)?;
-            Ok(Backoff { first, most: most.max(first) })
-        };
         Ok(CommonConfig {
             bootstrap_servers: self.addresses()?,
             client_id: Some(self.client_id.clone()).filter(|id| !id.is_empty()),
             request_timeout: check_millis("request.timeout.ms", self.request_timeout)?,
             default_api_timeout: check_millis("default.api.timeout.ms", self.default_api_timeout)?,
-            retry_backoff: backoff("retry.backoff.ms", "retry.backoff.max.ms", self.retry_backoff)?,
-            reconnect_backoff: backoff(
-                "reconnect.backoff.ms",
-                "reconnect.backoff.max.ms",
+            retry_backoff: check_backoff(["retry.backoff.ms", "retry.backoff.max.ms"], self.retry_backoff)?,
+            reconnect_backoff: check_backoff(
+                ["reconnect.backoff.ms", "reconnect.backoff.max.ms"],
                 self.reconnect_backoff,
             )?,
             connections_max_idle: check_millis("connections.max.idle.ms", self.connections_max_idle)?,
@@ -109,8 +106,9 @@ impl Common {
         const KEY: &str = "bootstrap.servers";
         let mut addresses = Vec::new();
         for text in self.bootstrap_servers.iter().flat_map(|text| list(text)) {
-            let address = address(&text)
-                .ok_or_else(|| BuildError::invalid(KEY, text, "host:port or [v6]:port, as in localhost:9092"))?;
+            let address = address(&text).ok_or_else(|| {
+                BuildError::invalid(KEY, text, "host:port or [v6]:port, as in localhost:9092")
+            })?;
             if !addresses.contains(&address) {
                 addresses.push(address);
             }
@@ -122,6 +120,13 @@ impl Common {
             false => Ok(addresses),
         }
     }
+}
+
+/// The longest wait is never shorter than the first, whichever was set.
+fn check_backoff([first, most]: [&str; 2], backoff: Backoff) -> Result<Backoff, BuildError> {
+    let first = check_millis_or_zero(first, backoff.first)?;
+    let most = check_millis_or_zero(most, backoff.most)?;
+    Ok(Backoff { first, most: most.max(first) })
 }
 
 /// [`Common`], valid.
@@ -153,7 +158,11 @@ impl CommonConfig {
 
     /// What the core's metadata goes by.
     pub(crate) fn metadata(&self, allow_auto_create: bool) -> MetadataConfig {
-        MetadataConfig { max_age: self.metadata_max_age, retry_backoff: self.retry_backoff, allow_auto_create }
+        MetadataConfig {
+            max_age: self.metadata_max_age,
+            retry_backoff: self.retry_backoff,
+            allow_auto_create,
+        }
     }
 
     /// What the driver goes by.

@@ -1,13 +1,14 @@
 //! The configuration of a consumer.
 
-use std::{collections::BTreeSet, str::FromStr, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
+
+pub use ottla_core::ResetPolicy as OffsetReset;
+use ottla_core::{FetchConfig, GroupConfig};
 
 use super::{
     common::{Common, CommonConfig, RECEIVE_MAX, common_setters},
     known,
-    value::{
-        MAX_SIZE, check, check_millis, check_millis_or_zero, count, from_text, iso_duration, millis, size, truth,
-    },
+    value::{MAX_SIZE, check, check_millis, check_millis_or_zero, count, iso_duration, millis, size, truth},
 };
 use crate::{
     driver::DriverConfig,
@@ -38,31 +39,13 @@ pub(super) const SUPPORTED: &[&str] = &[
 /// (KIP-74), and brokers take batches of 1 MiB unless told otherwise.
 const LARGEST_BATCH: usize = 64 << 20;
 
-/// Where to begin in a partition that has no committed offset, or none that is still in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OffsetReset {
-    /// At the start of the log.
-    Earliest,
-    /// At its end: what is produced from now on.
-    #[default]
-    Latest,
-    /// At the first record that is no older than this (KIP-1106).
-    ByDuration(Duration),
-    /// Nowhere: the consumer tells the error, and waits for a seek.
-    None,
-}
-
-impl FromStr for OffsetReset {
-    type Err = ();
-
-    /// As Kafka writes it: `earliest`, `latest`, `none`, or `by_duration:` and a duration in ISO 8601.
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text.to_lowercase().as_str() {
-            "earliest" => Ok(Self::Earliest),
-            "latest" => Ok(Self::Latest),
-            "none" => Ok(Self::None),
-            text => text.strip_prefix("by_duration:").and_then(iso_duration).map(Self::ByDuration).ok_or(()),
-        }
+/// As Kafka writes it: `earliest`, `latest`, `none`, or `by_duration:` and a duration in ISO 8601.
+fn offset_reset(text: &str) -> Option<OffsetReset> {
+    match text.trim().to_lowercase().as_str() {
+        "earliest" => Some(OffsetReset::Earliest),
+        "latest" => Some(OffsetReset::Latest),
+        "none" => Some(OffsetReset::None),
+        text => text.strip_prefix("by_duration:").and_then(iso_duration).map(OffsetReset::ByDuration),
     }
 }
 
@@ -150,10 +133,46 @@ pub(crate) struct GroupSettings {
 }
 
 impl ConsumerConfig {
+    /// What the machine goes by.
+    pub(crate) fn machine(&self, seed: u64) -> ottla_core::ConsumerConfig {
+        let common = &self.common;
+        ottla_core::ConsumerConfig {
+            seeds: common.bootstrap_servers.clone(),
+            connections: common.connections(),
+            metadata: common.metadata(self.allow_auto_create_topics),
+            fetch: FetchConfig {
+                min_bytes: i32::try_from(self.fetch_min_bytes).unwrap_or(i32::MAX),
+                max_bytes: self.fetch_max_bytes,
+                partition_max_bytes: self.max_partition_fetch_bytes,
+                max_wait: self.fetch_max_wait,
+                budget: self.buffer_memory,
+                retry_backoff: common.retry_backoff,
+                request_timeout: common.request_timeout,
+            },
+            group: self.group.as_ref().map(GroupSettings::machine),
+            auto_commit: self.group.as_ref().and_then(|group| group.auto_commit_interval),
+            reset: self.auto_offset_reset,
+            api_timeout: common.default_api_timeout,
+            retry_backoff: common.retry_backoff,
+            seed,
+        }
+    }
+
     /// What the driver goes by.
     pub(crate) fn driver(&self) -> DriverConfig {
         let receive_max = RECEIVE_MAX.max(self.fetch_max_bytes.saturating_add(LARGEST_BATCH));
         self.common.driver("ottla-consumer", receive_max, self.buffer_memory)
+    }
+}
+
+impl GroupSettings {
+    fn machine(&self) -> GroupConfig {
+        GroupConfig {
+            session_timeout: self.session_timeout,
+            heartbeat_interval: self.heartbeat_interval,
+            max_poll_interval: self.max_poll_interval,
+            ..GroupConfig::new(self.id.as_str())
+        }
     }
 }
 
@@ -295,7 +314,8 @@ impl ConsumerBuilder {
             "auto.commit.interval.ms" => self.auto_commit_interval = millis(key, value)?,
             "auto.offset.reset" => {
                 let expected = "earliest, latest, none or by_duration:PnDTnHnMn.nS";
-                self.auto_offset_reset = from_text(key, value, expected)?;
+                self.auto_offset_reset =
+                    offset_reset(value).ok_or_else(|| BuildError::invalid(key, value, expected))?;
             }
             "check.crcs" => self.check_crcs = truth(key, value)?,
             "enable.auto.commit" => self.enable_auto_commit = Some(truth(key, value)?),

@@ -9,6 +9,7 @@ mod admin;
 mod common;
 mod consumer;
 mod known;
+mod not_yet;
 mod producer;
 mod properties;
 #[cfg(test)]

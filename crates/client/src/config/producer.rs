@@ -5,11 +5,14 @@ use std::time::Duration;
 use ottla_protocol::records::Compression;
 
 use super::{
-    common::{Common, CommonConfig, common_setters},
+    common::{Common, CommonConfig, FRAME_POOL, RECEIVE_MAX, common_setters},
     known,
     value::{MAX_SIZE, check, check_millis, check_millis_or_zero, count, from_text, millis, size},
 };
-use crate::error::{BuildError, BuildErrorKind};
+use crate::{
+    driver::DriverConfig,
+    error::{BuildError, BuildErrorKind},
+};
 
 /// The properties of a producer, but for those of every client.
 pub(super) const SUPPORTED: &[&str] = &[
@@ -71,6 +74,32 @@ pub(crate) struct ProducerConfig {
     pub(crate) delivery_timeout: Duration,
     pub(crate) max_block: Duration,
     pub(crate) unknown_topic_grace: Duration,
+}
+
+impl ProducerConfig {
+    /// What the machine goes by.
+    pub(crate) fn machine(&self) -> ottla_core::producer::ProducerConfig {
+        ottla_core::producer::ProducerConfig {
+            connections: self.common.connections(),
+            metadata: self.common.metadata(true),
+            linger: self.linger,
+            batch_size: self.batch_size,
+            compression: self.compression,
+            buffer_memory: self.buffer_memory,
+            max_request_size: self.max_request_size,
+            max_in_flight: self.max_in_flight,
+            delivery_timeout: self.delivery_timeout,
+            max_block: self.max_block,
+            unknown_topic_grace: self.unknown_topic_grace,
+            retry_backoff: self.common.retry_backoff,
+            ..Default::default()
+        }
+    }
+
+    /// What the driver goes by. No answer to a producer is long, or kept.
+    pub(crate) fn driver(&self) -> DriverConfig {
+        self.common.driver("ottla-producer", RECEIVE_MAX, FRAME_POOL)
+    }
 }
 
 impl ProducerBuilder {

@@ -49,9 +49,11 @@ fn check_millis_from(key: &str, value: Duration, least: u64) -> Result<Duration,
     let range = u128::from(least)..=u128::from(MAX_MILLIS);
     match range.contains(&value.as_millis()) {
         true => Ok(value),
-        false => {
-            Err(BuildError::invalid(key, value.as_millis(), format!("milliseconds, from {least} to {MAX_MILLIS}")))
-        }
+        false => Err(BuildError::invalid(
+            key,
+            value.as_millis(),
+            format!("milliseconds, from {least} to {MAX_MILLIS}"),
+        )),
     }
 }
 
@@ -95,9 +97,9 @@ pub(super) fn iso_duration(text: &str) -> Option<Duration> {
         return None;
     }
     let units = [(days, 86_400), (hours, 3_600), (minutes, 60), (seconds, 1)];
-    let seconds = units.iter().try_fold(0_u64, |sum, (count, unit)| {
-        sum.checked_add(count.unwrap_or(0).checked_mul(*unit)?)
-    })?;
+    let seconds = units
+        .iter()
+        .try_fold(0_u64, |sum, (count, unit)| sum.checked_add(count.unwrap_or(0).checked_mul(*unit)?))?;
     Some(Duration::new(seconds, u32::try_from(nanos).ok()?))
 }
 

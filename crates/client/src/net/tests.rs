@@ -106,7 +106,8 @@ impl Machine for Asker {
 fn drive(asker: Asker, ambient: bool) -> Driver<Asker> {
     let limits = Limits { receive_max: RECEIVE_MAX, setup_timeout: Duration::from_secs(10) };
     let thread = "ottla-test".to_owned();
-    Driver::spawn(asker, DriverConfig { thread, ambient, client_id: None, limits, frame_pool: 1 << 20 }).unwrap()
+    Driver::spawn(asker, DriverConfig { thread, ambient, client_id: None, limits, frame_pool: 1 << 20 })
+        .unwrap()
 }
 
 /// A peer that reads one request and then does as told.
@@ -210,7 +211,7 @@ async fn nobody_at_the_port_names_the_address() {
 
 #[tokio::test]
 async fn every_address_of_a_name_is_tried() {
-    let port = peer(|stream| drop(stream));
+    let port = peer(drop);
     let asker = Asker::new("localhost", port, 3, ApiVersionsRequest::default());
     assert_eq!(outcome(drive(asker, false)).await, Disconnected::Closed);
 }
@@ -257,7 +258,9 @@ async fn a_fetch_keeps_its_frame_until_it_is_dropped() {
     let driver = drive(Asker::new("127.0.0.1", port, 12, FetchRequest::default()), false);
     let shared = driver.shared().clone();
     let reply = shared.wait(|asker, _| asker.reply.take()).await.unwrap();
-    let (Response::Fetch(response), Some(fetched)) = (reply.response, reply.fetched) else { panic!("no fetch") };
+    let (Response::Fetch(response), Some(fetched)) = (reply.response, reply.fetched) else {
+        panic!("no fetch")
+    };
     let records = response.responses[0].partitions[0].records.as_ref().unwrap();
     assert_eq!(records.bytes(fetched.frame.bytes()), expected);
     assert_eq!(fetched.size, fetched.frame.bytes().len());
@@ -280,4 +283,29 @@ async fn a_driver_that_panics_leaves_nobody_waiting() {
     assert_eq!(driver.shared().wait(|_, _| None::<()>).await, Err(Ended));
     assert!(driver.shared().is_ended());
     driver.join().await;
+}
+
+#[tokio::test]
+async fn a_users_panic_within_the_machine_ends_the_driver() {
+    let port = peer(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    let driver = drive(ask(port), false);
+    let shared = driver.shared().clone();
+    let change = move || shared.with(|_, _| panic!("planted"));
+    thread::spawn(change).join().unwrap_err();
+    assert_eq!(driver.shared().wait(|_, _| None::<()>).await, Err(Ended));
+    driver.join().await;
+}
+
+#[tokio::test]
+async fn a_wait_that_was_cancelled_takes_nothing() {
+    let port = peer(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    let driver = drive(ask(port), false);
+    let shared = driver.shared().clone();
+    let cancelled = shared.wait(|asker, _| asker.lost.take());
+    assert!(tokio::time::timeout(Duration::from_millis(20), cancelled).await.is_err());
+    shared.with(|asker, _| {
+        asker.lost = Some(Disconnected::Closed);
+        asker.wake = true;
+    });
+    assert_eq!(outcome(driver).await, Disconnected::Closed);
 }

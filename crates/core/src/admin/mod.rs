@@ -1,1 +1,440 @@
-//! x
+//! Asks a cluster about its topics, groups and offsets, and changes topics.
+//!
+//! A handle starts an [`Operation`], which is broken into [`Work`]: what one request can do. Work that failed in a way
+//! that may pass is tried again, with back-off, until the operation's time is up; what has been gathered by then is
+//! its [`Outcome`].
+//!
+//! - `operation`: what can be asked, and what comes of it.
+//! - `request`: from work to a request, and to whom.
+//! - `response`: from a response to what it adds to the outcome.
+
+mod operation;
+mod request;
+mod response;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    marker::PhantomData,
+    time::{Duration, Instant},
+};
+
+use ottla_protocol::{ApiKey, ErrorCode, Now, Response};
+
+pub use operation::{
+    Cluster, Coordinator, Failure, GroupDescription, GroupListing, MemberDescription, NewTopic, OffsetSpec,
+    Operation, Outcome, Refusal,
+};
+
+use crate::{
+    backoff::Backoff,
+    cause::Cause,
+    connections::{Address, ConnectionConfig, Connections, Target, Unanswered},
+    deadline::Earliest,
+    ids::{ConnId, NodeId, OpId, RequestId, TopicPartition},
+    machine::{Disconnected, Machine, Outbound, Reply},
+    metadata::{Metadata, MetadataConfig, Wanted},
+};
+use response::Verdict;
+
+/// How an admin client behaves. Java's defaults.
+#[derive(Debug, Clone)]
+pub struct AdminConfig {
+    /// Limits of connections.
+    pub connections: ConnectionConfig,
+    /// How metadata is refreshed.
+    pub metadata: MetadataConfig,
+    /// `default.api.timeout.ms`: how long an operation is tried.
+    pub api_timeout: Duration,
+    /// `retry.backoff.ms` and `retry.backoff.max.ms`.
+    pub retry_backoff: Backoff,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        let metadata = MetadataConfig { allow_auto_create: false, ..MetadataConfig::default() };
+        Self {
+            connections: ConnectionConfig::default(),
+            retry_backoff: metadata.retry_backoff,
+            metadata,
+            api_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// An admin client.
+#[derive(Debug)]
+pub struct Admin<F> {
+    config: AdminConfig,
+    seeds: Vec<Address>,
+    connections: Connections,
+    metadata: Metadata,
+    metadata_request: Option<RequestId>,
+    /// Which broker coordinates a group, as far as it was looked up.
+    coordinators: BTreeMap<String, NodeId>,
+    last_op: OpId,
+    tasks: BTreeMap<OpId, Task>,
+    sent: BTreeMap<RequestId, Sent>,
+    results: BTreeMap<OpId, Result<Outcome, Failure>>,
+    closed: bool,
+    wake: bool,
+    tried: Instant,
+    rng: fastrand::Rng,
+    frame: PhantomData<fn() -> F>,
+}
+
+/// An operation under way.
+#[derive(Debug)]
+struct Task {
+    started: Instant,
+    not_before: Option<Instant>,
+    failures: u32,
+    /// What stood in the way last.
+    cause: Option<Cause>,
+    todo: Vec<Work>,
+    in_flight: usize,
+    gathered: Outcome,
+}
+
+/// What one request can do, or one request for each broker concerned.
+#[derive(Debug, Clone)]
+enum Work {
+    Cluster,
+    /// `None` for all.
+    Topics(Option<Vec<String>>),
+    CreateTopics {
+        topics: Vec<NewTopic>,
+        validate_only: bool,
+    },
+    DeleteTopics(Vec<String>),
+    CreatePartitions(BTreeMap<String, i32>),
+    /// Becomes [`Work::Groups`] of each broker, once they are known.
+    GroupsEverywhere,
+    Groups(NodeId),
+    Coordinator(String),
+    DescribeGroup(String),
+    Committed {
+        group: String,
+        require_stable: bool,
+    },
+    Offsets {
+        queries: Vec<(TopicPartition, i64)>,
+        read_committed: bool,
+    },
+}
+
+/// Work on its way.
+#[derive(Debug)]
+struct Sent {
+    op: OpId,
+    work: Work,
+    target: Target,
+    /// A look-up of this group's coordinator, before the work itself can be sent.
+    lookup: Option<String>,
+}
+
+impl<F> Admin<F> {
+    /// An admin client that knows the addresses that the user gave. `seed` decides jitter.
+    pub fn new(config: AdminConfig, seeds: Vec<Address>, seed: u64, now: Now) -> Self {
+        Self {
+            connections: Connections::new(config.connections.clone(), seed),
+            metadata: Metadata::new(config.metadata.clone(), seeds.clone(), seed, now),
+            seeds,
+            config,
+            metadata_request: None,
+            coordinators: BTreeMap::new(),
+            last_op: OpId(0),
+            tasks: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            results: BTreeMap::new(),
+            closed: false,
+            wake: false,
+            tried: now.mono,
+            rng: fastrand::Rng::with_seed(seed),
+            frame: PhantomData,
+        }
+    }
+
+    /// The cluster, as far as it is known.
+    pub const fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Begins an operation. What comes of it is kept until [`Admin::take_result`] or [`Admin::forget`].
+    pub fn start(&mut self, operation: Operation, now: Now) -> OpId {
+        self.last_op.0 += 1;
+        let id = self.last_op;
+        if self.closed {
+            self.results.insert(id, Err(Failure::Closed));
+            return id;
+        }
+        if let Operation::ListOffsets { partitions, .. } = &operation {
+            // What is known not to exist may exist by now.
+            let missing: Vec<_> =
+                partitions.keys().filter(|at| self.metadata.partition(at).is_none()).collect();
+            missing.into_iter().for_each(|at| self.metadata.forget(&at.topic));
+        }
+        let (gathered, todo) = plan(operation);
+        let task = Task {
+            started: now.mono,
+            not_before: None,
+            failures: 0,
+            cause: None,
+            todo,
+            in_flight: 0,
+            gathered,
+        };
+        self.tasks.insert(id, task);
+        self.finish_if_done(id);
+        id
+    }
+
+    /// What came of an operation, once it has ended.
+    pub fn take_result(&mut self, op: OpId) -> Option<Result<Outcome, Failure>> {
+        self.results.remove(&op)
+    }
+
+    /// Nobody waits for it any more. A change that was sent is made all the same.
+    pub fn forget(&mut self, op: OpId) {
+        self.tasks.remove(&op);
+        self.results.remove(&op);
+    }
+
+    /// Gives up what is under way, and closes.
+    pub fn close(&mut self) {
+        for op in std::mem::take(&mut self.tasks).into_keys() {
+            self.results.insert(op, Err(Failure::Closed));
+        }
+        self.connections.close_all();
+        self.sent.clear();
+        self.closed = true;
+        self.wake = true;
+    }
+
+    /// The topics whose leaders are needed.
+    fn wanted(&self) -> Wanted {
+        let work = self.tasks.values().flat_map(|task| &task.todo);
+        let topics = work.filter_map(|work| match work {
+            Work::Offsets { queries, .. } => Some(queries.iter().map(|(at, _)| at.topic.clone())),
+            _ => None,
+        });
+        Wanted::Topics(topics.flatten().collect::<BTreeSet<_>>())
+    }
+
+    fn advance(&mut self, now: Now) {
+        let wanted = self.wanted();
+        if let Some(id) = self.metadata.poll_send(&wanted, &mut self.connections, now) {
+            self.metadata_request = Some(id);
+        }
+        let due = |task: &&Task| !task.todo.is_empty() && task.not_before.is_none_or(|at| at <= now.mono);
+        let due: Vec<OpId> = self.tasks.iter().filter(|(_, task)| due(task)).map(|(op, _)| *op).collect();
+        for op in due {
+            let todo = self.tasks.get_mut(&op).map(|task| std::mem::take(&mut task.todo)).unwrap_or_default();
+            for work in todo {
+                self.try_work(op, work, now);
+            }
+            self.finish_if_done(op);
+        }
+    }
+
+    /// This work waits for a connection, for metadata, or for its next attempt.
+    fn put_back(&mut self, op: OpId, work: Work) {
+        if let Some(task) = self.tasks.get_mut(&op) {
+            task.todo.push(work);
+        }
+    }
+
+    /// This work failed in a way that may pass.
+    fn retry(&mut self, op: OpId, work: Work, cause: Cause, now: Now) {
+        let Some(task) = self.tasks.get_mut(&op) else { return };
+        task.failures += 1;
+        task.not_before = Some(now.mono + self.config.retry_backoff.after(task.failures, &mut self.rng));
+        task.cause = Some(cause);
+        task.todo.push(work);
+    }
+
+    fn fail(&mut self, op: OpId, failure: Failure) {
+        if self.tasks.remove(&op).is_some() {
+            self.results.insert(op, Err(failure));
+            self.wake = true;
+        }
+    }
+
+    fn finish_if_done(&mut self, op: OpId) {
+        if self.tasks.get(&op).is_some_and(|task| task.todo.is_empty() && task.in_flight == 0)
+            && let Some(task) = self.tasks.remove(&op)
+        {
+            self.results.insert(op, Ok(task.gathered));
+            self.wake = true;
+        }
+    }
+
+    fn handle_response(&mut self, id: RequestId, response: Response, now: Now) {
+        let Some(Sent { op, work, target, lookup }) = self.sent.remove(&id) else { return };
+        let address = self.address_of(target);
+        let Some(task) = self.tasks.get_mut(&op) else { return };
+        task.in_flight -= 1;
+        let verdict = match (lookup, response) {
+            (Some(group), Response::FindCoordinator(response)) => self.learn_coordinator(group, response),
+            (_, response) => self.gather(op, &work, target, response, now),
+        };
+        match verdict {
+            Verdict::Done => {}
+            Verdict::Found => self.put_back(op, work),
+            Verdict::Again(error, rest) => {
+                if error.is_stale_metadata() || error == ErrorCode::NotController {
+                    self.metadata.request_update();
+                }
+                self.retry(op, rest.unwrap_or(work), Cause::Broker { address, error }, now);
+            }
+            Verdict::Failed(failure) => self.fail(op, failure),
+        }
+        self.finish_if_done(op);
+    }
+
+    fn handle_unanswered(&mut self, unanswered: Vec<Unanswered>, now: Now) {
+        for Unanswered { id, why } in unanswered {
+            if self.metadata_request == Some(id) {
+                self.metadata_request = None;
+                self.metadata.handle_unanswered(now);
+            } else if let Some(Sent { op, work, target, .. }) = self.sent.remove(&id) {
+                self.metadata.request_update();
+                let cause = match self.address_of(target) {
+                    Some(address) => Cause::Connection { address, why },
+                    None => Cause::Broker { address: None, error: ErrorCode::NetworkException },
+                };
+                if let Some(task) = self.tasks.get_mut(&op) {
+                    task.in_flight -= 1;
+                }
+                self.retry(op, work, cause, now);
+            }
+        }
+    }
+
+    fn address_of(&self, target: Target) -> Option<Address> {
+        match target {
+            Target::Node(node) => self.metadata.address(node).cloned(),
+            Target::Seed(index) => self.seeds.get(index).cloned(),
+        }
+    }
+
+    /// Gives up what is out of time.
+    fn expire(&mut self, now: Now) {
+        let late = |task: &Task| task.started + self.config.api_timeout <= now.mono;
+        let late: Vec<OpId> = self.tasks.iter().filter(|(_, task)| late(task)).map(|(op, _)| *op).collect();
+        for op in late {
+            let told = self.tasks.get(&op).and_then(|task| task.cause.clone());
+            let cause = self.silence(op).or(told).or_else(|| Cause::of_metadata(&self.metadata));
+            self.fail(op, Failure::TimedOut { waited: self.config.api_timeout, cause });
+        }
+    }
+
+    /// A broker that owes an answer.
+    fn silence(&self, op: OpId) -> Option<Cause> {
+        let sent = self.sent.values().find(|sent| sent.op == op)?;
+        let address = self.address_of(sent.target)?;
+        let key = if sent.lookup.is_some() { ApiKey::FindCoordinator } else { sent.work.api().0 };
+        Some(Cause::Connection { address, why: Disconnected::TimedOut(key) })
+    }
+}
+
+/// An operation's work, and what its outcome begins with.
+fn plan(operation: Operation) -> (Outcome, Vec<Work>) {
+    match operation {
+        Operation::DescribeCluster => (Outcome::Cluster(Cluster::default()), vec![Work::Cluster]),
+        Operation::ListTopics => (Outcome::Topics(BTreeMap::new()), vec![Work::Topics(None)]),
+        Operation::DescribeTopics(names) => {
+            (Outcome::Topics(BTreeMap::new()), vec![Work::Topics(Some(names))])
+        }
+        Operation::CreateTopics { topics, validate_only } => {
+            (Outcome::Changes(BTreeMap::new()), vec![Work::CreateTopics { topics, validate_only }])
+        }
+        Operation::DeleteTopics(names) => {
+            (Outcome::Changes(BTreeMap::new()), vec![Work::DeleteTopics(names)])
+        }
+        Operation::CreatePartitions(counts) => {
+            (Outcome::Changes(BTreeMap::new()), vec![Work::CreatePartitions(counts)])
+        }
+        Operation::ListGroups => (Outcome::Groups(BTreeMap::new()), vec![Work::GroupsEverywhere]),
+        Operation::DescribeGroups(groups) => {
+            let work = groups.into_iter().map(Work::DescribeGroup).collect();
+            (Outcome::GroupDescriptions(BTreeMap::new()), work)
+        }
+        Operation::CommittedOffsets { group, require_stable } => {
+            (Outcome::Committed(BTreeMap::new()), vec![Work::Committed { group, require_stable }])
+        }
+        Operation::ListOffsets { partitions, read_committed } => {
+            let queries: Vec<_> = partitions.into_iter().map(|(at, spec)| (at, spec.timestamp())).collect();
+            let work = (!queries.is_empty()).then_some(Work::Offsets { queries, read_committed });
+            (Outcome::Offsets(BTreeMap::new()), work.into_iter().collect())
+        }
+        Operation::FindCoordinator(group) => {
+            let nowhere = Address { host: String::new(), port: 0 };
+            let coordinator = Coordinator { node: NodeId(-1), address: nowhere };
+            (Outcome::Coordinator(coordinator), vec![Work::Coordinator(group)])
+        }
+    }
+}
+
+impl<F> Machine for Admin<F> {
+    type Frame = F;
+
+    fn handle_connected(&mut self, conn: ConnId, now: Now) {
+        self.connections.handle_connected(conn, now);
+    }
+
+    fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now) {
+        let unanswered = self.connections.handle_disconnected(conn, why, now);
+        self.handle_unanswered(unanswered, now);
+    }
+
+    fn handle_reply(&mut self, conn: ConnId, reply: Reply<F>, now: Now) {
+        let Some(reply) = self.connections.handle_reply(conn, reply, now) else { return };
+        match reply.response {
+            Response::Metadata(response) if self.metadata_request == Some(reply.id) => {
+                self.metadata_request = None;
+                self.metadata.handle_response(response, now);
+                self.wake = true;
+            }
+            response => self.handle_response(reply.id, response, now),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        self.tried = now.mono;
+        let unanswered = self.connections.handle_timeout(now);
+        self.handle_unanswered(unanswered, now);
+        self.expire(now);
+    }
+
+    fn poll_send(&mut self, now: Now) -> Option<Outbound> {
+        self.tried = now.mono;
+        if let Some(outbound) = self.connections.poll_send() {
+            return Some(outbound);
+        }
+        if !self.closed {
+            self.advance(now);
+        }
+        self.connections.poll_send()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let mut earliest = Earliest::after(self.tried);
+        self.connections.deadlines(&mut earliest);
+        self.metadata.deadlines(&mut earliest);
+        for task in self.tasks.values() {
+            earliest.consider(task.not_before);
+            earliest.consider(task.started + self.config.api_timeout);
+        }
+        earliest.get()
+    }
+
+    fn take_wake(&mut self) -> bool {
+        std::mem::take(&mut self.wake)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed
+    }
+}

@@ -36,7 +36,7 @@ impl<F: Clone> Consumer<F> {
         }
         self.closing = Some(Closing { deadline, done: false });
         self.reader.touch(now);
-        self.wake = true;
+        self.stop();
     }
 
     /// Whether [`Consumer::close`] was called.

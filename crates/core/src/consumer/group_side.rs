@@ -119,6 +119,7 @@ impl<F: Clone> Consumer<F> {
 
     /// Joins again with the subscription that stands.
     pub(super) fn rejoin(&mut self, now: Now) {
+        self.changed();
         self.reader.touch(now);
         if let (Some(group), Subscription::Topics(topics)) = (&mut self.group, &self.subscription) {
             group.membership.subscribe(topics.clone(), now);

@@ -95,6 +95,10 @@ impl<F: Clone> Machine for Consumer<F> {
         std::mem::take(&mut self.wake)
     }
 
+    fn take_stir(&mut self) -> bool {
+        std::mem::take(&mut self.stir)
+    }
+
     fn is_closed(&self) -> bool {
         self.close_is_done()
     }

@@ -140,6 +140,7 @@ pub struct Consumer<F> {
     failure: Option<GroupFailure>,
     closing: Option<closing::Closing>,
     wake: bool,
+    stir: bool,
     tried: Instant,
 }
 
@@ -177,6 +178,7 @@ impl<F: Clone> Consumer<F> {
             failure: None,
             closing: None,
             wake: false,
+            stir: true,
             tried: now.mono,
         }
     }
@@ -193,6 +195,7 @@ impl<F: Clone> Consumer<F> {
         }
         let topics: BTreeSet<String> = topics.into_iter().collect();
         let Some(group) = &mut self.group else { return Err(SubscriptionError::NoGroup) };
+        self.stir = true;
         self.reader.touch(now);
         let news = group.membership.subscribe(topics.clone(), now);
         self.subscription = Subscription::Topics(topics);
@@ -222,7 +225,7 @@ impl<F: Clone> Consumer<F> {
         }
         self.manual_topics = wanted.iter().map(|at| at.topic.clone()).collect();
         self.subscription = Subscription::Manual(wanted);
-        self.wake = true;
+        self.changed();
         Ok(())
     }
 
@@ -234,7 +237,12 @@ impl<F: Clone> Consumer<F> {
         self.give_up_all();
         self.manual_topics.clear();
         self.subscription = Subscription::None;
-        self.wake = true;
+        self.changed();
+    }
+
+    /// A user's call changed something: for waiting users to look at, and for the driver to act upon.
+    fn changed(&mut self) {
+        (self.wake, self.stir) = (true, true);
     }
 
     fn check_open(&self) -> Result<(), SubscriptionError> {
@@ -274,7 +282,7 @@ impl<F: Clone> Consumer<F> {
             SeekTo::Timestamp(at) => (Position::Reset(ResetTo::Timestamp(at.0)), None),
         };
         self.lanes.place(part, position, offset, now.mono);
-        self.wake = true;
+        self.changed();
         true
     }
 
@@ -282,7 +290,7 @@ impl<F: Clone> Consumer<F> {
     pub fn set_paused(&mut self, at: &TopicPartition, paused: bool, now: Now) -> bool {
         let Some((part, _)) = self.lanes.assigned_at(at) else { return false };
         self.lanes.set_paused(part, paused, now.mono);
-        self.wake = true;
+        self.changed();
         true
     }
 
@@ -323,7 +331,7 @@ impl<F: Clone> Consumer<F> {
         let parts = usize::from(!offsets.is_empty());
         let op = self.ops.begin(Outcome::Done, parts, now.mono + self.api_timeout);
         group.commits.request(offsets, self.ops.is_open(op).then_some(op));
-        self.wake = true;
+        self.changed();
         Ok(op)
     }
 
@@ -336,6 +344,7 @@ impl<F: Clone> Consumer<F> {
         for at in partitions {
             group.ask_committed(at, op);
         }
+        self.changed();
         Ok(op)
     }
 
@@ -356,6 +365,7 @@ impl<F: Clone> Consumer<F> {
             };
             self.lookups.ask(at, to, Purpose::Op(op));
         }
+        self.changed();
         op
     }
 

@@ -59,6 +59,18 @@ impl<F: Clone> Consumer<F> {
         self.reader.parked = true;
     }
 
+    /// The user waits no longer: a call was given up.
+    pub fn unpark(&mut self, now: Now) {
+        if self.reader.parked {
+            self.returned(now);
+        }
+    }
+
+    /// Whether a reader may go on with a slice.
+    pub fn admission(&self, part: PartIdx, epoch: LaneEpoch) -> Admission {
+        self.lanes.admits(part, epoch)
+    }
+
     /// Where a reader is in a lane: see [`Lanes::report`](crate::lanes). `true` as long as it may go on.
     pub fn report(
         &mut self,
@@ -71,6 +83,8 @@ impl<F: Clone> Consumer<F> {
         let admission = self.lanes.admits(part, epoch);
         let holds = holds && admission != Admission::Over;
         self.lanes.report(part, epoch, position, acked, holds);
+        // A revocation may have waited for this.
+        self.stir |= admission == Admission::Over;
         admission
     }
 
@@ -83,10 +97,21 @@ impl<F: Clone> Consumer<F> {
         }
     }
 
+    /// Nothing more is to be handed out: a reader at its slice must look again.
+    pub fn stop(&mut self) {
+        self.lanes.raise_fence();
+        self.changed();
+    }
+
     /// The next records for a reader.
     pub fn take(&mut self, filter: &Filter) -> Option<Slice<F>> {
         match self.closing {
-            None => self.lanes.take(filter),
+            None => {
+                let slice = self.lanes.take(filter);
+                // There is room for another fetch.
+                self.stir |= slice.is_some();
+                slice
+            }
             Some(_) => None,
         }
     }
@@ -107,7 +132,7 @@ impl<F: Clone> Consumer<F> {
     /// A reader found a damaged batch at its position.
     pub fn corrupt(&mut self, part: PartIdx, epoch: LaneEpoch, at: i64, error: DecodeError, now: Now) {
         self.lanes.corrupt(part, epoch, at, error, now.mono);
-        self.wake = true;
+        self.changed();
     }
 
     /// The name of a lane's partition.

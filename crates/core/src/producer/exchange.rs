@@ -386,10 +386,12 @@ impl<F> Machine for Producer<F> {
     type Frame = F;
 
     fn handle_connected(&mut self, conn: ConnId, now: Now) {
+        self.stir = true;
         self.connections.handle_connected(conn, now);
     }
 
     fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now) {
+        self.stir = true;
         if self.connections.target_of(conn).is_some_and(|(_, kind)| kind == Kind::Produce) {
             self.metadata.request_update();
         }
@@ -398,6 +400,7 @@ impl<F> Machine for Producer<F> {
     }
 
     fn handle_reply(&mut self, conn: ConnId, reply: Reply<F>, now: Now) {
+        self.stir = true;
         let Some(reply) = self.connections.handle_reply(conn, reply, now) else { return };
         match reply.response {
             Response::Metadata(response) => {
@@ -460,6 +463,10 @@ impl<F> Machine for Producer<F> {
 
     fn take_wake(&mut self) -> bool {
         std::mem::take(&mut self.wake)
+    }
+
+    fn take_stir(&mut self) -> bool {
+        std::mem::take(&mut self.stir)
     }
 
     fn is_closed(&self) -> bool {

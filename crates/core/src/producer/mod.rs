@@ -139,15 +139,6 @@ impl Ticket {
     }
 }
 
-/// A record was taken.
-#[derive(Debug)]
-pub struct Accepted {
-    /// By which to ask what became of it.
-    pub ticket: Ticket,
-    /// Whether the driver has something new to do: a deadline, or a full batch.
-    pub kick: bool,
-}
-
 /// A record was not taken.
 #[derive(Debug)]
 pub enum Refused {
@@ -208,6 +199,7 @@ pub struct Producer<F> {
     closing: Option<Instant>,
     closed: bool,
     wake: bool,
+    stir: bool,
     tried: Instant,
     rng: fastrand::Rng,
     frame: PhantomData<fn() -> F>,
@@ -269,6 +261,7 @@ impl<F> Producer<F> {
             closing: None,
             closed: false,
             wake: false,
+            stir: false,
             tried: now.mono,
             rng: fastrand::Rng::with_seed(seed),
             frame: PhantomData,
@@ -286,14 +279,12 @@ impl<F> Producer<F> {
     }
 
     /// Takes a record, which is then on its way. `since` is when the caller began to try.
-    ///
-    /// The driver is to be told where the answer asks for it, and always after [`Refused::Wait`].
     pub fn send<'a, H>(
         &mut self,
         record: &Outgoing<'a, H>,
         since: Instant,
         now: Now,
-    ) -> Result<Accepted, Refused>
+    ) -> Result<Ticket, Refused>
     where
         H: Iterator<Item = Header<'a>> + Clone,
     {
@@ -426,6 +417,7 @@ impl<F> Producer<F> {
     }
 
     fn block_until(&mut self, deadline: Instant) {
+        self.stir = true;
         self.blocked_until = Some(self.blocked_until.map_or(deadline, |at| at.min(deadline)));
     }
 
@@ -450,7 +442,7 @@ impl<F> Producer<F> {
     }
 
     /// A record without a key goes to the same partition as the one before, as long as the batch there takes it.
-    fn append_anywhere<'a, H>(&mut self, topic: usize, record: &Outgoing<'a, H>, now: Now) -> Option<Accepted>
+    fn append_anywhere<'a, H>(&mut self, topic: usize, record: &Outgoing<'a, H>, now: Now) -> Option<Ticket>
     where
         H: Iterator<Item = Header<'a>> + Clone,
     {
@@ -459,28 +451,27 @@ impl<F> Producer<F> {
             let queue = *self.topics.get(topic)?.queues.get(partition as usize)?;
             let open = self.queues.get_mut(queue)?.open().is_some_and(|open| open.id == batch);
             if open && let Some(ticket) = self.append_to_open(queue, record, now) {
-                return Some(Accepted { ticket, kick: false });
+                return Some(ticket);
             }
         }
         let count = self.partition_count(topic);
         let Topic { led, queues, sticky, .. } = self.topics.get_mut(topic)?;
         let partition = next_sticky(led, count, *sticky, &mut self.rng);
         let queue = *queues.get(partition as usize)?;
-        let accepted = self.append(queue, record, now)?;
-        self.topics.get_mut(topic)?.sticky = Some(Sticky { partition, batch: accepted.ticket.batch });
-        Some(Accepted { kick: true, ..accepted })
+        let ticket = self.append(queue, record, now)?;
+        self.topics.get_mut(topic)?.sticky = Some(Sticky { partition, batch: ticket.batch });
+        Some(ticket)
     }
 
-    fn append<'a, H>(&mut self, queue: usize, record: &Outgoing<'a, H>, now: Now) -> Option<Accepted>
+    fn append<'a, H>(&mut self, queue: usize, record: &Outgoing<'a, H>, now: Now) -> Option<Ticket>
     where
         H: Iterator<Item = Header<'a>> + Clone,
     {
         if let Some(ticket) = self.append_to_open(queue, record, now) {
-            return Some(Accepted { ticket, kick: false });
+            return Some(ticket);
         }
         self.open_batch(queue, now)?;
-        let ticket = self.append_to_open(queue, record, now)?;
-        Some(Accepted { ticket, kick: true })
+        self.append_to_open(queue, record, now)
     }
 
     /// Appends to the batch that takes records, and closes it where it has no room.
@@ -500,6 +491,7 @@ impl<F> Producer<F> {
             }
             None => {
                 batch.closed = true;
+                self.stir = true;
                 None
             }
         }
@@ -517,6 +509,7 @@ impl<F> Producer<F> {
         self.active.insert(queue);
         self.pending.insert(id);
         self.watches.insert(id, Watch::Pending { released: 0 });
+        self.stir = true;
         Some(())
     }
 
@@ -573,6 +566,7 @@ impl<F> Producer<F> {
     /// decided.
     pub fn flush(&mut self) -> Flush {
         self.flush_upto = self.last_batch;
+        self.stir = true;
         Flush(self.last_batch)
     }
 

@@ -195,12 +195,12 @@ impl World {
     fn try_send<'a, H: Iterator<Item = Header<'a>> + Clone>(
         &mut self,
         record: &Outgoing<'a, H>,
-    ) -> Result<Accepted, Refused> {
+    ) -> Result<Ticket, Refused> {
         self.producer.send(record, self.now.mono, self.now)
     }
 
     fn send(&mut self, value: &str) -> Ticket {
-        self.try_send(&record(value)).unwrap().ticket
+        self.try_send(&record(value)).unwrap()
     }
 
     /// Sends a record and lets its batch go out.
@@ -584,7 +584,7 @@ fn records_with_a_key_keep_to_its_partition() {
     let mut world = World::with_partitions(config(), &[1; 12]);
     for key in ["21", "foobar", "abc"] {
         let ticket = world.try_send(&Outgoing { partition: None, key: Some(key.as_bytes()), ..record("v") });
-        assert_eq!(ticket.unwrap().ticket.partition(), partition_for_key(key.as_bytes(), 12));
+        assert_eq!(ticket.unwrap().partition(), partition_for_key(key.as_bytes(), 12));
     }
 }
 
@@ -594,9 +594,9 @@ fn records_without_a_key_fill_one_batch_and_then_that_of_another_partition() {
     let value = "v".repeat(100);
     let mut partitions = Vec::new();
     for _ in 0..20 {
-        let accepted = world.try_send(&Outgoing { partition: None, ..record(&value) }).unwrap();
-        partitions.push(accepted.ticket.partition());
-        world.producer.release(&accepted.ticket);
+        let ticket = world.try_send(&Outgoing { partition: None, ..record(&value) }).unwrap();
+        partitions.push(ticket.partition());
+        world.producer.release(&ticket);
     }
     partitions.dedup();
     assert!((5..=7).contains(&partitions.len()), "a batch holds three or four: {partitions:?}");
@@ -607,7 +607,7 @@ fn batches_of_several_partitions_travel_in_one_request_per_leader() {
     let mut world = World::with_partitions(config(), &[1, 2, 1]);
     for partition in 0..3 {
         let sent = world.try_send(&Outgoing { partition: Some(partition), ..record("v") });
-        world.producer.release(&sent.unwrap().ticket);
+        world.producer.release(&sent.unwrap());
     }
     world.pass(Duration::from_millis(5));
     let mut requests: Vec<_> = world.produced.iter().map(|p| (p.port, p.partitions())).collect();
@@ -673,7 +673,7 @@ fn many_records_cost_no_entry_each() {
     let mut tickets = Vec::new();
     for _ in 0..50_000 {
         let sent = world.try_send(&Outgoing { partition: None, ..record("0123456789") });
-        tickets.push(sent.unwrap().ticket);
+        tickets.push(sent.unwrap());
     }
     assert!(world.producer.watches.len() < 200, "{}", world.producer.watches.len());
     let flush = world.producer.flush();
@@ -686,4 +686,18 @@ fn many_records_cost_no_entry_each() {
     assert!(world.producer.is_flushed(flush));
     assert!(tickets.iter().all(|ticket| world.result(ticket).is_some_and(|result| result.is_ok())));
     assert!(world.producer.watches.is_empty());
+}
+
+#[test]
+fn the_driver_is_stirred_by_a_new_batch_and_not_by_each_record() {
+    let mut world = World::ready(config());
+    _ = world.producer.take_stir();
+    let first = world.send("a");
+    assert!(world.producer.take_stir());
+    let second = world.send("b");
+    world.producer.release(&first);
+    assert!(world.result(&second).is_none());
+    assert!(!world.producer.take_stir());
+    world.producer.flush();
+    assert!(world.producer.take_stir());
 }

@@ -92,7 +92,8 @@ impl BatchHeader {
             return bad("record_count", DecodeErrorKind::NegativeLength(header.record_count.into()));
         }
         let last = header.base_offset.checked_add(header.last_offset_delta.into());
-        if header.base_offset < 0 || header.last_offset_delta < 0 || last.is_none_or(|last| last == i64::MAX) {
+        if header.base_offset < 0 || header.last_offset_delta < 0 || last.is_none_or(|last| last == i64::MAX)
+        {
             return bad("base_offset", DecodeErrorKind::Inconsistent("offsets out of range"));
         }
         Ok(header)

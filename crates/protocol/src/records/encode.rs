@@ -115,7 +115,8 @@ impl BatchBuilder {
     ) -> (usize, usize) {
         let (mut size, mut count) = (0usize, 0usize);
         for header in headers {
-            size = size.saturating_add(sized(Some(header.key.as_bytes()))).saturating_add(sized(header.value));
+            size =
+                size.saturating_add(sized(Some(header.key.as_bytes()))).saturating_add(sized(header.value));
             count += 1;
         }
         let fixed = 1

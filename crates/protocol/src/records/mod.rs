@@ -9,10 +9,7 @@ mod compression;
 mod control;
 mod encode;
 mod fields;
-mod gzip;
-mod lz4;
 mod record;
-mod snappy;
 
 pub use batch::{
     BatchHeader, HeaderWalk, TimestampType, check_crc, set_base_offset, set_log_append_time,

@@ -51,6 +51,8 @@ pub struct RecordSpan {
     pub offset: i64,
     /// Its timestamp in milliseconds; -1 where it has none.
     pub timestamp: i64,
+    /// What the timestamp means.
+    pub timestamp_type: TimestampType,
     /// Its key.
     pub key: Span,
     /// Its value.
@@ -163,7 +165,7 @@ pub struct BatchWalk {
     /// The smallest offset delta that the next record may have: offsets rise.
     next_delta: i32,
     last_delta: i32,
-    log_append_time: bool,
+    timestamp_type: TimestampType,
     base_offset: i64,
     /// The base of the timestamp deltas, or the time of the append.
     timestamp: i64,
@@ -172,14 +174,15 @@ pub struct BatchWalk {
 impl BatchWalk {
     /// Walks the records of the batch with `header`, which lie at `records` in the buffer, decompressed.
     pub fn new(header: &BatchHeader, records: Range<usize>) -> Self {
-        let log_append_time = header.timestamp_type() == TimestampType::LogAppendTime;
+        let timestamp_type = header.timestamp_type();
+        let log_append_time = timestamp_type == TimestampType::LogAppendTime;
         Self {
             at: u32::try_from(records.start).unwrap_or(u32::MAX),
             end: u32::try_from(records.end).unwrap_or(u32::MAX),
             remaining: header.record_count.max(0).cast_unsigned(),
             next_delta: 0,
             last_delta: header.last_offset_delta,
-            log_append_time,
+            timestamp_type,
             base_offset: header.base_offset,
             timestamp: if log_append_time { header.max_timestamp } else { header.base_timestamp },
         }
@@ -222,12 +225,14 @@ impl BatchWalk {
         {
             return None;
         }
+        let log_append_time = self.timestamp_type == TimestampType::LogAppendTime;
         self.at = end as u32;
         self.remaining -= 1;
         self.next_delta = offset_delta.wrapping_add(1);
         Some(RecordSpan {
             offset: self.base_offset.wrapping_add(offset_delta.into()),
-            timestamp: self.timestamp.wrapping_add(if self.log_append_time { 0 } else { timestamp_delta }),
+            timestamp: self.timestamp.wrapping_add(if log_append_time { 0 } else { timestamp_delta }),
+            timestamp_type: self.timestamp_type,
             key,
             value,
             headers: Span::new(fields.offset(), headers),

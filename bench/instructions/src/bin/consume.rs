@@ -1,0 +1,2 @@
+//! not yet
+fn main() {}

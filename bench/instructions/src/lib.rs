@@ -1,0 +1,30 @@
+//! What the counted programs read.
+
+use ottla_protocol::records::{BatchBuilder, Compression, Compressor};
+
+const BATCH: usize = 16 << 10;
+
+/// So many records with this value, in batches of 16 KiB without a codec.
+pub fn batches(records: usize, value: &[u8]) -> Vec<Vec<u8>> {
+    let mut compressor = Compressor::new();
+    let mut batches = Vec::new();
+    let mut batch = BatchBuilder::new(Compression::None, BATCH);
+    for timestamp in 0..records as i64 {
+        if batch.append(timestamp, None, Some(value), []).is_none() {
+            batches.push(std::mem::replace(&mut batch, next()).finish(&mut compressor));
+            // An empty batch takes any record.
+            let _ = batch.append(timestamp, None, Some(value), []);
+        }
+    }
+    batches.push(batch.finish(&mut compressor));
+    batches
+}
+
+fn next() -> BatchBuilder {
+    BatchBuilder::new(Compression::None, BATCH)
+}
+
+/// 100 bytes.
+pub fn value() -> [u8; 100] {
+    [b'v'; 100]
+}

@@ -1,0 +1,103 @@
+//! What a lap has cost: CPU and time between its first record and its last, and the peak of memory.
+
+use std::fs;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use serde::{Deserialize, Serialize};
+
+/// One reading of a topic by one client, in a process of its own.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Lap {
+    pub(crate) records: u64,
+    /// The lengths of all keys and values.
+    pub(crate) bytes: u64,
+    /// User and system time of all threads, from the first record to the last.
+    pub(crate) cpu_micros: i64,
+    /// From the first record to the last.
+    pub(crate) seconds: f64,
+    /// From the first call for a record to the last record.
+    pub(crate) seconds_of_all: f64,
+    pub(crate) vm_hwm_kib: u64,
+    /// Fetch responses, where the client tells.
+    pub(crate) fetched: Option<u64>,
+    /// Only the floor tells what the log is made of.
+    pub(crate) log: Option<Log>,
+}
+
+impl Lap {
+    pub(crate) fn micros_per_record(&self) -> f64 {
+        self.cpu_micros as f64 / self.records as f64
+    }
+}
+
+/// What was read, batch by batch.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Log {
+    pub(crate) batches: u64,
+    /// Whole batches, as the log has them.
+    pub(crate) bytes: u64,
+    pub(crate) largest_batch: u64,
+    /// The largest batch's records, decompressed.
+    pub(crate) largest_decompressed: u64,
+}
+
+/// Measures a lap.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    called: Instant,
+    first: Option<(Instant, i64)>,
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Meter {
+    /// The client stands ready; what it did for that is not counted.
+    pub(crate) fn new() -> Self {
+        Self { called: Instant::now(), first: None, records: 0, bytes: 0 }
+    }
+
+    /// A record is there; only the first call counts.
+    pub(crate) fn begin(&mut self) -> Result<()> {
+        if self.first.is_none() {
+            self.first = Some((Instant::now(), cpu_micros()?));
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) {
+        self.records += 1;
+        self.bytes += (key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)) as u64;
+    }
+
+    /// The last record was read.
+    pub(crate) fn end(self) -> Result<Lap> {
+        let (cpu_end, end) = (cpu_micros()?, Instant::now());
+        let (start, cpu_start) = self.first.context("no record was read")?;
+        Ok(Lap {
+            records: self.records,
+            bytes: self.bytes,
+            cpu_micros: cpu_end - cpu_start,
+            seconds: (end - start).as_secs_f64(),
+            seconds_of_all: (end - self.called).as_secs_f64(),
+            vm_hwm_kib: vm_hwm_kib()?,
+            fetched: None,
+            log: None,
+        })
+    }
+}
+
+/// User and system time of this process so far, all threads.
+fn cpu_micros() -> Result<i64> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+    Ok(usage.user_time().num_microseconds() + usage.system_time().num_microseconds())
+}
+
+fn vm_hwm_kib() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}

@@ -1,0 +1,249 @@
+//! A cluster stepped by hand: requests in as bytes, replies out as bytes, time moved by the test.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use ottla_broker::{Cluster, Config, ConnId, Output, TopicSpec};
+use ottla_protocol::{
+    ApiKey, ErrorCode, Now, Request, RequestHeader, Response, ResponseHeader, Timestamp, api::RequestMessage,
+    codec::RecordData, messages::*,
+    records::{BatchBuilder, Compression, Compressor},
+};
+
+pub struct World {
+    pub cluster: Cluster,
+    pub now: Now,
+    /// What each connection asked and has not been answered.
+    asked: BTreeMap<ConnId, VecDeque<(ApiKey, i16, i32)>>,
+    replies: BTreeMap<ConnId, VecDeque<Response>>,
+    closed: Vec<ConnId>,
+    correlation_id: i32,
+}
+
+pub fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub fn config(topics: &[(&str, u32)]) -> Config {
+    Config { topics: topics.iter().map(|(name, count)| TopicSpec::new(*name, *count)).collect(), ..Config::default() }
+}
+
+impl World {
+    pub fn new(config: Config) -> Self {
+        Self {
+            cluster: Cluster::new(config),
+            now: Now { mono: Instant::now(), wall: Timestamp(1_700_000_000_000) },
+            asked: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            closed: Vec::new(),
+            correlation_id: 0,
+        }
+    }
+
+    pub fn connect(&mut self, node: i32) -> ConnId {
+        let conn = self.cluster.handle_connect(node, self.now);
+        self.drain();
+        conn
+    }
+
+    /// Sends a request without waiting for its answer.
+    pub fn send<R: RequestMessage>(&mut self, conn: ConnId, version: i16, request: R)
+    where
+        Request: From<R>,
+    {
+        self.correlation_id += 1;
+        let header = RequestHeader {
+            key: R::KEY,
+            version,
+            correlation_id: self.correlation_id,
+            client_id: Some("test".to_owned()),
+        };
+        self.asked.entry(conn).or_default().push_back((R::KEY, version, self.correlation_id));
+        let frame = header.encode(&request.into());
+        self.cluster.handle_frame(conn, frame[4..].to_vec(), self.now);
+        self.drain();
+    }
+
+    /// Sends a request that is answered at once.
+    pub fn ask<R: RequestMessage>(&mut self, conn: ConnId, version: i16, request: R) -> R::Response
+    where
+        Request: From<R>,
+        R::Response: TryFromResponse,
+    {
+        self.send(conn, version, request);
+        self.reply::<R::Response>(conn).expect("an answer at once")
+    }
+
+    /// The next answer of a connection, if it is there.
+    pub fn reply<R: TryFromResponse>(&mut self, conn: ConnId) -> Option<R> {
+        self.replies.get_mut(&conn)?.pop_front().map(R::from_response)
+    }
+
+    /// Lets time pass, stopping at each deadline on the way.
+    pub fn pass(&mut self, by: Duration) {
+        let end = self.now.after(by);
+        while let Some(deadline) = self.cluster.poll_timeout().filter(|deadline| *deadline <= end.mono) {
+            self.now = self.now.after(deadline.saturating_duration_since(self.now.mono));
+            self.cluster.handle_timeout(self.now);
+            self.drain();
+        }
+        self.now = end;
+    }
+
+    pub fn is_closed(&self, conn: ConnId) -> bool {
+        self.closed.contains(&conn)
+    }
+
+    /// Does what was called on the cluster itself.
+    pub fn settle(&mut self) {
+        self.cluster.handle_timeout(self.now);
+        self.drain();
+    }
+
+    pub fn drain(&mut self) {
+        while let Some(output) = self.cluster.poll_output() {
+            match output {
+                Output::Close { conn } => self.closed.push(conn),
+                Output::Reply { conn, frame } => {
+                    assert_eq!(u32::from_be_bytes(frame[..4].try_into().unwrap()) as usize, frame.len() - 4);
+                    let asked = self.asked.get_mut(&conn).expect("a connection that asked");
+                    let (key, version, correlation_id) = loop {
+                        // A Produce without acknowledgement has none.
+                        let first = asked.pop_front().expect("a request that is open");
+                        if ResponseHeader::correlation_id(&frame[4..]).unwrap() == first.2 {
+                            break first;
+                        }
+                        assert_eq!(first.0, ApiKey::Produce, "answers come in order");
+                    };
+                    let (header, response) = ResponseHeader::decode(key, version, &frame[4..])
+                        .or_else(|_| ResponseHeader::decode(key, 0, &frame[4..]))
+                        .expect("a response");
+                    assert_eq!(header.correlation_id, correlation_id);
+                    self.replies.entry(conn).or_default().push_back(own(response, &frame[4..]));
+                }
+            }
+        }
+    }
+}
+
+/// Takes the records out of the frame, which the test does not keep.
+fn own(mut response: Response, frame: &[u8]) -> Response {
+    if let Response::Fetch(fetch) = &mut response {
+        for partition in fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+            partition.records = partition.records.take().map(|r| RecordData::Owned(r.bytes(frame).to_vec()));
+        }
+    }
+    response
+}
+
+pub trait TryFromResponse: Sized {
+    fn from_response(response: Response) -> Self;
+}
+
+macro_rules! responses {
+    ($($api:ident: $ty:ty),* $(,)?) => {$(
+        impl TryFromResponse for $ty {
+            fn from_response(response: Response) -> Self {
+                match response {
+                    Response::$api(response) => response,
+                    other => panic!("not a response of {}: {other:?}", stringify!($api)),
+                }
+            }
+        }
+    )*};
+}
+responses! {
+    Produce: ProduceResponse, Fetch: FetchResponse, ListOffsets: ListOffsetsResponse, Metadata: MetadataResponse,
+    OffsetCommit: OffsetCommitResponse, OffsetFetch: OffsetFetchResponse, FindCoordinator: FindCoordinatorResponse,
+    JoinGroup: JoinGroupResponse, Heartbeat: HeartbeatResponse, LeaveGroup: LeaveGroupResponse,
+    SyncGroup: SyncGroupResponse, DescribeGroups: DescribeGroupsResponse, ListGroups: ListGroupsResponse,
+    ApiVersions: ApiVersionsResponse, CreateTopics: CreateTopicsResponse, DeleteTopics: DeleteTopicsResponse,
+    InitProducerId: InitProducerIdResponse, CreatePartitions: CreatePartitionsResponse,
+}
+
+/// A batch of records with these timestamps.
+pub fn batch_at(timestamps: &[i64], compression: Compression) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(compression, usize::MAX);
+    for (index, timestamp) in timestamps.iter().enumerate() {
+        builder.append(*timestamp, None, Some(format!("value-{index}").as_bytes()), []).unwrap();
+    }
+    builder.finish(&mut Compressor::new())
+}
+
+pub fn batch(count: usize) -> Vec<u8> {
+    batch_at(&vec![1_700_000_000_000; count], Compression::None)
+}
+
+/// A batch of an idempotent producer.
+pub fn sequenced(count: usize, producer: i64, epoch: i16, sequence: i32) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(Compression::None, usize::MAX);
+    for _ in 0..count {
+        builder.append(1_700_000_000_000, None, Some(b"value"), []).unwrap();
+    }
+    builder.set_producer(producer, epoch, sequence);
+    builder.finish(&mut Compressor::new())
+}
+
+pub fn produce(topic: &str, partition: i32, records: Vec<u8>) -> ProduceRequest {
+    ProduceRequest {
+        acks: -1,
+        timeout_ms: 1000,
+        topic_data: vec![ProduceTopicData {
+            name: topic.to_owned(),
+            partition_data: vec![ProducePartitionData { index: partition, records: Some(RecordData::Owned(records)) }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+/// The only partition's answer.
+pub fn produced(response: &ProduceResponse) -> (ErrorCode, i64) {
+    let answer = &response.responses[0].partition_responses[0];
+    (answer.error_code, answer.base_offset)
+}
+
+impl World {
+    pub fn append(&mut self, topic: &str, partition: i32, count: usize) -> i64 {
+        let offset = self.cluster.append(topic, partition, &batch(count), self.now).unwrap();
+        self.drain();
+        offset
+    }
+}
+
+/// A fetch of whole partitions, by topic, partition and offset, without a session.
+pub fn fetch(parts: &[(&str, i32, i64)]) -> FetchRequest {
+    let topic = |(name, partition, fetch_offset): &(&str, i32, i64)| FetchTopic {
+        topic: (*name).to_owned(),
+        partitions: vec![FetchPartition {
+            partition: *partition,
+            fetch_offset: *fetch_offset,
+            partition_max_bytes: 1 << 20,
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    FetchRequest {
+        max_bytes: 50 << 20,
+        min_bytes: 0,
+        session_epoch: -1,
+        topics: parts.iter().map(topic).collect(),
+        ..Default::default()
+    }
+}
+
+/// Each partition of a response, with its topic.
+pub fn fetched(response: &FetchResponse) -> Vec<(&str, &FetchPartitionResponse)> {
+    let parts = response.responses.iter();
+    parts.flat_map(|topic| topic.partitions.iter().map(move |part| (topic.topic.as_str(), part))).collect()
+}
+
+/// The base offsets of the batches that a partition returned.
+pub fn base_offsets(part: &FetchPartitionResponse) -> Vec<i64> {
+    let bytes = part.records.as_ref().map(|records| records.bytes(&[])).unwrap_or_default();
+    ottla_protocol::records::walk_headers(bytes).map(|batch| batch.unwrap().1.base_offset).collect()
+}

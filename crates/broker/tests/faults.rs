@@ -1,0 +1,185 @@
+//! Faults by script.
+
+mod common;
+
+use common::{World, base_offsets, batch, config, fetch, fetched, millis, produce, produced};
+use ottla_broker::{Config, Fault};
+use ottla_protocol::{
+    ApiKey, ErrorCode, Request,
+    messages::*,
+    records::check_crc,
+};
+
+#[test]
+fn an_error_is_answered_so_many_times_and_nothing_is_done() {
+    let mut world = World::new(config(&[("t", 1)]));
+    let conn = world.connect(1);
+    world.cluster.faults().on(ApiKey::Produce).after(1).times(2).then(Fault::Error(ErrorCode::NotEnoughReplicas));
+    let codes: Vec<_> = (0..4).map(|_| produced(&world.ask(conn, 9, produce("t", 0, batch(1)))).0).collect();
+    let failed = ErrorCode::NotEnoughReplicas;
+    assert_eq!(codes, [ErrorCode::None, failed, failed, ErrorCode::None]);
+    assert_eq!(world.cluster.log_end_offset("t", 0), Some(2));
+    assert!(world.cluster.faults().is_empty());
+}
+
+#[test]
+fn a_fault_of_one_broker_is_not_anothers() {
+    let mut world = World::new(Config { brokers: 2, ..config(&[("t", 2)]) });
+    world.cluster.faults().on(ApiKey::Metadata).at(2).always().then(Fault::Disconnect);
+    let (first, second) = (world.connect(1), world.connect(2));
+    world.ask(first, 9, MetadataRequest::default());
+    world.send(second, 9, MetadataRequest::default());
+    assert!(world.is_closed(second) && !world.is_closed(first));
+}
+
+#[test]
+fn a_delayed_request_is_served_later_and_those_behind_it_wait() {
+    let mut world = World::new(config(&[("t", 1)]));
+    let conn = world.connect(1);
+    world.cluster.faults().on(ApiKey::Produce).then(Fault::Delay(millis(200)));
+    world.send(conn, 9, produce("t", 0, batch(1)));
+    world.send(conn, 9, MetadataRequest::default());
+    world.pass(millis(199));
+    assert_eq!(world.cluster.log_end_offset("t", 0), Some(0));
+    assert!(world.reply::<ProduceResponse>(conn).is_none());
+    world.pass(millis(1));
+    assert_eq!(produced(&world.reply(conn).unwrap()), (ErrorCode::None, 0));
+    assert!(world.reply::<MetadataResponse>(conn).is_some());
+}
+
+#[test]
+fn a_silenced_connection_is_never_answered_and_others_are() {
+    let mut world = World::new(Config::default());
+    let (conn, other) = (world.connect(1), world.connect(1));
+    world.cluster.faults().on_any().then(Fault::Silence);
+    world.send(conn, 9, MetadataRequest::default());
+    world.send(conn, 9, MetadataRequest::default());
+    world.pass(millis(100_000));
+    assert!(world.reply::<MetadataResponse>(conn).is_none() && !world.is_closed(conn));
+    world.ask(other, 9, MetadataRequest::default());
+}
+
+#[test]
+fn apply_then_disconnect_does_it_and_says_nothing() {
+    let mut world = World::new(config(&[("t", 1)]));
+    let conn = world.connect(1);
+    world.cluster.faults().on(ApiKey::Produce).then(Fault::ApplyThenDisconnect);
+    world.send(conn, 9, produce("t", 0, batch(1)));
+    assert!(world.is_closed(conn) && world.reply::<ProduceResponse>(conn).is_none());
+    assert_eq!(world.cluster.log_end_offset("t", 0), Some(1));
+}
+
+#[test]
+fn a_corrupt_fetch_fails_its_crc_once_and_the_log_is_unharmed() {
+    let mut world = World::new(config(&[("t", 1)]));
+    let conn = world.connect(1);
+    world.cluster.faults().on(ApiKey::Fetch).then(Fault::Corrupt);
+    let empty = world.ask(conn, 12, fetch(&[("t", 0, 0)]));
+    assert!(base_offsets(fetched(&empty)[0].1).is_empty(), "nothing to corrupt yet");
+    world.append("t", 0, 1);
+    let mut read = || {
+        let response = world.ask(conn, 12, fetch(&[("t", 0, 0)]));
+        check_crc(fetched(&response)[0].1.records.as_ref().unwrap().bytes(&[])).is_ok()
+    };
+    assert_eq!([read(), read()], [false, true]);
+}
+
+/// Every API has a place for an error, in every version.
+#[test]
+fn an_error_makes_a_well_formed_response_of_every_api_in_every_version() {
+    let code = ErrorCode::UnknownServerError;
+    for &api in ApiKey::ALL {
+        let versions = ottla_broker::VersionSet::default().spoken(api);
+        for version in versions.min..=versions.max {
+            let mut world = World::new(config(&[("t", 1)]));
+            let conn = world.connect(1);
+            world.cluster.faults().on(api).then(Fault::Error(code));
+            let text = match example(api) {
+                Request::Produce(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::Fetch(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::ListOffsets(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::Metadata(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::OffsetCommit(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::OffsetFetch(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::FindCoordinator(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::JoinGroup(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::Heartbeat(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::LeaveGroup(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::SyncGroup(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::DescribeGroups(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::ListGroups(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::ApiVersions(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::CreateTopics(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::DeleteTopics(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::InitProducerId(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::CreatePartitions(r) => format!("{:?}", world.ask(conn, version, r)),
+                other => panic!("no example of {other:?}"),
+            };
+            assert!(text.contains("UnknownServerError"), "{api:?} {version}: {text}");
+        }
+    }
+}
+
+fn example(api: ApiKey) -> Request {
+    let group_id = || "g".to_owned();
+    let t = || "t".to_owned();
+    match api {
+        ApiKey::Produce => produce("t", 0, batch(1)).into(),
+        ApiKey::Fetch => fetch(&[("t", 0, 0)]).into(),
+        ApiKey::ListOffsets => ListOffsetsRequest {
+            topics: vec![ListOffsetsTopic { name: t(), partitions: vec![ListOffsetsPartition::default()] }],
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::Metadata => MetadataRequest {
+            topics: Some(vec![MetadataRequestTopic { name: Some(t()), ..Default::default() }]),
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::OffsetCommit => OffsetCommitRequest {
+            group_id: group_id(),
+            topics: vec![OffsetCommitRequestTopic {
+                name: t(),
+                partitions: vec![OffsetCommitRequestPartition::default()],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::OffsetFetch => OffsetFetchRequest {
+            group_id: group_id(),
+            topics: Some(vec![OffsetFetchRequestTopic { name: t(), partition_indexes: vec![0] }]),
+            groups: vec![OffsetFetchRequestGroup { group_id: group_id(), ..Default::default() }],
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::FindCoordinator => {
+            FindCoordinatorRequest { key: group_id(), coordinator_keys: vec![group_id()], ..Default::default() }.into()
+        }
+        ApiKey::JoinGroup => JoinGroupRequest { group_id: group_id(), ..Default::default() }.into(),
+        ApiKey::Heartbeat => HeartbeatRequest { group_id: group_id(), ..Default::default() }.into(),
+        ApiKey::LeaveGroup => LeaveGroupRequest { group_id: group_id(), ..Default::default() }.into(),
+        ApiKey::SyncGroup => SyncGroupRequest { group_id: group_id(), ..Default::default() }.into(),
+        ApiKey::DescribeGroups => DescribeGroupsRequest { groups: vec![group_id()], ..Default::default() }.into(),
+        ApiKey::ListGroups => ListGroupsRequest::default().into(),
+        ApiKey::ApiVersions => ApiVersionsRequest::default().into(),
+        ApiKey::CreateTopics => CreateTopicsRequest {
+            topics: vec![CreateTopicsCreatableTopic { name: t(), ..Default::default() }],
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::DeleteTopics => DeleteTopicsRequest {
+            topics: vec![DeleteTopicsDeleteTopicState { name: Some(t()), ..Default::default() }],
+            topic_names: vec![t()],
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::InitProducerId => InitProducerIdRequest::default().into(),
+        ApiKey::CreatePartitions => CreatePartitionsRequest {
+            topics: vec![CreatePartitionsTopic { name: t(), ..Default::default() }],
+            ..Default::default()
+        }
+        .into(),
+        other => panic!("no example of {other:?}"),
+    }
+}

@@ -1,0 +1,128 @@
+//! What to say about a property that no setter took: the client's own, Kafka's, another client's, or nobody's.
+
+use super::{common, consumer, not_yet, producer};
+use crate::error::{BuildError, BuildErrorKind};
+
+/// The properties of one kind of client.
+pub(super) struct Known {
+    supported: &'static [&'static [&'static str]],
+    not_yet: &'static [&'static [&'static str]],
+}
+
+/// A consumer's.
+pub(super) const CONSUMER: Known = Known {
+    supported: &[common::SUPPORTED, consumer::SUPPORTED],
+    not_yet: &[not_yet::SHARED, not_yet::CONSUMER],
+};
+
+/// A producer's.
+pub(super) const PRODUCER: Known = Known {
+    supported: &[common::SUPPORTED, producer::SUPPORTED],
+    not_yet: &[not_yet::SHARED, not_yet::PRODUCER],
+};
+
+/// An admin client's.
+pub(super) const ADMIN: Known =
+    Known { supported: &[common::SUPPORTED], not_yet: &[not_yet::SHARED, not_yet::ADMIN] };
+
+/// Properties that are not supported yet, but for the value that names what is done anyway.
+const FIXED: &[(&str, &str)] = &[
+    ("client.dns.lookup", "use_all_dns_ips"),
+    ("enable.idempotence", "true"),
+    ("enable.metrics.push", "false"),
+    ("group.protocol", "classic"),
+    ("isolation.level", "read_uncommitted"),
+    ("metadata.recovery.strategy", "rebootstrap"),
+    ("partition.assignment.strategy", "org.apache.kafka.clients.consumer.RangeAssignor"),
+    ("partition.assignment.strategy", "range"),
+    ("partitioner.ignore.keys", "false"),
+    ("security.protocol", "PLAINTEXT"),
+];
+
+impl Known {
+    /// A property that no setter took, unless its value is what is done anyway.
+    pub(super) fn refuse(&self, key: &str, value: &str) -> Result<(), BuildError> {
+        if contain(self.not_yet, key) {
+            return refuse_known(key, value.trim());
+        }
+        let error = BuildError::new(BuildErrorKind::UnknownProperty).property(key);
+        let others = [("a consumer's", CONSUMER), ("a producer's", PRODUCER), ("an admin client's", ADMIN)];
+        if let Some((whose, _)) = others.iter().find(|(_, other)| other.knows(key)) {
+            return Err(error.detail(format!("it is {whose}")));
+        }
+        Err(match self.nearest(key) {
+            Some(nearest) => error.detail(format!("did you mean `{nearest}`?")),
+            None => error,
+        })
+    }
+
+    fn knows(&self, key: &str) -> bool {
+        contain(self.supported, key) || contain(self.not_yet, key)
+    }
+
+    /// The property whose name is the most like `key`, if one is.
+    fn nearest(&self, key: &str) -> Option<&'static str> {
+        let all = self.supported.iter().chain(self.not_yet).copied().flatten().copied();
+        let lower = key.to_lowercase();
+        let (distance, nearest) = all.map(|known| (distance(&lower, known), known)).min()?;
+        (distance <= (key.len() / 3).max(2)).then_some(nearest)
+    }
+}
+
+fn refuse_known(key: &str, value: &str) -> Result<(), BuildError> {
+    let error = BuildError::new(BuildErrorKind::UnsupportedProperty).property(key);
+    let done: Vec<&str> = FIXED.iter().filter(|(fixed, _)| *fixed == key).map(|(_, value)| *value).collect();
+    match done.last() {
+        Some(_) if done.iter().any(|done| done.eq_ignore_ascii_case(value)) => Ok(()),
+        Some(done) => Err(error.detail(format!("`{value}`; only `{done}` is"))),
+        None => Err(error),
+    }
+}
+
+fn contain(lists: &[&[&str]], key: &str) -> bool {
+    lists.iter().any(|list| list.contains(&key))
+}
+
+/// How many characters are to be inserted, deleted or replaced to make one text of the other (Levenshtein's).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, to) in row.iter_mut().skip(1).zip(b.chars()) {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = *cell;
+            left = replaced.min(left + 1).min(*cell + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_are_kafkas() {
+        let ours = |key: &&&str| key.starts_with("ottla.");
+        let size = |known: &Known| {
+            let all: Vec<_> = known.supported.iter().chain(known.not_yet).copied().flatten().collect();
+            all.iter().filter(|key| !ours(key)).count()
+        };
+        // Java's producer has no default.api.timeout.ms.
+        assert_eq!((size(&CONSUMER), size(&PRODUCER) - 1, size(&ADMIN)), (116, 113, 91));
+    }
+
+    #[test]
+    fn distances_are_levenshteins() {
+        for (a, b, expected) in
+            [("", "", 0), ("", "abc", 3), ("kitten", "sitting", 3), ("ab", "ba", 2), ("x", "x", 0)]
+        {
+            assert_eq!((distance(a, b), distance(b, a)), (expected, expected), "{a} {b}");
+        }
+    }
+}

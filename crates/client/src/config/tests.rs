@@ -1,0 +1,270 @@
+//! What builders take, and what they say to the rest.
+
+use std::time::Duration;
+
+use ottla_core::Address;
+use ottla_protocol::records::Compression;
+
+use super::{
+    AdminBuilder, ConsumerBuilder, ConsumerConfig, OffsetReset, ProducerBuilder, common, consumer, producer,
+};
+use crate::error::{BuildError, BuildErrorKind};
+
+fn consumer() -> ConsumerBuilder {
+    ConsumerBuilder::default().bootstrap_servers(["localhost:9092"]).group_id("g")
+}
+
+fn with(properties: &[(&str, &str)]) -> Result<ConsumerConfig, BuildError> {
+    consumer().properties(properties.iter().copied())?.parse()
+}
+
+fn refused(properties: &[(&str, &str)]) -> (BuildErrorKind, String) {
+    let error = with(properties).unwrap_err();
+    (error.kind(), error.to_string())
+}
+
+#[test]
+fn an_unknown_property_suggests_the_nearest() {
+    for (wrong, nearest) in [
+        ("enable.autocommit", "enable.auto.commit"),
+        ("group_id", "group.id"),
+        ("Group.Id", "group.id"),
+        ("bootstrap.server", "bootstrap.servers"),
+        ("isolation.levels", "isolation.level"),
+    ] {
+        let (kind, text) = refused(&[(wrong, "x")]);
+        assert_eq!(kind, BuildErrorKind::UnknownProperty);
+        assert_eq!(text, format!("`{wrong}`: unknown property (did you mean `{nearest}`?)"));
+    }
+    assert_eq!(refused(&[("colour", "red")]).1, "`colour`: unknown property");
+}
+
+#[test]
+fn a_property_of_another_client_says_whose_it_is() {
+    let (kind, text) = refused(&[("linger.ms", "5")]);
+    assert_eq!(
+        (kind, text.as_str()),
+        (BuildErrorKind::UnknownProperty, "`linger.ms`: unknown property (it is a producer's)")
+    );
+    let error = ProducerBuilder::from_properties([("group.id", "g")]).unwrap_err();
+    assert_eq!(error.to_string(), "`group.id`: unknown property (it is a consumer's)");
+}
+
+#[test]
+fn a_known_property_that_is_not_supported_is_told_apart() {
+    let (kind, text) = refused(&[("client.rack", "a")]);
+    assert_eq!(kind, BuildErrorKind::UnsupportedProperty);
+    assert_eq!(text, "`client.rack`: known to Kafka, not supported yet; leave it out");
+    let (kind, text) = refused(&[("isolation.level", "read_committed")]);
+    assert_eq!(kind, BuildErrorKind::UnsupportedProperty);
+    assert_eq!(
+        text,
+        "`isolation.level`: known to Kafka, not supported yet (`read_committed`; only `read_uncommitted` is); leave it out"
+    );
+}
+
+#[test]
+fn a_value_that_is_what_is_done_anyway_is_taken() {
+    let fixed = [
+        ("isolation.level", "read_uncommitted"),
+        ("security.protocol", "plaintext"),
+        ("partition.assignment.strategy", "org.apache.kafka.clients.consumer.RangeAssignor"),
+    ];
+    with(&fixed).unwrap();
+}
+
+#[test]
+fn a_wrong_value_names_the_key_the_value_and_what_is_expected() {
+    for (key, value, expected) in [
+        ("session.timeout.ms", "soon", "`soon`; expected milliseconds, from 0 to 2147483647"),
+        ("session.timeout.ms", "0", "`0`; expected milliseconds, from 1 to 2147483647"),
+        ("session.timeout.ms", "2147483648", "`2147483648`; expected milliseconds, from 1 to 2147483647"),
+        ("session.timeout.ms", "-1", "`-1`; expected milliseconds, from 0 to 2147483647"),
+        ("heartbeat.interval.ms", "45000", "`45000`; expected less than session.timeout.ms"),
+        ("fetch.max.wait.ms", "30000", "`30000`; expected less than request.timeout.ms"),
+        ("fetch.max.bytes", "1M", "`1M`; expected a number of bytes"),
+        ("fetch.min.bytes", "0", "`0`; expected 1 to 2147483647"),
+        ("max.partition.fetch.bytes", "0", "`0`; expected 1 to 2147483647"),
+        ("max.poll.records", "0", "`0`; expected 1 to 2147483647"),
+        ("enable.auto.commit", "yes", "`yes`; expected true or false"),
+        (
+            "auto.offset.reset",
+            "first",
+            "`first`; expected earliest, latest, none or by_duration:PnDTnHnMn.nS",
+        ),
+        ("group.id", " ", "``; expected a name; leave it out to read without a group"),
+        ("bootstrap.servers", "a:1,b", "`b`; expected host:port or [v6]:port, as in localhost:9092"),
+    ] {
+        let error = with(&[(key, value)]).unwrap_err();
+        assert_eq!(error.kind(), BuildErrorKind::InvalidValue, "{error}");
+        assert_eq!(error.key(), Some(key));
+        assert_eq!(error.to_string(), format!("`{key}`: invalid value ({expected})"));
+    }
+}
+
+#[test]
+fn every_supported_property_is_taken() {
+    let sample = |key: &str| match key {
+        "auto.offset.reset" => "earliest",
+        "acks" => "all",
+        "compression.type" => "zstd",
+        "bootstrap.servers" => "h:1",
+        "allow.auto.create.topics" | "check.crcs" | "enable.auto.commit" => "false",
+        _ => "5",
+    };
+    for key in common::SUPPORTED {
+        ConsumerBuilder::from_properties([(key, sample(key))]).unwrap();
+        ProducerBuilder::from_properties([(key, sample(key))]).unwrap();
+        AdminBuilder::from_properties([(key, sample(key))]).unwrap();
+    }
+    for key in consumer::SUPPORTED {
+        ConsumerBuilder::from_properties([(key, sample(key))]).unwrap();
+    }
+    for key in producer::SUPPORTED {
+        ProducerBuilder::from_properties([(key, sample(key))]).unwrap();
+    }
+}
+
+#[test]
+fn properties_do_what_setters_do() {
+    let config = with(&[
+        ("bootstrap.servers", " a:1, [::1]:2 ,a:1"),
+        ("client.id", ""),
+        ("group.id", "billing"),
+        ("session.timeout.ms", "6000"),
+        ("heartbeat.interval.ms", " 1000 "),
+        ("auto.commit.interval.ms", "100"),
+        ("auto.offset.reset", "by_duration:P1DT2H3M4.5S"),
+        ("check.crcs", "FALSE"),
+        ("retry.backoff.ms", "2000"),
+        ("ottla.buffer.memory", "1000000"),
+    ])
+    .unwrap();
+    let address = |host: &str, port| Address { host: host.to_owned(), port };
+    assert_eq!(config.common.bootstrap_servers, [address("a", 1), address("::1", 2)]);
+    assert_eq!(config.common.client_id, None);
+    assert_eq!(config.common.retry_backoff.most, Duration::from_secs(2), "never less than the first");
+    let group = config.group.unwrap();
+    assert_eq!((group.id.as_str(), group.session_timeout), ("billing", Duration::from_secs(6)));
+    assert_eq!(group.auto_commit_interval, Some(Duration::from_millis(100)));
+    assert_eq!(config.auto_offset_reset, OffsetReset::ByDuration(Duration::from_millis(93_784_500)));
+    assert!(!config.check_crcs);
+    assert_eq!(config.buffer_memory, 1_000_000);
+}
+
+#[test]
+fn durations_are_read_as_iso_8601_writes_them() {
+    let read = |text: &str| {
+        with(&[("auto.offset.reset", &format!("by_duration:{text}"))])
+            .ok()
+            .map(|config| config.auto_offset_reset)
+    };
+    for (text, millis) in
+        [("PT1S", 1000), ("P2D", 172_800_000), ("pt15m", 900_000), ("PT0.25S", 250), ("PT1H30S", 3_630_000)]
+    {
+        assert_eq!(read(text), Some(OffsetReset::ByDuration(Duration::from_millis(millis))), "{text}");
+    }
+    for wrong in [
+        "",
+        "P",
+        "PT",
+        "1S",
+        "P1S",
+        "PT1D",
+        "PT1S1M",
+        "PT1.S",
+        "PT.5S",
+        "PT-1S",
+        "P1Y",
+        "PT99999999999999999999S",
+        "PT1.1234567890S",
+        "P999999999999999999D",
+    ] {
+        assert_eq!(read(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn addresses_are_a_host_and_a_port() {
+    let builder = |servers: &str| AdminBuilder::default().bootstrap_servers([servers]).parse();
+    for right in ["h:1", "127.0.0.1:9092", "[::1]:9092", "PLAINTEXT://h-1.example_x.org:65535", "a:1,b:2"] {
+        builder(right).unwrap();
+    }
+    for wrong in [
+        "h",
+        "h:",
+        ":1",
+        "h:0",
+        "h:65536",
+        "::1:9092",
+        "[::1]",
+        "[h]:1",
+        "h:+1",
+        "h:1/x",
+        "http://h:1",
+        "h h:1",
+    ] {
+        let error = builder(wrong).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.key()),
+            (BuildErrorKind::InvalidValue, Some("bootstrap.servers")),
+            "{wrong}"
+        );
+    }
+    for missing in ["", " , "] {
+        assert_eq!(builder(missing).unwrap_err().kind(), BuildErrorKind::MissingProperty);
+    }
+}
+
+#[test]
+fn auto_commit_is_on_with_a_group_and_off_without_one() {
+    let without = ConsumerBuilder::default().bootstrap_servers(["h:1"]);
+    assert!(without.parse().unwrap().group.is_none());
+    assert!(consumer().parse().unwrap().group.unwrap().auto_commit_interval.is_some());
+    let off = consumer().enable_auto_commit(false).parse().unwrap();
+    assert!(off.group.unwrap().auto_commit_interval.is_none());
+    for wrong in [without.clone().enable_auto_commit(true), without.clone().subscribe(["t"])] {
+        let error = wrong.parse().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.key()),
+            (BuildErrorKind::MissingProperty, Some("group.id")),
+            "{error}"
+        );
+    }
+    without.enable_auto_commit(false).parse().unwrap();
+}
+
+#[test]
+fn a_topic_that_no_broker_can_have_is_refused() {
+    for wrong in ["", ".", "..", "a b", "a/b", "\u{e9}", &"x".repeat(250)] {
+        let error = consumer().subscribe([wrong]).parse().unwrap_err();
+        assert_eq!((error.kind(), error.key()), (BuildErrorKind::InvalidValue, Some("subscribe")));
+    }
+    consumer().subscribe(["a.B_c-9"]).parse().unwrap();
+}
+
+#[test]
+fn a_producer_waits_for_all_replicas_and_nothing_less_yet() {
+    let producer = |key: &'static str, value: &'static str| {
+        ProducerBuilder::default()
+            .bootstrap_servers(["h:1"])
+            .properties([(key, value)])
+            .and_then(|b| b.parse())
+    };
+    for all in ["all", "-1"] {
+        producer("acks", all).unwrap();
+    }
+    let error = producer("acks", "1").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`acks`: known to Kafka, not supported yet (`1`; `all` is supported); leave it out"
+    );
+    assert_eq!(producer("acks", "2").unwrap_err().kind(), BuildErrorKind::InvalidValue);
+    assert_eq!(producer("compression.type", "lz4").unwrap().compression, Compression::Lz4);
+    assert_eq!(producer("compression.type", "rar").unwrap_err().kind(), BuildErrorKind::InvalidValue);
+    assert_eq!(producer("delivery.timeout.ms", "30004").unwrap_err().key(), Some("delivery.timeout.ms"));
+    assert_eq!(
+        producer("max.in.flight.requests.per.connection", "6").unwrap_err().kind(),
+        BuildErrorKind::InvalidValue
+    );
+}

@@ -1,0 +1,189 @@
+//! The walk over one slice: check a batch, decompress it, hand out its records, once.
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use ottla_core::{Admission, LaneEpoch, PartIdx, Slice, TopicPartition};
+use ottla_protocol::{
+    DecodeError,
+    records::{BatchHeader, BatchWalk, Compression, Decompressor, RecordSpan, check_crc},
+};
+
+use crate::net::frame_pool::Frame;
+
+/// Bytes that records are views of: a fetched frame, or what one batch of it decompressed to.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) at: TopicPartition,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Fetched(Arc<Frame>),
+    Inflated(Vec<u8>),
+}
+
+impl Block {
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Fetched(frame) => frame.bytes(),
+            Bytes::Inflated(bytes) => bytes,
+        }
+    }
+}
+
+/// How batches are made readable: one a consumer, as its contexts are reused.
+#[derive(Debug)]
+pub(super) struct Unpacker {
+    pub(super) decompressor: Decompressor,
+    pub(super) check_crcs: bool,
+    pub(super) max_decompressed: usize,
+}
+
+/// A reader's place in a slice.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    pub(super) part: PartIdx,
+    pub(super) epoch: LaneEpoch,
+    /// The offset behind the last record handed out.
+    pub(super) position: i64,
+    /// Where the position goes when the user comes back: the driver reads it without asking the reader.
+    pub(super) slot: Arc<AtomicI64>,
+    pub(super) admission: Admission,
+    frame: Arc<Frame>,
+    /// The batches still to come.
+    rest: Range<usize>,
+    next: i64,
+    block: Arc<Block>,
+    walk: Option<BatchWalk>,
+    batch_end: i64,
+}
+
+impl Cursor {
+    pub(super) fn new(slice: Slice<Arc<Frame>>, at: TopicPartition, slot: Arc<AtomicI64>) -> Self {
+        let block = Block { at, bytes: Bytes::Fetched(slice.frame.clone()) };
+        Self {
+            part: slice.part,
+            epoch: slice.epoch,
+            position: slice.start,
+            slot,
+            admission: Admission::Open,
+            frame: slice.frame,
+            rest: slice.bytes.start as usize..slice.bytes.end as usize,
+            next: slice.next,
+            block: Arc::new(block),
+            walk: None,
+            batch_end: slice.start,
+        }
+    }
+
+    pub(super) fn at(&self) -> &TopicPartition {
+        &self.block.at
+    }
+
+    pub(super) fn block(&self) -> &Arc<Block> {
+        &self.block
+    }
+
+    /// Whether there is nothing left to hand out.
+    pub(super) fn is_spent(&self) -> bool {
+        self.walk.is_none() && self.rest.is_empty()
+    }
+
+    /// Tells the driver that the user is back from all before the position.
+    #[inline]
+    pub(super) fn acknowledge(&self) {
+        self.slot.store(self.position, Ordering::Release);
+    }
+
+    /// The next record of the batch at hand.
+    #[inline]
+    fn next_in_batch(&mut self) -> Option<Result<RecordSpan, DecodeError>> {
+        let walk = self.walk.as_mut()?;
+        loop {
+            match walk.next(self.block.bytes()) {
+                // A fetch brings whole batches: the first may begin before the position.
+                Some(Ok(span)) if span.offset < self.position => {}
+                Some(Ok(span)) => {
+                    self.position = span.offset + 1;
+                    return Some(Ok(span));
+                }
+                Some(Err(error)) => return Some(Err(error)),
+                None => {
+                    self.walk = None;
+                    self.position = self.position.max(self.batch_end);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The next record of the slice. `None` at its end: the position is then behind its last batch.
+    #[inline]
+    pub(super) fn next(&mut self, unpacker: &mut Unpacker) -> Option<Result<RecordSpan, DecodeError>> {
+        loop {
+            if let Some(record) = self.next_in_batch() {
+                return Some(record);
+            }
+            if self.rest.is_empty() {
+                self.position = self.position.max(self.next);
+                return None;
+            }
+            if let Err(error) = self.open_batch(unpacker) {
+                return Some(Err(error));
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn open_batch(&mut self, unpacker: &mut Unpacker) -> Result<(), DecodeError> {
+        let start = self.rest.start;
+        let bytes = self.frame.bytes().get(self.rest.clone()).unwrap_or_default();
+        let header = BatchHeader::decode(bytes)?;
+        let batch = bytes.get(..header.size()).unwrap_or(bytes);
+        if unpacker.check_crcs {
+            check_crc(batch)?;
+        }
+        let compression = header.compression()?;
+        self.batch_end = header.next_offset();
+        self.rest.start = (start + header.size()).min(self.rest.end);
+        if header.is_control() || self.batch_end <= self.position {
+            self.position = self.position.max(self.batch_end);
+            return Ok(());
+        }
+        let records = match compression {
+            Compression::None => {
+                if !matches!(self.block.bytes, Bytes::Fetched(_)) {
+                    let at = self.block.at.clone();
+                    self.block = Arc::new(Block { at, bytes: Bytes::Fetched(self.frame.clone()) });
+                }
+                header.records_range(start)
+            }
+            codec => {
+                let packed = batch.get(BatchHeader::SIZE..).unwrap_or_default();
+                // Where nobody kept a record of the batch before, its memory serves again.
+                let mut bytes = match Arc::get_mut(&mut self.block) {
+                    Some(Block { bytes: Bytes::Inflated(bytes), .. }) => std::mem::take(bytes),
+                    _ => Vec::new(),
+                };
+                unpacker.decompressor.decompress(codec, packed, &mut bytes, unpacker.max_decompressed)?;
+                let records = 0..bytes.len();
+                let bytes = Bytes::Inflated(bytes);
+                match Arc::get_mut(&mut self.block) {
+                    Some(block) => block.bytes = bytes,
+                    None => self.block = Arc::new(Block { at: self.block.at.clone(), bytes }),
+                }
+                records
+            }
+        };
+        self.walk = Some(BatchWalk::new(&header, records));
+        Ok(())
+    }
+}

@@ -1,0 +1,276 @@
+//! The consumer: a handle on a machine that a driver keeps going.
+//!
+//! `recv` walks a slice of fetched batches that the handle owns; it asks the machine, under a lock held for
+//! microseconds, only at a slice's end and when the fence has moved. Nothing is awaited between taking a record and
+//! returning it.
+
+mod cursor;
+mod deserialize;
+mod offsets;
+mod poll;
+mod reader;
+mod record;
+mod records;
+mod state;
+mod stream;
+
+use std::{sync::Arc, time::Duration};
+
+use ottla_core::{
+    CloseKind, Consumer as Core, Event, Explanation, Filter, Subscription, SubscriptionError, TopicPartition,
+};
+
+pub use deserialize::{Bytes, Deserializer, Poison, TypedConsumer, TypedRecord, Utf8};
+pub use offsets::SeekPosition;
+pub use poll::Poll;
+pub use record::{DetachedRecord, OwnedRecord, Record};
+pub use records::{Iter, Records};
+pub use stream::RecordStream;
+
+use self::{reader::Reader, state::State};
+use crate::{
+    config::{ConsumerBuilder, ConsumerConfig},
+    driver::{Driver, Shared},
+    error::{BuildError, BuildErrorKind, RecvError},
+    net::clock,
+};
+
+/// How long a dropped consumer tries to commit and to leave its group.
+const DROP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long [`Consumer::close`] tries: Java's default.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Reads topics, alone or as a member of a group.
+///
+/// Heartbeats, fetches and commits go on in a thread of the consumer's own, so that a handler may block. A consumer
+/// that is dropped without [`close`](Self::close) leaves its group all the same, within seconds, as long as the process
+/// lives; what was handed out last is then delivered again.
+#[derive(Debug)]
+pub struct Consumer {
+    driver: Option<Driver<State>>,
+    shared: Arc<Shared<State>>,
+    reader: Reader,
+    max_poll_records: usize,
+    api_timeout: Duration,
+}
+
+impl Consumer {
+    /// Begins to build a consumer.
+    pub fn builder() -> ConsumerBuilder {
+        ConsumerBuilder::default()
+    }
+
+    async fn start(config: ConsumerConfig) -> Result<Self, BuildError> {
+        let now = clock::now();
+        let mut core = Core::new(config.machine(fastrand::u64(..)), now);
+        if let Some(topics) = config.topics.clone() {
+            // Only a group's consumer has topics, and this one has just begun.
+            drop(core.subscribe(topics, now));
+        }
+        let driver = Driver::spawn(State::new(core), config.driver())
+            .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
+        let shared = driver.shared().clone();
+        let fence = shared.inspect(|state| state.fence().clone());
+        let reader = Reader::new(&config, fence);
+        let (max_poll_records, api_timeout) = (config.max_poll_records, config.common.default_api_timeout);
+        let consumer = Self { driver: Some(driver), shared, reader, max_poll_records, api_timeout };
+        let known = consumer.shared.wait(|state, _| state.core.metadata().is_known().then_some(()));
+        match tokio::time::timeout(api_timeout, known).await {
+            Ok(known) => known?,
+            Err(_) => {
+                let tried = &config.common.bootstrap_servers;
+                let unreachable =
+                    |state: &State| BuildError::unreachable(tried, api_timeout, state.core.metadata().last_failure());
+                return Err(consumer.shared.inspect(unreachable));
+            }
+        }
+        Ok(consumer)
+    }
+
+    /// The next record, as soon as there is one; `None` once a [`Closer`] has closed the consumer.
+    ///
+    /// To call again says that the record before is done: it may be committed (with auto commit), and its partition may
+    /// go to another member. Cancel-safe: a future that is dropped loses no record.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError`] tells what keeps one partition, or the group, from records; others go on with the next call.
+    #[inline]
+    pub async fn recv(&mut self) -> Result<Option<OwnedRecord>, RecvError> {
+        match self.reader.next_at_hand() {
+            Some(record) => Ok(Some(record)),
+            None => self.reader.next(&self.shared, &Filter::All).await,
+        }
+    }
+
+    /// As [`recv`](Self::recv), of these partitions alone. Those of others wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub async fn recv_from<P: Into<TopicPartition>>(
+        &mut self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<Option<OwnedRecord>, RecvError> {
+        let filter = Filter::Only(partitions.into_iter().map(Into::into).collect());
+        if self.reader.has_at_hand(&filter)
+            && let Some(record) = self.reader.next_at_hand()
+        {
+            return Ok(Some(record));
+        }
+        self.reader.next(&self.shared, &filter).await
+    }
+
+    /// Up to [`max_poll_records`](ConsumerBuilder::max_poll_records) records, as soon as there are any; none when the
+    /// time is over. To be awaited, perhaps narrowed down before: see [`Poll`].
+    pub fn poll(&mut self, timeout: Duration) -> Poll<'_> {
+        Poll::new(self, timeout)
+    }
+
+    /// The records one by one, as a stream that ends when a [`Closer`] closes the consumer.
+    pub fn stream(&mut self) -> RecordStream<'_> {
+        RecordStream::new(self)
+    }
+
+    /// Keys and values as these deserializers make them.
+    pub fn typed<K: Deserializer, V: Deserializer>(&mut self, key: K, value: V) -> TypedConsumer<'_, K, V> {
+        TypedConsumer::new(self, key, value)
+    }
+
+    /// Reads what the group gives it of these topics, in place of an earlier subscription.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscriptionError`]: without a group, or after [`assign`](Self::assign).
+    pub fn subscribe<S: Into<String>>(&mut self, topics: impl IntoIterator<Item = S>) -> Result<(), SubscriptionError> {
+        let topics: Vec<String> = topics.into_iter().map(Into::into).collect();
+        self.shared.with(|state, now| state.core.subscribe(topics, now))
+    }
+
+    /// Reads these partitions, whatever the group's other members do. Those assigned already keep their positions.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscriptionError`]: after [`subscribe`](Self::subscribe).
+    pub fn assign<P: Into<TopicPartition>>(
+        &mut self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<(), SubscriptionError> {
+        let partitions: Vec<TopicPartition> = partitions.into_iter().map(Into::into).collect();
+        self.shared.with(|state, now| state.core.assign(partitions, now))
+    }
+
+    /// Reads nothing any more, and leaves the group. Nothing is committed.
+    pub fn unsubscribe(&mut self) {
+        self.shared.with(|state, now| state.core.unsubscribe(now));
+    }
+
+    /// What was asked for: topics, or partitions.
+    pub fn subscription(&self) -> Subscription {
+        self.shared.inspect(|state| state.core.subscription().clone())
+    }
+
+    /// The partitions that are this consumer's now.
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        self.shared.inspect(|state| state.core.assignment())
+    }
+
+    /// Hands out nothing of these partitions until they are [resumed](Self::resume). What is buffered stays. Partitions
+    /// that are not this consumer's are ignored.
+    pub fn pause<P: Into<TopicPartition>>(&mut self, partitions: impl IntoIterator<Item = P>) {
+        self.set_paused(partitions, true);
+    }
+
+    /// Goes on with these partitions.
+    pub fn resume<P: Into<TopicPartition>>(&mut self, partitions: impl IntoIterator<Item = P>) {
+        self.set_paused(partitions, false);
+    }
+
+    fn set_paused<P: Into<TopicPartition>>(&mut self, partitions: impl IntoIterator<Item = P>, paused: bool) {
+        let partitions: Vec<TopicPartition> = partitions.into_iter().map(Into::into).collect();
+        self.shared.with(|state, now| {
+            for at in &partitions {
+                state.core.set_paused(at, paused, now);
+            }
+        });
+    }
+
+    /// The partitions that are paused.
+    pub fn paused(&self) -> Vec<TopicPartition> {
+        self.shared.inspect(|state| state.core.paused())
+    }
+
+    /// Why records are, or are not, flowing now: for the group, and for each partition.
+    pub fn explain(&self) -> Explanation {
+        self.shared.with(|state, now| state.core.explain(now))
+    }
+
+    /// The next thing that happened to the membership, and how many were dropped since the start because nobody asked
+    /// in time (1024 are kept). Does not wait.
+    pub fn next_event(&mut self) -> (Option<Event>, u64) {
+        self.shared.with(|state, _| state.core.poll_event())
+    }
+
+    /// How many bytes of responses were fetched, and how many of records among them dropped unread.
+    pub fn fetched_bytes(&self) -> (u64, u64) {
+        self.shared.inspect(|state| state.core.fetched_bytes())
+    }
+
+    /// What closes the consumer from elsewhere.
+    pub fn closer(&self) -> Closer {
+        Closer(self.shared.clone())
+    }
+
+    /// Commits what was handed out (with auto commit), leaves the group, and closes the connections: for up to 30 s,
+    /// Java's default. Dropping the future leaves the rest to the driver.
+    pub async fn close(self) {
+        self.close_within(CLOSE_TIMEOUT).await;
+    }
+
+    /// [`close`](Self::close) with another limit.
+    pub async fn close_within(mut self, limit: Duration) {
+        let reader = &mut self.reader;
+        self.shared.with(|state, now| {
+            reader.sync(state, true, now);
+            state.core.close(CloseKind::Closed, now.mono + limit, now);
+        });
+        if let Some(driver) = self.driver.take() {
+            driver.join().await;
+        }
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        let reader = &mut self.reader;
+        self.shared.with(|state, now| {
+            reader.sync(state, false, now);
+            state.core.close(CloseKind::Dropped, now.mono + DROP_TIMEOUT, now);
+        });
+    }
+}
+
+/// Ends a consumer's `recv` and `poll` from another task: they return `None`, or no records, from then on.
+///
+/// The consumer's owner then closes it, so that what he was doing is done and committed first.
+#[derive(Debug, Clone)]
+pub struct Closer(Arc<Shared<State>>);
+
+impl Closer {
+    /// Ends it.
+    pub fn close(&self) {
+        self.0.with(|state, _| state.stop());
+    }
+}
+
+impl ConsumerBuilder {
+    /// Checks the configuration and waits until a broker has answered, not until the group is joined.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`]: what is wrong with the configuration, or which broker could not be reached for how long
+    /// ([`default_api_timeout`](Self::default_api_timeout)).
+    pub async fn build(self) -> Result<Consumer, BuildError> {
+        Consumer::start(self.parse()?).await
+    }
+}

@@ -1,0 +1,315 @@
+//! Positions, committed offsets, and offsets of the log.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+};
+
+use ottla_core::{CommittedOffset, OffsetAndTimestamp, OpFailure, OpId, Outcome, SeekTo, TopicPartition};
+use ottla_protocol::{Now, Timestamp};
+
+use super::{Consumer, state::State};
+use crate::{
+    driver::Shared,
+    error::{CommitError, CommitErrorKind, OffsetsError, OffsetsErrorKind, SeekError, SeekErrorKind},
+};
+
+/// Where [`Consumer::seek`] goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeekPosition {
+    /// To this offset.
+    Offset(i64),
+    /// To the first record that is no older than this, in milliseconds since 1970; to the end if there is none.
+    Timestamp(i64),
+    /// To the start of the log.
+    Beginning,
+    /// To its end.
+    End,
+}
+
+impl From<i64> for SeekPosition {
+    fn from(offset: i64) -> Self {
+        Self::Offset(offset)
+    }
+}
+
+impl Consumer {
+    /// The next record of the partition is the one at `to`. At once, the log being asked later where need be.
+    ///
+    /// # Errors
+    ///
+    /// [`SeekError`]: the partition is not this consumer's, or the offset is none.
+    pub fn seek(&mut self, partition: impl Into<TopicPartition>, to: impl Into<SeekPosition>) -> Result<(), SeekError> {
+        let at = partition.into();
+        let to = match to.into() {
+            SeekPosition::Offset(offset) if offset < 0 => {
+                return Err(SeekError::new(SeekErrorKind::InvalidOffset).partition(at).offset(offset));
+            }
+            to => to.into(),
+        };
+        match self.shared.with(|state, now| state.core.seek(&at, to, now)) {
+            true => Ok(()),
+            false => Err(SeekError::new(SeekErrorKind::NotAssigned).partition(at)),
+        }
+    }
+
+    /// [`seek`](Self::seek) to the start of each.
+    ///
+    /// # Errors
+    ///
+    /// As [`seek`](Self::seek); those before the one that fails have been moved.
+    pub fn seek_to_beginning<P: Into<TopicPartition>>(
+        &mut self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<(), SeekError> {
+        partitions.into_iter().try_for_each(|at| self.seek(at, SeekPosition::Beginning))
+    }
+
+    /// [`seek`](Self::seek) to the end of each.
+    ///
+    /// # Errors
+    ///
+    /// As [`seek`](Self::seek); those before the one that fails have been moved.
+    pub fn seek_to_end<P: Into<TopicPartition>>(
+        &mut self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<(), SeekError> {
+        partitions.into_iter().try_for_each(|at| self.seek(at, SeekPosition::End))
+    }
+
+    /// The offset of the next record that will be handed out. Waits while it is being found out. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`OffsetsError`]: the partition is not this consumer's, or no answer came in time.
+    pub async fn position(&self, partition: impl Into<TopicPartition>) -> Result<i64, OffsetsError> {
+        let at = partition.into();
+        let reader = &self.reader;
+        let found = self.shared.wait(|state, _| {
+            if let Some(position) = reader.position(&at, state) {
+                return Some(Some(position));
+            }
+            match state.core.position(&at) {
+                Some(position) => Some(Some(position)),
+                None if !state.core.assignment().contains(&at) => Some(None),
+                None => None,
+            }
+        });
+        match tokio::time::timeout(self.api_timeout, found).await {
+            Ok(found) => found?.ok_or_else(|| OffsetsError::new(OffsetsErrorKind::NotAssigned).partition(at)),
+            Err(_) => Err(OffsetsError::new(OffsetsErrorKind::TimedOut).partition(at)),
+        }
+    }
+
+    /// The end of the partition's log, as of the last fetch; `None` before the first, or if it is not this consumer's.
+    pub fn high_watermark(&self, partition: impl Into<TopicPartition>) -> Option<i64> {
+        let at = partition.into();
+        self.shared.inspect(|state| state.core.high_watermark(&at))
+    }
+
+    /// How many offsets each of this consumer's partitions is behind the end of its log, as of the last fetch; `None`
+    /// before the first.
+    pub fn lag(&self) -> BTreeMap<TopicPartition, Option<i64>> {
+        let reader = &self.reader;
+        self.shared.inspect(|state| {
+            let lag = |at: &TopicPartition| {
+                let position = reader.position(at, state).or_else(|| state.core.position(at))?;
+                Some((state.core.high_watermark(at)? - position).max(0))
+            };
+            state.core.assignment().into_iter().map(|at| (at.clone(), lag(&at))).collect()
+        })
+    }
+
+    /// Commits everything that was handed out: all that `poll` returned, each record that `recv` returned before this
+    /// call. Commits of one consumer are made in order. A future that is dropped leaves the commit under way.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`]: nothing, or not everything, was committed.
+    pub async fn commit(&mut self) -> Result<(), CommitError> {
+        let op = self.begin_commit();
+        self.committed_op(op).await
+    }
+
+    /// [`commit`](Self::commit) that does not wait. A failure that passes is tried again; another is told by nobody, and
+    /// mended by the next commit.
+    pub fn commit_async(&mut self) {
+        if let Ok(op) = self.begin_commit() {
+            self.shared.with(|state, _| state.core.forget_op(op));
+        }
+    }
+
+    fn begin_commit(&mut self) -> Result<OpId, OpFailure> {
+        let reader = &mut self.reader;
+        self.shared.with(|state, now| {
+            // It covers all that was handed out, so nothing of it is in the user's hands any more.
+            reader.sync(state, true, now);
+            state.core.commit(None, now)
+        })
+    }
+
+    /// Commits these offsets: of each partition the next one to read. Otherwise as [`commit`](Self::commit).
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit), and for a negative offset.
+    pub async fn commit_offsets<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
+        &mut self,
+        offsets: impl IntoIterator<Item = (P, O)>,
+    ) -> Result<(), CommitError> {
+        let offsets: BTreeMap<TopicPartition, CommittedOffset> =
+            offsets.into_iter().map(|(at, offset)| (at.into(), offset.into())).collect();
+        if let Some((at, wrong)) = offsets.iter().find(|(_, committed)| committed.offset < 0) {
+            return Err(CommitError::new(CommitErrorKind::InvalidOffset).partition(at.clone()).offset(wrong.offset));
+        }
+        let covers = |(at, position): (&TopicPartition, i64)| offsets.get(at).is_some_and(|c| c.offset >= position);
+        let all = self.reader.positions().all(covers);
+        let reader = &mut self.reader;
+        let op = self.shared.with(|state, now| {
+            reader.sync(state, all, now);
+            state.core.commit(Some(offsets), now)
+        });
+        self.committed_op(op).await
+    }
+
+    async fn committed_op(&self, op: Result<OpId, OpFailure>) -> Result<(), CommitError> {
+        let outcome = match op {
+            Ok(op) => Operation::new(&self.shared, op).outcome().await?,
+            Err(failure) => Err(failure),
+        };
+        outcome.map(|_| ()).map_err(|failure| match failure {
+            OpFailure::NoGroup => CommitError::new(CommitErrorKind::NoGroup),
+            OpFailure::NotMember(code) => CommitError::new(CommitErrorKind::NotMember).broker(code),
+            OpFailure::TimedOut(what) => {
+                CommitError::new(CommitErrorKind::TimedOut).detail(format!("waited for {what}"))
+            }
+            OpFailure::Broker(code, Some(at)) => CommitError::new(CommitErrorKind::Broker).partition(at).broker(code),
+            OpFailure::Broker(code, None) => CommitError::new(CommitErrorKind::Broker).broker(code),
+            OpFailure::Unsupported(api) => CommitError::new(CommitErrorKind::Unsupported).api(api),
+            _ => CommitError::new(CommitErrorKind::Closed),
+        })
+    }
+
+    /// What the group has committed of these partitions; `None` where nothing. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`OffsetsError`]: there is no group, or no answer came in time.
+    pub async fn committed<P: Into<TopicPartition>>(
+        &self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, OffsetsError> {
+        let partitions = partitions.into_iter().map(Into::into).collect();
+        let op = self.shared.with(|state, now| state.core.committed(partitions, now));
+        match self.offsets_op(op).await? {
+            Outcome::Committed(offsets) => Ok(offsets),
+            _ => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// Of each partition the first record that is no older than the time given, in milliseconds since 1970; `None`
+    /// where there is none. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`OffsetsError`]: no answer came in time, or a broker refused.
+    pub async fn offsets_for_times<P: Into<TopicPartition>>(
+        &self,
+        times: impl IntoIterator<Item = (P, i64)>,
+    ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>, OffsetsError> {
+        self.offsets(times.into_iter().map(|(at, time)| (at.into(), SeekTo::Timestamp(Timestamp(time))))).await
+    }
+
+    /// The first offset of each partition's log. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`offsets_for_times`](Self::offsets_for_times).
+    pub async fn beginning_offsets<P: Into<TopicPartition>>(
+        &self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<BTreeMap<TopicPartition, i64>, OffsetsError> {
+        let found = self.offsets(partitions.into_iter().map(|at| (at.into(), SeekTo::Beginning))).await?;
+        Ok(found.into_iter().filter_map(|(at, found)| Some((at, found?.offset))).collect())
+    }
+
+    /// The offset behind the last record of each partition's log. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`offsets_for_times`](Self::offsets_for_times).
+    pub async fn end_offsets<P: Into<TopicPartition>>(
+        &self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<BTreeMap<TopicPartition, i64>, OffsetsError> {
+        let found = self.offsets(partitions.into_iter().map(|at| (at.into(), SeekTo::End))).await?;
+        Ok(found.into_iter().filter_map(|(at, found)| Some((at, found?.offset))).collect())
+    }
+
+    async fn offsets(
+        &self,
+        wanted: impl Iterator<Item = (TopicPartition, SeekTo)>,
+    ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>, OffsetsError> {
+        let wanted = wanted.collect();
+        let op = self.shared.with(|state, now| state.core.offsets(wanted, now));
+        match self.offsets_op(Ok(op)).await? {
+            Outcome::Offsets(offsets) => Ok(offsets),
+            _ => Ok(BTreeMap::new()),
+        }
+    }
+
+    async fn offsets_op(&self, op: Result<OpId, OpFailure>) -> Result<Outcome, OffsetsError> {
+        let outcome = match op {
+            Ok(op) => Operation::new(&self.shared, op).outcome().await?,
+            Err(failure) => Err(failure),
+        };
+        outcome.map_err(|failure| match failure {
+            OpFailure::NoGroup => OffsetsError::new(OffsetsErrorKind::NoGroup),
+            OpFailure::NotMember(code) => OffsetsError::new(OffsetsErrorKind::NotMember).broker(code),
+            OpFailure::TimedOut(what) => {
+                OffsetsError::new(OffsetsErrorKind::TimedOut).detail(format!("waited for {what}"))
+            }
+            OpFailure::Broker(code, Some(at)) => {
+                OffsetsError::new(OffsetsErrorKind::Broker).partition(at).broker(code)
+            }
+            OpFailure::Broker(code, None) => OffsetsError::new(OffsetsErrorKind::Broker).broker(code),
+            OpFailure::Unsupported(api) => OffsetsError::new(OffsetsErrorKind::Unsupported).api(api),
+            _ => OffsetsError::new(OffsetsErrorKind::Closed),
+        })
+    }
+}
+
+impl From<SeekPosition> for SeekTo {
+    fn from(to: SeekPosition) -> Self {
+        match to {
+            SeekPosition::Offset(offset) => Self::Offset(offset),
+            SeekPosition::Timestamp(at) => Self::Timestamp(Timestamp(at)),
+            SeekPosition::Beginning => Self::Beginning,
+            SeekPosition::End => Self::End,
+        }
+    }
+}
+
+/// An operation that is waited for; dropped, it is forgotten.
+struct Operation<'a> {
+    shared: &'a Arc<Shared<State>>,
+    op: OpId,
+}
+
+impl<'a> Operation<'a> {
+    fn new(shared: &'a Arc<Shared<State>>, op: OpId) -> Self {
+        Self { shared, op }
+    }
+
+    async fn outcome(self) -> Result<Result<Outcome, OpFailure>, crate::driver::Ended> {
+        let op = self.op;
+        self.shared.wait(|state: &mut State, _: Now| state.core.take_outcome(op)).await
+    }
+}
+
+impl Drop for Operation<'_> {
+    fn drop(&mut self) {
+        let op = self.op;
+        self.shared.with(|state, _| state.core.forget_op(op));
+    }
+}

@@ -1,0 +1,54 @@
+//! A batch of records, asked for.
+
+use std::{
+    future::{Future, IntoFuture},
+    pin::Pin,
+    time::Duration,
+};
+
+use ottla_core::{Filter, TopicPartition};
+
+use super::{Consumer, Records};
+use crate::error::RecvError;
+
+/// What [`Consumer::poll`] returns: to be awaited.
+///
+/// To await it says that the records of the poll before are done. Cancel-safe: a future that is dropped loses no
+/// record. It ends with a [`RecvError`] as `recv` does.
+#[derive(Debug)]
+#[must_use = "nothing is polled until it is awaited"]
+pub struct Poll<'a> {
+    consumer: &'a mut Consumer,
+    timeout: Duration,
+    filter: Filter,
+    most: usize,
+}
+
+impl<'a> Poll<'a> {
+    pub(super) fn new(consumer: &'a mut Consumer, timeout: Duration) -> Self {
+        let most = consumer.max_poll_records;
+        Self { consumer, timeout, filter: Filter::All, most }
+    }
+
+    /// Of these partitions alone. Those of others wait.
+    pub fn partitions<P: Into<TopicPartition>>(mut self, partitions: impl IntoIterator<Item = P>) -> Self {
+        self.filter = Filter::Only(partitions.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// At most so many records, at least one.
+    pub fn max_records(mut self, most: usize) -> Self {
+        self.most = most.max(1);
+        self
+    }
+}
+
+impl<'a> IntoFuture for Poll<'a> {
+    type Output = Result<Records, RecvError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { consumer, timeout, filter, most } = self;
+        Box::pin(async move { consumer.reader.gather(&consumer.shared, &filter, most, timeout).await })
+    }
+}

@@ -1,0 +1,134 @@
+//! Records, as users get them: views of memory that is shared, never copies.
+
+use std::{fmt, sync::Arc};
+
+use ottla_core::TopicPartition;
+use ottla_protocol::records::{Headers, RecordSpan, TimestampType};
+
+use super::cursor::Block;
+
+/// A record of [`Records`](super::Records), borrowed from it.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    pub(super) block: &'a Arc<Block>,
+    pub(super) span: &'a RecordSpan,
+}
+
+/// A record that owns its place in the memory that it shares with its neighbours, for one reference count.
+///
+/// As long as it is kept, the fetched bytes around it are kept too, and count against
+/// [`buffer_memory`](crate::ConsumerBuilder::buffer_memory): [`detach`](Self::detach) what is to be kept long.
+#[derive(Clone)]
+pub struct OwnedRecord {
+    pub(super) block: Arc<Block>,
+    pub(super) span: RecordSpan,
+}
+
+/// A record on its own: a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DetachedRecord {
+    /// Its topic and partition.
+    pub topic_partition: TopicPartition,
+    /// Its offset in the partition.
+    pub offset: i64,
+    /// Its timestamp in milliseconds since 1970; -1 where it has none.
+    pub timestamp: i64,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value.
+    pub value: Option<Vec<u8>>,
+    /// Its headers in order, duplicates included.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+macro_rules! accessors {
+    ([$($lifetime:lifetime)?]) => {
+        /// Its topic.
+        pub fn topic(&self) -> &$($lifetime)? str {
+            &self.block.at.topic
+        }
+
+        /// Its partition.
+        pub fn partition(&self) -> i32 {
+            self.block.at.partition
+        }
+
+        /// Its topic and partition.
+        pub fn topic_partition(&self) -> &$($lifetime)? TopicPartition {
+            &self.block.at
+        }
+
+        /// Its offset in the partition.
+        pub fn offset(&self) -> i64 {
+            self.span.offset
+        }
+
+        /// Its timestamp in milliseconds since 1970; -1 where it has none.
+        pub fn timestamp(&self) -> i64 {
+            self.span.timestamp
+        }
+
+        /// What the timestamp means.
+        pub fn timestamp_type(&self) -> TimestampType {
+            self.span.timestamp_type
+        }
+
+        /// Its key.
+        pub fn key(&self) -> Option<&$($lifetime)? [u8]> {
+            self.span.key.of(self.block.bytes())
+        }
+
+        /// Its value.
+        pub fn value(&self) -> Option<&$($lifetime)? [u8]> {
+            self.span.value.of(self.block.bytes())
+        }
+
+        /// Its headers in order, duplicates included; decoded while one iterates.
+        pub fn headers(&self) -> Headers<$($lifetime)?> {
+            self.span.headers(self.block.bytes())
+        }
+
+        /// A copy that shares no memory. Headers that cannot be read are left out.
+        pub fn detach(&self) -> DetachedRecord {
+            let headers = self.headers().filter_map(Result::ok);
+            DetachedRecord {
+                topic_partition: self.topic_partition().clone(),
+                offset: self.offset(),
+                timestamp: self.timestamp(),
+                key: self.key().map(<[u8]>::to_vec),
+                value: self.value().map(<[u8]>::to_vec),
+                headers: headers.map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect(),
+            }
+        }
+    };
+}
+
+impl<'a> Record<'a> {
+    accessors!(['a]);
+
+    /// The same record, on its own feet.
+    pub fn to_owned(&self) -> OwnedRecord {
+        OwnedRecord { block: self.block.clone(), span: *self.span }
+    }
+}
+
+impl OwnedRecord {
+    accessors!([]);
+}
+
+macro_rules! debug {
+    ($($record:ty),*) => {$(
+        impl fmt::Debug for $record {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let bytes = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+                f.debug_struct("Record")
+                    .field("at", &format_args!("{}@{}", self.topic_partition(), self.offset()))
+                    .field("timestamp", &self.timestamp())
+                    .field("key", &bytes(self.key()))
+                    .field("value", &bytes(self.value()))
+                    .finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+debug!(Record<'_>, OwnedRecord);

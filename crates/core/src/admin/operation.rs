@@ -1,0 +1,230 @@
+//! What can be asked of a cluster, and what comes of it.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use ottla_protocol::{ApiKey, ErrorCode};
+
+use crate::{
+    cause::Cause,
+    connections::Address,
+    ids::{NodeId, TopicPartition},
+    metadata::{Node, Topic},
+    offsets::{CommittedOffset, OffsetAndTimestamp},
+};
+
+/// A question to a cluster, or a change of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// The brokers. Answered by [`Outcome::Cluster`].
+    DescribeCluster,
+    /// Every topic. Answered by [`Outcome::Topics`].
+    ListTopics,
+    /// These topics; none is created by being asked for. Answered by [`Outcome::Topics`].
+    DescribeTopics(Vec<String>),
+    /// New topics. Answered by [`Outcome::Changes`].
+    CreateTopics {
+        /// The topics.
+        topics: Vec<NewTopic>,
+        /// Only tells whether it could be done.
+        validate_only: bool,
+    },
+    /// Topics to be deleted, with all records. Answered by [`Outcome::Changes`].
+    DeleteTopics(Vec<String>),
+    /// Topics that get more partitions, and how many they are to have then. Answered by [`Outcome::Changes`].
+    CreatePartitions(BTreeMap<String, i32>),
+    /// Every group, asked of every broker. Answered by [`Outcome::Groups`].
+    ListGroups,
+    /// These groups, with their members. Answered by [`Outcome::GroupDescriptions`].
+    DescribeGroups(Vec<String>),
+    /// All offsets that a group has committed. Answered by [`Outcome::Committed`].
+    CommittedOffsets {
+        /// The group's id.
+        group: String,
+        /// Waits for transactions that are about to commit offsets (KIP-447).
+        require_stable: bool,
+    },
+    /// Offsets in the logs of partitions. Answered by [`Outcome::Offsets`].
+    ListOffsets {
+        /// What is asked of each partition.
+        partitions: BTreeMap<TopicPartition, OffsetSpec>,
+        /// Whether the latest offset is the end of what committed readers see, and not the high watermark.
+        read_committed: bool,
+    },
+    /// The broker that coordinates a group. Answered by [`Outcome::Coordinator`].
+    FindCoordinator(String),
+}
+
+/// A topic to be created.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions; the broker's default where none is given.
+    pub partitions: Option<i32>,
+    /// On how many brokers each is kept; the broker's default where none is given.
+    pub replication_factor: Option<i16>,
+    /// Its configuration, where it is not the broker's default.
+    pub configs: BTreeMap<String, String>,
+}
+
+/// Which offset of a partition is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetSpec {
+    /// The first that is there.
+    Earliest,
+    /// The one that the next record will get.
+    Latest,
+    /// That of the first record with this timestamp, or a later one; in milliseconds.
+    Timestamp(i64),
+}
+
+impl OffsetSpec {
+    pub(super) const fn timestamp(self) -> i64 {
+        match self {
+            Self::Earliest => -2,
+            Self::Latest => -1,
+            Self::Timestamp(timestamp) => timestamp,
+        }
+    }
+}
+
+/// What came of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The brokers.
+    Cluster(Cluster),
+    /// Topics by name; one that does not exist is there with its error.
+    Topics(BTreeMap<String, Topic>),
+    /// What became of each topic.
+    Changes(BTreeMap<String, Result<(), Refusal>>),
+    /// Groups by id.
+    Groups(BTreeMap<String, GroupListing>),
+    /// Groups by id.
+    GroupDescriptions(BTreeMap<String, Result<GroupDescription, Refusal>>),
+    /// The group's offsets; nothing where there is none.
+    Committed(BTreeMap<TopicPartition, CommittedOffset>),
+    /// What was found; `None` where no record is that young.
+    Offsets(BTreeMap<TopicPartition, Result<Option<OffsetAndTimestamp>, ErrorCode>>),
+    /// The broker.
+    Coordinator(Coordinator),
+}
+
+/// The brokers of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cluster {
+    /// Its id, where it has one.
+    pub id: Option<String>,
+    /// The broker that takes changes to topics.
+    pub controller: Option<NodeId>,
+    /// The brokers.
+    pub nodes: BTreeMap<NodeId, Node>,
+}
+
+/// A broker's no, and its own words about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The error.
+    pub error: ErrorCode,
+    /// What the broker says about it.
+    pub message: Option<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.message {
+            Some(message) => write!(f, "{}: {message}", self.error),
+            None => self.error.fmt(f),
+        }
+    }
+}
+
+/// A group, as brokers list it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupListing {
+    /// What kind of members it has: `consumer` for consumers, empty for offsets without members.
+    pub protocol_type: String,
+    /// Its state, where the broker tells it (from ListGroups 4 on).
+    pub state: Option<String>,
+    /// `classic` or `consumer`, where the broker tells it (from ListGroups 5 on).
+    pub group_type: Option<String>,
+    /// The broker that coordinates it.
+    pub coordinator: NodeId,
+}
+
+/// A group and its members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupDescription {
+    /// Its state.
+    pub state: String,
+    /// What kind of members it has.
+    pub protocol_type: String,
+    /// The assignor in use.
+    pub protocol: String,
+    /// The broker that coordinates it.
+    pub coordinator: NodeId,
+    /// The members.
+    pub members: Vec<MemberDescription>,
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberDescription {
+    /// Its id in the group.
+    pub member_id: String,
+    /// Its name as a static member.
+    pub group_instance_id: Option<String>,
+    /// `client.id`.
+    pub client_id: String,
+    /// Where it connects from.
+    pub host: String,
+    /// Its partitions; empty where the bytes are not those of consumers.
+    pub assignment: Vec<TopicPartition>,
+}
+
+/// The broker that coordinates a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coordinator {
+    /// Its id.
+    pub node: NodeId,
+    /// Where it is reached.
+    pub address: Address,
+}
+
+/// Why an operation failed as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// `default.api.timeout.ms` passed. A change may have been made all the same.
+    TimedOut {
+        /// How long was waited.
+        waited: Duration,
+        /// What stood in the way last.
+        cause: Option<Cause>,
+    },
+    /// A broker refused.
+    Refused(Refusal),
+    /// The broker does not speak the API, or in no version that does what is asked.
+    Unsupported(ApiKey),
+    /// The client was closed.
+    Closed,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut { waited, cause: None } => write!(f, "not done in {waited:?}"),
+            Self::TimedOut { waited, cause: Some(cause) } => {
+                write!(f, "not done in {waited:?}; the last obstacle: {cause}")
+            }
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Unsupported(key) => {
+                write!(f, "the broker does not support {key:?}, or not what is asked of it")
+            }
+            Self::Closed => f.write_str("the client was closed"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,351 @@
+//! An admin client against answers given by hand, in a time moved by hand.
+
+use ottla_protocol::{
+    ApiKey, Request, Timestamp,
+    messages::{
+        ApiVersionsApiVersion, ApiVersionsResponse, CreateTopicsCreatableTopicResult, CreateTopicsResponse,
+        DescribeGroupsDescribedGroup, DescribeGroupsDescribedGroupMember, DescribeGroupsResponse,
+        FindCoordinatorCoordinator, FindCoordinatorResponse, ListGroupsListedGroup, ListGroupsResponse,
+        ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse, MetadataResponse,
+        MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic, OffsetFetchResponse,
+        OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+    },
+};
+
+use super::*;
+use crate::group::consumer_protocol::Assignment;
+
+/// Two brokers; topic `t` has a partition on each. Metadata is answered here, everything else by the test.
+struct World {
+    admin: Admin<()>,
+    now: Now,
+    unreachable: bool,
+    links: BTreeMap<ConnId, u16>,
+    asked: Vec<Asked>,
+}
+
+struct Asked {
+    conn: ConnId,
+    id: RequestId,
+    port: u16,
+    request: Request,
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Now { mono: Instant::now(), wall: Timestamp(0) };
+        let seeds = vec![Address { host: "seed".to_owned(), port: 9 }];
+        Self {
+            admin: Admin::new(AdminConfig::default(), seeds, 1, now),
+            now,
+            unreachable: false,
+            links: BTreeMap::new(),
+            asked: Vec::new(),
+        }
+    }
+
+    fn start(&mut self, operation: Operation) -> OpId {
+        let op = self.admin.start(operation, self.now);
+        self.pass(Duration::from_secs(1));
+        op
+    }
+
+    fn pass(&mut self, by: Duration) {
+        let end = self.now.after(by);
+        self.pump();
+        while let Some(at) = self.admin.poll_timeout().filter(|at| *at <= end.mono) {
+            self.now = self.now.after(at - self.now.mono);
+            self.admin.handle_timeout(self.now);
+            self.pump();
+        }
+        self.now = end;
+    }
+
+    fn pump(&mut self) {
+        while let Some(outbound) = self.admin.poll_send(self.now) {
+            match outbound {
+                Outbound::Connect { conn, .. } if self.unreachable => {
+                    let why = Disconnected::Refused("nobody".to_owned());
+                    self.admin.handle_disconnected(conn, why, self.now);
+                }
+                Outbound::Connect { conn, port, .. } => {
+                    self.links.insert(conn, port);
+                    self.admin.handle_connected(conn, self.now);
+                }
+                Outbound::Send { conn, id, request, .. } => {
+                    let asked = Asked { conn, id, port: self.links[&conn], request };
+                    match &asked.request {
+                        Request::ApiVersions(_) => self.answer(&asked, versions()),
+                        Request::Metadata(request) => {
+                            let answer = metadata(request.topics.as_deref());
+                            self.answer(&asked, answer);
+                        }
+                        _ => self.asked.push(asked),
+                    }
+                }
+                Outbound::Close { conn } => _ = self.links.remove(&conn),
+            }
+        }
+    }
+
+    fn answer(&mut self, asked: &Asked, response: impl Into<Response>) {
+        let reply = Reply { id: asked.id, response: response.into(), fetched: None };
+        self.admin.handle_reply(asked.conn, reply, self.now);
+        self.pump();
+    }
+
+    fn take(&mut self) -> Asked {
+        assert!(!self.asked.is_empty(), "nothing was asked");
+        self.asked.remove(0)
+    }
+
+    fn outcome(&mut self, op: OpId) -> Outcome {
+        self.admin.take_result(op).expect("not done").expect("failed")
+    }
+
+    fn find_coordinator(&mut self, node_id: i32) {
+        let asked = self.take();
+        let Request::FindCoordinator(request) = &asked.request else { panic!("{:?}", asked.request) };
+        let key = request.coordinator_keys[0].clone();
+        let found = FindCoordinatorCoordinator {
+            key,
+            node_id,
+            host: "broker".to_owned(),
+            port: node_id,
+            ..Default::default()
+        };
+        self.answer(&asked, FindCoordinatorResponse { coordinators: vec![found], ..Default::default() });
+    }
+}
+
+fn versions() -> ApiVersionsResponse {
+    let api = |key: &ApiKey| ApiVersionsApiVersion {
+        api_key: *key as i16,
+        min_version: key.versions().min,
+        max_version: key.versions().max,
+    };
+    ApiVersionsResponse { api_keys: ApiKey::ALL.iter().map(api).collect(), ..Default::default() }
+}
+
+fn metadata(asked: Option<&[ottla_protocol::messages::MetadataRequestTopic]>) -> MetadataResponse {
+    let broker = |node_id: i32| MetadataResponseBroker {
+        node_id,
+        host: "broker".to_owned(),
+        port: node_id,
+        ..Default::default()
+    };
+    let partition = |partition_index: i32| MetadataResponsePartition {
+        partition_index,
+        leader_id: partition_index + 1,
+        ..Default::default()
+    };
+    let named = |name: &str| MetadataResponseTopic {
+        name: Some(name.to_owned()),
+        error_code: if name == "t" { ErrorCode::None } else { ErrorCode::UnknownTopicOrPartition },
+        partitions: (0..2).filter(|_| name == "t").map(partition).collect(),
+        ..Default::default()
+    };
+    let topics = match asked {
+        Some(asked) => asked.iter().map(|topic| named(topic.name.as_ref().unwrap())).collect(),
+        None => vec![named("t")],
+    };
+    let cluster_id = Some("c".to_owned());
+    MetadataResponse {
+        brokers: vec![broker(1), broker(2)],
+        controller_id: 2,
+        cluster_id,
+        topics,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn the_cluster_and_its_topics_are_told() {
+    let mut world = World::new();
+    let cluster = world.start(Operation::DescribeCluster);
+    let Outcome::Cluster(cluster) = world.outcome(cluster) else { panic!() };
+    assert_eq!(
+        (cluster.id.as_deref(), cluster.controller, cluster.nodes.len()),
+        (Some("c"), Some(NodeId(2)), 2)
+    );
+    let all = world.start(Operation::ListTopics);
+    let Outcome::Topics(topics) = world.outcome(all) else { panic!() };
+    assert_eq!(topics["t"].partitions[&1].leader, Some(NodeId(2)));
+    let missing = world.start(Operation::DescribeTopics(vec!["missing".to_owned()]));
+    let Outcome::Topics(topics) = world.outcome(missing) else { panic!() };
+    assert_eq!(topics["missing"].error, ErrorCode::UnknownTopicOrPartition);
+}
+
+#[test]
+fn topics_are_created_by_the_controller_and_those_it_did_not_decide_go_again() {
+    let mut world = World::new();
+    let new = |name: &str| NewTopic { name: name.to_owned(), partitions: Some(3), ..Default::default() };
+    let topics = vec![new("a"), new("b"), new("c")];
+    let op = world.start(Operation::CreateTopics { topics, validate_only: false });
+    let result = |name: &str, error_code| CreateTopicsCreatableTopicResult {
+        name: name.to_owned(),
+        error_code,
+        ..Default::default()
+    };
+    let asked = world.take();
+    assert_eq!(asked.port, 2, "the controller");
+    let topics = vec![
+        result("a", ErrorCode::None),
+        result("b", ErrorCode::TopicAlreadyExists),
+        result("c", ErrorCode::NotController),
+    ];
+    world.answer(&asked, CreateTopicsResponse { topics, ..Default::default() });
+    assert!(world.admin.take_result(op).is_none());
+    world.pass(Duration::from_secs(1));
+    let asked = world.take();
+    let Request::CreateTopics(request) = &asked.request else { panic!() };
+    let names: Vec<_> = request.topics.iter().map(|topic| topic.name.as_str()).collect();
+    assert_eq!((names, request.topics[0].replication_factor), (vec!["c"], -1));
+    let topics = vec![result("c", ErrorCode::None)];
+    world.answer(&asked, CreateTopicsResponse { topics, ..Default::default() });
+    let Outcome::Changes(changes) = world.outcome(op) else { panic!() };
+    let exists = Refusal { error: ErrorCode::TopicAlreadyExists, message: None };
+    assert_eq!((&changes["a"], &changes["b"], &changes["c"]), (&Ok(()), &Err(exists), &Ok(())));
+}
+
+#[test]
+fn the_groups_of_every_broker_are_listed() {
+    let mut world = World::new();
+    let op = world.start(Operation::ListGroups);
+    for (name, error) in
+        [("a", ErrorCode::None), ("b", ErrorCode::CoordinatorLoadInProgress), ("b", ErrorCode::None)]
+    {
+        let asked = world.take();
+        let group = ListGroupsListedGroup {
+            group_id: name.to_owned(),
+            group_state: "Stable".to_owned(),
+            ..Default::default()
+        };
+        let groups = if error.is_ok() { vec![group] } else { Vec::new() };
+        world.answer(&asked, ListGroupsResponse { error_code: error, groups, ..Default::default() });
+        world.pass(Duration::from_secs(1));
+    }
+    let Outcome::Groups(groups) = world.outcome(op) else { panic!() };
+    assert_eq!(groups.keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!((groups["b"].coordinator, groups["b"].state.as_deref()), (NodeId(2), Some("Stable")));
+}
+
+#[test]
+fn a_group_is_described_by_its_coordinator_also_after_that_moved() {
+    let mut world = World::new();
+    let op = world.start(Operation::DescribeGroups(vec!["g".to_owned()]));
+    let answer = |group: DescribeGroupsDescribedGroup| {
+        let group = DescribeGroupsDescribedGroup { group_id: "g".to_owned(), ..group };
+        DescribeGroupsResponse { groups: vec![group], ..Default::default() }
+    };
+    world.find_coordinator(1);
+    world.pass(Duration::from_secs(1));
+    let asked = world.take();
+    assert_eq!(asked.port, 1);
+    let moved = DescribeGroupsDescribedGroup { error_code: ErrorCode::NotCoordinator, ..Default::default() };
+    world.answer(&asked, answer(moved));
+    world.pass(Duration::from_secs(1));
+    world.find_coordinator(2);
+    world.pass(Duration::from_secs(1));
+    let asked = world.take();
+    assert_eq!(asked.port, 2);
+    let assignment = Assignment { partitions: vec![("t", 0).into(), ("t", 1).into()], user_data: None };
+    let member = DescribeGroupsDescribedGroupMember {
+        member_id: "m".to_owned(),
+        member_assignment: assignment.encode(),
+        ..Default::default()
+    };
+    let group = DescribeGroupsDescribedGroup {
+        protocol_type: "consumer".to_owned(),
+        members: vec![member],
+        ..Default::default()
+    };
+    world.answer(&asked, answer(group));
+    let Outcome::GroupDescriptions(groups) = world.outcome(op) else { panic!() };
+    let group = groups["g"].as_ref().unwrap();
+    assert_eq!((group.coordinator, &group.members[0].assignment), (NodeId(2), &assignment.partitions));
+}
+
+#[test]
+fn the_offsets_of_a_group_are_told_and_partitions_without_one_left_out() {
+    let mut world = World::new();
+    let op = world.start(Operation::CommittedOffsets { group: "g".to_owned(), require_stable: true });
+    world.find_coordinator(2);
+    world.pass(Duration::from_secs(1));
+    let asked = world.take();
+    let Request::OffsetFetch(request) = &asked.request else { panic!() };
+    assert_eq!((request.groups[0].topics.as_ref(), request.require_stable), (None, true));
+    let partition = |partition_index, committed_offset| OffsetFetchResponsePartitions {
+        partition_index,
+        committed_offset,
+        ..Default::default()
+    };
+    let topic = OffsetFetchResponseTopics {
+        name: "t".to_owned(),
+        partitions: vec![partition(0, 5), partition(1, -1)],
+        ..Default::default()
+    };
+    let group = OffsetFetchResponseGroup { topics: vec![topic], ..Default::default() };
+    world.answer(&asked, OffsetFetchResponse { groups: vec![group], ..Default::default() });
+    let Outcome::Committed(offsets) = world.outcome(op) else { panic!() };
+    assert_eq!(offsets.into_iter().map(|(at, o)| (at, o.offset)).collect::<Vec<_>>(), [(("t", 0).into(), 5)]);
+}
+
+#[test]
+fn offsets_are_asked_of_each_leader_and_only_what_failed_is_asked_again() {
+    let mut world = World::new();
+    let at = |topic: &str, partition| TopicPartition::new(topic, partition);
+    let partitions = [at("t", 0), at("t", 1), at("t", 7), at("missing", 0)];
+    let partitions = partitions.into_iter().map(|at| (at, OffsetSpec::Latest)).collect();
+    let op = world.start(Operation::ListOffsets { partitions, read_committed: false });
+    let answer = |partition_index, error_code, offset| {
+        let partition =
+            ListOffsetsPartitionResponse { partition_index, error_code, offset, ..Default::default() };
+        let topic = ListOffsetsTopicResponse { name: "t".to_owned(), partitions: vec![partition] };
+        ListOffsetsResponse { topics: vec![topic], ..Default::default() }
+    };
+    let (first, second) = (world.take(), world.take());
+    assert_eq!((first.port, second.port), (1, 2));
+    world.answer(&first, answer(0, ErrorCode::None, 40));
+    world.answer(&second, answer(1, ErrorCode::NotLeaderOrFollower, -1));
+    world.pass(Duration::from_secs(1));
+    let again = world.take();
+    assert!(world.asked.is_empty());
+    world.answer(&again, answer(1, ErrorCode::None, 50));
+    let Outcome::Offsets(offsets) = world.outcome(op) else { panic!() };
+    let found: Vec<_> = offsets.values().map(|found| found.map(|found| found.unwrap().offset)).collect();
+    let unknown = Err(ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(found, [unknown, Ok(40), Ok(50), unknown], "in the order of names");
+}
+
+#[test]
+fn a_time_out_names_the_address_and_what_was_wrong_there() {
+    let mut world = World::new();
+    world.unreachable = true;
+    let op = world.start(Operation::ListTopics);
+    world.pass(Duration::from_secs(60));
+    let failure = world.admin.take_result(op).unwrap().unwrap_err();
+    assert_eq!(failure.to_string(), "not done in 60s; the last obstacle: seed:9: cannot connect: nobody");
+}
+
+#[test]
+fn a_request_that_a_broker_never_answers_is_sent_again_and_then_named() {
+    let mut world = World::new();
+    let op = world.start(Operation::FindCoordinator("g".to_owned()));
+    world.pass(Duration::from_secs(61));
+    assert_eq!(world.asked.len(), 2, "the request's time-out is 30 s");
+    let failure = world.admin.take_result(op).unwrap().unwrap_err();
+    assert!(failure.to_string().ends_with("no answer to FindCoordinator in time"), "{failure}");
+}
+
+#[test]
+fn closing_ends_what_is_under_way() {
+    let mut world = World::new();
+    let op = world.start(Operation::FindCoordinator("g".to_owned()));
+    world.admin.close();
+    world.pump();
+    assert_eq!(world.admin.take_result(op), Some(Err(Failure::Closed)));
+    assert!(world.admin.is_closed() && world.links.is_empty());
+    let later = world.start(Operation::ListTopics);
+    assert_eq!(world.admin.take_result(later), Some(Err(Failure::Closed)));
+}
