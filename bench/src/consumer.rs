@@ -1,14 +1,64 @@
-//! Ottla, as a user would write it: manual assignment of all partitions from the beginning, no group.
+//! Ottla, as a user would write it: all partitions by hand from the beginning, no group, every default but the sizes
+//! that the floor has too.
 
-use anyhow::{Result, bail};
+use std::time::Duration;
 
-use crate::lap::Course;
-use crate::meter::Lap;
+use anyhow::{Context, Result, anyhow};
+use ottla::{Consumer, OffsetReset};
 
-pub(crate) fn by_iterator(_course: &Course) -> Result<Lap> {
-    bail!("not yet")
+use crate::lap::{Course, Work};
+use crate::meter::{Lap, Meter};
+
+/// Far longer than any answer takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn by_iterator(course: &Course) -> Result<Lap> {
+    runtime()?.block_on(async {
+        let mut consumer = consumer(course).await?;
+        let (mut meter, mut work) = (Meter::new(), Work::new(course.millis_per_mb));
+        while meter.records < course.records {
+            let records = consumer.poll(PATIENCE).await?;
+            meter.begin()?;
+            for record in &records {
+                meter.add(record.key(), record.value());
+            }
+            work.up_to(meter.bytes);
+        }
+        end(meter, &consumer)
+    })
 }
 
-pub(crate) fn by_recv(_course: &Course) -> Result<Lap> {
-    bail!("not yet")
+pub(crate) fn by_recv(course: &Course) -> Result<Lap> {
+    runtime()?.block_on(async {
+        let mut consumer = consumer(course).await?;
+        let (mut meter, mut work) = (Meter::new(), Work::new(course.millis_per_mb));
+        while meter.records < course.records {
+            let record = consumer.recv().await?.context("closed")?;
+            meter.begin()?;
+            meter.add(record.key(), record.value());
+            work.up_to(meter.bytes);
+        }
+        end(meter, &consumer)
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+async fn consumer(course: &Course) -> Result<Consumer> {
+    let mut consumer = Consumer::builder()
+        .bootstrap_servers(course.bootstrap.split(','))
+        .auto_offset_reset(OffsetReset::Earliest)
+        .fetch_max_bytes(course.fetch_max_bytes as usize)
+        .build()
+        .await?;
+    let partitions = (0..course.partitions as i32).map(|partition| (course.topic.as_str(), partition));
+    consumer.assign(partitions).map_err(|error| anyhow!("{error:?}"))?;
+    Ok(consumer)
+}
+
+fn end(meter: Meter, consumer: &Consumer) -> Result<Lap> {
+    let lap = meter.end()?;
+    Ok(Lap { fetched: Some(consumer.fetched_bytes().0), ..lap })
 }

@@ -1,6 +1,10 @@
 //! What a test of the suite runs against.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use ottla_broker::{Config, Server};
 
 use crate::kafka::{self, Cluster, Missing, Tools, Unavailable};
 
@@ -13,15 +17,34 @@ pub enum Target {
     Kafka(&'static Cluster),
 }
 
-/// The embedded broker, as the suite starts it.
+/// The embedded broker, on a thread of its own and free ports.
 #[derive(Debug)]
-pub struct Embedded {
-    bootstrap: String,
-}
+pub struct Embedded(Server);
 
 impl Embedded {
+    /// So many logical brokers. As on the shared cluster, no topic comes into being by itself, and sessions may be
+    /// short for the sake of tests.
+    pub fn start(brokers: u32) -> Result<Self, Unavailable> {
+        let group_min_session_timeout = Duration::from_secs(1);
+        let config = Config { brokers, group_min_session_timeout, ..Config::default() };
+        let started = Server::start_on_thread(config, ([127, 0, 0, 1], 0));
+        started.map(Self).map_err(|error| Unavailable::Failed(format!("the embedded broker: {error}")))
+    }
+
+    /// Three logical brokers for all tests, started by the first that asks. They end with the process.
     fn shared() -> Result<&'static Self, Unavailable> {
-        Err(Missing { what: "embedded broker", why: "not built yet".to_owned() }.into())
+        static SHARED: OnceLock<Result<Embedded, Unavailable>> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(3)).as_ref().map_err(Clone::clone)
+    }
+
+    /// Its addresses, as `bootstrap.servers` has them.
+    pub fn bootstrap(&self) -> String {
+        self.0.bootstrap()
+    }
+
+    /// The server itself.
+    pub fn server(&self) -> &Server {
+        &self.0
     }
 }
 
@@ -39,7 +62,7 @@ impl Target {
     /// Its addresses, as `bootstrap.servers` has them.
     pub fn bootstrap(&self) -> String {
         match self {
-            Self::Embedded(broker) => broker.bootstrap.clone(),
+            Self::Embedded(broker) => broker.bootstrap(),
             Self::Kafka(cluster) => cluster.bootstrap(),
         }
     }
@@ -47,7 +70,7 @@ impl Target {
     /// Kafka's own tools, pointed at it.
     pub fn tools(&self) -> Result<Tools, Missing> {
         match self {
-            Self::Embedded(broker) => Tools::new(&broker.bootstrap),
+            Self::Embedded(broker) => Tools::new(broker.bootstrap()),
             Self::Kafka(cluster) => Ok(cluster.tools()),
         }
     }

@@ -1,1 +1,34 @@
-//! To be described.
+//! Consumers and the embedded broker in one thread and in virtual time, everything drawn from one `u64`.
+//!
+//! A seed makes a [`World`](world): a producer, consumers with their users, a network that delays, loses and breaks, and
+//! the broker's core, which speak to each other in bytes. After a time of trouble the faults stop, and what was
+//! acknowledged must be delivered within a bound. Invariants are checked at each step; the first that is broken ends the
+//! seed.
+//!
+//! - `stage`: what all share: the time, what is to come, the network, chance, the journal.
+//! - `plan`: what a seed contains; `trouble`: its faults.
+//! - `member`: a consumer, its user and what is checked on the way; `reader`: the handle's half; `source`: the producer.
+//! - `truth`: what is known from outside: produced, delivered, done, committed.
+//! - `world`: the loop.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "where the simulation is wrong about itself it has to stop"
+)]
+
+mod dice;
+mod host;
+mod member;
+mod plan;
+mod reader;
+mod report;
+mod source;
+mod stage;
+mod trouble;
+mod truth;
+mod user;
+mod world;
+
+pub use plan::Bug;
+pub use report::{Failure, Report, Summary};
+pub use world::run;

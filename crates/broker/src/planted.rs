@@ -11,8 +11,19 @@ pub enum Planted {
     CommitAcceptedFromOldGeneration,
     /// A member that has an assignment keeps it, whatever the leader gives it in the next generation.
     OldAssignmentKept,
-    /// A fetch session goes on whatever epoch the client believes in.
-    SessionEpochNotChecked,
+    /// A fetch session goes on reading from where a partition was when it was added.
+    SessionKeepsOldPosition,
+}
+
+#[cfg(feature = "planted")]
+impl Planted {
+    /// Every bug.
+    pub const ALL: &[Self] = &[
+        Self::DuplicateSequenceAppended,
+        Self::CommitAcceptedFromOldGeneration,
+        Self::OldAssignmentKept,
+        Self::SessionKeepsOldPosition,
+    ];
 }
 
 /// Which bug is switched on, if any.

@@ -77,13 +77,13 @@ impl FetchSessions {
             return Ok(Plan::Full { parts: parts.collect(), opens: epoch == INITIAL_EPOCH });
         }
         let session = self.open.get_mut(&id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
-        if session.epoch != epoch && !plot.has(Planted::SessionEpochNotChecked) {
+        if session.epoch != epoch {
             return Err(ErrorCode::InvalidFetchSessionEpoch);
         }
         if session.by_id != by_id {
             return Err(ErrorCode::FetchSessionTopicIdError);
         }
-        session.update(request);
+        session.update(request, plot);
         if session.parts.is_empty() {
             self.open.remove(&id);
             return Ok(Plan::Full { parts: Vec::new(), opens: false });
@@ -131,7 +131,7 @@ impl FetchSessions {
 }
 
 impl Session {
-    fn update(&mut self, request: &FetchRequest) {
+    fn update(&mut self, request: &FetchRequest, plot: Plot) {
         if !request.forgotten_topics_data.is_empty() {
             let forgotten: BTreeSet<(TopicKey, i32)> = (request.forgotten_topics_data.iter())
                 .flat_map(|topic| {
@@ -148,7 +148,9 @@ impl Session {
             parts(request, self.by_id).map(|part| ((part.topic.clone(), part.index), part)).collect();
         for part in &mut self.parts {
             if let Some(asked) = changed.remove(&(part.topic.clone(), part.index)) {
-                part.fetch_offset = asked.fetch_offset;
+                if !plot.has(Planted::SessionKeepsOldPosition) {
+                    part.fetch_offset = asked.fetch_offset;
+                }
                 part.max_bytes = asked.max_bytes;
                 part.leader_epoch = asked.leader_epoch;
             }

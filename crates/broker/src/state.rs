@@ -226,26 +226,21 @@ impl Cluster {
     }
 
     fn serve(&mut self, conn: ConnId, node: i32, frame: Vec<u8>, fault: Option<Fault>, now: Now) {
-        let mut forced = None;
-        let mut dropped = false;
-        let held = match fault {
-            Some(Fault::Disconnect) => return self.close(conn),
-            Some(Fault::Silence) => Some(Doing::Silenced),
-            Some(Fault::Delay(by)) => Some(Doing::Delayed(now.mono + by, frame.clone())),
-            Some(Fault::ApplyThenDisconnect) => {
-                dropped = true;
-                None
-            }
-            Some(Fault::Error(code)) => {
-                forced = Some(code);
-                None
-            }
-            Some(Fault::Corrupt) | None => None,
-        };
         let Some(connection) = self.connections.find(conn) else { return };
-        if let Some(doing) = held {
-            connection.doing = doing;
-            return;
+        let (mut forced, mut dropped) = (None, false);
+        match fault {
+            Some(Fault::Disconnect) => return self.close(conn),
+            Some(Fault::Silence) => {
+                connection.doing = Doing::Silenced;
+                return;
+            }
+            Some(Fault::Delay(by)) => {
+                connection.doing = Doing::Delayed(now.mono + by, frame);
+                return;
+            }
+            Some(Fault::ApplyThenDisconnect) => dropped = true,
+            Some(Fault::Error(code)) => forced = Some(code),
+            Some(Fault::Corrupt) | None => {}
         }
         let Some((key, version, correlation_id)) = peek(&frame) else { return self.close(conn) };
         let spoken = ApiKey::from_key(key).filter(|key| self.config.versions.spoken(*key).contains(version));

@@ -1,12 +1,23 @@
 //! What every connection can rely on, whatever it asks.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, as it should"
+)]
+
 mod common;
 
-use common::{World, config, millis, produce, batch, produced};
+use common::{World, batch, config, millis, produce, produced};
 use ottla_broker::{Config, VersionSet};
 use ottla_protocol::{
     ApiKey, ErrorCode, RequestHeader,
-    messages::{ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, MetadataRequest, MetadataResponse, ProduceResponse},
+    messages::{
+        ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, MetadataRequest,
+        MetadataResponse, ProduceResponse,
+    },
 };
 
 fn raw(key: i16, version: i16) -> Vec<u8> {
@@ -16,7 +27,11 @@ fn raw(key: i16, version: i16) -> Vec<u8> {
 fn advertised(config: Config) -> ApiVersionsResponse {
     let mut world = World::new(config);
     let conn = world.connect(1);
-    world.ask(conn, 3, ApiVersionsRequest { client_software_name: "x".into(), client_software_version: "1".into() })
+    world.ask(
+        conn,
+        3,
+        ApiVersionsRequest { client_software_name: "x".into(), client_software_version: "1".into() },
+    )
 }
 
 #[test]
@@ -36,7 +51,8 @@ fn api_versions_lists_what_is_spoken_and_produce_from_0() {
 #[test]
 fn the_versions_of_kafka_3_9_end_earlier() {
     let versions = advertised(Config { versions: VersionSet::Kafka3_9, ..Config::default() });
-    let max = |key: ApiKey| versions.api_keys.iter().find(|api| api.api_key == key as i16).unwrap().max_version;
+    let max =
+        |key: ApiKey| versions.api_keys.iter().find(|api| api.api_key == key as i16).unwrap().max_version;
     assert_eq!((max(ApiKey::Produce), max(ApiKey::Fetch), max(ApiKey::ListOffsets)), (11, 17, 9));
 }
 
@@ -45,7 +61,9 @@ fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
     let mut world = World::new(Config::default());
     let conn = world.connect(1);
     world.cluster.handle_frame(conn, raw(18, 99), world.now);
-    let Some(ottla_broker::Output::Reply { frame, .. }) = world.cluster.poll_output() else { panic!("a reply") };
+    let Some(ottla_broker::Output::Reply { frame, .. }) = world.cluster.poll_output() else {
+        panic!("a reply")
+    };
     assert_eq!(frame[4..10], [0, 0, 0, 77, 0, 35]);
     // The connection goes on.
     world.ask(conn, 0, ApiVersionsRequest::default());
@@ -55,7 +73,8 @@ fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
 fn a_software_name_with_spaces_is_an_invalid_request() {
     let mut world = World::new(Config::default());
     let conn = world.connect(1);
-    let request = ApiVersionsRequest { client_software_name: "a b".into(), client_software_version: "1".into() };
+    let request =
+        ApiVersionsRequest { client_software_name: "a b".into(), client_software_version: "1".into() };
     assert_eq!(world.ask(conn, 3, request).error_code, ErrorCode::InvalidRequest);
 }
 
@@ -94,7 +113,11 @@ fn requests_behind_a_held_one_wait_and_are_answered_in_order() {
 fn a_connection_that_sends_without_end_behind_a_held_request_is_closed() {
     let mut world = World::new(config(&[("t", 1)]));
     let conn = world.connect(1);
-    world.send(conn, 12, FetchRequest { max_wait_ms: 500, min_bytes: 1, session_epoch: -1, ..common_fetch("t") });
+    world.send(
+        conn,
+        12,
+        FetchRequest { max_wait_ms: 500, min_bytes: 1, session_epoch: -1, ..common_fetch("t") },
+    );
     for _ in 0..1000 {
         world.send(conn, 12, MetadataRequest::default());
     }

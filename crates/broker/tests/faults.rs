@@ -1,20 +1,30 @@
 //! Faults by script.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, as it should"
+)]
+
 mod common;
 
-use common::{World, base_offsets, batch, config, fetch, fetched, millis, produce, produced};
+use common::{World, base_offsets, batch, config, example, fetch, fetched, millis, produce, produced};
 use ottla_broker::{Config, Fault};
-use ottla_protocol::{
-    ApiKey, ErrorCode, Request,
-    messages::*,
-    records::check_crc,
-};
+use ottla_protocol::{ApiKey, ErrorCode, Request, messages::*, records::check_crc};
 
 #[test]
 fn an_error_is_answered_so_many_times_and_nothing_is_done() {
     let mut world = World::new(config(&[("t", 1)]));
     let conn = world.connect(1);
-    world.cluster.faults().on(ApiKey::Produce).after(1).times(2).then(Fault::Error(ErrorCode::NotEnoughReplicas));
+    world
+        .cluster
+        .faults()
+        .on(ApiKey::Produce)
+        .after(1)
+        .times(2)
+        .then(Fault::Error(ErrorCode::NotEnoughReplicas));
     let codes: Vec<_> = (0..4).map(|_| produced(&world.ask(conn, 9, produce("t", 0, batch(1)))).0).collect();
     let failed = ErrorCode::NotEnoughReplicas;
     assert_eq!(codes, [ErrorCode::None, failed, failed, ErrorCode::None]);
@@ -117,69 +127,5 @@ fn an_error_makes_a_well_formed_response_of_every_api_in_every_version() {
             };
             assert!(text.contains("UnknownServerError"), "{api:?} {version}: {text}");
         }
-    }
-}
-
-fn example(api: ApiKey) -> Request {
-    let group_id = || "g".to_owned();
-    let t = || "t".to_owned();
-    match api {
-        ApiKey::Produce => produce("t", 0, batch(1)).into(),
-        ApiKey::Fetch => fetch(&[("t", 0, 0)]).into(),
-        ApiKey::ListOffsets => ListOffsetsRequest {
-            topics: vec![ListOffsetsTopic { name: t(), partitions: vec![ListOffsetsPartition::default()] }],
-            ..Default::default()
-        }
-        .into(),
-        ApiKey::Metadata => MetadataRequest {
-            topics: Some(vec![MetadataRequestTopic { name: Some(t()), ..Default::default() }]),
-            ..Default::default()
-        }
-        .into(),
-        ApiKey::OffsetCommit => OffsetCommitRequest {
-            group_id: group_id(),
-            topics: vec![OffsetCommitRequestTopic {
-                name: t(),
-                partitions: vec![OffsetCommitRequestPartition::default()],
-                ..Default::default()
-            }],
-            ..Default::default()
-        }
-        .into(),
-        ApiKey::OffsetFetch => OffsetFetchRequest {
-            group_id: group_id(),
-            topics: Some(vec![OffsetFetchRequestTopic { name: t(), partition_indexes: vec![0] }]),
-            groups: vec![OffsetFetchRequestGroup { group_id: group_id(), ..Default::default() }],
-            ..Default::default()
-        }
-        .into(),
-        ApiKey::FindCoordinator => {
-            FindCoordinatorRequest { key: group_id(), coordinator_keys: vec![group_id()], ..Default::default() }.into()
-        }
-        ApiKey::JoinGroup => JoinGroupRequest { group_id: group_id(), ..Default::default() }.into(),
-        ApiKey::Heartbeat => HeartbeatRequest { group_id: group_id(), ..Default::default() }.into(),
-        ApiKey::LeaveGroup => LeaveGroupRequest { group_id: group_id(), ..Default::default() }.into(),
-        ApiKey::SyncGroup => SyncGroupRequest { group_id: group_id(), ..Default::default() }.into(),
-        ApiKey::DescribeGroups => DescribeGroupsRequest { groups: vec![group_id()], ..Default::default() }.into(),
-        ApiKey::ListGroups => ListGroupsRequest::default().into(),
-        ApiKey::ApiVersions => ApiVersionsRequest::default().into(),
-        ApiKey::CreateTopics => CreateTopicsRequest {
-            topics: vec![CreateTopicsCreatableTopic { name: t(), ..Default::default() }],
-            ..Default::default()
-        }
-        .into(),
-        ApiKey::DeleteTopics => DeleteTopicsRequest {
-            topics: vec![DeleteTopicsDeleteTopicState { name: Some(t()), ..Default::default() }],
-            topic_names: vec![t()],
-            ..Default::default()
-        }
-        .into(),
-        ApiKey::InitProducerId => InitProducerIdRequest::default().into(),
-        ApiKey::CreatePartitions => CreatePartitionsRequest {
-            topics: vec![CreatePartitionsTopic { name: t(), ..Default::default() }],
-            ..Default::default()
-        }
-        .into(),
-        other => panic!("no example of {other:?}"),
     }
 }

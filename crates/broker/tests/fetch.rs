@@ -1,5 +1,13 @@
 //! Fetch: what is returned, when, and how much.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, as it should"
+)]
+
 mod common;
 
 use common::{World, base_offsets, batch, config, fetch, fetched, millis};

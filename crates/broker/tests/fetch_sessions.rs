@@ -1,5 +1,13 @@
 //! Fetch sessions (KIP-227): each request sends what changed, each response what is new.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, as it should"
+)]
+
 mod common;
 
 use common::{World, base_offsets, config, fetch, fetched, millis};
@@ -155,4 +163,16 @@ fn an_incremental_fetch_waits_for_any_partition_of_its_session() {
     assert!(world.reply::<FetchResponse>(conn).is_none());
     world.append("t", 1, 1);
     assert_eq!(indexes(&world.reply::<FetchResponse>(conn).expect("records")), [1]);
+}
+
+#[cfg(feature = "planted")]
+#[test]
+fn the_planted_bug_reads_from_the_old_position() {
+    let mut world = World::new(config(&[("t", 1)]));
+    world.cluster.plant(ottla_broker::Planted::SessionKeepsOldPosition);
+    let conn = world.connect(1);
+    let id = open(&mut world, conn, &[0]).session_id;
+    world.append("t", 0, 1);
+    let response = world.ask(conn, 12, next(id, 1, &[("t", 0, 1)]));
+    assert_eq!(base_offsets(fetched(&response)[0].1), [0]);
 }

@@ -1,5 +1,13 @@
 //! ListOffsets: the ends of a log, and offsets by time.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, as it should"
+)]
+
 mod common;
 
 use common::{World, batch_at, config};
@@ -14,7 +22,8 @@ fn find(world: &mut World, node: i32, version: i16, timestamp: i64) -> (ErrorCod
     let conn = world.connect(node);
     let partitions = vec![ListOffsetsPartition { timestamp, ..Default::default() }];
     let topics = vec![ListOffsetsTopic { name: "t".into(), partitions }];
-    let response = world.ask(conn, version, ListOffsetsRequest { replica_id: -1, topics, ..Default::default() });
+    let response =
+        world.ask(conn, version, ListOffsetsRequest { replica_id: -1, topics, ..Default::default() });
     let found = &response.topics[0].partitions[0];
     (found.error_code, found.offset, found.timestamp)
 }
@@ -42,7 +51,11 @@ fn a_timestamp_finds_the_first_record_at_or_after_it() {
             (501, (-1, -1)),
         ] {
             let (code, offset, found) = find(&mut world, 1, 7, timestamp);
-            assert_eq!((code, (offset, found)), (ErrorCode::None, expected), "{compression:?} at {timestamp}");
+            assert_eq!(
+                (code, (offset, found)),
+                (ErrorCode::None, expected),
+                "{compression:?} at {timestamp}"
+            );
         }
     }
 }

@@ -1,5 +1,13 @@
 //! Produce: what is appended, what is refused, and that a retry is no second copy.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, as it should"
+)]
+
 mod common;
 
 use common::{World, batch, batch_at, config, produce, produced, sequenced};
@@ -29,7 +37,10 @@ fn batches_get_offsets_one_after_the_other_in_every_version() {
     let (mut world, conn) = world();
     for version in 3..=12 {
         let expected = i64::from(version - 3) * 4;
-        assert_eq!(produced(&world.ask(conn, version, produce("t", 0, batch(4)))), (ErrorCode::None, expected));
+        assert_eq!(
+            produced(&world.ask(conn, version, produce("t", 0, batch(4)))),
+            (ErrorCode::None, expected)
+        );
     }
 }
 
@@ -58,7 +69,8 @@ fn batches_that_contradict_themselves_are_invalid() {
     let two = [batch(1), batch(1)].concat();
     assert_eq!(code(two), ErrorCode::InvalidRecord);
     let control_type = records::ControlType::Commit;
-    let marker = records::EndTxnMarker { control_type, producer_id: 7, producer_epoch: 0, coordinator_epoch: 0 };
+    let marker =
+        records::EndTxnMarker { control_type, producer_id: 7, producer_epoch: 0, coordinator_epoch: 0 };
     assert_eq!(code(marker.batch(0, 1)), ErrorCode::InvalidRecord);
     let mut miscounted = records::BatchHeader::decode(&batch(2)).unwrap();
     miscounted.last_offset_delta = 5;
@@ -87,7 +99,8 @@ fn zstd_needs_a_version_whose_readers_know_it() {
 #[test]
 fn acks_are_all_one_or_none() {
     let (mut world, conn) = world();
-    for (acks, expected) in [(2, ErrorCode::InvalidRequiredAcks), (1, ErrorCode::None), (-1, ErrorCode::None)] {
+    for (acks, expected) in [(2, ErrorCode::InvalidRequiredAcks), (1, ErrorCode::None), (-1, ErrorCode::None)]
+    {
         let request = ProduceRequest { acks, ..produce("t", 0, batch(1)) };
         assert_eq!(produced(&world.ask(conn, 9, request)).0, expected);
     }
@@ -139,7 +152,8 @@ fn a_transactional_id_is_refused() {
 #[test]
 fn a_batch_sent_again_is_acknowledged_with_its_first_offset_and_not_appended() {
     let (mut world, conn) = world();
-    let mut send = |sequence, count| produced(&world.ask(conn, 9, produce("t", 0, sequenced(count, 7, 0, sequence))));
+    let mut send =
+        |sequence, count| produced(&world.ask(conn, 9, produce("t", 0, sequenced(count, 7, 0, sequence))));
     assert_eq!(send(0, 3), (ErrorCode::None, 0));
     assert_eq!(send(3, 2), (ErrorCode::None, 3));
     assert_eq!(send(0, 3), (ErrorCode::None, 0));
@@ -169,7 +183,8 @@ fn only_the_last_five_batches_are_known_as_duplicates() {
 #[test]
 fn a_newer_epoch_begins_at_zero_and_fences_the_older() {
     let (mut world, conn) = world();
-    let mut send = |epoch, sequence| produced(&world.ask(conn, 9, produce("t", 0, sequenced(1, 7, epoch, sequence)))).0;
+    let mut send =
+        |epoch, sequence| produced(&world.ask(conn, 9, produce("t", 0, sequenced(1, 7, epoch, sequence)))).0;
     assert_eq!(send(0, 0), ErrorCode::None);
     assert_eq!(send(1, 1), ErrorCode::OutOfOrderSequenceNumber);
     assert_eq!(send(1, 0), ErrorCode::None);
@@ -179,7 +194,8 @@ fn a_newer_epoch_begins_at_zero_and_fences_the_older() {
 #[test]
 fn sequences_wrap_to_zero() {
     let (mut world, conn) = world();
-    let mut send = |count, sequence| produced(&world.ask(conn, 9, produce("t", 0, sequenced(count, 7, 0, sequence)))).0;
+    let mut send =
+        |count, sequence| produced(&world.ask(conn, 9, produce("t", 0, sequenced(count, 7, 0, sequence)))).0;
     assert_eq!(send(3, i32::MAX - 1), ErrorCode::None);
     assert_eq!(send(1, 1), ErrorCode::None);
 }

@@ -1,5 +1,13 @@
 //! Topics: created, described, widened, deleted.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, as it should"
+)]
+
 mod common;
 
 use common::{World, config, fetch, fetched};
@@ -68,7 +76,10 @@ fn metadata_of_what_is_not_there_says_so() {
     let unknown = MetadataRequestTopic { topic_id: TopicId([3; 16]), name: None };
     let unknown = MetadataRequest { topics: Some(vec![unknown]), ..Default::default() };
     let response = world.ask(conn, 12, unknown);
-    assert_eq!((response.topics[0].error_code, response.topics[0].topic_id), (ErrorCode::UnknownTopicId, TopicId([3; 16])));
+    assert_eq!(
+        (response.topics[0].error_code, response.topics[0].topic_id),
+        (ErrorCode::UnknownTopicId, TopicId([3; 16]))
+    );
 }
 
 #[test]
@@ -82,11 +93,13 @@ fn metadata_is_answered_in_every_version() {
 #[test]
 fn a_topic_comes_into_being_only_where_both_sides_allow_it() {
     for (server, client) in [(true, true), (true, false), (false, true)] {
-        let mut world = World::new(Config { auto_create: server, default_partitions: 4, ..Config::default() });
+        let mut world =
+            World::new(Config { auto_create: server, default_partitions: 4, ..Config::default() });
         let conn = world.connect(1);
         let request = MetadataRequest { allow_auto_topic_creation: client, ..named("new") };
         let topic = world.ask(conn, 12, request).topics.remove(0);
-        let expected = if server && client { (ErrorCode::None, 4) } else { (ErrorCode::UnknownTopicOrPartition, 0) };
+        let expected =
+            if server && client { (ErrorCode::None, 4) } else { (ErrorCode::UnknownTopicOrPartition, 0) };
         assert_eq!((topic.error_code, topic.partitions.len()), expected);
     }
 }
@@ -96,7 +109,10 @@ fn a_topic_is_created_with_defaults_for_minus_one() {
     let (mut world, conn) = three();
     let request = CreateTopicsRequest { topics: vec![wanted("new", -1, -1)], ..Default::default() };
     let result = world.ask(conn, 7, request).topics.remove(0);
-    assert_eq!((result.error_code, result.num_partitions, result.replication_factor), (ErrorCode::None, 1, 1));
+    assert_eq!(
+        (result.error_code, result.num_partitions, result.replication_factor),
+        (ErrorCode::None, 1, 1)
+    );
     assert_eq!(describe(&mut world, conn, "new").topic_id, result.topic_id);
 }
 
@@ -122,7 +138,8 @@ fn what_cannot_be_created_is_refused_with_its_reason() {
 #[test]
 fn validate_only_creates_nothing() {
     let (mut world, conn) = three();
-    let request = CreateTopicsRequest { topics: vec![wanted("new", 2, 1)], validate_only: true, ..Default::default() };
+    let request =
+        CreateTopicsRequest { topics: vec![wanted("new", 2, 1)], validate_only: true, ..Default::default() };
     assert_eq!(world.ask(conn, 7, request).topics[0].error_code, ErrorCode::None);
     assert_eq!(world.cluster.topics().count(), 1);
 }
@@ -130,11 +147,21 @@ fn validate_only_creates_nothing() {
 #[test]
 fn replicas_can_be_placed_by_hand() {
     let (mut world, conn) = three();
-    let place = |partition_index, broker_ids| CreateTopicsCreatableReplicaAssignment { partition_index, broker_ids };
+    let place =
+        |partition_index, broker_ids| CreateTopicsCreatableReplicaAssignment { partition_index, broker_ids };
     let by_hand = |assignments| CreateTopicsCreatableTopic { assignments, ..wanted("new", -1, -1) };
-    assert_eq!(create(&mut world, conn, by_hand(vec![place(0, vec![9])])), ErrorCode::InvalidReplicaAssignment);
-    assert_eq!(create(&mut world, conn, by_hand(vec![place(1, vec![1])])), ErrorCode::InvalidReplicaAssignment);
-    assert_eq!(create(&mut world, conn, by_hand(vec![place(0, vec![3, 1]), place(1, vec![2, 3])])), ErrorCode::None);
+    assert_eq!(
+        create(&mut world, conn, by_hand(vec![place(0, vec![9])])),
+        ErrorCode::InvalidReplicaAssignment
+    );
+    assert_eq!(
+        create(&mut world, conn, by_hand(vec![place(1, vec![1])])),
+        ErrorCode::InvalidReplicaAssignment
+    );
+    assert_eq!(
+        create(&mut world, conn, by_hand(vec![place(0, vec![3, 1]), place(1, vec![2, 3])])),
+        ErrorCode::None
+    );
     assert_eq!(world.cluster.leader("new", 0), Some((3, 0)));
     assert_eq!(describe(&mut world, conn, "new").partitions[1].replica_nodes, [2, 3]);
 }
@@ -144,7 +171,8 @@ fn partitions_can_be_added_and_not_taken_away() {
     let (mut world, conn) = three();
     let mut grow = |name: &str, count| {
         let topic = CreatePartitionsTopic { name: name.into(), count, assignments: None };
-        world.ask(conn, 3, CreatePartitionsRequest { topics: vec![topic], ..Default::default() }).results[0].error_code
+        world.ask(conn, 3, CreatePartitionsRequest { topics: vec![topic], ..Default::default() }).results[0]
+            .error_code
     };
     assert_eq!(grow("t", 6), ErrorCode::InvalidPartitions);
     assert_eq!(grow("t", 5), ErrorCode::InvalidPartitions);

@@ -1,2 +1,38 @@
-//! The `ottla` command.
-fn main() {}
+//! The `ottla` command: from arguments to one of `commands`, and from what came of it to an exit status.
+
+mod args;
+mod commands;
+mod common;
+mod failure;
+mod format;
+mod offsets;
+mod output;
+mod progress;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{args::Cli, failure::Failure, signals::Stop};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::usage_exit(&error),
+    };
+    // More than one thread, so that signals are seen while a write to stdout, or a terminal, blocks the main one.
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::failed(format!("no runtime can be started: {error}")).exit(),
+    };
+    let done = runtime.block_on(async {
+        let stop = Stop::install().map_err(|error| Failure::failed(format!("no signal handler: {error}")))?;
+        commands::run(cli, stop).await
+    });
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.exit(),
+    }
+}

@@ -24,22 +24,27 @@
 //!
 //! [`Producer`] writes records, [`Admin`] looks after topics and groups. Every failure is typed: see [`error`].
 
+pub mod admin;
 pub mod config;
 mod consumer;
 mod driver;
 pub mod error;
 mod net;
+pub mod producer;
+mod reach;
 
+pub use admin::Admin;
 pub use config::{AdminBuilder, ConsumerBuilder, OffsetReset, ProducerBuilder, Properties};
 pub use consumer::{
     Bytes, Closer, Consumer, Deserializer, DetachedRecord, Iter, OwnedRecord, Poison, Poll, Record, RecordStream,
     Records, SeekPosition, TypedConsumer, TypedRecord, Utf8,
 };
-pub use error::{BuildError, CommitError, OffsetsError, RecvError, SeekError};
+pub use error::{AdminError, BuildError, CommitError, OffsetsError, RecvError, SeekError, SendError};
 pub use ottla_core::{
     CommittedOffset, Event, Explanation, GroupReason, OffsetAndTimestamp, Reason, Subscription, SubscriptionError,
     TopicPartition,
 };
+pub use producer::{Delivered, Delivery, Producer, ProducerRecord};
 pub use ottla_protocol::{
     ErrorCode,
     records::{Compression, Header, Headers, TimestampType},

@@ -280,7 +280,6 @@ impl Connections {
         let request = ApiVersionsRequest {
             client_software_name: "ottla".to_owned(),
             client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..Default::default()
         };
         link.state = State::Asking { conn, since: now.mono };
         let deadline = now.mono + self.config.request_timeout;

@@ -24,6 +24,7 @@ use ottla_protocol::{DecodeError, ErrorCode};
 
 use crate::deadline::Earliest;
 use crate::ids::{LaneEpoch, PartIdx, TopicPartition};
+use crate::planted::{Planted, Plot};
 
 /// Record batches of one partition, in one response: what a reader takes.
 #[derive(Debug, Clone)]
@@ -129,6 +130,7 @@ pub(crate) struct Lanes<F> {
     fence: u64,
     /// Bytes that were fetched and dropped unread.
     pub(crate) wasted: u64,
+    pub(crate) plot: Plot,
 }
 
 /// Which lanes a reader wants.
@@ -193,7 +195,7 @@ impl<F> Lane<F> {
 
 impl<F> Lanes<F> {
     pub(crate) fn new() -> Self {
-        Self { lanes: Vec::new(), index: BTreeMap::new(), ready: VecDeque::new(), fence: 0, wasted: 0 }
+        Self { lanes: Vec::new(), index: BTreeMap::new(), ready: VecDeque::new(), fence: 0, wasted: 0, plot: Plot::default() }
     }
 
     pub(crate) fn fence(&self) -> u64 {
@@ -272,7 +274,9 @@ impl<F> Lanes<F> {
     /// Closes the gate of a partition that is to be given up. Its buffered records are dropped; what a reader has
     /// handed out may still be reported.
     pub(crate) fn begin_revoking(&mut self, part: PartIdx) {
-        self.drop_queue(part);
+        if !self.plot.has(Planted::RevokingLaneIsRead) {
+            self.drop_queue(part);
+        }
         self.fence += 1;
         if let Some(lane) = self.get_mut(part) {
             lane.revoking = true;
@@ -281,13 +285,17 @@ impl<F> Lanes<F> {
 
     /// Moves the position of a lane: what was fetched or handed out before no longer counts.
     pub(crate) fn place(&mut self, part: PartIdx, position: Position, offset: Option<i64>, now: Instant) {
-        self.empty(part);
+        match self.plot.has(Planted::SeekKeepsEpoch) {
+            true => self.drop_queue(part),
+            false => self.empty(part),
+        }
         if let Some(lane) = self.get_mut(part) {
             lane.position = position;
             lane.looking = false;
             lane.retry_at = None;
             lane.last_error = None;
             lane.suspect = None;
+            lane.failure_due = None;
             lane.since = now;
             lane.held = false;
             if let Some(offset) = offset {
@@ -368,7 +376,9 @@ impl<F> Lanes<F> {
     /// The next slice for a reader: of the lane whose turn it is.
     pub(crate) fn take(&mut self, filter: &Filter) -> Option<Slice<F>> {
         let admitted = |part: &PartIdx| {
-            self.lanes.get(part.0 as usize).is_some_and(|lane| lane.is_readable() && filter.admits(&lane.at))
+            let leaks = self.plot.has(Planted::RevokingLaneIsRead);
+            let readable = |lane: &&Lane<F>| lane.is_readable() || leaks && lane.revoking;
+            self.get(*part).filter(readable).is_some_and(|lane| filter.admits(&lane.at))
         };
         let index = self.ready.iter().position(admitted)?;
         let part = self.ready.remove(index)?;

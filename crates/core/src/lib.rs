@@ -20,6 +20,7 @@ mod machine;
 mod metadata;
 mod offsets;
 mod ops;
+mod planted;
 pub mod producer;
 
 pub use backoff::Backoff;
@@ -41,3 +42,5 @@ pub use machine::{Disconnected, Fetched, Machine, Outbound, Reply, Span, spans};
 pub use metadata::{Metadata, MetadataConfig, Node, Partition, Topic, Wanted};
 pub use offsets::{CommittedOffset, OffsetAndTimestamp, ResetPolicy};
 pub use ops::{OpFailure, Outcome};
+#[cfg(feature = "planted")]
+pub use planted::Planted;

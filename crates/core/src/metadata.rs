@@ -253,7 +253,9 @@ impl Metadata {
         connections: &mut Connections,
         now: Now,
     ) -> Option<RequestId> {
-        if self.in_flight.is_some() || now.mono < self.not_before || !self.is_due(wanted, now.mono) {
+        // The pause is for asking the same again: a topic that was never asked for need not wait.
+        let paused = now.mono < self.not_before && (self.failures > 0 || self.has_asked(wanted));
+        if self.in_flight.is_some() || paused || !self.is_due(wanted, now.mono) {
             return None;
         }
         let target = self.any_ready(connections, now)?;

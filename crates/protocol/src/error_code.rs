@@ -86,6 +86,7 @@ impl ErrorCode {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the table's macro cannot mark one variant")]
 impl Default for ErrorCode {
     fn default() -> Self {
         Self::None

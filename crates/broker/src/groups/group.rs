@@ -1,4 +1,4 @@
-//! One group: its members, its generations, and the way from one to the next.
+//! One group: its members, what they ask, and what they are told.
 
 use std::{
     collections::BTreeMap,
@@ -14,10 +14,7 @@ use ottla_protocol::{
 };
 
 use super::{Committed, Join, Turn, member::Member};
-use crate::{
-    GroupView,
-    planted::{Planted, Plot},
-};
+use crate::{ConnId, GroupView};
 
 /// How long a member may wait for its first generation: its client may be gone, which nobody sees while it waits.
 const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_secs(300);
@@ -64,26 +61,26 @@ pub(crate) struct Group {
     pub(super) generation_id: i32,
     /// The committed offsets, by topic and partition.
     pub(crate) offsets: BTreeMap<(String, i32), Committed>,
-    protocol_type: Option<String>,
-    protocol: Option<String>,
-    leader: Option<String>,
-    members: BTreeMap<String, Member>,
+    pub(super) protocol_type: Option<String>,
+    pub(super) protocol: Option<String>,
+    pub(super) leader: Option<String>,
+    pub(super) members: BTreeMap<String, Member>,
     /// Ids that were given out and not used yet, and when they expire.
-    pending: BTreeMap<String, Instant>,
+    pub(super) pending: BTreeMap<String, Instant>,
     /// When the members that have not joined are given up; for an empty group, when its first rebalance ends.
-    join_deadline: Option<Instant>,
+    pub(super) join_deadline: Option<Instant>,
     /// When the members that have not asked for their assignment are given up.
-    sync_deadline: Option<Instant>,
+    pub(super) sync_deadline: Option<Instant>,
     /// The rebalance of an empty group, which waits for more members whoever is there.
-    initial: Option<Initial>,
+    pub(super) initial: Option<Initial>,
 }
 
 #[derive(Debug)]
-struct Initial {
+pub(super) struct Initial {
     /// How much longer it may be put off.
-    left: Duration,
+    pub(super) left: Duration,
     /// Whether somebody joined since it was put off last.
-    joined: bool,
+    pub(super) joined: bool,
 }
 
 /// What becomes of a request to join.
@@ -125,7 +122,7 @@ impl Group {
     pub(crate) fn sync(
         &mut self,
         request: SyncGroupRequest,
-        conn: crate::ConnId,
+        conn: ConnId,
         turn: &mut Turn<'_>,
     ) -> Result<Option<SyncGroupResponse>, ErrorCode> {
         self.check_member(&request.member_id, request.group_instance_id.as_deref())?;
@@ -329,133 +326,6 @@ impl Group {
         }
     }
 
-    // From one generation to the next.
-
-    /// Begins a rebalance, or sees whether the one that runs is complete.
-    fn rebalance(&mut self, turn: &mut Turn<'_>) {
-        match self.state {
-            State::PreparingRebalance => return self.maybe_complete_join(turn),
-            State::CompletingRebalance => {
-                let members = self.members.values_mut();
-                members.for_each(|member| member.refuse_sync(ErrorCode::RebalanceInProgress, turn));
-            }
-            State::Empty | State::Stable => {}
-        }
-        self.sync_deadline = None;
-        let delay = turn.rules.initial_delay;
-        let was_empty = self.state == State::Empty;
-        self.state = State::PreparingRebalance;
-        if !was_empty {
-            self.join_deadline = Some(turn.now + self.rebalance_timeout());
-            self.maybe_complete_join(turn);
-        } else if delay.is_zero() {
-            self.complete_join(turn);
-        } else {
-            let left = self.rebalance_timeout().saturating_sub(delay);
-            self.initial = Some(Initial { left, joined: false });
-            self.join_deadline = Some(turn.now + delay);
-        }
-    }
-
-    /// Begins the generation, if nobody is to be waited for.
-    fn maybe_complete_join(&mut self, turn: &mut Turn<'_>) {
-        let all = self.pending.is_empty() && self.members.values().all(|member| member.joining.is_some());
-        if self.state == State::PreparingRebalance && self.initial.is_none() && all {
-            self.complete_join(turn);
-        }
-    }
-
-    fn end_join_phase(&mut self, turn: &mut Turn<'_>) {
-        if let Some(initial) = &mut self.initial
-            && initial.joined
-            && !initial.left.is_zero()
-        {
-            let delay = turn.rules.initial_delay.min(initial.left);
-            *initial = Initial { left: initial.left - delay, joined: false };
-            self.join_deadline = Some(turn.now + delay);
-        } else {
-            self.complete_join(turn);
-        }
-    }
-
-    /// Begins the generation with those who have joined. Static members stay though they have not.
-    fn complete_join(&mut self, turn: &mut Turn<'_>) {
-        self.initial = None;
-        self.join_deadline = None;
-        self.members.retain(|_, member| member.joining.is_some() || member.group_instance_id.is_some());
-        let joined = |id: &String| self.members.get(id).is_some_and(|member| member.joining.is_some());
-        if !self.leader.as_ref().is_some_and(joined) {
-            self.leader = self.members.keys().find(|id| joined(id)).cloned();
-            if self.leader.is_none() && !self.members.is_empty() {
-                // Only static members, none of them here: wait until their sessions end.
-                self.join_deadline = Some(turn.now + self.rebalance_timeout());
-                return;
-            }
-        }
-        self.generation_id += 1;
-        self.protocol = self.select_protocol();
-        if self.members.is_empty() {
-            self.state = State::Empty;
-            return;
-        }
-        self.state = State::CompletingRebalance;
-        self.sync_deadline = Some(turn.now + self.rebalance_timeout());
-        for member in self.members.values_mut() {
-            member.is_new = false;
-            member.synced = false;
-            member.touch(turn.now);
-            if !turn.rules.plot.has(Planted::OldAssignmentKept) {
-                member.assignment.clear();
-            }
-        }
-        let waits: Vec<_> =
-            self.members.values_mut().filter_map(|m| Some((m.joining.take()?, m.id.clone()))).collect();
-        for (wait, id) in waits {
-            let response = self.join_response(&id);
-            turn.replies.push((wait.conn, response.into()));
-        }
-    }
-
-    fn assign(&mut self, mut assigned: BTreeMap<String, Vec<u8>>, plot: Plot) {
-        for member in self.members.values_mut() {
-            if !plot.has(Planted::OldAssignmentKept) || member.assignment.is_empty() {
-                member.assignment = assigned.remove(&member.id).unwrap_or_default();
-            }
-        }
-    }
-
-    fn tell_assignments(&mut self, turn: &mut Turn<'_>) {
-        let mut told = Vec::new();
-        for member in self.members.values_mut() {
-            if let Some(conn) = member.syncing.take() {
-                member.touch(turn.now);
-                told.push((conn, member.assignment.clone()));
-            }
-        }
-        for (conn, assignment) in told {
-            turn.replies.push((conn, self.sync_response(assignment).into()));
-        }
-    }
-
-    /// What all support and most prefer.
-    fn select_protocol(&self) -> Option<String> {
-        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-        for member in self.members.values() {
-            let common =
-                member.protocols.iter().find(|(name, _)| self.members.values().all(|m| m.supports(name)));
-            if let Some((name, _)) = common {
-                *votes.entry(name).or_default() += 1;
-            }
-        }
-        let most = votes.values().max()?;
-        votes.iter().find(|(_, count)| *count == most).map(|(name, _)| (*name).to_owned())
-    }
-
-    /// The longest that any member may take to join.
-    fn rebalance_timeout(&self) -> Duration {
-        self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or_default()
-    }
-
     // Checks.
 
     /// Whether this is a member, and, if it is static, the one that bears the instance id now.
@@ -501,7 +371,7 @@ impl Group {
     // What clients and tests are told.
 
     /// The answer to a member of this generation.
-    fn join_response(&self, id: &str) -> JoinGroupResponse {
+    pub(super) fn join_response(&self, id: &str) -> JoinGroupResponse {
         let protocol = self.protocol.clone().unwrap_or_default();
         let leader = self.leader.clone().unwrap_or_default();
         let members = self.members.values().filter(|_| leader == id);
@@ -516,7 +386,7 @@ impl Group {
         }
     }
 
-    fn sync_response(&self, assignment: Vec<u8>) -> SyncGroupResponse {
+    pub(super) fn sync_response(&self, assignment: Vec<u8>) -> SyncGroupResponse {
         SyncGroupResponse {
             protocol_type: self.protocol_type.clone(),
             protocol_name: self.protocol.clone(),

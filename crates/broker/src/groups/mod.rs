@@ -6,6 +6,7 @@
 mod group;
 mod member;
 mod offsets;
+mod rebalance;
 
 use std::{
     collections::BTreeMap,

@@ -9,10 +9,14 @@ use std::{
 
 use ottla_broker::{Cluster, Config, ConnId, Output, TopicSpec};
 use ottla_protocol::{
-    ApiKey, ErrorCode, Now, Request, RequestHeader, Response, ResponseHeader, Timestamp, api::RequestMessage,
-    codec::RecordData, messages::*,
+    ApiKey, ErrorCode, Now, Request, RequestHeader, Response, ResponseHeader, Timestamp,
+    api::RequestMessage,
+    codec::RecordData,
+    messages::*,
     records::{BatchBuilder, Compression, Compressor},
 };
+
+pub mod group;
 
 pub struct World {
     pub cluster: Cluster,
@@ -29,7 +33,10 @@ pub fn millis(millis: u64) -> Duration {
 }
 
 pub fn config(topics: &[(&str, u32)]) -> Config {
-    Config { topics: topics.iter().map(|(name, count)| TopicSpec::new(*name, *count)).collect(), ..Config::default() }
+    Config {
+        topics: topics.iter().map(|(name, count)| TopicSpec::new(*name, *count)).collect(),
+        ..Config::default()
+    }
 }
 
 impl World {
@@ -194,7 +201,10 @@ pub fn produce(topic: &str, partition: i32, records: Vec<u8>) -> ProduceRequest 
         timeout_ms: 1000,
         topic_data: vec![ProduceTopicData {
             name: topic.to_owned(),
-            partition_data: vec![ProducePartitionData { index: partition, records: Some(RecordData::Owned(records)) }],
+            partition_data: vec![ProducePartitionData {
+                index: partition,
+                records: Some(RecordData::Owned(records)),
+            }],
             ..Default::default()
         }],
         ..Default::default()
@@ -246,4 +256,74 @@ pub fn fetched(response: &FetchResponse) -> Vec<(&str, &FetchPartitionResponse)>
 pub fn base_offsets(part: &FetchPartitionResponse) -> Vec<i64> {
     let bytes = part.records.as_ref().map(|records| records.bytes(&[])).unwrap_or_default();
     ottla_protocol::records::walk_headers(bytes).map(|batch| batch.unwrap().1.base_offset).collect()
+}
+
+/// A request of each API, with something in each of its lists.
+pub fn example(api: ApiKey) -> Request {
+    let group_id = || "g".to_owned();
+    let t = || "t".to_owned();
+    match api {
+        ApiKey::Produce => produce("t", 0, batch(1)).into(),
+        ApiKey::Fetch => fetch(&[("t", 0, 0)]).into(),
+        ApiKey::ListOffsets => ListOffsetsRequest {
+            topics: vec![ListOffsetsTopic { name: t(), partitions: vec![ListOffsetsPartition::default()] }],
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::Metadata => MetadataRequest {
+            topics: Some(vec![MetadataRequestTopic { name: Some(t()), ..Default::default() }]),
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::OffsetCommit => OffsetCommitRequest {
+            group_id: group_id(),
+            topics: vec![OffsetCommitRequestTopic {
+                name: t(),
+                partitions: vec![OffsetCommitRequestPartition::default()],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::OffsetFetch => OffsetFetchRequest {
+            group_id: group_id(),
+            topics: Some(vec![OffsetFetchRequestTopic { name: t(), partition_indexes: vec![0] }]),
+            groups: vec![OffsetFetchRequestGroup { group_id: group_id(), ..Default::default() }],
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::FindCoordinator => FindCoordinatorRequest {
+            key: group_id(),
+            coordinator_keys: vec![group_id()],
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::JoinGroup => JoinGroupRequest { group_id: group_id(), ..Default::default() }.into(),
+        ApiKey::Heartbeat => HeartbeatRequest { group_id: group_id(), ..Default::default() }.into(),
+        ApiKey::LeaveGroup => LeaveGroupRequest { group_id: group_id(), ..Default::default() }.into(),
+        ApiKey::SyncGroup => SyncGroupRequest { group_id: group_id(), ..Default::default() }.into(),
+        ApiKey::DescribeGroups => {
+            DescribeGroupsRequest { groups: vec![group_id()], ..Default::default() }.into()
+        }
+        ApiKey::ListGroups => ListGroupsRequest::default().into(),
+        ApiKey::ApiVersions => ApiVersionsRequest::default().into(),
+        ApiKey::CreateTopics => CreateTopicsRequest {
+            topics: vec![CreateTopicsCreatableTopic { name: t(), ..Default::default() }],
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::DeleteTopics => DeleteTopicsRequest {
+            topics: vec![DeleteTopicsDeleteTopicState { name: Some(t()), ..Default::default() }],
+            topic_names: vec![t()],
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::InitProducerId => InitProducerIdRequest::default().into(),
+        ApiKey::CreatePartitions => CreatePartitionsRequest {
+            topics: vec![CreatePartitionsTopic { name: t(), ..Default::default() }],
+            ..Default::default()
+        }
+        .into(),
+        other => panic!("no example of {other:?}"),
+    }
 }

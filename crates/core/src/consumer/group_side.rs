@@ -14,6 +14,7 @@ use crate::{
     lanes::{LaneFailure, Position},
     offsets::{Commits, CommittedFetch, CommittedOffset},
     ops::{OpFailure, Outcome},
+    planted::Planted,
 };
 
 #[derive(Debug)]
@@ -59,6 +60,13 @@ impl GroupSide {
     pub(super) fn ask_committed(&mut self, at: TopicPartition, op: OpId) {
         self.committed.ask(at.clone());
         self.asking.entry(at).or_default().push(op);
+    }
+}
+
+#[cfg(feature = "planted")]
+impl GroupSide {
+    pub(super) fn plant(&mut self, plot: crate::planted::Plot) {
+        (self.commits.plot, self.membership.plot) = (plot, plot);
     }
 }
 
@@ -130,10 +138,11 @@ impl<F: Clone> Consumer<F> {
     fn step_revocation(&mut self, now: Now) {
         let Some(group) = &mut self.group else { return };
         let MemberState::Revoking { deadline, .. } = group.membership.state() else { return };
-        let (late, quiescent) = (deadline <= now.mono, self.lanes.is_quiescent());
+        let leaps = self.lanes.plot.has(Planted::JoinsWithoutQuiescence);
+        let (late, quiescent) = (deadline <= now.mono, leaps || self.lanes.is_quiescent());
         if quiescent && !group.final_commit {
             group.final_commit = true;
-            if group.commits.is_auto() {
+            if group.commits.is_auto() && !group.commits.plot.has(Planted::NoCommitOnRevocation) {
                 let offsets = self.uncommitted(true);
                 if let Some(group) = &mut self.group {
                     group.commits.request(offsets, None);

@@ -183,6 +183,17 @@ impl<F: Clone> Consumer<F> {
         }
     }
 
+    /// Switches a bug on.
+    #[cfg(feature = "planted")]
+    pub fn plant(&mut self, bug: crate::Planted) {
+        let plot = crate::planted::Plot(Some(bug));
+        self.lanes.plot = plot;
+        self.fetcher.plot = plot;
+        if let Some(group) = &mut self.group {
+            group.plant(plot);
+        }
+    }
+
     /// Reads what the group gives it of these topics. Replaces an earlier subscription.
     pub fn subscribe(
         &mut self,
@@ -396,8 +407,9 @@ impl<F: Clone> Consumer<F> {
         let wanted = self.wanted();
         let sent = self.metadata.poll_send(&wanted, &mut self.connections, now);
         self.pending.extend(sent.map(|id| (id, Pending::Metadata)));
-        self.step_group(now);
+        self.step_closing(now);
         self.find_positions(now);
+        self.step_group(now);
         let (lanes, ops) = (&self.lanes, &self.ops);
         self.lookups.retain(|purpose| match purpose {
             Purpose::Lane(part, epoch) => {
@@ -407,9 +419,8 @@ impl<F: Clone> Consumer<F> {
         });
         let sent = self.lookups.poll_send(&mut self.metadata, &mut self.connections, now);
         self.pending.extend(sent.into_iter().map(|id| (id, Pending::Lookup)));
-        match self.closing {
-            None => self.step_fetch(now),
-            Some(_) => self.step_closing(now),
+        if self.closing.is_none() {
+            self.step_fetch(now);
         }
     }
 

@@ -19,6 +19,7 @@ use crate::{
     machine::{Fetched, Span},
     metadata::Metadata,
     offsets::ResetPolicy,
+    planted::Plot,
 };
 
 use session::{Asked, Session};
@@ -67,6 +68,7 @@ pub(crate) struct Fetcher {
     pub(crate) fetched: u64,
     /// Whether the budget, and nothing else, kept a fetch from being sent the last time.
     pub(crate) out_of_room: bool,
+    pub(crate) plot: Plot,
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +87,7 @@ struct InFlight {
 
 impl Fetcher {
     pub(crate) fn new(config: FetchConfig) -> Self {
-        Self { config, brokers: BTreeMap::new(), held: 0, fetched: 0, out_of_room: false }
+        Self { config, brokers: BTreeMap::new(), held: 0, fetched: 0, out_of_room: false, plot: Plot::default() }
     }
 
     /// Bytes in frames, and bytes that fetches in flight may bring.
@@ -174,6 +176,7 @@ impl Fetcher {
         let version = connections.version(target, Kind::Fetch, ApiKey::Fetch, limit).ok()?;
         let by_id = version >= 13;
         let broker = self.brokers.entry(node).or_default();
+        broker.session.plot = self.plot;
         let asked = wanted.iter().map(|(part, asked)| (*part, (asked.epoch, asked.offset))).collect();
         let (named, forgotten) = broker.session.next(wanted, by_id);
         let partition_max_bytes = self.config.partition_max_bytes as i32;

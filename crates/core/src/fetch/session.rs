@@ -13,7 +13,10 @@ use std::collections::BTreeMap;
 
 use ottla_protocol::{ErrorCode, TopicId};
 
-use crate::ids::{LaneEpoch, PartIdx, TopicPartition};
+use crate::{
+    ids::{LaneEpoch, PartIdx, TopicPartition},
+    planted::{Planted, Plot},
+};
 
 /// What is asked of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,7 @@ pub(super) struct Session {
     epoch: i32,
     by_id: bool,
     known: BTreeMap<PartIdx, Asked>,
+    pub(super) plot: Plot,
 }
 
 impl Session {
@@ -71,6 +75,9 @@ impl Session {
             .filter(|(part, known)| !stays(part, known))
             .map(|(_, known)| known.clone())
             .collect();
+        if self.plot.has(Planted::NothingIsForgotten) {
+            forgotten.clear();
+        }
         named.sort_by(|a, b| a.at.cmp(&b.at));
         forgotten.sort_by(|a, b| a.at.cmp(&b.at));
         self.known = wanted;
@@ -93,6 +100,9 @@ impl Session {
 
     /// The broker may or may not have seen the last request.
     pub(super) fn disconnected(&mut self) {
+        if self.plot.has(Planted::SessionSurvivesDisconnect) {
+            return;
+        }
         self.epoch = 0;
     }
 }

@@ -29,6 +29,7 @@ use crate::{
     ids::RequestId,
     metadata::{Metadata, Wanted},
     offsets::Committer,
+    planted::{Planted, Plot},
 };
 
 /// One consumer's place in its group.
@@ -40,6 +41,8 @@ pub(crate) struct Membership {
     generation_id: i32,
     protocol: Option<String>,
     topics: BTreeSet<String>,
+    /// The user wants to be a member again before the leave was answered.
+    joins_again: bool,
     /// JoinGroup, SyncGroup or LeaveGroup on its way.
     request: Option<RequestId>,
     heartbeat: Option<(RequestId, i32)>,
@@ -52,6 +55,7 @@ pub(crate) struct Membership {
     pub(crate) last_error: Option<ErrorCode>,
     pub(crate) since: Instant,
     rng: fastrand::Rng,
+    pub(crate) plot: Plot,
 }
 
 impl Membership {
@@ -63,6 +67,7 @@ impl Membership {
             generation_id: -1,
             protocol: None,
             topics: BTreeSet::new(),
+            joins_again: false,
             request: None,
             heartbeat: None,
             heartbeat_due: now.mono,
@@ -74,6 +79,7 @@ impl Membership {
             last_error: None,
             since: now.mono,
             rng: fastrand::Rng::with_seed(seed),
+            plot: Plot::default(),
         }
     }
 
@@ -124,6 +130,10 @@ impl Membership {
                 self.transition_to(MemberState::Joining, now);
                 GroupNews::None
             }
+            MemberState::Leaving => {
+                self.joins_again = true;
+                GroupNews::None
+            }
             MemberState::Stable if changed => self.begin_rebalance(now),
             // JoinGroup carries the subscription: one on its way has the old.
             MemberState::Joining | MemberState::Assigning | MemberState::Syncing if changed => {
@@ -153,6 +163,7 @@ impl Membership {
 
     /// Begins to leave. Without a member id there is nothing to leave.
     pub(crate) fn leave(&mut self, now: Now) {
+        self.joins_again = false;
         match self.state {
             MemberState::Out | MemberState::Failed | MemberState::Leaving => {}
             _ => {
@@ -167,10 +178,15 @@ impl Membership {
     fn left(&mut self, now: Now) {
         self.forget_member();
         self.transition_to(MemberState::Out, now);
+        if std::mem::take(&mut self.joins_again) && !self.topics.is_empty() {
+            self.transition_to(MemberState::Joining, now);
+        }
     }
 
     fn forget_member(&mut self) {
-        self.member_id.clear();
+        if !self.plot.has(Planted::UnknownMemberKeepsId) {
+            self.member_id.clear();
+        }
         self.forget_generation();
     }
 
@@ -245,17 +261,15 @@ impl Membership {
         let version = connections.version(target, Kind::Join, ApiKey::JoinGroup, i16::MAX).ok()?;
         let topics = self.topics.iter().cloned().collect();
         let subscription = Subscription { topics, generation_id: -1, ..Default::default() }.encode();
-        let protocol = |assignor: &Box<dyn super::Assignor>| JoinGroupRequestProtocol {
-            name: assignor.name().to_owned(),
-            metadata: subscription.clone(),
-        };
+        let names = self.config.assignors.iter().map(|assignor| assignor.name().to_owned());
+        let protocol = |name| JoinGroupRequestProtocol { name, metadata: subscription.clone() };
         let request = JoinGroupRequest {
             group_id: self.config.id.clone(),
             session_timeout_ms: millis(self.config.session_timeout),
             rebalance_timeout_ms: millis(self.config.max_poll_interval),
             member_id: self.member_id.clone(),
             protocol_type: "consumer".to_owned(),
-            protocols: self.config.assignors.iter().map(protocol).collect(),
+            protocols: names.map(protocol).collect(),
             ..Default::default()
         };
         // The coordinator answers when the slowest member has come: `request.timeout.ms` would cut that short.
@@ -472,7 +486,8 @@ impl Membership {
         let Some((_, generation_id)) = self.heartbeat.take_if(|(sent, _)| *sent == id) else {
             return GroupNews::None;
         };
-        if generation_id != self.generation_id || !self.state.beats() {
+        let stale = generation_id != self.generation_id && !self.plot.has(Planted::StaleHeartbeatCounts);
+        if stale || !self.state.beats() {
             return GroupNews::None;
         }
         match response.error_code {
@@ -480,6 +495,7 @@ impl Membership {
                 self.last_error = None;
                 GroupNews::None
             }
+            ErrorCode::RebalanceInProgress if self.plot.has(Planted::RebalanceIsIgnored) => GroupNews::None,
             ErrorCode::RebalanceInProgress => self.begin_rebalance(now),
             error @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => self.lost(error, now),
             error @ (ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) => {

@@ -21,6 +21,7 @@ use crate::{
     ids::{OpId, RequestId, TopicPartition},
     metadata::Metadata,
     offsets::CommittedOffset,
+    planted::{Planted, Plot},
 };
 
 /// The newest version that names topics; the next names them by id.
@@ -46,6 +47,7 @@ pub(crate) struct Commits {
     retry_at: Option<Instant>,
     pub(crate) last_error: Option<ErrorCode>,
     rng: fastrand::Rng,
+    pub(crate) plot: Plot,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +82,7 @@ impl Commits {
             retry_at: None,
             last_error: None,
             rng: fastrand::Rng::with_seed(seed),
+            plot: Plot::default(),
         }
     }
 
@@ -102,7 +105,11 @@ impl Commits {
         offsets: impl IntoIterator<Item = (TopicPartition, CommittedOffset)>,
         op: Option<OpId>,
     ) {
-        self.pending.offsets.extend(offsets);
+        let largest = self.plot.has(Planted::LargestCommitWins);
+        for (at, committed) in offsets {
+            let older = self.pending.offsets.remove(&at).filter(|older| largest && older.offset > committed.offset);
+            self.pending.offsets.insert(at, older.unwrap_or(committed));
+        }
         self.pending.ops.extend(op);
     }
 
@@ -113,6 +120,9 @@ impl Commits {
 
     /// Offsets of partitions that are not this member's any more are not committed. Returns whose wish that was.
     pub(crate) fn discard(&mut self) -> Vec<OpId> {
+        if self.plot.has(Planted::CommitsSurviveLoss) {
+            return Vec::new();
+        }
         self.retry_at = None;
         let mut ops = std::mem::take(&mut self.pending).ops;
         ops.extend(self.in_flight.take().into_iter().flat_map(|(_, batch)| batch.ops));
@@ -203,7 +213,10 @@ impl Commits {
     /// Under what was asked since, which is newer.
     fn again(&mut self, batch: Batch, now: Now) {
         for (at, committed) in batch.offsets {
-            self.pending.offsets.entry(at).or_insert(committed);
+            match self.plot.has(Planted::RetriedCommitWins) {
+                true => drop(self.pending.offsets.insert(at, committed)),
+                false => drop(self.pending.offsets.entry(at).or_insert(committed)),
+            }
         }
         self.pending.ops.extend(batch.ops);
         self.failures += 1;

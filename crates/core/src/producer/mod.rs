@@ -7,12 +7,14 @@
 //! - `accumulator`: the batches of a partition, and what keeps their order.
 //! - `idempotence`: who the producer is to a broker.
 //! - `partitioner`: which partition a record goes to.
+//! - `outcomes`: what became of records, until somebody asks.
 //! - `exchange`: the requests and what their answers mean.
 
 mod accumulator;
 mod exchange;
 mod failure;
 mod idempotence;
+mod outcomes;
 mod partitioner;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use ottla_protocol::{
 };
 
 pub use failure::{Delivered, SendFailure};
+pub use outcomes::{BatchId, Ticket, Unclaimed};
 pub use partitioner::partition_for_key;
 
 use crate::{
@@ -41,6 +44,7 @@ use crate::{
 use accumulator::{Batch, PartitionQueue};
 use exchange::Sent;
 use idempotence::IdentityState;
+use outcomes::{Acked, Outcomes};
 use partitioner::{Sticky, next_sticky};
 
 /// What a batch adds to its records, and a record to its key, value and headers, at the most.
@@ -116,29 +120,6 @@ pub struct Outgoing<'a, H> {
     pub timestamp: Option<Timestamp>,
 }
 
-/// A batch of one producer. Later ones are larger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BatchId(u64);
-
-/// A record that was taken: by which to ask what became of it.
-///
-/// Each is given to [`Producer::take_result`], until that has answered, or to [`Producer::release`].
-#[derive(Debug, PartialEq, Eq)]
-#[must_use = "the outcome is kept until it is asked for or released"]
-pub struct Ticket {
-    batch: BatchId,
-    index: i32,
-    partition: i32,
-    timestamp: i64,
-}
-
-impl Ticket {
-    /// The partition that the record goes to.
-    pub const fn partition(&self) -> i32 {
-        self.partition
-    }
-}
-
 /// A record was not taken.
 #[derive(Debug)]
 pub enum Refused {
@@ -158,15 +139,6 @@ impl From<SendFailure> for Refused {
 #[derive(Debug, Clone, Copy)]
 pub struct Flush(BatchId);
 
-/// Records that failed, and whose outcome nobody had asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unclaimed {
-    /// How many.
-    pub count: u64,
-    /// Why the first did.
-    pub first: SendFailure,
-}
-
 /// A producer.
 #[derive(Debug)]
 pub struct Producer<F> {
@@ -185,9 +157,7 @@ pub struct Producer<F> {
     next_first: usize,
     sent: BTreeMap<RequestId, Sent>,
     last_batch: BatchId,
-    pending: BTreeSet<BatchId>,
-    watches: BTreeMap<BatchId, Watch>,
-    unclaimed: Option<Unclaimed>,
+    outcomes: Outcomes,
     buffered: usize,
     /// Batches up to this one wait for no more records.
     flush_upto: BatchId,
@@ -217,21 +187,6 @@ struct Topic {
     sticky: Option<Sticky>,
 }
 
-/// Who still wants to know what became of a batch's records.
-#[derive(Debug)]
-enum Watch {
-    /// Not decided; so many records are of no interest any more.
-    Pending { released: u32 },
-    /// Decided; so many records have not been asked for.
-    Done { unread: u32, result: Result<Acked, SendFailure> },
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Acked {
-    base_offset: Option<i64>,
-    log_append_time: Option<i64>,
-}
-
 impl<F> Producer<F> {
     /// A producer that knows the addresses that the user gave. `seed` decides jitter, and where records without a key
     /// go.
@@ -250,9 +205,7 @@ impl<F> Producer<F> {
             next_first: 0,
             sent: BTreeMap::new(),
             last_batch: BatchId(0),
-            pending: BTreeSet::new(),
-            watches: BTreeMap::new(),
-            unclaimed: None,
+            outcomes: Outcomes::default(),
             buffered: 0,
             flush_upto: BatchId(0),
             starved: false,
@@ -507,59 +460,24 @@ impl<F> Producer<F> {
         self.buffered += builder.size_estimate();
         self.queues.get_mut(queue)?.batches.push_back(Batch::new(id, builder, now.mono));
         self.active.insert(queue);
-        self.pending.insert(id);
-        self.watches.insert(id, Watch::Pending { released: 0 });
+        self.outcomes.begin(id);
         self.stir = true;
         Some(())
     }
 
     /// What became of a record, once that is known. A ticket is answered once.
     pub fn take_result(&mut self, ticket: &Ticket) -> Option<Result<Delivered, SendFailure>> {
-        let Some(Watch::Done { unread, result }) = self.watches.get_mut(&ticket.batch) else { return None };
-        let result = match result {
-            Ok(acked) => Ok(Delivered {
-                partition: ticket.partition,
-                offset: acked.base_offset.map(|base| base + i64::from(ticket.index)),
-                timestamp: acked.log_append_time.unwrap_or(ticket.timestamp),
-            }),
-            Err(failure) => Err(failure.clone()),
-        };
-        *unread = unread.saturating_sub(1);
-        if *unread == 0 {
-            self.watches.remove(&ticket.batch);
-        }
-        Some(result)
+        self.outcomes.take(ticket)
     }
 
     /// Nobody will ask what became of this record. If it fails, [`Producer::take_unclaimed`] tells.
     pub fn release(&mut self, ticket: &Ticket) {
-        match self.watches.get_mut(&ticket.batch) {
-            Some(Watch::Pending { released }) => *released += 1,
-            Some(Watch::Done { unread, result }) => {
-                *unread = unread.saturating_sub(1);
-                let last = *unread == 0;
-                if let Err(failure) = result {
-                    let failure = failure.clone();
-                    self.add_unclaimed(1, failure);
-                }
-                if last {
-                    self.watches.remove(&ticket.batch);
-                }
-            }
-            None => {}
-        }
-    }
-
-    fn add_unclaimed(&mut self, count: u64, failure: SendFailure) {
-        match &mut self.unclaimed {
-            Some(unclaimed) => unclaimed.count += count,
-            None => self.unclaimed = Some(Unclaimed { count, first: failure }),
-        }
+        self.outcomes.release(ticket);
     }
 
     /// The records that failed after, or before, they were released, since the last call.
-    pub fn take_unclaimed(&mut self) -> Option<Unclaimed> {
-        self.unclaimed.take()
+    pub const fn take_unclaimed(&mut self) -> Option<Unclaimed> {
+        self.outcomes.unclaimed.take()
     }
 
     /// What was sent so far waits for no more records, but goes out. [`Producer::is_flushed`] tells when all of it is
@@ -572,7 +490,7 @@ impl<F> Producer<F> {
 
     /// Whether all that was sent before is delivered, or has failed.
     pub fn is_flushed(&self, flush: Flush) -> bool {
-        self.pending.first().is_none_or(|first| *first > flush.0)
+        self.outcomes.first_pending().is_none_or(|first| first > flush.0)
     }
 
     /// Takes no more records, delivers what it has, and closes; at the deadline with what is not acknowledged left
@@ -586,7 +504,7 @@ impl<F> Producer<F> {
     /// Ends what cannot, or need not, go on.
     fn settle(&mut self, now: Now) {
         let Some(deadline) = self.closing.filter(|_| !self.closed) else { return };
-        if self.pending.is_empty() || deadline <= now.mono {
+        if self.outcomes.first_pending().is_none() || deadline <= now.mono {
             self.fail_queues(self.all_active(), |_| SendFailure::Closed);
             self.connections.close_all();
             self.sent.clear();
@@ -624,19 +542,8 @@ impl<F> Producer<F> {
     /// A batch, which no queue has any more, has come to its end.
     fn decide(&mut self, batch: &Batch, result: Result<Acked, SendFailure>) {
         self.buffered -= batch.builder.size_estimate().min(self.buffered);
-        self.pending.remove(&batch.id);
         self.starved = false;
         self.wake = true;
-        let released = match self.watches.remove(&batch.id) {
-            Some(Watch::Pending { released }) => released,
-            _ => 0,
-        };
-        if let (Err(failure), 1..) = (&result, released) {
-            self.add_unclaimed(released.into(), failure.clone());
-        }
-        let unread = (batch.builder.count() as u32).saturating_sub(released);
-        if unread > 0 {
-            self.watches.insert(batch.id, Watch::Done { unread, result });
-        }
+        self.outcomes.decide(batch.id, batch.builder.count() as u32, result);
     }
 }

@@ -276,7 +276,7 @@ fn a_record_waits_for_its_linger_and_is_told_its_offset() {
     let delivered = world.result(&ticket).unwrap().unwrap();
     assert_eq!(delivered, Delivered { partition: 0, offset: Some(40), timestamp: 1_700_000_001_000 });
     assert_eq!(world.offset(&second), Some(41));
-    assert_eq!((world.producer.watches.len(), world.producer.buffered()), (0, 0));
+    assert_eq!((world.producer.outcomes.kept(), world.producer.buffered()), (0, 0));
 }
 
 #[test]
@@ -454,7 +454,7 @@ fn a_record_that_is_not_acknowledged_in_time_fails_and_says_why() {
     let mut world = World::ready(config());
     let ticket = world.send_out("a");
     let start = world.now;
-    while world.producer.watches.values().any(|watch| matches!(watch, Watch::Pending { .. })) {
+    while world.producer.outcomes.first_pending().is_some() {
         while !world.produced.is_empty() {
             let produced = world.take();
             world.refuse(&produced, ErrorCode::NotEnoughReplicas);
@@ -628,7 +628,7 @@ fn failures_that_nobody_asked_for_are_counted() {
     assert!(matches!(world.result(&kept), Some(Err(SendFailure::Refused { .. }))));
     assert_eq!(world.producer.take_unclaimed().map(|unclaimed| unclaimed.count), Some(2));
     assert_eq!(world.producer.take_unclaimed(), None);
-    assert!(world.producer.watches.is_empty());
+    assert_eq!(world.producer.outcomes.kept(), 0);
 }
 
 #[test]
@@ -675,7 +675,7 @@ fn many_records_cost_no_entry_each() {
         let sent = world.try_send(&Outgoing { partition: None, ..record("0123456789") });
         tickets.push(sent.unwrap());
     }
-    assert!(world.producer.watches.len() < 200, "{}", world.producer.watches.len());
+    assert!(world.producer.outcomes.kept() < 200, "{}", world.producer.outcomes.kept());
     let flush = world.producer.flush();
     world.pump();
     while !world.produced.is_empty() {
@@ -685,7 +685,7 @@ fn many_records_cost_no_entry_each() {
     }
     assert!(world.producer.is_flushed(flush));
     assert!(tickets.iter().all(|ticket| world.result(ticket).is_some_and(|result| result.is_ok())));
-    assert!(world.producer.watches.is_empty());
+    assert_eq!(world.producer.outcomes.kept(), 0);
 }
 
 #[test]

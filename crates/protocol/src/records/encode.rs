@@ -103,7 +103,7 @@ impl BatchBuilder {
         headers: impl IntoIterator<Item = Header<'a>>,
     ) -> usize {
         let (body, _) = self.body_size(timestamp, key, value, headers);
-        varint_len(body.min(i32::MAX as usize) as i32) + body
+        body.saturating_add(varint_len(body.min(i32::MAX as usize) as i32))
     }
 
     fn body_size<'a>(

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Instructions per record, counted by callgrind: each program runs over two amounts of records, and the difference is
+# divided by the difference, so that what a start costs is not in it. Needs valgrind. About half a minute.
+set -eu
+cd "$(dirname "$0")"
+: "${CARGO_TARGET_DIR:=$(pwd)/../target}"
+export CARGO_TARGET_DIR
+cargo build --release --quiet --locked -p ottla-instructions
+bin=$CARGO_TARGET_DIR/release
+
+count() {
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" 2>&1 >/dev/null |
+        sed -n 's/.*Collected : //p'
+}
+
+# NAME, RECORDS between the two amounts, and a program with the smaller and the larger.
+print() {
+    name=$1 records=$2 few=$3 many=$4
+    less=$(count $few)
+    more=$(count $many)
+    echo "$name: $(((more - less) / records)) instructions/record"
+}
+
+print "walk" 100000 "$bin/walk 10" "$bin/walk 20"
+print "walk and CRC" 100000 "$bin/walk 10 crc" "$bin/walk 20 crc"
+print "consumer, iterator" 200000 "$bin/consume poll 100000" "$bin/consume poll 300000"
+print "consumer, recv" 200000 "$bin/consume recv 100000" "$bin/consume recv 300000"

@@ -1,0 +1,312 @@
+//! The command line, which scripts depend on: verbs and flags are a contract.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Kafka consumers from the command line.
+#[derive(Debug, Parser)]
+#[command(name = "ottla", version, about, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Flags that stand before the verb, or behind it.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Common {
+    /// Brokers to ask first, as host:port[,host:port...]; else OTTLA_BOOTSTRAP_SERVERS, else localhost:9092
+    #[arg(short, long, value_name = "SERVERS")]
+    pub(crate) bootstrap_servers: Option<String>,
+    /// A property by Kafka's own name; repeatable
+    #[arg(short = 'X', value_name = "KEY=VALUE")]
+    pub(crate) properties: Vec<String>,
+    /// A Java properties file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How results are printed [default: text]
+    #[arg(long, value_name = "FORMAT", hide_possible_values = false)]
+    pub(crate) output: Option<Output>,
+}
+
+impl Common {
+    /// These, and what was said behind the verb, which counts more.
+    pub(crate) fn with(mut self, inner: Self) -> Self {
+        self.properties.extend(inner.properties);
+        Self {
+            bootstrap_servers: inner.bootstrap_servers.or(self.bootstrap_servers),
+            properties: self.properties,
+            config: inner.config.or(self.config),
+            output: inner.output.or(self.output),
+        }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.output == Some(Output::Json)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Text,
+    /// For programs: one object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Show the main job with nothing installed: a group reads a topic on an embedded broker
+    Demo(DemoArgs),
+    /// Run the embedded broker in the foreground
+    Broker(BrokerArgs),
+    /// Look after topics
+    #[command(subcommand)]
+    Topics(TopicsVerb),
+    /// Write records, one a line of stdin
+    Produce(ProduceArgs),
+    /// Read records to stdout
+    Consume(ConsumeArgs),
+    /// Run a command for each record (not there yet)
+    Process(Later),
+    /// How far groups are behind the ends of their topics
+    Lag(LagArgs),
+    /// Look after groups
+    #[command(subcommand)]
+    Groups(GroupsVerb),
+    /// Look after dead letters (not there yet)
+    Dlq(Later),
+    /// Watch groups on a terminal screen (not there yet)
+    Top(Later),
+    /// Serve a web page and metrics (not there yet)
+    Serve(Later),
+    /// Find out why something does not work (not there yet)
+    Doctor(Later),
+}
+
+/// Whatever follows a verb that is not there yet.
+#[derive(Debug, Args)]
+pub(crate) struct Later {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How many records
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) records: u32,
+    /// Of how many partitions the topic is
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) partitions: u32,
+    /// How many consumers the group has, at most one a partition
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) consumers: u32,
+    /// Hide one record from the check, to show that it can fail
+    #[arg(long)]
+    pub(crate) inject_loss: bool,
+    /// How the result is printed [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) output: Option<Output>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BrokerArgs {
+    /// Where the first broker listens; the others take the ports after it, or free ones with port 0
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
+    pub(crate) listen: String,
+    /// How many brokers
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) brokers: u32,
+    /// A topic to begin with; repeatable
+    #[arg(long = "topic", value_name = "NAME:PARTITIONS")]
+    pub(crate) topics: Vec<String>,
+    /// Listen on an address that others can reach: there is no authentication whatsoever
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+    /// With --allow-remote: the host that clients are told to connect to [default: that of --listen]
+    #[arg(long, value_name = "HOST", requires = "allow_remote")]
+    pub(crate) advertised_host: Option<String>,
+    /// Keep the records in files (not there yet)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TopicsVerb {
+    /// List all topics
+    List {
+        /// Those that Kafka made for itself, too
+        #[arg(long)]
+        internal: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Create a topic
+    Create {
+        /// Its name
+        topic: String,
+        /// How many partitions [default: the broker's]
+        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+        partitions: Option<i32>,
+        /// On how many brokers each partition is kept [default: the broker's]
+        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..))]
+        replication_factor: Option<i16>,
+        /// A setting of the topic by Kafka's own name; repeatable
+        #[arg(short = 'c', long = "topic-config", value_name = "KEY=VALUE")]
+        configs: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show topics, partition by partition
+    Describe {
+        /// Which [default: all]
+        topics: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Delete topics with all their records
+    Delete {
+        /// Which
+        #[arg(required = true)]
+        topics: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Give a topic more partitions: keys go to other partitions from there on
+    AddPartitions {
+        /// Which
+        topic: String,
+        /// How many it has then
+        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+        partitions: i32,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProduceArgs {
+    /// Where to
+    pub(crate) topic: String,
+    /// What separates the key from the value; a line without it has no key
+    #[arg(short = 'K', value_name = "DELIM")]
+    pub(crate) key_delimiter: Option<String>,
+    /// A header of every record; repeatable
+    #[arg(short = 'H', value_name = "KEY=VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// How batches are compressed: none, gzip, snappy, lz4 or zstd
+    #[arg(short = 'z', value_name = "CODEC", value_parser = ["none", "gzip", "snappy", "lz4", "zstd"])]
+    pub(crate) codec: Option<String>,
+    /// The partition of all records [default: by their keys]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) partition: Option<i32>,
+    /// How many replicas to wait for: all (1 and 0 are not there yet)
+    #[arg(long, value_name = "ACKS", value_parser = ["all", "-1", "1", "0"], allow_hyphen_values = true)]
+    pub(crate) acks: Option<String>,
+    /// Write all records in one transaction (not there yet)
+    #[arg(long, value_name = "ID")]
+    pub(crate) transactional_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConsumeArgs {
+    /// Which topics
+    #[arg(required = true)]
+    pub(crate) topics: Vec<String>,
+    /// Read as a member of this group, and commit what was printed
+    #[arg(short = 'G', long, value_name = "GROUP")]
+    pub(crate) group: Option<String>,
+    /// Only this partition
+    #[arg(short, long, value_name = "N", conflicts_with = "group", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) partition: Option<i32>,
+    /// Where to begin: beginning, end, stored, N, -N (before the end), s@MS (a time); e@MS: where to stop. With -G only
+    /// beginning or end, for partitions without a committed offset
+    #[arg(short, long, value_name = "OFFSET", allow_hyphen_values = true)]
+    pub(crate) offset: Vec<String>,
+    /// End after so many records
+    #[arg(short, long, value_name = "COUNT")]
+    pub(crate) count: Option<u64>,
+    /// End when each partition reached the end that it had when assigned
+    #[arg(short, long)]
+    pub(crate) exit: bool,
+    /// How a record is printed: %t topic, %p partition, %o offset, %k key, %s value, %T timestamp, %h headers, %K and
+    /// %S lengths of key and value (-1 for none), %% a percent sign; \n \r \t \\ \xHH [default: %s\n]
+    #[arg(short, long, value_name = "FORMAT", conflicts_with = "json")]
+    pub(crate) format: Option<String>,
+    /// One JSON object a record, as kcat prints it
+    #[arg(short = 'J')]
+    pub(crate) json: bool,
+    /// Topics are regular expressions (not there yet)
+    #[arg(long)]
+    pub(crate) regex: bool,
+    /// read_uncommitted (read_committed is not there yet)
+    #[arg(long, value_name = "LEVEL", value_parser = ["read_uncommitted", "read_committed"])]
+    pub(crate) isolation: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LagArgs {
+    /// Which group; repeatable [default: all]
+    #[arg(short = 'G', long = "group", value_name = "GROUP")]
+    pub(crate) groups: Vec<String>,
+    /// Go on, and show what changes (not there yet)
+    #[arg(long)]
+    pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GroupsVerb {
+    /// List all groups
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show groups, member by member
+    Describe {
+        /// Which [default: all]
+        groups: Vec<String>,
+        /// Which, as with other verbs; repeatable
+        #[arg(short = 'G', long = "group", value_name = "GROUP")]
+        more: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Delete a group with its offsets (not there yet)
+    Delete(Later),
+    /// Remove a member from a group (not there yet)
+    RemoveMember(Later),
+    /// Move a group's offsets (not there yet)
+    ResetOffsets(Later),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn flags_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn common_flags_stand_before_the_verb_or_behind_it() {
+        let words = ["ottla", "-b", "a:1", "-X", "k=1", "--output", "json", "consume", "t", "-b", "b:1", "-X", "k=2"];
+        let cli = Cli::try_parse_from(words).unwrap();
+        let Verb::Consume(args) = cli.verb else { panic!() };
+        let common = cli.common.with(args.common);
+        assert_eq!(common.bootstrap_servers.as_deref(), Some("b:1"));
+        assert_eq!(common.properties, ["k=1", "k=2"]);
+        assert!(common.is_json());
+    }
+}

@@ -1,0 +1,158 @@
+//! When a reader has read enough: `-c`, `-e` and `-o e@MS`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ottla::{Consumer, Event, Record, TopicPartition, error::OffsetsError};
+
+use crate::failure::Failure;
+
+/// What is still to be read.
+#[derive(Debug)]
+pub(super) struct Goal {
+    /// How many records more.
+    left: Option<u64>,
+    /// Up to the ends that partitions had when they were assigned.
+    to_end: bool,
+    /// Up to the first record that is no older.
+    until: Option<i64>,
+    /// The partitions assigned, where they matter; `None` before the first assignment and between two.
+    partitions: Option<BTreeMap<TopicPartition, Partition>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Partition {
+    /// No record from here on is wanted.
+    end: Option<i64>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    #[default]
+    Open,
+    /// A record behind the end was handed out: the first such, by which the position is to be put right.
+    Passed(i64),
+    Done,
+}
+
+impl Goal {
+    pub(super) fn new(count: Option<u64>, to_end: bool, until: Option<i64>) -> Self {
+        Self { left: count, to_end, until, partitions: None }
+    }
+
+    fn has_ends(&self) -> bool {
+        self.to_end || self.until.is_some()
+    }
+
+    /// How many records may be taken.
+    pub(super) fn left(&self) -> Option<usize> {
+        self.left.map(|left| usize::try_from(left).unwrap_or(usize::MAX))
+    }
+
+    /// These partitions are to be read from here on.
+    pub(super) async fn assigned(&mut self, consumer: &Consumer, partitions: Vec<TopicPartition>) -> Result<(), Failure> {
+        if !self.has_ends() {
+            return Ok(());
+        }
+        let mut ends = BTreeMap::new();
+        if self.to_end {
+            ends = consumer.end_offsets(partitions.clone()).await?;
+        }
+        if let Some(until) = self.until {
+            let times = partitions.iter().map(|at| (at.clone(), until));
+            for (at, found) in consumer.offsets_for_times(times).await? {
+                if let Some(found) = found {
+                    ends.insert(at, found.offset);
+                }
+            }
+        }
+        let with_end = |at: TopicPartition| {
+            let end = ends.get(&at).copied();
+            (at, Partition { end, state: State::Open })
+        };
+        self.partitions = Some(partitions.into_iter().map(with_end).collect());
+        Ok(())
+    }
+
+    /// Takes note of what the group gave, and took away.
+    pub(super) async fn follow(&mut self, consumer: &mut Consumer) -> Result<(), Failure> {
+        let mut assigned = None;
+        while let (Some(event), _) = consumer.next_event() {
+            match event {
+                Event::Assigned(partitions) => assigned = Some(partitions),
+                Event::Revoked(_) | Event::Lost(_) => {
+                    assigned = None;
+                    self.partitions = None;
+                }
+                _ => {}
+            }
+        }
+        match assigned {
+            Some(partitions) => self.assigned(consumer, partitions).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a record is to be printed.
+    #[inline]
+    pub(super) fn wants(&mut self, record: &Record<'_>) -> bool {
+        if self.has_ends() && self.is_behind_end(record) {
+            return false;
+        }
+        if let Some(left) = &mut self.left {
+            *left = left.saturating_sub(1);
+        }
+        true
+    }
+
+    fn is_behind_end(&mut self, record: &Record<'_>) -> bool {
+        let partitions = self.partitions.as_mut();
+        let Some(partition) = partitions.and_then(|partitions| partitions.get_mut(record.topic_partition())) else {
+            return false;
+        };
+        let behind = partition.state != State::Open
+            || partition.end.is_some_and(|end| record.offset() >= end)
+            || self.until.is_some_and(|until| record.timestamp() >= until);
+        if behind && partition.state == State::Open {
+            partition.state = State::Passed(record.offset());
+        }
+        behind
+    }
+
+    /// Reads no further where an end was passed; what was not printed is not read either.
+    pub(super) fn rest(&mut self, consumer: &mut Consumer) -> Result<(), Failure> {
+        for (at, partition) in self.partitions.iter_mut().flatten() {
+            if let State::Passed(offset) = partition.state {
+                consumer.pause([at.clone()]);
+                consumer.seek(at.clone(), offset)?;
+                partition.state = State::Done;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is left to be read.
+    pub(super) async fn is_reached(&mut self, consumer: &Consumer) -> bool {
+        if self.left == Some(0) {
+            return true;
+        }
+        let Some(partitions) = self.partitions.as_mut().filter(|_| self.to_end || self.until.is_some()) else {
+            return false;
+        };
+        for (at, partition) in partitions.iter_mut().filter(|(_, partition)| partition.state == State::Open) {
+            let Some(end) = partition.end else { return false };
+            match position(consumer, at).await {
+                Some(position) if position >= end => partition.state = State::Done,
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+/// Where a partition's reader is, unless that is still being found out.
+async fn position(consumer: &Consumer, at: &TopicPartition) -> Option<i64> {
+    let known: Result<Result<i64, OffsetsError>, _> =
+        tokio::time::timeout(Duration::ZERO, consumer.position(at.clone())).await;
+    known.ok()?.ok()
+}

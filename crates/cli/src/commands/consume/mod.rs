@@ -1,0 +1,256 @@
+//! `ottla consume`: records on stdout.
+//!
+//! What is committed was printed, and had left the process, before: the sink is flushed before each return into `poll`,
+//! and a return into `poll` is what tells the library that the records before are done. So its automatic commits (on
+//! the interval, when partitions are revoked, at the close) hold the promise, and nothing here counts offsets.
+
+mod goal;
+mod sink;
+mod watch;
+
+use std::time::Duration;
+
+use ottla::{Consumer, OffsetReset, Records, TopicPartition, error::RecvErrorKind};
+
+use self::{goal::Goal, sink::Sink, watch::Watch};
+use super::topics::existing;
+use crate::{
+    args::{Common, ConsumeArgs},
+    common::Clients,
+    failure::{Failure, tell},
+    format::Format,
+    offsets::{Offsets, Start},
+    signals::Stop,
+};
+
+/// How long one `poll` waits: how often the goal, and the topics, are looked at where nothing comes.
+const POLL: Duration = Duration::from_millis(100);
+/// How many records one `poll` takes, where `max.poll.records` is not set: each is followed by a flush.
+const POLL_RECORDS: usize = 5_000;
+
+pub(super) async fn run(args: &ConsumeArgs, common: &Common, mut stop: Stop) -> Result<(), Failure> {
+    let plan = Plan::new(args, common)?;
+    tokio::select! {
+        () = stop.clone().requested() => Ok(()),
+        reading = Reading::begin(&plan) => reading?.run(&mut stop).await,
+    }
+}
+
+/// What was asked for, and can be.
+#[derive(Debug)]
+struct Plan<'a> {
+    args: &'a ConsumeArgs,
+    clients: Clients,
+    offsets: Offsets,
+    json: bool,
+}
+
+impl<'a> Plan<'a> {
+    fn new(args: &'a ConsumeArgs, common: &Common) -> Result<Self, Failure> {
+        if args.regex {
+            return Err(Failure::not_yet("`consume --regex`"));
+        }
+        if args.isolation.as_deref() == Some("read_committed") {
+            return Err(Failure::not_yet("`consume --isolation read_committed`"));
+        }
+        let offsets = Offsets::parse(&args.offset)?;
+        let places = matches!(offsets.start, None | Some(Start::Beginning | Start::End));
+        if args.group.is_some() && (!places || offsets.until.is_some()) {
+            let why = "with -G the group's committed offsets say where to begin";
+            return Err(Failure::usage(format!("-o: {why}; only beginning or end, for partitions without one")));
+        }
+        let clients = Clients::new(common)?;
+        if offsets.start == Some(Start::Stored) && clients.property("group.id").is_none() {
+            return Err(Failure::usage("-o stored: whose offsets? name the group with -X group.id=GROUP"));
+        }
+        Ok(Self { args, clients, offsets, json: args.json || common.is_json() })
+    }
+
+    fn format(&self) -> Result<Format, Failure> {
+        match &self.args.format {
+            Some(format) => Format::parse(format),
+            None if self.json => Ok(Format::Json),
+            None => Ok(Format::Value),
+        }
+    }
+
+    async fn consumer(&self) -> Result<Consumer, Failure> {
+        let mut builder = self.clients.consumer()?;
+        match (&self.args.group, self.offsets.start) {
+            (Some(group), start) => {
+                builder = builder.group_id(group);
+                builder = match start {
+                    Some(Start::Beginning) => builder.auto_offset_reset(OffsetReset::Earliest),
+                    Some(_) => builder.auto_offset_reset(OffsetReset::Latest),
+                    None => builder,
+                };
+            }
+            (None, start) => {
+                if self.clients.property("auto.offset.reset").is_none() {
+                    // One who names an offset is told that it is not there; others go on with what there is.
+                    builder = builder.auto_offset_reset(match start {
+                        Some(Start::Offset(_)) => OffsetReset::None,
+                        Some(Start::End) => OffsetReset::Latest,
+                        _ => OffsetReset::Earliest,
+                    });
+                }
+                if self.clients.property("enable.auto.commit").is_none() {
+                    builder = builder.enable_auto_commit(false);
+                }
+            }
+        }
+        Ok(builder.build().await?)
+    }
+
+    /// The partitions to read without a group.
+    async fn partitions(&self) -> Result<Vec<TopicPartition>, Failure> {
+        let admin = self.clients.admin_beside()?.build().await?;
+        let topics = existing(&admin, &self.args.topics).await;
+        admin.close().await;
+        let mut partitions = Vec::new();
+        for (name, topic) in topics? {
+            match self.args.partition {
+                Some(number) if !topic.partitions.contains_key(&number) => {
+                    let count = topic.partitions.len();
+                    let why = format!("no such partition: there are {count}, from 0; choose one of these");
+                    return Err(Failure::failed(format!("partition {name}-{number}: {why}")));
+                }
+                Some(number) => partitions.push(TopicPartition::new(name, number)),
+                None => partitions.extend(topic.partitions.keys().map(|number| TopicPartition::new(&*name, *number))),
+            }
+        }
+        Ok(partitions)
+    }
+}
+
+/// A consumer at work.
+struct Reading<'a> {
+    plan: &'a Plan<'a>,
+    consumer: Consumer,
+    sink: Sink,
+    goal: Goal,
+    watch: Watch,
+}
+
+/// How the loop of polls ended.
+enum End {
+    /// Everything that was handed out is printed.
+    Whole,
+    /// Something that was handed out could not be printed.
+    Unprinted,
+}
+
+impl<'a> Reading<'a> {
+    async fn begin(plan: &'a Plan<'a>) -> Result<Self, Failure> {
+        let format = plan.format()?;
+        let mut consumer = plan.consumer().await?;
+        let partitions = plan.partitions().await?;
+        let mut goal = Goal::new(plan.args.count, plan.args.exit, plan.offsets.until);
+        if plan.args.group.is_some() {
+            consumer.subscribe(&plan.args.topics).map_err(|error| Failure::failed(error.to_string()))?;
+        } else {
+            consumer.assign(partitions.clone()).map_err(|error| Failure::failed(error.to_string()))?;
+            place(&mut consumer, &partitions, plan.offsets.start).await?;
+            goal.assigned(&consumer, partitions).await?;
+        }
+        let patience = plan.clients.property("default.api.timeout.ms").and_then(|millis| millis.parse().ok());
+        let watch = Watch::new(patience.map_or(POLL, Duration::from_millis));
+        Ok(Self { plan, consumer, sink: Sink::new(format), goal, watch })
+    }
+
+    async fn run(mut self, stop: &mut Stop) -> Result<(), Failure> {
+        let (end, result) = self.read(stop).await;
+        let commits = match self.plan.args.group {
+            Some(_) => self.plan.clients.property("enable.auto.commit").is_none_or(|value| value != "false"),
+            None => false,
+        };
+        let committed = match end {
+            // At the close too, but there nobody is told what came of it.
+            End::Whole if commits => self.consumer.commit().await.map_err(Failure::from),
+            End::Whole => Ok(()),
+            // The close is not to commit what was not printed.
+            End::Unprinted => {
+                self.consumer.unsubscribe();
+                Ok(())
+            }
+        };
+        self.consumer.close_within(self.watch.patience()).await;
+        result.and(committed)
+    }
+
+    async fn read(&mut self, stop: &mut Stop) -> (End, Result<(), Failure>) {
+        loop {
+            if let Err(error) = self.sink.flush() {
+                return (End::Unprinted, Err(Failure::stdout(&error)));
+            }
+            if self.goal.is_reached(&self.consumer).await || stop.is_requested() {
+                return (End::Whole, Ok(()));
+            }
+            let mut poll = self.consumer.poll(POLL);
+            if self.plan.clients.property("max.poll.records").is_none() {
+                poll = poll.max_records(POLL_RECORDS);
+            }
+            if let Some(left) = self.goal.left() {
+                poll = poll.at_most(left);
+            }
+            let records = tokio::select! {
+                biased;
+                () = stop.requested() => return (End::Whole, Ok(())),
+                records = poll => records,
+            };
+            let printed = match records {
+                Ok(records) => {
+                    let arrived = self.goal.follow(&mut self.consumer).await;
+                    self.watch.look(&self.consumer, !records.is_empty()).and(arrived).map(|()| records)
+                }
+                Err(error) if error.kind() == RecvErrorKind::MaxPollExceeded => {
+                    tell(format!("{error}; going on"));
+                    continue;
+                }
+                Err(error) => Err(error.into()),
+            };
+            match printed.map(|records| self.print(&records)) {
+                Ok(Ok(())) => {}
+                Ok(Err(failure)) => return (End::Unprinted, Err(failure)),
+                Err(failure) => return (End::Whole, Err(failure)),
+            }
+        }
+    }
+
+    fn print(&mut self, records: &Records) -> Result<(), Failure> {
+        for record in records {
+            if self.goal.wants(&record) {
+                self.sink.write(&record).map_err(|error| Failure::stdout(&error))?;
+            }
+        }
+        self.goal.rest(&mut self.consumer)
+    }
+}
+
+async fn place(consumer: &mut Consumer, partitions: &[TopicPartition], start: Option<Start>) -> Result<(), Failure> {
+    let each = partitions.iter().cloned();
+    match start {
+        None | Some(Start::Beginning) => consumer.seek_to_beginning(each)?,
+        Some(Start::End) => consumer.seek_to_end(each)?,
+        Some(Start::Stored) => {}
+        Some(Start::Offset(offset)) => {
+            for at in each {
+                consumer.seek(at, offset)?;
+            }
+        }
+        Some(Start::Timestamp(time)) => {
+            for at in each {
+                consumer.seek(at, ottla::SeekPosition::Timestamp(time))?;
+            }
+        }
+        Some(Start::BeforeEnd(count)) => {
+            let ends = consumer.end_offsets(each.clone()).await?;
+            let beginnings = consumer.beginning_offsets(each).await?;
+            for (at, end) in ends {
+                let beginning = beginnings.get(&at).copied().unwrap_or(0);
+                consumer.seek(at, end.saturating_sub(count).max(beginning))?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! One verb a file.
+
+mod broker;
+mod consume;
+mod demo;
+mod groups;
+mod lag;
+mod produce;
+mod topics;
+
+use crate::{
+    args::{Cli, Verb},
+    failure::Failure,
+    signals::Stop,
+};
+
+/// Does what was asked for.
+pub(crate) async fn run(cli: Cli, stop: Stop) -> Result<(), Failure> {
+    let Cli { common, verb } = cli;
+    match verb {
+        Verb::Demo(args) => demo::run(&args, args.output.or(common.output), stop).await,
+        Verb::Broker(args) => broker::run(&args, stop).await,
+        Verb::Topics(verb) => topics::run(verb, common).await,
+        Verb::Produce(args) => produce::run(&args, &common.with(args.common.clone()), stop).await,
+        Verb::Consume(args) => consume::run(&args, &common.with(args.common.clone()), stop).await,
+        Verb::Lag(args) => lag::run(&args, &common.with(args.common.clone())).await,
+        Verb::Groups(verb) => groups::run(verb, common).await,
+        Verb::Process(_) => Err(Failure::not_yet("`process`")),
+        Verb::Dlq(_) => Err(Failure::not_yet("`dlq`")),
+        Verb::Top(_) => Err(Failure::not_yet("`top`")),
+        Verb::Serve(_) => Err(Failure::not_yet("`serve`")),
+        Verb::Doctor(_) => Err(Failure::not_yet("`doctor`")),
+    }
+}

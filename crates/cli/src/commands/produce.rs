@@ -1,0 +1,228 @@
+//! `ottla produce`: a record a line of stdin.
+//!
+//! Lines come in blocks from a thread of their own, as a read of stdin cannot be given up; records go out in the
+//! producer's batches, whose buffer bounds how much is under way.
+
+use std::{
+    borrow::Cow,
+    io::{Read, stdin},
+    time::{Duration, Instant},
+};
+
+use ottla::{
+    Producer,
+    producer::{DeliveredFuture, Delivery, ProducerRecord, TrySendError},
+};
+use tokio::sync::mpsc;
+
+use super::topics::existing;
+use crate::{
+    args::{Common, ProduceArgs},
+    common::Clients,
+    failure::Failure,
+    progress::Progress,
+    signals::Stop,
+};
+
+/// How much is read at once, and how many such blocks may wait.
+const BLOCK: usize = 256 << 10;
+const BLOCKS: usize = 4;
+
+pub(super) async fn run(args: &ProduceArgs, common: &Common, mut stop: Stop) -> Result<(), Failure> {
+    if args.transactional_id.is_some() {
+        return Err(Failure::not_yet("`produce --transactional-id`"));
+    }
+    if let Some(acks @ ("0" | "1")) = args.acks.as_deref() {
+        return Err(Failure::not_yet(format!("`produce --acks {acks}`")));
+    }
+    let template = Template::new(args)?;
+    let clients = Clients::new(common)?;
+    let mut builder = clients.producer()?;
+    if let Some(codec) = &args.codec {
+        builder = builder.properties([("compression.type", codec)])?;
+    }
+    let producer = tokio::select! {
+        () = stop.requested() => return Ok(()),
+        producer = builder.build() => producer?,
+    };
+    check_topic(&clients, args).await?;
+    let sent = send_all(&producer, &template, stop).await;
+    // Also after an error: what was taken before is on its way.
+    let closed = producer.close().await.map_err(Failure::from);
+    sent.and(closed)
+}
+
+/// A producer would let brokers create the topic.
+async fn check_topic(clients: &Clients, args: &ProduceArgs) -> Result<(), Failure> {
+    let admin = clients.admin_beside()?.build().await?;
+    let topics = existing(&admin, std::slice::from_ref(&args.topic)).await;
+    admin.close().await;
+    let count = topics?.values().map(|topic| topic.partitions.len()).sum::<usize>();
+    match args.partition {
+        Some(number) if usize::try_from(number).is_ok_and(|number| number >= count) => {
+            let why = format!("no such partition: there are {count}, from 0; choose one of these");
+            Err(Failure::failed(format!("partition {}-{number}: {why}", args.topic)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What all records have in common.
+#[derive(Debug)]
+struct Template<'a> {
+    record: ProducerRecord<'a>,
+    delimiter: Option<&'a [u8]>,
+}
+
+impl<'a> Template<'a> {
+    fn new(args: &'a ProduceArgs) -> Result<Self, Failure> {
+        let mut record = ProducerRecord::to(args.topic.as_str());
+        if let Some(partition) = args.partition {
+            record = record.partition(partition);
+        }
+        for header in &args.headers {
+            let (key, value) = header
+                .split_once('=')
+                .filter(|(key, _)| !key.is_empty())
+                .ok_or_else(|| Failure::usage(format!("-H {header}: expected KEY=VALUE")))?;
+            record = record.header(key, value.as_bytes());
+        }
+        let delimiter = args.key_delimiter.as_deref().map(str::as_bytes);
+        if delimiter.is_some_and(<[u8]>::is_empty) {
+            return Err(Failure::usage("-K: expected what separates the key from the value, as in -K :"));
+        }
+        Ok(Self { record, delimiter })
+    }
+
+    fn of<'l>(&self, line: &'l [u8]) -> ProducerRecord<'l>
+    where
+        'a: 'l,
+    {
+        let record = self.record.clone();
+        match self.delimiter.and_then(|delimiter| split(line, delimiter)) {
+            Some((key, value)) => record.key(Cow::Borrowed(key)).value(Cow::Borrowed(value)),
+            None => record.value(Cow::Borrowed(line)),
+        }
+    }
+}
+
+fn split<'l>(line: &'l [u8], delimiter: &[u8]) -> Option<(&'l [u8], &'l [u8])> {
+    let at = line.windows(delimiter.len()).position(|window| window == delimiter)?;
+    Some((line.get(..at)?, line.get(at + delimiter.len()..)?))
+}
+
+/// Until the input ends, the command is stopped, or a record fails.
+async fn send_all(producer: &Producer, template: &Template<'_>, mut stop: Stop) -> Result<(), Failure> {
+    let mut blocks = read_blocks()?;
+    let progress = Progress::endless();
+    let begun = Instant::now();
+    let mut count = 0_u64;
+    // One delivery at a time is watched: the failure of one record is told while others are still to come.
+    let mut watched: Option<DeliveredFuture> = None;
+    loop {
+        let block = tokio::select! {
+            biased;
+            () = stop.requested() => return Ok(()),
+            delivered = wait(&mut watched) => {
+                watched = None;
+                delivered?;
+                continue;
+            }
+            block = blocks.recv() => block,
+        };
+        let Some(block) = block else { return Ok(()) };
+        let block = block.map_err(|error| Failure::failed(format!("stdin: {error}; what was read before is sent")))?;
+        let mut last = None;
+        for line in lines(&block) {
+            last = Some(send(producer, template.of(line)).await?);
+            count += 1;
+        }
+        if watched.is_none() {
+            watched = last.map(IntoFuture::into_future);
+        }
+        let rate = count as f64 / begun.elapsed().max(Duration::from_millis(1)).as_secs_f64();
+        progress.set(count, &format!("records, {rate:.0}/s"));
+    }
+}
+
+async fn wait(watched: &mut Option<DeliveredFuture>) -> Result<(), Failure> {
+    match watched {
+        Some(delivery) => delivery.await.map(|_| ()).map_err(Failure::from),
+        None => std::future::pending().await,
+    }
+}
+
+async fn send(producer: &Producer, record: ProducerRecord<'_>) -> Result<Delivery, Failure> {
+    match producer.try_send(record) {
+        Ok(delivery) => Ok(delivery),
+        Err(TrySendError::NotNow(record)) => Ok(producer.send(record).await?),
+        Err(TrySendError::Failed(error)) => Err(error.into()),
+    }
+}
+
+/// Each line of a block, without its end. A line feed at the very end begins no further one.
+fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    block.strip_suffix(b"\n").unwrap_or(block).split(|byte| *byte == b'\n')
+}
+
+/// Blocks of whole lines; the last may lack its end.
+///
+/// The thread is not joined: a read of stdin ends when it likes, and the process does not wait for it.
+fn read_blocks() -> Result<mpsc::Receiver<std::io::Result<Vec<u8>>>, Failure> {
+    let (sender, blocks) = mpsc::channel(BLOCKS);
+    let read = move || {
+        let mut stdin = stdin().lock();
+        let mut block: Vec<u8> = Vec::with_capacity(BLOCK);
+        let mut buffer = vec![0; BLOCK];
+        loop {
+            let count = match stdin.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return drop(sender.blocking_send(Err(error))),
+            };
+            let news = buffer.get(..count).unwrap_or_default();
+            let Some(end) = news.iter().rposition(|byte| *byte == b'\n') else {
+                block.extend_from_slice(news);
+                continue;
+            };
+            let (whole, rest) = news.split_at(end + 1);
+            block.extend_from_slice(whole);
+            let mut next = Vec::with_capacity(BLOCK);
+            next.extend_from_slice(rest);
+            if sender.blocking_send(Ok(std::mem::replace(&mut block, next))).is_err() {
+                return;
+            }
+        }
+        if !block.is_empty() {
+            // Nobody waits for it where the command has ended.
+            let _ = sender.blocking_send(Ok(block));
+        }
+    };
+    std::thread::Builder::new()
+        .name("ottla-stdin".to_owned())
+        .spawn(read)
+        .map_err(|error| Failure::failed(format!("no thread to read stdin: {error}")))?;
+    Ok(blocks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_its_lines_empty_ones_too() {
+        let all = |block: &'static str| lines(block.as_bytes()).collect::<Vec<_>>();
+        assert_eq!(all("a\nb\n"), [b"a", b"b"]);
+        assert_eq!(all("a\n\nb"), [&b"a"[..], b"", b"b"]);
+        assert_eq!(all("\n"), [b""]);
+    }
+
+    #[test]
+    fn a_key_ends_at_the_first_delimiter() {
+        assert_eq!(split(b"a::b::c", b"::"), Some((&b"a"[..], &b"b::c"[..])));
+        assert_eq!(split(b"::b", b"::"), Some((&b""[..], &b"b"[..])));
+        assert_eq!(split(b"ab", b"::"), None);
+        assert_eq!(split(b"", b":"), None);
+    }
+}

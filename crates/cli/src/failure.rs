@@ -1,0 +1,96 @@
+//! How a command fails: one line on stderr, and a status.
+
+use std::{fmt::Display, io, process::ExitCode};
+
+use clap::error::ErrorKind;
+use ottla::{
+    BuildError,
+    error::{AdminError, BuildErrorKind, CommitError, OffsetsError, RecvError, SeekError, SendError},
+};
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: u8,
+    /// Nothing where nobody is left to be told.
+    message: String,
+}
+
+impl Failure {
+    /// It was tried, and failed.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self { status: 1, message: message.into() }
+    }
+
+    /// It was asked for in a way that cannot be.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { status: 2, message: message.into() }
+    }
+
+    /// A verb or a flag of the contract whose engine is not there yet.
+    pub(crate) fn not_yet(what: impl Display) -> Self {
+        Self::usage(format!("{what} is not there yet: this version cannot do it; leave it out"))
+    }
+
+    /// A write to stdout failed. That its reader has gone is the reader's way to say that it has enough.
+    pub(crate) fn stdout(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self { status: 0, message: String::new() },
+            _ => Self::failed(format!("stdout: {error}; nothing more is written")),
+        }
+    }
+
+    /// Tells it, and turns into the process's status.
+    pub(crate) fn exit(self) -> ExitCode {
+        if !self.message.is_empty() {
+            tell(&self.message);
+        }
+        ExitCode::from(self.status)
+    }
+}
+
+/// One line on stderr.
+pub(crate) fn tell(message: impl Display) {
+    let message = message.to_string();
+    let line: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    eprintln!("ottla: {}", line.join(" "));
+}
+
+/// What clap says, in one line; help and the version as they are.
+pub(crate) fn usage_exit(error: &clap::Error) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        drop(error.print());
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    }
+    let text = error.to_string();
+    let mut parts = text.split("\n\n").take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
+    let what = parts.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let tips: String = parts.map(|tip| format!("; {}", tip.trim())).collect();
+    Failure::usage(format!("{what}{tips}; see `ottla help`")).exit()
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        match error.kind() {
+            BuildErrorKind::Unreachable | BuildErrorKind::Broker | BuildErrorKind::Driver => Self::failed(error.to_string()),
+            _ => Self::usage(error.to_string()),
+        }
+    }
+}
+
+macro_rules! failed {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::failed(error.to_string())
+            }
+        }
+    )*};
+}
+
+failed!(AdminError, CommitError, OffsetsError, RecvError, SeekError, SendError);

@@ -1,0 +1,104 @@
+//! Tables: for people aligned, for programs one JSON object a row.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// Rows under named columns. What is not known is [`Value::Null`].
+#[derive(Debug)]
+pub(crate) struct Table {
+    columns: &'static [&'static str],
+    rows: Vec<Vec<Value>>,
+}
+
+impl Table {
+    /// An empty one. Columns are named as people see them, such as `LOG-END-OFFSET`.
+    pub(crate) fn new(columns: &'static [&'static str]) -> Self {
+        Self { columns, rows: Vec::new() }
+    }
+
+    /// Adds a row of as many cells as there are columns.
+    pub(crate) fn push<const N: usize>(&mut self, row: [Value; N]) {
+        debug_assert_eq!(N, self.columns.len());
+        self.rows.push(row.into());
+    }
+
+    /// To stdout.
+    pub(crate) fn print(&self, json: bool) -> Result<(), Failure> {
+        let text = if json { self.json() } else { self.text() };
+        print(&text)
+    }
+
+    fn json(&self) -> String {
+        let keys: Vec<String> = self.columns.iter().map(|name| name.to_lowercase().replace('-', "_")).collect();
+        let object = |row: &Vec<Value>| {
+            let pairs = keys.iter().zip(row).map(|(key, value)| format!("\"{key}\":{value}"));
+            format!("{{{}}}\n", pairs.collect::<Vec<_>>().join(","))
+        };
+        self.rows.iter().map(object).collect()
+    }
+
+    fn text(&self) -> String {
+        let titles = self.columns.iter().map(|name| (*name).to_owned()).collect();
+        let lines: Vec<Vec<String>> =
+            std::iter::once(titles).chain(self.rows.iter().map(|row| row.iter().map(cell).collect())).collect();
+        let mut widths = vec![0; self.columns.len()];
+        for line in &lines {
+            for (width, cell) in widths.iter_mut().zip(line) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let line = |cells: &Vec<String>| {
+            let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
+        };
+        lines.iter().map(line).collect()
+    }
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) if values.is_empty() => "-".to_owned(),
+        Value::Array(values) => values.iter().map(cell).collect::<Vec<_>>().join(","),
+        value => value.to_string(),
+    }
+}
+
+/// To stdout, at once.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let write = || -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()
+    };
+    write().map_err(|error| Failure::stdout(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(&["TOPIC", "LOG-END-OFFSET", "ISR"]);
+        table.push(["a".into(), 10.into(), vec![1, 2].into()]);
+        table.push(["longer".into(), Value::Null, Vec::<i32>::new().into()]);
+        table
+    }
+
+    #[test]
+    fn text_is_aligned_and_shows_what_is_unknown_as_a_dash() {
+        assert_eq!(table().text(), "TOPIC   LOG-END-OFFSET  ISR\na       10              1,2\nlonger  -               -\n");
+    }
+
+    #[test]
+    fn json_is_an_object_a_row_with_the_columns_in_order() {
+        let expected = "{\"topic\":\"a\",\"log_end_offset\":10,\"isr\":[1,2]}\n\
+                        {\"topic\":\"longer\",\"log_end_offset\":null,\"isr\":[]}\n";
+        assert_eq!(table().json(), expected);
+    }
+}

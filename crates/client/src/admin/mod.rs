@@ -1,0 +1,289 @@
+//! Looks at a cluster, and changes its topics.
+//!
+//! ```no_run
+//! use ottla::admin::{Admin, NewTopic};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let admin = Admin::builder().bootstrap_servers(["localhost:9092"]).build().await?;
+//! admin.create_topic(NewTopic { name: "orders".into(), partitions: Some(12), ..NewTopic::default() }).await?;
+//! for (name, topic) in admin.list_topics().await? {
+//!     println!("{name}: {} partitions", topic.partitions.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every operation is tried again where an error may pass, `default_api_timeout` at the most. Where one concerns
+//! several topics, groups or partitions, each has its own result. Futures may be dropped: a question is forgotten
+//! then, a change that was sent is made all the same.
+
+mod failure;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ottla_core::admin as core;
+pub use ottla_core::{
+    Address, CommittedOffset, Node, NodeId, OffsetAndTimestamp, Partition, Topic, TopicPartition,
+    admin::{
+        Cluster, Coordinator, GroupDescription, GroupListing, MemberDescription, NewTopic, OffsetSpec,
+    },
+};
+use ottla_core::{OpId, admin::Operation, admin::Outcome};
+
+use crate::{
+    config::AdminBuilder,
+    driver::{Driver, Shared},
+    error::{AdminError, AdminErrorKind, BuildError, BuildErrorKind},
+    net::{clock, frame_pool::Frame},
+    reach::reach,
+};
+
+type Machine = core::Admin<Arc<Frame>>;
+
+/// An admin client. It may be used from many tasks at once: wrap it in an `Arc`.
+#[derive(Debug)]
+pub struct Admin {
+    shared: Arc<Shared<Machine>>,
+    driver: Option<Driver<Machine>>,
+}
+
+impl AdminBuilder {
+    /// Checks the configuration, starts the client, and waits until a broker answers, `default_api_timeout` at the
+    /// most. Dropped, the future leaves nothing behind.
+    pub async fn build(self) -> Result<Admin, BuildError> {
+        let config = self.parse()?;
+        let (servers, patience) = (&config.common.bootstrap_servers, config.common.default_api_timeout);
+        let machine = Machine::new(config.machine(), servers.clone(), fastrand::u64(..), clock::now());
+        let driver = Driver::spawn(machine, config.driver())
+            .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
+        let admin = Admin { shared: driver.shared().clone(), driver: Some(driver) };
+        reach(&admin.shared, Machine::metadata, servers, patience).await?;
+        Ok(admin)
+    }
+}
+
+/// Forgets an operation that nobody waits for any more.
+struct Waiting<'a> {
+    shared: &'a Shared<Machine>,
+    op: OpId,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.shared.with(|machine, _| machine.forget(self.op));
+    }
+}
+
+/// One result for each name, or partition, that was asked for.
+type Each<K, T> = BTreeMap<K, Result<T, AdminError>>;
+
+impl Admin {
+    /// Sets up an admin client. Required is `bootstrap_servers`.
+    pub fn builder() -> AdminBuilder {
+        AdminBuilder::default()
+    }
+
+    /// The brokers.
+    pub async fn describe_cluster(&self) -> Result<Cluster, AdminError> {
+        self.run(Operation::DescribeCluster, |outcome| match outcome {
+            Outcome::Cluster(cluster) => Some(cluster),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Every topic, those that Kafka made for itself too ([`Topic::internal`]).
+    pub async fn list_topics(&self) -> Result<BTreeMap<String, Topic>, AdminError> {
+        self.run(Operation::ListTopics, topics).await
+    }
+
+    /// These topics, with their partitions. None is created by being asked for.
+    pub async fn describe_topics<N: Into<String>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<Each<String, Topic>, AdminError> {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let described = self.run(Operation::DescribeTopics(names), topics).await?;
+        let each = |(name, topic): (String, Topic)| {
+            let result = topic.error.ok().map_err(|error| failure::of_topic(&name, error));
+            (name, result.map(|()| topic))
+        };
+        Ok(described.into_iter().map(each).collect())
+    }
+
+    /// Creates a topic.
+    pub async fn create_topic(&self, topic: NewTopic) -> Result<(), AdminError> {
+        only(self.create_topics([topic]).await?)
+    }
+
+    /// Creates topics.
+    pub async fn create_topics(
+        &self,
+        topics: impl IntoIterator<Item = NewTopic>,
+    ) -> Result<Each<String, ()>, AdminError> {
+        let topics = topics.into_iter().collect();
+        self.change(Operation::CreateTopics { topics, validate_only: false }).await
+    }
+
+    /// Tells whether these topics could be created, and creates none.
+    pub async fn validate_topics(
+        &self,
+        topics: impl IntoIterator<Item = NewTopic>,
+    ) -> Result<Each<String, ()>, AdminError> {
+        let topics = topics.into_iter().collect();
+        self.change(Operation::CreateTopics { topics, validate_only: true }).await
+    }
+
+    /// Deletes a topic with all its records.
+    pub async fn delete_topic(&self, name: impl Into<String>) -> Result<(), AdminError> {
+        only(self.delete_topics([name]).await?)
+    }
+
+    /// Deletes topics with all their records.
+    pub async fn delete_topics<N: Into<String>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<Each<String, ()>, AdminError> {
+        self.change(Operation::DeleteTopics(names.into_iter().map(Into::into).collect())).await
+    }
+
+    /// Gives a topic more partitions: `count` is how many it has then. Keys go to other partitions from there on.
+    pub async fn create_partitions(&self, topic: impl Into<String>, count: i32) -> Result<(), AdminError> {
+        only(self.change(Operation::CreatePartitions(BTreeMap::from([(topic.into(), count)]))).await?)
+    }
+
+    /// Every group, asked of every broker. Fails when one of them does not answer.
+    pub async fn list_groups(&self) -> Result<BTreeMap<String, GroupListing>, AdminError> {
+        self.run(Operation::ListGroups, |outcome| match outcome {
+            Outcome::Groups(groups) => Some(groups),
+            _ => None,
+        })
+        .await
+    }
+
+    /// These groups, with their members and what is assigned to each.
+    ///
+    /// Brokers before 4.0 answer for a group that does not exist with the state `Dead`.
+    pub async fn describe_groups<N: Into<String>>(
+        &self,
+        groups: impl IntoIterator<Item = N>,
+    ) -> Result<Each<String, GroupDescription>, AdminError> {
+        let groups = groups.into_iter().map(Into::into).collect();
+        let described = self
+            .run(Operation::DescribeGroups(groups), |outcome| match outcome {
+                Outcome::GroupDescriptions(groups) => Some(groups),
+                _ => None,
+            })
+            .await?;
+        let each = |(group, description): (String, Result<GroupDescription, core::Refusal>)| {
+            let description = description.map_err(|refusal| failure::of_group(&group, refusal));
+            (group, description)
+        };
+        Ok(described.into_iter().map(each).collect())
+    }
+
+    /// All offsets that a group has committed. A group that does not exist has none. Waits for transactions that are
+    /// about to commit offsets (KIP-447).
+    pub async fn committed_offsets(
+        &self,
+        group: impl Into<String>,
+    ) -> Result<BTreeMap<TopicPartition, CommittedOffset>, AdminError> {
+        let group = group.into();
+        let operation = Operation::CommittedOffsets { group: group.clone(), require_stable: true };
+        let committed = |outcome| match outcome {
+            Outcome::Committed(offsets) => Some(offsets),
+            _ => None,
+        };
+        self.run(operation, committed).await.map_err(|error| error.group(group))
+    }
+
+    /// Offsets in the logs of partitions, as readers of uncommitted records see them; `None` where no record has the
+    /// timestamp asked for, or a later one.
+    pub async fn list_offsets<P: Into<TopicPartition>>(
+        &self,
+        partitions: impl IntoIterator<Item = (P, OffsetSpec)>,
+    ) -> Result<Each<TopicPartition, Option<OffsetAndTimestamp>>, AdminError> {
+        let partitions = partitions.into_iter().map(|(at, spec)| (at.into(), spec)).collect();
+        let listed = self
+            .run(Operation::ListOffsets { partitions, read_committed: false }, |outcome| match outcome {
+                Outcome::Offsets(offsets) => Some(offsets),
+                _ => None,
+            })
+            .await?;
+        let each = |(at, found): (TopicPartition, Result<_, _>)| {
+            let found = found.map_err(|error| failure::of_partition(&at, error));
+            (at, found)
+        };
+        Ok(listed.into_iter().map(each).collect())
+    }
+
+    /// The broker that coordinates a group.
+    pub async fn find_coordinator(&self, group: impl Into<String>) -> Result<Coordinator, AdminError> {
+        let group = group.into();
+        let found = |outcome| match outcome {
+            Outcome::Coordinator(coordinator) => Some(coordinator),
+            _ => None,
+        };
+        self.run(Operation::FindCoordinator(group.clone()), found).await.map_err(|error| error.group(group))
+    }
+
+    /// Closes the client, and waits until it is.
+    pub async fn close(mut self) {
+        self.shared.with(|machine, _| machine.close());
+        if let Some(driver) = self.driver.take() {
+            driver.join().await;
+        }
+    }
+
+    async fn change(&self, operation: Operation) -> Result<Each<String, ()>, AdminError> {
+        let changes = self
+            .run(operation, |outcome| match outcome {
+                Outcome::Changes(changes) => Some(changes),
+                _ => None,
+            })
+            .await?;
+        let each = |(topic, result): (String, Result<(), core::Refusal>)| {
+            let result = result.map_err(|refusal| failure::of_change(&topic, refusal));
+            (topic, result)
+        };
+        Ok(changes.into_iter().map(each).collect())
+    }
+
+    async fn run<T>(
+        &self,
+        operation: Operation,
+        extract: impl FnOnce(Outcome) -> Option<T>,
+    ) -> Result<T, AdminError> {
+        let op = self.shared.with(|machine, now| machine.start(operation, now));
+        let waiting = Waiting { shared: &self.shared, op };
+        let outcome = self.shared.wait(|machine, _| machine.take_result(op)).await;
+        drop(waiting);
+        let outcome = outcome?.map_err(AdminError::from)?;
+        extract(outcome).ok_or_else(|| {
+            AdminError::new(AdminErrorKind::Broker).detail("the answer is to another question")
+        })
+    }
+}
+
+fn topics(outcome: Outcome) -> Option<BTreeMap<String, Topic>> {
+    match outcome {
+        Outcome::Topics(topics) => Some(topics),
+        _ => None,
+    }
+}
+
+/// The result of the one topic that was asked for.
+fn only(each: Each<String, ()>) -> Result<(), AdminError> {
+    let silent = || AdminError::new(AdminErrorKind::Broker).detail("the broker left the topic out of its answer");
+    each.into_values().next().unwrap_or_else(|| Err(silent()))
+}
+
+impl Drop for Admin {
+    /// Gives up what is under way.
+    fn drop(&mut self) {
+        self.shared.with(|machine, _| machine.close());
+    }
+}

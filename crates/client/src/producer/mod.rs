@@ -1,0 +1,164 @@
+//! Sends records, each once and in order, until every replica in sync has them.
+//!
+//! ```no_run
+//! use ottla::producer::{Producer, ProducerRecord};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let producer = Producer::builder().bootstrap_servers(["localhost:9092"]).build().await?;
+//! let record = ProducerRecord::to("orders").key(b"42").value(b"espresso");
+//! let delivered = producer.send(record).await?.await?;
+//! println!("partition {}, offset {:?}", delivered.partition, delivered.offset);
+//!
+//! for n in 0..1_000_000 {
+//!     drop(producer.send(ProducerRecord::to("orders").value(format!("order {n}").into_bytes())).await?);
+//! }
+//! producer.flush().await?; // tells of records that failed and whose delivery nobody waited for
+//! producer.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod delivery;
+mod failure;
+mod record;
+
+use std::{sync::Arc, time::Duration};
+
+use ottla_core::producer::{self as core, Refused};
+use ottla_protocol::Now;
+
+pub use delivery::{DeliveredFuture, Delivery};
+pub use ottla_core::producer::{Delivered, partition_for_key};
+pub use ottla_protocol::records::Compression;
+pub use record::ProducerRecord;
+
+use crate::{
+    config::ProducerBuilder,
+    driver::{Driver, Shared},
+    error::{BuildError, BuildErrorKind, SendError},
+    net::{clock, frame_pool::Frame},
+    reach::reach,
+};
+
+type Machine = core::Producer<Arc<Frame>>;
+
+/// An idempotent producer.
+///
+/// It may be used from many tasks at once: wrap it in an `Arc`. Records of one task to one partition keep their order.
+///
+/// **Dropping it gives up what is not acknowledged yet**, for nothing can be awaited in a drop: [`flush`](Self::flush)
+/// or [`close`](Self::close) first. Deliveries that are still waited for then fail with
+/// [`SendErrorKind::Closed`](crate::error::SendErrorKind::Closed).
+#[derive(Debug)]
+pub struct Producer {
+    shared: Arc<Shared<Machine>>,
+    driver: Option<Driver<Machine>>,
+    delivery_timeout: Duration,
+}
+
+impl ProducerBuilder {
+    /// Checks the configuration, starts the producer, and waits until a broker answers, `default_api_timeout` at the
+    /// most. Dropped, the future leaves nothing behind.
+    pub async fn build(self) -> Result<Producer, BuildError> {
+        let config = self.parse()?;
+        let (servers, patience) = (&config.common.bootstrap_servers, config.common.default_api_timeout);
+        let machine = Machine::new(config.machine(), servers.clone(), fastrand::u64(..), clock::now());
+        let driver = Driver::spawn(machine, config.driver())
+            .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
+        let shared = driver.shared().clone();
+        let producer = Producer { shared, driver: Some(driver), delivery_timeout: config.delivery_timeout };
+        reach(&producer.shared, Machine::metadata, servers, patience).await?;
+        Ok(producer)
+    }
+}
+
+/// Why [`Producer::try_send`] did not take a record.
+#[derive(Debug)]
+pub enum TrySendError<'a> {
+    /// The topic is being looked up, or there is no room in the buffer: here is the record, to be tried later.
+    NotNow(ProducerRecord<'a>),
+    /// It cannot be sent.
+    Failed(SendError),
+}
+
+impl Producer {
+    /// Sets up a producer. Required is `bootstrap_servers`.
+    pub fn builder() -> ProducerBuilder {
+        ProducerBuilder::default()
+    }
+
+    /// Puts a record into the buffer. Waits where there is no room, or the topic is not known yet, up to `max_block`;
+    /// when it returns, the record is on its way, and the [`Delivery`] tells what became of it.
+    ///
+    /// Cancel-safe: dropped before it has returned, the record is not sent. Java's `send` blocks its thread instead.
+    pub async fn send(&self, record: ProducerRecord<'_>) -> Result<Delivery, SendError> {
+        let record = match self.try_send(record) {
+            Ok(delivery) => return Ok(delivery),
+            Err(TrySendError::Failed(error)) => return Err(error),
+            Err(TrySendError::NotNow(record)) => record,
+        };
+        let since = clock::now().mono;
+        let take = |machine: &mut Machine, now: Now| match machine.send(&record.outgoing(), since, now) {
+            Err(Refused::Wait) => None,
+            Err(Refused::Failed(failure)) => Some(Err((*failure).into())),
+            Ok(ticket) => Some(Ok(Delivery::new(&self.shared, ticket))),
+        };
+        self.shared.wait(take).await?
+    }
+
+    /// Puts a record into the buffer, or gives it back where that cannot be done at once.
+    pub fn try_send<'a>(&self, record: ProducerRecord<'a>) -> Result<Delivery, TrySendError<'a>> {
+        if self.shared.is_ended() {
+            let kind = crate::error::SendErrorKind::DriverEnded;
+            return Err(TrySendError::Failed(SendError::new(kind)));
+        }
+        match self.shared.with(|machine, now| machine.send(&record.outgoing(), now.mono, now)) {
+            Ok(ticket) => Ok(Delivery::new(&self.shared, ticket)),
+            Err(Refused::Wait) => Err(TrySendError::NotNow(record)),
+            Err(Refused::Failed(failure)) => Err(TrySendError::Failed((*failure).into())),
+        }
+    }
+
+    /// Sends what is in the buffer without waiting for batches to fill, and waits until all of it is acknowledged or
+    /// has failed. What is sent meanwhile is not waited for.
+    ///
+    /// An error tells of records that failed, since the last flush, and whose [`Delivery`] was dropped before: how
+    /// many, and why the first did. Those whose delivery is kept tell it there.
+    ///
+    /// Cancel-safe: what was in the buffer goes on its way all the same.
+    pub async fn flush(&self) -> Result<(), SendError> {
+        let flush = self.shared.with(|machine, _| machine.flush());
+        self.shared.wait(|machine, _| machine.is_flushed(flush).then_some(())).await?;
+        self.unclaimed()
+    }
+
+    fn unclaimed(&self) -> Result<(), SendError> {
+        match self.shared.with(|machine, _| machine.take_unclaimed()) {
+            None => Ok(()),
+            Some(unclaimed) => Err(failure::of_many(unclaimed)),
+        }
+    }
+
+    /// Sends what is in the buffer, waits for it, `delivery_timeout` at the most, and ends. Java's waits for ever.
+    ///
+    /// An error is that of [`flush`](Self::flush). Dropped, the future gives up as a drop of the producer does.
+    pub async fn close(self) -> Result<(), SendError> {
+        let timeout = self.delivery_timeout;
+        self.close_within(timeout).await
+    }
+
+    /// As [`close`](Self::close), but gives up what is not acknowledged within `timeout`.
+    pub async fn close_within(mut self, timeout: Duration) -> Result<(), SendError> {
+        self.shared.with(|machine, now| machine.close(now.mono + timeout));
+        if let Some(driver) = self.driver.take() {
+            driver.join().await;
+        }
+        self.unclaimed()
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.shared.with(|machine, now| machine.close(now.mono));
+    }
+}

@@ -1,0 +1,174 @@
+use super::*;
+
+/// A member that has taken records 0 to 10 of partition 0.
+fn reading(config: ConsumerConfig) -> (World, crate::Slice<Frame>) {
+    let mut world = World::member(config, &[0]);
+    world.fetched(0, 0..10);
+    let slice = world.take().unwrap();
+    (world, slice)
+}
+
+fn by_hand() -> ConsumerConfig {
+    ConsumerConfig { auto_commit: None, ..group_config() }
+}
+
+#[test]
+fn auto_commit_commits_what_the_user_came_back_from() {
+    let (mut world, slice) = reading(group_config());
+    world.consumer.report(slice.part, slice.epoch, 7, false, true);
+    world.consumer.reader_at(slice.part, slice.epoch, 6, world.now);
+    world.pass(Duration::from_secs(5));
+    assert_eq!(World::offsets_committed(&world.expect(ApiKey::OffsetCommit)), [(0, 6)]);
+}
+
+#[test]
+fn auto_commit_has_nothing_to_say_when_nothing_moved() {
+    let (mut world, _slice) = reading(group_config());
+    world.pass(Duration::from_secs(20));
+    assert!(!world.has_asked(ApiKey::OffsetCommit));
+}
+
+#[test]
+fn a_commit_by_hand_commits_all_that_was_handed_out() {
+    let (mut world, slice) = reading(by_hand());
+    world.consumer.report(slice.part, slice.epoch, 7, true, true);
+    let op = world.consumer.commit(None, world.now).unwrap();
+    world.run();
+    let commit = world.expect(ApiKey::OffsetCommit);
+    assert_eq!(World::offsets_committed(&commit), [(0, 7)]);
+    assert_eq!(world.consumer.take_outcome(op), None);
+    world.commit_says(&commit, ErrorCode::None);
+    assert_eq!(world.consumer.take_outcome(op), Some(Ok(Outcome::Done)));
+}
+
+#[test]
+fn the_newest_request_wins_and_not_the_largest_offset() {
+    let (mut world, _slice) = reading(by_hand());
+    let commit = |world: &mut World, offset: i64| {
+        let offsets = BTreeMap::from([(at(0), offset.into())]);
+        let op = world.consumer.commit(Some(offsets), world.now).unwrap();
+        world.run();
+        op
+    };
+    commit(&mut world, 5);
+    let first = world.expect(ApiKey::OffsetCommit);
+    let ops = [commit(&mut world, 9), commit(&mut world, 3)];
+    assert!(!world.has_asked(ApiKey::OffsetCommit), "one is in flight");
+    world.commit_says(&first, ErrorCode::None);
+    let second = world.expect(ApiKey::OffsetCommit);
+    assert_eq!(World::offsets_committed(&second), [(0, 3)]);
+    world.commit_says(&second, ErrorCode::None);
+    assert!(ops.map(|op| world.consumer.take_outcome(op)).iter().all(|o| *o == Some(Ok(Outcome::Done))));
+}
+
+#[test]
+fn a_commit_that_was_not_answered_does_not_overtake_a_newer_one() {
+    let (mut world, _slice) = reading(by_hand());
+    world.consumer.commit(Some(BTreeMap::from([(at(0), 5.into())])), world.now).unwrap();
+    world.run();
+    let first = world.expect(ApiKey::OffsetCommit);
+    world.consumer.commit(Some(BTreeMap::from([(at(0), 2.into())])), world.now).unwrap();
+    world.disconnect(&first);
+    world.pass(Duration::from_secs(3));
+    assert_eq!(World::offsets_committed(&world.expect(ApiKey::OffsetCommit)), [(0, 2)]);
+}
+
+#[test]
+fn a_commit_is_tried_again_while_the_coordinator_moves() {
+    let (mut world, _slice) = reading(by_hand());
+    let op = world.consumer.commit(Some(BTreeMap::from([(at(0), 5.into())])), world.now).unwrap();
+    world.run();
+    for error in [ErrorCode::NotCoordinator, ErrorCode::CoordinatorLoadInProgress, ErrorCode::None] {
+        let commit = world.expect(ApiKey::OffsetCommit);
+        world.commit_says(&commit, error);
+        world.pass(Duration::from_secs(2));
+    }
+    assert_eq!(world.consumer.take_outcome(op), Some(Ok(Outcome::Done)));
+}
+
+#[test]
+fn a_commit_of_a_lost_generation_fails_and_is_not_sent() {
+    let (mut world, _slice) = reading(by_hand());
+    world.consumer.commit(Some(BTreeMap::from([(at(0), 5.into())])), world.now).unwrap();
+    world.run();
+    let first = world.expect(ApiKey::OffsetCommit);
+    let op = world.consumer.commit(Some(BTreeMap::from([(at(0), 6.into())])), world.now).unwrap();
+    world.heartbeat_says(ErrorCode::UnknownMemberId);
+    assert!(matches!(world.consumer.take_outcome(op), Some(Err(OpFailure::NotMember(_)))));
+    world.commit_says(&first, ErrorCode::None);
+    assert!(!world.has_asked(ApiKey::OffsetCommit));
+}
+
+#[test]
+fn a_commit_refused_for_its_generation_loses_the_partitions() {
+    let (mut world, _slice) = reading(by_hand());
+    let op = world.consumer.commit(None, world.now).unwrap();
+    world.run();
+    world.events();
+    let commit = world.expect(ApiKey::OffsetCommit);
+    world.commit_says(&commit, ErrorCode::IllegalGeneration);
+    let refused = Some(Err(OpFailure::NotMember(ErrorCode::IllegalGeneration)));
+    assert_eq!(world.consumer.take_outcome(op), refused);
+    assert_eq!(world.events(), [Event::Lost(vec![at(0)])]);
+}
+
+#[test]
+fn a_commit_that_nobody_answers_times_out_and_says_what_it_waited_for() {
+    let (mut world, _slice) = reading(by_hand());
+    let op = world.consumer.commit(None, world.now).unwrap();
+    world.pass(Duration::from_secs(61));
+    assert!(matches!(world.consumer.take_outcome(op), Some(Err(OpFailure::TimedOut(_)))));
+}
+
+#[test]
+fn a_partition_without_a_committed_offset_begins_where_the_policy_says() {
+    let mut world = World::new(group_config());
+    world.subscribe();
+    let join = world.expect(ApiKey::JoinGroup);
+    world.answer(&join, joined(1));
+    let sync = world.expect(ApiKey::SyncGroup);
+    world.answer(&sync, assigned(&[0]));
+    world.committed(-1);
+    let lookup = world.expect(ApiKey::ListOffsets);
+    let Request::ListOffsets(request) = &lookup.request else { unreachable!() };
+    assert_eq!(request.topics[0].partitions[0].timestamp, -2);
+}
+
+#[test]
+fn offsets_that_are_still_being_decided_are_asked_for_again() {
+    let mut world = World::new(group_config());
+    world.subscribe();
+    let join = world.expect(ApiKey::JoinGroup);
+    world.answer(&join, joined(1));
+    let sync = world.expect(ApiKey::SyncGroup);
+    world.answer(&sync, assigned(&[0]));
+    let fetch = world.expect(ApiKey::OffsetFetch);
+    let Request::OffsetFetch(request) = &fetch.request else { unreachable!() };
+    assert!(request.require_stable);
+    let unstable = OffsetFetchResponsePartitions {
+        error_code: ErrorCode::UnstableOffsetCommit,
+        ..found(0, -1)
+    };
+    let topic = OffsetFetchResponseTopics {
+        name: "t".to_owned(),
+        partitions: vec![unstable],
+        ..Default::default()
+    };
+    let group = OffsetFetchResponseGroup { topics: vec![topic], ..Default::default() };
+    world.answer(&fetch, OffsetFetchResponse { groups: vec![group], ..Default::default() });
+    assert!(!world.has_asked(ApiKey::ListOffsets), "the policy is not asked yet");
+    world.pass(Duration::from_secs(1));
+    world.committed(30);
+    assert_eq!(world.consumer.position(&at(0)), Some(30));
+}
+
+#[test]
+fn a_dropped_consumer_commits_only_what_the_user_came_back_from() {
+    let (mut world, slice) = reading(group_config());
+    world.consumer.report(slice.part, slice.epoch, 3, true, true);
+    world.consumer.report(slice.part, slice.epoch, 4, false, true);
+    let deadline = world.now.mono + Duration::from_secs(5);
+    world.consumer.close(CloseKind::Dropped, deadline, world.now);
+    world.run();
+    assert_eq!(World::offsets_committed(&world.expect(ApiKey::OffsetCommit)), [(0, 3)]);
+}

@@ -1,0 +1,129 @@
+use super::*;
+
+fn small_budget() -> ConsumerConfig {
+    let fetch = FetchConfig { budget: 1000, partition_max_bytes: 500, max_bytes: 800, ..FetchConfig::default() };
+    ConsumerConfig { fetch, ..config() }
+}
+
+fn started(config: ConsumerConfig) -> World {
+    let mut world = World::new(config);
+    world.consumer.assign([at(0), at(1)], world.now).unwrap();
+    world.run();
+    for partition in [0, 1] {
+        world.consumer.seek(&at(partition), SeekTo::Offset(0), world.now);
+    }
+    world.run();
+    world
+}
+
+fn request(sent: &Sent) -> &FetchRequest {
+    match &sent.request {
+        Request::Fetch(request) => request,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_fetch_asks_for_no_more_than_there_is_room_for() {
+    let world = started(small_budget());
+    assert_eq!(request(&world.fetches[0]).max_bytes, 800);
+}
+
+#[test]
+fn nothing_is_fetched_while_the_budget_is_used_up_and_the_reason_is_told() {
+    let mut world = started(small_budget());
+    world.fetched(0, 0..60);
+    let slice = world.take().unwrap();
+    assert!(slice.bytes.len() > 500);
+    assert!(world.fetches.is_empty());
+    assert!(world.consumer.explain(world.now).to_string().contains("of 1000 bytes are used"));
+    world.consumer.handle_released(slice.bytes.len());
+    world.run();
+    assert_eq!(world.fetches.len(), 1);
+}
+
+#[test]
+fn paused_records_do_not_keep_the_others_from_flowing() {
+    let mut world = started(small_budget());
+    world.consumer.set_paused(&at(0), true, world.now);
+    world.fetched(0, 0..60);
+    assert!(world.fetches.is_empty(), "there is no room");
+    let size = world.consumer.fetched_bytes().1 as usize;
+    assert!(size > 500, "what the paused partition had was dropped");
+    world.consumer.handle_released(size);
+    world.run();
+    assert_eq!(request(&world.fetches[0]).forgotten_topics_data[0].partitions, [0], "the other is asked for alone");
+    world.consumer.set_paused(&at(0), false, world.now);
+    assert_eq!(world.consumer.position(&at(0)), Some(0), "to be fetched again");
+}
+
+#[test]
+fn a_partition_with_enough_buffered_is_left_out() {
+    let mut world = started(ConsumerConfig {
+        fetch: FetchConfig { partition_max_bytes: 100, ..FetchConfig::default() },
+        ..config()
+    });
+    world.fetched(0, 0..60);
+    let fetch = &world.fetches[0];
+    let forgotten = &request(fetch).forgotten_topics_data[0];
+    assert_eq!(forgotten.partitions, [0]);
+}
+
+#[test]
+fn an_incremental_request_names_only_what_changed() {
+    let mut world = started(config());
+    assert_eq!((request(&world.fetches[0]).session_id, request(&world.fetches[0]).session_epoch), (0, 0));
+    world.fetched(0, 0..5);
+    let fetch = &world.fetches[0];
+    assert_eq!((request(fetch).session_id, request(fetch).session_epoch), (5, 1));
+    assert_eq!(request(fetch).topics[0].partitions.len(), 1);
+    assert_eq!(request(fetch).topics[0].partitions[0].fetch_offset, 5);
+}
+
+#[test]
+fn after_a_disconnect_the_session_is_opened_anew() {
+    let mut world = started(config());
+    world.fetched(0, 0..5);
+    let fetch = world.fetches.pop_front().unwrap();
+    world.disconnect(&fetch);
+    world.pass(Duration::from_secs(2));
+    let fetch = &world.fetches[0];
+    assert_eq!((request(fetch).session_id, request(fetch).session_epoch), (5, 0));
+    assert_eq!(request(fetch).topics[0].partitions.len(), 2);
+}
+
+#[test]
+fn a_new_leader_told_with_the_error_is_used_at_once() {
+    let mut world = started(config());
+    let fetch = world.fetches.pop_front().unwrap();
+    let partition = FetchPartitionResponse {
+        partition_index: 0,
+        error_code: ErrorCode::NotLeaderOrFollower,
+        current_leader: FetchLeaderIdAndEpoch { leader_id: 2, leader_epoch: 9 },
+        ..Default::default()
+    };
+    let topic = FetchTopicResponse { topic_id: TopicId([1; 16]), partitions: vec![partition], ..Default::default() };
+    let node =
+        FetchNodeEndpoint { node_id: 2, host: "other".to_owned(), port: 9093, ..Default::default() };
+    let response = Response::Fetch(FetchResponse {
+        session_id: 5,
+        responses: vec![topic],
+        node_endpoints: vec![node],
+        ..Default::default()
+    });
+    let frame = Frame::default();
+    let fetched = Fetched { size: 0, spans: spans(&response, &frame), frame };
+    world.consumer.handle_reply(fetch.conn, Reply { id: fetch.id, response, fetched: Some(fetched) }, world.now);
+    world.run();
+    let leader = world.consumer.metadata().partition(&at(0)).unwrap();
+    assert_eq!((leader.leader, leader.leader_epoch), (Some(NodeId(2)), 9));
+    assert_eq!(world.fetches.len(), 2, "each of the two leaders is asked");
+}
+
+#[test]
+fn records_of_a_partition_that_was_not_asked_for_are_nobodys() {
+    let mut world = started(config());
+    let fetch = world.fetches.pop_front().unwrap();
+    world.fetched_by(&fetch, 7, ErrorCode::None, Some(batch(0..5)));
+    assert!(world.take().is_none());
+}

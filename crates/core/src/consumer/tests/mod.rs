@@ -1,0 +1,316 @@
+//! Behaviours of a consumer, told as what it asks and what it is answered, with a hand-moved clock.
+
+mod committing;
+mod fetching;
+mod membership;
+mod reading;
+
+use std::{
+    collections::VecDeque,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use ottla_protocol::{
+    ApiKey, ErrorCode, Now, Request, Response, Timestamp, TopicId,
+    codec::RecordData,
+    messages::*,
+    records::{BatchBuilder, Compression, Compressor},
+};
+
+use super::*;
+use crate::{
+    ids::{ConnId, TopicPartition},
+    machine::{Disconnected, Fetched, Machine, Outbound, Reply, spans},
+};
+
+type Frame = Rc<Vec<u8>>;
+
+/// A consumer, and a cluster of one broker of which the test plays the interesting part.
+struct World {
+    consumer: Consumer<Frame>,
+    now: Now,
+    /// What was asked and is not answered yet.
+    asked: VecDeque<Sent>,
+    partitions: i32,
+    /// Fetches to be answered wait here: there is always one ahead.
+    fetches: VecDeque<Sent>,
+}
+
+#[derive(Debug)]
+struct Sent {
+    conn: ConnId,
+    id: RequestId,
+    request: Request,
+}
+
+fn at(partition: i32) -> TopicPartition {
+    TopicPartition::new("t", partition)
+}
+
+fn config() -> ConsumerConfig {
+    let seeds = vec![Address { host: "broker".to_owned(), port: 9092 }];
+    ConsumerConfig { reset: ResetPolicy::Earliest, seed: 7, ..ConsumerConfig::new(seeds) }
+}
+
+fn group_config() -> ConsumerConfig {
+    ConsumerConfig {
+        group: Some(GroupConfig::new("g")),
+        auto_commit: Some(Duration::from_secs(5)),
+        ..config()
+    }
+}
+
+impl World {
+    fn new(config: ConsumerConfig) -> Self {
+        let now = Now { mono: Instant::now(), wall: Timestamp(1_000_000) };
+        let consumer = Consumer::new(config, now);
+        Self { consumer, now, asked: VecDeque::new(), partitions: 2, fetches: VecDeque::new() }
+    }
+
+    /// A member of generation 1 with these partitions, their offsets committed at 0.
+    fn member(config: ConsumerConfig, owned: &[i32]) -> Self {
+        let mut world = Self::new(config);
+        world.subscribe();
+        world.join(1, owned);
+        world
+    }
+
+    fn subscribe(&mut self) {
+        self.consumer.subscribe(["t".to_owned()], self.now).unwrap();
+        self.run();
+    }
+
+    /// Answers the JoinGroup and the SyncGroup that are under way, and the offsets that are asked for then.
+    fn join(&mut self, generation_id: i32, owned: &[i32]) {
+        let join = self.expect(ApiKey::JoinGroup);
+        self.answer(&join, joined(generation_id));
+        let sync = self.expect(ApiKey::SyncGroup);
+        self.answer(&sync, assigned(owned));
+        if !owned.is_empty() {
+            self.committed(0);
+        }
+    }
+
+    /// Answers the OffsetFetch under way with one offset for all.
+    fn committed(&mut self, offset: i64) {
+        let fetch = self.expect(ApiKey::OffsetFetch);
+        let Request::OffsetFetch(asked) = &fetch.request else { unreachable!() };
+        let topic = |topic: &OffsetFetchRequestTopics| OffsetFetchResponseTopics {
+            name: topic.name.clone(),
+            partitions: topic.partition_indexes.iter().map(|index| found(*index, offset)).collect(),
+            ..Default::default()
+        };
+        let topics = asked.groups[0].topics.iter().flatten().map(topic).collect();
+        let group = OffsetFetchResponseGroup { group_id: "g".to_owned(), topics, ..Default::default() };
+        self.answer(&fetch, OffsetFetchResponse { groups: vec![group], ..Default::default() });
+    }
+
+    /// Drains what the consumer wants to do, playing the dull part of the cluster.
+    fn run(&mut self) {
+        while let Some(outbound) = self.consumer.poll_send(self.now) {
+            match outbound {
+                Outbound::Connect { conn, .. } => self.consumer.handle_connected(conn, self.now),
+                Outbound::Close { .. } => {}
+                Outbound::Send { conn, id, request, .. } => {
+                    let sent = Sent { conn, id, request };
+                    match &sent.request {
+                        Request::ApiVersions(_) => self.reply(&sent, every_version()),
+                        Request::Metadata(request) => {
+                            let response = metadata(request, self.partitions);
+                            self.reply(&sent, response);
+                        }
+                        Request::FindCoordinator(_) => self.reply(&sent, coordinator()),
+                        Request::Fetch(_) => self.fetches.push_back(sent),
+                        _ => self.asked.push_back(sent),
+                    }
+                }
+            }
+        }
+    }
+
+    fn reply(&mut self, sent: &Sent, response: impl Into<Response>) {
+        let reply = Reply { id: sent.id, response: response.into(), fetched: None };
+        self.consumer.handle_reply(sent.conn, reply, self.now);
+    }
+
+    fn answer(&mut self, sent: &Sent, response: impl Into<Response>) {
+        self.reply(sent, response);
+        self.run();
+    }
+
+    /// Answers the fetch under way with records of these offsets in one partition.
+    fn fetched(&mut self, partition: i32, offsets: std::ops::Range<i64>) {
+        let fetch = self.fetches.pop_front().expect("a fetch is under way");
+        self.fetched_by(&fetch, partition, ErrorCode::None, Some(batch(offsets)));
+    }
+
+    fn fetched_by(&mut self, fetch: &Sent, partition: i32, error_code: ErrorCode, batch: Option<Vec<u8>>) {
+        let frame = Rc::new(batch.unwrap_or_default());
+        let records = Some(RecordData::InFrame(0..frame.len() as u32));
+        let partition = FetchPartitionResponse {
+            partition_index: partition,
+            error_code,
+            high_watermark: 1000,
+            records,
+            ..Default::default()
+        };
+        let topic = FetchTopicResponse { topic_id: TopicId([1; 16]), partitions: vec![partition], ..Default::default() };
+        let response = FetchResponse { session_id: 5, responses: vec![topic], ..Default::default() }.into();
+        let fetched = Fetched { size: frame.len(), spans: spans(&response, &frame), frame };
+        let reply = Reply { id: fetch.id, response, fetched: Some(fetched) };
+        self.consumer.handle_reply(fetch.conn, reply, self.now);
+        self.run();
+    }
+
+    /// The first request of this kind that is not answered yet.
+    fn expect(&mut self, key: ApiKey) -> Sent {
+        let index = self.asked.iter().position(|sent| sent.request.key() == key);
+        let index = index.unwrap_or_else(|| panic!("no {key:?} among {:#?}", self.asked));
+        self.asked.remove(index).unwrap()
+    }
+
+    fn has_asked(&self, key: ApiKey) -> bool {
+        self.asked.iter().any(|sent| sent.request.key() == key)
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now.after(time);
+        while let Some(deadline) = self.consumer.poll_timeout().filter(|deadline| *deadline <= end.mono) {
+            self.now = self.now.after(deadline.saturating_duration_since(self.now.mono));
+            self.consumer.handle_timeout(self.now);
+            self.run();
+        }
+        self.now = self.now.after(end.mono.saturating_duration_since(self.now.mono));
+    }
+
+    /// The heartbeat that is due by now, answered with an error.
+    fn heartbeat_says(&mut self, error_code: ErrorCode) {
+        if !self.has_asked(ApiKey::Heartbeat) {
+            self.pass(Duration::from_secs(3));
+        }
+        let heartbeat = self.expect(ApiKey::Heartbeat);
+        self.answer(&heartbeat, HeartbeatResponse { error_code, ..Default::default() });
+    }
+
+    /// The user comes back into a call and takes a slice.
+    fn take(&mut self) -> Option<crate::Slice<Frame>> {
+        self.consumer.returned(self.now);
+        let slice = self.consumer.take(&crate::Filter::All);
+        self.run();
+        slice
+    }
+
+    /// The user comes back from everything up to `position`.
+    fn back_from(&mut self, slice: &crate::Slice<Frame>, position: i64) -> crate::Admission {
+        self.consumer.returned(self.now);
+        let spent = position >= slice.next;
+        let admission = self.consumer.report(slice.part, slice.epoch, position, true, !spent);
+        self.run();
+        admission
+    }
+
+    fn disconnect(&mut self, sent: &Sent) {
+        self.consumer.handle_disconnected(sent.conn, Disconnected::Closed, self.now);
+        self.run();
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.consumer.poll_event().0).collect()
+    }
+
+    fn offsets_committed(sent: &Sent) -> Vec<(i32, i64)> {
+        let Request::OffsetCommit(request) = &sent.request else { panic!("{sent:?}") };
+        let partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.map(|p| (p.partition_index, p.committed_offset)).collect()
+    }
+
+    /// A response to a commit: every partition with this code.
+    fn commit_says(&mut self, sent: &Sent, error_code: ErrorCode) {
+        let partitions = Self::offsets_committed(sent).into_iter();
+        let partition =
+            |(partition_index, _)| OffsetCommitResponsePartition { partition_index, error_code };
+        let topic = OffsetCommitResponseTopic {
+            name: "t".to_owned(),
+            partitions: partitions.map(partition).collect(),
+            ..Default::default()
+        };
+        self.answer(sent, OffsetCommitResponse { topics: vec![topic], ..Default::default() });
+    }
+}
+
+fn batch(offsets: std::ops::Range<i64>) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(Compression::None, 1 << 20);
+    for _ in offsets.clone() {
+        let headers: [ottla_protocol::records::Header<'_>; 0] = [];
+        builder.append(1, None, Some(b"value"), headers).expect("room");
+    }
+    let mut batch = builder.finish(&mut Compressor::new());
+    ottla_protocol::records::set_base_offset(&mut batch, offsets.start).unwrap();
+    batch
+}
+
+fn every_version() -> ApiVersionsResponse {
+    let api = |key: &ApiKey| ApiVersionsApiVersion {
+        api_key: *key as i16,
+        min_version: key.versions().min,
+        max_version: key.versions().max,
+    };
+    ApiVersionsResponse { api_keys: ApiKey::ALL.iter().map(api).collect(), ..Default::default() }
+}
+
+/// The topic `t` exists, and no other.
+fn metadata(request: &MetadataRequest, partitions: i32) -> MetadataResponse {
+    let partition = |partition_index| MetadataResponsePartition {
+        partition_index,
+        leader_id: 1,
+        leader_epoch: 3,
+        ..Default::default()
+    };
+    let topic = |asked: &MetadataRequestTopic| match asked.name.as_deref() {
+        Some("t") => MetadataResponseTopic {
+            name: asked.name.clone(),
+            topic_id: TopicId([1; 16]),
+            partitions: (0..partitions).map(partition).collect(),
+            ..Default::default()
+        },
+        _ => MetadataResponseTopic {
+            name: asked.name.clone(),
+            error_code: ErrorCode::UnknownTopicOrPartition,
+            ..Default::default()
+        },
+    };
+    let topics = request.topics.iter().flatten().map(topic).collect();
+    let broker = MetadataResponseBroker { node_id: 1, host: "broker".to_owned(), port: 9092, ..Default::default() };
+    MetadataResponse { brokers: vec![broker], topics, ..Default::default() }
+}
+
+fn coordinator() -> FindCoordinatorResponse {
+    let found =
+        FindCoordinatorCoordinator { node_id: 1, host: "broker".to_owned(), port: 9092, ..Default::default() };
+    FindCoordinatorResponse { coordinators: vec![found], ..Default::default() }
+}
+
+fn joined(generation_id: i32) -> JoinGroupResponse {
+    JoinGroupResponse {
+        generation_id,
+        protocol_name: Some("range".to_owned()),
+        leader: "leader".to_owned(),
+        member_id: "me".to_owned(),
+        ..Default::default()
+    }
+}
+
+fn join_refused(error_code: ErrorCode) -> JoinGroupResponse {
+    JoinGroupResponse { error_code, member_id: "given".to_owned(), ..Default::default() }
+}
+
+fn assigned(partitions: &[i32]) -> SyncGroupResponse {
+    let partitions = partitions.iter().map(|partition| at(*partition)).collect();
+    let assignment = crate::group::consumer_protocol::Assignment { partitions, user_data: None };
+    SyncGroupResponse { assignment: assignment.encode(), ..Default::default() }
+}
+
+fn found(partition_index: i32, committed_offset: i64) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions { partition_index, committed_offset, ..Default::default() }
+}

@@ -1,0 +1,470 @@
+//! One life of a consumer: its machine, its reader, its user, and what is checked between them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use ottla_core::{
+    CloseKind, ConnId, Consumer, Disconnected, Event, Machine, OpId, Outbound, TopicPartition,
+};
+use ottla_protocol::{ErrorCode, Request, Response, messages::OffsetCommitRequest};
+
+use crate::{
+    dice::Dice,
+    host::{Awaited, Frame, Host},
+    plan::Habits,
+    reader::{Reader, Record},
+    stage::{Stage, Who},
+    truth::Truth,
+    user::{Asked, Doing},
+};
+
+/// What a member is to read.
+#[derive(Debug, Clone)]
+pub(crate) enum Role {
+    /// These topics, in the group.
+    Group(Vec<String>),
+    /// These partitions, alone; with the offsets of a group, or from the start each time.
+    Alone { partitions: Vec<TopicPartition>, group: Option<String> },
+}
+
+/// A partition that a member has now.
+#[derive(Debug, Clone)]
+pub(super) struct Holding {
+    pub(super) since: Duration,
+    pub(super) expect: Expect,
+    /// The largest position that may be committed; `None` before anything was done.
+    pub(super) limit: Option<i64>,
+    /// Tells one assignment of a partition from the next.
+    pub(super) serial: u64,
+}
+
+/// Which offset is to come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    /// What is committed, or the log's start.
+    Start,
+    At(i64),
+    /// The log's end at some time since it was here.
+    EndSince(i64),
+}
+
+pub(crate) struct Member {
+    pub(crate) who: Who,
+    pub(crate) host: Host<Consumer<Frame>>,
+    pub(crate) role: Role,
+    /// Whose progress its own is.
+    pub(crate) group: String,
+    pub(crate) habits: Habits,
+    /// How many bytes of records it may hold.
+    pub(crate) most_held: usize,
+    pub(super) reader: Reader,
+    pub(super) dice: Dice,
+    pub(super) doing: Doing,
+    pub(super) stamp: u64,
+    /// Records that the user has and has not come back from, each with the serial of its assignment.
+    pub(super) in_hand: Vec<(Record, u64)>,
+    pub(super) owned: BTreeMap<TopicPartition, Holding>,
+    pub(super) paused: BTreeSet<TopicPartition>,
+    pub(super) ops: Vec<(OpId, Asked)>,
+    /// Whether the user called close.
+    pub(super) closed: bool,
+    serial: u64,
+    generation_id: i32,
+    /// The coordinator told this generation's member that it is over.
+    told: Option<ErrorCode>,
+    pub(crate) counts: Counts,
+}
+
+/// What happened to a member.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Counts {
+    pub(crate) assigned: u64,
+    pub(crate) revoked: u64,
+    pub(crate) lost: u64,
+    pub(crate) expelled: u64,
+    pub(crate) corrupt: u64,
+    pub(crate) seeks: u64,
+    pub(crate) commits: u64,
+}
+
+impl Member {
+    pub(crate) fn new(
+        who: Who,
+        machine: Consumer<Frame>,
+        role: Role,
+        habits: Habits,
+        most_held: usize,
+        dice: Dice,
+        stage: &mut Stage,
+    ) -> Self {
+        let group = match &role {
+            Role::Group(_) => "group".to_owned(),
+            Role::Alone { group, .. } => group.clone().unwrap_or_else(|| format!("{who} alone")),
+        };
+        let mut member = Self {
+            who,
+            host: Host::new(who, machine),
+            role,
+            group,
+            habits,
+            most_held,
+            reader: Reader::default(),
+            dice,
+            doing: Doing::Away,
+            stamp: 0,
+            in_hand: Vec::new(),
+            owned: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            ops: Vec::new(),
+            closed: false,
+            serial: 0,
+            generation_id: -1,
+            told: None,
+            counts: Counts::default(),
+        };
+        member.subscribe(stage);
+        member
+    }
+
+    pub(super) fn subscribe(&mut self, stage: &mut Stage) {
+        let now = stage.now();
+        let who = self.who;
+        match &self.role {
+            Role::Group(topics) => {
+                stage.note(|| format!("{who} subscribes to {topics:?}"));
+                self.host.machine.subscribe(topics.clone(), now).expect("it is not assigned by hand");
+            }
+            Role::Alone { partitions, .. } => {
+                let partitions = partitions.clone();
+                stage.note(|| format!("{who} takes {}", names(&partitions)));
+                self.host.machine.assign(partitions.clone(), now).expect("it is in no group");
+                partitions.into_iter().for_each(|at| self.hold(at, stage.time));
+            }
+        }
+        self.think(Duration::ZERO, stage);
+    }
+
+    /// Whether it may still read.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.closed && self.doing != Doing::Gone
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.doing == Doing::Gone
+    }
+
+    /// Whether it ended, and not by a crash.
+    pub(crate) fn closed_in_order(&self) -> bool {
+        self.closed && self.is_gone()
+    }
+
+    pub(crate) fn in_group(&self) -> bool {
+        matches!(self.role, Role::Group(_))
+    }
+
+    pub(crate) fn owns(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.owned.keys()
+    }
+
+    fn hold(&mut self, at: TopicPartition, since: Duration) {
+        self.serial += 1;
+        let holding = Holding { since, expect: Expect::Start, limit: None, serial: self.serial };
+        self.owned.insert(at, holding);
+    }
+
+    // The driver's half.
+
+    /// Does what the driver does until there is nothing left for it nor for a user who waits.
+    pub(crate) fn turn(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        if self.doing == Doing::Gone {
+            return;
+        }
+        for round in 0.. {
+            if round > 200 || stage.violation.is_some() {
+                let who = self.who;
+                stage.violate("no busy loop", || format!("{who} and its user wake each other for ever"));
+                return;
+            }
+            let now = stage.now();
+            self.host.begin(stage);
+            self.drain_events(stage);
+            loop {
+                self.reader.read_slots(&mut self.host.machine, now);
+                let Some(effect) = self.host.machine.poll_send(now) else { break };
+                self.drain_events(stage);
+                if let Outbound::Send { request: Request::OffsetCommit(commit), .. } = &effect {
+                    self.check_commit(commit, stage, truth);
+                }
+                self.host.act(effect, stage);
+            }
+            self.drain_events(stage);
+            if self.host.machine.is_closed() {
+                return self.gone(stage);
+            }
+            if !self.host.machine.take_wake() || !self.woken(stage, truth) {
+                break;
+            }
+        }
+        self.host.end(stage);
+        let held = self.host.memory.records.get();
+        if held > self.most_held {
+            let (who, most) = (self.who, self.most_held);
+            stage.violate("no more is held than the budget and a batch", || {
+                format!("{who} holds {held} bytes of records; {most} is the most")
+            });
+        }
+    }
+
+    pub(crate) fn handle_alarm(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        if self.host.is_due(stage.time) {
+            self.turn(stage, truth);
+        }
+    }
+
+    pub(crate) fn handle_connected(&mut self, conn: ConnId, stage: &mut Stage, truth: &mut Truth) {
+        self.host.machine.handle_connected(conn, stage.now());
+        self.turn(stage, truth);
+    }
+
+    pub(crate) fn handle_disconnected(
+        &mut self,
+        conn: ConnId,
+        why: Disconnected,
+        stage: &mut Stage,
+        truth: &mut Truth,
+    ) {
+        self.host.disconnected(conn, why, stage);
+        self.turn(stage, truth);
+    }
+
+    pub(crate) fn handle_frame(
+        &mut self,
+        conn: ConnId,
+        frame: Vec<u8>,
+        stage: &mut Stage,
+        truth: &mut Truth,
+    ) {
+        if let Some((awaited, reply)) = self.host.decode(conn, frame, stage) {
+            self.observe(awaited, &reply.response);
+            self.host.machine.handle_reply(conn, reply, stage.now());
+            if self.host.machine.take_wake() {
+                self.drain_events(stage);
+                self.woken(stage, truth);
+            }
+        }
+        self.turn(stage, truth);
+    }
+
+    fn gone(&mut self, stage: &mut Stage) {
+        let who = self.who;
+        stage.note(|| format!("{who} is closed"));
+        self.doing = Doing::Gone;
+        self.owned.clear();
+        self.reader.drop_all();
+        if self.host.is_connected() {
+            stage.violate("a closed consumer leaves nothing behind", || format!("{who} has connections left"));
+        }
+    }
+
+    /// The process dies.
+    pub(crate) fn crash(&mut self, stage: &mut Stage) {
+        let who = self.who;
+        stage.note(|| format!("{who} crashes"));
+        self.host.crash(stage);
+        self.doing = Doing::Gone;
+        self.owned.clear();
+        self.in_hand.clear();
+        self.reader.drop_all();
+    }
+
+    // What is checked.
+
+    /// What the coordinator tells, as it stands on the wire.
+    fn observe(&mut self, awaited: Awaited, response: &Response) {
+        match response {
+            Response::JoinGroup(join) if join.error_code.is_ok() => self.generation_id = join.generation_id,
+            Response::SyncGroup(sync) if sync.error_code.is_ok() => self.told = None,
+            Response::Heartbeat(heartbeat) if awaited.generation_id == self.generation_id => {
+                self.told = match heartbeat.error_code {
+                    ErrorCode::RebalanceInProgress
+                    | ErrorCode::UnknownMemberId
+                    | ErrorCode::IllegalGeneration => Some(heartbeat.error_code),
+                    _ => self.told,
+                };
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn drain_events(&mut self, stage: &mut Stage) {
+        while let (Some(event), dropped) = self.host.machine.poll_event() {
+            let who = self.who;
+            debug_assert_eq!(dropped, 0);
+            stage.note(|| format!("{who} {event:?}"));
+            match event {
+                Event::Assigned(partitions) => {
+                    self.counts.assigned += 1;
+                    if let Some(at) = self.owned.keys().next() {
+                        stage.violate("everything is given up before the group is joined again", || {
+                            format!("{who} is assigned while it has {at}")
+                        });
+                    }
+                    let since = stage.time;
+                    partitions.into_iter().for_each(|at| self.hold(at, since));
+                }
+                Event::Revoked(partitions) => {
+                    self.counts.revoked += 1;
+                    if let Some((record, _)) = self.in_hand.iter().find(|(r, _)| partitions.contains(&r.at)) {
+                        stage.violate("nothing is revoked that the user has in hand", || {
+                            format!("{who} gives up {} while its user has offset {}", record.at, record.offset)
+                        });
+                    }
+                    partitions.iter().for_each(|at| drop(self.owned.remove(at)));
+                    if let Some(at) = self.owned.keys().next() {
+                        stage.violate("everything is revoked at once", || format!("{who} keeps {at}"));
+                    }
+                }
+                Event::Lost(partitions) => {
+                    self.counts.lost += 1;
+                    partitions.iter().for_each(|at| drop(self.owned.remove(at)));
+                }
+                _ => {}
+            }
+            self.paused.retain(|at| self.owned.contains_key(at));
+        }
+    }
+
+    /// What may be handed out.
+    pub(super) fn check_handed(&mut self, record: &Record, stage: &mut Stage, truth: &mut Truth) {
+        let who = self.who;
+        let Record { at, offset, .. } = record;
+        if self.closed {
+            stage.violate("no record after close", || format!("{who} hands out {at} offset {offset}"));
+        }
+        if let Some(error) = self.told.filter(|_| self.in_group()) {
+            stage.violate("no record after the coordinator ended the generation", || {
+                format!("{who} was told {error} and hands out {at} offset {offset}")
+            });
+        }
+        if self.paused.contains(at) {
+            stage.violate("no record of a paused partition", || format!("{who} hands out {at} offset {offset}"));
+        }
+        truth.handed(&self.group, record, stage);
+        let end = truth.end(at);
+        let progress = truth.progress(&self.group, at);
+        let Some(holding) = self.owned.get_mut(at) else {
+            stage.violate("no record after revoked, lost or unsubscribe", || {
+                format!("{who} hands out {at} offset {offset}")
+            });
+            return;
+        };
+        let fits = match holding.expect {
+            Expect::At(expected) => *offset == expected,
+            Expect::EndSince(least) => (least..=end).contains(offset),
+            Expect::Start => {
+                let committed = progress.was_committed(Some(*offset), holding.since);
+                committed || (*offset == 0 && progress.was_committed(None, holding.since))
+            }
+        };
+        if !fits {
+            let expect = holding.expect;
+            let committed = progress.committed();
+            stage.violate("offsets are handed out in order, without a gap", || {
+                format!("{who} hands out {at} offset {offset} where {expect:?} is next (committed: {committed:?})")
+            });
+        }
+        if let Expect::EndSince(_) = holding.expect {
+            progress.excuse_below(*offset);
+        }
+        holding.expect = Expect::At(offset + 1);
+        let serial = holding.serial;
+        self.in_hand.push((record.clone(), serial));
+    }
+
+    /// The user has come back from the first `count` records that he has.
+    pub(super) fn done(&mut self, count: usize, truth: &mut Truth) {
+        for (record, serial) in self.in_hand.drain(..count) {
+            truth.progress(&self.group, &record.at).done(record.offset);
+            if let Some(holding) = self.owned.get_mut(&record.at).filter(|holding| holding.serial == serial) {
+                holding.limit = holding.limit.max(Some(record.offset + 1));
+            }
+        }
+    }
+
+    pub(super) fn all_done(&mut self, truth: &mut Truth) {
+        self.done(self.in_hand.len(), truth);
+    }
+
+    fn check_commit(&mut self, commit: &OffsetCommitRequest, stage: &mut Stage, truth: &mut Truth) {
+        self.counts.commits += 1;
+        let who = self.who;
+        let generation_id = commit.generation_id_or_member_epoch;
+        if generation_id >= 0 && generation_id != self.generation_id {
+            let current = self.generation_id;
+            stage.violate("a commit is of the current generation", || {
+                format!("{who} commits in generation {generation_id}, the current is {current}")
+            });
+        }
+        for topic in &commit.topics {
+            for partition in &topic.partitions {
+                let at = TopicPartition::new(topic.name.clone(), partition.partition_index);
+                let offset = partition.committed_offset;
+                let Some(holding) = self.owned.get(&at) else {
+                    if generation_id >= 0 {
+                        stage.violate("only what is owned is committed", || format!("{who} commits {at} = {offset}"));
+                    }
+                    continue;
+                };
+                if let Expect::EndSince(_) = holding.expect {
+                    truth.progress(&self.group, &at).excuse_below(offset);
+                }
+                let start = || truth.progress(&self.group, &at).largest_start(holding.since);
+                let limit = holding.limit.unwrap_or_else(start);
+                if offset > limit {
+                    stage.violate("nothing is committed that the user is not back from", || {
+                        format!("{who} commits {at} = {offset}; {limit} is the most")
+                    });
+                }
+            }
+        }
+    }
+
+    // The end.
+
+    /// The user closes it.
+    pub(crate) fn close(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        let now = stage.now();
+        let who = self.who;
+        stage.note(|| format!("{who} close()"));
+        self.all_done(truth);
+        self.reader.sync(&mut self.host.machine, true, now);
+        self.end(CloseKind::Closed, stage, truth);
+    }
+
+    /// The user drops it, perhaps in the middle of a record.
+    pub(crate) fn drop_handle(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        let now = stage.now();
+        let who = self.who;
+        stage.note(|| format!("{who} is dropped"));
+        self.reader.sync(&mut self.host.machine, false, now);
+        self.in_hand.clear();
+        self.end(CloseKind::Dropped, stage, truth);
+    }
+
+    fn end(&mut self, kind: CloseKind, stage: &mut Stage, truth: &mut Truth) {
+        let now = stage.now();
+        let limit = Duration::from_secs(5);
+        self.host.machine.close(kind, now.mono + limit, now);
+        self.reader.drop_all();
+        self.closed = true;
+        self.stamp += 1;
+        self.doing = Doing::Closing { until: stage.time + limit };
+        self.turn(stage, truth);
+    }
+}
+
+pub(crate) fn names(partitions: &[TopicPartition]) -> String {
+    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

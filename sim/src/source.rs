@@ -1,0 +1,155 @@
+//! The producer: numbers its records, and tells the truth which of them were acknowledged.
+
+use std::collections::BTreeMap;
+
+use ottla_core::{
+    ConnId, Disconnected, Machine, TopicPartition,
+    producer::{Outgoing, Producer, Refused, Ticket},
+};
+use ottla_protocol::records::Header;
+
+use crate::{
+    dice::Dice,
+    host::{Frame, Host},
+    plan::Plan,
+    stage::{Event, Stage, Who},
+    truth::Truth,
+};
+
+pub(crate) struct Source {
+    pub(crate) host: Host<Producer<Frame>>,
+    dice: Dice,
+    last_id: u64,
+    waiting: BTreeMap<u64, (String, Ticket)>,
+    pub(crate) acknowledged: u64,
+    pub(crate) failed: u64,
+}
+
+impl Source {
+    pub(crate) fn new(plan: &Plan, mut dice: Dice, stage: &Stage) -> Self {
+        let machine = Producer::new(plan.producer.clone(), plan.seeds(), dice.seed(), stage.now());
+        let host = Host::new(Who(0), machine);
+        Self { host, dice, last_id: 0, waiting: BTreeMap::new(), acknowledged: 0, failed: 0 }
+    }
+
+    /// Sends some records, and does so again later.
+    pub(crate) fn burst(&mut self, plan: &Plan, stage: &mut Stage, truth: &mut Truth) {
+        let (name, partitions) = self.dice.pick(&plan.topics);
+        let partition = match self.dice.chance(0.7) {
+            true => Some(self.dice.number(0..=partitions as usize - 1) as i32),
+            false => None,
+        };
+        for _ in 0..self.dice.number(plan.burst.clone()) {
+            self.send(&name, partition, plan, stage);
+        }
+        self.turn(stage, truth);
+        if !stage.quiet {
+            let wait = self.dice.time(plan.burst_every.clone());
+            stage.after(wait, Event::Burst);
+        }
+    }
+
+    fn send(&mut self, topic: &str, partition: Option<i32>, plan: &Plan, stage: &mut Stage) {
+        self.last_id += 1;
+        let id = self.last_id;
+        let mut value = id.to_be_bytes().to_vec();
+        value.resize(plan.value_length(&mut self.dice).max(8), 7);
+        let key = id.to_be_bytes();
+        let record = Outgoing {
+            topic,
+            partition,
+            key: self.dice.chance(0.5).then_some(&key[..]),
+            value: Some(&value),
+            headers: std::iter::empty::<Header<'_>>(),
+            timestamp: None,
+        };
+        let now = stage.now();
+        match self.host.machine.send(&record, now.mono, now) {
+            Ok(ticket) => drop(self.waiting.insert(id, (topic.to_owned(), ticket))),
+            // Nobody waits here: the record is not sent.
+            Err(Refused::Wait) => {}
+            Err(Refused::Failed(failure)) => {
+                stage.note(|| format!("producer: {failure}"));
+                self.failed += 1;
+            }
+        }
+    }
+
+    /// Whether every record has been decided.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(crate) fn turn(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        for _ in 0..200 {
+            let now = stage.now();
+            self.host.begin(stage);
+            while let Some(effect) = self.host.machine.poll_send(now) {
+                self.host.act(effect, stage);
+            }
+            if !self.host.machine.take_wake() {
+                return self.host.end(stage);
+            }
+            self.take_results(stage, truth);
+        }
+        stage.violate("no busy loop", || "the producer wakes its user for ever".to_owned());
+    }
+
+    fn take_results(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        let machine = &mut self.host.machine;
+        let (mut acknowledged, mut failed) = (0, 0);
+        self.waiting.retain(|id, (topic, ticket)| match machine.take_result(ticket) {
+            None => true,
+            Some(Ok(delivered)) => {
+                acknowledged += 1;
+                if let Some(offset) = delivered.offset {
+                    let at = TopicPartition::new(topic.as_str(), delivered.partition);
+                    truth.acknowledged(&at, offset, *id, stage);
+                }
+                false
+            }
+            Some(Err(failure)) => {
+                stage.note(|| format!("producer: {failure}"));
+                failed += 1;
+                false
+            }
+        });
+        self.acknowledged += acknowledged;
+        self.failed += failed;
+    }
+
+    pub(crate) fn handle_alarm(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        if self.host.is_due(stage.time) {
+            self.turn(stage, truth);
+        }
+    }
+
+    pub(crate) fn handle_connected(&mut self, conn: ConnId, stage: &mut Stage, truth: &mut Truth) {
+        self.host.machine.handle_connected(conn, stage.now());
+        self.turn(stage, truth);
+    }
+
+    pub(crate) fn handle_disconnected(
+        &mut self,
+        conn: ConnId,
+        why: Disconnected,
+        stage: &mut Stage,
+        truth: &mut Truth,
+    ) {
+        self.host.disconnected(conn, why, stage);
+        self.turn(stage, truth);
+    }
+
+    pub(crate) fn handle_frame(
+        &mut self,
+        conn: ConnId,
+        frame: Vec<u8>,
+        stage: &mut Stage,
+        truth: &mut Truth,
+    ) {
+        if let Some((_, reply)) = self.host.decode(conn, frame, stage) {
+            self.host.machine.handle_reply(conn, reply, stage.now());
+        }
+        self.turn(stage, truth);
+    }
+}

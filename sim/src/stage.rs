@@ -1,0 +1,367 @@
+//! What all of a simulation share: the time, what is to come, the network between clients and brokers, the journal, and
+//! the first invariant that was found broken.
+
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BinaryHeap},
+    fmt,
+    time::{Duration, Instant},
+};
+
+use ottla_core::{ConnId, Disconnected};
+use ottla_protocol::{Now, Timestamp};
+
+use crate::dice::{Dice, ms};
+
+/// The wall clock at the start: some time in 2026.
+const EPOCH_MS: i64 = 1_780_000_000_000;
+
+/// A client: the producer or one life of a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Who(pub(crate) usize);
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("producer"),
+            n => write!(f, "c{n}"),
+        }
+    }
+}
+
+/// One connection, in the network's eyes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LinkId(pub(crate) u64);
+
+/// Something that is to happen.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A machine's deadline.
+    Alarm(Who),
+    /// A user's next step, unless he has done another since.
+    User(Who, u64),
+    /// A connection comes about, or not.
+    Connect(LinkId),
+    Refuse(LinkId),
+    /// A frame reaches the broker.
+    Up(LinkId, Vec<u8>),
+    /// A frame reaches the client.
+    Down(LinkId, Vec<u8>),
+    /// An end of a connection learns that it is over.
+    TellClient(LinkId, Disconnected),
+    TellBroker(LinkId),
+    /// The cluster's deadline.
+    Cluster,
+    /// The plan's next item.
+    Plan(usize),
+    /// The producer sends.
+    Burst,
+    /// A broker is reachable again.
+    Restore(i32),
+    /// The trouble is over.
+    Quiet,
+    /// Looks whether all is done.
+    Look,
+}
+
+#[derive(Debug)]
+struct Entry {
+    at: Duration,
+    sequence: u64,
+    event: Event,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    /// The earliest is the greatest, as the heap gives the greatest first.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.sequence).cmp(&(self.at, self.sequence))
+    }
+}
+
+/// How a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkState {
+    Open,
+    /// Swallows everything, and nobody is told.
+    Dark,
+    /// The client is gone, and the broker not told yet.
+    ClientGone,
+    /// The broker closed it: what it sent before still arrives.
+    BrokerGone,
+    Cut,
+}
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) who: Who,
+    pub(crate) conn: ConnId,
+    pub(crate) node: i32,
+    pub(crate) broker: Option<ottla_broker::ConnId>,
+    pub(crate) state: LinkState,
+    /// When the last frame in each direction arrives: later ones arrive later.
+    up: Duration,
+    down: Duration,
+}
+
+/// What a broker that cannot be reached does with connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outage {
+    Refuses,
+    Swallows,
+}
+
+/// How the network behaves.
+#[derive(Debug, Clone)]
+pub(crate) struct Weather {
+    pub(crate) latency: Duration,
+    pub(crate) jitter: Duration,
+    /// How often a frame takes much longer, and how long at most.
+    pub(crate) spikes: f64,
+    pub(crate) spike: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Net {
+    pub(crate) links: BTreeMap<LinkId, Link>,
+    by_broker: BTreeMap<ottla_broker::ConnId, LinkId>,
+    pub(crate) outages: BTreeMap<i32, Outage>,
+    pub(crate) weather: Weather,
+    opened: u64,
+}
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone)]
+pub struct Violation {
+    /// Its name.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub detail: String,
+    /// When, since the start.
+    pub at: Duration,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {:.6} s: {}: {}", self.at.as_secs_f64(), self.invariant, self.detail)
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    start: Instant,
+    pub(crate) time: Duration,
+    queue: BinaryHeap<Entry>,
+    sequence: u64,
+    pub(crate) dice: Dice,
+    pub(crate) net: Net,
+    /// Lines for a person to read; `None` where nobody does.
+    pub(crate) journal: Option<Vec<String>>,
+    pub(crate) violation: Option<Violation>,
+    /// Whether the trouble is over.
+    pub(crate) quiet: bool,
+}
+
+impl Stage {
+    pub(crate) fn new(dice: Dice, weather: Weather, journal: bool) -> Self {
+        Self {
+            start: Instant::now(),
+            time: Duration::ZERO,
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            dice,
+            net: Net {
+                links: BTreeMap::new(),
+                by_broker: BTreeMap::new(),
+                outages: BTreeMap::new(),
+                weather,
+                opened: 0,
+            },
+            journal: journal.then(Vec::new),
+            violation: None,
+            quiet: false,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now {
+            mono: self.start + self.time,
+            wall: Timestamp(EPOCH_MS + self.time.as_millis() as i64),
+        }
+    }
+
+    /// A deadline as a time of the simulation.
+    pub(crate) fn time_of(&self, deadline: Instant) -> Duration {
+        deadline.saturating_duration_since(self.start)
+    }
+
+    pub(crate) fn schedule(&mut self, at: Duration, event: Event) {
+        self.sequence += 1;
+        self.queue.push(Entry { at: at.max(self.time), sequence: self.sequence, event });
+    }
+
+    pub(crate) fn after(&mut self, wait: Duration, event: Event) {
+        self.schedule(self.time + wait, event);
+    }
+
+    /// Moves the time to what comes next.
+    pub(crate) fn next(&mut self) -> Option<Event> {
+        let Entry { at, event, .. } = self.queue.pop()?;
+        self.time = at;
+        Some(event)
+    }
+
+    /// Writes a line, where somebody reads it.
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(format!("{:10.6} {}", self.time.as_secs_f64(), line()));
+        }
+    }
+
+    /// An invariant is broken. The first counts.
+    pub(crate) fn violate(&mut self, invariant: &'static str, detail: impl FnOnce() -> String) {
+        if self.violation.is_none() {
+            let violation = Violation { invariant, detail: detail(), at: self.time };
+            self.note(|| format!("!! {invariant}: {}", violation.detail));
+            self.violation = Some(violation);
+        }
+    }
+
+    // The network.
+
+    fn latency(&mut self) -> Duration {
+        let Weather { latency, jitter, spikes, spike } = self.net.weather.clone();
+        let extra = self.dice.time(Duration::ZERO..=jitter);
+        let late = match !self.quiet && self.dice.chance(spikes) {
+            true => self.dice.time(Duration::ZERO..=spike),
+            false => Duration::ZERO,
+        };
+        latency + extra + late
+    }
+
+    /// A client connects. The address is `broker-<node>:9092`.
+    pub(crate) fn connect(&mut self, who: Who, conn: ConnId, host: &str) -> LinkId {
+        let node = host.strip_prefix("broker-").and_then(|node| node.parse().ok()).unwrap_or(-1);
+        self.net.opened += 1;
+        let id = LinkId(self.net.opened);
+        let (up, down) = (self.time, self.time);
+        let link = Link { who, conn, node, broker: None, state: LinkState::Open, up, down };
+        self.net.links.insert(id, link);
+        let wait = self.latency();
+        match self.net.outages.get(&node) {
+            Some(Outage::Refuses) => self.after(wait, Event::Refuse(id)),
+            Some(Outage::Swallows) => self.darken(id),
+            None => self.after(wait, Event::Connect(id)),
+        }
+        id
+    }
+
+    /// Takes a frame towards the broker, in order.
+    pub(crate) fn send_up(&mut self, id: LinkId, frame: Vec<u8>) {
+        let latency = self.latency();
+        let Some(link) = self.net.links.get_mut(&id) else { return };
+        let at = (self.time + latency).max(link.up + Duration::from_micros(1));
+        link.up = at;
+        self.schedule(at, Event::Up(id, frame));
+    }
+
+    /// Takes a frame towards the client, in order.
+    pub(crate) fn send_down(&mut self, id: LinkId, frame: Vec<u8>) {
+        let latency = self.latency();
+        let Some(link) = self.net.links.get_mut(&id) else { return };
+        let at = (self.time + latency).max(link.down + Duration::from_micros(1));
+        link.down = at;
+        self.schedule(at, Event::Down(id, frame));
+    }
+
+    pub(crate) fn link(&mut self, id: LinkId) -> Option<&mut Link> {
+        self.net.links.get_mut(&id)
+    }
+
+    pub(crate) fn link_of(&self, broker: ottla_broker::ConnId) -> Option<LinkId> {
+        self.net.by_broker.get(&broker).copied()
+    }
+
+    /// The broker accepts a connection.
+    pub(crate) fn accept(&mut self, id: LinkId, broker: ottla_broker::ConnId) {
+        self.net.by_broker.insert(broker, id);
+        if let Some(link) = self.net.links.get_mut(&id) {
+            link.broker = Some(broker);
+        }
+    }
+
+    /// The broker has nothing to do with a connection any more.
+    pub(crate) fn part(&mut self, id: LinkId) -> Option<ottla_broker::ConnId> {
+        let broker = self.net.links.get_mut(&id)?.broker.take()?;
+        self.net.by_broker.remove(&broker);
+        Some(broker)
+    }
+
+    /// The client closes: what is in flight is lost, and the broker hears of it.
+    pub(crate) fn close_from_client(&mut self, id: LinkId) {
+        let latency = self.latency();
+        if let Some(link) = self.net.links.get_mut(&id) {
+            let dark = link.state == LinkState::Dark;
+            link.state = LinkState::Cut;
+            let wait = if dark { latency + ms(3000) } else { latency };
+            self.after(wait, Event::TellBroker(id));
+        }
+    }
+
+    /// The client's process is gone: what it sent still arrives, and the broker hears of it some time later.
+    pub(crate) fn abandon(&mut self, id: LinkId, wait: Duration) {
+        if let Some(link) = self.net.links.get_mut(&id) {
+            link.state = if link.state == LinkState::Dark { LinkState::Dark } else { LinkState::ClientGone };
+            let at = (self.time + wait).max(link.up + Duration::from_micros(1));
+            self.schedule(at, Event::TellBroker(id));
+        }
+    }
+
+    /// The broker closes: what it sent before arrives.
+    pub(crate) fn close_from_broker(&mut self, id: LinkId) {
+        let latency = self.latency();
+        self.part(id);
+        if let Some(link) = self.net.links.get_mut(&id) {
+            if link.state == LinkState::Open {
+                link.state = LinkState::BrokerGone;
+                let at = (self.time + latency).max(link.down + Duration::from_micros(1));
+                self.schedule(at, Event::TellClient(id, Disconnected::Closed));
+            }
+        }
+    }
+
+    /// The connection breaks: what is in flight is lost, and both ends are told.
+    pub(crate) fn cut(&mut self, id: LinkId) {
+        let (first, second) = (self.latency(), self.latency());
+        if let Some(link) = self.net.links.get_mut(&id)
+            && matches!(link.state, LinkState::Open | LinkState::Dark)
+        {
+            link.state = LinkState::Cut;
+            self.after(first, Event::TellClient(id, Disconnected::Failed("connection reset".to_owned())));
+            self.after(second, Event::TellBroker(id));
+        }
+    }
+
+    /// The connection swallows everything from here on, and nobody is told.
+    pub(crate) fn darken(&mut self, id: LinkId) {
+        if let Some(link) = self.net.links.get_mut(&id)
+            && link.state == LinkState::Open
+        {
+            link.state = LinkState::Dark;
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What is known from outside of every consumer: what was produced, handed out, done and committed.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ottla_core::TopicPartition;
+
+use crate::{reader::Record, stage::Stage};
+
+#[derive(Debug, Default)]
+pub(crate) struct Truth {
+    /// The content of each offset, as far as anybody has seen it.
+    content: BTreeMap<TopicPartition, BTreeMap<i64, u64>>,
+    /// What the producer was told to be appended.
+    pub(crate) acknowledged: BTreeMap<TopicPartition, BTreeMap<i64, u64>>,
+    /// The logs' ends.
+    pub(crate) ends: BTreeMap<TopicPartition, i64>,
+    /// By group, or by whoever reads alone.
+    pub(crate) groups: BTreeMap<String, Reading>,
+    pub(crate) deliveries: u64,
+}
+
+/// How far a group has come.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    pub(crate) parts: BTreeMap<TopicPartition, Progress>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// How often each offset was handed out.
+    handed: BTreeMap<i64, u32>,
+    /// What users came back from.
+    done: BTreeMap<i64, ()>,
+    /// What was committed, and since when.
+    committed: Vec<(Duration, i64)>,
+    /// Commits below the newest one are legal from here on: somebody sought back.
+    floor: Option<i64>,
+    /// Nobody need read what lies below: somebody sought forward.
+    excused: i64,
+}
+
+impl Truth {
+    /// The content of an offset is what everybody else saw, too.
+    pub(crate) fn see(&mut self, at: &TopicPartition, offset: i64, id: u64, stage: &mut Stage) {
+        let content = self.content.entry(at.clone()).or_default();
+        let known = *content.entry(offset).or_insert(id);
+        if known != id {
+            stage.violate("a record is what was produced there", || {
+                format!("{at} offset {offset} is record {known} for one, {id} for another")
+            });
+        }
+    }
+
+    pub(crate) fn progress(&mut self, group: &str, at: &TopicPartition) -> &mut Progress {
+        let reading = self.groups.entry(group.to_owned()).or_default();
+        reading.parts.entry(at.clone()).or_default()
+    }
+
+    pub(crate) fn handed(&mut self, group: &str, record: &Record, stage: &mut Stage) {
+        self.deliveries += 1;
+        self.see(&record.at, record.offset, record.id, stage);
+        *self.progress(group, &record.at).handed.entry(record.offset).or_default() += 1;
+    }
+
+    pub(crate) fn end(&self, at: &TopicPartition) -> i64 {
+        self.ends.get(at).copied().unwrap_or_default()
+    }
+
+    /// The producer was told that a record is in the log.
+    pub(crate) fn acknowledged(&mut self, at: &TopicPartition, offset: i64, id: u64, stage: &mut Stage) {
+        self.see(at, offset, id, stage);
+        self.acknowledged.entry(at.clone()).or_default().insert(offset, id);
+    }
+
+    /// The first acknowledged record that a group has not done.
+    pub(crate) fn missing(&self, group: &str, at: &TopicPartition) -> Option<i64> {
+        let progress = self.groups.get(group).and_then(|reading| reading.parts.get(at));
+        let acknowledged = self.acknowledged.get(at)?;
+        let excused = progress.map_or(0, |progress| progress.excused);
+        acknowledged
+            .keys()
+            .copied()
+            .find(|offset| *offset >= excused && progress.is_none_or(|p| !p.done.contains_key(offset)))
+    }
+
+    /// How many records a group got more than once.
+    pub(crate) fn repeated(&self, group: &str) -> u64 {
+        let parts = self.groups.get(group).into_iter().flat_map(|reading| reading.parts.values());
+        parts.flat_map(|progress| progress.handed.values()).map(|count| u64::from(count - 1)).sum()
+    }
+}
+
+impl Progress {
+    pub(crate) fn done(&mut self, offset: i64) {
+        self.done.insert(offset, ());
+    }
+
+    /// The committed offset now.
+    pub(crate) fn committed(&self) -> Option<i64> {
+        self.committed.last().map(|(_, offset)| *offset)
+    }
+
+    /// Whether an offset was the committed one (`None`: whether there was none) at some time since then.
+    pub(crate) fn was_committed(&self, offset: Option<i64>, since: Duration) -> bool {
+        self.starts(since).any(|committed| committed == offset)
+    }
+
+    fn starts(&self, since: Duration) -> impl Iterator<Item = Option<i64>> {
+        let at_that_time = self.committed.iter().rposition(|(at, _)| *at < since);
+        let first = at_that_time.map(|index| Some(self.committed[index].1)).or(Some(None));
+        let later = self.committed[at_that_time.map_or(0, |index| index + 1)..].iter();
+        first.into_iter().chain(later.map(|(_, offset)| Some(*offset)))
+    }
+
+    /// The largest offset at which a reader may have begun since then.
+    pub(crate) fn largest_start(&self, since: Duration) -> i64 {
+        self.starts(since).flatten().max().unwrap_or_default()
+    }
+
+    /// Somebody sought, or commits, back to this offset.
+    pub(crate) fn lower(&mut self, offset: i64) {
+        self.floor = Some(self.floor.map_or(offset, |floor| floor.min(offset)));
+    }
+
+    /// Somebody sought forward.
+    pub(crate) fn excuse_below(&mut self, offset: i64) {
+        self.excused = self.excused.max(offset);
+    }
+
+    /// The coordinator has this offset now.
+    pub(crate) fn commit(&mut self, group: &str, at: &TopicPartition, offset: i64, stage: &mut Stage) {
+        let before = self.committed();
+        if before == Some(offset) {
+            return;
+        }
+        if let Some(before) = before.filter(|before| offset < self.floor.map_or(*before, |floor| floor.min(*before))) {
+            stage.violate("the committed offset does not fall", || {
+                format!("group {group}, {at}: from {before} to {offset}")
+            });
+        }
+        stage.note(|| format!("committed: {at} = {offset} for {group}"));
+        self.committed.push((stage.time, offset));
+    }
+}

@@ -1,0 +1,386 @@
+//! The user of a consumer: what he calls, and how long he takes.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ottla_core::{
+    CommittedOffset, Filter, GroupFailure, LaneFailure, OpId, Outcome, ReadFailure, SeekTo, TopicPartition,
+};
+
+use crate::{
+    dice::{ms, secs},
+    member::{Expect, Member},
+    reader::{Gathered, Record, Step},
+    stage::{Event, Stage},
+    truth::Truth,
+};
+
+/// Where the user is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Doing {
+    /// Out of every call, busy with what he has.
+    Away,
+    /// In `recv` or `poll`.
+    Reading(Call),
+    /// In `commit`.
+    Committing(OpId),
+    Closing { until: Duration },
+    Gone,
+}
+
+/// A call that reads.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Call {
+    filter: Filter,
+    /// At most so many records; `None` for `recv`.
+    most: Option<usize>,
+    back: bool,
+}
+
+/// An operation, and what was true when it was asked for.
+#[derive(Debug, Clone)]
+pub(crate) enum Asked {
+    Commit,
+    Committed { at: TopicPartition, since: Duration },
+    End { at: TopicPartition, least: i64 },
+}
+
+impl Member {
+    /// The user is busy for so long.
+    pub(super) fn think(&mut self, wait: Duration, stage: &mut Stage) {
+        self.stamp += 1;
+        self.doing = Doing::Away;
+        stage.after(wait, Event::User(self.who, self.stamp));
+    }
+
+    /// The user's time has come.
+    pub(crate) fn handle_user(&mut self, stamp: u64, stage: &mut Stage, truth: &mut Truth) {
+        if stamp != self.stamp {
+            return;
+        }
+        match &self.doing {
+            Doing::Away => self.next_call(stage, truth),
+            Doing::Reading(_) => {
+                self.host.machine.unpark(stage.now());
+                self.think(ms(1), stage);
+            }
+            _ => return,
+        }
+        self.turn(stage, truth);
+    }
+
+    fn next_call(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        let now = stage.now();
+        if stage.quiet {
+            for at in std::mem::take(&mut self.paused) {
+                self.host.machine.set_paused(&at, false, now);
+            }
+        } else {
+            if self.dice.chance(self.habits.seeks) {
+                self.seek_somewhere(stage, truth);
+            }
+            if self.dice.chance(self.habits.pauses) {
+                self.toggle_pause(stage);
+            }
+            if self.dice.chance(self.habits.queries) {
+                self.ask(stage, truth);
+            }
+            if self.dice.chance(self.habits.partial_commits) && self.in_hand.len() > 1 {
+                return self.commit_part(stage, truth);
+            }
+        }
+        let often = self.habits.commits.max(if stage.quiet { 0.5 } else { 0.0 });
+        if self.habits.commits > 0.0 && self.dice.chance(often) {
+            let waits = self.dice.chance(self.habits.waits_for_commit);
+            if let Some(op) = self.commit_all(stage, truth)
+                && waits
+            {
+                self.stamp += 1;
+                self.doing = Doing::Committing(op);
+                return;
+            }
+        }
+        self.read(stage, truth);
+    }
+
+    fn read(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        let mut filter = Filter::All;
+        if !stage.quiet && self.dice.chance(self.habits.narrows) && !self.owned.is_empty() {
+            filter = Filter::Only(vec![self.any_owned()]);
+        }
+        let most = self.habits.poll;
+        if most.is_none()
+            && let Some(record) = self.reader.at_hand(&filter, &self.host.machine)
+        {
+            self.all_done(truth);
+            return self.hand_out(vec![record], stage, truth);
+        }
+        self.stamp += 1;
+        self.doing = Doing::Reading(Call { filter, most, back: true });
+        // `recv` waits for ever, but this user looks at something else from time to time, as by `select!`.
+        let patience = self.dice.time(ms(100)..=ms(1500));
+        stage.after(patience, Event::User(self.who, self.stamp));
+        self.try_read(stage, truth);
+    }
+
+    /// Goes on with the call that the user is in.
+    fn try_read(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        let Doing::Reading(mut call) = self.doing.clone() else { return };
+        let now = stage.now();
+        // A call begins with the user's return from all that he had.
+        self.all_done(truth);
+        let machine = &mut self.host.machine;
+        let gathered = match call.most {
+            Some(most) => self.reader.gather(machine, &call.filter, most, &mut call.back, now),
+            None => loop {
+                match self.reader.look(machine, &call.filter, true, now) {
+                    None => break Gathered::Parked,
+                    Some(Step::Failed(failure)) => break Gathered::Failed(failure),
+                    Some(Step::NotSubscribed) => break Gathered::NotSubscribed,
+                    Some(Step::Closed) => break Gathered::Closed,
+                    Some(Step::Read) => {
+                        if let Some(record) = self.reader.advance() {
+                            break Gathered::Records(vec![record]);
+                        }
+                    }
+                }
+            },
+        };
+        self.drain_events(stage);
+        match gathered {
+            Gathered::Parked => self.doing = Doing::Reading(call),
+            Gathered::Records(records) if records.is_empty() => self.think(ms(1), stage),
+            Gathered::Records(records) => self.hand_out(records, stage, truth),
+            Gathered::Failed(failure) => self.fail(failure, stage, truth),
+            Gathered::NotSubscribed | Gathered::Closed => {
+                let wait = self.dice.time(ms(50)..=ms(1000));
+                self.think(wait, stage);
+                if matches!(gathered, Gathered::NotSubscribed) && self.dice.chance(0.5) {
+                    self.subscribe(stage);
+                }
+            }
+        }
+    }
+
+    fn hand_out(&mut self, records: Vec<Record>, stage: &mut Stage, truth: &mut Truth) {
+        let who = self.who;
+        let (first, count) = (records[0].clone(), records.len());
+        stage.note(|| format!("{who} reads {count} from {} offset {}", first.at, first.offset));
+        let mut busy = Duration::ZERO;
+        for record in records {
+            self.check_handed(&record, stage, truth);
+            busy += self.dice.time(self.habits.think.clone());
+        }
+        if !stage.quiet && self.dice.chance(self.habits.absent) {
+            busy += self.dice.time(self.habits.absence.clone());
+        }
+        self.think(busy, stage);
+    }
+
+    fn fail(&mut self, failure: ReadFailure, stage: &mut Stage, truth: &mut Truth) {
+        let who = self.who;
+        stage.note(|| format!("{who} is told {failure:?}"));
+        self.think(ms(10), stage);
+        match failure {
+            ReadFailure::Group(GroupFailure::MaxPollExceeded(_)) => self.counts.expelled += 1,
+            ReadFailure::Lane(at, LaneFailure::Corrupt { offset, .. }) => {
+                self.counts.corrupt += 1;
+                self.seek(&at, offset, stage, truth);
+            }
+            failure => {
+                stage.violate("nothing fails for good", || format!("{who}: {failure:?}"));
+            }
+        }
+    }
+
+    /// Something came about that the user may be waiting for. Returns whether he was.
+    pub(super) fn woken(&mut self, stage: &mut Stage, truth: &mut Truth) -> bool {
+        self.take_outcomes(stage, truth);
+        match &self.doing {
+            Doing::Reading(_) => {
+                self.try_read(stage, truth);
+                true
+            }
+            Doing::Committing(op) if !self.ops.iter().any(|(open, _)| open == op) => {
+                self.think(ms(1), stage);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn take_outcomes(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        let who = self.who;
+        let ops = std::mem::take(&mut self.ops);
+        for (op, asked) in ops {
+            let Some(outcome) = self.host.machine.take_outcome(op) else {
+                self.ops.push((op, asked));
+                continue;
+            };
+            stage.note(|| format!("{who} {asked:?}: {outcome:?}"));
+            match (asked, outcome) {
+                (Asked::Committed { at, since }, Ok(Outcome::Committed(found))) => {
+                    let offset = found.get(&at).cloned().flatten().map(|committed| committed.offset);
+                    if !truth.progress(&self.group, &at).was_committed(offset, since) {
+                        stage.violate("committed() tells what is committed", || {
+                            format!("{who} is told {offset:?} for {at}")
+                        });
+                    }
+                }
+                (Asked::End { at, least }, Ok(Outcome::Offsets(found))) => {
+                    let offset = found.get(&at).copied().flatten().map(|found| found.offset);
+                    if !offset.is_some_and(|offset| (least..=truth.end(&at)).contains(&offset)) {
+                        stage.violate("end_offsets() tells the log's end", || {
+                            format!("{who} is told {offset:?} for {at}")
+                        });
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    // The other calls.
+
+    fn any_owned(&mut self) -> TopicPartition {
+        let owned: Vec<_> = self.owned.keys().cloned().collect();
+        self.dice.pick(&owned)
+    }
+
+    fn commit_all(&mut self, stage: &mut Stage, truth: &mut Truth) -> Option<OpId> {
+        let (who, now) = (self.who, stage.now());
+        self.all_done(truth);
+        self.reader.sync(&mut self.host.machine, true, now);
+        let op = self.host.machine.commit(None, now).ok()?;
+        stage.note(|| format!("{who} commit()"));
+        self.ops.push((op, Asked::Commit));
+        Some(op)
+    }
+
+    /// Commits some of the records that the user has in hand, and keeps the others.
+    fn commit_part(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        let (who, now) = (self.who, stage.now());
+        let count = self.dice.number(1..=self.in_hand.len() - 1);
+        let mut offsets: BTreeMap<TopicPartition, CommittedOffset> = BTreeMap::new();
+        for (record, serial) in &self.in_hand[..count] {
+            // What was taken away meanwhile is not his to commit.
+            if self.owned.get(&record.at).is_some_and(|holding| holding.serial == *serial) {
+                offsets.insert(record.at.clone(), (record.offset + 1).into());
+            }
+        }
+        self.done(count, truth);
+        let covers = |(at, position): (&TopicPartition, i64)| {
+            offsets.get(at).is_some_and(|committed| committed.offset >= position)
+        };
+        let all = self.reader.positions().all(covers);
+        if all {
+            self.all_done(truth);
+        }
+        stage.note(|| format!("{who} commit_offsets({offsets:?}), {} in hand", self.in_hand.len()));
+        self.reader.sync(&mut self.host.machine, all, now);
+        match self.host.machine.commit(Some(offsets), now) {
+            Ok(op) if self.dice.chance(0.5) => {
+                self.stamp += 1;
+                self.ops.push((op, Asked::Commit));
+                self.doing = Doing::Committing(op);
+                // The outcome may be there already.
+                self.woken(stage, truth);
+            }
+            _ => {
+                let wait = self.dice.time(self.habits.think.clone());
+                self.think(wait * 10, stage);
+            }
+        }
+    }
+
+    fn seek_somewhere(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        if self.owned.is_empty() {
+            return;
+        }
+        let at = self.any_owned();
+        let end = truth.end(&at);
+        match self.dice.number(0..=9) {
+            0 => self.seek_to(&at, SeekTo::Beginning, Expect::At(0), 0, stage, truth),
+            1 if self.habits.skips => {
+                self.seek_to(&at, SeekTo::End, Expect::EndSince(end), end, stage, truth);
+            }
+            2 if self.habits.skips => {
+                let offset = self.dice.offset(0..=end);
+                truth.progress(&self.group, &at).excuse_below(offset);
+                self.seek(&at, offset, stage, truth);
+            }
+            _ => {
+                // Back, so that nothing is skipped: from where the user is, which is not known before he has read.
+                let Expect::At(next) = self.owned[&at].expect else { return };
+                let offset = self.dice.offset((next - 30).max(0)..=next);
+                self.seek(&at, offset, stage, truth);
+            }
+        }
+    }
+
+    fn seek(&mut self, at: &TopicPartition, offset: i64, stage: &mut Stage, truth: &mut Truth) {
+        self.seek_to(at, SeekTo::Offset(offset), Expect::At(offset), offset, stage, truth);
+    }
+
+    fn seek_to(
+        &mut self,
+        at: &TopicPartition,
+        to: SeekTo,
+        expect: Expect,
+        least: i64,
+        stage: &mut Stage,
+        truth: &mut Truth,
+    ) {
+        let (who, now) = (self.who, stage.now());
+        stage.note(|| format!("{who} seek({at}, {to:?})"));
+        if !self.host.machine.seek(at, to, now) {
+            return;
+        }
+        self.counts.seeks += 1;
+        truth.progress(&self.group, at).lower(least);
+        if let Some(holding) = self.owned.get_mut(at) {
+            holding.expect = expect;
+            let most = if to == SeekTo::End { i64::MAX } else { least };
+            holding.limit = holding.limit.max(Some(most));
+        }
+    }
+
+    fn toggle_pause(&mut self, stage: &mut Stage) {
+        let (who, now) = (self.who, stage.now());
+        if self.owned.is_empty() {
+            return;
+        }
+        let at = self.any_owned();
+        let pause = !self.paused.remove(&at);
+        stage.note(|| format!("{who} {}({at})", if pause { "pause" } else { "resume" }));
+        if self.host.machine.set_paused(&at, pause, now) && pause {
+            self.paused.insert(at);
+        }
+    }
+
+    fn ask(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        if self.owned.is_empty() {
+            return;
+        }
+        let now = stage.now();
+        let at = self.any_owned();
+        if self.dice.chance(0.5) {
+            let op = self.host.machine.offsets(vec![(at.clone(), SeekTo::End)], now);
+            let least = truth.end(&at);
+            self.ops.push((op, Asked::End { at, least }));
+        } else if let Ok(op) = self.host.machine.committed(vec![at.clone()], now) {
+            self.ops.push((op, Asked::Committed { at, since: stage.time }));
+        }
+    }
+
+    /// Stops reading for a while, and leaves the group meanwhile.
+    pub(crate) fn unsubscribe(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        let (who, now) = (self.who, stage.now());
+        stage.note(|| format!("{who} unsubscribe()"));
+        self.host.machine.unsubscribe(now);
+        self.owned.clear();
+        self.paused.clear();
+        let wait = self.dice.time(ms(100)..=secs(3));
+        self.think(wait, stage);
+        self.turn(stage, truth);
+    }
+}
