@@ -301,7 +301,8 @@ mod tests {
 
     #[test]
     fn common_flags_stand_before_the_verb_or_behind_it() {
-        let words = ["ottla", "-b", "a:1", "-X", "k=1", "--output", "json", "consume", "t", "-b", "b:1", "-X", "k=2"];
+        let words =
+            ["ottla", "-b", "a:1", "-X", "k=1", "--output", "json", "consume", "t", "-b", "b:1", "-X", "k=2"];
         let cli = Cli::try_parse_from(words).unwrap();
         let Verb::Consume(args) = cli.verb else { panic!() };
         let common = cli.common.with(args.common);

@@ -1,7 +1,8 @@
 //! Builders of clients, as the common flags want them.
 
 use ottla::{
-    Admin, AdminBuilder, BuildError, Consumer, ConsumerBuilder, Producer, ProducerBuilder, Properties, error::BuildErrorKind,
+    Admin, AdminBuilder, BuildError, Consumer, ConsumerBuilder, Producer, ProducerBuilder, Properties,
+    error::BuildErrorKind,
 };
 
 use crate::{args::Common, failure::Failure};
@@ -21,7 +22,8 @@ impl Clients {
     /// From the least to the most important: defaults, the environment, the file, `-X`, flags.
     pub(crate) fn new(common: &Common) -> Result<Self, Failure> {
         let mut properties = Properties::new();
-        let servers = std::env::var("OTTLA_BOOTSTRAP_SERVERS").ok().filter(|servers| !servers.trim().is_empty());
+        let servers =
+            std::env::var("OTTLA_BOOTSTRAP_SERVERS").ok().filter(|servers| !servers.trim().is_empty());
         properties.push("bootstrap.servers", servers.unwrap_or_else(|| BOOTSTRAP_SERVERS.to_owned()));
         properties.push("default.api.timeout.ms", API_TIMEOUT_MS);
         if let Some(file) = &common.config {
@@ -61,12 +63,14 @@ impl Clients {
     /// An admin client beside another client, which has checked the properties: those that are not an admin client's
     /// are that one's alone.
     pub(crate) fn admin_beside(&self) -> Result<AdminBuilder, Failure> {
-        let shared = self.properties.iter().try_fold(Admin::builder(), |builder: AdminBuilder, property| {
-            match builder.clone().properties([property]) {
-                Err(error) if is_unknown(&error) => Ok(builder),
-                result => result,
-            }
-        });
+        let shared =
+            self.properties.iter().try_fold(
+                Admin::builder(),
+                |builder: AdminBuilder, property| match builder.clone().properties([property]) {
+                    Err(error) if is_unknown(&error) => Ok(builder),
+                    result => result,
+                },
+            );
         Ok(shared?)
     }
 }

@@ -68,7 +68,8 @@ pub(crate) fn usage_exit(error: &clap::Error) -> ExitCode {
         return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
     }
     let text = error.to_string();
-    let mut parts = text.split("\n\n").take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
+    let mut parts =
+        text.split("\n\n").take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
     let what = parts.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let tips: String = parts.map(|tip| format!("; {}", tip.trim())).collect();
     Failure::usage(format!("{what}{tips}; see `ottla help`")).exit()
@@ -77,7 +78,9 @@ pub(crate) fn usage_exit(error: &clap::Error) -> ExitCode {
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error.kind() {
-            BuildErrorKind::Unreachable | BuildErrorKind::Broker | BuildErrorKind::Driver => Self::failed(error.to_string()),
+            BuildErrorKind::Unreachable | BuildErrorKind::Broker | BuildErrorKind::Driver => {
+                Self::failed(error.to_string())
+            }
             _ => Self::usage(error.to_string()),
         }
     }

@@ -48,12 +48,15 @@ impl Format {
                         Some(same @ ('\\' | '%' | '"' | '\'')) => same as u8,
                         Some('x') => {
                             let digits = chars.as_str().get(..2).unwrap_or_default();
-                            let is_hex = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+                            let is_hex =
+                                digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
                             let byte = u8::from_str_radix(digits, 16).ok().filter(|_| is_hex);
                             chars.nth(1);
                             byte.ok_or_else(|| wrong("\\x", "is followed by two hexadecimal digits"))?
                         }
-                        Some(other) => return Err(wrong(&format!("\\{other}"), "is no escape; \\n \\r \\t \\\\ \\xHH")),
+                        Some(other) => {
+                            return Err(wrong(&format!("\\{other}"), "is no escape; \\n \\r \\t \\\\ \\xHH"));
+                        }
                         None => return Err(wrong("\\", "stands at the end; write \\\\")),
                     });
                     continue;
@@ -73,7 +76,10 @@ impl Format {
                     Some('T') => Piece::Timestamp,
                     Some('h') => Piece::Headers,
                     Some(other) => {
-                        return Err(wrong(&format!("%{other}"), "is no field; %t %p %o %k %s %T %h %K %S %%"));
+                        return Err(wrong(
+                            &format!("%{other}"),
+                            "is no field; %t %p %o %k %s %T %h %K %S %%",
+                        ));
                     }
                     None => return Err(wrong("%", "stands at the end; write %%")),
                 },

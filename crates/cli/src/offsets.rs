@@ -34,7 +34,9 @@ impl Offsets {
                 None => offsets.start.replace(start(value)?).is_some(),
             };
             if twice {
-                return Err(Failure::usage(format!("-o {value}: given twice; one start and one e@MS at most")));
+                return Err(Failure::usage(format!(
+                    "-o {value}: given twice; one start and one e@MS at most"
+                )));
             }
         }
         Ok(offsets)
@@ -81,7 +83,10 @@ mod tests {
         ] {
             assert_eq!(parse(&[value]).unwrap().start, Some(expected), "{value}");
         }
-        assert_eq!(parse(&["s@5", "e@9"]).unwrap(), Offsets { start: Some(Start::Timestamp(5)), until: Some(9) });
+        assert_eq!(
+            parse(&["s@5", "e@9"]).unwrap(),
+            Offsets { start: Some(Start::Timestamp(5)), until: Some(9) }
+        );
         assert_eq!(parse(&[]).unwrap(), Offsets::default());
     }
 

@@ -32,7 +32,8 @@ impl Table {
     }
 
     fn json(&self) -> String {
-        let keys: Vec<String> = self.columns.iter().map(|name| name.to_lowercase().replace('-', "_")).collect();
+        let keys: Vec<String> =
+            self.columns.iter().map(|name| name.to_lowercase().replace('-', "_")).collect();
         let object = |row: &Vec<Value>| {
             let pairs = keys.iter().zip(row).map(|(key, value)| format!("\"{key}\":{value}"));
             format!("{{{}}}\n", pairs.collect::<Vec<_>>().join(","))
@@ -42,8 +43,9 @@ impl Table {
 
     fn text(&self) -> String {
         let titles = self.columns.iter().map(|name| (*name).to_owned()).collect();
-        let lines: Vec<Vec<String>> =
-            std::iter::once(titles).chain(self.rows.iter().map(|row| row.iter().map(cell).collect())).collect();
+        let lines: Vec<Vec<String>> = std::iter::once(titles)
+            .chain(self.rows.iter().map(|row| row.iter().map(cell).collect()))
+            .collect();
         let mut widths = vec![0; self.columns.len()];
         for line in &lines {
             for (width, cell) in widths.iter_mut().zip(line) {
@@ -92,7 +94,10 @@ mod tests {
 
     #[test]
     fn text_is_aligned_and_shows_what_is_unknown_as_a_dash() {
-        assert_eq!(table().text(), "TOPIC   LOG-END-OFFSET  ISR\na       10              1,2\nlonger  -               -\n");
+        assert_eq!(
+            table().text(),
+            "TOPIC   LOG-END-OFFSET  ISR\na       10              1,2\nlonger  -               -\n"
+        );
     }
 
     #[test]

@@ -28,12 +28,15 @@ pub(super) async fn run(args: &BrokerArgs, mut stop: Stop) -> Result<(), Failure
 }
 
 fn spec(topic: &str) -> Result<TopicSpec, Failure> {
-    let spec = topic.rsplit_once(':').and_then(|(name, partitions)| Some(TopicSpec::new(name, partitions.parse().ok()?)));
+    let spec = topic
+        .rsplit_once(':')
+        .and_then(|(name, partitions)| Some(TopicSpec::new(name, partitions.parse().ok()?)));
     spec.ok_or_else(|| Failure::usage(format!("--topic {topic}: expected NAME:PARTITIONS, as in orders:12")))
 }
 
 fn listen(args: &BrokerArgs) -> Result<Listen, Failure> {
-    let wrong = || Failure::usage(format!("--listen {}: expected HOST:PORT, as in 127.0.0.1:9092", args.listen));
+    let wrong =
+        || Failure::usage(format!("--listen {}: expected HOST:PORT, as in 127.0.0.1:9092", args.listen));
     let address: SocketAddr =
         args.listen.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()).ok_or_else(wrong)?;
     if address.ip().is_loopback() {

@@ -50,8 +50,17 @@ async fn describe(groups: Vec<String>, common: &Common) -> Result<(), Failure> {
     };
     let described = described.await;
     admin.close().await;
-    let mut table =
-        Table::new(&["GROUP", "STATE", "ASSIGNOR", "COORDINATOR", "MEMBER", "INSTANCE", "CLIENT", "HOST", "PARTITIONS"]);
+    let mut table = Table::new(&[
+        "GROUP",
+        "STATE",
+        "ASSIGNOR",
+        "COORDINATOR",
+        "MEMBER",
+        "INSTANCE",
+        "CLIENT",
+        "HOST",
+        "PARTITIONS",
+    ]);
     for (name, group) in each(described?)? {
         let mut row = |[member, instance, client, host, partitions]: [Value; 5]| {
             let (state, assignor) = (known(&group.state), known(&group.protocol));

@@ -46,7 +46,10 @@ pub(super) async fn run(args: &ProduceArgs, common: &Common, mut stop: Stop) -> 
         producer = builder.build() => producer?,
     };
     check_topic(&clients, args).await?;
-    let sent = send_all(&producer, &template, stop).await;
+    let sent = tokio::select! {
+        () = stop.requested() => Ok(()),
+        sent = send_all(&producer, &template) => sent,
+    };
     // Also after an error: what was taken before is on its way.
     let closed = producer.close().await.map_err(Failure::from);
     sent.and(closed)
@@ -111,8 +114,8 @@ fn split<'l>(line: &'l [u8], delimiter: &[u8]) -> Option<(&'l [u8], &'l [u8])> {
     Some((line.get(..at)?, line.get(at + delimiter.len()..)?))
 }
 
-/// Until the input ends, the command is stopped, or a record fails.
-async fn send_all(producer: &Producer, template: &Template<'_>, mut stop: Stop) -> Result<(), Failure> {
+/// Until the input ends, or a record fails.
+async fn send_all(producer: &Producer, template: &Template<'_>) -> Result<(), Failure> {
     let mut blocks = read_blocks()?;
     let progress = Progress::endless();
     let begun = Instant::now();
@@ -122,7 +125,6 @@ async fn send_all(producer: &Producer, template: &Template<'_>, mut stop: Stop) 
     loop {
         let block = tokio::select! {
             biased;
-            () = stop.requested() => return Ok(()),
             delivered = wait(&mut watched) => {
                 watched = None;
                 delivered?;
@@ -131,7 +133,8 @@ async fn send_all(producer: &Producer, template: &Template<'_>, mut stop: Stop) 
             block = blocks.recv() => block,
         };
         let Some(block) = block else { return Ok(()) };
-        let block = block.map_err(|error| Failure::failed(format!("stdin: {error}; what was read before is sent")))?;
+        let block = block
+            .map_err(|error| Failure::failed(format!("stdin: {error}; what was read before is sent")))?;
         let mut last = None;
         for line in lines(&block) {
             last = Some(send(producer, template.of(line)).await?);

@@ -77,7 +77,9 @@ pub(super) async fn existing(admin: &Admin, names: &[String]) -> Result<BTreeMap
 }
 
 /// All results, unless one failed: those before the last failure are told at once.
-pub(super) fn each<K: Ord, T>(results: BTreeMap<K, Result<T, AdminError>>) -> Result<BTreeMap<K, T>, Failure> {
+pub(super) fn each<K: Ord, T>(
+    results: BTreeMap<K, Result<T, AdminError>>,
+) -> Result<BTreeMap<K, T>, Failure> {
     let mut good = BTreeMap::new();
     let mut bad: Option<AdminError> = None;
     for (key, result) in results {
@@ -111,7 +113,10 @@ async fn list(internal: bool, common: &Common) -> Result<(), Failure> {
 async fn describe(topics: Vec<String>, common: &Common) -> Result<(), Failure> {
     let admin = admin(common).await?;
     let described = match topics.is_empty() {
-        true => admin.list_topics().await.map(|topics| topics.into_iter().map(|(name, topic)| (name, Ok(topic))).collect()),
+        true => admin
+            .list_topics()
+            .await
+            .map(|topics| topics.into_iter().map(|(name, topic)| (name, Ok(topic))).collect()),
         false => admin.describe_topics(topics).await,
     };
     admin.close().await;
@@ -119,7 +124,8 @@ async fn describe(topics: Vec<String>, common: &Common) -> Result<(), Failure> {
     let mut table = Table::new(&["TOPIC", "PARTITION", "LEADER", "LEADER-EPOCH", "REPLICAS", "ISR"]);
     for (name, topic) in &described {
         for (number, partition) in &topic.partitions {
-            let nodes = |nodes: &[ottla::admin::NodeId]| nodes.iter().map(|node| node.0).collect::<Vec<_>>().into();
+            let nodes =
+                |nodes: &[ottla::admin::NodeId]| nodes.iter().map(|node| node.0).collect::<Vec<_>>().into();
             let epoch = Some(partition.leader_epoch).filter(|epoch| *epoch >= 0);
             table.push([
                 name.as_str().into(),

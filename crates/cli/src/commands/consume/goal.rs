@@ -50,7 +50,11 @@ impl Goal {
     }
 
     /// These partitions are to be read from here on.
-    pub(super) async fn assigned(&mut self, consumer: &Consumer, partitions: Vec<TopicPartition>) -> Result<(), Failure> {
+    pub(super) async fn assigned(
+        &mut self,
+        consumer: &Consumer,
+        partitions: Vec<TopicPartition>,
+    ) -> Result<(), Failure> {
         if !self.has_ends() {
             return Ok(());
         }
@@ -107,7 +111,8 @@ impl Goal {
 
     fn is_behind_end(&mut self, record: &Record<'_>) -> bool {
         let partitions = self.partitions.as_mut();
-        let Some(partition) = partitions.and_then(|partitions| partitions.get_mut(record.topic_partition())) else {
+        let Some(partition) = partitions.and_then(|partitions| partitions.get_mut(record.topic_partition()))
+        else {
             return false;
         };
         let behind = partition.state != State::Open
@@ -136,7 +141,8 @@ impl Goal {
         if self.left == Some(0) {
             return true;
         }
-        let Some(partitions) = self.partitions.as_mut().filter(|_| self.to_end || self.until.is_some()) else {
+        let Some(partitions) = self.partitions.as_mut().filter(|_| self.to_end || self.until.is_some())
+        else {
             return false;
         };
         for (at, partition) in partitions.iter_mut().filter(|(_, partition)| partition.state == State::Open) {

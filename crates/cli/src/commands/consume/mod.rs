@@ -57,7 +57,9 @@ impl<'a> Plan<'a> {
         let places = matches!(offsets.start, None | Some(Start::Beginning | Start::End));
         if args.group.is_some() && (!places || offsets.until.is_some()) {
             let why = "with -G the group's committed offsets say where to begin";
-            return Err(Failure::usage(format!("-o: {why}; only beginning or end, for partitions without one")));
+            return Err(Failure::usage(format!(
+                "-o: {why}; only beginning or end, for partitions without one"
+            )));
         }
         let clients = Clients::new(common)?;
         if offsets.start == Some(Start::Stored) && clients.property("group.id").is_none() {
@@ -116,7 +118,8 @@ impl<'a> Plan<'a> {
                     return Err(Failure::failed(format!("partition {name}-{number}: {why}")));
                 }
                 Some(number) => partitions.push(TopicPartition::new(name, number)),
-                None => partitions.extend(topic.partitions.keys().map(|number| TopicPartition::new(&*name, *number))),
+                None => partitions
+                    .extend(topic.partitions.keys().map(|number| TopicPartition::new(&*name, *number))),
             }
         }
         Ok(partitions)
@@ -130,6 +133,7 @@ struct Reading<'a> {
     sink: Sink,
     goal: Goal,
     watch: Watch,
+    poll_records: usize,
 }
 
 /// How the loop of polls ended.
@@ -153,15 +157,23 @@ impl<'a> Reading<'a> {
             place(&mut consumer, &partitions, plan.offsets.start).await?;
             goal.assigned(&consumer, partitions).await?;
         }
-        let patience = plan.clients.property("default.api.timeout.ms").and_then(|millis| millis.parse().ok());
+        let patience =
+            plan.clients.property("default.api.timeout.ms").and_then(|millis| millis.trim().parse().ok());
         let watch = Watch::new(patience.map_or(POLL, Duration::from_millis));
-        Ok(Self { plan, consumer, sink: Sink::new(format), goal, watch })
+        let poll_records =
+            plan.clients.property("max.poll.records").and_then(|count| count.trim().parse().ok());
+        let poll_records = poll_records.unwrap_or(POLL_RECORDS);
+        Ok(Self { plan, consumer, sink: Sink::new(format), goal, watch, poll_records })
     }
 
     async fn run(mut self, stop: &mut Stop) -> Result<(), Failure> {
         let (end, result) = self.read(stop).await;
         let commits = match self.plan.args.group {
-            Some(_) => self.plan.clients.property("enable.auto.commit").is_none_or(|value| value != "false"),
+            Some(_) => self
+                .plan
+                .clients
+                .property("enable.auto.commit")
+                .is_none_or(|value| value.trim().eq_ignore_ascii_case("true")),
             None => false,
         };
         let committed = match end {
@@ -186,13 +198,8 @@ impl<'a> Reading<'a> {
             if self.goal.is_reached(&self.consumer).await || stop.is_requested() {
                 return (End::Whole, Ok(()));
             }
-            let mut poll = self.consumer.poll(POLL);
-            if self.plan.clients.property("max.poll.records").is_none() {
-                poll = poll.max_records(POLL_RECORDS);
-            }
-            if let Some(left) = self.goal.left() {
-                poll = poll.at_most(left);
-            }
+            let most = self.goal.left().map_or(self.poll_records, |left| left.min(self.poll_records));
+            let poll = self.consumer.poll(POLL).max_records(most);
             let records = tokio::select! {
                 biased;
                 () = stop.requested() => return (End::Whole, Ok(())),
@@ -227,7 +234,11 @@ impl<'a> Reading<'a> {
     }
 }
 
-async fn place(consumer: &mut Consumer, partitions: &[TopicPartition], start: Option<Start>) -> Result<(), Failure> {
+async fn place(
+    consumer: &mut Consumer,
+    partitions: &[TopicPartition],
+    start: Option<Start>,
+) -> Result<(), Failure> {
     let each = partitions.iter().cloned();
     match start {
         None | Some(Start::Beginning) => consumer.seek_to_beginning(each)?,

@@ -1,0 +1,148 @@
+//! Records come through as they were sent, and none is lost on the way to the user's hands.
+
+use std::time::{Duration, SystemTime};
+
+use ottla::{Compression, DetachedRecord, Producer, ProducerRecord};
+use ottla_conformance::targets::Target;
+use ottla_protocol::Timestamp;
+
+use crate::cases::{Case, Outcome};
+use crate::kit::{block_on, consumer, equal, holds, next, numbers, offsets, take, text, topic, within};
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::both("records_come_back_in_each_codec_with_all_their_parts", |target| {
+            block_on(records_come_back(target))
+        }),
+        Case::both("reading_starts_in_the_middle_of_a_batch", |target| block_on(middle_of_a_batch(target))),
+        Case::both("a_receive_that_is_dropped_loses_no_record", |target| block_on(dropped_receive(target))),
+        Case::both("records_outlive_the_commit_that_follows", |target| block_on(records_outlive(target))),
+    ]
+}
+
+/// Nulls, empty parts, and headers whose keys repeat.
+fn record(topic: &str, since: i64, n: i64) -> DetachedRecord {
+    let text = |text: &str| Some(text.as_bytes().to_vec());
+    let keys = [None, text(""), text(&format!("key {n}"))];
+    DetachedRecord {
+        topic_partition: (topic, 0).into(),
+        offset: n,
+        timestamp: since + n,
+        key: keys[(n % 3) as usize].clone(),
+        value: if n % 5 == 0 { None } else { text(&format!("value {n}, as long as a compressor likes")) },
+        headers: [("trace", text("a")), ("trace", text("b")), ("empty", text("")), ("null", None)]
+            .map(|(key, value)| (key.to_owned(), value))
+            .to_vec(),
+    }
+}
+
+fn outgoing(record: &DetachedRecord) -> ProducerRecord<'_> {
+    let mut out = ProducerRecord::to(record.topic_partition.topic.as_str())
+        .partition(record.topic_partition.partition)
+        .timestamp(Timestamp(record.timestamp));
+    if let Some(key) = &record.key {
+        out = out.key(key.as_slice());
+    }
+    if let Some(value) = &record.value {
+        out = out.value(value.as_slice());
+    }
+    record.headers.iter().fold(out, |out, (key, value)| match value {
+        Some(value) => out.header(key.as_str(), value.as_slice()),
+        None => out.null_header(key.as_str()),
+    })
+}
+
+async fn records_come_back(target: &Target) -> Outcome {
+    // Not so long ago that a broker would take them for expired.
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() as i64 - 60_000;
+    for compression in Compression::ALL {
+        let topic = topic(target, &format!("codec-{compression}"), 1).await?;
+        let sent: Vec<_> = (0..300).map(|n| record(&topic, since, n)).collect();
+        let builder = Producer::builder().bootstrap_servers([target.bootstrap()]).compression(compression);
+        let producer = builder.build().await?;
+        for record in &sent {
+            drop(within("room for a record", producer.send(outgoing(record))).await??);
+        }
+        within("records that are acknowledged", producer.close()).await??;
+        let mut consumer = consumer(target).build().await?;
+        consumer.assign([(topic.as_str(), 0)])?;
+        for sent in sent {
+            equal(&format!("in {compression}"), next(&mut consumer).await?.detach(), sent)?;
+        }
+    }
+    Ok(())
+}
+
+async fn middle_of_a_batch(target: &Target) -> Outcome {
+    for compression in [Compression::None, Compression::Lz4] {
+        let topic = topic(target, "batch", 1).await?;
+        let builder = Producer::builder().bootstrap_servers([target.bootstrap()]).compression(compression);
+        // One batch: it waits for all hundred records, and has room for them.
+        let producer = builder.linger(Duration::from_secs(10)).build().await?;
+        for n in 0..100 {
+            let record = ProducerRecord::to(topic.as_str()).value(n.to_string().into_bytes());
+            drop(within("room for a record", producer.send(record)).await??);
+        }
+        within("a batch that is acknowledged", producer.close()).await??;
+        let mut consumer = consumer(target).build().await?;
+        consumer.assign([(topic.as_str(), 0)])?;
+        consumer.seek((topic.as_str(), 0), 37)?;
+        let records = take(&mut consumer, 63).await?;
+        equal("the offsets", offsets(&records), (37..100).collect())?;
+        equal("the first", records.first().map(text), Some("37".to_owned()))?;
+    }
+    Ok(())
+}
+
+async fn dropped_receive(target: &Target) -> Outcome {
+    const RECORDS: i32 = 3000;
+    let topic = topic(target, "dropped", 1).await?;
+    numbers(target, &topic, 1, 0..RECORDS).await?;
+    // Many small fetches: many waits to be dropped.
+    let mut consumer = consumer(target).fetch_max_bytes(2000).max_partition_fetch_bytes(2000).build().await?;
+    consumer.assign([(topic.as_str(), 0)])?;
+    let (mut received, mut dropped, mut turns) = (Vec::new(), 0, 0_u32);
+    let receive = async {
+        while received.len() < RECORDS as usize {
+            turns += 1;
+            let impatience = async {
+                match turns % 3 {
+                    0 => tokio::time::sleep(Duration::from_millis(1)).await,
+                    _ => tokio::task::yield_now().await,
+                }
+            };
+            tokio::select! {
+                record = consumer.recv() => received.push(record?.ok_or("closed")?.offset()),
+                () = impatience => dropped += 1,
+            }
+        }
+        Outcome::Ok(())
+    };
+    within("all records", receive).await??;
+    equal("the offsets", received, (0..i64::from(RECORDS)).collect())?;
+    holds("some receives were dropped", dropped > 10)
+}
+
+async fn records_outlive(target: &Target) -> Outcome {
+    let topic = topic(target, "outlive", 1).await?;
+    numbers(target, &topic, 1, 0..500).await?;
+    let mut consumer = consumer(target).group_id(topic.as_str()).enable_auto_commit(false).build().await?;
+    consumer.assign([(topic.as_str(), 0)])?;
+    let (mut kept, mut count) = (Vec::new(), 0);
+    while count < 500 {
+        let records = within("records", consumer.poll(Duration::from_secs(5)).max_records(100)).await??;
+        within("a commit", consumer.commit()).await??;
+        count += records.len();
+        let committed = within("the offset", consumer.committed([(topic.as_str(), 0)])).await??;
+        let committed = committed.values().flatten().next().map(|committed| committed.offset);
+        equal("committed", committed, Some(count as i64))?;
+        kept.push(records);
+    }
+    consumer.close().await;
+    let values: Vec<String> = kept
+        .iter()
+        .flat_map(|records| records.iter())
+        .map(|record| String::from_utf8_lossy(record.value().unwrap_or_default()).into_owned())
+        .collect();
+    equal("the values", values, (0..500).map(|n| n.to_string()).collect())
+}
