@@ -13,10 +13,20 @@
 
 #[path = "suite/cases.rs"]
 mod cases;
+#[path = "suite/groups.rs"]
+mod groups;
 #[path = "suite/harness.rs"]
 mod harness;
+#[path = "suite/kit.rs"]
+mod kit;
+#[path = "suite/membership.rs"]
+mod membership;
+#[path = "suite/positions.rs"]
+mod positions;
 #[path = "suite/protocol.rs"]
 mod protocol;
+#[path = "suite/records.rs"]
+mod records;
 
 use std::process::ExitCode;
 
@@ -35,5 +45,15 @@ fn main() -> ExitCode {
 }
 
 fn all() -> Vec<cases::Case> {
-    [harness::cases(), protocol::cases()].into_iter().flatten().collect()
+    [
+        harness::cases(),
+        protocol::cases(),
+        records::cases(),
+        positions::cases(),
+        groups::cases(),
+        membership::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -37,7 +37,6 @@ impl Case {
     }
 
     /// Only for the embedded broker.
-    #[allow(dead_code, reason = "the embedded broker is not built yet")]
     pub(crate) fn embedded(name: &'static str, run: fn(&Target) -> Outcome) -> Self {
         Self::new(name, Needs::Embedded(run))
     }
@@ -48,7 +47,6 @@ impl Case {
     }
 
     /// For both, as `embedded::NAME` and `kafka::NAME`.
-    #[allow(dead_code, reason = "the embedded broker is not built yet")]
     pub(crate) fn both(name: &'static str, run: fn(&Target) -> Outcome) -> Self {
         Self::new(name, Needs::Both(run))
     }

@@ -4,7 +4,7 @@ use std::{fmt::Display, io, process::ExitCode};
 
 use clap::error::ErrorKind;
 use ottla::{
-    BuildError,
+    BuildError, SubscriptionError,
     error::{AdminError, BuildErrorKind, CommitError, OffsetsError, RecvError, SeekError, SendError},
 };
 
@@ -96,4 +96,4 @@ macro_rules! failed {
     )*};
 }
 
-failed!(AdminError, CommitError, OffsetsError, RecvError, SeekError, SendError);
+failed!(AdminError, CommitError, OffsetsError, RecvError, SeekError, SendError, SubscriptionError);

@@ -40,7 +40,10 @@ async fn topics_come_grow_and_go() {
     let admin = admin(&server).await;
     admin.create_topic(topic("new", 2)).await.unwrap();
     let exists = admin.create_topic(topic("new", 2)).await.unwrap_err();
-    assert_eq!((exists.kind(), exists.code()), (AdminErrorKind::TopicExists, Some(ErrorCode::TopicAlreadyExists)));
+    assert_eq!(
+        (exists.kind(), exists.code()),
+        (AdminErrorKind::TopicExists, Some(ErrorCode::TopicAlreadyExists))
+    );
     admin.create_partitions("new", 5).await.unwrap();
     let fewer = admin.create_partitions("new", 4).await.unwrap_err();
     assert_eq!(fewer.kind(), AdminErrorKind::InvalidRequest);

@@ -1,6 +1,6 @@
 //! Producers against the embedded broker.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers")]
+#![expect(clippy::unwrap_used, reason = "a test's helpers")]
 
 use std::{
     collections::BTreeMap,
@@ -146,10 +146,14 @@ async fn leaders_that_move_while_records_are_sent_lose_none() {
         let producer = producer.clone();
         async move { send_numbers(&producer, 0..5_000).await }
     });
-    for node in [1, 2, 3, 1, 2, 3] {
+    for (written, node) in [(500, 1), (1_200, 2), (2_000, 3), (2_800, 1), (3_600, 2), (4_400, 3)] {
+        let deadline = Instant::now() + PATIENCE;
+        while server.with_cluster(|cluster| cluster.log_end_offset("t", 0)).unwrap() < written {
+            assert!(Instant::now() < deadline, "{written} records are not written");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let now = server.now();
         server.with_cluster(|cluster| cluster.move_leader("t", 0, node, now));
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     tokio::time::timeout(PATIENCE, sending).await.unwrap().unwrap();
     assert_eq!(values(&server, 0), numbers(0..5_000));

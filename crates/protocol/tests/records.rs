@@ -1,5 +1,12 @@
 //! Record batches: what Kafka's own classes wrote, what we write, and what is wrong with what is neither.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test fails; clippy does not see tests without #[test]"
+)]
+
 use std::io::Write;
 
 use ottla_protocol::{

@@ -24,9 +24,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ottla_core::admin as core;
 pub use ottla_core::{
     Address, CommittedOffset, Node, NodeId, OffsetAndTimestamp, Partition, Topic, TopicPartition,
-    admin::{
-        Cluster, Coordinator, GroupDescription, GroupListing, MemberDescription, NewTopic, OffsetSpec,
-    },
+    admin::{Cluster, Coordinator, GroupDescription, GroupListing, MemberDescription, NewTopic, OffsetSpec},
 };
 use ottla_core::{OpId, admin::Operation, admin::Outcome};
 
@@ -277,7 +275,8 @@ fn topics(outcome: Outcome) -> Option<BTreeMap<String, Topic>> {
 
 /// The result of the one topic that was asked for.
 fn only(each: Each<String, ()>) -> Result<(), AdminError> {
-    let silent = || AdminError::new(AdminErrorKind::Broker).detail("the broker left the topic out of its answer");
+    let silent =
+        || AdminError::new(AdminErrorKind::Broker).detail("the broker left the topic out of its answer");
     each.into_values().next().unwrap_or_else(|| Err(silent()))
 }
 

@@ -19,9 +19,8 @@ impl From<SendFailure> for SendError {
             SendFailure::MetadataTimeout { topic, waited, cause } => {
                 obstacle(Self::new(Kind::MetadataTimeout).topic(topic), format!("waited {waited:.1?}"), cause)
             }
-            SendFailure::BufferFull { waited, limit } => {
-                Self::new(Kind::BufferFull).detail(format!("waited {waited:.1?}; buffer_memory is {limit} bytes"))
-            }
+            SendFailure::BufferFull { waited, limit } => Self::new(Kind::BufferFull)
+                .detail(format!("waited {waited:.1?}; buffer_memory is {limit} bytes")),
             SendFailure::TooLarge { size, limit } => {
                 Self::new(Kind::TooLarge).detail(format!("{size} bytes, of {limit} at the most"))
             }

@@ -14,6 +14,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     time::{Duration, Instant},
 };
 
@@ -104,6 +105,19 @@ pub enum SubscriptionError {
     /// Closed.
     Closed,
 }
+
+impl fmt::Display for SubscriptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Subscribed => "subscribed to topics already; unsubscribe first",
+            Self::Assigned => "partitions are assigned already; unsubscribe first",
+            Self::NoGroup => "no group to subscribe in; set group.id, or assign partitions",
+            Self::Closed => "the consumer is closed; build another",
+        })
+    }
+}
+
+impl std::error::Error for SubscriptionError {}
 
 /// Where to go on reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

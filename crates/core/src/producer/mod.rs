@@ -269,13 +269,13 @@ impl<F> Producer<F> {
     fn size_of<'a, H: Iterator<Item = Header<'a>> + Clone>(
         &self,
         record: &Outgoing<'a, H>,
-    ) -> Result<usize, SendFailure> {
+    ) -> Result<usize, Refused> {
         let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
         let header = |header: Header<'_>| 10 + header.key.len() + length(header.value);
         let headers: usize = record.headers.clone().map(header).sum();
         let size = BATCH_OVERHEAD + RECORD_OVERHEAD + length(record.key) + length(record.value) + headers;
         let limit = self.config.max_request_size.min(self.config.buffer_memory);
-        if size > limit { Err(SendFailure::TooLarge { size, limit }) } else { Ok(size) }
+        if size > limit { Err(SendFailure::TooLarge { size, limit }.into()) } else { Ok(size) }
     }
 
     /// A topic that can be sent to.

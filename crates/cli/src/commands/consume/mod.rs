@@ -30,10 +30,11 @@ const POLL_RECORDS: usize = 5_000;
 
 pub(super) async fn run(args: &ConsumeArgs, common: &Common, mut stop: Stop) -> Result<(), Failure> {
     let plan = Plan::new(args, common)?;
-    tokio::select! {
-        () = stop.clone().requested() => Ok(()),
-        reading = Reading::begin(&plan) => reading?.run(&mut stop).await,
-    }
+    let reading = tokio::select! {
+        () = stop.requested() => return Ok(()),
+        reading = Reading::begin(&plan) => reading?,
+    };
+    reading.run(&mut stop).await
 }
 
 /// What was asked for, and can be.
@@ -151,9 +152,9 @@ impl<'a> Reading<'a> {
         let partitions = plan.partitions().await?;
         let mut goal = Goal::new(plan.args.count, plan.args.exit, plan.offsets.until);
         if plan.args.group.is_some() {
-            consumer.subscribe(&plan.args.topics).map_err(|error| Failure::failed(error.to_string()))?;
+            consumer.subscribe(&plan.args.topics)?;
         } else {
-            consumer.assign(partitions.clone()).map_err(|error| Failure::failed(error.to_string()))?;
+            consumer.assign(partitions.clone())?;
             place(&mut consumer, &partitions, plan.offsets.start).await?;
             goal.assigned(&consumer, partitions).await?;
         }

@@ -44,9 +44,10 @@ pub(super) async fn run(args: &DemoArgs, output: Option<Output>, mut stop: Stop)
         server.bootstrap(),
         args.partitions
     ));
+    let bootstrap = server.bootstrap();
     let played = tokio::select! {
         () = stop.requested() => None,
-        played = play(args, &server.bootstrap(), &progress) => Some(played?),
+        played = play(args, &bootstrap, &progress) => Some(played?),
     };
     let result = played.map(|(verdict, rebalances)| Figures {
         verdict,

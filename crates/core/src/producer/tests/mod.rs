@@ -1,0 +1,263 @@
+//! A producer against answers given by hand, in a time moved by hand.
+
+mod batching;
+mod limits;
+mod retries;
+
+use std::time::Duration;
+
+use ottla_protocol::{
+    Request, Response, TopicId,
+    messages::{
+        ApiVersionsApiVersion, ApiVersionsResponse, InitProducerIdResponse, MetadataResponse,
+        MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic, ProduceLeaderIdAndEpoch,
+        ProduceNodeEndpoint, ProducePartitionResponse, ProduceRequest, ProduceResponse, ProduceTopicResponse,
+    },
+    records::{BatchHeader, Decompressor, RecordWalk},
+};
+
+use super::*;
+use crate::{
+    ids::ConnId,
+    machine::{Disconnected, Machine, Outbound, Reply},
+};
+
+const ID: i64 = 4000;
+const TOPIC: TopicId = TopicId([7; 16]);
+
+/// A cluster of two brokers that answers everything but Produce by itself.
+struct World {
+    producer: Producer<()>,
+    now: Now,
+    /// Of topic `t`, by partition.
+    leaders: Vec<i32>,
+    leader_epoch: i32,
+    unreachable: bool,
+    links: BTreeMap<ConnId, u16>,
+    produced: Vec<Produced>,
+}
+
+/// A Produce request that waits for its answer.
+struct Produced {
+    conn: ConnId,
+    id: RequestId,
+    port: u16,
+    request: ProduceRequest,
+}
+
+impl Produced {
+    fn partitions(&self) -> Vec<i32> {
+        self.request.topic_data[0].partition_data.iter().map(|data| data.index).collect()
+    }
+
+    fn header(&self) -> BatchHeader {
+        self.headers()[0]
+    }
+
+    fn headers(&self) -> Vec<BatchHeader> {
+        let data = &self.request.topic_data[0].partition_data;
+        data.iter()
+            .map(|data| BatchHeader::decode(data.records.as_ref().unwrap().bytes(&[])).unwrap())
+            .collect()
+    }
+
+    fn values(&self) -> Vec<String> {
+        let data = &self.request.topic_data[0].partition_data[0];
+        let bytes = data.records.as_ref().unwrap().bytes(&[]);
+        let header = BatchHeader::decode(bytes).unwrap();
+        let mut records = Vec::new();
+        let compressed = &bytes[header.records_range(0)];
+        Decompressor::new()
+            .decompress(header.compression().unwrap(), compressed, &mut records, 1 << 20)
+            .unwrap();
+        RecordWalk::new(&header, &records)
+            .map(|record| String::from_utf8(record.unwrap().value.unwrap().to_vec()).unwrap())
+            .collect()
+    }
+}
+
+fn record(value: &str) -> Outgoing<'_, std::iter::Empty<Header<'_>>> {
+    Outgoing {
+        topic: "t",
+        partition: Some(0),
+        key: None,
+        value: Some(value.as_bytes()),
+        headers: std::iter::empty(),
+        timestamp: None,
+    }
+}
+
+impl World {
+    fn new(config: ProducerConfig) -> Self {
+        let now = Now { mono: Instant::now(), wall: Timestamp(1_700_000_000_000) };
+        let seeds = vec![Address { host: "seed".to_owned(), port: 1 }];
+        Self {
+            producer: Producer::new(config, seeds, 1, now),
+            now,
+            leaders: vec![1],
+            leader_epoch: 1,
+            unreachable: false,
+            links: BTreeMap::new(),
+            produced: Vec::new(),
+        }
+    }
+
+    /// With topic `t` known.
+    fn ready(config: ProducerConfig) -> Self {
+        Self::with_partitions(config, &[1])
+    }
+
+    fn with_partitions(config: ProducerConfig, leaders: &[i32]) -> Self {
+        let mut world = Self::new(config);
+        world.leaders = leaders.to_vec();
+        world.pump();
+        assert!(matches!(world.try_send(&record("x")), Err(Refused::Wait)));
+        world.pass(Duration::from_secs(1));
+        world
+    }
+
+    fn pass(&mut self, by: Duration) {
+        let end = self.now.after(by);
+        self.pump();
+        while let Some(at) = self.producer.poll_timeout().filter(|at| *at <= end.mono) {
+            self.now = self.now.after(at - self.now.mono);
+            self.producer.handle_timeout(self.now);
+            self.pump();
+        }
+        self.now = end;
+    }
+
+    fn pump(&mut self) {
+        while let Some(outbound) = self.producer.poll_send(self.now) {
+            match outbound {
+                Outbound::Connect { conn, .. } if self.unreachable => {
+                    let why = Disconnected::Refused("nobody".to_owned());
+                    self.producer.handle_disconnected(conn, why, self.now);
+                }
+                Outbound::Connect { conn, port, .. } => {
+                    self.links.insert(conn, port);
+                    self.producer.handle_connected(conn, self.now);
+                }
+                Outbound::Send { conn, id, request, .. } => self.answer(conn, id, request),
+                Outbound::Close { conn } => _ = self.links.remove(&conn),
+            }
+        }
+    }
+
+    fn answer(&mut self, conn: ConnId, id: RequestId, request: Request) {
+        let response: Response = match request {
+            Request::ApiVersions(_) => {
+                let api = |key: &ottla_protocol::ApiKey| ApiVersionsApiVersion {
+                    api_key: *key as i16,
+                    min_version: key.versions().min,
+                    max_version: key.versions().max,
+                };
+                let api_keys = ottla_protocol::ApiKey::ALL.iter().map(api).collect();
+                ApiVersionsResponse { api_keys, ..Default::default() }.into()
+            }
+            Request::Metadata(asked) => self.metadata(!asked.topics.unwrap().is_empty()).into(),
+            Request::InitProducerId(_) => {
+                InitProducerIdResponse { producer_id: ID, producer_epoch: 0, ..Default::default() }.into()
+            }
+            Request::Produce(request) => {
+                let port = self.links[&conn];
+                return self.produced.push(Produced { conn, id, port, request });
+            }
+            other => panic!("{other:?}"),
+        };
+        self.producer.handle_reply(conn, Reply { id, response, fetched: None }, self.now);
+    }
+
+    fn metadata(&self, topic_asked: bool) -> MetadataResponse {
+        let broker = |id: i32| MetadataResponseBroker {
+            node_id: id,
+            host: "broker".to_owned(),
+            port: id,
+            ..Default::default()
+        };
+        let partition = |(index, leader): (usize, &i32)| MetadataResponsePartition {
+            partition_index: index as i32,
+            leader_id: *leader,
+            leader_epoch: self.leader_epoch,
+            ..Default::default()
+        };
+        let exists = !self.leaders.is_empty();
+        let topic = MetadataResponseTopic {
+            name: Some("t".to_owned()),
+            topic_id: TOPIC,
+            error_code: if exists { ErrorCode::None } else { ErrorCode::UnknownTopicOrPartition },
+            partitions: self.leaders.iter().enumerate().map(partition).collect(),
+            ..Default::default()
+        };
+        MetadataResponse {
+            brokers: vec![broker(1), broker(2)],
+            topics: topic_asked.then_some(topic).into_iter().collect(),
+            ..Default::default()
+        }
+    }
+
+    fn try_send<'a, H: Iterator<Item = Header<'a>> + Clone>(
+        &mut self,
+        record: &Outgoing<'a, H>,
+    ) -> Result<Ticket, Refused> {
+        self.producer.send(record, self.now.mono, self.now)
+    }
+
+    fn send(&mut self, value: &str) -> Ticket {
+        self.try_send(&record(value)).unwrap()
+    }
+
+    /// Sends a record and lets its batch go out.
+    fn send_out(&mut self, value: &str) -> Ticket {
+        let ticket = self.send(value);
+        self.producer.flush();
+        self.pump();
+        ticket
+    }
+
+    fn take(&mut self) -> Produced {
+        assert!(!self.produced.is_empty(), "nothing was produced");
+        self.produced.remove(0)
+    }
+
+    fn reply(
+        &mut self,
+        to: &Produced,
+        answer: ProducePartitionResponse,
+        endpoints: Vec<ProduceNodeEndpoint>,
+    ) {
+        let answers =
+            to.partitions().into_iter().map(|index| ProducePartitionResponse { index, ..answer.clone() });
+        let topic = ProduceTopicResponse {
+            topic_id: TOPIC,
+            partition_responses: answers.collect(),
+            ..Default::default()
+        };
+        let response =
+            ProduceResponse { responses: vec![topic], node_endpoints: endpoints, ..Default::default() };
+        let reply = Reply { id: to.id, response: response.into(), fetched: None };
+        self.producer.handle_reply(to.conn, reply, self.now);
+        self.pump();
+    }
+
+    fn acknowledge(&mut self, to: &Produced, base_offset: i64) {
+        self.reply(to, ProducePartitionResponse { base_offset, ..Default::default() }, Vec::new());
+    }
+
+    fn refuse(&mut self, to: &Produced, error_code: ErrorCode) {
+        let answer = ProducePartitionResponse { error_code, base_offset: -1, ..Default::default() };
+        self.reply(to, answer, Vec::new());
+    }
+
+    fn result(&mut self, ticket: &Ticket) -> Option<Result<Delivered, SendFailure>> {
+        self.producer.take_result(ticket)
+    }
+
+    fn offset(&mut self, ticket: &Ticket) -> Option<i64> {
+        self.result(ticket).expect("not decided").expect("failed").offset
+    }
+}
+
+fn config() -> ProducerConfig {
+    ProducerConfig::default()
+}
