@@ -23,5 +23,5 @@ print() {
 
 print "walk" 100000 "$bin/walk 10" "$bin/walk 20"
 print "walk and CRC" 100000 "$bin/walk 10 crc" "$bin/walk 20 crc"
-print "consumer, iterator" 200000 "$bin/consume poll 50000" "$bin/consume poll 300000"
-print "consumer, recv" 200000 "$bin/consume recv 50000" "$bin/consume recv 300000"
+print "consumer, iterator" 200000 "$bin/consume poll 100000" "$bin/consume poll 300000"
+print "consumer, recv" 200000 "$bin/consume recv 100000" "$bin/consume recv 300000"

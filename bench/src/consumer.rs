@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use ottla::{Consumer, OffsetReset};
 
 use crate::lap::{Course, Work};
@@ -33,7 +33,7 @@ pub(crate) fn by_recv(course: &Course) -> Result<Lap> {
         let mut consumer = consumer(course).await?;
         let (mut meter, mut work) = (Meter::new(), Work::new(course.millis_per_mb));
         while meter.records < course.records {
-            let record = consumer.recv().await?.context("closed")?;
+            let Some(record) = consumer.recv().await? else { bail!("closed") };
             meter.begin()?;
             meter.add(record.key(), record.value());
             work.up_to(meter.bytes);

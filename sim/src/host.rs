@@ -80,7 +80,7 @@ struct Rate {
 
 /// More than this in one second is a busy loop.
 const MOST_TURNS: u32 = 10_000;
-const MOST_FETCHES: u32 = 2_000;
+const MOST_OF_DATA: u32 = 2_000;
 const MOST_REQUESTS: u32 = 150;
 
 #[derive(Debug)]
@@ -141,7 +141,10 @@ impl<M: Machine<Frame = Frame>> Host<M> {
                 let key = request.key();
                 let sent = self.rate(stage.time).sent.entry(key).or_default();
                 *sent += 1;
-                let most = if key == ApiKey::Fetch { MOST_FETCHES } else { MOST_REQUESTS };
+                let most = match key {
+                    ApiKey::Fetch | ApiKey::Produce => MOST_OF_DATA,
+                    _ => MOST_REQUESTS,
+                };
                 if *sent > most {
                     stage.violate("no busy loop", || format!("{who} sends {key:?} without a pause"));
                 }

@@ -68,6 +68,8 @@ pub(crate) struct Member {
     pub(super) owned: BTreeMap<TopicPartition, Holding>,
     pub(super) paused: BTreeSet<TopicPartition>,
     pub(super) ops: Vec<(OpId, Asked)>,
+    /// Whether the last call was a commit: the next one reads.
+    pub(super) just_committed: bool,
     /// Whether the user called close.
     pub(super) closed: bool,
     serial: u64,
@@ -118,6 +120,7 @@ impl Member {
             owned: BTreeMap::new(),
             paused: BTreeSet::new(),
             ops: Vec::new(),
+            just_committed: false,
             closed: false,
             serial: 0,
             generation_id: -1,

@@ -164,8 +164,11 @@ impl Reader {
         }
         let Some(slice) = core.take(filter) else { return false };
         let at = core.name_of(slice.part).expect("a slice is of a lane").clone();
-        self.cursors.retain(|cursor| cursor.part != slice.part);
-        self.cursors.insert(0, Cursor::new(slice, at));
+        // The user may have records of the lane's slice before, from this very poll: he is not back from them yet.
+        let before = self.cursors.iter().position(|cursor| cursor.part == slice.part);
+        let before = before.map(|index| self.cursors.remove(index)).filter(|cursor| cursor.epoch == slice.epoch);
+        let slot = before.map_or(slice.start, |cursor| cursor.slot);
+        self.cursors.insert(0, Cursor::new(slice, at, slot));
         true
     }
 
@@ -213,13 +216,13 @@ fn admits(filter: &Filter, cursor: &Cursor) -> bool {
 }
 
 impl Cursor {
-    fn new(slice: Slice<Frame>, at: TopicPartition) -> Self {
+    fn new(slice: Slice<Frame>, at: TopicPartition, slot: i64) -> Self {
         Self {
             part: slice.part,
             epoch: slice.epoch,
             at,
             position: slice.start,
-            slot: slice.start,
+            slot,
             admission: Admission::Open,
             frame: slice.frame,
             rest: slice.bytes.start as usize..slice.bytes.end as usize,

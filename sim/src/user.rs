@@ -89,7 +89,9 @@ impl Member {
             }
         }
         let often = self.habits.commits.max(if stage.quiet { 0.5 } else { 0.0 });
-        if self.habits.commits > 0.0 && self.dice.chance(often) {
+        let again = std::mem::replace(&mut self.just_committed, false);
+        if self.habits.commits > 0.0 && !again && self.dice.chance(often) {
+            self.just_committed = true;
             let waits = self.dice.chance(self.habits.waits_for_commit);
             if let Some(op) = self.commit_all(stage, truth)
                 && waits

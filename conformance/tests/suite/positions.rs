@@ -59,7 +59,11 @@ async fn seeking_moves(target: &Target) -> Outcome {
         (SeekPosition::Offset(99), 99),
     ] {
         consumer.seek(at.clone(), to)?;
-        equal(&format!("the position after {to:?}"), within("it", consumer.position(at.clone())).await??, found)?;
+        equal(
+            &format!("the position after {to:?}"),
+            within("it", consumer.position(at.clone())).await??,
+            found,
+        )?;
         equal(&format!("after {to:?}"), next(&mut consumer).await?.offset(), found)?;
     }
     consumer.seek_to_beginning([at.clone()])?;

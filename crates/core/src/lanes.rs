@@ -340,8 +340,8 @@ impl<F> Lanes<F> {
             let start = self.get(part).and_then(|lane| lane.queue.front()).map(|slice| slice.start);
             self.drop_queue(part);
             if let (Some(lane), Some(start)) = (self.get_mut(part), start) {
-                // The epoch must move too: a fetch under way would continue behind what was dropped.
-                lane.epoch = LaneEpoch(lane.epoch.0.wrapping_add(1));
+                // The epoch stays: a reader may be in the middle of the slice before. A fetch that is under way goes on
+                // behind what was dropped, and is refused for that.
                 lane.fetch_at = start;
             }
         }

@@ -73,7 +73,7 @@ async fn poll(consumer: &mut Consumer, records: usize) -> Result<usize> {
 async fn recv(consumer: &mut Consumer, records: usize) -> Result<usize> {
     let mut sum = 0;
     for _ in 0..records {
-        let record = consumer.recv().await?.context("closed")?;
+        let Some(record) = consumer.recv().await? else { bail!("closed") };
         sum += record.key().map_or(0, <[u8]>::len) + record.value().map_or(0, <[u8]>::len);
     }
     Ok(sum)

@@ -1,8 +1,8 @@
-//! Configuration: builders whose setters store, and what [`parse`](ConsumerBuilder::parse) makes of them, valid or
+//! Configuration: builders whose setters store, and what `parse` makes of them, valid or
 //! refused.
 //!
 //! Setters carry Kafka's names in Rust's spelling; `properties` takes Kafka's own. A property works, or it is known
-//! and not supported yet, or unknown: none is accepted in silence ([`known`]).
+//! and not supported yet, or unknown: none is accepted in silence (`known`).
 
 mod address;
 mod admin;
@@ -17,10 +17,7 @@ mod tests;
 mod value;
 
 pub use admin::AdminBuilder;
-pub(crate) use admin::AdminConfig;
-pub(crate) use common::CommonConfig;
 pub use consumer::{ConsumerBuilder, OffsetReset};
-pub(crate) use consumer::{ConsumerConfig, GroupSettings};
+pub(crate) use consumer::ConsumerConfig;
 pub use producer::ProducerBuilder;
-pub(crate) use producer::ProducerConfig;
 pub use properties::Properties;

@@ -33,6 +33,7 @@ use crate::{
     driver::{Driver, Shared},
     error::{BuildError, BuildErrorKind, RecvError},
     net::clock,
+    reach::reach,
 };
 
 /// How long a dropped consumer tries to commit and to leave its group.
@@ -64,8 +65,8 @@ impl Consumer {
         let now = clock::now();
         let mut core = Core::new(config.machine(fastrand::u64(..)), now);
         if let Some(topics) = config.topics.clone() {
-            // Only a group's consumer has topics, and this one has just begun.
-            drop(core.subscribe(topics, now));
+            // It cannot fail: only a group's consumer has topics here, and this one has just begun.
+            _ = core.subscribe(topics, now);
         }
         let driver = Driver::spawn(State::new(core), config.driver())
             .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
@@ -74,16 +75,8 @@ impl Consumer {
         let reader = Reader::new(&config, fence);
         let (max_poll_records, api_timeout) = (config.max_poll_records, config.common.default_api_timeout);
         let consumer = Self { driver: Some(driver), shared, reader, max_poll_records, api_timeout };
-        let known = consumer.shared.wait(|state, _| state.core.metadata().is_known().then_some(()));
-        match tokio::time::timeout(api_timeout, known).await {
-            Ok(known) => known?,
-            Err(_) => {
-                let tried = &config.common.bootstrap_servers;
-                let unreachable =
-                    |state: &State| BuildError::unreachable(tried, api_timeout, state.core.metadata().last_failure());
-                return Err(consumer.shared.inspect(unreachable));
-            }
-        }
+        let tried = &config.common.bootstrap_servers;
+        reach(&consumer.shared, |state| state.core.metadata(), tried, api_timeout).await?;
         Ok(consumer)
     }
 

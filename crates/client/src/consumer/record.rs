@@ -83,11 +83,6 @@ macro_rules! accessors {
             self.span.value.of(self.block.bytes())
         }
 
-        /// Its headers in order, duplicates included; decoded while one iterates.
-        pub fn headers(&self) -> Headers<$($lifetime)?> {
-            self.span.headers(self.block.bytes())
-        }
-
         /// A copy that shares no memory. Headers that cannot be read are left out.
         pub fn detach(&self) -> DetachedRecord {
             let headers = self.headers().filter_map(Result::ok);
@@ -106,6 +101,11 @@ macro_rules! accessors {
 impl<'a> Record<'a> {
     accessors!(['a]);
 
+    /// Its headers in order, duplicates included; decoded while one iterates.
+    pub fn headers(&self) -> Headers<'a> {
+        self.span.headers(self.block.bytes())
+    }
+
     /// The same record, on its own feet.
     pub fn to_owned(&self) -> OwnedRecord {
         OwnedRecord { block: self.block.clone(), span: *self.span }
@@ -114,6 +114,11 @@ impl<'a> Record<'a> {
 
 impl OwnedRecord {
     accessors!([]);
+
+    /// Its headers in order, duplicates included; decoded while one iterates.
+    pub fn headers(&self) -> Headers<'_> {
+        self.span.headers(self.block.bytes())
+    }
 }
 
 macro_rules! debug {

@@ -1,6 +1,6 @@
 //! Asks a cluster about its topics, groups and offsets, and changes topics.
 //!
-//! A handle starts an [`Operation`], which is broken into [`Work`]: what one request can do. Work that failed in a way
+//! A handle starts an [`Operation`], which is broken into work: what one request can do. Work that failed in a way
 //! that may pass is tried again, with back-off, until the operation's time is up; what has been gathered by then is
 //! its [`Outcome`].
 //!

@@ -416,6 +416,9 @@ impl<F: Clone> Consumer<F> {
     /// Does everything that is due.
     fn step(&mut self, now: Now) {
         self.tried = now.mono;
+        if self.close_is_done() {
+            return;
+        }
         let waiting_for = || waiting_for(&self.metadata, self.group.as_ref());
         self.wake |= self.ops.expire(now.mono, waiting_for);
         let wanted = self.wanted();

@@ -71,7 +71,8 @@ impl<F: Clone> Consumer<F> {
         self.lanes.admits(part, epoch)
     }
 
-    /// Where a reader is in a lane: see [`Lanes::report`](crate::lanes). `true` as long as it may go on.
+    /// Where a reader is in a lane. `acked` where the user has come back from the records before; `holds` as long as it
+    /// may hand out more of the slice, or the user has records of it in hand. Tells whether it may go on.
     pub fn report(
         &mut self,
         part: PartIdx,

@@ -1,0 +1,91 @@
+//! `ottla produce`.
+
+use std::{io::Write, process::Stdio};
+
+use crate::support::{Broker, Lines, Process, numbers};
+
+#[test]
+fn every_codec_carries_the_same_lines_in_order() {
+    let broker = Broker::start(&["t:1"]);
+    for (index, codec) in ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().enumerate() {
+        broker.produce(&["t", "-z", codec], &numbers(0..20_000)).ok();
+        let from = (index * 20_000).to_string();
+        assert_eq!(broker.run(&["consume", "t", "-e", "-o", &from]).ok(), numbers(0..20_000), "{codec}");
+    }
+}
+
+#[test]
+fn a_key_stands_before_the_first_delimiter() {
+    let broker = Broker::start(&["t:1"]);
+    broker.produce(&["t", "-K", "::"], "a::b::c\nplain\n::empty\n\n").ok();
+    let text = broker.run(&["consume", "t", "-e", "-f", "%K %k|%s\\n"]).ok();
+    assert_eq!(text, "1 a|b::c\n-1 |plain\n0 |empty\n-1 |\n");
+}
+
+#[test]
+fn keys_go_where_javas_producer_sends_them() {
+    // Computed with Kafka's own murmur2 over ten partitions.
+    let broker = Broker::start(&["t:10"]);
+    broker.produce(&["t", "-K", ":"], "21:a\nfoobar:b\nabc:c\n").ok();
+    let text = broker.run(&["consume", "t", "-e", "-f", "%k %p\\n"]).ok();
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    let expected = [("21", -973_932_308), ("abc", 479_470_107), ("foobar", -790_332_482)]
+        .map(|(key, hash): (&str, i32)| format!("{key} {}", (hash & i32::MAX) % 10));
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_partition_and_headers_are_every_records() {
+    let broker = Broker::start(&["t:3"]);
+    broker.produce(&["t", "-p", "2", "-H", "a=b=c", "-H", "d="], "1\n2").ok();
+    let text = broker.run(&["consume", "t", "-e", "-f", "%p %s %h\\n"]).ok();
+    assert_eq!(text, "2 1 a=b=c,d=\n2 2 a=b=c,d=\n");
+}
+
+#[test]
+fn what_was_read_before_sigterm_is_sent() {
+    let broker = Broker::start(&["t:1"]);
+    let mut reader = broker.start_command(&["consume", "t"]);
+    let lines = Lines::of(&mut reader);
+    let mut command = broker.command(&["produce", "t", "-X", "linger.ms=0"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"a\nb\n").unwrap();
+    assert_eq!(lines.take(2), ["a", "b"], "without waiting for the input to end");
+    let terminated = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(terminated.success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_record_that_is_too_large_is_told_and_those_before_it_are_sent() {
+    let broker = Broker::start(&["t:1"]);
+    let refused = broker.produce(&["t"], &format!("before\n{}\n", "x".repeat(2 << 20))).failed(1);
+    assert!(refused.contains("too large"), "{refused}");
+    assert_eq!(broker.run(&["consume", "t", "-e"]).ok(), "before\n");
+}
+
+#[test]
+fn a_topic_deleted_meanwhile_is_told_while_input_still_comes() {
+    let broker = Broker::start(&["t:1"]);
+    let args = [
+        "produce",
+        "t",
+        "-X",
+        "max.block.ms=1000",
+        "-X",
+        "delivery.timeout.ms=3000",
+        "-X",
+        "request.timeout.ms=1000",
+    ];
+    let mut producer = Process::start(broker.command(&args).stdin(Stdio::piped()));
+    let mut stdin = producer.stdin();
+    stdin.write_all(b"a\n").unwrap();
+    crate::support::until("the record", || (broker.run(&["consume", "t", "-e"]).ok() == "a\n").then_some(()));
+    broker.run(&["topics", "delete", "t"]).ok();
+    stdin.write_all(b"b\n").unwrap();
+    let refused = producer.wait().failed(1);
+    assert!(refused.contains("t"), "{refused}");
+    drop(stdin);
+}

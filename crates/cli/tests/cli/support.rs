@@ -1,0 +1,210 @@
+//! Runs the command, and a broker for it to talk to.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long anything may take here.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The command, with nothing of the caller's environment that would change it.
+pub(crate) fn ottla(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
+    command.args(args).env_remove("OTTLA_BOOTSTRAP_SERVERS");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// What came of a command.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Done {
+    /// Its output, if it succeeded.
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.status, Some(0), "{self:?}");
+        self.stdout
+    }
+
+    /// Its one line of failure, if it ended with this status.
+    pub(crate) fn failed(self, status: i32) -> String {
+        assert_eq!(self.status, Some(status), "{self:?}");
+        assert_eq!(self.stderr.lines().count(), 1, "one line: {self:?}");
+        assert!(self.stderr.starts_with("ottla: "), "{self:?}");
+        self.stderr.trim_end().to_owned()
+    }
+}
+
+/// A process that ends with the test.
+pub(crate) struct Process {
+    child: Child,
+}
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self { child: command.spawn().unwrap() }
+    }
+
+    pub(crate) fn stdout(&mut self) -> BufReader<ChildStdout> {
+        BufReader::new(self.child.stdout.take().unwrap())
+    }
+
+    pub(crate) fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().unwrap()
+    }
+
+    /// Feeds stdin, and closes it.
+    pub(crate) fn feed(&mut self, input: &[u8]) {
+        self.stdin().write_all(input).unwrap();
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(killed.success());
+    }
+
+    /// Waits for the end, with all output that was not taken.
+    pub(crate) fn wait(mut self) -> Done {
+        let stdout = self.child.stdout.take().map(|pipe| thread::spawn(move || read(pipe)));
+        let stderr = self.child.stderr.take().map(|pipe| thread::spawn(move || read(pipe)));
+        let deadline = Instant::now() + DEADLINE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "still running");
+            thread::sleep(Duration::from_millis(5));
+        };
+        let text = |reader: Option<thread::JoinHandle<String>>| {
+            reader.map(|it| it.join().unwrap()).unwrap_or_default()
+        };
+        Done { status: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read(mut pipe: impl Read) -> String {
+    let mut bytes = Vec::new();
+    pipe.read_to_end(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(args: &[&str]) -> Done {
+    Process::start(&mut ottla(args)).wait()
+}
+
+/// `ottla broker`, on free ports.
+pub(crate) struct Broker {
+    pub(crate) servers: String,
+    process: Process,
+}
+
+impl Broker {
+    pub(crate) fn start(topics: &[&str]) -> Self {
+        Self::with(&topics.iter().flat_map(|topic| ["--topic", topic]).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn with(args: &[&str]) -> Self {
+        let mut process = Process::start(ottla(&["broker", "--listen", "127.0.0.1:0"]).args(args));
+        let mut line = String::new();
+        process.stdout().read_line(&mut line).unwrap();
+        let servers = line.trim().strip_prefix("ready ").unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        Self { servers, process }
+    }
+
+    /// A command that talks to it.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = ottla(args);
+        command.env("OTTLA_BOOTSTRAP_SERVERS", &self.servers);
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Done {
+        Process::start(&mut self.command(args)).wait()
+    }
+
+    pub(crate) fn start_command(&self, args: &[&str]) -> Process {
+        Process::start(&mut self.command(args))
+    }
+
+    /// `ottla produce` with these lines.
+    pub(crate) fn produce(&self, args: &[&str], input: &str) -> Done {
+        let mut process = Process::start(self.command(&["produce"]).args(args).stdin(Stdio::piped()));
+        process.feed(input.as_bytes());
+        process.wait()
+    }
+
+    pub(crate) fn stop(self) -> Done {
+        self.process.terminate();
+        self.process.wait()
+    }
+}
+
+/// Lines as they come, so that a test can wait for one.
+pub(crate) struct Lines(mpsc::Receiver<String>);
+
+impl Lines {
+    pub(crate) fn of(process: &mut Process) -> Self {
+        let stdout = process.stdout();
+        let (send, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self(lines)
+    }
+
+    pub(crate) fn take(&self, count: usize) -> Vec<String> {
+        (0..count).map(|_| self.0.recv_timeout(DEADLINE).expect("another line")).collect()
+    }
+
+    /// The next, if it comes within a moment.
+    pub(crate) fn soon(&self) -> Option<String> {
+        self.0.recv_timeout(Duration::from_millis(100)).ok()
+    }
+
+    /// What is left once the process has ended.
+    pub(crate) fn rest(self) -> Vec<String> {
+        self.0.into_iter().collect()
+    }
+}
+
+/// Looks again until it is so.
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not seen: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub(crate) fn numbers(range: std::ops::Range<u32>) -> String {
+    range.map(|n| format!("{n}\n")).collect()
+}
+
+/// The rows of a table in JSON.
+pub(crate) fn rows(text: &str) -> Vec<serde_json::Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
