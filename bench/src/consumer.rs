@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use ottla::{Consumer, OffsetReset};
 
 use crate::lap::{Course, Work};
@@ -54,7 +54,7 @@ async fn consumer(course: &Course) -> Result<Consumer> {
         .build()
         .await?;
     let partitions = (0..course.partitions as i32).map(|partition| (course.topic.as_str(), partition));
-    consumer.assign(partitions).map_err(|error| anyhow!("{error:?}"))?;
+    consumer.assign(partitions)?;
     Ok(consumer)
 }
 

@@ -5,6 +5,7 @@
 //! had on this machine is an [`kafka::Unavailable`], and the suite decides what becomes of it.
 
 pub mod bad_server;
+pub mod binary;
 pub mod kafka;
 pub mod ports;
 pub mod process;

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -119,9 +119,20 @@ impl Process {
         complete.lines().map(str::to_owned).collect()
     }
 
+    /// Reads no more than so many bytes of its standard output until this is raised: once the pipe is full too, the
+    /// child waits. All is read once it has ended.
+    pub fn read_at_most(&self, bytes: usize) {
+        self.stdout.raise_to(bytes);
+    }
+
+    /// How many bytes of its standard output have been read.
+    pub fn bytes_read(&self) -> usize {
+        self.stdout.lock().bytes.len()
+    }
+
     /// How many complete lines it has written to its standard output so far, without copying them.
     pub fn line_count(&self) -> usize {
-        self.stdout.lock().iter().filter(|&&byte| byte == b'\n').count()
+        self.stdout.lock().bytes.iter().filter(|&&byte| byte == b'\n').count()
     }
 
     /// Its exit status, if it has ended.
@@ -130,6 +141,7 @@ impl Process {
             && let Ok(Some(status)) = self.child.try_wait()
         {
             self.ended = Some(status);
+            self.stdout.raise_to(usize::MAX);
             if let Some(mut tether) = self.tether.take() {
                 // The watcher may have been killed along with the program's process group.
                 let _ = tether.write_all(b"released\n");
@@ -223,7 +235,8 @@ enum Cause {
 }
 
 impl ProcessError {
-    pub(crate) fn not_started(command: &Command, error: io::Error) -> Self {
+    /// A process that could not be started.
+    pub fn not_started(command: &Command, error: io::Error) -> Self {
         let cause = Cause::NotStarted(error);
         Self { name: name_of(command), cause, stdout: String::new(), stderr: String::new() }
     }
@@ -275,28 +288,45 @@ fn tail(text: &str) -> String {
 /// What a child writes, gathered by a thread of its own.
 #[derive(Debug)]
 struct Capture {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    reader: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    reader: Option<JoinHandle<io::Result<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    captured: Mutex<Captured>,
+    raised: Condvar,
+}
+
+#[derive(Debug)]
+struct Captured {
+    bytes: Vec<u8>,
+    /// How many bytes may be read.
+    limit: usize,
 }
 
 impl Capture {
     fn of(pipe: Option<impl Read + Send + 'static>) -> Self {
-        let bytes = Arc::new(Mutex::new(Vec::new()));
-        let reader = pipe.map(|mut pipe| {
-            let mut sink = Sink(Arc::clone(&bytes));
-            std::thread::spawn(move || {
-                let _ = io::copy(&mut pipe, &mut sink);
-            })
+        let captured = Mutex::new(Captured { bytes: Vec::new(), limit: usize::MAX });
+        let shared = Arc::new(Shared { captured, raised: Condvar::new() });
+        let reader = pipe.map(|pipe| {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || shared.read(pipe))
         });
-        Self { bytes, reader }
+        Self { shared, reader }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Captured> {
+        self.shared.captured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.lock()).into_owned()
+        String::from_utf8_lossy(&self.lock().bytes).into_owned()
+    }
+
+    fn raise_to(&self, limit: usize) {
+        self.lock().limit = limit;
+        self.shared.raised.notify_all();
     }
 
     /// Waits until all that was written has been read. A grandchild may hold the pipe open: hence a deadline.
@@ -307,15 +337,19 @@ impl Capture {
     }
 }
 
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+impl Shared {
+    fn read(&self, mut pipe: impl Read) -> io::Result<()> {
+        let mut chunk = [0; 8192];
+        loop {
+            let captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
+            let full = |captured: &mut Captured| captured.bytes.len() >= captured.limit;
+            drop(self.raised.wait_while(captured, full).unwrap_or_else(PoisonError::into_inner));
+            let read = pipe.read(&mut chunk)?;
+            let bytes = chunk.get(..read).unwrap_or_default();
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            self.captured.lock().unwrap_or_else(PoisonError::into_inner).bytes.extend_from_slice(bytes);
+        }
     }
 }

@@ -11,18 +11,30 @@
     reason = "a panic is how a test fails; clippy does not see tests without #[test]"
 )]
 
+#[path = "suite/bad_input.rs"]
+mod bad_input;
 #[path = "suite/cases.rs"]
 mod cases;
+#[path = "suite/cli.rs"]
+mod cli;
+#[path = "suite/consume_processes.rs"]
+mod consume_processes;
 #[path = "suite/groups.rs"]
 mod groups;
 #[path = "suite/harness.rs"]
 mod harness;
+#[path = "suite/java_clients.rs"]
+mod java_clients;
 #[path = "suite/kit.rs"]
 mod kit;
+#[path = "suite/librdkafka.rs"]
+mod librdkafka;
 #[path = "suite/membership.rs"]
 mod membership;
 #[path = "suite/positions.rs"]
 mod positions;
+#[path = "suite/produce_process.rs"]
+mod produce_process;
 #[path = "suite/protocol.rs"]
 mod protocol;
 #[path = "suite/records.rs"]
@@ -52,6 +64,11 @@ fn all() -> Vec<cases::Case> {
         positions::cases(),
         groups::cases(),
         membership::cases(),
+        librdkafka::cases(),
+        java_clients::cases(),
+        consume_processes::cases(),
+        produce_process::cases(),
+        bad_input::cases(),
     ]
     .into_iter()
     .flatten()

@@ -142,7 +142,8 @@ impl<M: Machine<Frame = Frame>> Host<M> {
                 let sent = self.rate(stage.time).sent.entry(key).or_default();
                 *sent += 1;
                 let most = match key {
-                    ApiKey::Fetch | ApiKey::Produce => MOST_OF_DATA,
+                    // As often as the user reads, writes or commits.
+                    ApiKey::Fetch | ApiKey::Produce | ApiKey::OffsetCommit => MOST_OF_DATA,
                     _ => MOST_REQUESTS,
                 };
                 if *sent > most {

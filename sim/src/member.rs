@@ -319,7 +319,11 @@ impl Member {
                 }
                 Event::Revoked(partitions) => {
                     self.counts.revoked += 1;
-                    if let Some((record, _)) = self.in_hand.iter().find(|(r, _)| partitions.contains(&r.at)) {
+                    let held = |(record, serial): &&(Record, u64)| {
+                        let holding = self.owned.get(&record.at).filter(|holding| holding.serial == *serial);
+                        holding.is_some() && partitions.contains(&record.at)
+                    };
+                    if let Some((record, _)) = self.in_hand.iter().find(held) {
                         stage.violate("nothing is revoked that the user has in hand", || {
                             format!("{who} gives up {} while its user has offset {}", record.at, record.offset)
                         });

@@ -89,17 +89,8 @@ impl Reader {
     }
 
     /// One look at the core. `None`: nothing now, and the user is parked.
-    pub(crate) fn look(
-        &mut self,
-        core: &mut Consumer<Frame>,
-        filter: &Filter,
-        back: bool,
-        now: Now,
-    ) -> Option<Step> {
-        match back {
-            true => self.sync(core, true, now),
-            false => core.returned(now),
-        }
+    pub(crate) fn look(&mut self, core: &mut Consumer<Frame>, filter: &Filter, now: Now) -> Option<Step> {
+        self.sync(core, true, now);
         if let Some((part, epoch, position, error)) = self.failed.take() {
             core.corrupt(part, epoch, position, error, now);
             self.cursors.retain(|cursor| cursor.part != part);
@@ -126,13 +117,14 @@ impl Reader {
         core: &mut Consumer<Frame>,
         filter: &Filter,
         most: usize,
-        back: &mut bool,
         now: Now,
     ) -> Gathered {
         let mut records = Vec::new();
         while records.len() < most && (records.is_empty() || self.failed.is_none()) {
             if records.is_empty() {
-                match self.look(core, filter, *back, now) {
+                // Nothing was handed out in this call yet, so the user is still back from everything: spent slices are
+                // let go before he waits, or a revocation would wait for him.
+                match self.look(core, filter, now) {
                     None => return Gathered::Parked,
                     Some(Step::Failed(failure)) => return Gathered::Failed(failure),
                     Some(Step::NotSubscribed) => return Gathered::NotSubscribed,
@@ -142,7 +134,6 @@ impl Reader {
             } else if !self.take(core, filter) {
                 break;
             }
-            *back = false;
             while records.len() < most
                 && let Some(record) = self.advance()
             {

@@ -33,7 +33,6 @@ pub(crate) struct Call {
     filter: Filter,
     /// At most so many records; `None` for `recv`.
     most: Option<usize>,
-    back: bool,
 }
 
 /// An operation, and what was true when it was asked for.
@@ -117,7 +116,7 @@ impl Member {
             return self.hand_out(vec![record], stage, truth);
         }
         self.stamp += 1;
-        self.doing = Doing::Reading(Call { filter, most, back: true });
+        self.doing = Doing::Reading(Call { filter, most });
         // `recv` waits for ever, but this user looks at something else from time to time, as by `select!`.
         let patience = self.dice.time(ms(100)..=ms(1500));
         stage.after(patience, Event::User(self.who, self.stamp));
@@ -126,15 +125,15 @@ impl Member {
 
     /// Goes on with the call that the user is in.
     fn try_read(&mut self, stage: &mut Stage, truth: &mut Truth) {
-        let Doing::Reading(mut call) = self.doing.clone() else { return };
+        let Doing::Reading(call) = self.doing.clone() else { return };
         let now = stage.now();
         // A call begins with the user's return from all that he had.
         self.all_done(truth);
         let machine = &mut self.host.machine;
         let gathered = match call.most {
-            Some(most) => self.reader.gather(machine, &call.filter, most, &mut call.back, now),
+            Some(most) => self.reader.gather(machine, &call.filter, most, now),
             None => loop {
-                match self.reader.look(machine, &call.filter, true, now) {
+                match self.reader.look(machine, &call.filter, now) {
                     None => break Gathered::Parked,
                     Some(Step::Failed(failure)) => break Gathered::Failed(failure),
                     Some(Step::NotSubscribed) => break Gathered::NotSubscribed,
@@ -338,11 +337,14 @@ impl Member {
             return;
         }
         self.counts.seeks += 1;
-        truth.progress(&self.group, at).lower(least);
+        let progress = truth.progress(&self.group, at);
+        progress.lower(least);
         if let Some(holding) = self.owned.get_mut(at) {
+            let start = progress.largest_start(holding.since);
             holding.expect = expect;
             let most = if to == SeekTo::End { i64::MAX } else { least };
-            holding.limit = holding.limit.max(Some(most));
+            let before = holding.limit.unwrap_or(start);
+            holding.limit = Some(before.max(most));
         }
     }
 

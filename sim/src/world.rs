@@ -164,6 +164,8 @@ impl World {
                     self.look_at_group();
                 }
             }
+            // Who would come after the end does not come.
+            Event::Plan(_) if !matches!(self.phase, Phase::Trouble | Phase::Draining) => {}
             Event::Plan(index) => {
                 let item = self.plan.items[index].1.clone();
                 self.carry_out(item);

@@ -13,21 +13,21 @@ use ottla_protocol::{ApiKey, Request, RequestHeader, Response, ResponseHeader};
 
 use crate::cases::{Case, Outcome};
 use crate::kit::{
-    Seen, admin, block_on, equal, generations, holds, member, members_of, next, numbers, poll_all, shares,
-    topic, within,
+    Seen, admin, equal, generations, holds, member, members_of, next, numbers, poll_all, shares, topic, wait,
+    within,
 };
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::both("two_members_share_the_partitions_and_a_restarted_group_resumes", |target| {
-            block_on(two_members_share(target))
+            wait(two_members_share(target))
         }),
-        Case::both("two_groups_read_one_topic_independently", |target| block_on(two_groups(target))),
+        Case::both("two_groups_read_one_topic_independently", |target| wait(two_groups(target))),
         Case::both("a_third_member_of_two_partitions_is_idle_and_stable", |target| {
-            block_on(third_member(target))
+            wait(third_member(target))
         }),
         Case::both("a_group_of_another_protocol_type_refuses_the_consumer", |target| {
-            block_on(another_protocol_type(target))
+            wait(another_protocol_type(target))
         }),
     ]
 }

@@ -2,13 +2,16 @@
 
 use std::fmt::Debug;
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use libtest_mimic::Failed;
 use ottla::admin::NewTopic;
 use ottla::error::BuildError;
-use ottla::{Admin, Consumer, ConsumerBuilder, Event, OffsetReset, OwnedRecord, Producer, ProducerRecord};
+use ottla::{
+    Admin, Compression, Consumer, ConsumerBuilder, Event, OffsetReset, OwnedRecord, Producer, ProducerRecord,
+};
 use ottla_conformance::targets::{Target, unique};
+use ottla_protocol::Timestamp;
 
 use crate::cases::Outcome;
 
@@ -25,9 +28,9 @@ pub(crate) fn holds(what: &str, condition: bool) -> Outcome {
     if condition { Ok(()) } else { Err(format!("not so: {what}").into()) }
 }
 
-/// Runs a case in a runtime with one thread: a case that blocks it blocks all of its own tasks.
-pub(crate) fn block_on(case: impl Future<Output = Outcome>) -> Outcome {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(case)
+/// What a future gives, in a runtime with one thread: a case that blocks it blocks all of its own tasks.
+pub(crate) fn wait<T>(future: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
 }
 
 /// A result that has come in time.
@@ -70,6 +73,27 @@ pub(crate) async fn numbers(
         drop(within("room for a record", producer.send(record)).await??);
     }
     Ok(within("records that are acknowledged", producer.close()).await??)
+}
+
+/// Writes so many numbers to partition 0 as one batch, a second apart; the time of the first.
+pub(crate) async fn one_batch(
+    target: &Target,
+    topic: &str,
+    count: i64,
+    compression: Compression,
+) -> Result<i64, Failed> {
+    // Not so long ago that a broker would take them for expired.
+    let first = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() as i64 - 600_000;
+    // It waits for all records, and has room for them.
+    let builder = Producer::builder().bootstrap_servers([target.bootstrap()]).compression(compression);
+    let producer = builder.linger(PATIENCE / 2).build().await?;
+    for n in 0..count {
+        let record = ProducerRecord::to(topic).partition(0).timestamp(Timestamp(first + n * 1000));
+        let record = record.value(n.to_string().into_bytes());
+        drop(within("room for a record", producer.send(record)).await??);
+    }
+    within("a batch that is acknowledged", producer.close()).await??;
+    Ok(first)
 }
 
 /// A consumer that begins at the beginning, and creates no topic by asking for it.

@@ -9,8 +9,8 @@ use ottla_conformance::targets::Target;
 
 use crate::cases::{Case, Outcome};
 use crate::kit::{
-    PATIENCE, admin, block_on, equal, generations, holds, member, members_of, next, numbers, offsets, take,
-    topic, within,
+    PATIENCE, admin, equal, generations, holds, member, members_of, next, numbers, offsets, take, topic,
+    wait, within,
 };
 
 /// Much shorter than any session here: nobody is taken for dead instead.
@@ -19,17 +19,15 @@ const LEAVES_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::both("a_handler_that_blocks_its_thread_stays_in_its_group", |target| {
-            block_on(blocking_handler(target))
+            wait(blocking_handler(target))
         }),
-        Case::both("a_consumer_dropped_without_close_leaves_its_group", |target| block_on(dropped(target))),
+        Case::both("a_consumer_dropped_without_close_leaves_its_group", |target| wait(dropped(target))),
         Case::both("a_consumer_whose_runtime_is_shut_down_leaves_its_group", |target| {
-            block_on(runtime_shut_down(target))
+            wait(runtime_shut_down(target))
         }),
-        Case::both("a_slow_user_is_committed_as_he_goes_and_not_expelled", |target| {
-            block_on(slow_user(target))
-        }),
+        Case::both("a_slow_user_is_committed_as_he_goes_and_not_expelled", |target| wait(slow_user(target))),
         Case::both("past_max_poll_interval_the_user_is_told_and_then_rejoins", |target| {
-            block_on(max_poll_interval(target))
+            wait(max_poll_interval(target))
         }),
     ]
 }

@@ -3,45 +3,36 @@
 use std::time::Duration;
 
 use ottla::error::{CommitErrorKind, OffsetsErrorKind, RecvErrorKind, SeekErrorKind};
-use ottla::{Consumer, ErrorCode, OffsetReset, ProducerRecord, Reason, SeekPosition, TopicPartition};
+use ottla::{Compression, Consumer, ErrorCode, OffsetReset, Reason, SeekPosition, TopicPartition};
 use ottla_conformance::targets::{Target, unique};
-use ottla_protocol::Timestamp;
 
 use crate::cases::{Case, Outcome};
 use crate::kit::{
-    PATIENCE, admin, block_on, consumer, create, equal, holds, member, next, numbers, offsets, poll_until,
-    producer, take, text, topic, within,
+    PATIENCE, admin, consumer, create, equal, holds, member, next, numbers, offsets, one_batch, poll_until,
+    take, text, topic, wait, within,
 };
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::both("seeking_moves_to_the_beginning_the_end_an_offset_and_a_time", |target| {
-            block_on(seeking_moves(target))
+            wait(seeking_moves(target))
         }),
-        Case::both("offsets_are_found_by_time_without_moving", |target| block_on(found_by_time(target))),
-        Case::both("a_paused_partition_rests_until_it_is_resumed", |target| block_on(paused(target))),
+        Case::both("offsets_are_found_by_time_without_moving", |target| wait(found_by_time(target))),
+        Case::both("a_paused_partition_rests_until_it_is_resumed", |target| wait(paused(target))),
         Case::both("without_an_offset_and_a_policy_the_error_names_the_partition", |target| {
-            block_on(without_a_policy(target))
+            wait(without_a_policy(target))
         }),
-        Case::both("position_committed_high_watermark_and_lag_are_told", |target| block_on(told(target))),
-        Case::both("what_needs_a_group_or_a_partition_fails_by_its_type", |target| block_on(needs(target))),
-        Case::both("an_unknown_topic_is_waited_for_with_a_reason", |target| block_on(unknown_topic(target))),
-        Case::both("a_topic_deleted_while_it_is_read_is_explained", |target| block_on(deleted(target))),
+        Case::both("position_committed_high_watermark_and_lag_are_told", |target| wait(told(target))),
+        Case::both("what_needs_a_group_or_a_partition_fails_by_its_type", |target| wait(needs(target))),
+        Case::both("an_unknown_topic_is_waited_for_with_a_reason", |target| wait(unknown_topic(target))),
+        Case::both("a_topic_deleted_while_it_is_read_is_explained", |target| wait(deleted(target))),
     ]
 }
 
 /// A consumer of partition 0, of a topic that holds 100 records a second apart, and the first one's time.
 async fn of_times(target: &Target) -> Result<(Consumer, TopicPartition, i64), libtest_mimic::Failed> {
     let topic = topic(target, "times", 1).await?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-    let first = now.as_millis() as i64 - 200_000;
-    let producer = producer(target).await?;
-    for n in 0..100 {
-        let record = ProducerRecord::to(topic.as_str()).value(n.to_string().into_bytes());
-        let record = record.timestamp(Timestamp(first + n * 1000));
-        drop(within("room for a record", producer.send(record)).await??);
-    }
-    within("records that are acknowledged", producer.close()).await??;
+    let first = one_batch(target, &topic, 100, Compression::None).await?;
     let mut consumer = consumer(target).build().await?;
     consumer.assign([(topic.as_str(), 0)])?;
     Ok((consumer, TopicPartition::new(topic, 0), first))

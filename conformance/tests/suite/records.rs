@@ -8,17 +8,17 @@ use ottla_protocol::Timestamp;
 
 use crate::cases::{Case, Outcome};
 use crate::kit::{
-    block_on, consumer, equal, holds, next, numbers, offsets, producer, take, text, topic, within,
+    consumer, equal, holds, next, numbers, offsets, one_batch, producer, take, text, topic, wait, within,
 };
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::both("records_come_back_in_each_codec_with_all_their_parts", |target| {
-            block_on(records_come_back(target))
+            wait(records_come_back(target))
         }),
-        Case::both("reading_starts_in_the_middle_of_a_batch", |target| block_on(middle_of_a_batch(target))),
-        Case::both("a_receive_that_is_dropped_loses_no_record", |target| block_on(dropped_receive(target))),
-        Case::both("records_outlive_the_commit_that_follows", |target| block_on(records_outlive(target))),
+        Case::both("reading_starts_in_the_middle_of_a_batch", |target| wait(middle_of_a_batch(target))),
+        Case::both("a_receive_that_is_dropped_loses_no_record", |target| wait(dropped_receive(target))),
+        Case::both("records_outlive_the_commit_that_follows", |target| wait(records_outlive(target))),
     ]
 }
 
@@ -78,14 +78,7 @@ async fn records_come_back(target: &Target) -> Outcome {
 async fn middle_of_a_batch(target: &Target) -> Outcome {
     for compression in [Compression::None, Compression::Lz4] {
         let topic = topic(target, "batch", 1).await?;
-        let builder = Producer::builder().bootstrap_servers([target.bootstrap()]).compression(compression);
-        // One batch: it waits for all hundred records, and has room for them.
-        let producer = builder.linger(Duration::from_secs(10)).build().await?;
-        for n in 0..100 {
-            let record = ProducerRecord::to(topic.as_str()).value(n.to_string().into_bytes());
-            drop(within("room for a record", producer.send(record)).await??);
-        }
-        within("a batch that is acknowledged", producer.close()).await??;
+        one_batch(target, &topic, 100, compression).await?;
         let mut consumer = consumer(target).build().await?;
         consumer.assign([(topic.as_str(), 0)])?;
         consumer.seek((topic.as_str(), 0), 37)?;

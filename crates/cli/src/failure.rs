@@ -29,7 +29,7 @@ impl Failure {
 
     /// A verb or a flag of the contract whose engine is not there yet.
     pub(crate) fn not_yet(what: impl Display) -> Self {
-        Self::usage(format!("{what} is not there yet: this version cannot do it; leave it out"))
+        Self::usage(format!("{what} is not there yet: its engine is still to be built; do without it"))
     }
 
     /// A write to stdout failed. That its reader has gone is the reader's way to say that it has enough.

@@ -9,7 +9,7 @@ use std::{
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 /// The time between two lines where there is no bar.
-const LINE_EVERY: Duration = Duration::from_secs(1);
+const LINE_EVERY: Duration = Duration::from_millis(200);
 
 /// Long work, as people see it.
 #[derive(Debug)]

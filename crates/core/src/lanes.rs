@@ -438,6 +438,14 @@ impl<F> Lanes<F> {
         }
     }
 
+    /// The user says that he is done with all before `position`: auto commit is not to go back behind it.
+    pub(crate) fn acknowledge(&mut self, at: &TopicPartition, position: i64) {
+        let lane = self.find(at).and_then(|part| self.get_mut(part));
+        if let Some(lane) = lane.filter(|lane| (lane.acked..=lane.delivered).contains(&position)) {
+            lane.acked = position;
+        }
+    }
+
     /// A reader found a damaged batch: fetched again once, then a failure.
     pub(crate) fn corrupt(
         &mut self,

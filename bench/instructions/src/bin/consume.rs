@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use ottla::{Consumer, OffsetReset};
 use ottla_broker::{Config, Server, TopicSpec};
 use ottla_instructions::{batches, value};
@@ -49,7 +49,7 @@ fn consume(records: usize, read: impl AsyncFn(&mut Consumer, usize) -> Result<us
             .auto_offset_reset(OffsetReset::Earliest)
             .build()
             .await?;
-        consumer.assign([(TOPIC, 0)]).map_err(|error| anyhow!("{error:?}"))?;
+        consumer.assign([(TOPIC, 0)])?;
         let sum = read(&mut consumer, records).await?;
         consumer.close().await;
         anyhow::Ok(sum)

@@ -1,5 +1,8 @@
 //! `ottla groups`.
 
+use std::collections::BTreeMap;
+
+use ottla::{Admin, admin::GroupDescription};
 use serde_json::Value;
 
 use super::topics::{admin, each};
@@ -46,7 +49,7 @@ async fn describe(groups: Vec<String>, common: &Common) -> Result<(), Failure> {
             true => admin.list_groups().await?.into_keys().collect(),
             false => groups,
         };
-        admin.describe_groups(groups).await
+        existing(&admin, groups).await
     };
     let described = described.await;
     admin.close().await;
@@ -61,7 +64,7 @@ async fn describe(groups: Vec<String>, common: &Common) -> Result<(), Failure> {
         "HOST",
         "PARTITIONS",
     ]);
-    for (name, group) in each(described?)? {
+    for (name, group) in described? {
         let mut row = |[member, instance, client, host, partitions]: [Value; 5]| {
             let (state, assignor) = (known(&group.state), known(&group.protocol));
             let coordinator = group.coordinator.0.into();
@@ -83,6 +86,19 @@ async fn describe(groups: Vec<String>, common: &Common) -> Result<(), Failure> {
         }
     }
     table.print(common.is_json())
+}
+
+/// These groups, all of which must be there.
+pub(super) async fn existing(
+    admin: &Admin,
+    groups: Vec<String>,
+) -> Result<BTreeMap<String, GroupDescription>, Failure> {
+    let described = each(admin.describe_groups(groups).await?)?;
+    // What brokers before 4.0 say of a group that is not there.
+    match described.iter().find(|(_, group)| group.state == "Dead") {
+        Some((name, _)) => Err(Failure::failed(format!("group `{name}`: no such group; check its name"))),
+        None => Ok(described),
+    }
 }
 
 /// Brokers leave empty what they do not know.

@@ -8,7 +8,7 @@ use ottla::{
 };
 use serde_json::Value;
 
-use super::topics::{admin, each};
+use super::{groups::existing, topics::admin};
 use crate::{
     args::{Common, LagArgs},
     failure::Failure,
@@ -42,7 +42,7 @@ async fn measure(admin: &Admin, groups: &[String]) -> Result<Table, Failure> {
         "MEMBER",
         "HOST",
     ]);
-    for (group, description) in each(admin.describe_groups(groups).await?)? {
+    for (group, description) in existing(admin, groups).await? {
         add_group(admin, &group, &description, &mut table).await?;
     }
     Ok(table)

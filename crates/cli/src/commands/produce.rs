@@ -27,6 +27,8 @@ use crate::{
 /// How much is read at once, and how many such blocks may wait.
 const BLOCK: usize = 256 << 10;
 const BLOCKS: usize = 4;
+/// How long a topic that was there may be missing.
+const TOPIC_GRACE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(args: &ProduceArgs, common: &Common, mut stop: Stop) -> Result<(), Failure> {
     if args.transactional_id.is_some() {
@@ -37,7 +39,7 @@ pub(super) async fn run(args: &ProduceArgs, common: &Common, mut stop: Stop) -> 
     }
     let template = Template::new(args)?;
     let clients = Clients::new(common)?;
-    let mut builder = clients.producer()?;
+    let mut builder = clients.producer()?.unknown_topic_grace(TOPIC_GRACE);
     if let Some(codec) = &args.codec {
         builder = builder.properties([("compression.type", codec)])?;
     }

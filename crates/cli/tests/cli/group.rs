@@ -1,6 +1,8 @@
 //! `ottla consume -G`.
 
-use crate::support::{Broker, Lines, numbers, rows, until};
+use std::io::Write;
+
+use crate::support::{Broker, Lines, Process, numbers, rows, until};
 
 fn committed(broker: &Broker, group: &str) -> Vec<(i64, i64)> {
     let done = broker.run(&["lag", "-G", group, "--output", "json"]);
@@ -123,4 +125,44 @@ fn an_idle_member_ends_with_e_too() {
     let mut first = broker.start_command(&args);
     Lines::of(&mut first).take(1);
     assert_eq!(broker.run(&[&args[..], &["-e"]].concat()).status, Some(0));
+}
+
+#[test]
+fn a_commit_that_fails_at_the_end_is_told() {
+    let broker = Broker::start(&["t:1"]);
+    broker.produce(&["t"], &numbers(0..10)).ok();
+    let args = ["-X", "default.api.timeout.ms=1000", "-X", "auto.commit.interval.ms=600000"];
+    let mut reader =
+        broker.start_command(&[&["consume", "t", "-G", "g", "-o", "beginning"], &args[..]].concat());
+    Lines::of(&mut reader).take(10);
+    broker.stop();
+    reader.terminate();
+    let refused = reader.wait().failed(1);
+    assert!(refused.contains("default.api.timeout"), "{refused}");
+}
+
+#[test]
+fn e_commits_no_further_than_it_printed_while_more_is_written() {
+    let broker = Broker::start(&["t:4"]);
+    let mut producer = Process::start(
+        broker.command(&["produce", "t", "-X", "batch.size=1000"]).stdin(std::process::Stdio::piped()),
+    );
+    let mut stdin = producer.stdin();
+    let writer = std::thread::spawn(move || {
+        for chunk in 0..200 {
+            stdin.write_all(numbers(chunk * 1000..(chunk + 1) * 1000).as_bytes()).unwrap();
+        }
+    });
+    let mut printed = 0;
+    let mut rounds = 0;
+    while printed < 200_000 {
+        printed += broker.run(&["consume", "t", "-G", "g", "-o", "beginning", "-e"]).ok().lines().count();
+        let offsets = committed(&broker, "g").into_iter().map(|(current, _)| current.max(0));
+        assert_eq!(offsets.sum::<i64>(), printed as i64);
+        rounds += 1;
+        assert!(rounds < 1000);
+    }
+    writer.join().unwrap();
+    assert_eq!(producer.wait().status, Some(0));
+    assert_eq!(printed, 200_000);
 }

@@ -1,5 +1,13 @@
 //! The built command against an embedded broker that another process of it serves.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod bad_input;
 mod broker;
 mod consume;

@@ -24,7 +24,7 @@ fn a_key_stands_before_the_first_delimiter() {
 
 #[test]
 fn keys_go_where_javas_producer_sends_them() {
-    // Computed with Kafka's own murmur2 over ten partitions.
+    // The hashes that Kafka's own test of murmur2 expects.
     let broker = Broker::start(&["t:10"]);
     broker.produce(&["t", "-K", ":"], "21:a\nfoobar:b\nabc:c\n").ok();
     let text = broker.run(&["consume", "t", "-e", "-f", "%k %p\\n"]).ok();

@@ -12,7 +12,7 @@ use ottla_core::{
     Admission, Filter, GroupFailure, LaneEpoch, LaneFailure, PartIdx, ReadFailure, Subscription, TopicPartition,
 };
 use ottla_protocol::{
-    DecodeError, Now,
+    DecodeError, ErrorCode, Now,
     codec::DecodeErrorKind,
     records::{Decompressor, RecordSpan},
 };
@@ -244,7 +244,7 @@ impl Reader {
                 group(RecvError::new(RecvErrorKind::MaxPollExceeded)).detail(format!("{interval:.1?}"))
             }
             ReadFailure::Group(GroupFailure::Refused(code)) => {
-                group(RecvError::new(RecvErrorKind::Group)).broker(code)
+                group(RecvError::new(RecvErrorKind::Group)).broker(code).detail(refusal(code))
             }
             ReadFailure::Group(_) => group(RecvError::new(RecvErrorKind::Group)),
             ReadFailure::Lane(at, failure) => match failure {
@@ -262,6 +262,18 @@ impl Reader {
                 LaneFailure::Broker(code) => RecvError::new(RecvErrorKind::Broker).partition(at).broker(code),
             },
         }
+    }
+}
+
+/// What a coordinator means, where its code alone does not say what to change.
+fn refusal(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::InconsistentGroupProtocol => {
+            "its members are of another kind, or share no assignor with this one: use another group"
+        }
+        ErrorCode::InvalidSessionTimeout => "session.timeout.ms is outside of what the broker allows",
+        ErrorCode::GroupMaxSizeReached => "it has as many members as the broker allows",
+        _ => "",
     }
 }
 

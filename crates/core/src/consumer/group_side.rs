@@ -23,7 +23,9 @@ pub(super) struct GroupSide {
     pub(super) membership: Membership,
     pub(super) committed: CommittedFetch,
     pub(super) commits: Commits,
+    /// Who asks what is committed, and is not in a request yet: an answer on its way may be older than his question.
     asking: BTreeMap<TopicPartition, Vec<OpId>>,
+    asked: BTreeMap<TopicPartition, Vec<OpId>>,
     /// Whether what was delivered before the revocation under way has been handed to the commits.
     final_commit: bool,
 }
@@ -53,6 +55,7 @@ impl GroupSide {
             commits: Commits::new(id, auto_commit, backoff, seeds.u64(..), now),
             membership: Membership::new(config, backoff, seeds.u64(..), now),
             asking: BTreeMap::new(),
+            asked: BTreeMap::new(),
             final_commit: false,
         }
     }
@@ -85,7 +88,7 @@ impl<F: Clone> Consumer<F> {
             }
         }
         let Some(group) = &mut self.group else { return };
-        let GroupSide { coordinator, membership, committed, commits, .. } = group;
+        let GroupSide { coordinator, membership, committed, commits, asking, asked, .. } = group;
         let (metadata, connections) = (&mut self.metadata, &mut self.connections);
         let mut sent: Vec<(RequestId, Asked)> = Vec::new();
         let needed = membership.state() != MemberState::Out || !commits.is_idle() || committed.is_waiting();
@@ -95,7 +98,12 @@ impl<F: Clone> Consumer<F> {
         let members = membership.poll_send(coordinator, metadata, connections, now);
         sent.extend(members.into_iter().map(|id| (id, Asked::Membership)));
         let fetch = committed.poll_send(coordinator, metadata, connections, now);
-        sent.extend(fetch.map(|id| (id, Asked::Committed)));
+        if let Some(id) = fetch {
+            for (at, ops) in std::mem::take(asking) {
+                asked.entry(at).or_default().extend(ops);
+            }
+            sent.push((id, Asked::Committed));
+        }
         let committer = membership.committer();
         let commit = commits.poll_send(&committer, coordinator, metadata, connections, now);
         sent.extend(commit.map(|id| (id, Asked::Commit)));
@@ -150,10 +158,11 @@ impl<F: Clone> Consumer<F> {
             }
         }
         let Some(group) = &mut self.group else { return };
-        if late || (quiescent && group.commits.is_idle()) {
+        let done = quiescent && group.commits.is_idle();
+        if done || late {
             group.final_commit = false;
             group.membership.revoked(now);
-            match quiescent {
+            match done {
                 true => {
                     let revoked = self.give_up_all();
                     self.events.push(Event::Revoked(revoked));
@@ -168,6 +177,7 @@ impl<F: Clone> Consumer<F> {
         match news {
             GroupNews::None => return,
             GroupNews::Assigned(partitions) => {
+                self.abandon_commits(ErrorCode::IllegalGeneration);
                 if let Some(group) = &self.group {
                     let (generation_id, member_id) =
                         (group.membership.generation_id(), group.membership.member_id().to_owned());
@@ -209,14 +219,19 @@ impl<F: Clone> Consumer<F> {
         names
     }
 
-    /// Everything is gone, and nothing of it may be committed any more.
-    fn lose_all(&mut self, error: ErrorCode) {
+    /// What waits to be committed is of a generation that is over: its partitions may be another member's by now.
+    pub(super) fn abandon_commits(&mut self, error: ErrorCode) {
         if let Some(group) = &mut self.group {
             group.final_commit = false;
             for op in group.commits.discard() {
                 self.ops.fail(op, OpFailure::NotMember(error));
             }
         }
+    }
+
+    /// Everything is gone, and nothing of it may be committed any more.
+    fn lose_all(&mut self, error: ErrorCode) {
+        self.abandon_commits(error);
         let lost = self.give_up_all();
         if !lost.is_empty() {
             self.events.push(Event::Lost(lost));
@@ -303,7 +318,7 @@ impl<F: Clone> Consumer<F> {
     fn handle_committed(&mut self, found: BTreeMap<TopicPartition, Option<CommittedOffset>>, now: Now) {
         self.wake = true;
         for (at, offset) in found {
-            let ops = self.group.as_mut().and_then(|group| group.asking.remove(&at)).unwrap_or_default();
+            let ops = self.group.as_mut().and_then(|group| group.asked.remove(&at)).unwrap_or_default();
             for op in ops {
                 self.ops.part(op, |so_far| {
                     if let Outcome::Committed(offsets) = so_far {
@@ -329,7 +344,7 @@ impl<F: Clone> Consumer<F> {
     }
 
     fn committed_refused(&mut self, error: ErrorCode, now: Now) {
-        let ops = self.group.as_mut().map(|group| std::mem::take(&mut group.asking)).unwrap_or_default();
+        let ops = self.group.as_mut().map(|group| std::mem::take(&mut group.asked)).unwrap_or_default();
         for op in ops.into_values().flatten() {
             self.ops.fail(op, OpFailure::Broker(error, None));
         }

@@ -18,14 +18,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ottla_protocol::{Now, Timestamp};
+use ottla_protocol::{ErrorCode, Now, Timestamp};
 
 use crate::{
     backoff::Backoff,
     connections::{Address, ConnectionConfig, Connections},
     event::{Event, Events},
     fetch::{FetchConfig, Fetcher},
-    group::{GroupConfig, GroupFailure},
+    group::{GroupConfig, GroupFailure, MemberState},
     ids::{NodeId, OpId, RequestId, TopicPartition},
     lanes::{Lanes, Position, ResetTo},
     metadata::{Metadata, MetadataConfig, Wanted},
@@ -257,7 +257,11 @@ impl<F: Clone> Consumer<F> {
     /// Reads nothing any more, and leaves the group.
     pub fn unsubscribe(&mut self, now: Now) {
         if let Some(group) = &mut self.group {
+            let member = group.membership.state() != MemberState::Out;
             group.membership.leave(now);
+            if member {
+                self.abandon_commits(ErrorCode::UnknownMemberId);
+            }
         }
         self.give_up_all();
         self.manual_topics.clear();
@@ -353,6 +357,9 @@ impl<F: Clone> Consumer<F> {
     ) -> Result<OpId, OpFailure> {
         let offsets = offsets.unwrap_or_else(|| self.delivered());
         let Some(group) = &mut self.group else { return Err(OpFailure::NoGroup) };
+        for (at, committed) in &offsets {
+            self.lanes.acknowledge(at, committed.offset);
+        }
         let parts = usize::from(!offsets.is_empty());
         let op = self.ops.begin(Outcome::Done, parts, now.mono + self.api_timeout);
         group.commits.request(offsets, self.ops.is_open(op).then_some(op));
@@ -425,6 +432,9 @@ impl<F: Clone> Consumer<F> {
         let sent = self.metadata.poll_send(&wanted, &mut self.connections, now);
         self.pending.extend(sent.map(|id| (id, Pending::Metadata)));
         self.step_closing(now);
+        if self.close_is_done() {
+            return;
+        }
         self.find_positions(now);
         self.step_group(now);
         let (lanes, ops) = (&self.lanes, &self.ops);

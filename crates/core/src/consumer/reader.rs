@@ -82,7 +82,8 @@ impl<F: Clone> Consumer<F> {
         holds: bool,
     ) -> Admission {
         let admission = self.lanes.admits(part, epoch);
-        let holds = holds && admission != Admission::Over;
+        // Of what is over nothing more is handed out; but what was stays in the user's hands until he is back.
+        let holds = holds && (admission != Admission::Over || !acked);
         self.lanes.report(part, epoch, position, acked, holds);
         // A revocation may have waited for this.
         self.stir |= admission == Admission::Over;

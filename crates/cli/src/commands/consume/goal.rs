@@ -125,34 +125,37 @@ impl Goal {
     }
 
     /// Reads no further where an end was passed; what was not printed is not read either.
-    pub(super) fn rest(&mut self, consumer: &mut Consumer) -> Result<(), Failure> {
+    pub(super) fn rest(&mut self, consumer: &mut Consumer) {
         for (at, partition) in self.partitions.iter_mut().flatten() {
             if let State::Passed(offset) = partition.state {
                 consumer.pause([at.clone()]);
-                consumer.seek(at.clone(), offset)?;
+                // It fails where the partition was lost a moment ago: then its position is another member's matter.
+                let _ = consumer.seek(at.clone(), offset);
                 partition.state = State::Done;
             }
         }
-        Ok(())
     }
 
-    /// Whether nothing is left to be read.
-    pub(super) async fn is_reached(&mut self, consumer: &Consumer) -> bool {
+    /// Whether nothing is left to be read. A partition that is at its end is read no further.
+    pub(super) async fn is_reached(&mut self, consumer: &mut Consumer) -> bool {
         if self.left == Some(0) {
             return true;
         }
-        let Some(partitions) = self.partitions.as_mut().filter(|_| self.to_end || self.until.is_some())
-        else {
+        let Some(partitions) = self.partitions.as_mut() else {
             return false;
         };
+        let mut all = true;
         for (at, partition) in partitions.iter_mut().filter(|(_, partition)| partition.state == State::Open) {
-            let Some(end) = partition.end else { return false };
-            match position(consumer, at).await {
-                Some(position) if position >= end => partition.state = State::Done,
-                _ => return false,
+            let position = position(consumer, at).await;
+            match position.zip(partition.end) {
+                Some((position, end)) if position >= end => {
+                    consumer.pause([at.clone()]);
+                    partition.state = State::Done;
+                }
+                _ => all = false,
             }
         }
-        true
+        all
     }
 }
 

@@ -8,9 +8,9 @@ mod goal;
 mod sink;
 mod watch;
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
-use ottla::{Consumer, OffsetReset, Records, TopicPartition, error::RecvErrorKind};
+use ottla::{Consumer, OffsetReset, Records, SeekPosition, TopicPartition, error::RecvErrorKind};
 
 use self::{goal::Goal, sink::Sink, watch::Watch};
 use super::topics::existing;
@@ -90,9 +90,7 @@ impl<'a> Plan<'a> {
             }
             (None, start) => {
                 if self.clients.property("auto.offset.reset").is_none() {
-                    // One who names an offset is told that it is not there; others go on with what there is.
                     builder = builder.auto_offset_reset(match start {
-                        Some(Start::Offset(_)) => OffsetReset::None,
                         Some(Start::End) => OffsetReset::Latest,
                         _ => OffsetReset::Earliest,
                     });
@@ -192,12 +190,13 @@ impl<'a> Reading<'a> {
     }
 
     async fn read(&mut self, stop: &mut Stop) -> (End, Result<(), Failure>) {
+        let mut seen = Ok(());
         loop {
             if let Err(error) = self.sink.flush() {
                 return (End::Unprinted, Err(Failure::stdout(&error)));
             }
-            if self.goal.is_reached(&self.consumer).await || stop.is_requested() {
-                return (End::Whole, Ok(()));
+            if seen.is_err() || self.goal.is_reached(&mut self.consumer).await || stop.is_requested() {
+                return (End::Whole, seen);
             }
             let most = self.goal.left().map_or(self.poll_records, |left| left.min(self.poll_records));
             let poll = self.consumer.poll(POLL).max_records(most);
@@ -206,32 +205,26 @@ impl<'a> Reading<'a> {
                 () = stop.requested() => return (End::Whole, Ok(())),
                 records = poll => records,
             };
-            let printed = match records {
-                Ok(records) => {
-                    let arrived = self.goal.follow(&mut self.consumer).await;
-                    self.watch.look(&self.consumer, !records.is_empty()).and(arrived).map(|()| records)
-                }
+            let records = match records {
+                Ok(records) => records,
                 Err(error) if error.kind() == RecvErrorKind::MaxPollExceeded => {
                     tell(format!("{error}; going on"));
                     continue;
                 }
-                Err(error) => Err(error.into()),
+                Err(error) => return (End::Whole, Err(error.into())),
             };
-            match printed.map(|records| self.print(&records)) {
-                Ok(Ok(())) => {}
-                Ok(Err(failure)) => return (End::Unprinted, Err(failure)),
-                Err(failure) => return (End::Whole, Err(failure)),
+            seen = self.goal.follow(&mut self.consumer).await;
+            if let Err(error) = self.print(&records) {
+                return (End::Unprinted, Err(Failure::stdout(&error)));
             }
+            self.goal.rest(&mut self.consumer);
+            seen = seen.and_then(|()| self.watch.look(&self.consumer, !records.is_empty()));
         }
     }
 
-    fn print(&mut self, records: &Records) -> Result<(), Failure> {
-        for record in records {
-            if self.goal.wants(&record) {
-                self.sink.write(&record).map_err(|error| Failure::stdout(&error))?;
-            }
-        }
-        self.goal.rest(&mut self.consumer)
+    fn print(&mut self, records: &Records) -> io::Result<()> {
+        let goal = &mut self.goal;
+        records.iter().filter(|record| goal.wants(record)).try_for_each(|record| self.sink.write(&record))
     }
 }
 
@@ -245,22 +238,26 @@ async fn place(
         None | Some(Start::Beginning) => consumer.seek_to_beginning(each)?,
         Some(Start::End) => consumer.seek_to_end(each)?,
         Some(Start::Stored) => {}
-        Some(Start::Offset(offset)) => {
-            for at in each {
-                consumer.seek(at, offset)?;
-            }
-        }
         Some(Start::Timestamp(time)) => {
             for at in each {
-                consumer.seek(at, ottla::SeekPosition::Timestamp(time))?;
+                consumer.seek(at, SeekPosition::Timestamp(time))?;
             }
         }
-        Some(Start::BeforeEnd(count)) => {
+        Some(start @ (Start::Offset(_) | Start::BeforeEnd(_))) => {
             let ends = consumer.end_offsets(each.clone()).await?;
             let beginnings = consumer.beginning_offsets(each).await?;
             for (at, end) in ends {
                 let beginning = beginnings.get(&at).copied().unwrap_or(0);
-                consumer.seek(at, end.saturating_sub(count).max(beginning))?;
+                let offset = match start {
+                    Start::BeforeEnd(count) => end.saturating_sub(count).max(beginning),
+                    Start::Offset(offset) if (beginning..=end).contains(&offset) => offset,
+                    _ => {
+                        let why =
+                            format!("the log begins at {beginning} and ends before {end}; choose another -o");
+                        return Err(Failure::failed(format!("partition {at}: no such offset: {why}")));
+                    }
+                };
+                consumer.seek(at, offset)?;
             }
         }
     }

@@ -26,7 +26,7 @@ const STALL: Duration = Duration::from_secs(30);
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 /// How often lag is shown.
-const SHOW: Duration = Duration::from_millis(200);
+const SHOW: Duration = Duration::from_millis(100);
 
 /// A generation that was seen with all its members in it.
 #[derive(Debug)]

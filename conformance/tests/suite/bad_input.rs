@@ -1,0 +1,116 @@
+//! What goes wrong is told in one line, with the right status.
+
+use std::time::{Duration, Instant};
+
+use ottla::error::BuildErrorKind;
+use ottla::{Admin, Consumer, Producer};
+use ottla_conformance::bad_server::{BadServer, Garbage};
+use ottla_conformance::process::{Process, run};
+use ottla_conformance::targets::{Target, unique};
+use ottla_conformance::wait::until;
+
+use crate::cases::{Case, Outcome};
+use crate::cli::{ended, feed, ottla};
+use crate::groups::group_of_workers;
+use crate::kit::{PATIENCE, admin, equal, holds, numbers, topic, wait, within};
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::alone("a_builder_tells_which_address_answered_what", builders_tell),
+        Case::kafka("the_command_line_ends_at_an_unknown_topic", unknown_topic),
+        Case::kafka("the_command_line_ends_when_its_topic_is_deleted", deleted_topic),
+        Case::kafka("the_command_line_ends_at_a_group_of_another_protocol_type", another_protocol_type),
+    ]
+}
+
+/// What is to be said of each kind of garbage.
+fn said_of(garbage: Garbage) -> &'static str {
+    match garbage {
+        Garbage::Http => "HTTP",
+        Garbage::TlsAlert => "TLS",
+        Garbage::HugeLength => "2147483647",
+        Garbage::Silence => "no answer",
+        Garbage::Close => "closed",
+    }
+}
+
+const TRIED: Duration = Duration::from_secs(2);
+
+fn builders_tell() -> Outcome {
+    for garbage in Garbage::ALL {
+        let server = BadServer::start(garbage)?;
+        let address = server.address().to_string();
+        wait(async {
+            let short = Duration::from_millis(500);
+            macro_rules! set {
+                ($client:ident) => {
+                    $client::builder()
+                        .bootstrap_servers([address.as_str()])
+                        .default_api_timeout(TRIED)
+                        .request_timeout(short)
+                };
+            }
+            let start = Instant::now();
+            let consumer = set!(Consumer).fetch_max_wait(Duration::from_millis(100)).build();
+            let built = within("errors", async {
+                tokio::join!(consumer, set!(Producer).build(), set!(Admin).build())
+            });
+            let (consumer, producer, admin) = built.await?;
+            holds("soon after the time that was given", start.elapsed() < TRIED + Duration::from_secs(3))?;
+            for error in [consumer.err(), producer.err(), admin.err()] {
+                let error = error.ok_or("not an error")?;
+                equal(&format!("{garbage:?}"), error.kind(), BuildErrorKind::Unreachable)?;
+                let text = error.to_string();
+                for part in [address.as_str(), "2.0s", said_of(garbage)] {
+                    holds(&format!("`{part}` is in `{text}`"), text.contains(part))?;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn unknown_topic(target: &Target) -> Outcome {
+    let topic = unique("nowhere");
+    for args in [
+        &["consume", &topic][..],
+        &["consume", &topic, "-G", &topic],
+        &["topics", "describe", &topic],
+        &["topics", "delete", &topic],
+    ] {
+        let output = Process::spawn(&ottla(target, args)?)?.end(PATIENCE)?;
+        ended(&output, 1, &[&topic, "no such topic"])?;
+    }
+    let produced = feed(&ottla(target, &["produce", &topic])?, &["a record".to_owned()]);
+    let error = produced.err().ok_or("produce went well")?;
+    equal("the status", error.status().and_then(|status| status.code()), Some(1))?;
+    holds("what produce says", error.stderr().contains(&topic) && error.stderr().contains("no such topic"))
+}
+
+fn deleted_topic(target: &Target) -> Outcome {
+    for group in [false, true] {
+        let topic = wait(topic(target, "vanishing", 1))?;
+        wait(numbers(target, &topic, 1, 0..10))?;
+        let mut consume = ottla(target, &["consume", &topic, "-o", "beginning"])?;
+        if group {
+            consume.args(["-G", &topic]);
+        }
+        let mut process = Process::spawn(&consume)?;
+        until(PATIENCE, "the records", || process.line_count() == 10)?;
+        wait(async { Ok(admin(target).await?.delete_topic(topic.as_str()).await?) })?;
+        let output = process.end(PATIENCE)?;
+        ended(&output, 1, &[&topic, "not there any more"])?;
+    }
+    Ok(())
+}
+
+fn another_protocol_type(target: &Target) -> Outcome {
+    let topic = wait(topic(target, "held", 1))?;
+    let (group, _stream) = wait(group_of_workers(target))?;
+    let output = Process::spawn(&ottla(target, &["consume", &topic, "-G", &group])?)?.end(PATIENCE)?;
+    ended(&output, 1, &[&group, "INCONSISTENT_GROUP_PROTOCOL"])?;
+    // Looking at it is another matter.
+    let described = run(&ottla(target, &["groups", "describe", &group])?, PATIENCE)?;
+    holds("it is described", described.stdout.contains(&group))
+}
