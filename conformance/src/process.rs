@@ -343,8 +343,10 @@ impl Shared {
         loop {
             let captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
             let full = |captured: &mut Captured| captured.bytes.len() >= captured.limit;
-            drop(self.raised.wait_while(captured, full).unwrap_or_else(PoisonError::into_inner));
-            let read = pipe.read(&mut chunk)?;
+            let captured = self.raised.wait_while(captured, full).unwrap_or_else(PoisonError::into_inner);
+            let room = chunk.len().min(captured.limit - captured.bytes.len());
+            drop(captured);
+            let read = pipe.read(chunk.get_mut(..room).unwrap_or_default())?;
             let bytes = chunk.get(..read).unwrap_or_default();
             if bytes.is_empty() {
                 return Ok(());

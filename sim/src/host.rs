@@ -59,7 +59,7 @@ pub(crate) struct Awaited {
     id: RequestId,
     pub(crate) key: ApiKey,
     version: i16,
-    /// Of a heartbeat.
+    /// Of a heartbeat or a commit.
     pub(crate) generation_id: i32,
 }
 
@@ -153,6 +153,7 @@ impl<M: Machine<Frame = Frame>> Host<M> {
                 stage.note(|| format!("{who} -> {conn} {}", describe(&request)));
                 let generation_id = match &request {
                     Request::Heartbeat(heartbeat) => heartbeat.generation_id,
+                    Request::OffsetCommit(commit) => commit.generation_id_or_member_epoch,
                     _ => -1,
                 };
                 link.awaited.push_back(Awaited { id, key, version, generation_id });

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ottla_core::{
-    CloseKind, ConnId, Consumer, Disconnected, Event, Machine, OpId, Outbound, TopicPartition,
+    CloseKind, ConnId, Consumer, Disconnected, Event, Machine, OpId, Outbound, Subscription, TopicPartition,
 };
 use ottla_protocol::{ErrorCode, Request, Response, messages::OffsetCommitRequest};
 
@@ -14,7 +14,7 @@ use crate::{
     dice::Dice,
     host::{Awaited, Frame, Host},
     plan::Habits,
-    reader::{Reader, Record},
+    reader::{Reader, Handed},
     stage::{Stage, Who},
     truth::Truth,
     user::{Asked, Doing},
@@ -36,6 +36,8 @@ pub(super) struct Holding {
     pub(super) expect: Expect,
     /// The largest position that may be committed; `None` before anything was done.
     pub(super) limit: Option<i64>,
+    /// Whether the core must know the position.
+    pub(super) known: bool,
     /// Tells one assignment of a partition from the next.
     pub(super) serial: u64,
 }
@@ -59,15 +61,26 @@ pub(crate) struct Member {
     pub(crate) habits: Habits,
     /// How many bytes of records it may hold.
     pub(crate) most_held: usize,
+    /// How long its user may stay away.
+    max_poll: Duration,
     pub(super) reader: Reader,
     pub(super) dice: Dice,
     pub(super) doing: Doing,
     pub(super) stamp: u64,
     /// Records that the user has and has not come back from, each with the serial of its assignment.
-    pub(super) in_hand: Vec<(Record, u64)>,
+    pub(super) in_hand: Vec<(Handed, u64)>,
     pub(super) owned: BTreeMap<TopicPartition, Holding>,
     pub(super) paused: BTreeSet<TopicPartition>,
     pub(super) ops: Vec<(OpId, Asked)>,
+    /// What the user asked to commit last, and the number of that request.
+    pub(super) last_commit: BTreeMap<TopicPartition, u64>,
+    /// Bytes of record batches that were fetched, and of those that were handed out.
+    received: usize,
+    handed: usize,
+    /// How often something may have been fetched in vain.
+    pub(super) detours: usize,
+    /// Since when the user has been out of every call.
+    pub(super) away_since: Duration,
     /// Whether the last call was a commit: the next one reads.
     pub(super) just_committed: bool,
     /// Whether the user called close.
@@ -97,7 +110,7 @@ impl Member {
         machine: Consumer<Frame>,
         role: Role,
         habits: Habits,
-        most_held: usize,
+        (most_held, max_poll): (usize, Duration),
         dice: Dice,
         stage: &mut Stage,
     ) -> Self {
@@ -112,6 +125,7 @@ impl Member {
             group,
             habits,
             most_held,
+            max_poll,
             reader: Reader::default(),
             dice,
             doing: Doing::Away,
@@ -120,6 +134,11 @@ impl Member {
             owned: BTreeMap::new(),
             paused: BTreeSet::new(),
             ops: Vec::new(),
+            last_commit: BTreeMap::new(),
+            received: 0,
+            handed: 0,
+            detours: 2,
+            away_since: Duration::ZERO,
             just_committed: false,
             closed: false,
             serial: 0,
@@ -129,6 +148,21 @@ impl Member {
         };
         member.subscribe(stage);
         member
+    }
+
+    /// The user wants other topics.
+    pub(crate) fn change(&mut self, topics: Vec<String>, stage: &mut Stage, truth: &mut Truth) {
+        let who = self.who;
+        if !self.in_group() {
+            return;
+        }
+        self.role = Role::Group(topics.clone());
+        if *self.host.machine.subscription() != Subscription::None {
+            stage.note(|| format!("{who} subscribes to {topics:?} from now on"));
+            self.host.machine.subscribe(topics, stage.now()).expect("it is subscribed");
+            self.drain_events(stage);
+            self.turn(stage, truth);
+        }
     }
 
     pub(super) fn subscribe(&mut self, stage: &mut Stage) {
@@ -173,7 +207,7 @@ impl Member {
 
     fn hold(&mut self, at: TopicPartition, since: Duration) {
         self.serial += 1;
-        let holding = Holding { since, expect: Expect::Start, limit: None, serial: self.serial };
+        let holding = Holding { since, expect: Expect::Start, limit: None, known: false, serial: self.serial };
         self.owned.insert(at, holding);
     }
 
@@ -251,6 +285,14 @@ impl Member {
     ) {
         if let Some((awaited, reply)) = self.host.decode(conn, frame, stage) {
             self.observe(awaited, &reply.response);
+            self.received += reply.fetched.iter().flat_map(|f| f.spans.iter().flatten()).map(size_of).sum::<usize>();
+            let most = self.handed * 2 + self.detours * self.most_held;
+            if self.received > most {
+                let (who, received, handed) = (self.who, self.received, self.handed);
+                stage.violate("little is fetched in vain", || {
+                    format!("{who} fetched {received} bytes of records and handed out {handed}; {most} were expected")
+                });
+            }
             self.host.machine.handle_reply(conn, reply, stage.now());
             if self.host.machine.take_wake() {
                 self.drain_events(stage);
@@ -289,6 +331,14 @@ impl Member {
         match response {
             Response::JoinGroup(join) if join.error_code.is_ok() => self.generation_id = join.generation_id,
             Response::SyncGroup(sync) if sync.error_code.is_ok() => self.told = None,
+            // A member that commits, and is none.
+            Response::OffsetCommit(commit) => {
+                let mut codes = commit.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
+                let ends = |code: &ErrorCode| {
+                    matches!(code, ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration)
+                };
+                self.told = self.told.or(codes.find(ends).filter(|_| awaited.generation_id == self.generation_id));
+            }
             Response::Heartbeat(heartbeat) if awaited.generation_id == self.generation_id => {
                 self.told = match heartbeat.error_code {
                     ErrorCode::RebalanceInProgress
@@ -309,6 +359,7 @@ impl Member {
             match event {
                 Event::Assigned(partitions) => {
                     self.counts.assigned += 1;
+                    self.detours += 1;
                     if let Some(at) = self.owned.keys().next() {
                         stage.violate("everything is given up before the group is joined again", || {
                             format!("{who} is assigned while it has {at}")
@@ -319,7 +370,7 @@ impl Member {
                 }
                 Event::Revoked(partitions) => {
                     self.counts.revoked += 1;
-                    let held = |(record, serial): &&(Record, u64)| {
+                    let held = |(record, serial): &&(Handed, u64)| {
                         let holding = self.owned.get(&record.at).filter(|holding| holding.serial == *serial);
                         holding.is_some() && partitions.contains(&record.at)
                     };
@@ -335,6 +386,10 @@ impl Member {
                 }
                 Event::Lost(partitions) => {
                     self.counts.lost += 1;
+                    let away = !matches!(self.doing, Doing::Reading(_)) && stage.time >= self.away_since + self.max_poll;
+                    if self.told.is_none() && !away {
+                        stage.violate("partitions are lost for a reason", || format!("{who} was told nothing"));
+                    }
                     partitions.iter().for_each(|at| drop(self.owned.remove(at)));
                 }
                 _ => {}
@@ -344,9 +399,9 @@ impl Member {
     }
 
     /// What may be handed out.
-    pub(super) fn check_handed(&mut self, record: &Record, stage: &mut Stage, truth: &mut Truth) {
+    pub(super) fn check_handed(&mut self, record: &Handed, stage: &mut Stage, truth: &mut Truth) {
         let who = self.who;
-        let Record { at, offset, .. } = record;
+        let Handed { at, offset, .. } = record;
         if self.closed {
             stage.violate("no record after close", || format!("{who} hands out {at} offset {offset}"));
         }
@@ -386,6 +441,8 @@ impl Member {
             progress.excuse_below(*offset);
         }
         holding.expect = Expect::At(offset + 1);
+        holding.known = true;
+        self.handed += record.size;
         let serial = holding.serial;
         self.in_hand.push((record.clone(), serial));
     }
@@ -470,6 +527,10 @@ impl Member {
         self.doing = Doing::Closing { until: stage.time + limit };
         self.turn(stage, truth);
     }
+}
+
+fn size_of(span: &ottla_core::Span) -> usize {
+    (span.end - span.start) as usize
 }
 
 pub(crate) fn names(partitions: &[TopicPartition]) -> String {

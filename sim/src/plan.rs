@@ -78,6 +78,10 @@ pub(crate) enum Item {
     Drop,
     Crash { again_after: Option<Duration> },
     Unsubscribe,
+    /// A member subscribes to other topics.
+    Change(Vec<String>),
+    /// A commit that was sent in an earlier generation arrives late, on a connection that its sender has given up.
+    Ghost,
     /// The broker's fault; which, is drawn then.
     Fault,
     Cut,
@@ -124,7 +128,7 @@ impl Plan {
         let brokers = d.number(1..=3) as u32;
         let topic = |d: &mut Dice, n: usize| (format!("topic{n}"), d.number(1..=8) as u32);
         let topics: Vec<(String, u32)> = (0..d.number(1..=3)).map(|n| topic(d, n)).collect();
-        let trouble = d.time(secs(15)..=secs(35));
+        let trouble = d.time(secs(18)..=secs(35));
         let partition_max = d.pick(&[600, 2048, 8192, 65_536]);
         let budget = partition_max * d.number(2..=12);
         let batch_size = d.pick(&[200, 1000, 4000]);
@@ -163,11 +167,11 @@ impl Plan {
             orderly,
             items: Vec::new(),
             producer,
-            burst_every: ms(20)..=d.time(ms(100)..=ms(800)),
-            burst: 1..=d.number(3..=25),
+            burst_every: ms(20)..=d.time(ms(100)..=ms(500)),
+            burst: 1..=d.number(8..=25),
             value: 8..=d.number(16..=300),
             large: d.pick(&[0.0, 0.01]),
-            max_poll: d.time(secs(10)..=secs(60)),
+            max_poll: d.time(secs(6)..=secs(40)),
             seeks: !orderly && d.chance(0.4),
             skips: !orderly && d.chance(0.15),
             auto_commit: d.time(ms(200)..=secs(2)),
@@ -191,8 +195,10 @@ impl Plan {
             items.push((d.time(Duration::ZERO..=secs(5)), Item::Join(self.alone(d))));
         }
         let late = |d: &mut Dice| d.time(secs(3)..=self.trouble);
-        for _ in 0..d.number(2..=5) {
-            let item = match d.number(0..=9) {
+        items.push((late(d), Item::Join(self.in_group(d))));
+        items.push((late(d), Item::Ghost));
+        for _ in 0..d.number(1..=5) {
+            let item = match d.number(0..=10) {
                 0..=3 => Item::Join(self.in_group(d)),
                 4 | 5 => Item::Close,
                 6 | 7 if !self.orderly => {
@@ -200,6 +206,7 @@ impl Plan {
                 }
                 8 if !self.orderly => Item::Drop,
                 9 if !self.orderly => Item::Unsubscribe,
+                10 if !self.orderly => Item::Change(self.some_topics(d)),
                 _ => Item::Join(self.in_group(d)),
             };
             items.push((late(d), item));
@@ -228,6 +235,12 @@ impl Plan {
     /// Every member reads everything: then whoever is left at the end reads all that there is.
     pub(crate) fn in_group(&self, _: &mut Dice) -> Role {
         Role::Group(self.topics.iter().map(|(name, _)| name.clone()).collect())
+    }
+
+    fn some_topics(&self, d: &mut Dice) -> Vec<String> {
+        let chosen: Vec<String> =
+            self.topics.iter().filter(|_| d.chance(0.6)).map(|(name, _)| name.clone()).collect();
+        if chosen.is_empty() { vec![self.topics[0].0.clone()] } else { chosen }
     }
 
     fn alone(&self, d: &mut Dice) -> Role {

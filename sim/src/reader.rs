@@ -6,7 +6,7 @@ use ottla_core::{
 };
 use ottla_protocol::{
     DecodeError, Now,
-    records::{BatchHeader, Compression, Decompressor, RecordWalk, check_crc},
+    records::{BatchHeader, Compression, Decompressor, Record, RecordWalk, check_crc},
 };
 
 use crate::host::Frame;
@@ -16,11 +16,13 @@ const MAX_DECOMPRESSED: usize = 1 << 20;
 
 /// A record in the user's hands.
 #[derive(Debug, Clone)]
-pub(crate) struct Record {
+pub(crate) struct Handed {
     pub(crate) at: TopicPartition,
     pub(crate) offset: i64,
     /// What the producer wrote.
     pub(crate) id: u64,
+    /// About how many bytes of a batch it is.
+    pub(crate) size: usize,
 }
 
 #[derive(Debug)]
@@ -35,7 +37,7 @@ struct Cursor {
     frame: Frame,
     rest: std::ops::Range<usize>,
     next: i64,
-    batch: std::vec::IntoIter<(i64, u64)>,
+    batch: std::vec::IntoIter<(i64, u64, usize)>,
     batch_end: i64,
     open: bool,
 }
@@ -50,7 +52,7 @@ pub(crate) enum Step {
 
 /// What came of a poll.
 pub(crate) enum Gathered {
-    Records(Vec<Record>),
+    Records(Vec<Handed>),
     Parked,
     Failed(ReadFailure),
     NotSubscribed,
@@ -67,7 +69,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// The next record of the slice at hand, without a look at the core.
-    pub(crate) fn at_hand(&mut self, filter: &Filter, core: &Consumer<Frame>) -> Option<Record> {
+    pub(crate) fn at_hand(&mut self, filter: &Filter, core: &Consumer<Frame>) -> Option<Handed> {
         let cursor = self.cursors.first_mut().filter(|cursor| admits(filter, cursor))?;
         cursor.slot = cursor.position;
         if Some(core.fence()) != self.fence_seen || cursor.admission != Admission::Open {
@@ -77,10 +79,10 @@ impl Reader {
     }
 
     /// The next record of the first cursor.
-    pub(crate) fn advance(&mut self) -> Option<Record> {
+    pub(crate) fn advance(&mut self) -> Option<Handed> {
         let cursor = self.cursors.first_mut()?;
         match cursor.next(&mut self.decompressor)? {
-            Ok((offset, id)) => Some(Record { at: cursor.at.clone(), offset, id }),
+            Ok((offset, id, size)) => Some(Handed { at: cursor.at.clone(), offset, id, size }),
             Err(error) => {
                 self.failed = Some((cursor.part, cursor.epoch, cursor.position, error));
                 None
@@ -228,14 +230,14 @@ impl Cursor {
         !self.open && self.rest.is_empty()
     }
 
-    fn next(&mut self, decompressor: &mut Decompressor) -> Option<Result<(i64, u64), DecodeError>> {
+    fn next(&mut self, decompressor: &mut Decompressor) -> Option<Result<(i64, u64, usize), DecodeError>> {
         loop {
             if self.open {
                 match self.batch.next() {
-                    Some((offset, _)) if offset < self.position => continue,
-                    Some((offset, id)) => {
+                    Some((offset, ..)) if offset < self.position => continue,
+                    Some((offset, id, size)) => {
                         self.position = offset + 1;
-                        return Some(Ok((offset, id)));
+                        return Some(Ok((offset, id, size)));
                     }
                     None => {
                         self.open = false;
@@ -268,9 +270,10 @@ impl Cursor {
             }
         };
         let id = |value: &[u8]| value.first_chunk().map_or(u64::MAX, |id| u64::from_be_bytes(*id));
-        let records: Result<Vec<_>, _> = RecordWalk::new(&header, records)
-            .map(|record| record.map(|record| (record.offset, id(record.value.unwrap_or_default()))))
-            .collect();
+        let size = header.size() / header.record_count.max(1) as usize + 1;
+        let read = |record: Record<'_>| (record.offset, id(record.value.unwrap_or_default()), size);
+        let records: Result<Vec<_>, _> =
+            RecordWalk::new(&header, records).map(|record| record.map(read)).collect();
         self.batch = records?.into_iter();
         self.batch_end = header.next_offset();
         self.open = true;

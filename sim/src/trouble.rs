@@ -69,12 +69,12 @@ pub(crate) fn script(cluster: &mut Cluster, dice: &mut Dice) -> String {
     let fault = match dice.number(0..=9) {
         0..=3 if !errors.is_empty() => Fault::Error(dice.pick(errors)),
         0..=4 => Fault::Disconnect,
-        5 | 6 => Fault::ApplyThenDisconnect,
-        7 => Fault::Delay(dice.time(ms(100)..=secs(8))),
+        5 => Fault::ApplyThenDisconnect,
+        6 | 7 => Fault::Delay(dice.time(ms(100)..=secs(8))),
         8 => Fault::Silence,
         _ => Fault::Corrupt,
     };
-    let times = dice.pick(&[1, 1, 1, 2, 4]);
+    let times = dice.pick(&[1, 1, 1, 2, 4, 12]);
     let after = dice.pick(&[0, 0, 1, 5]);
     let said = format!("{api:?}: {fault:?}, {times} times after {after}");
     let script = cluster.faults().on(api).times(times).after(after);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ottla_core::TopicPartition;
 
-use crate::{reader::Record, stage::Stage};
+use crate::{reader::Handed, stage::Stage};
 
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
@@ -56,7 +56,7 @@ impl Truth {
         reading.parts.entry(at.clone()).or_default()
     }
 
-    pub(crate) fn handed(&mut self, group: &str, record: &Record, stage: &mut Stage) {
+    pub(crate) fn handed(&mut self, group: &str, record: &Handed, stage: &mut Stage) {
         self.deliveries += 1;
         self.see(&record.at, record.offset, record.id, stage);
         *self.progress(group, &record.at).handed.entry(record.offset).or_default() += 1;

@@ -9,7 +9,7 @@ use ottla_core::{
 use crate::{
     dice::{ms, secs},
     member::{Expect, Member},
-    reader::{Gathered, Record, Step},
+    reader::{Gathered, Handed, Step},
     stage::{Event, Stage},
     truth::Truth,
 };
@@ -38,7 +38,8 @@ pub(crate) struct Call {
 /// An operation, and what was true when it was asked for.
 #[derive(Debug, Clone)]
 pub(crate) enum Asked {
-    Commit,
+    /// The number of the request, and what is committed then.
+    Commit(u64, BTreeMap<TopicPartition, i64>),
     Committed { at: TopicPartition, since: Duration },
     End { at: TopicPartition, least: i64 },
 }
@@ -48,6 +49,7 @@ impl Member {
     pub(super) fn think(&mut self, wait: Duration, stage: &mut Stage) {
         self.stamp += 1;
         self.doing = Doing::Away;
+        self.away_since = stage.time;
         stage.after(wait, Event::User(self.who, self.stamp));
     }
 
@@ -96,6 +98,7 @@ impl Member {
                 && waits
             {
                 self.stamp += 1;
+                self.away_since = stage.time;
                 self.doing = Doing::Committing(op);
                 return;
             }
@@ -162,7 +165,7 @@ impl Member {
         }
     }
 
-    fn hand_out(&mut self, records: Vec<Record>, stage: &mut Stage, truth: &mut Truth) {
+    fn hand_out(&mut self, records: Vec<Handed>, stage: &mut Stage, truth: &mut Truth) {
         let who = self.who;
         let (first, count) = (records[0].clone(), records.len());
         stage.note(|| format!("{who} reads {count} from {} offset {}", first.at, first.offset));
@@ -185,6 +188,7 @@ impl Member {
             ReadFailure::Group(GroupFailure::MaxPollExceeded(_)) => self.counts.expelled += 1,
             ReadFailure::Lane(at, LaneFailure::Corrupt { offset, .. }) => {
                 self.counts.corrupt += 1;
+                self.detours += 1;
                 self.seek(&at, offset, stage, truth);
             }
             failure => {
@@ -219,6 +223,18 @@ impl Member {
             };
             stage.note(|| format!("{who} {asked:?}: {outcome:?}"));
             match (asked, outcome) {
+                (Asked::Commit(number, offsets), Ok(_)) => {
+                    for (at, offset) in offsets {
+                        // Without auto commit, nobody but the owner moves it, and he only by a later request.
+                        let newest = self.last_commit.get(&at) == Some(&number) && self.habits.commits > 0.0;
+                        let committed = truth.progress(&self.group, &at).committed();
+                        if newest && self.owned.contains_key(&at) && committed != Some(offset) {
+                            stage.violate("what commit() reports done is committed", || {
+                                format!("{who} committed {at} = {offset}, and it is {committed:?}")
+                            });
+                        }
+                    }
+                }
                 (Asked::Committed { at, since }, Ok(Outcome::Committed(found))) => {
                     let offset = found.get(&at).cloned().flatten().map(|committed| committed.offset);
                     if !truth.progress(&self.group, &at).was_committed(offset, since) {
@@ -253,8 +269,20 @@ impl Member {
         self.reader.sync(&mut self.host.machine, true, now);
         let op = self.host.machine.commit(None, now).ok()?;
         stage.note(|| format!("{who} commit()"));
-        self.ops.push((op, Asked::Commit));
+        let known = self.owned.iter().filter(|(_, holding)| holding.known);
+        let known = known.filter_map(|(at, holding)| match holding.expect {
+            Expect::At(offset) => Some((at.clone(), offset)),
+            _ => None,
+        });
+        self.asked_to_commit(op, known.collect());
         Some(op)
+    }
+
+    fn asked_to_commit(&mut self, op: OpId, offsets: BTreeMap<TopicPartition, i64>) {
+        for at in offsets.keys() {
+            self.last_commit.insert(at.clone(), op.0);
+        }
+        self.ops.push((op, Asked::Commit(op.0, offsets)));
     }
 
     /// Commits some of the records that the user has in hand, and keeps the others.
@@ -278,15 +306,21 @@ impl Member {
         }
         stage.note(|| format!("{who} commit_offsets({offsets:?}), {} in hand", self.in_hand.len()));
         self.reader.sync(&mut self.host.machine, all, now);
+        let asked = offsets.iter().map(|(at, committed)| (at.clone(), committed.offset)).collect();
         match self.host.machine.commit(Some(offsets), now) {
             Ok(op) if self.dice.chance(0.5) => {
                 self.stamp += 1;
-                self.ops.push((op, Asked::Commit));
+                self.asked_to_commit(op, asked);
+                self.away_since = stage.time;
                 self.doing = Doing::Committing(op);
                 // The outcome may be there already.
                 self.woken(stage, truth);
             }
-            _ => {
+            done => {
+                // Nobody waits for it; but it is newer than others.
+                if let Ok(op) = done {
+                    self.asked_to_commit(op, asked);
+                }
                 let wait = self.dice.time(self.habits.think.clone());
                 self.think(wait * 10, stage);
             }
@@ -337,11 +371,13 @@ impl Member {
             return;
         }
         self.counts.seeks += 1;
+        self.detours += 1;
         let progress = truth.progress(&self.group, at);
         progress.lower(least);
         if let Some(holding) = self.owned.get_mut(at) {
             let start = progress.largest_start(holding.since);
             holding.expect = expect;
+            holding.known = matches!(to, SeekTo::Offset(_));
             let most = if to == SeekTo::End { i64::MAX } else { least };
             let before = holding.limit.unwrap_or(start);
             holding.limit = Some(before.max(most));
@@ -353,6 +389,7 @@ impl Member {
         if self.owned.is_empty() {
             return;
         }
+        self.detours += 1;
         let at = self.any_owned();
         let pause = !self.paused.remove(&at);
         stage.note(|| format!("{who} {}({at})", if pause { "pause" } else { "resume" }));

@@ -9,7 +9,7 @@ use std::{
 use ottla_broker::{Cluster, Output};
 use ottla_core::{Consumer, Disconnected, TopicPartition, group::consumer_protocol::Assignment};
 use ottla_protocol::{
-    ApiKey,
+    ApiKey, Request, RequestHeader,
     records::{BatchHeader, Compression, Decompressor, RecordWalk, walk_headers},
 };
 
@@ -76,6 +76,8 @@ struct World {
     phase_since: Duration,
     recovery: Duration,
     generation: i32,
+    /// Commits that were sent, each with its generation: see [`Item::Ghost`].
+    commits: Vec<(i32, Vec<u8>)>,
     rebalances: u64,
     faults: u64,
     steps: u64,
@@ -113,6 +115,7 @@ impl World {
             phase_since: Duration::ZERO,
             recovery: Duration::ZERO,
             generation: -1,
+            commits: Vec::new(),
             rebalances: 0,
             faults: 0,
             steps: 0,
@@ -202,6 +205,13 @@ impl World {
         };
         let Some(broker) = stage.link(id).filter(passes).and_then(|link| link.broker) else { return };
         let key = ApiKey::from_key(i16::from_be_bytes([frame[0], frame[1]]));
+        if key == Some(ApiKey::OffsetCommit)
+            && let Ok((_, Request::OffsetCommit(commit))) = RequestHeader::decode(&frame)
+            && commit.group_id == GROUP
+            && self.commits.last().is_none_or(|(last, _)| *last < commit.generation_id_or_member_epoch)
+        {
+            self.commits.push((commit.generation_id_or_member_epoch, frame.clone()));
+        }
         self.cluster.handle_frame(broker, frame, stage.now());
         self.pump();
         match key {
@@ -325,6 +335,8 @@ impl World {
                     self.stage.after(wait, Event::Plan(self.plan.items.len() - 1));
                 }
             }
+            Item::Change(topics) => self.with_any(|member, stage, truth| member.change(topics, stage, truth)),
+            Item::Ghost => self.send_late(),
             Item::Fault => {
                 let said = trouble::script(&mut self.cluster, &mut self.dice);
                 self.stage.note(|| format!("fault: {said}"));
@@ -380,10 +392,31 @@ impl World {
         if let Some(Bug::Core(bug)) = self.planted {
             machine.plant(bug);
         }
-        let (most, dice) = (self.plan.most_held(), self.dice.fork());
+        let (most, dice) = ((self.plan.most_held(), self.plan.max_poll), self.dice.fork());
         let mut member = Member::new(who, machine, role, habits, most, dice, &mut self.stage);
         member.turn(&mut self.stage, &mut self.truth);
         self.members.push(member);
+    }
+
+    /// A commit of an earlier generation arrives, and must change nothing.
+    fn send_late(&mut self) {
+        let current = self.cluster.group(GROUP).map_or(-1, |group| group.generation_id);
+        let late: Vec<_> = self.commits.iter().filter(|(generation, _)| (0..current).contains(generation)).collect();
+        if late.is_empty() {
+            return;
+        }
+        let (generation, frame) = self.dice.pick(&late).clone();
+        self.stage.note(|| format!("a commit of generation {generation} arrives late"));
+        let before = self.cluster.committed(GROUP);
+        let broker = self.cluster.handle_connect(self.cluster.coordinator(GROUP), self.stage.now());
+        self.cluster.handle_frame(broker, frame, self.stage.now());
+        self.pump();
+        self.cluster.handle_disconnect(broker, self.stage.now());
+        if self.cluster.committed(GROUP) != before {
+            self.stage.violate("a commit of an earlier generation is refused", || {
+                format!("one of {generation} is taken in {current}")
+            });
+        }
     }
 
     fn with_any(&mut self, what: impl FnOnce(&mut Member, &mut Stage, &mut Truth)) {
@@ -405,6 +438,10 @@ impl World {
         if !self.members.iter().any(|member| member.is_live() && member.in_group()) {
             let role = self.plan.in_group(&mut self.dice);
             self.join(role);
+        }
+        let topics: Vec<String> = self.plan.topics.iter().map(|(name, _)| name.clone()).collect();
+        for member in self.members.iter_mut().filter(|member| member.is_live() && member.in_group()) {
+            member.change(topics.clone(), &mut self.stage, &mut self.truth);
         }
         self.enter(Phase::Draining);
         self.stage.after(ms(100), Event::Look);
