@@ -36,16 +36,16 @@ mod reach;
 pub use admin::Admin;
 pub use config::{AdminBuilder, ConsumerBuilder, OffsetReset, ProducerBuilder, Properties};
 pub use consumer::{
-    Bytes, Closer, Consumer, Deserializer, DetachedRecord, Iter, OwnedRecord, Poison, Poll, Record, RecordStream,
-    Records, SeekPosition, TypedConsumer, TypedRecord, Utf8,
+    Bytes, Closer, Consumer, Deserializer, DetachedRecord, Iter, OwnedRecord, Poison, Poll, Record,
+    RecordStream, Records, SeekPosition, TypedConsumer, TypedRecord, Utf8,
 };
 pub use error::{AdminError, BuildError, CommitError, OffsetsError, RecvError, SeekError, SendError};
 pub use ottla_core::{
-    CommittedOffset, Event, Explanation, GroupReason, OffsetAndTimestamp, Reason, Subscription, SubscriptionError,
-    TopicPartition,
+    CommittedOffset, Event, Explanation, GroupReason, OffsetAndTimestamp, Reason, Subscription,
+    SubscriptionError, TopicPartition,
 };
-pub use producer::{Delivered, Delivery, Producer, ProducerRecord};
 pub use ottla_protocol::{
     ErrorCode,
     records::{Compression, Header, Headers, TimestampType},
 };
+pub use producer::{Delivered, Delivery, Producer, ProducerRecord};

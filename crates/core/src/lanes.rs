@@ -195,7 +195,14 @@ impl<F> Lane<F> {
 
 impl<F> Lanes<F> {
     pub(crate) fn new() -> Self {
-        Self { lanes: Vec::new(), index: BTreeMap::new(), ready: VecDeque::new(), fence: 0, wasted: 0, plot: Plot::default() }
+        Self {
+            lanes: Vec::new(),
+            index: BTreeMap::new(),
+            ready: VecDeque::new(),
+            fence: 0,
+            wasted: 0,
+            plot: Plot::default(),
+        }
     }
 
     pub(crate) fn fence(&self) -> u64 {

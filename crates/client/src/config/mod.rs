@@ -17,7 +17,7 @@ mod tests;
 mod value;
 
 pub use admin::AdminBuilder;
-pub use consumer::{ConsumerBuilder, OffsetReset};
 pub(crate) use consumer::ConsumerConfig;
+pub use consumer::{ConsumerBuilder, OffsetReset};
 pub use producer::ProducerBuilder;
 pub use properties::Properties;

@@ -116,7 +116,9 @@ impl<'a, K: Deserializer, V: Deserializer> TypedConsumer<'a, K, V> {
     /// # Errors
     ///
     /// As [`Consumer::recv`].
-    pub async fn recv(&mut self) -> Result<Option<Result<TypedRecord<K::Output, V::Output>, Poison>>, RecvError> {
+    pub async fn recv(
+        &mut self,
+    ) -> Result<Option<Result<TypedRecord<K::Output, V::Output>, Poison>>, RecvError> {
         let Some(record) = self.consumer.recv().await? else { return Ok(None) };
         let topic = record.topic();
         let key = self.key.deserialize(topic, record.key()).map_err(|error| ("key", error.into()));

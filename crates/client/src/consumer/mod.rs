@@ -135,7 +135,10 @@ impl Consumer {
     /// # Errors
     ///
     /// [`SubscriptionError`]: without a group, or after [`assign`](Self::assign).
-    pub fn subscribe<S: Into<String>>(&mut self, topics: impl IntoIterator<Item = S>) -> Result<(), SubscriptionError> {
+    pub fn subscribe<S: Into<String>>(
+        &mut self,
+        topics: impl IntoIterator<Item = S>,
+    ) -> Result<(), SubscriptionError> {
         let topics: Vec<String> = topics.into_iter().map(Into::into).collect();
         self.shared.with(|state, now| state.core.subscribe(topics, now))
     }

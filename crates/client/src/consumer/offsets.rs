@@ -1,9 +1,6 @@
 //! Positions, committed offsets, and offsets of the log.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use ottla_core::{CommittedOffset, OffsetAndTimestamp, OpFailure, OpId, Outcome, SeekTo, TopicPartition};
 use ottla_protocol::{Now, Timestamp};
@@ -39,7 +36,11 @@ impl Consumer {
     /// # Errors
     ///
     /// [`SeekError`]: the partition is not this consumer's, or the offset is none.
-    pub fn seek(&mut self, partition: impl Into<TopicPartition>, to: impl Into<SeekPosition>) -> Result<(), SeekError> {
+    pub fn seek(
+        &mut self,
+        partition: impl Into<TopicPartition>,
+        to: impl Into<SeekPosition>,
+    ) -> Result<(), SeekError> {
         let at = partition.into();
         let to = match to.into() {
             SeekPosition::Offset(offset) if offset < 0 => {
@@ -160,9 +161,12 @@ impl Consumer {
         let offsets: BTreeMap<TopicPartition, CommittedOffset> =
             offsets.into_iter().map(|(at, offset)| (at.into(), offset.into())).collect();
         if let Some((at, wrong)) = offsets.iter().find(|(_, committed)| committed.offset < 0) {
-            return Err(CommitError::new(CommitErrorKind::InvalidOffset).partition(at.clone()).offset(wrong.offset));
+            return Err(CommitError::new(CommitErrorKind::InvalidOffset)
+                .partition(at.clone())
+                .offset(wrong.offset));
         }
-        let covers = |(at, position): (&TopicPartition, i64)| offsets.get(at).is_some_and(|c| c.offset >= position);
+        let covers =
+            |(at, position): (&TopicPartition, i64)| offsets.get(at).is_some_and(|c| c.offset >= position);
         let all = self.reader.positions().all(covers);
         let reader = &mut self.reader;
         let op = self.shared.with(|state, now| {
@@ -183,7 +187,9 @@ impl Consumer {
             OpFailure::TimedOut(what) => {
                 CommitError::new(CommitErrorKind::TimedOut).detail(format!("waited for {what}"))
             }
-            OpFailure::Broker(code, Some(at)) => CommitError::new(CommitErrorKind::Broker).partition(at).broker(code),
+            OpFailure::Broker(code, Some(at)) => {
+                CommitError::new(CommitErrorKind::Broker).partition(at).broker(code)
+            }
             OpFailure::Broker(code, None) => CommitError::new(CommitErrorKind::Broker).broker(code),
             OpFailure::Unsupported(api) => CommitError::new(CommitErrorKind::Unsupported).api(api),
             _ => CommitError::new(CommitErrorKind::Closed),
@@ -217,7 +223,8 @@ impl Consumer {
         &self,
         times: impl IntoIterator<Item = (P, i64)>,
     ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>, OffsetsError> {
-        self.offsets(times.into_iter().map(|(at, time)| (at.into(), SeekTo::Timestamp(Timestamp(time))))).await
+        self.offsets(times.into_iter().map(|(at, time)| (at.into(), SeekTo::Timestamp(Timestamp(time)))))
+            .await
     }
 
     /// The first offset of each partition's log. Cancel-safe.

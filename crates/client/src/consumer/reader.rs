@@ -9,7 +9,8 @@ use std::{
 };
 
 use ottla_core::{
-    Admission, Filter, GroupFailure, LaneEpoch, LaneFailure, PartIdx, ReadFailure, Subscription, TopicPartition,
+    Admission, Filter, GroupFailure, LaneEpoch, LaneFailure, PartIdx, ReadFailure, Subscription,
+    TopicPartition,
 };
 use ottla_protocol::{
     DecodeError, ErrorCode, Now,

@@ -87,7 +87,14 @@ struct InFlight {
 
 impl Fetcher {
     pub(crate) fn new(config: FetchConfig) -> Self {
-        Self { config, brokers: BTreeMap::new(), held: 0, fetched: 0, out_of_room: false, plot: Plot::default() }
+        Self {
+            config,
+            brokers: BTreeMap::new(),
+            held: 0,
+            fetched: 0,
+            out_of_room: false,
+            plot: Plot::default(),
+        }
     }
 
     /// Bytes in frames, and bytes that fetches in flight may bring.

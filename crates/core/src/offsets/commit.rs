@@ -107,7 +107,8 @@ impl Commits {
     ) {
         let largest = self.plot.has(Planted::LargestCommitWins);
         for (at, committed) in offsets {
-            let older = self.pending.offsets.remove(&at).filter(|older| largest && older.offset > committed.offset);
+            let older =
+                self.pending.offsets.remove(&at).filter(|older| largest && older.offset > committed.offset);
             self.pending.offsets.insert(at, older.unwrap_or(committed));
         }
         self.pending.ops.extend(op);

@@ -145,15 +145,10 @@ fn offsets_that_are_still_being_decided_are_asked_for_again() {
     let fetch = world.expect(ApiKey::OffsetFetch);
     let Request::OffsetFetch(request) = &fetch.request else { unreachable!() };
     assert!(request.require_stable);
-    let unstable = OffsetFetchResponsePartitions {
-        error_code: ErrorCode::UnstableOffsetCommit,
-        ..found(0, -1)
-    };
-    let topic = OffsetFetchResponseTopics {
-        name: "t".to_owned(),
-        partitions: vec![unstable],
-        ..Default::default()
-    };
+    let unstable =
+        OffsetFetchResponsePartitions { error_code: ErrorCode::UnstableOffsetCommit, ..found(0, -1) };
+    let topic =
+        OffsetFetchResponseTopics { name: "t".to_owned(), partitions: vec![unstable], ..Default::default() };
     let group = OffsetFetchResponseGroup { topics: vec![topic], ..Default::default() };
     world.answer(&fetch, OffsetFetchResponse { groups: vec![group], ..Default::default() });
     assert!(!world.has_asked(ApiKey::ListOffsets), "the policy is not asked yet");

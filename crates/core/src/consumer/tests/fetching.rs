@@ -1,7 +1,8 @@
 use super::*;
 
 fn small_budget() -> ConsumerConfig {
-    let fetch = FetchConfig { budget: 1000, partition_max_bytes: 500, max_bytes: 800, ..FetchConfig::default() };
+    let fetch =
+        FetchConfig { budget: 1000, partition_max_bytes: 500, max_bytes: 800, ..FetchConfig::default() };
     ConsumerConfig { fetch, ..config() }
 }
 
@@ -52,7 +53,11 @@ fn paused_records_do_not_keep_the_others_from_flowing() {
     assert!(size > 500, "what the paused partition had was dropped");
     world.consumer.handle_released(size);
     world.run();
-    assert_eq!(request(&world.fetches[0]).forgotten_topics_data[0].partitions, [0], "the other is asked for alone");
+    assert_eq!(
+        request(&world.fetches[0]).forgotten_topics_data[0].partitions,
+        [0],
+        "the other is asked for alone"
+    );
     world.consumer.set_paused(&at(0), false, world.now);
     assert_eq!(world.consumer.position(&at(0)), Some(0), "to be fetched again");
 }
@@ -102,9 +107,9 @@ fn a_new_leader_told_with_the_error_is_used_at_once() {
         current_leader: FetchLeaderIdAndEpoch { leader_id: 2, leader_epoch: 9 },
         ..Default::default()
     };
-    let topic = FetchTopicResponse { topic_id: TopicId([1; 16]), partitions: vec![partition], ..Default::default() };
-    let node =
-        FetchNodeEndpoint { node_id: 2, host: "other".to_owned(), port: 9093, ..Default::default() };
+    let topic =
+        FetchTopicResponse { topic_id: TopicId([1; 16]), partitions: vec![partition], ..Default::default() };
+    let node = FetchNodeEndpoint { node_id: 2, host: "other".to_owned(), port: 9093, ..Default::default() };
     let response = Response::Fetch(FetchResponse {
         session_id: 5,
         responses: vec![topic],
@@ -113,7 +118,11 @@ fn a_new_leader_told_with_the_error_is_used_at_once() {
     });
     let frame = Frame::default();
     let fetched = Fetched { size: 0, spans: spans(&response, &frame), frame };
-    world.consumer.handle_reply(fetch.conn, Reply { id: fetch.id, response, fetched: Some(fetched) }, world.now);
+    world.consumer.handle_reply(
+        fetch.conn,
+        Reply { id: fetch.id, response, fetched: Some(fetched) },
+        world.now,
+    );
     world.run();
     let leader = world.consumer.metadata().partition(&at(0)).unwrap();
     assert_eq!((leader.leader, leader.leader_epoch), (Some(NodeId(2)), 9));

@@ -59,7 +59,8 @@ fn a_leader_whose_topic_gains_partitions_rejoins() {
     world.subscribe();
     let join = world.expect(ApiKey::JoinGroup);
     let metadata = join_request(&join).protocols[0].metadata.clone();
-    let members = vec![JoinGroupResponseMember { member_id: "me".to_owned(), metadata, ..Default::default() }];
+    let members =
+        vec![JoinGroupResponseMember { member_id: "me".to_owned(), metadata, ..Default::default() }];
     world.answer(&join, JoinGroupResponse { leader: "me".to_owned(), members, ..joined(1) });
     let sync = world.expect(ApiKey::SyncGroup);
     world.answer(&sync, assigned(&[0, 1]));
@@ -125,7 +126,9 @@ fn partitions_are_lost_when_the_user_stays_away_until_the_rebalance_is_over() {
     world.events();
     world.pass(Duration::from_secs(7));
     assert_eq!(world.events(), [Event::Lost(vec![at(0)])]);
-    assert!(!world.asked.iter().any(|sent| matches!(&sent.request, Request::OffsetCommit(r) if r.generation_id_or_member_epoch < 0)));
+    assert!(!world.asked.iter().any(
+        |sent| matches!(&sent.request, Request::OffsetCommit(r) if r.generation_id_or_member_epoch < 0)
+    ));
 }
 
 #[test]
@@ -155,7 +158,8 @@ fn a_heartbeat_answered_under_an_older_generation_is_ignored() {
     world.run();
     world.join(2, &[0]);
     world.events();
-    world.answer(&stale, HeartbeatResponse { error_code: ErrorCode::IllegalGeneration, ..Default::default() });
+    world
+        .answer(&stale, HeartbeatResponse { error_code: ErrorCode::IllegalGeneration, ..Default::default() });
     assert_eq!(world.events(), []);
     assert_eq!(world.consumer.assignment(), [at(0)]);
 }
@@ -195,7 +199,9 @@ fn refusals_for_good_are_told_and_not_tried_again() {
 fn a_coordinator_that_moved_is_looked_up_and_asked_again() {
     let mut world = World::new(group_config());
     world.subscribe();
-    for error in [ErrorCode::NotCoordinator, ErrorCode::CoordinatorLoadInProgress, ErrorCode::CoordinatorNotAvailable] {
+    for error in
+        [ErrorCode::NotCoordinator, ErrorCode::CoordinatorLoadInProgress, ErrorCode::CoordinatorNotAvailable]
+    {
         let join = world.expect(ApiKey::JoinGroup);
         world.answer(&join, join_refused(error));
         assert!(!world.has_asked(ApiKey::JoinGroup), "not without a pause");

@@ -155,7 +155,11 @@ impl World {
             records,
             ..Default::default()
         };
-        let topic = FetchTopicResponse { topic_id: TopicId([1; 16]), partitions: vec![partition], ..Default::default() };
+        let topic = FetchTopicResponse {
+            topic_id: TopicId([1; 16]),
+            partitions: vec![partition],
+            ..Default::default()
+        };
         let response = FetchResponse { session_id: 5, responses: vec![topic], ..Default::default() }.into();
         let fetched = Fetched { size: frame.len(), spans: spans(&response, &frame), frame };
         let reply = Reply { id: fetch.id, response, fetched: Some(fetched) };
@@ -228,8 +232,7 @@ impl World {
     /// A response to a commit: every partition with this code.
     fn commit_says(&mut self, sent: &Sent, error_code: ErrorCode) {
         let partitions = Self::offsets_committed(sent).into_iter();
-        let partition =
-            |(partition_index, _)| OffsetCommitResponsePartition { partition_index, error_code };
+        let partition = |(partition_index, _)| OffsetCommitResponsePartition { partition_index, error_code };
         let topic = OffsetCommitResponseTopic {
             name: "t".to_owned(),
             partitions: partitions.map(partition).collect(),
@@ -281,13 +284,18 @@ fn metadata(request: &MetadataRequest, partitions: i32) -> MetadataResponse {
         },
     };
     let topics = request.topics.iter().flatten().map(topic).collect();
-    let broker = MetadataResponseBroker { node_id: 1, host: "broker".to_owned(), port: 9092, ..Default::default() };
+    let broker =
+        MetadataResponseBroker { node_id: 1, host: "broker".to_owned(), port: 9092, ..Default::default() };
     MetadataResponse { brokers: vec![broker], topics, ..Default::default() }
 }
 
 fn coordinator() -> FindCoordinatorResponse {
-    let found =
-        FindCoordinatorCoordinator { node_id: 1, host: "broker".to_owned(), port: 9092, ..Default::default() };
+    let found = FindCoordinatorCoordinator {
+        node_id: 1,
+        host: "broker".to_owned(),
+        port: 9092,
+        ..Default::default()
+    };
     FindCoordinatorResponse { coordinators: vec![found], ..Default::default() }
 }
 

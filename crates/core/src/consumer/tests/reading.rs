@@ -14,8 +14,10 @@ fn assigned_by_hand() -> World {
 }
 
 fn ends(offset: i64) -> ListOffsetsResponse {
-    let partition = |partition_index| ListOffsetsPartitionResponse { partition_index, offset, ..Default::default() };
-    let topic = ListOffsetsTopicResponse { name: "t".to_owned(), partitions: vec![partition(0), partition(1)] };
+    let partition =
+        |partition_index| ListOffsetsPartitionResponse { partition_index, offset, ..Default::default() };
+    let topic =
+        ListOffsetsTopicResponse { name: "t".to_owned(), partitions: vec![partition(0), partition(1)] };
     ListOffsetsResponse { topics: vec![topic], ..Default::default() }
 }
 
@@ -88,7 +90,11 @@ fn a_paused_partition_keeps_what_it_has() {
 #[test]
 fn a_damaged_batch_is_fetched_again_once_and_then_told() {
     let mut world = assigned_by_hand();
-    let error = DecodeError { field: "crc", offset: 17, kind: DecodeErrorKind::CrcMismatch { expected: 1, actual: 2 } };
+    let error = DecodeError {
+        field: "crc",
+        offset: 17,
+        kind: DecodeErrorKind::CrcMismatch { expected: 1, actual: 2 },
+    };
     world.fetched(0, 0..5);
     let slice = world.take().unwrap();
     world.consumer.corrupt(slice.part, slice.epoch, 0, error, world.now);
