@@ -97,7 +97,8 @@ fn measure(course: &Course, rounds: usize) -> Result<Rounds> {
 fn rows(column: &Column, rounds: &Rounds) -> Vec<String> {
     let Log { bytes, batches, .. } = rounds.log;
     let row = |(index, (_, name)): (usize, (Client, &str))| {
-        let of = |value: fn(&Lap) -> f64| median(rounds.laps.iter().filter_map(|laps| laps.get(index)).map(value));
+        let of =
+            |value: fn(&Lap) -> f64| median(rounds.laps.iter().filter_map(|laps| laps.get(index)).map(value));
         let ratio = |laps: &[Lap; 3]| {
             let [floor, ..] = laps;
             laps.get(index).map(|lap| lap.micros_per_record() / floor.micros_per_record())

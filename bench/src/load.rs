@@ -49,7 +49,8 @@ impl Payloads {
     fn write(size: usize) -> Result<Self> {
         let path = std::env::temp_dir().join(format!("ottla-bench-{}-{size}", std::process::id()));
         let mut random = fastrand::Rng::with_seed(size as u64);
-        let lines: Vec<String> = (0..(PAYLOADS / size).min(10_000)).map(|_| line(size, &mut random)).collect();
+        let lines: Vec<String> =
+            (0..(PAYLOADS / size).min(10_000)).map(|_| line(size, &mut random)).collect();
         fs::write(&path, lines.join("\n"))?;
         Ok(Self(path))
     }
@@ -65,8 +66,18 @@ impl Drop for Payloads {
 /// Such as a service would log: keys that repeat, numbers and words that vary.
 fn line(size: usize, random: &mut fastrand::Rng) -> String {
     const WORDS: [&str; 12] = [
-        "order", "customer", "accepted", "payment", "refused", "warehouse", "parcel", "shipped", "invoice",
-        "returned", "discount", "country",
+        "order",
+        "customer",
+        "accepted",
+        "payment",
+        "refused",
+        "warehouse",
+        "parcel",
+        "shipped",
+        "invoice",
+        "returned",
+        "discount",
+        "country",
     ];
     let mut line = format!("{{\"id\":\"{:016x}\"", random.u64(..));
     while line.len() < size {

@@ -19,6 +19,8 @@ mod cases;
 mod cli;
 #[path = "suite/consume_processes.rs"]
 mod consume_processes;
+#[path = "suite/failures.rs"]
+mod failures;
 #[path = "suite/groups.rs"]
 mod groups;
 #[path = "suite/harness.rs"]
@@ -69,6 +71,7 @@ fn all() -> Vec<cases::Case> {
         consume_processes::cases(),
         produce_process::cases(),
         bad_input::cases(),
+        failures::cases(),
     ]
     .into_iter()
     .flatten()

@@ -311,7 +311,9 @@ impl Member {
             Ok(op) if self.dice.chance(0.5) => {
                 self.stamp += 1;
                 self.asked_to_commit(op, asked);
-                self.away_since = stage.time;
+                if all {
+                    self.away_since = stage.time;
+                }
                 self.doing = Doing::Committing(op);
                 // The outcome may be there already.
                 self.woken(stage, truth);

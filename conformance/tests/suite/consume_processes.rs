@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
+use ottla::TopicPartition;
 use ottla_conformance::kafka::{Load, Tools};
 use ottla_conformance::process::Process;
 use ottla_conformance::targets::{Target, unique};
@@ -15,7 +16,7 @@ use ottla_conformance::wait::{TimedOut, until};
 
 use crate::cases::{Case, Outcome};
 use crate::cli::ottla;
-use crate::kit::{admin, equal, holds, topic, wait};
+use crate::kit::{admin, describe, equal, holds, topic, wait};
 
 const PARTITIONS: i32 = 12;
 
@@ -52,6 +53,15 @@ fn records() -> Result<usize, Failed> {
 
 /// How often each place was printed.
 type Printed = BTreeMap<(i32, i64), usize>;
+
+fn printed(processes: &[Process]) -> Result<Printed, Failed> {
+    let mut printed = Printed::new();
+    for line in processes.iter().flat_map(Process::lines) {
+        let (partition, offset) = line.split_once(' ').ok_or_else(|| format!("`{line}` is no place"))?;
+        *printed.entry((partition.parse()?, offset.parse()?)).or_default() += 1;
+    }
+    Ok(printed)
+}
 
 /// A topic's records, and what two processes print of them.
 struct Scene<'a> {
@@ -120,24 +130,10 @@ impl Scene<'_> {
 
     /// The partitions of each member, by its client id.
     fn members(&self, group: &str) -> Result<BTreeMap<String, BTreeSet<i32>>, Failed> {
-        wait(async {
-            let admin = admin(self.target).await?;
-            let described = admin.describe_groups([group]).await?.remove(group).ok_or("no answer")??;
-            let members = described.members.into_iter().map(|member| {
-                let partitions = member.assignment.into_iter().map(|at| at.partition);
-                (member.client_id, partitions.collect())
-            });
-            Ok(members.collect())
-        })
-    }
-
-    fn printed(&self, processes: &[Process]) -> Result<Printed, Failed> {
-        let mut printed = Printed::new();
-        for line in processes.iter().flat_map(Process::lines) {
-            let (partition, offset) = line.split_once(' ').ok_or_else(|| format!("`{line}` is no place"))?;
-            *printed.entry((partition.parse()?, offset.parse()?)).or_default() += 1;
-        }
-        Ok(printed)
+        let members = describe(self.target, group)?.members.into_iter();
+        let partitions =
+            |assigned: Vec<TopicPartition>| assigned.into_iter().map(|at| at.partition).collect();
+        Ok(members.map(|member| (member.client_id, partitions(member.assignment))).collect())
     }
 
     /// What is known when something took too long.
@@ -155,11 +151,10 @@ impl Scene<'_> {
         let lines = || processes.iter().map(Process::line_count).sum::<usize>();
         let all = until(ALL_WITHIN, "all records", || {
             // To tell repeats from records takes a while: not before there are enough lines.
-            lines() >= self.records
-                && self.printed(&processes).is_ok_and(|printed| printed.len() >= self.records)
+            lines() >= self.records && printed(&processes).is_ok_and(|printed| printed.len() >= self.records)
         });
         if let Err(late) = all {
-            let distinct = self.printed(&processes)?.len();
+            let distinct = printed(&processes)?.len();
             let [first, second] = &processes;
             return Err(format!(
                 "{late}: {distinct} of {}\n{}{}",
@@ -174,7 +169,7 @@ impl Scene<'_> {
             let output = process.end(ALL_WITHIN)?;
             equal("the status", (output.status.code(), output.stderr), (Some(0), String::new()))?;
         }
-        let printed = self.printed(&processes)?;
+        let printed = printed(&processes)?;
         let expected =
             self.ends.iter().flat_map(|(partition, end)| (0..*end).map(|offset| (*partition, offset)));
         let missing: Vec<_> = expected.filter(|place| !printed.contains_key(place)).take(10).collect();
@@ -191,7 +186,9 @@ impl Scene<'_> {
         equal("repeated", repeated, Vec::new())?;
         let rows = self.tools.describe_group(&group)?;
         equal("rows", rows.len(), self.ends.len())?;
-        holds(&format!("no lag: {rows:?}"), rows.iter().all(|row| row.lag == Some(0)))
+        holds(&format!("no lag: {rows:?}"), rows.iter().all(|row| row.lag == Some(0)))?;
+        eprintln!("{}: {} records, none missing, none repeated, lag 0", self.topic, printed.len());
+        Ok(())
     }
 
     fn with_a_kill(&self) -> Outcome {
@@ -220,6 +217,16 @@ impl Scene<'_> {
         };
         let wrong: Vec<_> = repeated.iter().filter(|place| !excusable(place)).take(10).collect();
         equal("repeats before the last commit", wrong, Vec::new())?;
-        holds("it had committed something", owned.iter().any(|partition| committed.get(partition) > Some(&0)))
+        holds(
+            "it had committed something",
+            owned.iter().any(|partition| committed.get(partition) > Some(&0)),
+        )?;
+        eprintln!(
+            "{}: {} records, none missing, {} repeated after a kill, all from the last commit on",
+            self.topic,
+            printed.len(),
+            repeated.len()
+        );
+        Ok(())
     }
 }

@@ -103,17 +103,13 @@ async fn third_member(target: &Target) -> Outcome {
         members.push(member(target, &topic, &topic).build().await?);
     }
     let mut seen = Vec::new();
-    let settled = |members: &[Consumer], _: &[Seen]| {
-        let mut shares = shares(members);
-        shares.sort_unstable();
-        shares == [0, 1, 1]
-    };
-    poll_all(&mut members, &mut seen, "one without a share", settled).await?;
-    let idle = shares(&members).iter().position(|share| *share == 0).ok_or("all have a share")?;
-    poll_all(&mut members, &mut seen, "a reason", |members, _| {
-        members[idle].explain().group == Some(GroupReason::Idle)
+    let is_idle = |member: &Consumer| member.explain().group == Some(GroupReason::Idle);
+    let has_one = |member: &Consumer| member.explain().group == Some(GroupReason::Member { partitions: 1 });
+    poll_all(&mut members, &mut seen, "two with a share, and one idle and saying so", |members, _| {
+        members.iter().any(is_idle) && members.iter().filter(|member| has_one(member)).count() == 2
     })
     .await?;
+    let idle = members.iter().position(is_idle).ok_or("none is idle")?;
     let reached: Vec<_> = members.iter_mut().map(|member| generations(member).last().copied()).collect();
     holds("one generation", reached.iter().all(|generation| *generation == reached[0]))?;
     // Ten heartbeats, and all records.

@@ -12,7 +12,7 @@ use ottla_conformance::targets::{Target, unique};
 use ottla_conformance::wait::{until, until_some};
 
 use crate::cases::{Case, Outcome};
-use crate::kit::{PATIENCE, admin, equal, holds, numbers, one_batch, topic, wait};
+use crate::kit::{PATIENCE, describe, equal, holds, is_settled, numbers, one_batch, topic, wait};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -23,20 +23,10 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-fn describe(target: &Target, group: &str) -> Result<GroupDescription, Failed> {
-    wait(async {
-        let admin = admin(target).await?;
-        Ok(admin.describe_groups([group]).await?.remove(group).ok_or("no answer about the group")??)
-    })
-}
-
 /// Until the group is stable, with so many partitions for each of its members.
 fn settled(target: &Target, group: &str, shares: &[usize]) -> Result<GroupDescription, Failed> {
     let described = until_some(PATIENCE, "a stable group", || {
-        let described = describe(target, group).ok()?;
-        let mut found: Vec<usize> = described.members.iter().map(|member| member.assignment.len()).collect();
-        found.sort_unstable();
-        (described.state == "Stable" && found == shares).then_some(described)
+        describe(target, group).ok().filter(|group| is_settled(group, shares))
     })?;
     Ok(described)
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};
 
 use libtest_mimic::Failed;
-use ottla::admin::NewTopic;
+use ottla::admin::{GroupDescription, NewTopic};
 use ottla::error::BuildError;
 use ottla::{
     Admin, Compression, Consumer, ConsumerBuilder, Event, OffsetReset, OwnedRecord, Producer, ProducerRecord,
@@ -202,6 +202,21 @@ pub(crate) fn generations(consumer: &mut Consumer) -> Vec<i32> {
         }
     }
     generations
+}
+
+/// A group as its coordinator tells.
+pub(crate) fn describe(target: &Target, group: &str) -> Result<GroupDescription, Failed> {
+    wait(async {
+        let admin = admin(target).await?;
+        Ok(admin.describe_groups([group]).await?.remove(group).ok_or("no answer about the group")??)
+    })
+}
+
+/// Whether the group is stable, with so many partitions for each of its members, in rising order.
+pub(crate) fn is_settled(group: &GroupDescription, shares: &[usize]) -> bool {
+    let mut found: Vec<usize> = group.members.iter().map(|member| member.assignment.len()).collect();
+    found.sort_unstable();
+    group.state == "Stable" && found == shares
 }
 
 /// The ids of a group's members, as its coordinator tells.
