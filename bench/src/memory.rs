@@ -25,11 +25,12 @@ pub(crate) struct Options {
     millis_per_mb: u64,
 }
 
-/// Batches of the default size, and batches as large as a broker takes.
-const LOADS: [(&str, Load<'static>); 3] = [
+/// Batches of the default size, batches as large as a broker takes, and few records that are as large once decompressed.
+const LOADS: [(&str, Load<'static>); 4] = [
     ("1 KB, 16 KiB batches", load(1_000, 400_000, "none", &[])),
     ("1 KB zstd, 16 KiB batches", load(1_000, 400_000, "zstd", &[])),
     ("10 KB lz4, 900 KB batches", load(10_000, 40_000, "lz4", &["batch.size=900000", "linger.ms=100"])),
+    ("900 KB zstd, a batch each", load(900_000, 600, "zstd", &[])),
 ];
 
 const fn load(

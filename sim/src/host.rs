@@ -177,11 +177,13 @@ impl<M: Machine<Frame = Frame>> Host<M> {
         let deadline = self.machine.poll_timeout();
         if deadline.is_some_and(|deadline| deadline <= stage.now().mono) {
             let who = self.who;
-            stage.violate("no deadline in the past", || format!("{who} has everything done, and wants more time"));
+            stage.violate("no deadline in the past", || {
+                format!("{who} has everything done, and wants more time")
+            });
         }
         let deadline = deadline.map(|deadline| stage.time_of(deadline));
-        if deadline.is_some() && deadline != self.alarm {
-            stage.schedule(deadline.expect("it is there"), Event::Alarm(self.who));
+        if let Some(at) = deadline.filter(|_| deadline != self.alarm) {
+            stage.schedule(at, Event::Alarm(self.who));
         }
         self.alarm = deadline;
     }
@@ -308,7 +310,13 @@ fn describe_response(response: &Response) -> String {
             for topic in &r.responses {
                 for p in &topic.partitions {
                     let size = p.records.as_ref().map_or(0, |records| records.len());
-                    told += &format!(" {}/{}: {} bytes of {}", topic_name(&topic.topic), p.partition_index, size, p.high_watermark);
+                    told += &format!(
+                        " {}/{}: {} bytes of {}",
+                        topic_name(&topic.topic),
+                        p.partition_index,
+                        size,
+                        p.high_watermark
+                    );
                     if !p.error_code.is_ok() {
                         told += &format!(" {}", p.error_code);
                     }
@@ -335,7 +343,10 @@ fn describe_response(response: &Response) -> String {
             let mut told = String::new();
             for topic in r.groups.iter().flat_map(|group| &group.topics) {
                 for p in &topic.partitions {
-                    told += &format!(" {}-{}={} {}", topic.name, p.partition_index, p.committed_offset, p.error_code);
+                    told += &format!(
+                        " {}-{}={} {}",
+                        topic.name, p.partition_index, p.committed_offset, p.error_code
+                    );
                 }
             }
             format!("OffsetFetch{told}")

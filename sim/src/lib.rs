@@ -1,22 +1,26 @@
 //! Consumers and the embedded broker in one thread and in virtual time, everything drawn from one `u64`.
 //!
-//! A seed makes a [`World`](world): a producer, consumers with their users, a network that delays, loses and breaks, and
+//! A seed makes a world: a producer, consumers with their users, a network that delays, loses and breaks, and
 //! the broker's core, which speak to each other in bytes. After a time of trouble the faults stop, and what was
 //! acknowledged must be delivered within a bound. Invariants are checked at each step; the first that is broken ends the
 //! seed.
 //!
 //! - `stage`: what all share: the time, what is to come, the network, chance, the journal.
 //! - `plan`: what a seed contains; `trouble`: its faults.
-//! - `member`: a consumer, its user and what is checked on the way; `reader`: the handle's half; `source`: the producer.
+//! - `member`: a consumer; `reader`: its handle's half; `user`: who calls it; `checks`: what is checked of it.
+//! - `source`: the producer.
 //! - `truth`: what is known from outside: produced, delivered, done, committed.
-//! - `world`: the loop.
+//! - `world`: the loop; `deeds`: what the plan has in store; `ending`: what must come true in the end.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
     reason = "where the simulation is wrong about itself it has to stop"
 )]
 
+mod checks;
+mod deeds;
 mod dice;
+mod ending;
 mod host;
 mod member;
 mod plan;

@@ -4,9 +4,8 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use ottla_broker::{Config, TopicSpec, VersionSet};
 use ottla_core::{
-    Address, Backoff, ConnectionConfig, ConsumerConfig, FetchConfig, GroupConfig, MetadataConfig, ResetPolicy,
-    TopicPartition,
-    producer::ProducerConfig,
+    Address, Backoff, ConnectionConfig, ConsumerConfig, FetchConfig, GroupConfig, MetadataConfig,
+    ResetPolicy, TopicPartition, producer::ProducerConfig,
 };
 use ottla_protocol::records::Compression;
 
@@ -76,7 +75,9 @@ pub(crate) enum Item {
     Join(Role),
     Close,
     Drop,
-    Crash { again_after: Option<Duration> },
+    Crash {
+        again_after: Option<Duration>,
+    },
     Unsubscribe,
     /// A member subscribes to other topics.
     Change(Vec<String>),
@@ -86,7 +87,10 @@ pub(crate) enum Item {
     Fault,
     Cut,
     Darken,
-    Outage { lasts: Duration, swallows: bool },
+    Outage {
+        lasts: Duration,
+        swallows: bool,
+    },
     MoveLeader,
 }
 
@@ -132,7 +136,8 @@ impl Plan {
         let partition_max = d.pick(&[600, 2048, 8192, 65_536]);
         let budget = partition_max * d.number(2..=12);
         let batch_size = d.pick(&[200, 1000, 4000]);
-        let codecs = [Compression::None, Compression::None, Compression::Lz4, Compression::Zstd, Compression::Gzip];
+        let codecs =
+            [Compression::None, Compression::None, Compression::Lz4, Compression::Zstd, Compression::Gzip];
         let broker = Config {
             brokers,
             topics: topics.iter().map(|(name, count)| TopicSpec::new(name.as_str(), *count)).collect(),

@@ -159,7 +159,8 @@ impl Reader {
         let at = core.name_of(slice.part).expect("a slice is of a lane").clone();
         // The user may have records of the lane's slice before, from this very poll: he is not back from them yet.
         let before = self.cursors.iter().position(|cursor| cursor.part == slice.part);
-        let before = before.map(|index| self.cursors.remove(index)).filter(|cursor| cursor.epoch == slice.epoch);
+        let before =
+            before.map(|index| self.cursors.remove(index)).filter(|cursor| cursor.epoch == slice.epoch);
         let slot = before.map_or(slice.start, |cursor| cursor.slot);
         self.cursors.insert(0, Cursor::new(slice, at, slot));
         true

@@ -11,7 +11,7 @@ use std::{
 use ottla_core::{ConnId, Disconnected};
 use ottla_protocol::{Now, Timestamp};
 
-use crate::dice::{Dice, ms};
+use crate::dice::Dice;
 
 /// The wall clock at the start: some time in 2026.
 const EPOCH_MS: i64 = 1_780_000_000_000;
@@ -198,10 +198,7 @@ impl Stage {
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now {
-            mono: self.start + self.time,
-            wall: Timestamp(EPOCH_MS + self.time.as_millis() as i64),
-        }
+        Now { mono: self.start + self.time, wall: Timestamp(EPOCH_MS + self.time.as_millis() as i64) }
     }
 
     /// A deadline as a time of the simulation.
@@ -315,10 +312,10 @@ impl Stage {
     pub(crate) fn close_from_client(&mut self, id: LinkId) {
         let latency = self.latency();
         if let Some(link) = self.net.links.get_mut(&id) {
-            let dark = link.state == LinkState::Dark;
+            // The broker hears of it soon, dark or not: a commit that it still held could take the place of a newer one
+            // on the next connection, which no client can prevent.
             link.state = LinkState::Cut;
-            let wait = if dark { latency + ms(3000) } else { latency };
-            self.after(wait, Event::TellBroker(id));
+            self.after(latency, Event::TellBroker(id));
         }
     }
 
@@ -335,12 +332,12 @@ impl Stage {
     pub(crate) fn close_from_broker(&mut self, id: LinkId) {
         let latency = self.latency();
         self.part(id);
-        if let Some(link) = self.net.links.get_mut(&id) {
-            if link.state == LinkState::Open {
-                link.state = LinkState::BrokerGone;
-                let at = (self.time + latency).max(link.down + Duration::from_micros(1));
-                self.schedule(at, Event::TellClient(id, Disconnected::Closed));
-            }
+        if let Some(link) = self.net.links.get_mut(&id)
+            && link.state == LinkState::Open
+        {
+            link.state = LinkState::BrokerGone;
+            let at = (self.time + latency).max(link.down + Duration::from_micros(1));
+            self.schedule(at, Event::TellClient(id, Disconnected::Closed));
         }
     }
 

@@ -57,7 +57,10 @@ const ERRORS: &[(ApiKey, &[ErrorCode])] = &[
     (ApiKey::ListOffsets, &[ErrorCode::NotLeaderOrFollower, ErrorCode::OffsetNotAvailable]),
     (ApiKey::FindCoordinator, &[ErrorCode::CoordinatorNotAvailable]),
     (ApiKey::LeaveGroup, &[ErrorCode::NotCoordinator]),
-    (ApiKey::Produce, &[ErrorCode::NotLeaderOrFollower, ErrorCode::NotEnoughReplicas, ErrorCode::RequestTimedOut]),
+    (
+        ApiKey::Produce,
+        &[ErrorCode::NotLeaderOrFollower, ErrorCode::NotEnoughReplicas, ErrorCode::RequestTimedOut],
+    ),
     (ApiKey::InitProducerId, &[ErrorCode::CoordinatorLoadInProgress]),
     (ApiKey::ApiVersions, &[]),
 ];

@@ -133,7 +133,9 @@ impl Progress {
         if before == Some(offset) {
             return;
         }
-        if let Some(before) = before.filter(|before| offset < self.floor.map_or(*before, |floor| floor.min(*before))) {
+        if let Some(before) =
+            before.filter(|before| offset < self.floor.map_or(*before, |floor| floor.min(*before)))
+        {
             stage.violate("the committed offset does not fall", || {
                 format!("group {group}, {at}: from {before} to {offset}")
             });

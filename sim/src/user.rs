@@ -23,7 +23,9 @@ pub(crate) enum Doing {
     Reading(Call),
     /// In `commit`.
     Committing(OpId),
-    Closing { until: Duration },
+    Closing {
+        until: Duration,
+    },
     Gone,
 }
 
@@ -40,8 +42,14 @@ pub(crate) struct Call {
 pub(crate) enum Asked {
     /// The number of the request, and what is committed then.
     Commit(u64, BTreeMap<TopicPartition, i64>),
-    Committed { at: TopicPartition, since: Duration },
-    End { at: TopicPartition, least: i64 },
+    Committed {
+        at: TopicPartition,
+        since: Duration,
+    },
+    End {
+        at: TopicPartition,
+        least: i64,
+    },
 }
 
 impl Member {
@@ -206,6 +214,8 @@ impl Member {
                 true
             }
             Doing::Committing(op) if !self.ops.iter().any(|(open, _)| open == op) => {
+                // He has been in a call, however long it took.
+                self.host.machine.returned(stage.now());
                 self.think(ms(1), stage);
                 true
             }
@@ -376,7 +386,10 @@ impl Member {
         self.detours += 1;
         let progress = truth.progress(&self.group, at);
         progress.lower(least);
+        self.serial += 1;
         if let Some(holding) = self.owned.get_mut(at) {
+            // What the user still has of it counts no more.
+            holding.serial = self.serial;
             let start = progress.largest_start(holding.since);
             holding.expect = expect;
             holding.known = matches!(to, SeekTo::Offset(_));

@@ -33,7 +33,7 @@ fn cut_and_killed() -> Outcome {
 }
 
 async fn read_and_write(cluster: &'static Cluster) -> Outcome {
-    const RECORDS: i64 = 1500;
+    const RECORDS: i64 = 600;
     const PARTITIONS: i64 = 6;
     let target = Target::Kafka(cluster);
     let topic = topic(&target, "failing", PARTITIONS as i32).await?;
@@ -55,12 +55,12 @@ async fn read_and_write(cluster: &'static Cluster) -> Outcome {
             let record = next(&mut consumer).await?;
             repeated += usize::from(!places.insert((record.partition(), record.offset())));
             match places.len() {
-                500 => {
+                200 => {
                     let cut = cluster.node_ids().map(|node| Ok(cluster.proxy(node)?.cut()));
                     let cut = cut.sum::<Result<usize, ottla_conformance::kafka::Unavailable>>()?;
                     holds("connections were cut", cut > 3)?;
                 }
-                1000 => {
+                400 => {
                     // It leads two of the partitions, too.
                     let coordinator = admin(&target).await?.find_coordinator(group).await?;
                     cluster.kill(coordinator.node.0 as u32)?;
@@ -75,7 +75,7 @@ async fn read_and_write(cluster: &'static Cluster) -> Outcome {
             (0..PARTITIONS as i32).flat_map(|partition| (0..each).map(move |offset| (partition, offset)));
         equal("what was read", places == expected.collect(), true)
     };
-    within("all records", async { tokio::try_join!(write, read) }).await??;
+    within("all records, and the end", async { tokio::try_join!(write, read) }).await??;
     let committed = admin(&target).await?.committed_offsets(group).await?;
     equal("committed", committed.values().map(|at| at.offset).sum(), RECORDS)
 }

@@ -94,6 +94,8 @@ pub struct Connections {
     out: VecDeque<Outbound>,
     last_conn: u64,
     last_request: i32,
+    /// A broker's connection broke, or came to nothing.
+    broken: bool,
     rng: fastrand::Rng,
 }
 
@@ -173,6 +175,7 @@ impl Connections {
             out: VecDeque::new(),
             last_conn: 0,
             last_request: 0,
+            broken: false,
             rng: fastrand::Rng::with_seed(seed),
         }
     }
@@ -296,12 +299,19 @@ impl Connections {
         link.state = State::Closed { retry_at: Some(now.mono + wait) };
         link.last_failure = Some(why.clone());
         link.throttled_until = None;
+        self.broken |= matches!(key.0, Target::Node(_));
         let in_flight = std::mem::take(&mut link.in_flight);
         in_flight
             .into_iter()
             .filter(|request| request.key != ApiKey::ApiVersions)
             .map(|request| Unanswered { id: request.id, why: why.clone() })
             .collect()
+    }
+
+    /// Whether a connection to a broker broke, or came to nothing, since this was last asked: the broker may be gone, and
+    /// what it led be led by another.
+    pub fn take_broken(&mut self) -> bool {
+        std::mem::take(&mut self.broken)
     }
 
     /// A request was answered. Returns the reply where it is not one of the connection's own; `None` too where nobody
@@ -394,11 +404,6 @@ impl Connections {
                 self.out.push_back(Outbound::Close { conn });
             }
         }
-    }
-
-    /// Whom a connection leads to, while it is in use.
-    pub fn target_of(&self, conn: ConnId) -> Option<(Target, Kind)> {
-        self.key_of(conn)
     }
 
     fn key_of(&self, wanted: ConnId) -> Option<(Target, Kind)> {

@@ -8,7 +8,7 @@ use ottla_protocol::{
 
 use crate::{
     backoff::Backoff,
-    connections::{Address, Connections, Kind},
+    connections::{Address, Connections, Kind, LinkStatus, Target},
     deadline::Earliest,
     ids::{NodeId, RequestId},
     metadata::Metadata,
@@ -48,7 +48,8 @@ impl Coordinator {
         self.node.is_none().then_some(self.unknown_since)
     }
 
-    /// The coordinator where a connection of `kind` to it is ready; otherwise what is needed is under way.
+    /// The coordinator where a connection of `kind` to it is ready; otherwise what is needed is under way. One that is
+    /// gone from the cluster, or out of reach, is looked up again: another may have taken over.
     pub(crate) fn ready(
         &mut self,
         kind: Kind,
@@ -56,7 +57,13 @@ impl Coordinator {
         connections: &mut Connections,
         now: Now,
     ) -> Option<NodeId> {
-        self.node.filter(|node| metadata.node_ready(*node, kind, connections, now))
+        let node = self.node?;
+        let status = connections.status(Target::Node(node), kind, now.mono);
+        if metadata.address(node).is_none() || matches!(status, LinkStatus::Retrying { .. }) {
+            self.forget(now);
+            return None;
+        }
+        metadata.node_ready(node, kind, connections, now).then_some(node)
     }
 
     /// Looks it up where that is due.

@@ -1,7 +1,7 @@
 //! What the cluster looks like: its brokers, the topics that are wanted, and who leads their partitions.
 //!
-//! Refreshed when something shows it to be out of date, when a wanted topic is missing, and every
-//! `metadata.max.age.ms`; one request at a time, with back-off between failures. When no known broker can be reached,
+//! Refreshed when something shows it to be out of date, such as a broker out of reach, when a wanted topic is missing,
+//! and every `metadata.max.age.ms`; one request at a time, with back-off between failures. When no known broker can be reached,
 //! the addresses that the user gave are tried again (KIP-899).
 
 use std::{
@@ -253,6 +253,7 @@ impl Metadata {
         connections: &mut Connections,
         now: Now,
     ) -> Option<RequestId> {
+        self.stale |= connections.take_broken();
         // The pause is for asking the same again: a topic that was never asked for need not wait.
         let paused = now.mono < self.not_before && (self.failures > 0 || self.has_asked(wanted));
         if self.in_flight.is_some() || paused || !self.is_due(wanted, now.mono) {

@@ -392,9 +392,6 @@ impl<F> Machine for Producer<F> {
 
     fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now) {
         self.stir = true;
-        if self.connections.target_of(conn).is_some_and(|(_, kind)| kind == Kind::Produce) {
-            self.metadata.request_update();
-        }
         let unanswered = self.connections.handle_disconnected(conn, why, now);
         self.handle_unanswered(unanswered, now);
     }

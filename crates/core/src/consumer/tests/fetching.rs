@@ -98,6 +98,18 @@ fn after_a_disconnect_the_session_is_opened_anew() {
 }
 
 #[test]
+fn while_a_leader_is_out_of_reach_metadata_is_asked_for_who_leads_instead() {
+    let mut world = started(config());
+    let fetch = world.fetches.pop_front().unwrap();
+    world.refusing = true;
+    world.disconnect(&fetch);
+    let revision = world.consumer.metadata().revision();
+    world.pass(Duration::from_secs(10));
+    let asked = world.consumer.metadata().revision() - revision;
+    assert!((5..=30).contains(&asked), "{asked} times in 10 s");
+}
+
+#[test]
 fn a_new_leader_told_with_the_error_is_used_at_once() {
     let mut world = started(config());
     let fetch = world.fetches.pop_front().unwrap();

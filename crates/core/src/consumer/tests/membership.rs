@@ -299,3 +299,20 @@ fn closing_ends_at_its_deadline_whatever_the_broker_does() {
     world.pass(Duration::from_secs(2));
     assert!(world.consumer.is_closed());
 }
+
+#[test]
+fn a_coordinator_out_of_reach_is_looked_up_again() {
+    let mut world = World::member(group_config(), &[0, 1]);
+    world.pass(Duration::from_secs(3));
+    let heartbeat = world.expect(ApiKey::Heartbeat);
+    world.answer(&heartbeat, HeartbeatResponse::default());
+    world.refusing = true;
+    // Nothing waits for an answer.
+    world.disconnect(&heartbeat);
+    world.pass(Duration::from_secs(4));
+    let group = world.consumer.explain(world.now).group;
+    assert!(matches!(group, Some(GroupReason::CoordinatorUnknown { .. })), "{group:?}");
+    world.refusing = false;
+    world.pass(Duration::from_secs(3));
+    world.expect(ApiKey::Heartbeat);
+}

@@ -35,6 +35,8 @@ struct World {
     partitions: i32,
     /// Fetches to be answered wait here: there is always one ahead.
     fetches: VecDeque<Sent>,
+    /// New connections come to nothing.
+    refusing: bool,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,8 @@ impl World {
     fn new(config: ConsumerConfig) -> Self {
         let now = Now { mono: Instant::now(), wall: Timestamp(1_000_000) };
         let consumer = Consumer::new(config, now);
-        Self { consumer, now, asked: VecDeque::new(), partitions: 2, fetches: VecDeque::new() }
+        let (asked, fetches) = (VecDeque::new(), VecDeque::new());
+        Self { consumer, now, asked, partitions: 2, fetches, refusing: false }
     }
 
     /// A member of generation 1 with these partitions, their offsets committed at 0.
@@ -110,6 +113,9 @@ impl World {
     fn run(&mut self) {
         while let Some(outbound) = self.consumer.poll_send(self.now) {
             match outbound {
+                Outbound::Connect { conn, .. } if self.refusing => {
+                    self.consumer.handle_disconnected(conn, Disconnected::Closed, self.now);
+                }
                 Outbound::Connect { conn, .. } => self.consumer.handle_connected(conn, self.now),
                 Outbound::Close { .. } => {}
                 Outbound::Send { conn, id, request, .. } => {
