@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")"
 : "${CARGO_TARGET_DIR:=$(pwd)/../target}"
 export CARGO_TARGET_DIR
-cargo build --release --quiet --locked -p ottla-instructions
+cargo build --release --quiet -p ottla-instructions
 bin=$CARGO_TARGET_DIR/release
 
 count() {

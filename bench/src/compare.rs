@@ -45,6 +45,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         "| column | client | CPU µs/record | over the floor (aim) | records/s | VmHWM MiB | fetched/log |\n\
          |---|---|---|---|---|---|---|"
     );
+    let mut notes = Vec::new();
     for column in columns {
         let records = (column.records as f64 * options.scale) as u64;
         let topic = unique(&format!("bench-{}", column.name));
@@ -62,8 +63,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         for row in rows(&column, &rounds) {
             println!("{row}");
         }
+        notes.push(note(&column, &rounds));
         tools.delete_topic(&topic)?;
     }
+    println!("\n{}", notes.join("\n"));
     Ok(())
 }
 
@@ -95,7 +98,7 @@ fn measure(course: &Course, rounds: usize) -> Result<Rounds> {
 }
 
 fn rows(column: &Column, rounds: &Rounds) -> Vec<String> {
-    let Log { bytes, batches, .. } = rounds.log;
+    let bytes = rounds.log.bytes as f64;
     let row = |(index, (_, name)): (usize, (Client, &str))| {
         let of =
             |value: fn(&Lap) -> f64| median(rounds.laps.iter().filter_map(|laps| laps.get(index)).map(value));
@@ -107,7 +110,7 @@ fn rows(column: &Column, rounds: &Rounds) -> Vec<String> {
             Some(aim) => format!("{:.2} ({aim})", median(rounds.laps.iter().filter_map(ratio))),
             None => "1".to_owned(),
         };
-        let fetched = of(|lap| lap.fetched.map_or(f64::NAN, |bytes| bytes as f64)) / bytes as f64;
+        let fetched = of(|lap| lap.fetched.map_or(f64::NAN, |bytes| bytes as f64)) / bytes;
         format!(
             "| {} | {name} | {:.3} | {over} | {:.0} | {:.0} | {} |",
             column.name,
@@ -117,16 +120,15 @@ fn rows(column: &Column, rounds: &Rounds) -> Vec<String> {
             if fetched.is_nan() { "-".to_owned() } else { format!("{fetched:.4}") },
         )
     };
-    let mut rows: Vec<String> = CLIENTS.into_iter().enumerate().map(row).collect();
-    if let Some(last) = rows.last_mut() {
-        let records = rounds.laps.iter().flatten().map(|lap| lap.records).max().unwrap_or_default();
-        last.push_str(&format!(
-            "\n<!-- {}: {records} records in {batches} batches, {:.1} MB in the log -->",
-            column.name,
-            bytes as f64 / 1e6
-        ));
-    }
-    rows
+    CLIENTS.into_iter().enumerate().map(row).collect()
+}
+
+/// What a column's topic held.
+fn note(column: &Column, rounds: &Rounds) -> String {
+    let Log { bytes, batches, .. } = rounds.log;
+    let records = rounds.laps.iter().flatten().map(|lap| lap.records).max().unwrap_or_default();
+    let megabytes = bytes as f64 / 1e6;
+    format!("- {}: {records} records in {batches} batches, {megabytes:.0} MB in the log", column.name)
 }
 
 pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
