@@ -14,6 +14,7 @@ use ottla_protocol::{
     records::{BatchHeader, BatchWalk, Compression, Decompressor, RecordSpan, check_crc},
 };
 
+use super::Records;
 use crate::net::frame_pool::Frame;
 
 /// Bytes that records are views of: a fetched frame, or what one batch of it decompressed to.
@@ -30,6 +31,14 @@ enum Bytes {
 }
 
 impl Block {
+    /// The memory of a decompressed batch.
+    pub(super) fn inflated_size(&self) -> usize {
+        match &self.bytes {
+            Bytes::Fetched(_) => 0,
+            Bytes::Inflated(bytes) => bytes.capacity(),
+        }
+    }
+
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
         match &self.bytes {
@@ -140,6 +149,65 @@ impl Cursor {
                 return Some(Err(error));
             }
         }
+    }
+
+    /// Hands out records of the slice while there is room for them: a batch at a time, so that for each record nothing
+    /// but its place is written.
+    pub(super) fn fill(
+        &mut self,
+        unpacker: &mut Unpacker,
+        records: &mut Records,
+        most: usize,
+    ) -> Result<(), DecodeError> {
+        loop {
+            if let Some(mut walk) = self.walk.take() {
+                let start = records.spans.len();
+                records.spans.reserve(walk.remaining().min(most - start));
+                let end = self.fill_from(&mut walk, records, most);
+                records.end_run(&self.block, start);
+                match end {
+                    Some(end) => {
+                        end?;
+                        self.position = self.position.max(self.batch_end);
+                    }
+                    None => {
+                        self.walk = Some(walk);
+                        return Ok(());
+                    }
+                }
+            }
+            if self.rest.is_empty() {
+                self.position = self.position.max(self.next);
+                return Ok(());
+            }
+            if !records.has_room(most) {
+                return Ok(());
+            }
+            self.open_batch(unpacker)?;
+        }
+    }
+
+    /// Walks a batch to its end; `None` where there are enough records before.
+    fn fill_from(
+        &mut self,
+        walk: &mut BatchWalk,
+        records: &mut Records,
+        most: usize,
+    ) -> Option<Result<(), DecodeError>> {
+        let bytes = self.block.bytes();
+        while records.spans.len() < most {
+            match walk.next(bytes) {
+                // A fetch brings whole batches: the first may begin before the position.
+                Some(Ok(span)) if span.offset < self.position => {}
+                Some(Ok(span)) => {
+                    self.position = span.offset + 1;
+                    records.spans.push(span);
+                }
+                Some(Err(error)) => return Some(Err(error)),
+                None => return Some(Ok(())),
+            }
+        }
+        None
     }
 
     #[inline(never)]

@@ -112,7 +112,7 @@ impl Reader {
         let deadline = tokio::time::Instant::now() + timeout;
         let mut back = true;
         // Damage is told once the records before it are out of the user's hands.
-        while records.len() < most && (records.is_empty() || self.failed.is_none()) {
+        while records.has_room(most) && (records.is_empty() || self.failed.is_none()) {
             let step = if records.is_empty() {
                 let look = shared.wait(|state, now| self.look(state, filter, back, now));
                 match tokio::time::timeout_at(deadline, look).await {
@@ -131,11 +131,10 @@ impl Reader {
                 Step::Failed(error) => return Err(error),
                 Step::Closed => break,
                 Step::Read => {
-                    records.spans.reserve((most - records.len()).min(512));
-                    while records.len() < most
-                        && let Some((span, block)) = self.advance()
+                    if let Some(cursor) = self.cursors.first_mut()
+                        && let Err(error) = cursor.fill(&mut self.unpacker, &mut records, most)
                     {
-                        records.push(block, span);
+                        self.failed = Some((cursor.part, cursor.epoch, cursor.position, error));
                     }
                 }
             }

@@ -15,6 +15,8 @@ use super::{Record, cursor::Block};
 pub struct Records {
     pub(super) spans: Vec<RecordSpan>,
     pub(super) runs: Vec<Run>,
+    /// Bytes in decompressed batches.
+    inflated: usize,
 }
 
 /// Neighbouring records in one block.
@@ -49,11 +51,23 @@ impl Records {
         by_partition
     }
 
-    pub(super) fn push(&mut self, block: &Arc<Block>, span: RecordSpan) {
-        self.spans.push(span);
+    /// Whether more of up to `most` records may be added. Decompressed batches are outside the byte budget, so they are
+    /// few.
+    pub(super) fn has_room(&self, most: usize) -> bool {
+        const INFLATED_MAX: usize = 4 << 20;
+        self.spans.len() < most && self.inflated < INFLATED_MAX
+    }
+
+    /// The records pushed last, from the one with this index on, lie in `block`.
+    pub(super) fn end_run(&mut self, block: &Arc<Block>, start: usize) {
+        let end = self.spans.len();
         match self.runs.last_mut() {
-            Some(run) if Arc::ptr_eq(&run.block, block) => run.spans.end += 1,
-            _ => self.runs.push(Run { block: block.clone(), spans: self.spans.len() - 1..self.spans.len() }),
+            Some(run) if Arc::ptr_eq(&run.block, block) => run.spans.end = end,
+            _ if start < end => {
+                self.inflated += block.inflated_size();
+                self.runs.push(Run { block: block.clone(), spans: start..end });
+            }
+            _ => {}
         }
     }
 }
