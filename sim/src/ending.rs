@@ -1,7 +1,7 @@
 //! The end: once the trouble is over all must be delivered, committed and closed, each within a bound; then the logs are
 //! compared with what was seen.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use ottla_core::TopicPartition;
 use ottla_protocol::records::{BatchHeader, Compression, Decompressor, RecordWalk, walk_headers};
@@ -44,7 +44,7 @@ impl World {
                     self.recovery = waited;
                     self.enter(Phase::Settling);
                 }
-                Some(missing) if waited > self.plan.bound() => {
+                Some(missing) if self.is_stuck(waited) => {
                     let explained = self.explain();
                     self.stage
                         .violate("everything acknowledged is delivered once the trouble is over", || {
@@ -88,6 +88,14 @@ impl World {
         }
     }
 
+    /// Whether nothing has been handed out for as long as anything may take, or it takes far too long.
+    fn is_stuck(&mut self, waited: Duration) -> bool {
+        if self.progress.0 != self.truth.deliveries {
+            self.progress = (self.truth.deliveries, waited);
+        }
+        waited > self.plan.bound() * 4 || waited - self.progress.1 > self.plan.bound()
+    }
+
     /// What somebody has yet to do.
     fn missing(&self) -> Option<String> {
         if !self.source.is_idle() {
@@ -96,7 +104,7 @@ impl World {
         let partitions = self.plan.partitions();
         let in_group = partitions.iter().map(|at| (GROUP, at));
         let alone = self.members.iter().filter(|member| member.is_live() && !member.in_group());
-        let alone = alone.flat_map(|member| member.owns().map(|at| (member.group.as_str(), at)));
+        let alone = alone.flat_map(|member| member.owes().map(|at| (member.group.as_str(), at)));
         in_group.chain(alone).find_map(|(group, at)| {
             let offset = self.truth.missing(group, at)?;
             Some(format!("{group} lacks {at} offset {offset}"))

@@ -156,6 +156,10 @@ impl Member {
         if !self.in_group() {
             return;
         }
+        if !matches!(&self.role, Role::Group(before) if *before == topics) && !self.owned.is_empty() {
+            // It rebalances of its own accord.
+            self.told = Some(ErrorCode::RebalanceInProgress);
+        }
         self.role = Role::Group(topics.clone());
         if *self.host.machine.subscription() != Subscription::None {
             stage.note(|| format!("{who} subscribes to {topics:?} from now on"));
@@ -201,8 +205,11 @@ impl Member {
         matches!(self.role, Role::Group(_))
     }
 
-    pub(crate) fn owns(&self) -> impl Iterator<Item = &TopicPartition> {
-        self.owned.keys()
+    /// The partitions of which it has to read everything: not those whose end was sought, and which have been silent
+    /// since.
+    pub(crate) fn owes(&self) -> impl Iterator<Item = &TopicPartition> {
+        let owed = |holding: &Holding| !matches!(holding.expect, Expect::EndSince(_));
+        self.owned.iter().filter(move |(_, holding)| owed(holding)).map(|(at, _)| at)
     }
 
     pub(super) fn hold(&mut self, at: TopicPartition, since: Duration) {

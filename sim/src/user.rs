@@ -289,9 +289,9 @@ impl Member {
     }
 
     fn asked_to_commit(&mut self, op: OpId, offsets: BTreeMap<TopicPartition, i64>) {
-        for at in offsets.keys() {
-            self.last_commit.insert(at.clone(), op.0);
-        }
+        // Of those that are not known here, the core may know the position.
+        let all = self.owned.keys().chain(offsets.keys());
+        self.last_commit.extend(all.map(|at| (at.clone(), op.0)));
         self.ops.push((op, Asked::Commit(op.0, offsets)));
     }
 

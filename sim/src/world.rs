@@ -71,6 +71,8 @@ pub(super) struct World {
     pub(super) phase: Phase,
     pub(super) phase_since: Duration,
     pub(super) recovery: Duration,
+    /// How much was handed out when that was looked at last after the trouble, and when it was less.
+    pub(super) progress: (u64, Duration),
     pub(super) generation: i32,
     /// Commits that were sent, each with its generation: see [`Item::Ghost`].
     pub(super) commits: Vec<(i32, Vec<u8>)>,
@@ -110,6 +112,7 @@ impl World {
             phase: Phase::Trouble,
             phase_since: Duration::ZERO,
             recovery: Duration::ZERO,
+            progress: (0, Duration::ZERO),
             generation: -1,
             commits: Vec::new(),
             rebalances: 0,
