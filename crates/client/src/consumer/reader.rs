@@ -110,11 +110,10 @@ impl Reader {
         let mut records = Records::default();
         let parking = Parking(shared);
         let deadline = tokio::time::Instant::now() + timeout;
-        let mut back = true;
         // Damage is told once the records before it are out of the user's hands.
         while records.has_room(most) && (records.is_empty() || self.failed.is_none()) {
             let step = if records.is_empty() {
-                let look = shared.wait(|state, now| self.look(state, filter, back, now));
+                let look = shared.wait(|state, now| self.look(state, filter, true, now));
                 match tokio::time::timeout_at(deadline, look).await {
                     Ok(step) => step?,
                     Err(_) => break,
@@ -126,7 +125,6 @@ impl Reader {
                     false => break,
                 }
             };
-            back = false;
             match step {
                 Step::Failed(error) => return Err(error),
                 Step::Closed => break,
@@ -197,6 +195,12 @@ impl Reader {
         let Some(slice) = state.core.take(filter) else { return false };
         let Some(at) = state.core.name_of(slice.part).cloned() else { return false };
         let slot = state.open_slot(&slice);
+        let before =
+            self.cursors.iter().find(|cursor| (cursor.part, cursor.epoch) == (slice.part, slice.epoch));
+        if let Some(before) = before {
+            // The user may still have the slice before in hand: to take the next acknowledges nothing.
+            slot.store(before.slot.load(Ordering::Acquire), Ordering::Release);
+        }
         // The lane's slice before is spent or over: this one goes on where it ended.
         self.cursors.retain(|cursor| cursor.part != slice.part);
         self.cursors.insert(0, Cursor::new(slice, at, slot));
