@@ -85,7 +85,7 @@ impl Reader {
     ) -> Result<Option<OwnedRecord>, RecvError> {
         let parking = Parking(shared);
         let next = loop {
-            match shared.wait(|state, now| self.look(state, filter, true, now)).await? {
+            match shared.wait(|state, now| self.look(state, filter, now)).await? {
                 Step::Failed(error) => break Err(error),
                 Step::Closed => break Ok(None),
                 Step::Read => {
@@ -113,7 +113,7 @@ impl Reader {
         // Damage is told once the records before it are out of the user's hands.
         while records.has_room(most) && (records.is_empty() || self.failed.is_none()) {
             let step = if records.is_empty() {
-                let look = shared.wait(|state, now| self.look(state, filter, true, now));
+                let look = shared.wait(|state, now| self.look(state, filter, now));
                 match tokio::time::timeout_at(deadline, look).await {
                     Ok(step) => step?,
                     Err(_) => break,
@@ -157,11 +157,8 @@ impl Reader {
     }
 
     /// One look at the core: where the reader is, and what it may read. `None`: nothing now.
-    fn look(&mut self, state: &mut State, filter: &Filter, back: bool, now: Now) -> Option<Step> {
-        match back {
-            true => self.sync(state, true, now),
-            false => state.core.returned(now),
-        }
+    fn look(&mut self, state: &mut State, filter: &Filter, now: Now) -> Option<Step> {
+        self.sync(state, true, now);
         if let Some((part, epoch, position, error)) = self.failed.take() {
             state.core.corrupt(part, epoch, position, error, now);
             self.cursors.retain(|cursor| cursor.part != part);
