@@ -160,6 +160,8 @@ apis! {
     DeleteTopics = 20: DeleteTopicsRequest, DeleteTopicsResponse;
     InitProducerId = 22: InitProducerIdRequest, InitProducerIdResponse;
     CreatePartitions = 37: CreatePartitionsRequest, CreatePartitionsResponse;
+    ConsumerGroupHeartbeat = 68: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
+    ConsumerGroupDescribe = 69: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
 }
 
 /// What stands in front of every request.

@@ -19,6 +19,7 @@ use ottla_protocol::{
 
 use super::{
     GroupConfig, GroupNews, LeaderTask, Member, MemberState,
+    assignor::PartitionRacks,
     consumer_protocol::{Assignment, Subscription},
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
     coordinator::Coordinator,
     deadline::Earliest,
     ids::RequestId,
-    metadata::{Metadata, Wanted},
+    metadata::{Metadata, Partition, Wanted},
     offsets::Committer,
     planted::{Planted, Plot},
 };
@@ -399,11 +400,19 @@ impl Membership {
         let wanted = Wanted::Topics(self.topics().cloned().collect());
         let Some(task) = self.task.as_mut().filter(|_| metadata.covers(&wanted)) else { return };
         let topics = task.members.iter().flat_map(|member| &member.subscription.topics);
-        let count = |topic: &String| Some((topic.clone(), metadata.topic(topic)?.partitions.len() as i32));
-        task.counts = topics.filter_map(count).collect();
+        let racks = |partition: &Partition| {
+            let nodes = metadata.nodes();
+            partition.replicas.iter().filter_map(|id| nodes.get(id)?.rack.clone()).collect()
+        };
+        let shape = |topic: &String| {
+            let partitions = metadata.topic(topic)?.partitions.values().map(racks).collect();
+            Some((topic.clone(), partitions))
+        };
+        let shapes: BTreeMap<String, Vec<PartitionRacks>> = topics.filter_map(shape).collect();
+        task.counts = shapes.iter().map(|(topic, partitions)| (topic.clone(), partitions.len())).collect();
         let assignor = self.config.assignors.iter().find(|assignor| assignor.name() == task.assignor);
         let assignments =
-            assignor.map(|assignor| assignor.assign(&task.counts, &task.members)).unwrap_or_default();
+            assignor.map(|assignor| assignor.assign(&shapes, &task.members)).unwrap_or_default();
         self.shared_out = assignments
             .into_iter()
             .map(|(member_id, a)| SyncGroupRequestAssignment { member_id, assignment: a.encode() })
@@ -416,7 +425,7 @@ impl Membership {
         let Some(task) = self.task.as_ref().filter(|_| self.state == MemberState::Stable) else {
             return false;
         };
-        let count = |topic: &String| metadata.topic(topic).map(|topic| topic.partitions.len() as i32);
+        let count = |topic: &String| metadata.topic(topic).map(|topic| topic.partitions.len());
         let topics = task.members.iter().flat_map(|member| &member.subscription.topics);
         // A topic that vanishes from one answer may be back in the next: only news of partitions that exist count.
         topics

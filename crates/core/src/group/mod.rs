@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ottla_protocol::ErrorCode;
 
-pub use assignor::{Assignor, Member, Range};
+pub use assignor::{Assignor, LastAssignment, Member, PartitionRacks, Range};
 pub(crate) use classic::Membership;
 pub use member_state::MemberState;
 
@@ -74,5 +74,5 @@ pub(crate) struct LeaderTask {
     pub(crate) assignor: String,
     pub(crate) members: Vec<Member>,
     /// How many partitions each topic had when they were shared out: once another number, share out again.
-    pub(crate) counts: BTreeMap<String, i32>,
+    pub(crate) counts: BTreeMap<String, usize>,
 }

@@ -160,6 +160,29 @@ macro_rules! messages {
             }
         }
 
+        /// In front of a structure that may be null stands a byte: 1, or -1 for null.
+        impl $crate::codec::wire::Nullable for $name {
+            fn least_size(_: $crate::codec::Version) -> usize {
+                1
+            }
+            fn encode_some(&self, out: &mut Vec<u8>, v: $crate::codec::Version) {
+                out.push(1);
+                $crate::codec::Wire::encode(self, out, v);
+            }
+            fn encode_null(out: &mut Vec<u8>, _: $crate::codec::Version) {
+                out.push(0xff);
+            }
+            fn decode_nullable(
+                r: &mut $crate::codec::Reader<'_>,
+                v: $crate::codec::Version,
+            ) -> Result<Option<Self>, $crate::codec::DecodeError> {
+                match <i8 as $crate::codec::Wire>::decode(r, v)? {
+                    ..0 => Ok(None),
+                    _ => $crate::codec::Wire::decode(r, v).map(Some),
+                }
+            }
+        }
+
         $( impl $crate::api::Message for $name {
             const NAME: &'static str = stringify!($name);
             const VERSIONS: $crate::codec::Versions = $crate::codec::Versions::between($vlo, $vhi);

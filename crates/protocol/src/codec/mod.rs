@@ -10,7 +10,7 @@ mod reader;
 pub(crate) mod tagged;
 mod varint;
 mod version;
-mod wire;
+pub(crate) mod wire;
 
 pub use error::{DecodeError, DecodeErrorKind};
 pub use message::{FieldSchema, MessageSchema, StructSchema};

@@ -35,6 +35,13 @@ pub enum TypeName {
 
 /// What can be null: written in its place where the version allows it, and as an empty value where not.
 pub(crate) trait Nullable: Wire {
+    /// The fewest bytes where null is possible.
+    fn least_size(v: Version) -> usize {
+        Self::min_size(v)
+    }
+    fn encode_some(&self, out: &mut Vec<u8>, v: Version) {
+        self.encode(out, v);
+    }
     fn encode_null(out: &mut Vec<u8>, v: Version);
     fn decode_nullable(r: &mut Reader<'_>, v: Version) -> Result<Option<Self>, DecodeError>;
 }
@@ -238,11 +245,11 @@ fn elements<T: Wire>(r: &mut Reader<'_>, count: usize, v: Version) -> Result<Vec
 impl<T: Nullable> Wire for Option<T> {
     const TYPE: TypeName = TypeName::Nullable(&T::TYPE);
     fn min_size(v: Version) -> usize {
-        T::min_size(v)
+        T::least_size(v)
     }
     fn encode(&self, out: &mut Vec<u8>, v: Version) {
         match self {
-            Some(value) => value.encode(out, v),
+            Some(value) => value.encode_some(out, v),
             None => T::encode_null(out, v),
         }
     }

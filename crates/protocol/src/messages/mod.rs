@@ -3,6 +3,8 @@
 #![expect(missing_docs, reason = "the protocol guide describes each field under the same name")]
 
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
@@ -22,6 +24,8 @@ mod produce;
 mod sync_group;
 
 pub use api_versions::*;
+pub use consumer_group_describe::*;
+pub use consumer_group_heartbeat::*;
 pub use create_partitions::*;
 pub use create_topics::*;
 pub use delete_topics::*;

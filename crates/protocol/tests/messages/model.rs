@@ -16,6 +16,8 @@ pub(crate) enum Value {
     Array(Option<Vec<Value>>),
     /// One value a field, whether or not a version has it.
     Struct(Vec<Value>),
+    /// A structure where null is possible.
+    Optional(Option<Vec<Value>>),
 }
 
 /// The version for which something is written.
@@ -68,6 +70,7 @@ fn random(rng: &mut Rng, ty: TypeName) -> Value {
             None => Value::Text(Some(random_text(rng))),
         },
         TypeName::Nullable(inner) => match random(rng, *inner) {
+            Value::Struct(values) => Value::Optional(Some(values).filter(|_| rng.u8(..4) > 0)),
             Value::Text(_) if rng.u8(..4) == 0 => Value::Text(None),
             Value::Array(_) if rng.u8(..4) == 0 => Value::Array(None),
             value => value,
@@ -88,7 +91,10 @@ fn smallest(ty: TypeName, depth: usize) -> Value {
     match ty {
         TypeName::Array(element) if depth > 0 => Value::Array(Some(vec![smallest(*element, depth - 1); 3])),
         TypeName::Struct(schema) => Value::Struct(smallest_fields(schema.fields, depth)),
-        TypeName::Nullable(inner) => smallest(*inner, depth),
+        TypeName::Nullable(inner) => match smallest(*inner, depth) {
+            Value::Struct(values) => Value::Optional(Some(values)),
+            value => value,
+        },
         ty => empty(ty),
     }
 }
@@ -114,6 +120,7 @@ fn default(field: &FieldSchema) -> Value {
         (Value::Fixed(zeros), _) if zeros.len() <= 8 => {
             Value::Fixed(number.to_be_bytes()[8 - zeros.len()..].to_vec())
         }
+        (Value::Optional(_), _) => Value::Optional(None),
         (Value::Text(_), TypeName::Nullable(_)) => Value::Text(None),
         (Value::Array(_), TypeName::Nullable(_)) => Value::Array(None),
         (value, _) => value,
@@ -126,6 +133,7 @@ fn empty(ty: TypeName) -> Value {
             Some(width) => Value::Fixed(vec![0; width]),
             None => Value::Text(Some(Vec::new())),
         },
+        TypeName::Nullable(TypeName::Struct(_)) => Value::Optional(None),
         TypeName::Nullable(inner) => empty(*inner),
         TypeName::Array(_) => Value::Array(Some(Vec::new())),
         TypeName::Struct(StructSchema { fields, .. }) => Value::Struct(fields.iter().map(default).collect()),
@@ -145,6 +153,9 @@ pub(crate) fn restricted(values: &[Value], fields: &[FieldSchema], form: Form) -
 
 fn restricted_value(value: &Value, ty: TypeName, form: Form) -> Value {
     match (value, ty) {
+        (Value::Optional(Some(values)), TypeName::Nullable(TypeName::Struct(schema))) => {
+            Value::Optional(Some(restricted(values, schema.fields, form)))
+        }
         (value, TypeName::Nullable(inner)) => restricted_value(value, *inner, form),
         (Value::Array(Some(items)), TypeName::Array(element)) => {
             Value::Array(Some(items.iter().map(|item| restricted_value(item, *element, form)).collect()))
@@ -207,6 +218,11 @@ fn put_tagged(out: &mut Vec<u8>, mut tagged: Vec<(u32, Vec<u8>)>) {
 
 fn put(out: &mut Vec<u8>, value: &Value, ty: TypeName, form: Form, strangers: &mut Strangers<'_>) {
     match (value, ty) {
+        (Value::Optional(None), _) => out.push(0xff),
+        (Value::Optional(Some(values)), TypeName::Nullable(TypeName::Struct(schema))) => {
+            out.push(1);
+            put_fields(out, values, schema.fields, form, strangers);
+        }
         (_, TypeName::Nullable(inner)) => put(out, value, *inner, form, strangers),
         (Value::Fixed(bytes), _) => out.extend(bytes),
         (Value::Text(text), TypeName::Primitive(name)) => {
@@ -306,7 +322,12 @@ fn put_greedy_fields(out: &mut Vec<u8>, fields: &[FieldSchema], form: Form, size
 
 fn put_greedy(out: &mut Vec<u8>, ty: TypeName, form: Form, size: usize, depth: usize) {
     match ty {
-        TypeName::Nullable(inner) => put_greedy(out, *inner, form, size, depth),
+        TypeName::Nullable(inner) => {
+            if let TypeName::Struct(_) = inner {
+                out.push(1);
+            }
+            put_greedy(out, *inner, form, size, depth);
+        }
         TypeName::Array(element) => {
             let mut smallest = Vec::new();
             put_greedy(&mut smallest, *element, form, 0, 0);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Assignment, Assignor, Member};
+use super::{Assignment, Assignor, Member, PartitionRacks};
 use crate::ids::TopicPartition;
 
 /// Each topic's partitions in order, in runs of equal length, the longer runs to the first members. Members are
@@ -11,17 +11,21 @@ use crate::ids::TopicPartition;
 pub struct Range;
 
 impl Assignor for Range {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "range"
     }
 
-    fn assign(&self, partitions: &BTreeMap<String, i32>, members: &[Member]) -> BTreeMap<String, Assignment> {
+    fn assign(
+        &self,
+        topics: &BTreeMap<String, Vec<PartitionRacks>>,
+        members: &[Member],
+    ) -> BTreeMap<String, Assignment> {
         let mut given: BTreeMap<String, Assignment> =
             members.iter().map(|member| (member.id.clone(), Assignment::default())).collect();
         let mut ordered: Vec<&Member> = members.iter().collect();
         // Java compares instance ids where both have one, puts those that have one first, and then compares ids.
         ordered.sort_by_key(|member| (member.instance_id.is_none(), &member.instance_id, &member.id));
-        for (topic, count) in partitions {
+        for (topic, partitions) in topics {
             let subscribed = |member: &&&Member| {
                 let topics: BTreeSet<&String> = member.subscription.topics.iter().collect();
                 topics.contains(topic)
@@ -29,7 +33,7 @@ impl Assignor for Range {
             let members: Vec<&&Member> = ordered.iter().filter(subscribed).collect();
             let mut next = 0;
             for (index, member) in members.iter().enumerate() {
-                let (count, sharers) = (usize::try_from(*count).unwrap_or(0), members.len());
+                let (count, sharers) = (partitions.len(), members.len());
                 let run = count / sharers + usize::from(index < count % sharers);
                 if let Some(assignment) = given.get_mut(&member.id) {
                     let numbers = next..next + run as i32;
@@ -49,6 +53,10 @@ mod tests {
     use super::*;
     use crate::group::consumer_protocol::Subscription;
 
+    fn topics(counts: &[(&str, usize)]) -> BTreeMap<String, Vec<PartitionRacks>> {
+        counts.iter().map(|(topic, count)| ((*topic).to_owned(), vec![PartitionRacks::new(); *count])).collect()
+    }
+
     fn member(id: &str, instance_id: Option<&str>, topics: &[&str]) -> Member {
         let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
         let subscription = Subscription { topics, ..Default::default() };
@@ -61,7 +69,7 @@ mod tests {
 
     #[test]
     fn the_first_members_get_the_longer_runs() {
-        let partitions = BTreeMap::from([("a".to_owned(), 7)]);
+        let partitions = topics(&[("a", 7)]);
         let members = [member("m2", None, &["a"]), member("m1", None, &["a"]), member("m3", None, &["a"])];
         let given = Range.assign(&partitions, &members);
         assert_eq!(numbers(&given["m1"], "a"), [0, 1, 2]);
@@ -71,7 +79,7 @@ mod tests {
 
     #[test]
     fn more_members_than_partitions_leave_some_idle() {
-        let partitions = BTreeMap::from([("a".to_owned(), 1)]);
+        let partitions = topics(&[("a", 1)]);
         let given = Range.assign(&partitions, &[member("m1", None, &["a"]), member("m2", None, &["a"])]);
         assert_eq!(numbers(&given["m1"], "a"), [0]);
         assert_eq!(given["m2"], Assignment::default());
@@ -79,7 +87,7 @@ mod tests {
 
     #[test]
     fn only_subscribers_of_a_topic_share_it() {
-        let partitions = BTreeMap::from([("a".to_owned(), 2), ("b".to_owned(), 2)]);
+        let partitions = topics(&[("a", 2), ("b", 2)]);
         let given = Range.assign(&partitions, &[member("m1", None, &["a"]), member("m2", None, &["a", "b"])]);
         assert_eq!(numbers(&given["m1"], "a"), [0]);
         assert_eq!(numbers(&given["m2"], "a"), [1]);
@@ -88,7 +96,7 @@ mod tests {
 
     #[test]
     fn static_members_come_first_in_the_order_of_their_instance_ids() {
-        let partitions = BTreeMap::from([("a".to_owned(), 3)]);
+        let partitions = topics(&[("a", 3)]);
         let members = [
             member("a-dynamic", None, &["a"]),
             member("z", Some("i1"), &["a"]),
