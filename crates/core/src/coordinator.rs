@@ -1,9 +1,9 @@
 //! Which broker coordinates the group: looked up when needed, forgotten when a broker says that it is another.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ottla_protocol::{
-    ApiKey, ErrorCode, Now, messages::FindCoordinatorRequest, messages::FindCoordinatorResponse,
+    ApiKey, ErrorCode, Now, Request, messages::FindCoordinatorRequest, messages::FindCoordinatorResponse,
 };
 
 use crate::{
@@ -13,6 +13,47 @@ use crate::{
     ids::{NodeId, RequestId},
     metadata::Metadata,
 };
+
+/// What it takes to send a request to the coordinator.
+pub(crate) struct ToCoordinator<'a> {
+    pub(crate) coordinator: &'a mut Coordinator,
+    pub(crate) metadata: &'a Metadata,
+    pub(crate) connections: &'a mut Connections,
+    pub(crate) now: Now,
+}
+
+/// A connection over which a request can go, and in which version.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Open {
+    target: Target,
+    kind: Kind,
+    pub(crate) version: i16,
+}
+
+impl ToCoordinator<'_> {
+    /// `None` until there is a connection: what is needed for it is under way. An error where the coordinator does not
+    /// speak the API, in no version up to `newest`.
+    pub(crate) fn open(&mut self, kind: Kind, key: ApiKey, newest: i16) -> Result<Option<Open>, ErrorCode> {
+        let Some(node) = self.coordinator.ready(kind, self.metadata, self.connections, self.now) else {
+            return Ok(None);
+        };
+        let target = Target::Node(node);
+        match self.connections.version(target, kind, key, newest) {
+            Ok(version) => Ok(Some(Open { target, kind, version })),
+            Err(_) => Err(ErrorCode::UnsupportedVersion),
+        }
+    }
+
+    /// Sends. Without a time-out of its own a request has `request.timeout.ms`.
+    pub(crate) fn send(
+        &mut self,
+        open: Open,
+        request: impl Into<Request>,
+        timeout: Option<Duration>,
+    ) -> RequestId {
+        self.connections.send(open.target, open.kind, open.version, request, timeout, self.now)
+    }
+}
 
 /// The coordinator of one group.
 #[derive(Debug)]

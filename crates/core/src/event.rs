@@ -1,6 +1,9 @@
 //! What a consumer tells of its group: a bounded stream, of which the oldest is dropped when nobody listens.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use crate::ids::TopicPartition;
 
@@ -13,12 +16,14 @@ const KEPT: usize = 1024;
 pub enum Event {
     /// The group is joined, and its generation known.
     Joined {
-        /// The classic protocol's generation.
+        /// The classic protocol's generation; the consumer protocol's member epoch.
         generation_id: i32,
-        /// The id that the coordinator gave.
+        /// The member's id.
         member_id: String,
+        /// How long it took from the moment at which the member set out; zero for an epoch that came by itself.
+        took: Duration,
     },
-    /// Partitions are this consumer's from here on; the list is empty for an idle member.
+    /// Partitions are new: under an eager group all that the member has. Empty where there is nothing new.
     Assigned(Vec<TopicPartition>),
     /// Partitions were given up in good order: what was delivered could be committed.
     Revoked(Vec<TopicPartition>),
@@ -30,6 +35,8 @@ pub enum Event {
         since: Instant,
         /// When the partitions are lost instead.
         deadline: Instant,
+        /// Whose records he has in hand.
+        held: Vec<TopicPartition>,
     },
 }
 

@@ -97,6 +97,8 @@ pub(crate) struct Lane<F> {
     pub(crate) assigned: bool,
     pub(crate) paused: bool,
     pub(crate) revoking: bool,
+    /// The user's listener has not been told yet, or has not answered.
+    pub(crate) fresh: bool,
     pub(crate) position: Position,
     /// A request that finds the position out is under way.
     pub(crate) looking: bool,
@@ -116,6 +118,8 @@ pub(crate) struct Lane<F> {
     suspect: Option<i64>,
     pub(crate) retry_at: Option<Instant>,
     pub(crate) last_error: Option<ErrorCode>,
+    /// How often in a row the leader refused.
+    pub(crate) failures: u32,
     failure_due: Option<Instant>,
     pub(crate) since: Instant,
 }
@@ -159,6 +163,7 @@ impl<F> Lane<F> {
             assigned: false,
             paused: false,
             revoking: false,
+            fresh: false,
             position: Position::Committed,
             looking: false,
             fetch_at: 0,
@@ -172,6 +177,7 @@ impl<F> Lane<F> {
             suspect: None,
             retry_at: None,
             last_error: None,
+            failures: 0,
             failure_due: None,
             since: now,
         }
@@ -180,7 +186,7 @@ impl<F> Lane<F> {
     /// Whether a fetch may ask for it, once it has room.
     pub(crate) fn wants_records(&self, now: Instant) -> bool {
         let due = self.retry_at.is_none_or(|at| at <= now);
-        self.assigned && !self.paused && !self.revoking && self.position == Position::Known && due
+        self.is_readable() && self.position == Position::Known && due
     }
 
     /// Whether nothing of it waits to be read: what the log says of the fetch position concerns the user now.
@@ -189,7 +195,7 @@ impl<F> Lane<F> {
     }
 
     fn is_readable(&self) -> bool {
-        self.assigned && !self.paused && !self.revoking
+        self.assigned && !self.paused && !self.revoking && !self.fresh
     }
 }
 
@@ -274,6 +280,7 @@ impl<F> Lanes<F> {
         if let Some(lane) = self.get_mut(part) {
             lane.assigned = false;
             lane.revoking = false;
+            lane.fresh = false;
             lane.held = false;
         }
     }
@@ -476,9 +483,35 @@ impl<F> Lanes<F> {
         }
     }
 
+    /// The lanes that are being revoked.
+    pub(crate) fn revoking(&self) -> impl Iterator<Item = (PartIdx, &Lane<F>)> {
+        self.assigned().filter(|(_, lane)| lane.revoking)
+    }
+
+    pub(crate) fn has_revoking(&self) -> bool {
+        self.revoking().next().is_some()
+    }
+
+    /// Those of them that a reader holds.
+    pub(crate) fn held_up(&self) -> Vec<TopicPartition> {
+        self.revoking().filter(|(_, lane)| lane.held).map(|(_, lane)| lane.at.clone()).collect()
+    }
+
     /// Whether every lane that is being revoked has been let go.
     pub(crate) fn is_quiescent(&self) -> bool {
-        self.assigned().all(|(_, lane)| !lane.revoking || !lane.held)
+        self.revoking().all(|(_, lane)| !lane.held)
+    }
+
+    /// A partition that is not to be read before the user's listener has answered.
+    pub(crate) fn set_fresh(&mut self, at: &TopicPartition, fresh: bool) {
+        if let Some(lane) = self.find(at).and_then(|part| self.get_mut(part)) {
+            lane.fresh = fresh;
+        }
+    }
+
+    /// The listener has answered.
+    pub(crate) fn open_fresh(&mut self) {
+        self.assigned_mut().for_each(|(_, lane)| lane.fresh = false);
     }
 
     pub(crate) fn deadlines(&self, earliest: &mut Earliest) {

@@ -29,13 +29,16 @@ pub use connections::{
     Address, ConnectionConfig, Connections, Kind, LinkStatus, Target, Unanswered, Unsupported,
 };
 pub use consumer::{
-    CloseKind, Consumer, ConsumerConfig, Explanation, GroupReason, ReadFailure, Reason, SeekTo, Subscription,
-    SubscriptionError,
+    Callback, CloseKind, Consumer, ConsumerConfig, Explanation, GroupReason, ReadFailure, Reason, SeekTo,
+    Subscription, SubscriptionError,
 };
 pub use deadline::Earliest;
 pub use event::Event;
 pub use fetch::FetchConfig;
-pub use group::{Assignor, GroupConfig, GroupFailure, MemberState, Range};
+pub use group::{
+    Assignor, ConsumerState, CooperativeSticky, GroupConfig, GroupFailure, GroupMetadata, GroupProtocol,
+    LeaveGroup, MemberState, MembershipState, Pattern, Range, RoundRobin, Sticky,
+};
 pub use ids::{ConnId, LaneEpoch, NodeId, OpId, PartIdx, RequestId, TopicPartition};
 pub use lanes::{Admission, Filter, LaneFailure, ResetTo, Slice};
 pub use machine::{Disconnected, Fetched, Machine, Outbound, Reply, Span, spans};

@@ -18,6 +18,7 @@ use crate::{
     backoff::Backoff,
     connections::{Address, Connections, Kind, LinkStatus, Target},
     deadline::Earliest,
+    group::Pattern,
     ids::{NodeId, RequestId, TopicPartition},
     machine::Disconnected,
 };
@@ -61,6 +62,9 @@ pub struct Metadata {
     topics: BTreeMap<String, Topic>,
     controller: Option<NodeId>,
     asked: Option<Wanted>,
+    /// Topics of which only the ids are known.
+    wanted_ids: BTreeSet<TopicId>,
+    asked_ids: BTreeSet<TopicId>,
     in_flight: Option<RequestId>,
     stale: bool,
     refreshed: Option<Instant>,
@@ -119,6 +123,8 @@ impl Metadata {
             topics: BTreeMap::new(),
             controller: None,
             asked: None,
+            wanted_ids: BTreeSet::new(),
+            asked_ids: BTreeSet::new(),
             in_flight: None,
             stale: true,
             refreshed: None,
@@ -163,6 +169,24 @@ impl Metadata {
     /// A partition that exists.
     pub fn partition(&self, at: &TopicPartition) -> Option<&Partition> {
         self.topic(&at.topic)?.partitions.get(&at.partition)
+    }
+
+    /// The name of the topic with this id, where it is known.
+    pub fn name_of(&self, id: TopicId) -> Option<&str> {
+        self.topics.iter().find(|(_, topic)| topic.id == id).map(|(name, _)| name.as_str())
+    }
+
+    /// The topics that match, but for Kafka's own.
+    pub fn matching(&self, pattern: &Pattern) -> BTreeSet<String> {
+        let topics = self.topics.iter().filter(|(_, topic)| topic.error.is_ok() && !topic.internal);
+        topics.map(|(name, _)| name).filter(|name| pattern.matches(name)).cloned().collect()
+    }
+
+    /// Topics to be asked for by id, until they are told (Metadata 12 and later).
+    pub fn want_ids(&mut self, ids: &BTreeSet<TopicId>) {
+        if self.wanted_ids != *ids {
+            self.wanted_ids.clone_from(ids);
+        }
     }
 
     /// The last address that could not be used, and why.
@@ -255,18 +279,21 @@ impl Metadata {
     ) -> Option<RequestId> {
         self.stale |= connections.take_broken();
         // The pause is for asking the same again: a topic that was never asked for need not wait.
-        let paused = now.mono < self.not_before && (self.failures > 0 || self.has_asked(wanted));
+        let asked = self.has_asked(wanted) && self.wanted_ids.is_subset(&self.asked_ids);
+        let paused = now.mono < self.not_before && (self.failures > 0 || asked);
         if self.in_flight.is_some() || paused || !self.is_due(wanted, now.mono) {
             return None;
         }
         let target = self.any_ready(connections, now)?;
         let version = connections.version(target, Kind::Main, ApiKey::Metadata, i16::MAX).ok()?;
         let named = |name: &String| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() };
+        let by_id = self.wanted_ids.iter().filter(|_| version >= 12);
+        let by_id = by_id.map(|id| MetadataRequestTopic { topic_id: *id, name: None });
         let topics = match wanted {
             // Version 0 has no null: there an empty list asks for all.
             Wanted::All if version == 0 => Some(Vec::new()),
             Wanted::All => None,
-            Wanted::Topics(topics) => Some(topics.iter().map(named).collect()),
+            Wanted::Topics(topics) => Some(topics.iter().map(named).chain(by_id).collect()),
         };
         let request = MetadataRequest {
             topics,
@@ -275,6 +302,7 @@ impl Metadata {
         };
         let id = connections.send(target, Kind::Main, version, request, None, now);
         self.asked = Some(wanted.clone());
+        self.asked_ids.clone_from(&self.wanted_ids);
         self.in_flight = Some(id);
         self.stale = false;
         Some(id)
@@ -282,7 +310,8 @@ impl Metadata {
 
     fn is_due(&self, wanted: &Wanted, now: Instant) -> bool {
         let aged = self.refreshed.is_none_or(|at| at + self.config.max_age <= now);
-        self.stale || aged || !self.has_asked(wanted) || self.is_incomplete(wanted)
+        let nameless = !self.wanted_ids.is_empty();
+        self.stale || aged || nameless || !self.has_asked(wanted) || self.is_incomplete(wanted)
     }
 
     /// Whether what is wanted has been asked for and answered, be it that a topic does not exist.
@@ -323,7 +352,8 @@ impl Metadata {
         self.refreshed = Some(now.mono);
         self.last_failure = None;
         self.revision += 1;
-        match self.asked.as_ref().is_some_and(|asked| self.is_incomplete(asked)) {
+        let nameless = self.asked_ids.iter().any(|id| self.name_of(*id).is_none());
+        match nameless || self.asked.as_ref().is_some_and(|asked| self.is_incomplete(asked)) {
             true => self.back_off(now),
             false => {
                 self.failures = 0;

@@ -29,6 +29,8 @@ pub enum Planted {
     UnknownMemberKeepsId,
     /// A heartbeat's answer that the group rebalances is ignored.
     RebalanceIsIgnored,
+    /// A commit under an epoch that has moved on is given up.
+    StaleEpochFails,
 }
 
 #[cfg(feature = "planted")]
@@ -47,6 +49,7 @@ impl Planted {
         Self::JoinsWithoutQuiescence,
         Self::UnknownMemberKeepsId,
         Self::RebalanceIsIgnored,
+        Self::StaleEpochFails,
     ];
 }
 

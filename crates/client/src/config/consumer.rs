@@ -3,14 +3,16 @@
 use std::{collections::BTreeSet, time::Duration};
 
 pub use ottla_core::ResetPolicy as OffsetReset;
-use ottla_core::{FetchConfig, GroupConfig};
+use ottla_core::{Assignor, FetchConfig, GroupProtocol, Pattern};
 
 use super::{
     common::{Common, CommonConfig, RECEIVE_MAX, common_setters},
+    group::{Group, GroupSettings, SharedAssignor},
     known,
     value::{MAX_SIZE, check, check_millis, check_millis_or_zero, count, iso_duration, millis, size, truth},
 };
 use crate::{
+    consumer::{Listener, RebalanceListener},
     driver::DriverConfig,
     error::{BuildError, BuildErrorKind},
 };
@@ -21,17 +23,22 @@ pub(super) const SUPPORTED: &[&str] = &[
     "auto.commit.interval.ms",
     "auto.offset.reset",
     "check.crcs",
+    "client.rack",
     "enable.auto.commit",
     "fetch.max.bytes",
     "fetch.max.wait.ms",
     "fetch.min.bytes",
     "group.id",
+    "group.instance.id",
+    "group.protocol",
+    "group.remote.assignor",
     "heartbeat.interval.ms",
     "max.partition.fetch.bytes",
     "max.poll.interval.ms",
     "max.poll.records",
     "ottla.buffer.memory",
     "ottla.max.decompressed.batch.bytes",
+    "partition.assignment.strategy",
     "session.timeout.ms",
 ];
 
@@ -54,15 +61,14 @@ fn offset_reset(text: &str) -> Option<OffsetReset> {
 pub struct ConsumerBuilder {
     common: Common,
     topics: Option<Vec<String>>,
-    group_id: Option<String>,
+    pattern: Option<String>,
+    listener: Option<Listener>,
+    group: Group,
     enable_auto_commit: Option<bool>,
     auto_commit_interval: Duration,
     auto_offset_reset: OffsetReset,
     allow_auto_create_topics: bool,
     max_poll_records: usize,
-    max_poll_interval: Duration,
-    session_timeout: Duration,
-    heartbeat_interval: Duration,
     fetch_min_bytes: usize,
     fetch_max_bytes: usize,
     fetch_max_wait: Duration,
@@ -77,15 +83,14 @@ impl Default for ConsumerBuilder {
         Self {
             common: Common::default(),
             topics: None,
-            group_id: None,
+            pattern: None,
+            listener: None,
+            group: Group::default(),
             enable_auto_commit: None,
             auto_commit_interval: Duration::from_secs(5),
             auto_offset_reset: OffsetReset::default(),
             allow_auto_create_topics: true,
             max_poll_records: 500,
-            max_poll_interval: Duration::from_secs(300),
-            session_timeout: Duration::from_secs(45),
-            heartbeat_interval: Duration::from_secs(3),
             fetch_min_bytes: 1,
             fetch_max_bytes: 50 << 20,
             fetch_max_wait: Duration::from_millis(500),
@@ -102,7 +107,8 @@ impl Default for ConsumerBuilder {
 pub(crate) struct ConsumerConfig {
     pub(crate) common: CommonConfig,
     /// What the builder was told to subscribe to; only with a group.
-    pub(crate) topics: Option<BTreeSet<String>>,
+    pub(crate) subscription: Option<Wish>,
+    pub(crate) listener: Option<Listener>,
     pub(crate) group: Option<GroupSettings>,
     pub(crate) auto_offset_reset: OffsetReset,
     pub(crate) allow_auto_create_topics: bool,
@@ -119,17 +125,11 @@ pub(crate) struct ConsumerConfig {
     pub(crate) max_decompressed_batch_bytes: usize,
 }
 
-/// How to be a member of a group.
+/// What to subscribe to.
 #[derive(Debug, Clone)]
-pub(crate) struct GroupSettings {
-    /// Not empty.
-    pub(crate) id: String,
-    /// `None`: only on asking.
-    pub(crate) auto_commit_interval: Option<Duration>,
-    pub(crate) max_poll_interval: Duration,
-    pub(crate) session_timeout: Duration,
-    /// Shorter than the session.
-    pub(crate) heartbeat_interval: Duration,
+pub(crate) enum Wish {
+    Topics(BTreeSet<String>),
+    Pattern(Pattern),
 }
 
 impl ConsumerConfig {
@@ -151,6 +151,7 @@ impl ConsumerConfig {
             },
             group: self.group.as_ref().map(GroupSettings::machine),
             auto_commit: self.group.as_ref().and_then(|group| group.auto_commit_interval),
+            listener: self.listener.is_some(),
             reset: self.auto_offset_reset,
             api_timeout: common.default_api_timeout,
             retry_backoff: common.retry_backoff,
@@ -165,17 +166,6 @@ impl ConsumerConfig {
     }
 }
 
-impl GroupSettings {
-    fn machine(&self) -> GroupConfig {
-        GroupConfig {
-            session_timeout: self.session_timeout,
-            heartbeat_interval: self.heartbeat_interval,
-            max_poll_interval: self.max_poll_interval,
-            ..GroupConfig::new(self.id.as_str())
-        }
-    }
-}
-
 impl ConsumerBuilder {
     common_setters!("9 min");
 
@@ -187,10 +177,69 @@ impl ConsumerBuilder {
         self
     }
 
+    /// Topics by a regular expression that their whole names match, as
+    /// [`Consumer::subscribe_pattern`](crate::Consumer::subscribe_pattern) does. In place of
+    /// [`subscribe`](Self::subscribe).
+    #[must_use]
+    pub fn subscribe_pattern(mut self, pattern: impl Into<String>) -> Self {
+        self.pattern = Some(pattern.into());
+        self
+    }
+
+    /// Who is told when partitions come and go. Default nobody.
+    #[must_use]
+    pub fn rebalance_listener(mut self, listener: impl RebalanceListener) -> Self {
+        self.listener = Some(Listener::new(listener));
+        self
+    }
+
     /// The group to be a member of, and whose offsets to commit. Default none, as Java's.
     #[must_use]
     pub fn group_id(mut self, id: impl Into<String>) -> Self {
-        self.group_id = Some(id.into());
+        self.group.id = Some(id.into());
+        self
+    }
+
+    /// Who shares the group's partitions out: its members, or its coordinator (KIP-848, Kafka 4.0). A group may be moved
+    /// from one to the other while it runs, member by member. Default [`GroupProtocol::Classic`], as Java's.
+    #[must_use]
+    pub fn group_protocol(mut self, protocol: GroupProtocol) -> Self {
+        self.group.protocol = protocol;
+        self
+    }
+
+    /// Makes the member static (KIP-345): who comes back under the same id within the session has its partitions back,
+    /// without a rebalance. Of two at once the classic protocol fences the older, and the consumer protocol refuses the
+    /// newer. Default none, as Java's.
+    #[must_use]
+    pub fn group_instance_id(mut self, id: impl Into<String>) -> Self {
+        self.group.instance_id = Some(id.into());
+        self
+    }
+
+    /// The rack that the consumer is in, for assignors that mind it (KIP-881). Fetching from followers in it (KIP-392)
+    /// is not supported yet. Default none, as Java's.
+    #[must_use]
+    pub fn client_rack(mut self, rack: impl Into<String>) -> Self {
+        self.group.rack = Some(rack.into());
+        self
+    }
+
+    /// Which of the coordinator's assignors to ask for; consumer protocol only. Default the coordinator's choice, as
+    /// Java's.
+    #[must_use]
+    pub fn group_remote_assignor(mut self, name: impl Into<String>) -> Self {
+        self.group.remote_assignor = Some(name.into());
+        self
+    }
+
+    /// Offers an assignor, behind those that earlier calls offered; classic protocol only. The group takes one that all
+    /// its members offer. When all that a member offers are cooperative, it keeps its partitions while the group
+    /// rebalances. Default, without a call: [`Range`](crate::Range), then
+    /// [`CooperativeSticky`](crate::CooperativeSticky), as Java's.
+    #[must_use]
+    pub fn assignor(mut self, assignor: impl Assignor + 'static) -> Self {
+        self.group.assignors.push(SharedAssignor::new(assignor));
         self
     }
 
@@ -234,21 +283,23 @@ impl ConsumerBuilder {
     /// long a rebalance waits for it. Default 5 min, as Java's.
     #[must_use]
     pub fn max_poll_interval(mut self, interval: Duration) -> Self {
-        self.max_poll_interval = interval;
+        self.group.max_poll_interval = interval;
         self
     }
 
-    /// How long the coordinator hears nothing before it takes the member for dead. Default 45 s, as Java's.
+    /// How long the coordinator hears nothing before it takes the member for dead. Default 45 s, as Java's. Classic
+    /// protocol only.
     #[must_use]
     pub fn session_timeout(mut self, timeout: Duration) -> Self {
-        self.session_timeout = timeout;
+        self.group.session_timeout = Some(timeout);
         self
     }
 
-    /// The time between heartbeats; shorter than the session, best a third of it. Default 3 s, as Java's.
+    /// The time between heartbeats; shorter than the session, best a third of it. Default 3 s, as Java's. Classic
+    /// protocol only.
     #[must_use]
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
-        self.heartbeat_interval = interval;
+        self.group.heartbeat_interval = Some(interval);
         self
     }
 
@@ -322,14 +373,25 @@ impl ConsumerBuilder {
             "fetch.max.bytes" => self.fetch_max_bytes = size(key, value)?,
             "fetch.max.wait.ms" => self.fetch_max_wait = millis(key, value)?,
             "fetch.min.bytes" => self.fetch_min_bytes = size(key, value)?,
-            "group.id" => self.group_id = Some(value.trim().to_owned()),
-            "heartbeat.interval.ms" => self.heartbeat_interval = millis(key, value)?,
+            "client.rack" => self.group.rack = Some(value.trim().to_owned()).filter(|rack| !rack.is_empty()),
+            "group.id" => self.group.id = Some(value.trim().to_owned()),
+            "group.instance.id" => self.group.instance_id = Some(value.trim().to_owned()),
+            "group.protocol" => {
+                self.group.protocol = match value.trim().to_lowercase().as_str() {
+                    "classic" => GroupProtocol::Classic,
+                    "consumer" => GroupProtocol::Consumer,
+                    _ => return Err(BuildError::invalid(key, value, "classic or consumer")),
+                };
+            }
+            "group.remote.assignor" => self.group.remote_assignor = Some(value.trim().to_owned()),
+            "heartbeat.interval.ms" => self.group.heartbeat_interval = Some(millis(key, value)?),
             "max.partition.fetch.bytes" => self.max_partition_fetch_bytes = size(key, value)?,
-            "max.poll.interval.ms" => self.max_poll_interval = millis(key, value)?,
+            "max.poll.interval.ms" => self.group.max_poll_interval = millis(key, value)?,
             "max.poll.records" => self.max_poll_records = count(key, value)?,
             "ottla.buffer.memory" => self.buffer_memory = size(key, value)?,
             "ottla.max.decompressed.batch.bytes" => self.max_decompressed_batch_bytes = size(key, value)?,
-            "session.timeout.ms" => self.session_timeout = millis(key, value)?,
+            "partition.assignment.strategy" => self.group.assignors = SharedAssignor::all_named(key, value)?,
+            "session.timeout.ms" => self.group.session_timeout = Some(millis(key, value)?),
             _ if self.common.set(key, value)? => {}
             _ => known::CONSUMER.refuse(key, value)?,
         }
@@ -345,7 +407,8 @@ impl ConsumerBuilder {
             return Err(BuildError::invalid("fetch.max.wait.ms", millis, "less than request.timeout.ms"));
         }
         Ok(ConsumerConfig {
-            topics: self.parse_topics()?,
+            subscription: self.parse_subscription()?,
+            listener: self.listener.clone(),
             group: self.parse_group()?,
             auto_offset_reset: self.auto_offset_reset,
             allow_auto_create_topics: self.allow_auto_create_topics,
@@ -370,48 +433,51 @@ impl ConsumerBuilder {
     }
 
     fn parse_group(&self) -> Result<Option<GroupSettings>, BuildError> {
-        let Some(id) = self.group_id.clone() else {
-            let without = |key: &str, what: &str| {
-                Err(BuildError::new(BuildErrorKind::MissingProperty)
-                    .property("group.id")
-                    .detail(format!("{key} {what}")))
-            };
-            return match (self.enable_auto_commit, &self.topics) {
-                (Some(true), _) => without("enable.auto.commit", "needs a group to commit to"),
-                (_, Some(_)) => without("subscribe", "needs a group that hands out the partitions"),
-                _ => Ok(None),
-            };
+        if let Some(id) = &self.group.id {
+            let interval = check_millis("auto.commit.interval.ms", self.auto_commit_interval)?;
+            let auto_commit = self.enable_auto_commit.unwrap_or(true).then_some(interval);
+            return self.group.parse(id, auto_commit).map(Some);
+        }
+        let without = |key: &str, what: &str| {
+            Err(BuildError::new(BuildErrorKind::MissingProperty)
+                .property("group.id")
+                .detail(format!("{key} {what}")))
         };
-        if id.is_empty() {
-            return Err(BuildError::invalid("group.id", id, "a name; leave it out to read without a group"));
+        match (self.enable_auto_commit, &self.topics, &self.pattern) {
+            (Some(true), ..) => without("enable.auto.commit", "needs a group to commit to"),
+            (_, Some(_), _) => without("subscribe", "needs a group that hands out the partitions"),
+            (_, _, Some(_)) => without("subscribe_pattern", "needs a group that hands out the partitions"),
+            _ => Ok(None),
         }
-        let session_timeout = check_millis("session.timeout.ms", self.session_timeout)?;
-        let heartbeat_interval = check_millis("heartbeat.interval.ms", self.heartbeat_interval)?;
-        if heartbeat_interval >= session_timeout {
-            let millis = heartbeat_interval.as_millis();
-            return Err(BuildError::invalid("heartbeat.interval.ms", millis, "less than session.timeout.ms"));
-        }
-        let interval = check_millis("auto.commit.interval.ms", self.auto_commit_interval)?;
-        Ok(Some(GroupSettings {
-            id,
-            auto_commit_interval: self.enable_auto_commit.unwrap_or(true).then_some(interval),
-            max_poll_interval: check_millis("max.poll.interval.ms", self.max_poll_interval)?,
-            session_timeout,
-            heartbeat_interval,
-        }))
     }
 
-    fn parse_topics(&self) -> Result<Option<BTreeSet<String>>, BuildError> {
-        let Some(topics) = &self.topics else { return Ok(None) };
+    fn parse_subscription(&self) -> Result<Option<Wish>, BuildError> {
+        let topics = match (&self.topics, &self.pattern) {
+            (None, None) => return Ok(None),
+            (Some(topics), None) => topics,
+            (None, Some(pattern)) => {
+                let wrong = |why: String| {
+                    BuildError::new(BuildErrorKind::InvalidValue).property("subscribe_pattern").detail(why)
+                };
+                return Pattern::new(pattern).map(Wish::Pattern).map(Some).map_err(wrong);
+            }
+            (Some(_), Some(pattern)) => {
+                return Err(BuildError::invalid(
+                    "subscribe_pattern",
+                    pattern,
+                    "topics or a pattern, not both",
+                ));
+            }
+        };
         if let Some(wrong) = topics.iter().find(|topic| !is_topic_name(topic)) {
             let expected = "a topic's name: up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`";
             return Err(BuildError::invalid("subscribe", wrong, expected));
         }
-        Ok(Some(topics.iter().cloned().collect()))
+        Ok(Some(Wish::Topics(topics.iter().cloned().collect())))
     }
 }
 
-fn is_topic_name(name: &str) -> bool {
+pub(super) fn is_topic_name(name: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !matches!(name, "" | "." | "..") && name.len() <= 249 && name.chars().all(legal)
 }

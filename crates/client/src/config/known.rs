@@ -30,11 +30,8 @@ const FIXED: &[(&str, &str)] = &[
     ("client.dns.lookup", "use_all_dns_ips"),
     ("enable.idempotence", "true"),
     ("enable.metrics.push", "false"),
-    ("group.protocol", "classic"),
     ("isolation.level", "read_uncommitted"),
     ("metadata.recovery.strategy", "rebootstrap"),
-    ("partition.assignment.strategy", "org.apache.kafka.clients.consumer.RangeAssignor"),
-    ("partition.assignment.strategy", "range"),
     ("partitioner.ignore.keys", "false"),
     ("security.protocol", "PLAINTEXT"),
 ];

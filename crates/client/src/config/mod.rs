@@ -8,6 +8,7 @@ mod address;
 mod admin;
 mod common;
 mod consumer;
+mod group;
 mod known;
 mod not_yet;
 mod producer;
@@ -17,7 +18,7 @@ mod tests;
 mod value;
 
 pub use admin::AdminBuilder;
-pub(crate) use consumer::ConsumerConfig;
 pub use consumer::{ConsumerBuilder, OffsetReset};
+pub(crate) use consumer::{ConsumerConfig, Wish};
 pub use producer::ProducerBuilder;
 pub use properties::Properties;

@@ -86,16 +86,11 @@ pub(super) const SHARED: &[&str] = &[
 
 /// Of consumers only.
 pub(super) const CONSUMER: &[&str] = &[
-    "client.rack",
     "exclude.internal.topics",
-    "group.instance.id",
-    "group.protocol",
-    "group.remote.assignor",
     "interceptor.classes",
     "internal.throw.on.fetch.stable.offset.unsupported",
     "isolation.level",
     "key.deserializer",
-    "partition.assignment.strategy",
     "share.acknowledgement.mode",
     "share.acquire.mode",
     "value.deserializer",

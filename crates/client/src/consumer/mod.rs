@@ -6,6 +6,7 @@
 
 mod cursor;
 mod deserialize;
+mod listener;
 mod offsets;
 mod poll;
 mod reader;
@@ -17,10 +18,13 @@ mod stream;
 use std::{sync::Arc, time::Duration};
 
 use ottla_core::{
-    CloseKind, Consumer as Core, Event, Explanation, Filter, Subscription, SubscriptionError, TopicPartition,
+    CloseKind, Consumer as Core, Event, Explanation, Filter, GroupMetadata, LeaveGroup, Subscription,
+    SubscriptionError, TopicPartition,
 };
 
 pub use deserialize::{Bytes, Deserializer, Poison, TypedConsumer, TypedRecord, Utf8};
+pub(crate) use listener::Listener;
+pub use listener::{Rebalance, RebalanceListener};
 pub use offsets::SeekPosition;
 pub use poll::Poll;
 pub use record::{DetachedRecord, OwnedRecord, Record};
@@ -29,7 +33,7 @@ pub use stream::RecordStream;
 
 use self::{reader::Reader, state::State};
 use crate::{
-    config::{ConsumerBuilder, ConsumerConfig},
+    config::{ConsumerBuilder, ConsumerConfig, Wish},
     driver::{Driver, Shared},
     error::{BuildError, BuildErrorKind, RecvError},
     net::clock,
@@ -38,8 +42,21 @@ use crate::{
 
 /// How long a dropped consumer tries to commit and to leave its group.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long [`Consumer::close`] tries: Java's default.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How a consumer ends: Java's `CloseOptions` (KIP-1092).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloseOptions {
+    /// Whether the group is told. Default: a dynamic member leaves, a static one will be back.
+    pub leave: LeaveGroup,
+    /// How long to try. Default 30 s.
+    pub timeout: Duration,
+}
+
+impl Default for CloseOptions {
+    fn default() -> Self {
+        Self { leave: LeaveGroup::Default, timeout: Duration::from_secs(30) }
+    }
+}
 
 /// Reads topics, alone or as a member of a group.
 ///
@@ -64,10 +81,12 @@ impl Consumer {
     async fn start(config: ConsumerConfig) -> Result<Self, BuildError> {
         let now = clock::now();
         let mut core = Core::new(config.machine(fastrand::u64(..)), now);
-        if let Some(topics) = config.topics.clone() {
-            // It cannot fail: only a group's consumer has topics here, and this one has just begun.
-            _ = core.subscribe(topics, now);
-        }
+        // Neither can fail: only a group's consumer has a subscription here, and this one has just begun.
+        _ = match &config.subscription {
+            Some(Wish::Topics(topics)) => core.subscribe(topics.clone(), now),
+            Some(Wish::Pattern(pattern)) => core.subscribe_pattern(pattern.as_str(), now),
+            None => Ok(()),
+        };
         let driver = Driver::spawn(State::new(core), config.driver())
             .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
         let shared = driver.shared().clone();
@@ -141,6 +160,33 @@ impl Consumer {
     ) -> Result<(), SubscriptionError> {
         let topics: Vec<String> = topics.into_iter().map(Into::into).collect();
         self.shared.with(|state, now| state.core.subscribe(topics, now))
+    }
+
+    /// Reads what the group gives it of the topics whose whole names match this regular expression, in place of an
+    /// earlier subscription. Topics that come into being later count. The coordinator matches, under the consumer
+    /// protocol of Kafka 4; otherwise the client does, each [`metadata_max_age`](ConsumerBuilder::metadata_max_age), and
+    /// leaves Kafka's own topics out.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscriptionError`]: not an expression, without a group, or after [`assign`](Self::assign).
+    pub fn subscribe_pattern(&mut self, pattern: &str) -> Result<(), SubscriptionError> {
+        self.shared.with(|state, now| state.core.subscribe_pattern(pattern, now))
+    }
+
+    /// Has the group share out anew although nothing has changed. The reason goes to the coordinator's log.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscriptionError`]: not a member, or the coordinator alone decides (consumer protocol; Java's consumer then
+    /// only logs).
+    pub fn enforce_rebalance(&mut self, reason: &str) -> Result<(), SubscriptionError> {
+        self.shared.with(|state, now| state.core.enforce_rebalance(reason, now))
+    }
+
+    /// The place in the group; `None` without a group.
+    pub fn group_metadata(&self) -> Option<GroupMetadata> {
+        self.shared.inspect(|state| state.core.group_metadata())
     }
 
     /// Reads these partitions, whatever the group's other members do. Those assigned already keep their positions.
@@ -217,19 +263,28 @@ impl Consumer {
         Closer(self.shared.clone())
     }
 
-    /// Commits what was handed out (with auto commit), leaves the group, and closes the connections: for up to 30 s,
-    /// Java's default. Dropping the future leaves the rest to the driver.
+    /// Commits what was handed out (with auto commit), tells the rebalance listener, leaves the group, and closes the
+    /// connections: for up to 30 s, Java's default. Dropping the future leaves the rest to the driver, which tells no
+    /// listener.
     pub async fn close(self) {
-        self.close_within(CLOSE_TIMEOUT).await;
+        self.close_with(CloseOptions::default()).await;
     }
 
     /// [`close`](Self::close) with another limit.
-    pub async fn close_within(mut self, limit: Duration) {
+    pub async fn close_within(self, timeout: Duration) {
+        self.close_with(CloseOptions { timeout, ..CloseOptions::default() }).await;
+    }
+
+    /// [`close`](Self::close) in another way.
+    pub async fn close_with(mut self, options: CloseOptions) {
         let reader = &mut self.reader;
         self.shared.with(|state, now| {
             reader.sync(state, true, now);
-            state.core.close(CloseKind::Closed, now.mono + limit, now);
+            state.core.close(CloseKind::Closed, options.leave, now.mono + options.timeout, now);
         });
+        let telling = self.reader.listening.finish_all(&self.shared);
+        // A listener that takes longer is left alone: the machine is closed by then.
+        _ = tokio::time::timeout(options.timeout, telling).await;
         if let Some(driver) = self.driver.take() {
             driver.join().await;
         }
@@ -241,7 +296,7 @@ impl Drop for Consumer {
         let reader = &mut self.reader;
         self.shared.with(|state, now| {
             reader.sync(state, false, now);
-            state.core.close(CloseKind::Dropped, now.mono + DROP_TIMEOUT, now);
+            state.core.close(CloseKind::Dropped, LeaveGroup::Default, now.mono + DROP_TIMEOUT, now);
         });
     }
 }

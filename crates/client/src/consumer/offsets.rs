@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ottla_core::{CommittedOffset, OffsetAndTimestamp, OpFailure, OpId, Outcome, SeekTo, TopicPartition};
 use ottla_protocol::{Now, Timestamp};
 
-use super::{Consumer, state::State};
+use super::{Consumer, reader::Parking, state::State};
 use crate::{
     driver::Shared,
     error::{CommitError, CommitErrorKind, OffsetsError, OffsetsErrorKind, SeekError, SeekErrorKind},
@@ -41,17 +41,7 @@ impl Consumer {
         partition: impl Into<TopicPartition>,
         to: impl Into<SeekPosition>,
     ) -> Result<(), SeekError> {
-        let at = partition.into();
-        let to = match to.into() {
-            SeekPosition::Offset(offset) if offset < 0 => {
-                return Err(SeekError::new(SeekErrorKind::InvalidOffset).partition(at).offset(offset));
-            }
-            to => to.into(),
-        };
-        match self.shared.with(|state, now| state.core.seek(&at, to, now)) {
-            true => Ok(()),
-            false => Err(SeekError::new(SeekErrorKind::NotAssigned).partition(at)),
-        }
+        seek(&self.shared, partition.into(), to.into())
     }
 
     /// [`seek`](Self::seek) to the start of each.
@@ -129,7 +119,8 @@ impl Consumer {
     /// [`CommitError`]: nothing, or not everything, was committed.
     pub async fn commit(&mut self) -> Result<(), CommitError> {
         let op = self.begin_commit();
-        self.committed_op(op).await
+        let _waiting = Parking::begin(&self.shared);
+        committed_op(&self.shared, op).await
     }
 
     /// [`commit`](Self::commit) that does not wait. A failure that passes is tried again; another is told by nobody, and
@@ -158,13 +149,7 @@ impl Consumer {
         &mut self,
         offsets: impl IntoIterator<Item = (P, O)>,
     ) -> Result<(), CommitError> {
-        let offsets: BTreeMap<TopicPartition, CommittedOffset> =
-            offsets.into_iter().map(|(at, offset)| (at.into(), offset.into())).collect();
-        if let Some((at, wrong)) = offsets.iter().find(|(_, committed)| committed.offset < 0) {
-            return Err(CommitError::new(CommitErrorKind::InvalidOffset)
-                .partition(at.clone())
-                .offset(wrong.offset));
-        }
+        let offsets = checked(offsets)?;
         let covers =
             |(at, position): (&TopicPartition, i64)| offsets.get(at).is_some_and(|c| c.offset >= position);
         let all = self.reader.positions().all(covers);
@@ -173,27 +158,8 @@ impl Consumer {
             reader.sync(state, all, now);
             state.core.commit(Some(offsets), now)
         });
-        self.committed_op(op).await
-    }
-
-    async fn committed_op(&self, op: Result<OpId, OpFailure>) -> Result<(), CommitError> {
-        let outcome = match op {
-            Ok(op) => Operation::new(&self.shared, op).outcome().await?,
-            Err(failure) => Err(failure),
-        };
-        outcome.map(|_| ()).map_err(|failure| match failure {
-            OpFailure::NoGroup => CommitError::new(CommitErrorKind::NoGroup),
-            OpFailure::NotMember(code) => CommitError::new(CommitErrorKind::NotMember).broker(code),
-            OpFailure::TimedOut(what) => {
-                CommitError::new(CommitErrorKind::TimedOut).detail(format!("waited for {what}"))
-            }
-            OpFailure::Broker(code, Some(at)) => {
-                CommitError::new(CommitErrorKind::Broker).partition(at).broker(code)
-            }
-            OpFailure::Broker(code, None) => CommitError::new(CommitErrorKind::Broker).broker(code),
-            OpFailure::Unsupported(api) => CommitError::new(CommitErrorKind::Unsupported).api(api),
-            _ => CommitError::new(CommitErrorKind::Closed),
-        })
+        let _waiting = Parking::begin(&self.shared);
+        committed_op(&self.shared, op).await
     }
 
     /// What the group has committed of these partitions; `None` where nothing. Cancel-safe.
@@ -205,12 +171,7 @@ impl Consumer {
         &self,
         partitions: impl IntoIterator<Item = P>,
     ) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, OffsetsError> {
-        let partitions = partitions.into_iter().map(Into::into).collect();
-        let op = self.shared.with(|state, now| state.core.committed(partitions, now));
-        match self.offsets_op(op).await? {
-            Outcome::Committed(offsets) => Ok(offsets),
-            _ => Ok(BTreeMap::new()),
-        }
+        committed(&self.shared, partitions.into_iter().map(Into::into).collect()).await
     }
 
     /// Of each partition the first record that is no older than the time given, in milliseconds since 1970; `None`
@@ -259,31 +220,92 @@ impl Consumer {
     ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>, OffsetsError> {
         let wanted = wanted.collect();
         let op = self.shared.with(|state, now| state.core.offsets(wanted, now));
-        match self.offsets_op(Ok(op)).await? {
+        match offsets_op(&self.shared, Ok(op)).await? {
             Outcome::Offsets(offsets) => Ok(offsets),
             _ => Ok(BTreeMap::new()),
         }
     }
+}
 
-    async fn offsets_op(&self, op: Result<OpId, OpFailure>) -> Result<Outcome, OffsetsError> {
-        let outcome = match op {
-            Ok(op) => Operation::new(&self.shared, op).outcome().await?,
-            Err(failure) => Err(failure),
-        };
-        outcome.map_err(|failure| match failure {
-            OpFailure::NoGroup => OffsetsError::new(OffsetsErrorKind::NoGroup),
-            OpFailure::NotMember(code) => OffsetsError::new(OffsetsErrorKind::NotMember).broker(code),
-            OpFailure::TimedOut(what) => {
-                OffsetsError::new(OffsetsErrorKind::TimedOut).detail(format!("waited for {what}"))
-            }
-            OpFailure::Broker(code, Some(at)) => {
-                OffsetsError::new(OffsetsErrorKind::Broker).partition(at).broker(code)
-            }
-            OpFailure::Broker(code, None) => OffsetsError::new(OffsetsErrorKind::Broker).broker(code),
-            OpFailure::Unsupported(api) => OffsetsError::new(OffsetsErrorKind::Unsupported).api(api),
-            _ => OffsetsError::new(OffsetsErrorKind::Closed),
-        })
+pub(super) fn seek(shared: &Shared<State>, at: TopicPartition, to: SeekPosition) -> Result<(), SeekError> {
+    if let SeekPosition::Offset(offset @ ..0) = to {
+        return Err(SeekError::new(SeekErrorKind::InvalidOffset).partition(at).offset(offset));
     }
+    match shared.with(|state, now| state.core.seek(&at, to.into(), now)) {
+        true => Ok(()),
+        false => Err(SeekError::new(SeekErrorKind::NotAssigned).partition(at)),
+    }
+}
+
+/// Offsets to commit, none of them negative.
+pub(super) fn checked<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
+    offsets: impl IntoIterator<Item = (P, O)>,
+) -> Result<BTreeMap<TopicPartition, CommittedOffset>, CommitError> {
+    let offsets: BTreeMap<TopicPartition, CommittedOffset> =
+        offsets.into_iter().map(|(at, offset)| (at.into(), offset.into())).collect();
+    match offsets.iter().find(|(_, committed)| committed.offset < 0) {
+        Some((at, wrong)) => {
+            Err(CommitError::new(CommitErrorKind::InvalidOffset).partition(at.clone()).offset(wrong.offset))
+        }
+        None => Ok(offsets),
+    }
+}
+
+pub(super) async fn committed_op(
+    shared: &Arc<Shared<State>>,
+    op: Result<OpId, OpFailure>,
+) -> Result<(), CommitError> {
+    let outcome = match op {
+        Ok(op) => Operation::new(shared, op).outcome().await?,
+        Err(failure) => Err(failure),
+    };
+    outcome.map(|_| ()).map_err(|failure| match failure {
+        OpFailure::NoGroup => CommitError::new(CommitErrorKind::NoGroup),
+        OpFailure::NotMember(code) => CommitError::new(CommitErrorKind::NotMember).broker(code),
+        OpFailure::TimedOut(what) => {
+            CommitError::new(CommitErrorKind::TimedOut).detail(format!("waited for {what}"))
+        }
+        OpFailure::Broker(code, Some(at)) => {
+            CommitError::new(CommitErrorKind::Broker).partition(at).broker(code)
+        }
+        OpFailure::Broker(code, None) => CommitError::new(CommitErrorKind::Broker).broker(code),
+        OpFailure::Unsupported(api) => CommitError::new(CommitErrorKind::Unsupported).api(api),
+        _ => CommitError::new(CommitErrorKind::Closed),
+    })
+}
+
+pub(super) async fn committed(
+    shared: &Arc<Shared<State>>,
+    partitions: Vec<TopicPartition>,
+) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, OffsetsError> {
+    let op = shared.with(|state, now| state.core.committed(partitions, now));
+    match offsets_op(shared, op).await? {
+        Outcome::Committed(offsets) => Ok(offsets),
+        _ => Ok(BTreeMap::new()),
+    }
+}
+
+async fn offsets_op(
+    shared: &Arc<Shared<State>>,
+    op: Result<OpId, OpFailure>,
+) -> Result<Outcome, OffsetsError> {
+    let outcome = match op {
+        Ok(op) => Operation::new(shared, op).outcome().await?,
+        Err(failure) => Err(failure),
+    };
+    outcome.map_err(|failure| match failure {
+        OpFailure::NoGroup => OffsetsError::new(OffsetsErrorKind::NoGroup),
+        OpFailure::NotMember(code) => OffsetsError::new(OffsetsErrorKind::NotMember).broker(code),
+        OpFailure::TimedOut(what) => {
+            OffsetsError::new(OffsetsErrorKind::TimedOut).detail(format!("waited for {what}"))
+        }
+        OpFailure::Broker(code, Some(at)) => {
+            OffsetsError::new(OffsetsErrorKind::Broker).partition(at).broker(code)
+        }
+        OpFailure::Broker(code, None) => OffsetsError::new(OffsetsErrorKind::Broker).broker(code),
+        OpFailure::Unsupported(api) => OffsetsError::new(OffsetsErrorKind::Unsupported).api(api),
+        _ => OffsetsError::new(OffsetsErrorKind::Closed),
+    })
 }
 
 impl From<SeekPosition> for SeekTo {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ottla_core::{
-    Admission, Filter, GroupFailure, LaneEpoch, LaneFailure, PartIdx, ReadFailure, Subscription,
+    Admission, Callback, Filter, GroupFailure, LaneEpoch, LaneFailure, PartIdx, ReadFailure, Subscription,
     TopicPartition,
 };
 use ottla_protocol::{
@@ -21,6 +21,7 @@ use ottla_protocol::{
 use super::{
     OwnedRecord, Records,
     cursor::{Block, Cursor, Unpacker},
+    listener::Listening,
     state::State,
 };
 use crate::{
@@ -39,10 +40,13 @@ pub(super) struct Reader {
     /// Damage found in a slice: told to the core with the next look.
     failed: Option<(PartIdx, LaneEpoch, i64, DecodeError)>,
     group: Option<String>,
+    pub(super) listening: Listening,
 }
 
 /// What came of a look at the core.
 enum Step {
+    /// The listener is to be told something first.
+    Tell(Callback),
     /// The first cursor has something.
     Read,
     Failed(RecvError),
@@ -57,7 +61,8 @@ impl Reader {
             max_decompressed: config.max_decompressed_batch_bytes,
         };
         let group = config.group.as_ref().map(|group| group.id.clone());
-        Self { cursors: Vec::new(), unpacker, fence, fence_seen: u64::MAX, failed: None, group }
+        let listening = Listening::new(config.listener.clone());
+        Self { cursors: Vec::new(), unpacker, fence, fence_seen: u64::MAX, failed: None, group, listening }
     }
 
     /// The next record of the slice at hand, without a look at the core: the way of nearly every record.
@@ -80,12 +85,14 @@ impl Reader {
     /// The next record, as soon as there is one. `None` when the consumer is closed.
     pub(super) async fn next(
         &mut self,
-        shared: &Shared<State>,
+        shared: &Arc<Shared<State>>,
         filter: &Filter,
     ) -> Result<Option<OwnedRecord>, RecvError> {
         let parking = Parking(shared);
         let next = loop {
+            self.listening.finish(shared).await;
             match shared.wait(|state, now| self.look(state, filter, now)).await? {
+                Step::Tell(callback) => self.listening.begin(shared, callback),
                 Step::Failed(error) => break Err(error),
                 Step::Closed => break Ok(None),
                 Step::Read => {
@@ -102,7 +109,7 @@ impl Reader {
     /// Up to `most` records, as soon as there are any; none when the time is over, or the consumer closed.
     pub(super) async fn gather(
         &mut self,
-        shared: &Shared<State>,
+        shared: &Arc<Shared<State>>,
         filter: &Filter,
         most: usize,
         timeout: Duration,
@@ -113,7 +120,10 @@ impl Reader {
         // Damage is told once the records before it are out of the user's hands.
         while records.has_room(most) && (records.is_empty() || self.failed.is_none()) {
             let step = if records.is_empty() {
-                let look = shared.wait(|state, now| self.look(state, filter, now));
+                let look = async {
+                    self.listening.finish(shared).await;
+                    shared.wait(|state, now| self.look(state, filter, now)).await
+                };
                 match tokio::time::timeout_at(deadline, look).await {
                     Ok(step) => step?,
                     Err(_) => break,
@@ -126,6 +136,7 @@ impl Reader {
                 }
             };
             match step {
+                Step::Tell(callback) => self.listening.begin(shared, callback),
                 Step::Failed(error) => return Err(error),
                 Step::Closed => break,
                 Step::Read => {
@@ -165,6 +176,9 @@ impl Reader {
         }
         if state.stopping || state.core.is_closing() {
             return Some(Step::Closed);
+        }
+        if let Some(callback) = state.core.take_callback() {
+            return Some(Step::Tell(callback));
         }
         if self.take(state, filter) {
             return Some(Step::Read);
@@ -286,9 +300,15 @@ fn admits(filter: &Filter, cursor: &Cursor) -> bool {
 }
 
 /// Undoes the core's belief that the user waits in a call, when the call is given up.
-struct Parking<'a>(&'a Shared<State>);
+pub(super) struct Parking<'a>(&'a Shared<State>);
 
-impl Parking<'_> {
+impl<'a> Parking<'a> {
+    /// The user waits in a call, however long it takes.
+    pub(super) fn begin(shared: &'a Shared<State>) -> Self {
+        shared.with(|state, _| state.core.park());
+        Self(shared)
+    }
+
     /// The call ends with a look at the core, which knows by that.
     fn leave(self) {
         std::mem::forget(self);

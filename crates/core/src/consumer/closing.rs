@@ -4,12 +4,18 @@ use std::time::Instant;
 
 use ottla_protocol::Now;
 
-use super::Consumer;
-use crate::{group::MemberState, ops::OpFailure};
+use super::{Callback, Consumer, group_side::GroupSide};
+use crate::{
+    group::{LeaveGroup, Standing},
+    ops::OpFailure,
+};
 
 #[derive(Debug)]
 pub(super) struct Closing {
     deadline: Instant,
+    leave: LeaveGroup,
+    /// The listener has been told, or need not be.
+    told: bool,
     done: bool,
 }
 
@@ -24,7 +30,11 @@ pub enum CloseKind {
 
 impl<F: Clone> Consumer<F> {
     /// Begins to close. Done when [`is_closed`](crate::Machine::is_closed) says so, at the latest at the deadline.
-    pub fn close(&mut self, kind: CloseKind, deadline: Instant, now: Now) {
+    /// A listener is told what is revoked when it is closed, and nothing when it is dropped.
+    pub fn close(&mut self, kind: CloseKind, leave: LeaveGroup, deadline: Instant, now: Now) {
+        if let Some(group) = self.group.as_mut().filter(|_| kind == CloseKind::Dropped) {
+            group.callbacks.end();
+        }
         if self.closing.is_some() {
             return;
         }
@@ -34,7 +44,7 @@ impl<F: Clone> Consumer<F> {
                 group.commits.request(offsets, None);
             }
         }
-        self.closing = Some(Closing { deadline, done: false });
+        self.closing = Some(Closing { deadline, leave, told: false, done: false });
         self.reader.touch(now);
         self.stop();
     }
@@ -50,17 +60,26 @@ impl<F: Clone> Consumer<F> {
             return;
         }
         let late = closing.deadline <= now.mono;
-        let left = self.group.as_mut().is_none_or(|group| {
-            if group.commits.is_idle() {
-                group.membership.leave(now);
+        let settled = |group: &GroupSide| group.commits.is_idle() && group.callbacks.is_idle();
+        if self.group.as_ref().is_some_and(settled) && !std::mem::replace(&mut closing.told, true) {
+            let assignment = self.lanes.assignment();
+            if !assignment.is_empty() {
+                self.tell(Callback::Revoked(assignment));
             }
-            matches!(group.membership.state(), MemberState::Out | MemberState::Failed)
-                && group.commits.is_idle()
+        }
+        let leave = self.closing.as_ref().map(|closing| closing.leave).unwrap_or_default();
+        let left = self.group.as_mut().is_none_or(|group| {
+            if settled(group) {
+                group.membership.leave(leave, now);
+            }
+            matches!(group.membership.standing(), Standing::Out | Standing::Failed) && settled(group)
         });
         // A cluster that was never reached has nothing to be told.
         if left || late || !self.metadata.is_known() {
-            closing.done = true;
-            self.give_up_all();
+            if let Some(closing) = &mut self.closing {
+                closing.done = true;
+            }
+            self.unassign_all();
             self.ops.fail_all(&OpFailure::Closed);
             self.connections.close_all();
             self.wake = true;

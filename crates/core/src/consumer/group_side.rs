@@ -1,20 +1,22 @@
 //! What a consumer has on top when it has a group: the coordinator, the membership, and committed offsets.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use ottla_protocol::{ErrorCode, Now, Response};
 
-use super::{Consumer, Pending, Subscription};
+use super::{Consumer, Pending, callbacks::Callbacks, handover::Handover};
 use crate::{
     backoff::Backoff,
-    coordinator::Coordinator,
+    coordinator::{Coordinator, ToCoordinator},
     event::Event,
-    group::{GroupConfig, GroupFailure, GroupNews, MemberState, Membership},
+    group::{GroupConfig, GroupFailure, GroupNews, LeaveGroup, Membership, Standing},
     ids::{OpId, RequestId, TopicPartition},
     lanes::{LaneFailure, Position},
     offsets::{Commits, CommittedFetch, CommittedOffset},
     ops::{OpFailure, Outcome},
-    planted::Planted,
 };
 
 #[derive(Debug)]
@@ -26,8 +28,12 @@ pub(super) struct GroupSide {
     /// Who asks what is committed, and is not in a request yet: an answer on its way may be older than his question.
     asking: BTreeMap<TopicPartition, Vec<OpId>>,
     asked: BTreeMap<TopicPartition, Vec<OpId>>,
-    /// Whether what was delivered before the revocation under way has been handed to the commits.
-    final_commit: bool,
+    pub(super) handover: Option<Handover>,
+    pub(super) callbacks: Callbacks,
+    /// The generation, or member epoch, that the user was told.
+    pub(super) told_generation: i32,
+    /// Since when the member has been on its way in.
+    joining_since: Option<Instant>,
 }
 
 /// Which part of the group side awaits an answer.
@@ -43,6 +49,7 @@ impl GroupSide {
     pub(super) fn new(
         config: GroupConfig,
         auto_commit: Option<Duration>,
+        listening: bool,
         backoff: Backoff,
         seed: u64,
         now: Now,
@@ -56,7 +63,10 @@ impl GroupSide {
             membership: Membership::new(config, backoff, seeds.u64(..), now),
             asking: BTreeMap::new(),
             asked: BTreeMap::new(),
-            final_commit: false,
+            handover: None,
+            callbacks: Callbacks::new(listening),
+            told_generation: -1,
+            joining_since: None,
         }
     }
 
@@ -69,45 +79,76 @@ impl GroupSide {
 #[cfg(feature = "planted")]
 impl GroupSide {
     pub(super) fn plant(&mut self, plot: crate::planted::Plot) {
-        (self.commits.plot, self.membership.plot) = (plot, plot);
+        self.commits.plot = plot;
+        self.membership.plant(plot);
     }
 }
 
 impl<F: Clone> Consumer<F> {
     pub(super) fn step_group(&mut self, now: Now) {
         self.check_poll_interval(now);
-        if self.group.as_ref().is_some_and(|group| group.membership.is_outdated(&self.metadata)) {
-            let news = self.group.as_mut().map(|group| group.membership.begin_rebalance(now));
-            self.handle_group_news(news.unwrap_or(GroupNews::None), now);
-        }
-        self.step_revocation(now);
+        self.look_at_cluster(now);
+        self.step_handover(now);
         if self.group.as_mut().is_some_and(|group| group.commits.take_due(now)) && self.closing.is_none() {
             let offsets = self.uncommitted(false);
             if let Some(group) = &mut self.group {
                 group.commits.request(offsets, None);
             }
         }
-        let Some(group) = &mut self.group else { return };
+    }
+
+    /// What the picture of the cluster means for the group, once nothing changes hands.
+    fn look_at_cluster(&mut self, now: Now) {
+        let Some(group) = self.group.as_mut().filter(|group| group.handover.is_none()) else { return };
+        let lanes = &self.lanes;
+        let news = group.membership.look(&mut self.metadata, &|| lanes.assignment(), now);
+        self.handle_group_news(news, now);
+    }
+
+    pub(super) fn send_to_coordinator(&mut self, now: Now) -> GroupNews {
+        let Some(group) = &mut self.group else { return GroupNews::None };
         let GroupSide { coordinator, membership, committed, commits, asking, asked, .. } = group;
         let (metadata, connections) = (&mut self.metadata, &mut self.connections);
         let mut sent: Vec<(RequestId, Asked)> = Vec::new();
-        let needed = membership.state() != MemberState::Out || !commits.is_idle() || committed.is_waiting();
+        let needed = membership.standing() != Standing::Out || !commits.is_idle() || committed.is_waiting();
         if needed {
             sent.extend(coordinator.poll_send(metadata, connections, now).map(|id| (id, Asked::Coordinator)));
         }
-        let members = membership.poll_send(coordinator, metadata, connections, now);
+        let to = &mut ToCoordinator { coordinator, metadata, connections, now };
+        let lanes = &self.lanes;
+        let may_join = group.callbacks.is_idle() && group.handover.is_none();
+        let (members, news) = membership.poll_send(to, &|| lanes.assignment(), may_join);
         sent.extend(members.into_iter().map(|id| (id, Asked::Membership)));
-        let fetch = committed.poll_send(coordinator, metadata, connections, now);
-        if let Some(id) = fetch {
+        if let Ok(Some(id)) = committed.poll_send(membership.reader(), to) {
             for (at, ops) in std::mem::take(asking) {
                 asked.entry(at).or_default().extend(ops);
             }
             sent.push((id, Asked::Committed));
         }
-        let committer = membership.committer();
-        let commit = commits.poll_send(&committer, coordinator, metadata, connections, now);
-        sent.extend(commit.map(|id| (id, Asked::Commit)));
+        if let Ok(Some(id)) = commits.poll_send(membership.committer(), to) {
+            sent.push((id, Asked::Commit));
+        }
         self.pending.extend(sent.into_iter().map(|(id, asked)| (id, Pending::Group(asked))));
+        news
+    }
+
+    /// Tells each new generation or member epoch, and how long it took to come in.
+    pub(super) fn tell_joined(&mut self, now: Now) {
+        let Some(group) = &mut self.group else { return };
+        match group.membership.standing() {
+            Standing::Joining => _ = group.joining_since.get_or_insert(now.mono),
+            Standing::Member if group.membership.generation_id() != group.told_generation => {
+                let generation_id = group.membership.generation_id();
+                group.told_generation = generation_id;
+                let since = group.joining_since.take().unwrap_or(now.mono);
+                self.events.push(Event::Joined {
+                    generation_id,
+                    member_id: group.membership.member_id().to_owned(),
+                    took: now.mono.saturating_duration_since(since),
+                });
+            }
+            _ => group.joining_since = None,
+        }
     }
 
     /// A user who stays away too long gives up his partitions, so that others can read them.
@@ -120,7 +161,7 @@ impl<F: Clone> Consumer<F> {
             self.failure = Some(GroupFailure::MaxPollExceeded(interval));
             self.lose_all(ErrorCode::UnknownMemberId);
             if let Some(group) = &mut self.group {
-                group.membership.leave(now);
+                group.membership.leave(LeaveGroup::Default, now);
             }
         }
     }
@@ -128,115 +169,25 @@ impl<F: Clone> Consumer<F> {
     /// How long the user may stay away; `None` where there is no membership to lose.
     pub(super) fn poll_interval(&self) -> Option<Duration> {
         let membership = &self.group.as_ref()?.membership;
-        let member =
-            !matches!(membership.state(), MemberState::Out | MemberState::Leaving | MemberState::Failed);
-        member.then_some(membership.config().max_poll_interval)
+        membership.is_in().then_some(membership.config().max_poll_interval)
     }
 
     /// Joins again with the subscription that stands.
     pub(super) fn rejoin(&mut self, now: Now) {
         self.changed();
         self.reader.touch(now);
-        if let (Some(group), Subscription::Topics(topics)) = (&mut self.group, &self.subscription) {
-            group.membership.subscribe(topics.clone(), now);
+        if let (Some(group), Some(interest)) = (&mut self.group, self.subscription.interest()) {
+            group.membership.subscribe(interest, now);
         }
-    }
-
-    /// Gives up what is being revoked, as soon as no reader holds it: first what was delivered is committed.
-    fn step_revocation(&mut self, now: Now) {
-        let Some(group) = &mut self.group else { return };
-        let MemberState::Revoking { deadline, .. } = group.membership.state() else { return };
-        let leaps = self.lanes.plot.has(Planted::JoinsWithoutQuiescence);
-        let (late, quiescent) = (deadline <= now.mono, leaps || self.lanes.is_quiescent());
-        if quiescent && !group.final_commit {
-            group.final_commit = true;
-            if group.commits.is_auto() && !group.commits.plot.has(Planted::NoCommitOnRevocation) {
-                let offsets = self.uncommitted(true);
-                if let Some(group) = &mut self.group {
-                    group.commits.request(offsets, None);
-                }
-            }
-        }
-        let Some(group) = &mut self.group else { return };
-        let done = quiescent && group.commits.is_idle();
-        if done || late {
-            group.final_commit = false;
-            group.membership.revoked(now);
-            match done {
-                true => {
-                    let revoked = self.give_up_all();
-                    self.events.push(Event::Revoked(revoked));
-                    self.wake = true;
-                }
-                false => self.lose_all(ErrorCode::RebalanceInProgress),
-            }
-        }
-    }
-
-    pub(super) fn handle_group_news(&mut self, news: GroupNews, now: Now) {
-        match news {
-            GroupNews::None => return,
-            GroupNews::Assigned(partitions) => {
-                self.abandon_commits(ErrorCode::IllegalGeneration);
-                if let Some(group) = &self.group {
-                    let (generation_id, member_id) =
-                        (group.membership.generation_id(), group.membership.member_id().to_owned());
-                    self.events.push(Event::Joined { generation_id, member_id });
-                }
-                for at in &partitions {
-                    self.lanes.assign(at, Position::Committed, now.mono);
-                }
-                self.events.push(Event::Assigned(partitions));
-            }
-            GroupNews::Rebalance => {
-                let parts: Vec<_> = self.lanes.assigned().map(|(part, _)| part).collect();
-                for part in parts {
-                    self.lanes.begin_revoking(part);
-                }
-                let state = self.group.as_ref().map(|group| group.membership.state());
-                if let Some(MemberState::Revoking { since, deadline }) =
-                    state.filter(|_| !self.lanes.is_quiescent())
-                {
-                    self.events.push(Event::RevocationWaiting { since, deadline });
-                }
-            }
-            GroupNews::Lost => self.lose_all(ErrorCode::UnknownMemberId),
-            GroupNews::Failed(error) => {
-                self.lose_all(error);
-                self.failure = Some(GroupFailure::Refused(error));
-            }
-        }
-        self.wake = true;
-    }
-
-    /// Unassigns everything, and tells what that was.
-    pub(super) fn give_up_all(&mut self) -> Vec<TopicPartition> {
-        let (parts, names): (Vec<_>, Vec<_>) =
-            self.lanes.assigned().map(|(part, lane)| (part, lane.at.clone())).unzip();
-        for part in parts {
-            self.lanes.unassign(part);
-        }
-        names
     }
 
     /// What waits to be committed is of a generation that is over: its partitions may be another member's by now.
     pub(super) fn abandon_commits(&mut self, error: ErrorCode) {
         if let Some(group) = &mut self.group {
-            group.final_commit = false;
             for op in group.commits.discard() {
                 self.ops.fail(op, OpFailure::NotMember(error));
             }
         }
-    }
-
-    /// Everything is gone, and nothing of it may be committed any more.
-    fn lose_all(&mut self, error: ErrorCode) {
-        self.abandon_commits(error);
-        let lost = self.give_up_all();
-        if !lost.is_empty() {
-            self.events.push(Event::Lost(lost));
-        }
-        self.wake = true;
     }
 
     /// An answer that concerns the group.
@@ -250,14 +201,6 @@ impl<F: Clone> Consumer<F> {
                     None => GroupNews::None,
                 }
             }
-            Response::JoinGroup(response) => membership.handle_join(id, response, coordinator, now),
-            Response::SyncGroup(response) => membership.handle_sync(id, response, coordinator, now),
-            Response::Heartbeat(response) => membership.handle_heartbeat(id, response, coordinator, now),
-            Response::LeaveGroup(_) => {
-                membership.handle_leave(id, now);
-                self.wake = true;
-                GroupNews::None
-            }
             Response::OffsetFetch(response) => {
                 match committed.handle_response(response, coordinator, now) {
                     Ok(found) => self.handle_committed(found, now),
@@ -265,12 +208,16 @@ impl<F: Clone> Consumer<F> {
                 }
                 GroupNews::None
             }
-            Response::OffsetCommit(response) => match commits.handle_response(id, response, coordinator, now)
-            {
-                Some(news) => self.handle_commit_news(news, now),
-                None => GroupNews::None,
-            },
-            _ => GroupNews::None,
+            Response::OffsetCommit(response) => {
+                match commits.handle_response(id, response, coordinator, membership, now) {
+                    Some(news) => self.handle_commit_news(news, now),
+                    None => GroupNews::None,
+                }
+            }
+            response => {
+                self.wake = true;
+                membership.handle_response(id, response, coordinator, now)
+            }
         };
         self.handle_group_news(news, now);
     }
@@ -291,25 +238,21 @@ impl<F: Clone> Consumer<F> {
                 GroupNews::None
             }
             Err((error, at)) => {
-                let membership = matches!(
-                    error,
-                    ErrorCode::UnknownMemberId
+                for op in news.ops {
+                    let failure = match error {
+                        ErrorCode::UnknownMemberId
                         | ErrorCode::IllegalGeneration
                         | ErrorCode::RebalanceInProgress
-                );
-                for op in news.ops {
-                    let failure = match membership {
-                        true => OpFailure::NotMember(error),
-                        false => OpFailure::Broker(error, at.clone()),
+                        | ErrorCode::FencedInstanceId
+                        | ErrorCode::FencedMemberEpoch
+                        | ErrorCode::StaleMemberEpoch => OpFailure::NotMember(error),
+                        error => OpFailure::Broker(error, at.clone()),
                     };
                     self.ops.fail(op, failure);
                 }
-                match (&mut self.group, error) {
-                    (Some(group), ErrorCode::RebalanceInProgress) => group.membership.begin_rebalance(now),
-                    (Some(group), _) if membership && group.membership.state().beats() => {
-                        group.membership.lost(error, now)
-                    }
-                    _ => GroupNews::None,
+                match &mut self.group {
+                    Some(group) => group.membership.commit_refused(error, now),
+                    None => GroupNews::None,
                 }
             }
         }

@@ -79,6 +79,7 @@ impl<F: Clone> Machine for Consumer<F> {
             group.membership.deadlines(&mut earliest);
             group.committed.deadlines(&mut earliest);
             group.commits.deadlines(&mut earliest);
+            earliest.consider(group.handover.as_ref().map(|handover| handover.deadline));
         }
         if !self.reader.parked {
             earliest.consider(self.poll_interval().map(|interval| self.reader.last_poll + interval));

@@ -4,11 +4,14 @@
 //! place, [`Consumer::step`]; answers come in through the [`Machine`](crate::Machine) in `machine.rs`; the reader's
 //! half is in `reader.rs`.
 
+mod callbacks;
 mod closing;
 mod explain;
 mod group_side;
+mod handover;
 mod machine;
 mod reader;
+mod reasons;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +28,7 @@ use crate::{
     connections::{Address, ConnectionConfig, Connections},
     event::{Event, Events},
     fetch::{FetchConfig, Fetcher},
-    group::{GroupConfig, GroupFailure, MemberState},
+    group::{GroupConfig, GroupFailure, GroupMetadata, GroupNews, Interest, LeaveGroup, Pattern, Standing},
     ids::{NodeId, OpId, RequestId, TopicPartition},
     lanes::{Lanes, Position, ResetTo},
     metadata::{Metadata, MetadataConfig, Wanted},
@@ -33,9 +36,10 @@ use crate::{
     ops::{OpFailure, Ops, Outcome},
 };
 
+pub use callbacks::Callback;
 pub use closing::CloseKind;
-pub use explain::{Explanation, GroupReason, Reason};
 pub use reader::ReadFailure;
+pub use reasons::{Explanation, GroupReason, Reason};
 
 use group_side::GroupSide;
 
@@ -54,6 +58,8 @@ pub struct ConsumerConfig {
     pub group: Option<GroupConfig>,
     /// How often to commit unasked; `None` for never.
     pub auto_commit: Option<Duration>,
+    /// Whether somebody answers [`Callback`]s.
+    pub listener: bool,
     /// `auto.offset.reset`.
     pub reset: ResetPolicy,
     /// `default.api.timeout.ms`.
@@ -74,6 +80,7 @@ impl ConsumerConfig {
             fetch: FetchConfig::default(),
             group: None,
             auto_commit: None,
+            listener: false,
             reset: ResetPolicy::default(),
             api_timeout: Duration::from_secs(60),
             retry_backoff: Backoff { first: Duration::from_millis(100), most: Duration::from_secs(1) },
@@ -89,12 +96,28 @@ pub enum Subscription {
     None,
     /// Those that the group gives it, of these topics.
     Topics(BTreeSet<String>),
+    /// Those that the group gives it, of the topics whose names match.
+    Pattern(Pattern),
     /// Those that the user named.
     Manual(BTreeSet<TopicPartition>),
 }
 
+impl Subscription {
+    /// What the group is asked for.
+    fn interest(&self) -> Option<Interest> {
+        match self {
+            Self::Topics(topics) => Some(Interest { topics: topics.clone(), pattern: None }),
+            Self::Pattern(pattern) => {
+                Some(Interest { topics: BTreeSet::new(), pattern: Some(pattern.clone()) })
+            }
+            Self::None | Self::Manual(_) => None,
+        }
+    }
+}
+
 /// A subscription and a manual assignment exclude each other, and a subscription needs a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SubscriptionError {
     /// Subscribed already: unsubscribe first.
     Subscribed,
@@ -102,6 +125,12 @@ pub enum SubscriptionError {
     Assigned,
     /// `group.id` is not set.
     NoGroup,
+    /// Not a regular expression; the text says why.
+    InvalidPattern(String),
+    /// There is no membership to begin anew.
+    NotMember,
+    /// Under the consumer protocol the coordinator alone decides when to share out anew.
+    ServerSide,
     /// Closed.
     Closed,
 }
@@ -112,6 +141,9 @@ impl fmt::Display for SubscriptionError {
             Self::Subscribed => "subscribed to topics already; unsubscribe first",
             Self::Assigned => "partitions are assigned already; unsubscribe first",
             Self::NoGroup => "no group to subscribe in; set group.id, or assign partitions",
+            Self::InvalidPattern(why) => why,
+            Self::NotMember => "not a member of the group; subscribe first",
+            Self::ServerSide => "the coordinator decides when to share out (group.protocol=consumer)",
             Self::Closed => "the consumer is closed; build another",
         })
     }
@@ -172,7 +204,9 @@ impl<F: Clone> Consumer<F> {
     pub fn new(config: ConsumerConfig, now: Now) -> Self {
         let mut seeds = fastrand::Rng::with_seed(config.seed);
         let (backoff, auto_commit) = (config.retry_backoff, config.auto_commit);
-        let group = config.group.map(|group| GroupSide::new(group, auto_commit, backoff, seeds.u64(..), now));
+        let group = config
+            .group
+            .map(|group| GroupSide::new(group, auto_commit, config.listener, backoff, seeds.u64(..), now));
         Self {
             connections: Connections::new(config.connections, seeds.u64(..)),
             metadata: Metadata::new(config.metadata, config.seeds, seeds.u64(..), now),
@@ -214,18 +248,49 @@ impl<F: Clone> Consumer<F> {
         topics: impl IntoIterator<Item = String>,
         now: Now,
     ) -> Result<(), SubscriptionError> {
+        self.subscribe_to(Subscription::Topics(topics.into_iter().collect()), now)
+    }
+
+    /// Reads what the group gives it of the topics whose whole names match. Replaces an earlier subscription.
+    pub fn subscribe_pattern(&mut self, pattern: &str, now: Now) -> Result<(), SubscriptionError> {
+        let pattern = Pattern::new(pattern).map_err(SubscriptionError::InvalidPattern)?;
+        self.subscribe_to(Subscription::Pattern(pattern), now)
+    }
+
+    fn subscribe_to(&mut self, subscription: Subscription, now: Now) -> Result<(), SubscriptionError> {
         self.check_open()?;
         if let Subscription::Manual(_) = self.subscription {
             return Err(SubscriptionError::Assigned);
         }
-        let topics: BTreeSet<String> = topics.into_iter().collect();
         let Some(group) = &mut self.group else { return Err(SubscriptionError::NoGroup) };
         self.stir = true;
         self.reader.touch(now);
-        let news = group.membership.subscribe(topics.clone(), now);
-        self.subscription = Subscription::Topics(topics);
+        // The same pattern again keeps the topics that are known to match.
+        let news = match subscription.interest().filter(|_| subscription != self.subscription) {
+            Some(interest) => group.membership.subscribe(interest, now),
+            None => GroupNews::None,
+        };
+        self.subscription = subscription;
         self.handle_group_news(news, now);
         Ok(())
+    }
+
+    /// Has the group share out anew although nothing has changed.
+    pub fn enforce_rebalance(&mut self, reason: &str, now: Now) -> Result<(), SubscriptionError> {
+        self.check_open()?;
+        let Some(group) = &mut self.group else { return Err(SubscriptionError::NoGroup) };
+        if !group.membership.is_in() {
+            return Err(SubscriptionError::NotMember);
+        }
+        let news = group.membership.enforce_rebalance(reason, now).ok_or(SubscriptionError::ServerSide)?;
+        self.stir = true;
+        self.handle_group_news(news, now);
+        Ok(())
+    }
+
+    /// The place in the group, where there is one.
+    pub fn group_metadata(&self) -> Option<GroupMetadata> {
+        Some(self.group.as_ref()?.membership.metadata())
     }
 
     /// Reads these partitions, outside any group's sharing out. Positions of those that it had stay.
@@ -235,7 +300,7 @@ impl<F: Clone> Consumer<F> {
         now: Now,
     ) -> Result<(), SubscriptionError> {
         self.check_open()?;
-        if let Subscription::Topics(_) = self.subscription {
+        if self.subscription.interest().is_some() {
             return Err(SubscriptionError::Subscribed);
         }
         let wanted: BTreeSet<TopicPartition> = partitions.into_iter().collect();
@@ -254,16 +319,21 @@ impl<F: Clone> Consumer<F> {
         Ok(())
     }
 
-    /// Reads nothing any more, and leaves the group.
+    /// Reads nothing any more, and leaves the group. Nothing is committed; a listener is told afterwards.
     pub fn unsubscribe(&mut self, now: Now) {
-        if let Some(group) = &mut self.group {
-            let member = group.membership.state() != MemberState::Out;
-            group.membership.leave(now);
-            if member {
-                self.abandon_commits(ErrorCode::UnknownMemberId);
-            }
+        let in_group = self.group.as_ref().is_some_and(|group| group.membership.standing() != Standing::Out);
+        if in_group {
+            self.abandon_commits(ErrorCode::UnknownMemberId);
         }
-        self.give_up_all();
+        let gone = self.unassign_all();
+        if let Some(group) = &mut self.group {
+            group.membership.leave(LeaveGroup::Default, now);
+            (group.handover, group.told_generation) = (None, -1);
+        }
+        if in_group && !gone.is_empty() {
+            self.tell(Callback::Revoked(gone.clone()));
+            self.events.push(Event::Revoked(gone));
+        }
         self.manual_topics.clear();
         self.subscription = Subscription::None;
         self.changed();
@@ -414,8 +484,10 @@ impl<F: Clone> Consumer<F> {
     fn wanted(&self) -> Wanted {
         let mut topics: BTreeSet<String> = self.lookups.topics().cloned().collect();
         topics.extend(self.manual_topics.iter().cloned());
-        if let Some(group) = &self.group {
-            topics.extend(group.membership.topics().cloned());
+        match self.group.as_ref().map(|group| group.membership.wanted()) {
+            Some(Wanted::All) => return Wanted::All,
+            Some(Wanted::Topics(more)) => topics.extend(more),
+            None => {}
         }
         Wanted::Topics(topics)
     }
@@ -435,8 +507,10 @@ impl<F: Clone> Consumer<F> {
         if self.close_is_done() {
             return;
         }
-        self.find_positions(now);
         self.step_group(now);
+        self.find_positions(now);
+        let news = self.send_to_coordinator(now);
+        self.handle_group_news(news, now);
         let (lanes, ops) = (&self.lanes, &self.ops);
         self.lookups.retain(|purpose| match purpose {
             Purpose::Lane(part, epoch) => {
@@ -464,7 +538,7 @@ impl<F: Clone> Consumer<F> {
     fn find_positions(&mut self, now: Now) {
         let reset = self.reset;
         for (part, lane) in self.lanes.assigned_mut() {
-            if lane.looking || lane.revoking {
+            if lane.looking || lane.revoking || lane.fresh {
                 continue;
             }
             match (&lane.position, &mut self.group) {

@@ -153,6 +153,11 @@ impl<F: Clone> Consumer<F> {
         self.positions(upto, |lane| lane.committed != Some(upto(lane)))
     }
 
+    /// Of what is being revoked, all that was delivered and is not committed.
+    pub(super) fn uncommitted_revoking(&self) -> BTreeMap<TopicPartition, CommittedOffset> {
+        self.positions(|lane| lane.delivered, |lane| lane.revoking && lane.committed != Some(lane.delivered))
+    }
+
     fn positions(
         &self,
         upto: impl Fn(&crate::lanes::Lane<F>) -> i64,

@@ -117,6 +117,11 @@ impl Fetcher {
         self.brokers.values().any(|broker| broker.in_flight.as_ref().is_some_and(asks))
     }
 
+    /// Whether a fetch is in flight to this broker.
+    pub(crate) fn is_busy(&self, node: NodeId) -> bool {
+        self.brokers.get(&node).is_some_and(|broker| broker.in_flight.is_some())
+    }
+
     /// The requests that are due, broker by broker.
     pub(crate) fn poll_send<F>(
         &mut self,
@@ -289,7 +294,7 @@ impl Fetcher {
                         Some(Ok(span)) => {
                             if let Some(lane) = lanes.get_mut(part) {
                                 lane.high_watermark = Some(partition.high_watermark);
-                                (lane.last_error, lane.retry_at) = (None, None);
+                                (lane.last_error, lane.retry_at, lane.failures) = (None, None, 0);
                             }
                             // Batches that end before the position have nothing for it.
                             if let Some(next) = span.next.filter(|next| *next > offset) {
@@ -318,6 +323,7 @@ impl Fetcher {
         let error = response.error_code;
         let Some(lane) = lanes.get_mut(part) else { return };
         lane.last_error = Some(error);
+        lane.failures += 1;
         lane.retry_at = Some(now.mono + self.config.retry_backoff.first);
         let at = lane.at.clone();
         match error {

@@ -1,17 +1,19 @@
 //! The states of a member of a classic group, and which may follow which.
 
-use std::time::Instant;
-
 /// ```text
 ///   subscribe                 joined; leader              shared out
 /// Out ──────> Joining ──────────────────────> Assigning ────────────> Syncing
-///  ^            ^  ^ │ joined; follower                                ^ │
-///  │            │  │ └─────────────────────────────────────────────────┘ │ assigned
-///  │            │  └──── lost, or the group rebalances again ────────┐   v
-///  │            └─────── given up ────── Revoking <── rebalance ──── Stable
-///  │ answered, or nothing to answer                                    │
-///  └──────────────────── Leaving <── close, unsubscribe, poll overdue ─┘
+///  ^           ^  ^  │ joined; follower                                 ^ │
+///  │           │  │  └──────────────────────────────────────────────────┘ │ assigned
+///  │           │  │                                                       v
+///  │           │  ├── something was revoked, or rebalance ───────── Reconciling
+///  │           │  │                                                       │ handed over
+///  │           │  └── given up ──── Revoking <── rebalance, eager ──┐     v
+///  │           └───────────────────────────── rebalance, cooperative ── Stable
+///  │ answered, or nothing to answer
+///  └──────────────────── Leaving <── close, unsubscribe, poll overdue, from anywhere
 ///
+/// Joining: also from anywhere between Assigning and Stable, when the member is lost or the group rebalances again.
 /// Failed: from anywhere, when the coordinator refuses for good.
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,15 +26,12 @@ pub enum MemberState {
     Assigning,
     /// SyncGroup is to be sent, or on its way.
     Syncing,
+    /// The assignment is known: what is not in it is given up, what is new is taken over.
+    Reconciling,
     /// A member with an assignment.
     Stable,
-    /// The group rebalances, and partitions are being given up.
-    Revoking {
-        /// Since when.
-        since: Instant,
-        /// When they are lost instead.
-        deadline: Instant,
-    },
+    /// The group rebalances, and what must be is given up before it is joined again.
+    Revoking,
     /// LeaveGroup is to be sent, or on its way.
     Leaving,
     /// The coordinator refuses this member for good.
@@ -40,23 +39,37 @@ pub enum MemberState {
 }
 
 impl MemberState {
+    /// Every state.
+    pub const ALL: [Self; 9] = [
+        Self::Out,
+        Self::Joining,
+        Self::Assigning,
+        Self::Syncing,
+        Self::Reconciling,
+        Self::Stable,
+        Self::Revoking,
+        Self::Leaving,
+        Self::Failed,
+    ];
+
     /// Whether this state may follow `before`.
     pub fn may_follow(self, before: Self) -> bool {
         use MemberState::*;
         match self {
-            Out => matches!(before, Leaving | Joining | Revoking { .. } | Failed),
+            Out => matches!(before, Leaving),
             Joining => !matches!(before, Leaving | Failed),
             Assigning => before == Joining,
             Syncing => matches!(before, Joining | Assigning),
-            Stable => before == Syncing,
-            Revoking { .. } => matches!(before, Stable),
+            Reconciling => before == Syncing,
+            Stable => before == Reconciling,
+            Revoking => matches!(before, Stable | Reconciling),
             Leaving => !matches!(before, Out | Failed),
-            Failed => true,
+            Failed => before != Out,
         }
     }
 
     /// Whether heartbeats keep the member alive: from its generation's start to the end.
     pub fn beats(self) -> bool {
-        matches!(self, Self::Assigning | Self::Syncing | Self::Stable | Self::Revoking { .. })
+        matches!(self, Self::Assigning | Self::Syncing | Self::Reconciling | Self::Stable | Self::Revoking)
     }
 }

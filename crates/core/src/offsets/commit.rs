@@ -15,11 +15,11 @@ use ottla_protocol::{
 
 use crate::{
     backoff::Backoff,
-    connections::{Connections, Kind, Target},
-    coordinator::Coordinator,
+    connections::Kind,
+    coordinator::{Coordinator, ToCoordinator},
     deadline::Earliest,
+    group::Membership,
     ids::{OpId, RequestId, TopicPartition},
-    metadata::Metadata,
     offsets::CommittedOffset,
     planted::{Planted, Plot},
 };
@@ -30,8 +30,10 @@ const NEWEST: i16 = 9;
 /// On whose behalf a commit is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Committer {
+    /// The generation, or the member epoch; -1 for nobody.
     pub(crate) generation_id: i32,
     pub(crate) member_id: String,
+    pub(crate) instance_id: Option<String>,
 }
 
 /// See the module's documentation.
@@ -39,7 +41,7 @@ pub(crate) struct Committer {
 pub(crate) struct Commits {
     group: String,
     pending: Batch,
-    in_flight: Option<(RequestId, Batch)>,
+    in_flight: Option<InFlight>,
     interval: Option<Duration>,
     next_auto: Option<Instant>,
     backoff: Backoff,
@@ -48,6 +50,13 @@ pub(crate) struct Commits {
     pub(crate) last_error: Option<ErrorCode>,
     rng: fastrand::Rng,
     pub(crate) plot: Plot,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    id: RequestId,
+    by: Committer,
+    batch: Batch,
 }
 
 #[derive(Debug, Default)]
@@ -126,24 +135,22 @@ impl Commits {
         }
         self.retry_at = None;
         let mut ops = std::mem::take(&mut self.pending).ops;
-        ops.extend(self.in_flight.take().into_iter().flat_map(|(_, batch)| batch.ops));
+        ops.extend(self.in_flight.take().into_iter().flat_map(|sent| sent.batch.ops));
         ops
     }
 
+    /// Nothing is sent while it is unsettled in whose name.
     pub(crate) fn poll_send(
         &mut self,
-        by: &Committer,
-        coordinator: &mut Coordinator,
-        metadata: &Metadata,
-        connections: &mut Connections,
-        now: Now,
-    ) -> Option<RequestId> {
-        let waits = self.retry_at.is_some_and(|at| at > now.mono);
+        by: Option<Committer>,
+        to: &mut ToCoordinator<'_>,
+    ) -> Result<Option<RequestId>, ErrorCode> {
+        let waits = self.retry_at.is_some_and(|at| at > to.now.mono);
         if self.pending.offsets.is_empty() || self.in_flight.is_some() || waits {
-            return None;
+            return Ok(None);
         }
-        let target = Target::Node(coordinator.ready(Kind::Main, metadata, connections, now)?);
-        let version = connections.version(target, Kind::Main, ApiKey::OffsetCommit, NEWEST).ok()?;
+        let Some(by) = by else { return Ok(None) };
+        let Some(open) = to.open(Kind::Main, ApiKey::OffsetCommit, NEWEST)? else { return Ok(None) };
         let batch = std::mem::take(&mut self.pending);
         let mut topics: BTreeMap<&String, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
         for (at, committed) in &batch.offsets {
@@ -163,12 +170,13 @@ impl Commits {
             group_id: self.group.clone(),
             generation_id_or_member_epoch: by.generation_id,
             member_id: by.member_id.clone(),
+            group_instance_id: by.instance_id.clone().filter(|_| by.generation_id >= 0),
             topics: topics.into_iter().map(topic).collect(),
             ..Default::default()
         };
-        let id = connections.send(target, Kind::Main, version, request, None, now);
-        self.in_flight = Some((id, batch));
-        Some(id)
+        let id = to.send(open, request, None);
+        self.in_flight = Some(InFlight { id, by, batch });
+        Ok(Some(id))
     }
 
     pub(crate) fn handle_response(
@@ -176,9 +184,10 @@ impl Commits {
         id: RequestId,
         response: OffsetCommitResponse,
         coordinator: &mut Coordinator,
+        membership: &Membership,
         now: Now,
     ) -> Option<CommitNews> {
-        let (_, batch) = self.in_flight.take_if(|(sent, _)| *sent == id)?;
+        let InFlight { by, batch, .. } = self.in_flight.take_if(|sent| sent.id == id)?;
         let partitions = response.topics.into_iter().flat_map(|topic| {
             let name = topic.name;
             topic
@@ -194,7 +203,7 @@ impl Commits {
                 (self.failures, self.retry_at) = (0, None);
                 Some(CommitNews { ops: batch.ops, result: Ok(batch.offsets) })
             }
-            Some((error, _)) if error.is_retriable() => {
+            Some((error, _)) if error.is_retriable() || membership.commits_again(error, &by) => {
                 if matches!(error, ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) {
                     coordinator.forget(now);
                 }
@@ -206,8 +215,8 @@ impl Commits {
     }
 
     pub(crate) fn handle_unanswered(&mut self, id: RequestId, now: Now) {
-        if let Some((_, batch)) = self.in_flight.take_if(|(sent, _)| *sent == id) {
-            self.again(batch, now);
+        if let Some(sent) = self.in_flight.take_if(|sent| sent.id == id) {
+            self.again(sent.batch, now);
         }
     }
 

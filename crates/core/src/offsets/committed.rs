@@ -15,12 +15,11 @@ use ottla_protocol::{
 
 use crate::{
     backoff::Backoff,
-    connections::{Connections, Kind, Target},
-    coordinator::Coordinator,
+    connections::Kind,
+    coordinator::{Coordinator, ToCoordinator},
     deadline::Earliest,
     ids::{RequestId, TopicPartition},
-    metadata::Metadata,
-    offsets::CommittedOffset,
+    offsets::{CommittedOffset, Committer},
 };
 
 /// The newest version that names topics; the next names them by id.
@@ -63,25 +62,23 @@ impl CommittedFetch {
         self.in_flight.is_some() || !self.wanted.is_empty()
     }
 
+    /// `reader` is the member of a consumer-protocol group in whose name it is asked.
     pub(crate) fn poll_send(
         &mut self,
-        coordinator: &mut Coordinator,
-        metadata: &Metadata,
-        connections: &mut Connections,
-        now: Now,
-    ) -> Option<RequestId> {
-        if self.wanted.is_empty() || self.in_flight.is_some() || self.retry_at.is_some_and(|at| at > now.mono)
-        {
-            return None;
+        reader: Option<Committer>,
+        to: &mut ToCoordinator<'_>,
+    ) -> Result<Option<RequestId>, ErrorCode> {
+        let waits = self.retry_at.is_some_and(|at| at > to.now.mono);
+        if self.wanted.is_empty() || self.in_flight.is_some() || waits {
+            return Ok(None);
         }
-        let target = Target::Node(coordinator.ready(Kind::Main, metadata, connections, now)?);
-        let version = connections.version(target, Kind::Main, ApiKey::OffsetFetch, NEWEST).ok()?;
+        let Some(open) = to.open(Kind::Main, ApiKey::OffsetFetch, NEWEST)? else { return Ok(None) };
         let wanted = std::mem::take(&mut self.wanted);
         let mut topics: BTreeMap<&String, Vec<i32>> = BTreeMap::new();
         for at in &wanted {
             topics.entry(&at.topic).or_default().push(at.partition);
         }
-        let request = match version {
+        let request = match open.version {
             0..8 => {
                 let topic = |(name, partition_indexes): (&String, Vec<i32>)| OffsetFetchRequestTopic {
                     name: name.clone(),
@@ -102,14 +99,16 @@ impl CommittedFetch {
                     ..Default::default()
                 };
                 let topics = Some(topics.into_iter().map(topic).collect());
-                let group =
-                    OffsetFetchRequestGroup { group_id: self.group.clone(), topics, ..Default::default() };
+                let (member_id, member_epoch) =
+                    reader.map_or((None, -1), |reader| (Some(reader.member_id), reader.generation_id));
+                let group_id = self.group.clone();
+                let group = OffsetFetchRequestGroup { group_id, member_id, member_epoch, topics };
                 OffsetFetchRequest { groups: vec![group], require_stable: true, ..Default::default() }
             }
         };
-        let id = connections.send(target, Kind::Main, version, request, None, now);
+        let id = to.send(open, request, None);
         self.in_flight = Some((id, wanted));
-        Some(id)
+        Ok(Some(id))
     }
 
     pub(crate) fn handle_response(
@@ -141,6 +140,8 @@ impl CommittedFetch {
             ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => coordinator.forget(now),
             // A partition that the answer leaves out is asked for again, as after an error that may pass.
             ErrorCode::None | ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownServerError => {}
+            // The epoch moved on; or the member is not known any more, of which the next heartbeat tells.
+            ErrorCode::StaleMemberEpoch | ErrorCode::UnknownMemberId => {}
             error if error.is_retriable() => {}
             error => return Err(error),
         }

@@ -163,7 +163,7 @@ fn a_dropped_consumer_commits_only_what_the_user_came_back_from() {
     world.consumer.report(slice.part, slice.epoch, 3, true, true);
     world.consumer.report(slice.part, slice.epoch, 4, false, true);
     let deadline = world.now.mono + Duration::from_secs(5);
-    world.consumer.close(CloseKind::Dropped, deadline, world.now);
+    world.consumer.close(CloseKind::Dropped, LeaveGroup::Default, deadline, world.now);
     world.run();
     assert_eq!(World::offsets_committed(&world.expect(ApiKey::OffsetCommit)), [(0, 3)]);
 }

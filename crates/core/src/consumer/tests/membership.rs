@@ -22,7 +22,7 @@ fn a_dynamic_member_joins_again_with_the_id_that_it_is_given() {
 fn a_follower_syncs_empty_and_reads_what_it_is_assigned() {
     let mut world = World::member(group_config(), &[0, 1]);
     assert_eq!(world.consumer.assignment(), [at(0), at(1)]);
-    let joined = Event::Joined { generation_id: 1, member_id: "me".to_owned() };
+    let joined = Event::Joined { generation_id: 1, member_id: "me".to_owned(), took: Duration::ZERO };
     assert_eq!(world.events(), [joined, Event::Assigned(vec![at(0), at(1)])]);
     assert!(!world.fetches.is_empty());
 }
@@ -278,7 +278,7 @@ fn closing_commits_what_was_delivered_and_then_leaves() {
     let slice = world.take().unwrap();
     world.back_from(&slice, 6);
     let deadline = world.now.mono + Duration::from_secs(30);
-    world.consumer.close(CloseKind::Closed, deadline, world.now);
+    world.consumer.close(CloseKind::Closed, LeaveGroup::Default, deadline, world.now);
     world.run();
     let commit = world.expect(ApiKey::OffsetCommit);
     assert_eq!(World::offsets_committed(&commit), [(0, 6)]);
@@ -294,7 +294,7 @@ fn closing_commits_what_was_delivered_and_then_leaves() {
 fn closing_ends_at_its_deadline_whatever_the_broker_does() {
     let mut world = World::member(group_config(), &[0]);
     let deadline = world.now.mono + Duration::from_secs(2);
-    world.consumer.close(CloseKind::Closed, deadline, world.now);
+    world.consumer.close(CloseKind::Closed, LeaveGroup::Default, deadline, world.now);
     world.run();
     world.pass(Duration::from_secs(2));
     assert!(world.consumer.is_closed());

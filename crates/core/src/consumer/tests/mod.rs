@@ -1,7 +1,10 @@
 //! Behaviours of a consumer, told as what it asks and what it is answered, with a hand-moved clock.
 
 mod committing;
+mod consumer_protocol;
+mod cooperative;
 mod fetching;
+mod listening;
 mod membership;
 mod reading;
 
@@ -276,20 +279,23 @@ fn metadata(request: &MetadataRequest, partitions: i32) -> MetadataResponse {
         leader_epoch: 3,
         ..Default::default()
     };
+    let all = vec![MetadataRequestTopic { name: Some("t".to_owned()), ..Default::default() }];
     let topic = |asked: &MetadataRequestTopic| match asked.name.as_deref() {
-        Some("t") => MetadataResponseTopic {
-            name: asked.name.clone(),
-            topic_id: TopicId([1; 16]),
-            partitions: (0..partitions).map(partition).collect(),
-            ..Default::default()
-        },
+        _ if asked.name.as_deref() == Some("t") || asked.topic_id == TopicId([1; 16]) => {
+            MetadataResponseTopic {
+                name: Some("t".to_owned()),
+                topic_id: TopicId([1; 16]),
+                partitions: (0..partitions).map(partition).collect(),
+                ..Default::default()
+            }
+        }
         _ => MetadataResponseTopic {
             name: asked.name.clone(),
             error_code: ErrorCode::UnknownTopicOrPartition,
             ..Default::default()
         },
     };
-    let topics = request.topics.iter().flatten().map(topic).collect();
+    let topics = request.topics.as_ref().unwrap_or(&all).iter().map(topic).collect();
     let broker =
         MetadataResponseBroker { node_id: 1, host: "broker".to_owned(), port: 9092, ..Default::default() };
     MetadataResponse { brokers: vec![broker], topics, ..Default::default() }

@@ -1,6 +1,16 @@
 //! Who gets which partition: decided by the group's leader, by the assignor that all members share.
 
+mod balance;
+mod cooperative_sticky;
 mod range;
+mod roster;
+mod round_robin;
+mod stick;
+mod sticky;
+#[cfg(test)]
+mod tests;
+mod user_data;
+mod withhold;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +20,11 @@ use std::{
 use super::consumer_protocol::{Assignment, Subscription};
 use crate::ids::TopicPartition;
 
+pub use cooperative_sticky::CooperativeSticky;
 pub use range::Range;
+pub use round_robin::RoundRobin;
+pub use sticky::Sticky;
+pub(crate) use withhold::withhold_moving;
 
 /// What the leader knows of one member.
 #[derive(Debug, Clone, PartialEq, Eq)]

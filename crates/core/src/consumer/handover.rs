@@ -1,0 +1,240 @@
+//! Partitions change hands: what goes is let go by its readers, committed, told, and given up; then what comes is taken
+//! over, and told.
+//!
+//! ```text
+//! Letting ──────────> Committing ──────────> Telling ──────────> Taking ──────────> done
+//!    │  no reader holds it   │  all is committed  │ on_revoked returned │ on_assigned returned
+//!    └──────────────── the deadline passed: lost ──┘
+//! ```
+
+use std::{collections::BTreeSet, time::Instant};
+
+use ottla_protocol::{ErrorCode, Now};
+
+use super::{Callback, Consumer};
+use crate::{
+    event::Event,
+    group::GroupNews,
+    ids::{PartIdx, TopicPartition},
+    lanes::Position,
+    planted::Planted,
+};
+
+#[derive(Debug)]
+pub(super) struct Handover {
+    pub(super) since: Instant,
+    /// When what is to go is lost instead.
+    pub(super) deadline: Instant,
+    stage: Stage,
+    then: Then,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Letting,
+    Committing,
+    Telling,
+    Taking { revoked_some: bool },
+}
+
+#[derive(Debug)]
+enum Then {
+    /// Eager: the group is joined again.
+    Join,
+    /// These are the member's, and no others.
+    Take(Vec<TopicPartition>),
+}
+
+impl Handover {
+    /// Whether something still has to go.
+    pub(super) fn is_revoking(&self) -> bool {
+        !matches!(self.stage, Stage::Taking { .. })
+    }
+}
+
+impl<F: Clone> Consumer<F> {
+    /// Everything goes, or what is not of these topics, and then the group is joined again.
+    pub(super) fn give_up(&mut self, keep: Option<BTreeSet<String>>, now: Now) {
+        let goes = |at: &TopicPartition| keep.as_ref().is_none_or(|keep| !keep.contains(&at.topic));
+        self.begin_handover(goes, Then::Join, now);
+    }
+
+    /// What is not among these goes, and then what is new comes.
+    pub(super) fn take_over(&mut self, partitions: Vec<TopicPartition>, now: Now) {
+        let stays: BTreeSet<TopicPartition> = partitions.iter().cloned().collect();
+        self.begin_handover(|at| !stays.contains(at), Then::Take(partitions), now);
+    }
+
+    fn begin_handover(&mut self, goes: impl Fn(&TopicPartition) -> bool, then: Then, now: Now) {
+        let going = self.lanes.assigned().filter(|(_, lane)| goes(&lane.at));
+        let going: Vec<PartIdx> = going.map(|(part, _)| part).collect();
+        for part in &going {
+            self.lanes.begin_revoking(*part);
+        }
+        let Some(group) = &mut self.group else { return };
+        let deadline = now.mono + group.membership.config().max_poll_interval;
+        // An eager member tells that it gives up even nothing, as Java's does.
+        let nothing = going.is_empty() && matches!(then, Then::Take(_));
+        let stage = if nothing { Stage::Telling } else { Stage::Letting };
+        group.handover = Some(Handover { since: now.mono, deadline, stage, then });
+        let held = self.lanes.held_up();
+        if !held.is_empty() {
+            self.events.push(Event::RevocationWaiting { since: now.mono, deadline, held });
+        }
+        self.step_handover(now);
+    }
+
+    /// Goes as far as it goes.
+    pub(super) fn step_handover(&mut self, now: Now) {
+        while self.advance_handover(now) {}
+    }
+
+    fn advance_handover(&mut self, now: Now) -> bool {
+        let Some(group) = &mut self.group else { return false };
+        let Some(handover) = &mut group.handover else { return false };
+        let late = handover.deadline <= now.mono && handover.is_revoking();
+        let leaps = self.lanes.plot.has(Planted::JoinsWithoutQuiescence);
+        match handover.stage {
+            _ if late => self.lose_revoking(now),
+            Stage::Letting => {
+                if !(self.lanes.is_quiescent() || leaps) || !group.callbacks.is_idle() {
+                    return false;
+                }
+                handover.stage = Stage::Committing;
+                if group.commits.is_auto() && !group.commits.plot.has(Planted::NoCommitOnRevocation) {
+                    self.commit_revoking();
+                }
+            }
+            Stage::Committing => {
+                if !group.commits.is_idle() {
+                    return false;
+                }
+                handover.stage = Stage::Telling;
+                let going = self.lanes.revoking().map(|(_, lane)| lane.at.clone()).collect();
+                self.tell(Callback::Revoked(going));
+            }
+            Stage::Telling => {
+                if !group.callbacks.is_idle() || self.lanes.has_revoking() && !group.commits.is_idle() {
+                    return false;
+                }
+                let tells = self.lanes.has_revoking() || matches!(handover.then, Then::Join);
+                let revoked = self.unassign_revoking();
+                let revoked_some = !revoked.is_empty();
+                if tells {
+                    self.events.push(Event::Revoked(revoked));
+                    self.wake = true;
+                }
+                self.after_revocation(revoked_some, now);
+            }
+            Stage::Taking { revoked_some } => {
+                if !group.callbacks.is_idle() {
+                    return false;
+                }
+                group.handover = None;
+                self.lanes.open_fresh();
+                self.wake = true;
+                if let Some(group) = &mut self.group {
+                    let news = group.membership.handed_over(revoked_some, now);
+                    self.handle_group_news(news, now);
+                }
+                return false;
+            }
+        }
+        true
+    }
+
+    fn after_revocation(&mut self, revoked_some: bool, now: Now) {
+        let Some(group) = &mut self.group else { return };
+        let Some(handover) = &mut group.handover else { return };
+        let Then::Take(partitions) = &mut handover.then else {
+            group.handover = None;
+            group.membership.given_up(now);
+            return;
+        };
+        let partitions = std::mem::take(partitions);
+        handover.stage = Stage::Taking { revoked_some };
+        let mut added = partitions;
+        added.retain(|at| self.lanes.assigned_at(at).is_none());
+        for at in &added {
+            self.lanes.assign(at, Position::Committed, now.mono);
+            self.lanes.set_fresh(at, group.callbacks.is_listening());
+        }
+        self.tell(Callback::Assigned(added.clone()));
+        self.events.push(Event::Assigned(added));
+        self.wake = true;
+    }
+
+    fn unassign_revoking(&mut self) -> Vec<TopicPartition> {
+        let (parts, names): (Vec<_>, Vec<_>) =
+            self.lanes.revoking().map(|(part, lane)| (part, lane.at.clone())).unzip();
+        parts.into_iter().for_each(|part| self.lanes.unassign(part));
+        names
+    }
+
+    /// Of what goes, everything that was delivered.
+    fn commit_revoking(&mut self) {
+        let offsets = self.uncommitted_revoking();
+        if let Some(group) = &mut self.group {
+            group.commits.request(offsets, None);
+        }
+    }
+
+    /// The time is over: the coordinator gives away what was not given up.
+    fn lose_revoking(&mut self, now: Now) {
+        self.abandon_commits(ErrorCode::RebalanceInProgress);
+        let lost = self.unassign_revoking();
+        let revoked_some = !lost.is_empty();
+        self.tell_lost(lost);
+        self.after_revocation(revoked_some, now);
+    }
+
+    /// Everything is gone, and nothing of it may be committed any more.
+    pub(super) fn lose_all(&mut self, error: ErrorCode) {
+        self.abandon_commits(error);
+        if let Some(group) = &mut self.group {
+            (group.handover, group.told_generation) = (None, -1);
+        }
+        let lost = self.unassign_all();
+        self.tell_lost(lost);
+    }
+
+    fn tell_lost(&mut self, lost: Vec<TopicPartition>) {
+        self.wake = true;
+        if lost.is_empty() {
+            return;
+        }
+        self.tell(Callback::Lost(lost.clone()));
+        self.events.push(Event::Lost(lost));
+    }
+
+    /// Unassigns everything, and tells what that was.
+    pub(super) fn unassign_all(&mut self) -> Vec<TopicPartition> {
+        let (parts, names): (Vec<_>, Vec<_>) =
+            self.lanes.assigned().map(|(part, lane)| (part, lane.at.clone())).unzip();
+        for part in parts {
+            self.lanes.unassign(part);
+        }
+        names
+    }
+
+    pub(super) fn handle_group_news(&mut self, news: GroupNews, now: Now) {
+        self.tell_joined(now);
+        match news {
+            GroupNews::None => return,
+            GroupNews::Assigned(partitions) => {
+                let keeps = self.group.as_ref().is_some_and(|group| group.membership.keeps_partitions());
+                if !keeps {
+                    self.abandon_commits(ErrorCode::IllegalGeneration);
+                }
+                self.take_over(partitions, now);
+            }
+            GroupNews::GiveUp { keep } => self.give_up(keep, now),
+            GroupNews::Lost => self.lose_all(ErrorCode::UnknownMemberId),
+            GroupNews::Failed(error) => {
+                self.lose_all(error);
+                self.failure = Some(crate::group::GroupFailure::Refused(error));
+            }
+        }
+        self.wake = true;
+    }
+}

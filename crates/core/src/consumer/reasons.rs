@@ -1,0 +1,245 @@
+//! What [`Consumer::explain`](super::Consumer::explain) says: reasons, and their words.
+
+use std::{fmt, time::Duration};
+
+use ottla_protocol::ErrorCode;
+
+use crate::{
+    group::{GroupFailure, MembershipState},
+    ids::TopicPartition,
+    lanes::LaneFailure,
+    machine::Disconnected,
+};
+
+/// What a consumer is waiting for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The group, where there is a subscription.
+    pub group: Option<GroupReason>,
+    /// Each partition that is assigned.
+    pub partitions: Vec<(TopicPartition, Reason)>,
+    /// Topics that are wanted and not there.
+    pub missing_topics: Vec<(String, ErrorCode)>,
+    /// The last broker that could not be reached, if none has been since.
+    pub unreachable: Option<(String, Disconnected)>,
+}
+
+/// How it stands with the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GroupReason {
+    /// A member with partitions.
+    Member {
+        /// How many.
+        partitions: usize,
+    },
+    /// A member without any: there are more members than partitions.
+    Idle,
+    /// The coordinator is being looked up.
+    CoordinatorUnknown {
+        /// For how long.
+        waited: Duration,
+        /// What the last broker said.
+        error: Option<ErrorCode>,
+    },
+    /// On the way in.
+    Joining {
+        /// Where on the way.
+        state: MembershipState,
+        /// For how long.
+        waited: Duration,
+        /// What went wrong the last time.
+        error: Option<ErrorCode>,
+    },
+    /// Partitions are being given up.
+    RevocationWaiting {
+        /// For how long.
+        waited: Duration,
+        /// Of which the user has records in hand; where there are none, it waits for the commit.
+        held: Vec<TopicPartition>,
+    },
+    /// The user's rebalance listener is to be called by the next call for records, or has not returned.
+    AwaitingListener {
+        /// For how long.
+        waited: Duration,
+    },
+    /// On the way out.
+    Leaving,
+    /// Out, and not about to join.
+    Out,
+    /// Out for good, or until the next call.
+    Failed(GroupFailure),
+}
+
+/// Why a partition's records are, or are not, flowing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Records wait to be taken.
+    Buffered {
+        /// How many bytes of them.
+        bytes: usize,
+    },
+    /// A fetch is on its way; at the log's end it waits for new records.
+    Fetching {
+        /// Behind the position, as of the last fetch.
+        lag: Option<i64>,
+    },
+    /// The user paused it.
+    Paused,
+    /// It is being given up to the group.
+    BeingRevoked,
+    /// The group's committed offset is being asked for.
+    LookingUpCommitted {
+        /// For how long.
+        waited: Duration,
+    },
+    /// The log is being asked for the offset.
+    LookingUpOffset {
+        /// For how long.
+        waited: Duration,
+    },
+    /// The topic, or the partition, does not exist as far as the cluster has told.
+    TopicUnknown(ErrorCode),
+    /// It is new, and the user's rebalance listener has not returned.
+    AwaitingListener,
+    /// The partition has no leader now.
+    NoLeader {
+        /// How long ago something of it came, or its position was found.
+        waited: Duration,
+    },
+    /// The broker asked for a pause.
+    Throttled {
+        /// For how much longer.
+        rest: Duration,
+    },
+    /// The connection to its leader is not there.
+    Disconnected {
+        /// The leader.
+        node: i32,
+        /// How it stands.
+        status: String,
+    },
+    /// The broker answered with an error, and is asked again.
+    Retrying {
+        /// The error.
+        error: ErrorCode,
+        /// How often in a row.
+        attempts: u32,
+        /// In how long.
+        rest: Duration,
+    },
+    /// The byte budget is used up by records that are not taken, or are kept.
+    BufferFull {
+        /// What is used.
+        used: usize,
+        /// Of how much.
+        budget: usize,
+    },
+    /// Stuck until a seek.
+    Failed(LaneFailure),
+    /// A fetch without it is under way to its leader: it goes with the next.
+    NextFetch,
+    /// The consumer is being closed.
+    Closing,
+    /// About to be asked for.
+    Waiting,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Buffered { bytes } => write!(f, "{bytes} bytes wait to be taken"),
+            Self::Fetching { lag: Some(0) } => f.write_str("at the end: waiting for new records"),
+            Self::Fetching { lag: Some(lag) } => write!(f, "fetching, {lag} records behind"),
+            Self::Fetching { lag: None } => f.write_str("fetching"),
+            Self::Paused => f.write_str("paused"),
+            Self::BeingRevoked => f.write_str("being given up to the group"),
+            Self::LookingUpCommitted { waited } => {
+                write!(f, "waiting for the committed offset for {waited:.1?}")
+            }
+            Self::LookingUpOffset { waited } => {
+                write!(f, "waiting for an offset from the log for {waited:.1?}")
+            }
+            Self::TopicUnknown(error) => write!(f, "the topic is not there: {error}"),
+            Self::AwaitingListener => f.write_str("waiting for the rebalance listener to return"),
+            Self::NoLeader { waited } => {
+                write!(f, "the partition has no leader; last heard of {waited:.1?} ago")
+            }
+            Self::Throttled { rest } => write!(f, "throttled by the broker for {rest:.1?} more"),
+            Self::NextFetch => f.write_str("goes with the next fetch"),
+            Self::Closing => f.write_str("the consumer is being closed"),
+            Self::Disconnected { node, status } => write!(f, "broker {node}: {status}"),
+            Self::Retrying { error, attempts, rest } => {
+                write!(f, "the broker answered {error}; attempt {} in {rest:.1?}", attempts + 1)
+            }
+            Self::BufferFull { used, budget } => {
+                write!(f, "{used} of {budget} bytes are used by records not taken or still kept")
+            }
+            Self::Failed(failure) => write!(f, "stuck until a seek: {failure}"),
+            Self::Waiting => f.write_str("about to be fetched"),
+        }
+    }
+}
+
+impl fmt::Display for LaneFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Corrupt { offset, error } => write!(f, "damaged batch at offset {offset}: {error}"),
+            Self::OutOfRange { offset } => {
+                write!(f, "offset {offset} is not in the log, and auto.offset.reset is none")
+            }
+            Self::NoOffset => f.write_str("no committed offset, and auto.offset.reset is none"),
+            Self::Broker(error) => write!(f, "the broker refuses: {error}"),
+        }
+    }
+}
+
+impl fmt::Display for GroupReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let after = |error: &Option<ErrorCode>| match error {
+            Some(error) => format!(" after {error}"),
+            None => String::new(),
+        };
+        match self {
+            Self::Member { partitions } => write!(f, "member with {partitions} partitions"),
+            Self::Idle => f.write_str("member without a partition: there are more members than partitions"),
+            Self::CoordinatorUnknown { waited, error } => {
+                write!(f, "looking for the coordinator for {waited:.1?}{}", after(error))
+            }
+            Self::Joining { state, waited, error } => write!(f, "{state} for {waited:.1?}{}", after(error)),
+            Self::AwaitingListener { waited } => {
+                write!(f, "waiting for the rebalance listener for {waited:.1?}")
+            }
+            Self::RevocationWaiting { waited, held } if held.is_empty() => {
+                write!(f, "a rebalance has waited {waited:.1?} for what was delivered to be committed")
+            }
+            Self::RevocationWaiting { waited, held } => {
+                let held: Vec<String> = held.iter().map(ToString::to_string).collect();
+                let held = held.join(", ");
+                write!(f, "a rebalance has waited {waited:.1?} for the user to come back from {held}")
+            }
+            Self::Leaving => f.write_str("leaving"),
+            Self::Out => f.write_str("not a member"),
+            Self::Failed(failure) => failure.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((address, why)) = &self.unreachable {
+            writeln!(f, "broker {address}: {why}")?;
+        }
+        if let Some(group) = &self.group {
+            writeln!(f, "group: {group}")?;
+        }
+        for (topic, error) in &self.missing_topics {
+            writeln!(f, "{topic}: {error}")?;
+        }
+        for (at, reason) in &self.partitions {
+            writeln!(f, "{at}: {reason}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,340 @@
+//! Classic groups whose members keep their partitions while they join again (KIP-429), static members, patterns.
+
+use super::*;
+use crate::{
+    CooperativeSticky, Event, LeaveGroup, RoundRobin, Sticky,
+    group::{Assignment, Member, consumer_protocol},
+};
+
+fn cooperative() -> ConsumerConfig {
+    offering(vec![Box::new(CooperativeSticky)])
+}
+
+fn offering(assignors: Vec<Box<dyn crate::Assignor>>) -> ConsumerConfig {
+    let mut config = group_config();
+    config.group.as_mut().unwrap().assignors = assignors;
+    config
+}
+
+fn r#static() -> ConsumerConfig {
+    let mut config = group_config();
+    config.group.as_mut().unwrap().instance_id = Some("i".to_owned());
+    config
+}
+
+fn wishes(sent: &Sent) -> consumer_protocol::Subscription {
+    let Request::JoinGroup(request) = &sent.request else { panic!("{sent:?}") };
+    consumer_protocol::Subscription::decode(&request.protocols[0].metadata).unwrap()
+}
+
+/// The next generation, with these partitions.
+fn rejoin(world: &mut World, generation_id: i32, owned: &[i32]) {
+    let join = world.expect(ApiKey::JoinGroup);
+    world.answer(&join, joined(generation_id));
+    let sync = world.expect(ApiKey::SyncGroup);
+    world.answer(&sync, assigned(owned));
+}
+
+#[test]
+fn a_cooperative_member_reads_on_while_it_joins_again() {
+    let mut world = World::member(cooperative(), &[0, 1]);
+    world.fetched(0, 0..10);
+    world.events();
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    let join = world.expect(ApiKey::JoinGroup);
+    assert_eq!((wishes(&join).owned, wishes(&join).generation_id), (vec![at(0), at(1)], 1));
+    assert_eq!(world.consumer.assignment(), [at(0), at(1)]);
+    assert!(world.take().is_some(), "records that are buffered are handed out");
+    assert!(!world.fetches.is_empty(), "and more are fetched");
+    assert!(world.events().is_empty());
+}
+
+#[test]
+fn what_goes_to_another_is_revoked_first_and_then_the_group_is_joined_again() {
+    let mut world = World::member(cooperative(), &[0, 1]);
+    world.fetched(0, 0..10);
+    world.fetched(1, 0..10);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    world.events();
+    rejoin(&mut world, 2, &[0]);
+    let [joined, revoked, assigned] = &world.events()[..] else { panic!("three events") };
+    assert!(matches!(joined, Event::Joined { generation_id: 2, .. }));
+    assert_eq!((revoked, assigned), (&Event::Revoked(vec![at(1)]), &Event::Assigned(vec![])));
+    assert_eq!(world.consumer.assignment(), [at(0)]);
+    assert_eq!(wishes(&world.expect(ApiKey::JoinGroup)).owned, [at(0)], "its new owner waits for that");
+}
+
+#[test]
+fn nothing_revoked_means_no_further_rebalance() {
+    let mut world = World::member(cooperative(), &[0]);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    world.events();
+    rejoin(&mut world, 2, &[0, 1]);
+    assert_eq!(world.events()[1..], [Event::Assigned(vec![at(1)])]);
+    assert!(!world.has_asked(ApiKey::JoinGroup));
+}
+
+#[test]
+fn a_revoked_partition_waits_for_its_reader_and_the_others_flow() {
+    let mut world = World::member(cooperative(), &[0, 1]);
+    world.fetched(1, 0..10);
+    let slice = world.take().unwrap();
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    rejoin(&mut world, 2, &[0]);
+    assert_eq!(world.consumer.assignment(), [at(0), at(1)], "a record of the second is in the user's hands");
+    assert!(!world.has_asked(ApiKey::JoinGroup));
+    world.back_from(&slice, 7);
+    let commit = world.expect(ApiKey::OffsetCommit);
+    assert_eq!(World::offsets_committed(&commit), [(1, 7)]);
+    world.commit_says(&commit, ErrorCode::None);
+    assert_eq!(world.consumer.assignment(), [at(0)]);
+    assert!(world.has_asked(ApiKey::JoinGroup));
+}
+
+#[test]
+fn a_commit_that_a_new_generation_overtook_is_made_again_in_its_name() {
+    let mut world = World::member(cooperative(), &[0]);
+    let op = world.consumer.commit(Some([(at(0), 5.into())].into()), world.now).unwrap();
+    world.run();
+    let commit = world.expect(ApiKey::OffsetCommit);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    rejoin(&mut world, 2, &[0]);
+    world.commit_says(&commit, ErrorCode::IllegalGeneration);
+    assert_eq!(world.consumer.take_outcome(op), None);
+    world.pass(Duration::from_secs(1));
+    let commit = world.expect(ApiKey::OffsetCommit);
+    let Request::OffsetCommit(request) = &commit.request else { unreachable!() };
+    assert_eq!(request.generation_id_or_member_epoch, 2);
+    world.commit_says(&commit, ErrorCode::None);
+    assert_eq!(world.consumer.take_outcome(op), Some(Ok(Outcome::Done)));
+    assert_eq!(world.consumer.assignment(), [at(0)]);
+}
+
+#[test]
+fn nothing_is_committed_between_two_generations() {
+    let mut world = World::member(cooperative(), &[0]);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    let join = world.expect(ApiKey::JoinGroup);
+    world.answer(&join, joined(2));
+    world.consumer.commit(Some([(at(0), 5.into())].into()), world.now).unwrap();
+    world.run();
+    assert!(!world.has_asked(ApiKey::OffsetCommit), "the coordinator would refuse it");
+    let sync = world.expect(ApiKey::SyncGroup);
+    world.answer(&sync, assigned(&[0]));
+    assert!(world.has_asked(ApiKey::OffsetCommit));
+}
+
+#[test]
+fn a_cooperative_member_of_an_old_generation_loses_everything() {
+    let mut world = World::member(cooperative(), &[0]);
+    world.events();
+    world.heartbeat_says(ErrorCode::IllegalGeneration);
+    assert_eq!(world.events(), [Event::Lost(vec![at(0)])]);
+    let join = world.expect(ApiKey::JoinGroup);
+    assert_eq!((wishes(&join).owned, wishes(&join).generation_id), (vec![], 1));
+}
+
+#[test]
+fn a_group_is_cooperative_only_when_all_assignors_on_offer_are() {
+    let mut world = World::member(offering(vec![Box::new(RoundRobin), Box::new(CooperativeSticky)]), &[0]);
+    world.events();
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    assert_eq!(world.events(), [Event::Revoked(vec![at(0)])]);
+    assert!(wishes(&world.expect(ApiKey::JoinGroup)).owned.is_empty());
+}
+
+#[test]
+fn a_sticky_member_tells_what_it_had_though_it_gave_it_up() {
+    let mut world = World::member(offering(vec![Box::new(Sticky)]), &[0]);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    let last = crate::group::LastAssignment { partitions: vec![at(0)], generation_id: 1 };
+    let wishes = wishes(&world.expect(ApiKey::JoinGroup));
+    assert_eq!(wishes.user_data, crate::Assignor::user_data(&Sticky, &last));
+}
+
+#[test]
+fn a_leader_gives_nobody_what_another_still_owns() {
+    let mut world = World::new(cooperative());
+    world.subscribe();
+    let join = world.expect(ApiKey::JoinGroup);
+    let subscription = |owned: Vec<TopicPartition>| consumer_protocol::Subscription {
+        topics: vec!["t".to_owned()],
+        owned,
+        generation_id: 1,
+        ..Default::default()
+    };
+    let member = |id: &str, owned| JoinGroupResponseMember {
+        member_id: id.to_owned(),
+        metadata: subscription(owned).encode(),
+        ..Default::default()
+    };
+    let members = vec![member("me", vec![]), member("other", vec![at(0), at(1)])];
+    let protocol_name = Some("cooperative-sticky".to_owned());
+    world.answer(&join, JoinGroupResponse { leader: "me".to_owned(), members, protocol_name, ..joined(2) });
+    let sync = world.expect(ApiKey::SyncGroup);
+    let Request::SyncGroup(request) = &sync.request else { unreachable!() };
+    let given = |id: &str| {
+        let to = request.assignments.iter().find(|to| to.member_id == id).unwrap();
+        Assignment::decode(&to.assignment).unwrap().partitions
+    };
+    assert_eq!((given("me").len(), given("other").len()), (0, 1), "the other gives one up first");
+}
+
+#[test]
+fn a_cooperative_member_gives_up_the_topics_that_it_no_longer_wants_before_it_joins_again() {
+    let mut world = World::member(cooperative(), &[0]);
+    world.events();
+    world.consumer.subscribe(["other".to_owned()], world.now).unwrap();
+    world.run();
+    assert_eq!(world.events(), [Event::Revoked(vec![at(0)])]);
+    let wishes = wishes(&world.expect(ApiKey::JoinGroup));
+    assert_eq!((wishes.topics, wishes.owned), (vec!["other".to_owned()], vec![]));
+}
+
+#[test]
+fn enforce_rebalance_joins_again_and_says_why() {
+    let mut world = World::member(cooperative(), &[0]);
+    world.consumer.enforce_rebalance("a test", world.now).unwrap();
+    world.run();
+    let join = world.expect(ApiKey::JoinGroup);
+    let Request::JoinGroup(request) = &join.request else { unreachable!() };
+    assert_eq!(request.reason.as_deref(), Some("a test"));
+    assert_eq!(
+        World::new(group_config()).consumer.enforce_rebalance("", world.now),
+        Err(SubscriptionError::NotMember)
+    );
+}
+
+#[test]
+fn a_static_member_names_itself_everywhere() {
+    let mut world = World::member(r#static(), &[0]);
+    world.pass(Duration::from_secs(3));
+    let heartbeat = world.expect(ApiKey::Heartbeat);
+    let Request::Heartbeat(request) = &heartbeat.request else { unreachable!() };
+    assert_eq!(request.group_instance_id.as_deref(), Some("i"));
+    world.consumer.commit(Some([(at(0), 1.into())].into()), world.now).unwrap();
+    world.run();
+    let commit = world.expect(ApiKey::OffsetCommit);
+    let Request::OffsetCommit(request) = &commit.request else { unreachable!() };
+    assert_eq!(request.group_instance_id.as_deref(), Some("i"));
+}
+
+#[test]
+fn a_static_member_does_not_leave_on_close_unless_told_to() {
+    for (leave, leaves) in
+        [(LeaveGroup::Default, false), (LeaveGroup::Remain, false), (LeaveGroup::Leave, true)]
+    {
+        let mut world = World::member(r#static(), &[0]);
+        let deadline = world.now.mono + Duration::from_secs(30);
+        world.consumer.close(CloseKind::Closed, leave, deadline, world.now);
+        world.run();
+        assert_eq!(world.has_asked(ApiKey::LeaveGroup), leaves, "{leave:?}");
+        assert_eq!(world.consumer.is_closed(), !leaves, "{leave:?}");
+    }
+}
+
+#[test]
+fn a_dynamic_member_that_is_to_remain_says_nothing() {
+    let mut world = World::member(group_config(), &[0]);
+    let deadline = world.now.mono + Duration::from_secs(30);
+    world.consumer.close(CloseKind::Closed, LeaveGroup::Remain, deadline, world.now);
+    world.run();
+    assert!(world.consumer.is_closed() && !world.has_asked(ApiKey::LeaveGroup));
+}
+
+#[test]
+fn a_fenced_static_member_fails_for_good_and_says_so() {
+    let mut world = World::member(r#static(), &[0]);
+    world.heartbeat_says(ErrorCode::FencedInstanceId);
+    let failure = world.consumer.take_failure(&crate::Filter::All, world.now);
+    let refused = crate::GroupFailure::Refused(ErrorCode::FencedInstanceId);
+    assert_eq!(failure, Some(ReadFailure::Group(refused)));
+    assert!(world.consumer.assignment().is_empty());
+    world.pass(Duration::from_secs(60));
+    assert!(!world.has_asked(ApiKey::JoinGroup));
+}
+
+#[test]
+fn a_static_member_that_stays_away_lets_its_session_expire() {
+    let mut world = World::member(r#static(), &[0]);
+    world.pass(Duration::from_secs(3 * 60));
+    let heartbeat = world.expect(ApiKey::Heartbeat);
+    world.answer(&heartbeat, HeartbeatResponse::default());
+    world.pass(Duration::from_secs(3 * 60));
+    assert!(!world.has_asked(ApiKey::LeaveGroup));
+    world.asked.clear();
+    world.pass(Duration::from_secs(60));
+    assert!(world.asked.is_empty(), "no heartbeat, and no leave: {:?}", world.asked);
+}
+
+#[test]
+fn a_returning_static_leader_shares_nothing_out_until_the_topics_change() {
+    let mut world = World::new(r#static());
+    world.subscribe();
+    let join = world.expect(ApiKey::JoinGroup);
+    let metadata = {
+        let Request::JoinGroup(request) = &join.request else { unreachable!() };
+        request.protocols[0].metadata.clone()
+    };
+    let members =
+        vec![JoinGroupResponseMember { member_id: "me".to_owned(), metadata, ..Default::default() }];
+    let response = JoinGroupResponse { leader: "me".to_owned(), skip_assignment: true, members, ..joined(4) };
+    world.answer(&join, response);
+    let sync = world.expect(ApiKey::SyncGroup);
+    let Request::SyncGroup(request) = &sync.request else { unreachable!() };
+    assert!(request.assignments.is_empty());
+    world.answer(&sync, assigned(&[0, 1]));
+    assert!(!world.has_asked(ApiKey::JoinGroup), "nothing has changed");
+    world.partitions = 4;
+    world.pass(Duration::from_secs(5 * 60));
+    assert!(world.has_asked(ApiKey::JoinGroup));
+}
+
+#[test]
+fn a_pattern_is_matched_against_all_topics_and_joins_with_those_that_match() {
+    let mut world = World::new(group_config());
+    world.consumer.subscribe_pattern("t|x.*", world.now).unwrap();
+    world.run();
+    assert_eq!(wishes(&world.expect(ApiKey::JoinGroup)).topics, ["t"]);
+    assert!(matches!(
+        world.consumer.subscribe_pattern("(", world.now),
+        Err(SubscriptionError::InvalidPattern(_))
+    ));
+}
+
+/// What an assignor of a user's own sees.
+#[derive(Debug)]
+struct Greedy;
+
+impl crate::Assignor for Greedy {
+    fn name(&self) -> &str {
+        "greedy"
+    }
+
+    fn assign(
+        &self,
+        topics: &BTreeMap<String, Vec<crate::group::PartitionRacks>>,
+        members: &[Member],
+    ) -> BTreeMap<String, Assignment> {
+        let all = topics.iter().flat_map(|(topic, partitions)| {
+            (0..partitions.len()).map(|number| TopicPartition::new(topic.clone(), number as i32))
+        });
+        let assignment = Assignment { partitions: all.collect(), user_data: None };
+        members.iter().take(1).map(|member| (member.id.clone(), assignment.clone())).collect()
+    }
+}
+
+#[test]
+fn a_users_own_assignor_shares_out() {
+    let mut world = World::new(offering(vec![Box::new(Greedy)]));
+    world.subscribe();
+    let join = world.expect(ApiKey::JoinGroup);
+    let metadata = wishes(&join).encode();
+    let members =
+        vec![JoinGroupResponseMember { member_id: "me".to_owned(), metadata, ..Default::default() }];
+    let protocol_name = Some("greedy".to_owned());
+    world.answer(&join, JoinGroupResponse { leader: "me".to_owned(), members, protocol_name, ..joined(1) });
+    let sync = world.expect(ApiKey::SyncGroup);
+    let Request::SyncGroup(request) = &sync.request else { unreachable!() };
+    assert_eq!(Assignment::decode(&request.assignments[0].assignment).unwrap().partitions, [at(0), at(1)]);
+}

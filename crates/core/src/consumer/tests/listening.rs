@@ -1,0 +1,151 @@
+//! Rebalance listeners: what waits for them, and what does not.
+
+use super::*;
+use crate::{Callback, CooperativeSticky, LeaveGroup};
+
+fn listening() -> ConsumerConfig {
+    ConsumerConfig { listener: true, ..group_config() }
+}
+
+fn cooperative() -> ConsumerConfig {
+    let mut config = listening();
+    config.group.as_mut().unwrap().assignors = vec![Box::new(CooperativeSticky)];
+    config
+}
+
+impl World {
+    /// The listener is told this, and returns.
+    fn listener_is_told(&mut self, expected: Callback) {
+        assert_eq!(self.consumer.take_callback(), Some(expected));
+        self.listener_returns();
+    }
+
+    fn listener_returns(&mut self) {
+        self.consumer.callback_done(self.now);
+        self.run();
+    }
+
+    fn listener_of(config: ConsumerConfig, owned: &[i32]) -> Self {
+        let mut world = Self::new(config);
+        world.subscribe();
+        let join = world.expect(ApiKey::JoinGroup);
+        world.answer(&join, joined(1));
+        let sync = world.expect(ApiKey::SyncGroup);
+        world.answer(&sync, assigned(owned));
+        world.listener_is_told(Callback::Assigned(owned.iter().map(|number| at(*number)).collect()));
+        world.committed(0);
+        world
+    }
+}
+
+#[test]
+fn nothing_is_read_before_on_assigned_returns_and_a_seek_in_it_stands() {
+    let mut world = World::new(listening());
+    world.subscribe();
+    let join = world.expect(ApiKey::JoinGroup);
+    world.answer(&join, joined(1));
+    let sync = world.expect(ApiKey::SyncGroup);
+    world.answer(&sync, assigned(&[0]));
+    assert_eq!(world.consumer.take_callback(), Some(Callback::Assigned(vec![at(0)])));
+    assert!(!world.has_asked(ApiKey::OffsetFetch) && world.fetches.is_empty());
+    assert!(world.consumer.explain(world.now).to_string().contains("waiting for the rebalance listener"));
+    world.consumer.seek(&at(0), SeekTo::Offset(42), world.now);
+    world.listener_returns();
+    assert!(!world.has_asked(ApiKey::OffsetFetch), "the position is known");
+    assert_eq!(world.consumer.position(&at(0)), Some(42));
+    assert!(!world.fetches.is_empty());
+}
+
+#[test]
+fn the_group_is_joined_again_when_on_revoked_has_returned_and_what_it_committed_is_written() {
+    let mut world = World::listener_of(listening(), &[0]);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    while world.has_asked(ApiKey::OffsetCommit) {
+        let commit = world.expect(ApiKey::OffsetCommit);
+        world.commit_says(&commit, ErrorCode::None);
+    }
+    assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
+    world.consumer.commit(Some([(at(0), 9.into())].into()), world.now).unwrap();
+    world.pass(Duration::from_secs(10));
+    assert!(world.has_asked(ApiKey::Heartbeat), "heartbeats go on");
+    world.listener_returns();
+    assert!(!world.has_asked(ApiKey::JoinGroup), "its commit is under way");
+    let commit = world.expect(ApiKey::OffsetCommit);
+    assert_eq!(World::offsets_committed(&commit), [(0, 9)]);
+    world.commit_says(&commit, ErrorCode::None);
+    assert!(world.has_asked(ApiKey::JoinGroup));
+}
+
+#[test]
+fn an_eager_member_is_told_that_it_gives_up_even_nothing() {
+    let mut world = World::new(listening());
+    world.subscribe();
+    assert_eq!(world.consumer.take_callback(), None, "nothing was joined yet");
+    let join = world.expect(ApiKey::JoinGroup);
+    world.answer(&join, joined(1));
+    let sync = world.expect(ApiKey::SyncGroup);
+    world.answer(&sync, assigned(&[]));
+    world.listener_is_told(Callback::Assigned(vec![]));
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    world.listener_is_told(Callback::Revoked(vec![]));
+    assert!(world.has_asked(ApiKey::JoinGroup));
+}
+
+#[test]
+fn a_cooperative_member_is_told_of_a_revocation_only_when_there_is_one() {
+    let mut world = World::listener_of(cooperative(), &[0]);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    assert_eq!(world.consumer.take_callback(), None);
+    let join = world.expect(ApiKey::JoinGroup);
+    world.answer(&join, joined(2));
+    let sync = world.expect(ApiKey::SyncGroup);
+    world.answer(&sync, assigned(&[0]));
+    world.listener_is_told(Callback::Assigned(vec![]));
+}
+
+#[test]
+fn a_lost_member_joins_again_when_on_lost_has_returned() {
+    let mut world = World::listener_of(listening(), &[0]);
+    world.heartbeat_says(ErrorCode::UnknownMemberId);
+    assert_eq!(world.consumer.take_callback(), Some(Callback::Lost(vec![at(0)])));
+    assert!(!world.has_asked(ApiKey::JoinGroup));
+    world.listener_returns();
+    assert!(world.has_asked(ApiKey::JoinGroup));
+}
+
+#[test]
+fn a_close_tells_what_is_revoked_before_it_leaves_and_a_drop_tells_nothing() {
+    let mut world = World::listener_of(listening(), &[0]);
+    let deadline = world.now.mono + Duration::from_secs(30);
+    world.consumer.close(CloseKind::Closed, LeaveGroup::Default, deadline, world.now);
+    world.run();
+    if world.has_asked(ApiKey::OffsetCommit) {
+        let commit = world.expect(ApiKey::OffsetCommit);
+        world.commit_says(&commit, ErrorCode::None);
+    }
+    assert!(!world.has_asked(ApiKey::LeaveGroup));
+    world.listener_is_told(Callback::Revoked(vec![at(0)]));
+    assert!(world.has_asked(ApiKey::LeaveGroup));
+
+    let mut world = World::listener_of(listening(), &[0]);
+    world.consumer.close(CloseKind::Dropped, LeaveGroup::Default, deadline, world.now);
+    world.run();
+    assert_eq!(world.consumer.take_callback(), None);
+}
+
+#[test]
+fn a_listener_that_takes_longer_than_the_rebalance_loses_its_partitions() {
+    let mut world = World::listener_of(listening(), &[0]);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    while world.has_asked(ApiKey::OffsetCommit) {
+        let commit = world.expect(ApiKey::OffsetCommit);
+        world.commit_says(&commit, ErrorCode::None);
+    }
+    assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
+    world.consumer.park();
+    world.pass(Duration::from_secs(301));
+    assert!(world.consumer.assignment().is_empty());
+    world.listener_returns();
+    world.listener_is_told(Callback::Lost(vec![at(0)]));
+    assert!(world.has_asked(ApiKey::JoinGroup));
+}

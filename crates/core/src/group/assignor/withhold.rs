@@ -1,0 +1,84 @@
+//! The wait between two owners of a cooperative group (KIP-429). The leader calls it with what any cooperative assignor
+//! has shared out.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{Assignment, Member};
+use crate::ids::TopicPartition;
+
+/// Takes away what another member still owns. Nobody gets such a partition in this round: its owner sees that it is
+/// gone, revokes it and joins again, and the round after that hands it over. A partition that several members claim
+/// stays with the one to which it is assigned only if that one's claim is the newest.
+pub(crate) fn withhold_moving(assignments: &mut BTreeMap<String, Assignment>, members: &[Member]) {
+    let mut owners: HashMap<&TopicPartition, Vec<&Member>> = HashMap::new();
+    for member in members {
+        for at in &member.subscription.owned {
+            owners.entry(at).or_default().push(member);
+        }
+    }
+    for (id, assignment) in assignments {
+        assignment.partitions.retain(|at| {
+            let owners = owners.get(at).map(Vec::as_slice).unwrap_or_default();
+            let own = owners.iter().find(|owner| owner.id == *id);
+            owners.iter().all(|other| {
+                let newer = |own: &&Member| own.subscription.generation_id > other.subscription.generation_id;
+                other.id == *id || own.is_some_and(newer)
+            })
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::assignor::tests::{Group, at};
+
+    /// What each of `m1` and `m2` gets of partition 0, which is assigned to `m2`, when they own it since such
+    /// generations.
+    fn zero_to_m2(owned: &[(&str, i32)]) -> (bool, bool) {
+        let mut group = Group::new(&[("a", 1)]).member("m1", &["a"]).member("m2", &["a"]);
+        for (id, generation_id) in owned {
+            group = group.owning(id, *generation_id, &[("a", 0)]);
+        }
+        let mut assignments: BTreeMap<String, Assignment> =
+            ["m1", "m2"].map(|id| (id.to_owned(), Assignment::default())).into();
+        assignments.get_mut("m2").unwrap().partitions = vec![at("a", 0)];
+        withhold_moving(&mut assignments, &group.members);
+        (!assignments["m1"].partitions.is_empty(), !assignments["m2"].partitions.is_empty())
+    }
+
+    #[test]
+    fn what_nobody_owns_is_handed_out() {
+        assert_eq!(zero_to_m2(&[]), (false, true));
+    }
+
+    #[test]
+    fn what_its_owner_keeps_stays() {
+        assert_eq!(zero_to_m2(&[("m2", 3)]), (false, true));
+    }
+
+    #[test]
+    fn what_another_owns_is_nobodys_in_this_round() {
+        assert_eq!(zero_to_m2(&[("m1", 3)]), (false, false));
+    }
+
+    #[test]
+    fn an_owner_of_an_old_generation_is_waited_for() {
+        assert_eq!(zero_to_m2(&[("m1", -1)]), (false, false));
+    }
+
+    #[test]
+    fn of_two_owners_the_newer_keeps_it() {
+        assert_eq!(zero_to_m2(&[("m1", 2), ("m2", 3)]), (false, true));
+    }
+
+    #[test]
+    fn the_older_of_two_owners_does_not() {
+        assert_eq!(zero_to_m2(&[("m1", 3), ("m2", 2)]), (false, false));
+    }
+
+    #[test]
+    fn two_owners_of_one_generation_both_give_it_up() {
+        assert_eq!(zero_to_m2(&[("m1", 3), ("m2", 3)]), (false, false));
+    }
+}

@@ -1,0 +1,519 @@
+//! The classic protocol. An eager group gives everything up before it is joined again; a cooperative one keeps what it
+//! has, and gives up afterwards only what goes to others (KIP-429).
+//!
+//! JoinGroup and SyncGroup have a connection of their own, as the coordinator holds them until the whole group is
+//! there. Heartbeats go on while partitions are given up.
+
+mod leader;
+mod send;
+
+use std::time::Instant;
+
+use ottla_protocol::{
+    ErrorCode, Now,
+    messages::{HeartbeatResponse, JoinGroupResponse, SyncGroupRequestAssignment, SyncGroupResponse},
+};
+
+use super::{
+    GroupConfig, GroupNews, LastAssignment, LeaveGroup, MemberState, consumer_protocol::Assignment,
+    membership::Interest,
+};
+use crate::{
+    backoff::Backoff,
+    coordinator::Coordinator,
+    deadline::Earliest,
+    ids::RequestId,
+    metadata::{Metadata, Wanted},
+    offsets::Committer,
+    planted::{Planted, Plot},
+};
+
+/// One consumer's place in a classic group.
+#[derive(Debug)]
+pub(crate) struct Classic {
+    pub(super) config: GroupConfig,
+    state: MemberState,
+    pub(super) member_id: String,
+    generation_id: i32,
+    protocol: Option<String>,
+    interest: Interest,
+    /// The revision of the metadata in which the pattern's topics were looked for.
+    matched_in: Option<u64>,
+    last: LastAssignment,
+    /// The group is to be joined again as soon as what is under way is done.
+    rejoins: bool,
+    /// Why, for the coordinator's log (KIP-800).
+    reason: Option<String>,
+    /// The user wants to be a member again before the leave was answered.
+    joins_again: bool,
+    /// JoinGroup, SyncGroup or LeaveGroup on its way.
+    request: Option<RequestId>,
+    heartbeat: Option<(RequestId, i32)>,
+    heartbeat_due: Instant,
+    task: Option<leader::Task>,
+    shared_out: Vec<SyncGroupRequestAssignment>,
+    backoff: Backoff,
+    failures: u32,
+    retry_at: Option<Instant>,
+    pub(super) last_error: Option<ErrorCode>,
+    pub(super) since: Instant,
+    rng: fastrand::Rng,
+    pub(super) plot: Plot,
+}
+
+impl Classic {
+    pub(super) fn new(config: GroupConfig, backoff: Backoff, seed: u64, now: Now) -> Self {
+        Self {
+            config,
+            state: MemberState::Out,
+            member_id: String::new(),
+            generation_id: -1,
+            protocol: None,
+            interest: Interest::default(),
+            matched_in: None,
+            last: LastAssignment { partitions: Vec::new(), generation_id: -1 },
+            rejoins: false,
+            reason: None,
+            joins_again: false,
+            request: None,
+            heartbeat: None,
+            heartbeat_due: now.mono,
+            task: None,
+            shared_out: Vec::new(),
+            backoff,
+            failures: 0,
+            retry_at: None,
+            last_error: None,
+            since: now.mono,
+            rng: fastrand::Rng::with_seed(seed),
+            plot: Plot::default(),
+        }
+    }
+
+    pub(super) fn state(&self) -> MemberState {
+        self.state
+    }
+
+    pub(super) fn is_cooperative(&self) -> bool {
+        self.config.is_cooperative()
+    }
+
+    pub(super) fn generation_id(&self) -> i32 {
+        self.generation_id
+    }
+
+    /// Outside a generation, nobody. A cooperative member that joins again is still one of its generation; whether it
+    /// is one of the next is known when it is assigned.
+    pub(super) fn committer(&self) -> Option<Committer> {
+        let member = || Committer {
+            generation_id: self.generation_id,
+            member_id: self.member_id.clone(),
+            ..self.nobody()
+        };
+        match self.state {
+            MemberState::Assigning | MemberState::Syncing if self.is_cooperative() => None,
+            MemberState::Joining if self.is_cooperative() && self.generation_id >= 0 => Some(member()),
+            state if state.beats() => Some(member()),
+            _ => Some(self.nobody()),
+        }
+    }
+
+    /// Whether it joins again and keeps what it owns: once it is known to be no member, others may have that.
+    fn owns_while_joining(&self) -> bool {
+        self.state == MemberState::Joining && self.is_cooperative() && self.generation_id >= 0
+    }
+
+    fn nobody(&self) -> Committer {
+        let instance_id = self.config.instance_id.clone();
+        Committer { generation_id: -1, member_id: String::new(), instance_id }
+    }
+
+    /// What a cooperative member owns stays its own from one generation to the next.
+    pub(super) fn commits_again(&self, error: ErrorCode, sent_as: &Committer) -> bool {
+        let goes_on = self.is_cooperative() && self.member_id == sent_as.member_id && self.generation_id >= 0;
+        match error {
+            ErrorCode::RebalanceInProgress => goes_on,
+            ErrorCode::IllegalGeneration => goes_on && self.generation_id > sent_as.generation_id,
+            _ => false,
+        }
+    }
+
+    fn topics(&self) -> impl Iterator<Item = &String> {
+        self.interest.topics.iter().chain(self.task.iter().flat_map(leader::Task::topics))
+    }
+
+    /// The topics that this member, and as leader its group, must know.
+    pub(super) fn wanted(&self) -> Wanted {
+        match self.interest.pattern {
+            Some(_) => Wanted::All,
+            None => Wanted::Topics(self.topics().cloned().collect()),
+        }
+    }
+
+    fn transition_to(&mut self, next: MemberState, now: Now) {
+        debug_assert!(next.may_follow(self.state), "{next:?} after {:?}", self.state);
+        self.state = next;
+        self.since = now.mono;
+        self.request = None;
+        self.retry_at = None;
+    }
+
+    fn join_again(&mut self, now: Now) -> GroupNews {
+        self.rejoins = false;
+        self.transition_to(MemberState::Joining, now);
+        GroupNews::None
+    }
+
+    /// The user's subscription. A member with another one joins again.
+    pub(super) fn subscribe(&mut self, interest: Interest, now: Now) -> GroupNews {
+        let changed = interest != self.interest;
+        if interest.pattern != self.interest.pattern {
+            self.matched_in = None;
+        }
+        self.interest = interest;
+        match self.state {
+            MemberState::Out if !self.interest.is_empty() => self.join_again(now),
+            MemberState::Leaving => {
+                self.joins_again = true;
+                GroupNews::None
+            }
+            _ if changed => {
+                self.reason = Some("the subscription changed".to_owned());
+                self.begin_rebalance(now)
+            }
+            _ => GroupNews::None,
+        }
+    }
+
+    pub(super) fn enforce_rebalance(&mut self, reason: &str, now: Now) -> GroupNews {
+        self.reason = Some(reason.to_owned());
+        self.begin_rebalance(now)
+    }
+
+    /// The group rebalances, or is to: this member joins again, an eager one once it has given up what it owns.
+    fn begin_rebalance(&mut self, now: Now) -> GroupNews {
+        match self.state {
+            MemberState::Stable if self.is_cooperative() => {
+                let owned = self.last.partitions.iter();
+                if owned.clone().all(|at| self.interest.topics.contains(&at.topic)) {
+                    return self.join_again(now);
+                }
+                self.transition_to(MemberState::Revoking, now);
+                GroupNews::GiveUp { keep: Some(self.interest.topics.clone()) }
+            }
+            MemberState::Stable => {
+                self.transition_to(MemberState::Revoking, now);
+                GroupNews::GiveUp { keep: None }
+            }
+            // JoinGroup carries the subscription: one on its way has the old.
+            MemberState::Joining | MemberState::Assigning | MemberState::Syncing => self.join_again(now),
+            MemberState::Reconciling => {
+                self.rejoins = true;
+                GroupNews::None
+            }
+            _ => GroupNews::None,
+        }
+    }
+
+    /// What was to be given up has been: joins again.
+    pub(super) fn given_up(&mut self, now: Now) {
+        if self.state == MemberState::Revoking {
+            self.last.partitions.retain(|at| self.interest.topics.contains(&at.topic));
+            self.join_again(now);
+        }
+    }
+
+    /// The assignment is carried out. Where something was revoked, its new owner waits for the next generation.
+    pub(super) fn handed_over(&mut self, revoked_some: bool, now: Now) -> GroupNews {
+        if self.state != MemberState::Reconciling {
+            return GroupNews::None;
+        }
+        self.transition_to(MemberState::Stable, now);
+        match self.is_cooperative() && revoked_some || std::mem::take(&mut self.rejoins) {
+            true => self.begin_rebalance(now),
+            false => GroupNews::None,
+        }
+    }
+
+    /// Begins to leave. Without a member id there is nothing to leave, and a member that remains says nothing.
+    pub(super) fn leave(&mut self, how: LeaveGroup, now: Now) {
+        self.joins_again = false;
+        let silent = match how {
+            LeaveGroup::Default => self.config.instance_id.is_some(),
+            LeaveGroup::Leave => false,
+            LeaveGroup::Remain => true,
+        };
+        match self.state {
+            MemberState::Out | MemberState::Failed | MemberState::Leaving => {}
+            _ => {
+                self.transition_to(MemberState::Leaving, now);
+                if silent || self.member_id.is_empty() {
+                    self.left(now);
+                }
+            }
+        }
+    }
+
+    fn left(&mut self, now: Now) {
+        self.forget_member();
+        self.transition_to(MemberState::Out, now);
+        if std::mem::take(&mut self.joins_again) && !self.interest.is_empty() {
+            self.join_again(now);
+        }
+    }
+
+    fn forget_member(&mut self) {
+        if !self.plot.has(Planted::UnknownMemberKeepsId) {
+            self.member_id.clear();
+        }
+        self.forget_generation();
+    }
+
+    fn forget_generation(&mut self) {
+        self.generation_id = -1;
+        self.heartbeat = None;
+        self.task = None;
+    }
+
+    /// The coordinator does not know this member, or not in this generation.
+    fn lost(&mut self, error: ErrorCode, now: Now) -> GroupNews {
+        self.last_error = Some(error);
+        match error {
+            ErrorCode::UnknownMemberId => self.forget_member(),
+            _ => self.forget_generation(),
+        }
+        self.last.partitions.clear();
+        if self.state == MemberState::Leaving {
+            return GroupNews::None;
+        }
+        self.join_again(now);
+        GroupNews::Lost
+    }
+
+    pub(super) fn commit_refused(&mut self, error: ErrorCode, now: Now) -> GroupNews {
+        match error {
+            ErrorCode::RebalanceInProgress if self.state == MemberState::Stable => self.begin_rebalance(now),
+            ErrorCode::UnknownMemberId if self.owns_while_joining() => self.lost(error, now),
+            ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration if self.state.beats() => {
+                self.lost(error, now)
+            }
+            ErrorCode::FencedInstanceId => self.fail(error, now),
+            _ => GroupNews::None,
+        }
+    }
+
+    pub(super) fn fail(&mut self, error: ErrorCode, now: Now) -> GroupNews {
+        self.last_error = Some(error);
+        self.forget_member();
+        self.transition_to(MemberState::Failed, now);
+        GroupNews::Failed(error)
+    }
+
+    fn back_off(&mut self, now: Now) {
+        self.request = None;
+        self.failures += 1;
+        self.retry_at = Some(now.mono + self.backoff.after(self.failures, &mut self.rng));
+    }
+
+    /// Topics that match the pattern have come or gone, or the leader's have other partitions.
+    pub(super) fn look(&mut self, metadata: &Metadata, now: Now) -> GroupNews {
+        if let Some(pattern) = self.interest.pattern.clone()
+            && metadata.covers(&Wanted::All)
+            && self.matched_in != Some(metadata.revision())
+        {
+            self.matched_in = Some(metadata.revision());
+            let topics = metadata.matching(&pattern);
+            if topics != self.interest.topics {
+                return self.subscribe(Interest { topics, pattern: Some(pattern) }, now);
+            }
+        }
+        match self.is_outdated(metadata) {
+            true => {
+                self.reason = Some("the leader sees other partitions".to_owned());
+                self.begin_rebalance(now)
+            }
+            false => GroupNews::None,
+        }
+    }
+
+    /// Whether it is known which topics to ask for.
+    fn knows_its_topics(&self) -> bool {
+        self.interest.pattern.is_none() || self.matched_in.is_some()
+    }
+
+    /// The answer to JoinGroup.
+    pub(super) fn handle_join(
+        &mut self,
+        id: RequestId,
+        response: JoinGroupResponse,
+        coordinator: &mut Coordinator,
+        now: Now,
+    ) -> GroupNews {
+        if self.request != Some(id) || self.state != MemberState::Joining {
+            return GroupNews::None;
+        }
+        self.request = None;
+        match response.error_code {
+            ErrorCode::None => {
+                (self.failures, self.last_error, self.reason) = (0, None, None);
+                self.member_id.clone_from(&response.member_id);
+                self.generation_id = response.generation_id;
+                self.protocol.clone_from(&response.protocol_name);
+                self.heartbeat_due = now.mono + self.config.heartbeat_interval;
+                self.shared_out.clear();
+                if response.leader != self.member_id {
+                    self.transition_to(MemberState::Syncing, now);
+                    return GroupNews::None;
+                }
+                // A static leader that came back need not share out (KIP-814), but must see when to do so anew.
+                let skips = response.skip_assignment;
+                let task = leader::Task::new(response);
+                self.task = Some(task);
+                self.transition_to(if skips { MemberState::Syncing } else { MemberState::Assigning }, now);
+                GroupNews::None
+            }
+            ErrorCode::MemberIdRequired => {
+                self.member_id = response.member_id;
+                GroupNews::None
+            }
+            // What is owned is of a generation that is over.
+            error @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration)
+                if self.generation_id >= 0 && self.is_cooperative() =>
+            {
+                self.lost(error, now)
+            }
+            ErrorCode::UnknownMemberId => {
+                self.forget_member();
+                self.back_off(now);
+                GroupNews::None
+            }
+            error => self.refused(error, coordinator, now),
+        }
+    }
+
+    /// The answer to SyncGroup.
+    pub(super) fn handle_sync(
+        &mut self,
+        id: RequestId,
+        response: SyncGroupResponse,
+        coordinator: &mut Coordinator,
+        now: Now,
+    ) -> GroupNews {
+        if self.request != Some(id) || self.state != MemberState::Syncing {
+            return GroupNews::None;
+        }
+        self.request = None;
+        match response.error_code {
+            ErrorCode::None => match Assignment::decode(&response.assignment) {
+                Ok(assignment) => {
+                    self.transition_to(MemberState::Reconciling, now);
+                    let (partitions, generation_id) = (assignment.partitions, self.generation_id);
+                    self.last = LastAssignment { partitions: partitions.clone(), generation_id };
+                    GroupNews::Assigned(partitions)
+                }
+                // The leader wrote what cannot be read: another leader may do better.
+                Err(_) => {
+                    self.join_again(now);
+                    self.back_off(now);
+                    GroupNews::None
+                }
+            },
+            ErrorCode::RebalanceInProgress => self.join_again(now),
+            error @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => self.lost(error, now),
+            error => self.refused(error, coordinator, now),
+        }
+    }
+
+    /// JoinGroup or SyncGroup was refused for another reason than the membership's.
+    fn refused(&mut self, error: ErrorCode, coordinator: &mut Coordinator, now: Now) -> GroupNews {
+        self.last_error = Some(error);
+        match error {
+            ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => coordinator.forget(now),
+            ErrorCode::IllegalGeneration => self.forget_generation(),
+            ErrorCode::RebalanceInProgress | ErrorCode::UnknownServerError => {}
+            error if error.is_retriable() => {}
+            error => return self.fail(error, now),
+        }
+        if self.state != MemberState::Joining {
+            self.join_again(now);
+        }
+        self.back_off(now);
+        GroupNews::None
+    }
+
+    /// The answer to a heartbeat.
+    pub(super) fn handle_heartbeat(
+        &mut self,
+        id: RequestId,
+        response: HeartbeatResponse,
+        coordinator: &mut Coordinator,
+        now: Now,
+    ) -> GroupNews {
+        let Some((_, generation_id)) = self.heartbeat.take_if(|(sent, _)| *sent == id) else {
+            return GroupNews::None;
+        };
+        let stale = generation_id != self.generation_id && !self.plot.has(Planted::StaleHeartbeatCounts);
+        let gone = response.error_code == ErrorCode::UnknownMemberId && self.owns_while_joining();
+        if stale || !(self.state.beats() || gone) {
+            return GroupNews::None;
+        }
+        match response.error_code {
+            ErrorCode::None => {
+                self.last_error = None;
+                GroupNews::None
+            }
+            ErrorCode::RebalanceInProgress if self.plot.has(Planted::RebalanceIsIgnored) => GroupNews::None,
+            // While it joins, SyncGroup tells.
+            ErrorCode::RebalanceInProgress
+                if matches!(self.state, MemberState::Assigning | MemberState::Syncing) =>
+            {
+                GroupNews::None
+            }
+            ErrorCode::RebalanceInProgress => self.begin_rebalance(now),
+            error @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => self.lost(error, now),
+            error @ (ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) => {
+                self.last_error = Some(error);
+                coordinator.forget(now);
+                self.heartbeat_due = now.mono;
+                GroupNews::None
+            }
+            error if error.is_retriable() => {
+                self.last_error = Some(error);
+                GroupNews::None
+            }
+            error => self.fail(error, now),
+        }
+    }
+
+    /// The answer to LeaveGroup: whatever it is, the member is gone.
+    pub(super) fn handle_leave(&mut self, id: RequestId, now: Now) {
+        if self.request == Some(id) && self.state == MemberState::Leaving {
+            self.left(now);
+        }
+    }
+
+    /// A request stays without an answer.
+    pub(super) fn handle_unanswered(&mut self, id: RequestId, now: Now) {
+        if self.heartbeat.take_if(|(sent, _)| *sent == id).is_some() {
+            self.heartbeat_due = now.mono + self.backoff.first;
+        }
+        if self.request == Some(id) {
+            match self.state {
+                // Once tried is enough: the session will expire.
+                MemberState::Leaving => self.left(now),
+                MemberState::Syncing => {
+                    self.join_again(now);
+                    self.back_off(now);
+                }
+                _ => self.back_off(now),
+            }
+        }
+    }
+
+    pub(super) fn deadlines(&self, earliest: &mut Earliest) {
+        earliest.consider(self.retry_at);
+        if self.state.beats() && self.heartbeat.is_none() {
+            earliest.consider(self.heartbeat_due);
+        }
+    }
+}

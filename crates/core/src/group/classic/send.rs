@@ -1,0 +1,128 @@
+//! What a member of a classic group asks its coordinator.
+
+use std::time::Duration;
+
+use ottla_protocol::{
+    ApiKey, ErrorCode,
+    messages::{
+        HeartbeatRequest, JoinGroupRequest, JoinGroupRequestProtocol, LeaveGroupMemberIdentity,
+        LeaveGroupRequest, SyncGroupRequest,
+    },
+};
+
+use super::Classic;
+use crate::{
+    connections::Kind,
+    coordinator::ToCoordinator,
+    group::{Assignor, MemberState, consumer_protocol::Subscription, membership::Owned},
+    ids::RequestId,
+};
+
+type Sent = Result<Option<RequestId>, ErrorCode>;
+
+impl Classic {
+    pub(in crate::group) fn poll_send(
+        &mut self,
+        to: &mut ToCoordinator<'_>,
+        owned: Owned<'_>,
+        may_join: bool,
+    ) -> Result<Vec<RequestId>, ErrorCode> {
+        let mut sent = Vec::new();
+        if self.state == MemberState::Assigning {
+            self.share_out(to.metadata, to.now);
+        }
+        if self.request.is_none() && self.retry_at.is_none_or(|at| at <= to.now.mono) {
+            self.request = match self.state {
+                MemberState::Joining if may_join && self.knows_its_topics() => self.send_join(to, owned)?,
+                MemberState::Syncing => self.send_sync(to)?,
+                MemberState::Leaving => self.send_leave(to)?,
+                _ => None,
+            };
+            sent.extend(self.request);
+        }
+        if self.state.beats() && self.heartbeat.is_none() && self.heartbeat_due <= to.now.mono {
+            sent.extend(self.send_heartbeat(to)?);
+        }
+        Ok(sent)
+    }
+
+    /// The coordinator answers when the slowest member has come: `request.timeout.ms` would cut that short.
+    fn held(&self) -> Option<Duration> {
+        Some((self.config.max_poll_interval + Duration::from_secs(5)).max(Duration::from_secs(30)))
+    }
+
+    fn send_join(&mut self, to: &mut ToCoordinator<'_>, owned: Owned<'_>) -> Sent {
+        let Some(open) = to.open(Kind::Join, ApiKey::JoinGroup, i16::MAX)? else { return Ok(None) };
+        let cooperative = self.is_cooperative();
+        let wishes = Subscription {
+            topics: self.interest.topics.iter().cloned().collect(),
+            owned: if cooperative { owned() } else { Vec::new() },
+            generation_id: if cooperative { self.last.generation_id } else { -1 },
+            rack: self.config.rack.clone(),
+            user_data: None,
+        };
+        let protocol = |assignor: &Box<dyn Assignor>| {
+            let wishes = Subscription { user_data: assignor.user_data(&self.last), ..wishes.clone() };
+            JoinGroupRequestProtocol { name: assignor.name().to_owned(), metadata: wishes.encode() }
+        };
+        let request = JoinGroupRequest {
+            group_id: self.config.id.clone(),
+            session_timeout_ms: millis(self.config.session_timeout),
+            rebalance_timeout_ms: millis(self.config.max_poll_interval),
+            member_id: self.member_id.clone(),
+            group_instance_id: self.config.instance_id.clone(),
+            protocol_type: "consumer".to_owned(),
+            protocols: self.config.assignors.iter().map(protocol).collect(),
+            reason: self.reason.clone(),
+        };
+        self.task = None;
+        Ok(Some(to.send(open, request, self.held())))
+    }
+
+    fn send_sync(&mut self, to: &mut ToCoordinator<'_>) -> Sent {
+        let Some(open) = to.open(Kind::Join, ApiKey::SyncGroup, i16::MAX)? else { return Ok(None) };
+        let request = SyncGroupRequest {
+            group_id: self.config.id.clone(),
+            generation_id: self.generation_id,
+            member_id: self.member_id.clone(),
+            group_instance_id: self.config.instance_id.clone(),
+            protocol_type: Some("consumer".to_owned()),
+            protocol_name: self.protocol.clone(),
+            assignments: self.shared_out.clone(),
+        };
+        Ok(Some(to.send(open, request, self.held())))
+    }
+
+    fn send_leave(&mut self, to: &mut ToCoordinator<'_>) -> Sent {
+        let Some(open) = to.open(Kind::Main, ApiKey::LeaveGroup, i16::MAX)? else { return Ok(None) };
+        let request = LeaveGroupRequest {
+            group_id: self.config.id.clone(),
+            member_id: self.member_id.clone(),
+            members: vec![LeaveGroupMemberIdentity {
+                member_id: self.member_id.clone(),
+                group_instance_id: self.config.instance_id.clone(),
+                reason: None,
+            }],
+        };
+        Ok(Some(to.send(open, request, None)))
+    }
+
+    fn send_heartbeat(&mut self, to: &mut ToCoordinator<'_>) -> Sent {
+        let Some(open) = to.open(Kind::Main, ApiKey::Heartbeat, i16::MAX)? else { return Ok(None) };
+        let request = HeartbeatRequest {
+            group_id: self.config.id.clone(),
+            generation_id: self.generation_id,
+            member_id: self.member_id.clone(),
+            group_instance_id: self.config.instance_id.clone(),
+        };
+        // A heartbeat that takes longer than the session is no heartbeat.
+        let id = to.send(open, request, Some(self.config.session_timeout));
+        self.heartbeat = Some((id, self.generation_id));
+        self.heartbeat_due = to.now.mono + self.config.heartbeat_interval;
+        Ok(Some(id))
+    }
+}
+
+fn millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}

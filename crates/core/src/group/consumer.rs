@@ -1,0 +1,503 @@
+//! The consumer protocol (KIP-848): the coordinator shares out, and each member follows at its own pace, told by the
+//! answers to its heartbeats.
+//!
+//! A heartbeat says only what has changed since the last one that was answered; the first one, and the one after a
+//! failure, say everything.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use ottla_protocol::{
+    ApiKey, ErrorCode, Now, TopicId,
+    messages::{
+        ConsumerGroupHeartbeatAssignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
+        ConsumerGroupHeartbeatTopicPartitions,
+    },
+};
+
+use super::{
+    ConsumerState, GroupConfig, GroupNews, LeaveGroup,
+    membership::{Interest, Owned},
+};
+use crate::{
+    backoff::Backoff,
+    connections::Kind,
+    coordinator::{Coordinator, ToCoordinator},
+    deadline::Earliest,
+    ids::{RequestId, TopicPartition},
+    metadata::{Metadata, Wanted},
+    offsets::Committer,
+    planted::{Planted, Plot},
+};
+
+/// The epochs by which a member says that it comes and goes.
+const JOINS: i32 = 0;
+const LEAVES: i32 = -1;
+/// A static member that will be back.
+const LEAVES_FOR_NOW: i32 = -2;
+
+/// One consumer's place in a group of the consumer protocol.
+#[derive(Debug)]
+pub(crate) struct ConsumerMember {
+    pub(super) config: GroupConfig,
+    state: ConsumerState,
+    /// Kept for life (KIP-1082).
+    pub(super) member_id: String,
+    /// Whether the id was made here: a coordinator of heartbeat version 0 makes its own.
+    own_id: bool,
+    epoch: i32,
+    interest: Interest,
+    /// The interest is to be told.
+    changed: bool,
+    /// A pattern was told, which another interest must take back.
+    pattern_told: bool,
+    /// Everything is to be told.
+    full: bool,
+    /// What the coordinator was told to be owned, in the heartbeat that was sent last.
+    told: Option<BTreeSet<TopicPartition>>,
+    target: BTreeMap<TopicId, Vec<i32>>,
+    names: BTreeMap<TopicId, String>,
+    /// The target has been told to the user, as far as its topics were known.
+    announced: bool,
+    /// Topics of the target that metadata has no name for.
+    nameless: BTreeSet<TopicId>,
+    /// Heartbeat version 0 knows no patterns: they are matched here.
+    matches_here: bool,
+    matched_in: Option<u64>,
+    joins_again: bool,
+    leaving_with: i32,
+    heartbeat: Option<RequestId>,
+    interval: Duration,
+    due: Instant,
+    backoff: Backoff,
+    failures: u32,
+    retry_at: Option<Instant>,
+    pub(super) last_error: Option<ErrorCode>,
+    pub(super) since: Instant,
+    rng: fastrand::Rng,
+    pub(super) plot: Plot,
+}
+
+impl ConsumerMember {
+    pub(super) fn new(config: GroupConfig, backoff: Backoff, seed: u64, now: Now) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        Self {
+            config,
+            state: ConsumerState::Out,
+            member_id: new_id(&mut rng),
+            own_id: true,
+            epoch: JOINS,
+            interest: Interest::default(),
+            changed: false,
+            pattern_told: false,
+            full: true,
+            told: None,
+            target: BTreeMap::new(),
+            names: BTreeMap::new(),
+            announced: false,
+            nameless: BTreeSet::new(),
+            matches_here: false,
+            matched_in: None,
+            joins_again: false,
+            leaving_with: LEAVES,
+            heartbeat: None,
+            interval: Duration::from_secs(5),
+            due: now.mono,
+            backoff,
+            failures: 0,
+            retry_at: None,
+            last_error: None,
+            since: now.mono,
+            rng,
+            plot: Plot::default(),
+        }
+    }
+
+    pub(super) fn state(&self) -> ConsumerState {
+        self.state
+    }
+
+    /// The member epoch; -1 where there is none.
+    pub(super) fn generation_id(&self) -> i32 {
+        if self.epoch > 0 { self.epoch } else { -1 }
+    }
+
+    /// Outside the group, nobody.
+    pub(super) fn committer(&self) -> Option<Committer> {
+        let instance_id = self.config.instance_id.clone();
+        Some(match self.epoch > 0 {
+            true => Committer { generation_id: self.epoch, member_id: self.member_id.clone(), instance_id },
+            false => Committer { generation_id: -1, member_id: String::new(), instance_id },
+        })
+    }
+
+    /// The epoch moved on while the commit was on its way.
+    pub(super) fn commits_again(&self, error: ErrorCode, sent_as: &Committer) -> bool {
+        let same = self.member_id == sent_as.member_id && self.epoch > 0;
+        error == ErrorCode::StaleMemberEpoch && same && !self.plot.has(Planted::StaleEpochFails)
+    }
+
+    pub(super) fn wanted(&self) -> Wanted {
+        match self.matches_here && self.interest.pattern.is_some() {
+            true => Wanted::All,
+            false => {
+                let named = self.target.keys().filter_map(|id| self.names.get(id));
+                Wanted::Topics(self.interest.topics.iter().chain(named).cloned().collect())
+            }
+        }
+    }
+
+    fn transition_to(&mut self, next: ConsumerState, now: Now) {
+        debug_assert!(next.may_follow(self.state), "{next:?} after {:?}", self.state);
+        self.state = next;
+        self.since = now.mono;
+    }
+
+    fn join(&mut self, now: Now) {
+        self.transition_to(ConsumerState::Joining, now);
+        (self.full, self.retry_at) = (true, None);
+        self.forget_epoch();
+    }
+
+    fn forget_epoch(&mut self) {
+        (self.epoch, self.heartbeat) = (JOINS, None);
+        self.target.clear();
+        self.nameless.clear();
+    }
+
+    pub(super) fn subscribe(&mut self, interest: Interest, now: Now) -> GroupNews {
+        self.changed |= interest != self.interest;
+        if interest.pattern != self.interest.pattern {
+            self.matched_in = None;
+        }
+        self.interest = interest;
+        match self.state {
+            ConsumerState::Out if !self.interest.is_empty() => self.join(now),
+            ConsumerState::Leaving => self.joins_again = true,
+            _ => {}
+        }
+        GroupNews::None
+    }
+
+    /// The assignment that was told is carried out, as far as its topics are known.
+    pub(super) fn handed_over(&mut self, now: Now) {
+        if self.state == ConsumerState::Reconciling {
+            self.transition_to(ConsumerState::Acknowledging, now);
+        }
+    }
+
+    /// Begins to leave. One of whom the coordinator has not heard has nothing to leave.
+    pub(super) fn leave(&mut self, how: LeaveGroup, now: Now) {
+        self.joins_again = false;
+        if matches!(self.state, ConsumerState::Out | ConsumerState::Failed | ConsumerState::Leaving) {
+            return;
+        }
+        let is_static = self.config.instance_id.is_some();
+        let (silent, epoch) = match how {
+            LeaveGroup::Leave => (false, LEAVES),
+            LeaveGroup::Default if is_static => (false, LEAVES_FOR_NOW),
+            LeaveGroup::Default => (false, LEAVES),
+            LeaveGroup::Remain => (!is_static, LEAVES_FOR_NOW),
+        };
+        let unheard = self.epoch <= 0 && self.heartbeat.is_none() || self.member_id.is_empty();
+        self.transition_to(ConsumerState::Leaving, now);
+        (self.leaving_with, self.heartbeat, self.retry_at) = (epoch, None, None);
+        if silent || unheard {
+            self.left(now);
+        }
+    }
+
+    fn left(&mut self, now: Now) {
+        self.forget_epoch();
+        self.transition_to(ConsumerState::Out, now);
+        if std::mem::take(&mut self.joins_again) && !self.interest.is_empty() {
+            self.join(now);
+        }
+    }
+
+    /// A commit was refused: the next heartbeat tells why.
+    pub(super) fn commit_refused(&mut self, error: ErrorCode, now: Now) -> GroupNews {
+        match error {
+            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch => self.due = now.mono,
+            ErrorCode::FencedInstanceId => return self.fail(error, now),
+            _ => {}
+        }
+        GroupNews::None
+    }
+
+    pub(super) fn fail(&mut self, error: ErrorCode, now: Now) -> GroupNews {
+        self.last_error = Some(error);
+        self.forget_epoch();
+        self.transition_to(ConsumerState::Failed, now);
+        GroupNews::Failed(error)
+    }
+
+    fn back_off(&mut self, now: Now) {
+        self.failures += 1;
+        self.full = true;
+        self.retry_at = Some(now.mono + self.backoff.after(self.failures, &mut self.rng));
+    }
+
+    /// Names the target's topics, and tells what is to change hands.
+    pub(super) fn look(&mut self, metadata: &mut Metadata, owned: Owned<'_>) -> GroupNews {
+        self.match_pattern(metadata);
+        metadata.want_ids(&self.nameless);
+        if self.state != ConsumerState::Reconciling {
+            return GroupNews::None;
+        }
+        self.nameless.clear();
+        let mut resolved = BTreeSet::new();
+        for (id, partitions) in &self.target {
+            if !self.names.contains_key(id)
+                && let Some(name) = metadata.name_of(*id)
+            {
+                self.names.insert(*id, name.to_owned());
+            }
+            match self.names.get(id) {
+                Some(name) => {
+                    resolved
+                        .extend(partitions.iter().map(|number| TopicPartition::new(name.clone(), *number)));
+                }
+                None => _ = self.nameless.insert(*id),
+            }
+        }
+        metadata.want_ids(&self.nameless);
+        if self.announced && owned().into_iter().collect::<BTreeSet<_>>() == resolved {
+            return GroupNews::None;
+        }
+        self.announced = true;
+        GroupNews::Assigned(resolved.into_iter().collect())
+    }
+
+    fn match_pattern(&mut self, metadata: &Metadata) {
+        let Some(pattern) = self.interest.pattern.as_ref().filter(|_| self.matches_here) else { return };
+        if metadata.covers(&Wanted::All) && self.matched_in != Some(metadata.revision()) {
+            self.matched_in = Some(metadata.revision());
+            let topics = metadata.matching(pattern);
+            self.changed |= topics != self.interest.topics;
+            self.interest.topics = topics;
+        }
+    }
+
+    pub(super) fn poll_send(
+        &mut self,
+        to: &mut ToCoordinator<'_>,
+        owned: Owned<'_>,
+        may_join: bool,
+    ) -> Result<Vec<RequestId>, ErrorCode> {
+        if self.state == ConsumerState::Fenced && may_join {
+            self.join(to.now);
+        }
+        if self.heartbeat.is_some() || self.retry_at.is_some_and(|at| at > to.now.mono) {
+            return Ok(Vec::new());
+        }
+        let due = self.due <= to.now.mono || self.changed || self.full;
+        let sends = match self.state {
+            ConsumerState::Joining => may_join,
+            ConsumerState::Acknowledging | ConsumerState::Leaving => true,
+            ConsumerState::Reconciling | ConsumerState::Stable => due,
+            ConsumerState::Out | ConsumerState::Fenced | ConsumerState::Failed => false,
+        };
+        match sends {
+            true => Ok(self.send(to, owned)?.into_iter().collect()),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    fn send(&mut self, to: &mut ToCoordinator<'_>, owned: Owned<'_>) -> Result<Option<RequestId>, ErrorCode> {
+        let Some(open) = to.open(Kind::Main, ApiKey::ConsumerGroupHeartbeat, i16::MAX)? else {
+            return Ok(None);
+        };
+        self.matches_here = open.version == 0;
+        if self.matches_here && self.interest.pattern.is_some() && self.matched_in.is_none() {
+            return Ok(None);
+        }
+        if self.matches_here && std::mem::take(&mut self.own_id) {
+            self.member_id.clear();
+        }
+        let request = match self.state {
+            ConsumerState::Leaving => self.farewell(),
+            _ => self.news(open.version, owned),
+        };
+        let id = to.send(open, request, None);
+        self.heartbeat = Some(id);
+        self.due = to.now.mono + self.interval;
+        if self.state == ConsumerState::Acknowledging {
+            let next = match self.nameless.is_empty() {
+                true => ConsumerState::Stable,
+                false => ConsumerState::Reconciling,
+            };
+            self.transition_to(next, to.now);
+        }
+        Ok(Some(id))
+    }
+
+    fn farewell(&self) -> ConsumerGroupHeartbeatRequest {
+        ConsumerGroupHeartbeatRequest {
+            group_id: self.config.id.clone(),
+            member_id: self.member_id.clone(),
+            member_epoch: self.leaving_with,
+            instance_id: self.config.instance_id.clone(),
+            ..Default::default()
+        }
+    }
+
+    fn news(&mut self, version: i16, owned: Owned<'_>) -> ConsumerGroupHeartbeatRequest {
+        let full = std::mem::take(&mut self.full);
+        let tells_interest = std::mem::take(&mut self.changed) || full;
+        let by_pattern = self.interest.pattern.as_ref().filter(|_| version >= 1);
+        let topics = || self.interest.topics.iter().cloned().collect();
+        let pattern = match by_pattern {
+            Some(pattern) => Some(pattern.as_str().to_owned()),
+            None => self.pattern_told.then(String::new),
+        };
+        self.pattern_told |= by_pattern.is_some();
+        let names = if by_pattern.is_some() { Vec::new() } else { topics() };
+        let owned: BTreeSet<TopicPartition> = match self.state {
+            ConsumerState::Joining => BTreeSet::new(),
+            _ => owned().into_iter().collect(),
+        };
+        // What is not carried out yet is not to be told: until then the coordinator counts what it was told before.
+        let settled = matches!(self.state, ConsumerState::Joining | ConsumerState::Acknowledging);
+        let tells_owned = full || settled && self.told.as_ref() != Some(&owned);
+        let topic_partitions = tells_owned.then(|| self.by_topic(&owned));
+        if tells_owned {
+            self.told = Some(owned);
+        }
+        ConsumerGroupHeartbeatRequest {
+            group_id: self.config.id.clone(),
+            member_id: self.member_id.clone(),
+            member_epoch: self.epoch,
+            instance_id: self.config.instance_id.clone(),
+            rack_id: self.config.rack.clone().filter(|_| full),
+            rebalance_timeout_ms: match full {
+                true => i32::try_from(self.config.max_poll_interval.as_millis()).unwrap_or(i32::MAX),
+                false => -1,
+            },
+            subscribed_topic_names: tells_interest.then_some(names),
+            subscribed_topic_regex: pattern.filter(|_| tells_interest),
+            server_assignor: self.config.server_assignor.clone().filter(|_| full),
+            topic_partitions,
+        }
+    }
+
+    fn by_topic(&self, owned: &BTreeSet<TopicPartition>) -> Vec<ConsumerGroupHeartbeatTopicPartitions> {
+        let ids: BTreeMap<&String, TopicId> = self.names.iter().map(|(id, name)| (name, *id)).collect();
+        let mut topics: BTreeMap<TopicId, Vec<i32>> = BTreeMap::new();
+        for at in owned {
+            if let Some(id) = ids.get(&at.topic) {
+                topics.entry(*id).or_default().push(at.partition);
+            }
+        }
+        let topic = |(topic_id, partitions)| ConsumerGroupHeartbeatTopicPartitions { topic_id, partitions };
+        topics.into_iter().map(topic).collect()
+    }
+
+    /// The answer to a heartbeat.
+    pub(super) fn handle_heartbeat(
+        &mut self,
+        id: RequestId,
+        response: ConsumerGroupHeartbeatResponse,
+        coordinator: &mut Coordinator,
+        now: Now,
+    ) -> GroupNews {
+        if self.heartbeat.take_if(|sent| *sent == id).is_none() {
+            return GroupNews::None;
+        }
+        if self.state == ConsumerState::Leaving {
+            self.left(now);
+            return GroupNews::None;
+        }
+        match response.error_code {
+            ErrorCode::None => self.handle_success(response, now),
+            error => self.refused(error, coordinator, now),
+        }
+    }
+
+    fn handle_success(&mut self, response: ConsumerGroupHeartbeatResponse, now: Now) -> GroupNews {
+        (self.failures, self.retry_at, self.last_error) = (0, None, None);
+        if let Some(id) = response.member_id.filter(|id| !id.is_empty()) {
+            self.member_id = id;
+        }
+        if let Ok(millis) = u64::try_from(response.heartbeat_interval_ms) {
+            self.interval = Duration::from_millis(millis.max(1));
+        }
+        self.epoch = response.member_epoch;
+        let joined = self.state == ConsumerState::Joining;
+        let assignment =
+            response.assignment.or_else(|| joined.then(ConsumerGroupHeartbeatAssignment::default));
+        let Some(assignment) = assignment else { return GroupNews::None };
+        let topics = assignment.topic_partitions.into_iter();
+        let target: BTreeMap<_, _> = topics.map(|topic| (topic.topic_id, sorted(topic.partitions))).collect();
+        if joined || target != self.target {
+            self.target = target;
+            self.announced = false;
+            if self.state != ConsumerState::Reconciling {
+                self.transition_to(ConsumerState::Reconciling, now);
+            }
+        }
+        GroupNews::None
+    }
+
+    fn refused(&mut self, error: ErrorCode, coordinator: &mut Coordinator, now: Now) -> GroupNews {
+        self.last_error = Some(error);
+        match error {
+            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch => {
+                self.transition_to(ConsumerState::Fenced, now);
+                self.forget_epoch();
+                return GroupNews::Lost;
+            }
+            ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => {
+                coordinator.forget(now);
+                self.full = true;
+            }
+            ErrorCode::TopicAuthorizationFailed | ErrorCode::UnknownServerError => self.back_off(now),
+            error if error.is_retriable() => self.back_off(now),
+            error => return self.fail(error, now),
+        }
+        GroupNews::None
+    }
+
+    /// A heartbeat stays without an answer: the coordinator may or may not have taken what it said.
+    pub(super) fn handle_unanswered(&mut self, id: RequestId, now: Now) {
+        if self.heartbeat.take_if(|sent| *sent == id).is_none() {
+            return;
+        }
+        match self.state {
+            // Once tried is enough: the session will expire.
+            ConsumerState::Leaving => self.left(now),
+            _ => self.back_off(now),
+        }
+    }
+
+    pub(super) fn deadlines(&self, earliest: &mut Earliest) {
+        if self.heartbeat.is_none() {
+            earliest.consider(self.retry_at);
+            if self.state.is_member() {
+                earliest.consider(self.due);
+            }
+        }
+    }
+}
+
+fn sorted(mut partitions: Vec<i32>) -> Vec<i32> {
+    partitions.sort_unstable();
+    partitions
+}
+
+/// A random UUID in the form in which Kafka writes them: base64 for URLs, 22 letters, none of them a dash in front.
+fn new_id(rng: &mut fastrand::Rng) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let letter = |six: u128| char::from(LETTERS.get(six as usize % 64).copied().unwrap_or(b'A'));
+    loop {
+        // Version 4, variant 1 (RFC 9562).
+        let uuid = rng.u128(..) & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+        let id: String =
+            (0..21).map(|at| letter(uuid >> (122 - 6 * at))).chain([letter(uuid << 4)]).collect();
+        if !id.starts_with('-') {
+            return id;
+        }
+    }
+}

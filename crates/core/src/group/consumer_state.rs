@@ -1,0 +1,68 @@
+//! The states of a member under the consumer protocol (KIP-848), and which may follow which.
+
+/// ```text
+///    subscribe             answered                  handed over                  told
+/// Out ──────> Joining ───────────────> Reconciling ─────────────> Acknowledging ──────> Stable
+///  ^            ^                       ^  ^  ^                        │                  │
+///  │            │ lost is told          │  │  └─ not all of it known ──┘                  │
+///  │            │                       │  └────────── another assignment ────────────────┘
+///  │          Fenced <── the coordinator does not know this member, or not in this epoch
+///  │ answered, or nothing to answer
+///  └──────────────────── Leaving <── close, unsubscribe, poll overdue, from anywhere
+///
+/// Fenced: from Joining, Reconciling, Acknowledging and Stable.
+/// Failed: from anywhere, when the coordinator refuses for good.
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsumerState {
+    /// Not a member.
+    Out,
+    /// A heartbeat of epoch 0 is to be sent, or on its way.
+    Joining,
+    /// There is an assignment that is not carried out: what is not in it is given up, what is new is taken over.
+    Reconciling,
+    /// It is carried out, and the coordinator is to be told at once.
+    Acknowledging,
+    /// A member with an assignment.
+    Stable,
+    /// Known no more: joins again as soon as the user knows what he lost.
+    Fenced,
+    /// The last heartbeat is to be sent, or on its way.
+    Leaving,
+    /// The coordinator refuses this member for good.
+    Failed,
+}
+
+impl ConsumerState {
+    /// Every state.
+    pub const ALL: [Self; 8] = [
+        Self::Out,
+        Self::Joining,
+        Self::Reconciling,
+        Self::Acknowledging,
+        Self::Stable,
+        Self::Fenced,
+        Self::Leaving,
+        Self::Failed,
+    ];
+
+    /// Whether this state may follow `before`.
+    pub fn may_follow(self, before: Self) -> bool {
+        use ConsumerState::*;
+        match self {
+            Out => before == Leaving,
+            Joining => matches!(before, Out | Fenced),
+            Reconciling => matches!(before, Joining | Acknowledging | Stable),
+            Acknowledging => before == Reconciling,
+            Stable => before == Acknowledging,
+            Fenced => matches!(before, Joining | Reconciling | Acknowledging | Stable),
+            Leaving => !matches!(before, Out | Failed),
+            Failed => before != Out,
+        }
+    }
+
+    /// Whether the member has an epoch that the coordinator knows.
+    pub fn is_member(self) -> bool {
+        matches!(self, Self::Reconciling | Self::Acknowledging | Self::Stable)
+    }
+}
