@@ -241,7 +241,7 @@ pub(crate) struct ConsumeArgs {
     /// One JSON object a record, as kcat prints it
     #[arg(short = 'J')]
     pub(crate) json: bool,
-    /// Topics are regular expressions (not there yet)
+    /// Topics are regular expressions that whole names match; with -G, topics that come later count too
     #[arg(long)]
     pub(crate) regex: bool,
     /// read_uncommitted (read_committed is not there yet)

@@ -9,6 +9,7 @@ use ottla::{
     Admin,
     admin::{NewTopic, Topic},
     error::{AdminError, AdminErrorKind},
+    group::Pattern,
 };
 use serde_json::Value;
 
@@ -73,6 +74,19 @@ pub(super) async fn existing(admin: &Admin, names: &[String]) -> Result<BTreeMap
             return each(described);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The topics whose whole names match, but for Kafka's own. At least one.
+pub(super) async fn matching(admin: &Admin, pattern: &Pattern) -> Result<BTreeMap<String, Topic>, Failure> {
+    let mut topics = admin.list_topics().await?;
+    topics.retain(|name, topic| !topic.internal && pattern.matches(name));
+    match topics.is_empty() {
+        true => {
+            let why = "no topic has such a name; `ottla topics list` shows those that there are";
+            Err(Failure::failed(format!("--regex {pattern}: {why}")))
+        }
+        false => Ok(topics),
     }
 }
 

@@ -89,6 +89,20 @@ fn e_ends_at_the_ends_that_partitions_had_also_when_some_are_empty() {
 }
 
 #[test]
+fn a_pattern_reads_the_topics_whose_whole_names_match_alone_and_in_a_group() {
+    let broker = ten();
+    for protocol in ["classic", "consumer"] {
+        let group = format!("{protocol}-readers");
+        let protocol = format!("group.protocol={protocol}");
+        let args = ["consume", "t|u.*", "--regex", "-e", "-o", "beginning", "-G", &group, "-X", &protocol];
+        assert_eq!(broker.run(&args).ok(), numbers(0..10), "{protocol}");
+    }
+    assert_eq!(broker.run(&["consume", "[a-z]", "--regex", "-e"]).ok(), numbers(0..10));
+    let refused = broker.run(&["consume", "x.*", "--regex", "-e"]).failed(1);
+    assert!(refused.contains("no topic has such a name"), "{refused}");
+}
+
+#[test]
 fn it_goes_on_when_records_come_until_sigterm() {
     let broker = Broker::start(&["t:1"]);
     let mut reader = broker.start_command(&["consume", "t"]);

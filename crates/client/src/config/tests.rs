@@ -104,6 +104,8 @@ fn every_supported_property_is_taken() {
         "auto.offset.reset" => "earliest",
         "acks" => "all",
         "compression.type" => "zstd",
+        "group.protocol" => "consumer",
+        "partition.assignment.strategy" => "sticky",
         "bootstrap.servers" => "h:1",
         "allow.auto.create.topics" | "check.crcs" | "enable.auto.commit" => "false",
         _ => "5",
@@ -146,6 +148,38 @@ fn properties_do_what_setters_do() {
     assert_eq!(config.auto_offset_reset, OffsetReset::ByDuration(Duration::from_millis(93_784_500)));
     assert!(!config.check_crcs);
     assert_eq!(config.buffer_memory, 1_000_000);
+}
+
+#[test]
+fn assignors_go_by_their_names_in_joingroup_and_by_those_of_javas_classes() {
+    let names = |value: &str| {
+        let config = with(&[("group.id", "g"), ("partition.assignment.strategy", value)]).unwrap();
+        let assignors = config.machine(0).group.unwrap().assignors;
+        assignors.iter().map(|assignor| assignor.name().to_owned()).collect::<Vec<_>>()
+    };
+    let java = "org.apache.kafka.clients.consumer.";
+    let both = format!("range, {java}RoundRobinAssignor,{java}CooperativeStickyAssignor,sticky");
+    assert_eq!(names(&both), ["range", "roundrobin", "cooperative-sticky", "sticky"]);
+    let error = with(&[("partition.assignment.strategy", "best")]).unwrap_err();
+    assert!(error.to_string().contains("`best`; expected range, roundrobin"), "{error}");
+    let defaults = with(&[("group.id", "g")]).unwrap().machine(0).group.unwrap().assignors;
+    let defaults: Vec<_> = defaults.iter().map(|assignor| assignor.name()).collect();
+    assert_eq!(defaults, ["range", "cooperative-sticky"], "Java's");
+}
+
+#[test]
+fn what_the_coordinator_decides_cannot_be_set_with_the_consumer_protocol() {
+    for (key, value) in [
+        ("session.timeout.ms", "6000"),
+        ("heartbeat.interval.ms", "1000"),
+        ("partition.assignment.strategy", "range"),
+    ] {
+        let error = with(&[("group.id", "g"), ("group.protocol", "consumer"), (key, value)]).unwrap_err();
+        assert_eq!((error.kind(), error.key()), (BuildErrorKind::InvalidValue, Some(key)));
+    }
+    let error = with(&[("group.id", "g"), ("group.remote.assignor", "uniform")]).unwrap_err();
+    assert_eq!(error.key(), Some("group.remote.assignor"));
+    with(&[("group.id", "g"), ("group.protocol", "CONSUMER"), ("group.remote.assignor", "uniform")]).unwrap();
 }
 
 #[test]

@@ -181,9 +181,9 @@ impl ConsumerMember {
         GroupNews::None
     }
 
-    /// The assignment that was told is carried out, as far as its topics are known.
+    /// The assignment that was told is carried out, as far as its topics are known. One that came meanwhile is next.
     pub(super) fn handed_over(&mut self, now: Now) {
-        if self.state == ConsumerState::Reconciling {
+        if self.state == ConsumerState::Reconciling && self.announced {
             self.transition_to(ConsumerState::Acknowledging, now);
         }
     }
@@ -444,7 +444,10 @@ impl ConsumerMember {
     fn refused(&mut self, error: ErrorCode, coordinator: &mut Coordinator, now: Now) -> GroupNews {
         self.last_error = Some(error);
         match error {
-            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch => {
+            // A group that is gone, or classic by now, had this member once: it may come again.
+            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch | ErrorCode::GroupIdNotFound
+                if error != ErrorCode::GroupIdNotFound || self.epoch > 0 =>
+            {
                 self.transition_to(ConsumerState::Fenced, now);
                 self.forget_epoch();
                 return GroupNews::Lost;

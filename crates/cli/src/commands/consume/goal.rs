@@ -1,6 +1,9 @@
 //! When a reader has read enough: `-c`, `-e` and `-o e@MS`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use ottla::{Consumer, Event, Record, TopicPartition, error::OffsetsError};
 
@@ -15,9 +18,14 @@ pub(super) struct Goal {
     to_end: bool,
     /// Up to the first record that is no older.
     until: Option<i64>,
-    /// The partitions assigned, where they matter; `None` before the first assignment and between two.
+    /// The partitions assigned, where they matter; `None` before the first assignment and once all were given up.
     partitions: Option<BTreeMap<TopicPartition, Partition>>,
+    assigned_at: Instant,
 }
+
+/// How long a member without a partition waits for one: others may have to give theirs up first, which the consumer
+/// protocol tells them with a heartbeat (every 5 s).
+const IDLE: Duration = Duration::from_secs(6);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Partition {
@@ -37,7 +45,7 @@ enum State {
 
 impl Goal {
     pub(super) fn new(count: Option<u64>, to_end: bool, until: Option<i64>) -> Self {
-        Self { left: count, to_end, until, partitions: None }
+        Self { left: count, to_end, until, partitions: None, assigned_at: Instant::now() }
     }
 
     fn has_ends(&self) -> bool {
@@ -74,27 +82,29 @@ impl Goal {
             let end = ends.get(&at).copied();
             (at, Partition { end, state: State::Open })
         };
-        self.partitions = Some(partitions.into_iter().map(with_end).collect());
+        self.partitions.get_or_insert_default().extend(partitions.into_iter().map(with_end));
+        self.assigned_at = Instant::now();
         Ok(())
     }
 
     /// Takes note of what the group gave, and took away.
     pub(super) async fn follow(&mut self, consumer: &mut Consumer) -> Result<(), Failure> {
-        let mut assigned = None;
         while let (Some(event), _) = consumer.next_event() {
             match event {
-                Event::Assigned(partitions) => assigned = Some(partitions),
-                Event::Revoked(_) | Event::Lost(_) => {
-                    assigned = None;
-                    self.partitions = None;
+                Event::Assigned(partitions) => self.assigned(consumer, partitions).await?,
+                Event::Revoked(gone) | Event::Lost(gone) => {
+                    let left = self.partitions.iter_mut().flat_map(|partitions| {
+                        partitions.retain(|at, _| !gone.contains(at));
+                        partitions.keys()
+                    });
+                    if left.count() == 0 {
+                        self.partitions = None;
+                    }
                 }
                 _ => {}
             }
         }
-        match assigned {
-            Some(partitions) => self.assigned(consumer, partitions).await,
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Whether a record is to be printed.
@@ -144,6 +154,9 @@ impl Goal {
         let Some(partitions) = self.partitions.as_mut() else {
             return false;
         };
+        if partitions.is_empty() && self.assigned_at.elapsed() < IDLE {
+            return false;
+        }
         let mut all = true;
         for (at, partition) in partitions.iter_mut().filter(|(_, partition)| partition.state == State::Open) {
             let position = position(consumer, at).await;

@@ -10,10 +10,12 @@ mod watch;
 
 use std::{io, time::Duration};
 
-use ottla::{Consumer, OffsetReset, Records, SeekPosition, TopicPartition, error::RecvErrorKind};
+use ottla::{
+    Consumer, OffsetReset, Records, SeekPosition, TopicPartition, error::RecvErrorKind, group::Pattern,
+};
 
 use self::{goal::Goal, sink::Sink, watch::Watch};
-use super::topics::existing;
+use super::topics::{existing, matching};
 use crate::{
     args::{Common, ConsumeArgs},
     common::Clients,
@@ -43,14 +45,13 @@ struct Plan<'a> {
     args: &'a ConsumeArgs,
     clients: Clients,
     offsets: Offsets,
+    /// What topics' whole names match, with `--regex`.
+    pattern: Option<Pattern>,
     json: bool,
 }
 
 impl<'a> Plan<'a> {
     fn new(args: &'a ConsumeArgs, common: &Common) -> Result<Self, Failure> {
-        if args.regex {
-            return Err(Failure::not_yet("`consume --regex`"));
-        }
         if args.isolation.as_deref() == Some("read_committed") {
             return Err(Failure::not_yet("`consume --isolation read_committed`"));
         }
@@ -66,7 +67,10 @@ impl<'a> Plan<'a> {
         if offsets.start == Some(Start::Stored) && clients.property("group.id").is_none() {
             return Err(Failure::usage("-o stored: whose offsets? name the group with -X group.id=GROUP"));
         }
-        Ok(Self { args, clients, offsets, json: args.json || common.is_json() })
+        let pattern = args.regex.then(|| args.topics.iter().map(|topic| format!("(?:{topic})")));
+        let pattern = pattern.map(|topics| Pattern::new(topics.collect::<Vec<_>>().join("|"))).transpose();
+        let pattern = pattern.map_err(|why| Failure::usage(format!("--regex: {why}")))?;
+        Ok(Self { args, clients, offsets, pattern, json: args.json || common.is_json() })
     }
 
     fn format(&self) -> Result<Format, Failure> {
@@ -106,7 +110,10 @@ impl<'a> Plan<'a> {
     /// The partitions to read without a group.
     async fn partitions(&self) -> Result<Vec<TopicPartition>, Failure> {
         let admin = self.clients.admin_beside()?.build().await?;
-        let topics = existing(&admin, &self.args.topics).await;
+        let topics = match &self.pattern {
+            Some(pattern) => matching(&admin, pattern).await,
+            None => existing(&admin, &self.args.topics).await,
+        };
         admin.close().await;
         let mut partitions = Vec::new();
         for (name, topic) in topics? {
@@ -147,11 +154,15 @@ impl<'a> Reading<'a> {
     async fn begin(plan: &'a Plan<'a>) -> Result<Self, Failure> {
         let format = plan.format()?;
         let mut consumer = plan.consumer().await?;
-        let partitions = plan.partitions().await?;
         let mut goal = Goal::new(plan.args.count, plan.args.exit, plan.offsets.until);
-        if plan.args.group.is_some() {
+        if let (Some(pattern), Some(_)) = (&plan.pattern, &plan.args.group) {
+            // Topics that match may come later.
+            consumer.subscribe_pattern(pattern.as_str())?;
+        } else if plan.args.group.is_some() {
+            plan.partitions().await?;
             consumer.subscribe(&plan.args.topics)?;
         } else {
+            let partitions = plan.partitions().await?;
             consumer.assign(partitions.clone())?;
             place(&mut consumer, &partitions, plan.offsets.start).await?;
             goal.assigned(&consumer, partitions).await?;

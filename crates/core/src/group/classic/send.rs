@@ -61,7 +61,7 @@ impl Classic {
             rack: self.config.rack.clone(),
             user_data: None,
         };
-        let protocol = |assignor: &Box<dyn Assignor>| {
+        let protocol = |assignor: &dyn Assignor| {
             let wishes = Subscription { user_data: assignor.user_data(&self.last), ..wishes.clone() };
             JoinGroupRequestProtocol { name: assignor.name().to_owned(), metadata: wishes.encode() }
         };
@@ -72,7 +72,7 @@ impl Classic {
             member_id: self.member_id.clone(),
             group_instance_id: self.config.instance_id.clone(),
             protocol_type: "consumer".to_owned(),
-            protocols: self.config.assignors.iter().map(protocol).collect(),
+            protocols: self.config.assignors.iter().map(|assignor| protocol(assignor.as_ref())).collect(),
             reason: self.reason.clone(),
         };
         self.task = None;
