@@ -157,3 +157,30 @@ async fn an_unreachable_cluster_is_told_when_the_client_is_built() {
     assert_eq!(error.kind(), BuildErrorKind::Unreachable);
     assert!(error.to_string().contains(&nobody), "{error}");
 }
+
+#[tokio::test]
+async fn a_group_of_the_consumer_protocol_is_described_like_any_other() {
+    let server = cluster(1);
+    let admin = admin(&server).await;
+    let mut consumer = ottla::Consumer::builder()
+        .bootstrap_servers([server.bootstrap()])
+        .group_id("modern")
+        .group_protocol(ottla::GroupProtocol::Consumer)
+        .subscribe(["t"])
+        .build()
+        .await
+        .unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while consumer.assignment().len() < 3 {
+        assert!(std::time::Instant::now() < deadline, "{}", consumer.explain());
+        consumer.poll(Duration::from_millis(20)).await.unwrap();
+    }
+    let described = admin.describe_groups(["modern", "none"]).await.unwrap();
+    let group = described["modern"].as_ref().unwrap();
+    assert_eq!((group.protocol_type.as_str(), group.members.len()), ("consumer", 1));
+    assert_eq!(group.members[0].assignment.len(), 3);
+    assert_eq!(group.members[0].member_id, consumer.group_metadata().unwrap().member_id);
+    assert_eq!(described["none"].as_ref().unwrap_err().code(), Some(ErrorCode::GroupIdNotFound));
+    consumer.close().await;
+    admin.close().await;
+}

@@ -114,6 +114,7 @@ enum Work {
     Groups(NodeId),
     Coordinator(String),
     DescribeGroup(String),
+    DescribeConsumerGroup(String),
     Committed {
         group: String,
         require_stable: bool,

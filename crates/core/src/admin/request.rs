@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use ottla_protocol::{
     ApiKey, ErrorCode, Now, Request,
     messages::{
-        CreatePartitionsRequest, CreatePartitionsTopic, CreateTopicsCreatableTopic,
-        CreateTopicsCreatableTopicConfig, CreateTopicsRequest, DeleteTopicsDeleteTopicState,
-        DeleteTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest, ListGroupsRequest,
-        ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic, MetadataRequest, MetadataRequestTopic,
-        OffsetFetchRequest, OffsetFetchRequestGroup,
+        ConsumerGroupDescribeRequest, CreatePartitionsRequest, CreatePartitionsTopic,
+        CreateTopicsCreatableTopic, CreateTopicsCreatableTopicConfig, CreateTopicsRequest,
+        DeleteTopicsDeleteTopicState, DeleteTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
+        ListGroupsRequest, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic, MetadataRequest,
+        MetadataRequestTopic, OffsetFetchRequest, OffsetFetchRequestGroup,
     },
 };
 
@@ -48,7 +48,9 @@ impl<F> Admin<F> {
                 let target = self.node_ready(op, node, now);
                 self.send_or_keep(op, work, target, now);
             }
-            Work::DescribeGroup(ref group) | Work::Committed { ref group, .. } => {
+            Work::DescribeGroup(ref group)
+            | Work::DescribeConsumerGroup(ref group)
+            | Work::Committed { ref group, .. } => {
                 let group = group.clone();
                 match self.coordinators.get(&group).copied() {
                     Some(node) if self.metadata.address(node).is_some() => {
@@ -197,6 +199,7 @@ impl Work {
             Self::GroupsEverywhere | Self::Groups(_) => (ApiKey::ListGroups, i16::MAX),
             Self::Coordinator(_) => (ApiKey::FindCoordinator, i16::MAX),
             Self::DescribeGroup(_) => (ApiKey::DescribeGroups, i16::MAX),
+            Self::DescribeConsumerGroup(_) => (ApiKey::ConsumerGroupDescribe, i16::MAX),
             Self::Committed { .. } => (ApiKey::OffsetFetch, OFFSET_FETCH_BY_NAME),
             Self::Offsets { .. } => (ApiKey::ListOffsets, i16::MAX),
         }
@@ -240,6 +243,9 @@ fn request(work: &Work, version: i16, timeout_ms: i32) -> Option<Request> {
         Work::Coordinator(group) => find_coordinator(group, version).into(),
         Work::DescribeGroup(group) => {
             DescribeGroupsRequest { groups: vec![group.clone()], ..Default::default() }.into()
+        }
+        Work::DescribeConsumerGroup(group) => {
+            ConsumerGroupDescribeRequest { group_ids: vec![group.clone()], ..Default::default() }.into()
         }
         // Before, there is no way to ask for all.
         Work::Committed { .. } if version < 2 => return None,

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use ottla_protocol::{
-    ErrorCode, Now, Response,
+    ApiKey, ErrorCode, Now, Response,
     messages::{
-        DescribeGroupsDescribedGroup, FindCoordinatorResponse, ListOffsetsResponse, MetadataResponse,
-        OffsetFetchResponse,
+        ConsumerGroupDescribeAssignment, ConsumerGroupDescribeDescribedGroup, DescribeGroupsDescribedGroup,
+        FindCoordinatorResponse, ListOffsetsResponse, MetadataResponse, OffsetFetchResponse,
     },
 };
 
@@ -15,7 +15,7 @@ use super::{
     Refusal, Work,
 };
 use crate::{
-    connections::{Address, Target},
+    connections::{Address, Kind, Target},
     group::consumer_protocol::Assignment,
     ids::{NodeId, OpId, TopicPartition},
     metadata::{Metadata, MetadataConfig},
@@ -95,7 +95,29 @@ impl<F> Admin<F> {
                 }
                 let Target::Node(coordinator) = target else { return Verdict::Done };
                 let (id, description) = describe_group(group, coordinator);
-                groups.insert(id, description);
+                let elsewhere = match &description {
+                    Ok(description) => description.state == "Dead",
+                    Err(refusal) => refusal.error == ErrorCode::GroupIdNotFound,
+                };
+                groups.insert(id.clone(), description);
+                // There may be one of the consumer protocol under this name.
+                let key = ApiKey::ConsumerGroupDescribe;
+                if elsewhere && self.connections.version(target, Kind::Main, key, i16::MAX).is_ok() {
+                    self.put_back(op, Work::DescribeConsumerGroup(id));
+                }
+                Verdict::Done
+            }
+            (Outcome::GroupDescriptions(groups), Response::ConsumerGroupDescribe(response)) => {
+                let Some(group) = response.groups.into_iter().next() else {
+                    return Verdict::of(ErrorCode::UnknownServerError, None);
+                };
+                if group.error_code.is_retriable() {
+                    return self.lost_coordinator(&group.group_id, group.error_code);
+                }
+                let Target::Node(coordinator) = target else { return Verdict::Done };
+                if group.error_code != ErrorCode::GroupIdNotFound {
+                    groups.insert(group.group_id.clone(), describe_consumer_group(group, coordinator));
+                }
                 Verdict::Done
             }
             (Outcome::Committed(offsets), Response::OffsetFetch(response)) => {
@@ -257,6 +279,36 @@ fn describe_group(
         coordinator,
     };
     (group.group_id, Ok(description))
+}
+
+/// A group of the consumer protocol, as one of the classic looks.
+fn describe_consumer_group(
+    group: ConsumerGroupDescribeDescribedGroup,
+    coordinator: NodeId,
+) -> Result<GroupDescription, Refusal> {
+    group.error_code.ok().map_err(|error| Refusal { error, message: group.error_message })?;
+    let partitions = |assignment: ConsumerGroupDescribeAssignment| {
+        let topics = assignment.topic_partitions.into_iter();
+        let each = topics.flat_map(|topic| {
+            let name = topic.topic_name;
+            topic.partitions.into_iter().map(move |number| TopicPartition::new(name.clone(), number))
+        });
+        each.collect()
+    };
+    let members = group.members.into_iter().map(|member| MemberDescription {
+        member_id: member.member_id,
+        group_instance_id: member.instance_id,
+        client_id: member.client_id,
+        host: member.client_host,
+        assignment: partitions(member.assignment),
+    });
+    Ok(GroupDescription {
+        members: members.collect(),
+        state: group.group_state,
+        protocol_type: "consumer".to_owned(),
+        protocol: group.assignor_name,
+        coordinator,
+    })
 }
 
 fn gather_committed(

@@ -56,8 +56,8 @@ impl ConsumerState {
             Acknowledging => before == Reconciling,
             Stable => before == Acknowledging,
             Fenced => matches!(before, Joining | Reconciling | Acknowledging | Stable),
-            Leaving => !matches!(before, Out | Failed),
-            Failed => before != Out,
+            Leaving => !matches!(before, Out | Leaving | Failed),
+            Failed => !matches!(before, Out | Failed),
         }
     }
 

@@ -62,9 +62,9 @@ impl MemberState {
             Syncing => matches!(before, Joining | Assigning),
             Reconciling => before == Syncing,
             Stable => before == Reconciling,
-            Revoking => matches!(before, Stable | Reconciling),
-            Leaving => !matches!(before, Out | Failed),
-            Failed => before != Out,
+            Revoking => before == Stable,
+            Leaving => !matches!(before, Out | Leaving | Failed),
+            Failed => !matches!(before, Out | Failed),
         }
     }
 

@@ -1,0 +1,49 @@
+//! ARCHITECTURE.md draws the members' states: its arrows are those of the tables in the code.
+
+#![allow(clippy::expect_used, reason = "a panic is how a test fails")]
+
+use std::collections::BTreeSet;
+
+use ottla_core::{ConsumerState, MemberState};
+
+type Edges = BTreeSet<(String, String)>;
+
+/// The arrows of the `nth` state diagram, but for where it begins.
+fn drawn(nth: usize) -> Edges {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ARCHITECTURE.md");
+    let page = std::fs::read_to_string(path).expect("ARCHITECTURE.md is at the root");
+    let diagram = page.split("stateDiagram-v2").nth(nth + 1).expect("a state diagram");
+    let lines = diagram.split("```").next().unwrap_or_default().lines();
+    let arrows = lines.filter_map(|line| line.split_once("-->"));
+    let state = |text: &str| text.split(':').next().unwrap_or_default().trim().to_owned();
+    arrows.map(|(from, to)| (state(from), state(to))).filter(|(from, _)| from != "[*]").collect()
+}
+
+/// The arrows of a table; those to `Failed`, which the page tells in words, are checked here.
+fn table<S: Copy + std::fmt::Debug + PartialEq>(
+    all: &[S],
+    may_follow: fn(S, S) -> bool,
+    (out, failed): (S, S),
+) -> Edges {
+    let mut edges = Edges::new();
+    for (from, to) in all.iter().flat_map(|from| all.iter().map(move |to| (*from, *to))) {
+        if to == failed {
+            assert_eq!(may_follow(to, from), from != out && from != failed, "{from:?} to {to:?}");
+        } else if may_follow(to, from) {
+            edges.insert((format!("{from:?}"), format!("{to:?}")));
+        }
+    }
+    edges
+}
+
+#[test]
+fn the_classic_states_are_drawn_as_they_are() {
+    let ends = (MemberState::Out, MemberState::Failed);
+    assert_eq!(drawn(0), table(&MemberState::ALL, MemberState::may_follow, ends));
+}
+
+#[test]
+fn the_consumer_protocols_states_are_drawn_as_they_are() {
+    let ends = (ConsumerState::Out, ConsumerState::Failed);
+    assert_eq!(drawn(1), table(&ConsumerState::ALL, ConsumerState::may_follow, ends));
+}
