@@ -7,7 +7,7 @@
 pub enum Planted {
     /// A seek leaves the lane's epoch as it is: what was fetched for the old position still counts.
     SeekKeepsEpoch,
-    /// What a lane has buffered is handed out while the lane is being given up.
+    /// What a lane has buffered is handed out while the lane is being given up (KAFKA-20332).
     RevokingLaneIsRead,
     /// Of two commits that wait, the one with the larger offset wins.
     LargestCommitWins,
@@ -21,7 +21,7 @@ pub enum Planted {
     SessionSurvivesDisconnect,
     /// A fetch session keeps partitions that are not wanted any more.
     NothingIsForgotten,
-    /// The answer to a heartbeat counts, whatever the generation in which it was sent.
+    /// The answer to a heartbeat counts, whatever the generation in which it was sent (KAFKA-9823).
     StaleHeartbeatCounts,
     /// A rebalance does not wait for readers.
     JoinsWithoutQuiescence,
@@ -29,8 +29,33 @@ pub enum Planted {
     UnknownMemberKeepsId,
     /// A heartbeat's answer that the group rebalances is ignored.
     RebalanceIsIgnored,
-    /// A commit under an epoch that has moved on is given up.
+    /// A commit under an epoch that has moved on is given up (librdkafka #4672).
     StaleEpochFails,
+    /// Auto commit commits what was handed out before the user has come back from it (KAFKA-18641).
+    AutoCommitRunsAhead,
+    /// A partition without a committed offset begins at the log's end, whatever the reset policy says: what was written
+    /// between its creation and its assignment is skipped (KAFKA-12261).
+    NewPartitionsFromEnd,
+    /// A partition that comes back begins where this member left it, not where others have got since (librdkafka #1767).
+    ReturningPartitionKeepsPosition,
+    /// What the user has paused flows again after a rebalance (reactor-kafka #432).
+    RebalanceResumes,
+    /// A commit that was refused for want of a membership changes nothing: the member goes on (franz-go #1340).
+    RefusedCommitGoesOn,
+    /// What is owned in a generation that is over is still claimed in the next (KAFKA-13419).
+    LostGenerationIsKept,
+    /// A commit that reaches a broker which is not the coordinator any more is sent there again (librdkafka #1605).
+    OldCoordinatorIsKept,
+    /// A fenced member comes again and says only what has changed (librdkafka #5541).
+    RejoinsWithoutSubscription,
+    /// A group that is not found is looked for with the next heartbeat, and so for ever (librdkafka #5541).
+    MissingGroupIsIgnored,
+    /// A fenced member keeps its partitions (KAFKA-16251 has one that went on beating).
+    FencedMemberGoesOn,
+    /// A target assignment that comes while one is carried out is forgotten.
+    TargetMeanwhileIsForgotten,
+    /// A cooperative member that gave something up does not join again: nobody gets it.
+    RevokedIsNotShared,
 }
 
 #[cfg(feature = "planted")]
@@ -50,6 +75,18 @@ impl Planted {
         Self::UnknownMemberKeepsId,
         Self::RebalanceIsIgnored,
         Self::StaleEpochFails,
+        Self::AutoCommitRunsAhead,
+        Self::NewPartitionsFromEnd,
+        Self::ReturningPartitionKeepsPosition,
+        Self::RebalanceResumes,
+        Self::RefusedCommitGoesOn,
+        Self::LostGenerationIsKept,
+        Self::OldCoordinatorIsKept,
+        Self::RejoinsWithoutSubscription,
+        Self::MissingGroupIsIgnored,
+        Self::FencedMemberGoesOn,
+        Self::TargetMeanwhileIsForgotten,
+        Self::RevokedIsNotShared,
     ];
 }
 

@@ -168,6 +168,7 @@ impl ConsumerMember {
     }
 
     pub(super) fn subscribe(&mut self, interest: Interest, now: Now) -> GroupNews {
+        let interest = interest.after(&self.interest);
         self.changed |= interest != self.interest;
         if interest.pattern != self.interest.pattern {
             self.matched_in = None;

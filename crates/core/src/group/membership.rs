@@ -59,6 +59,14 @@ impl Interest {
     pub(crate) fn is_empty(&self) -> bool {
         self.topics.is_empty() && self.pattern.is_none()
     }
+
+    /// The same pattern asked for again still has the topics that were found to match.
+    pub(super) fn after(self, before: &Self) -> Self {
+        match self.pattern.is_some() && self.pattern == before.pattern {
+            true => before.clone(),
+            false => self,
+        }
+    }
 }
 
 /// The partitions that a member has now.

@@ -302,6 +302,24 @@ fn a_pattern_is_matched_against_all_topics_and_joins_with_those_that_match() {
     ));
 }
 
+#[test]
+fn a_member_by_pattern_that_was_away_too_long_joins_again_with_the_topics_that_it_knows() {
+    let mut world = World::new(group_config());
+    world.consumer.subscribe_pattern("t", world.now).unwrap();
+    world.run();
+    world.join(1, &[0]);
+    world.pass(Duration::from_secs(3 * 60));
+    while let Some(heartbeat) = world.asked.pop_front() {
+        world.answer(&heartbeat, HeartbeatResponse::default());
+    }
+    world.pass(Duration::from_secs(3 * 60));
+    let leave = world.expect(ApiKey::LeaveGroup);
+    world.answer(&leave, LeaveGroupResponse::default());
+    assert!(world.consumer.take_failure(&crate::Filter::All, world.now).is_some());
+    world.run();
+    assert_eq!(wishes(&world.expect(ApiKey::JoinGroup)).topics, ["t"]);
+}
+
 /// What an assignor of a user's own sees.
 #[derive(Debug)]
 struct Greedy;

@@ -82,11 +82,13 @@ impl Classic {
 
     /// Whether this leader's topics have other partitions than when they were shared out.
     pub(super) fn is_outdated(&mut self, metadata: &Metadata) -> bool {
-        let wanted = Wanted::Topics(self.topics().cloned().collect());
-        let stable = self.state == MemberState::Stable;
-        let Some(task) = self.task.as_mut().filter(|_| stable && metadata.covers(&wanted)) else {
+        let news = self.looked_at != Some(metadata.revision());
+        if self.task.is_none() || self.state != MemberState::Stable || !news {
             return false;
-        };
+        }
+        let wanted = Wanted::Topics(self.topics().cloned().collect());
+        let Some(task) = self.task.as_mut().filter(|_| metadata.covers(&wanted)) else { return false };
+        self.looked_at = Some(metadata.revision());
         let Some(shared) = &task.shared else {
             task.shared = Some(task.shapes(metadata));
             return false;

@@ -51,6 +51,8 @@ pub(crate) struct Classic {
     heartbeat: Option<(RequestId, i32)>,
     heartbeat_due: Instant,
     task: Option<leader::Task>,
+    /// The revision of the metadata that the leader has looked at.
+    looked_at: Option<u64>,
     shared_out: Vec<SyncGroupRequestAssignment>,
     backoff: Backoff,
     failures: u32,
@@ -79,6 +81,7 @@ impl Classic {
             heartbeat: None,
             heartbeat_due: now.mono,
             task: None,
+            looked_at: None,
             shared_out: Vec::new(),
             backoff,
             failures: 0,
@@ -154,8 +157,7 @@ impl Classic {
         debug_assert!(next.may_follow(self.state), "{next:?} after {:?}", self.state);
         self.state = next;
         self.since = now.mono;
-        self.request = None;
-        self.retry_at = None;
+        (self.request, self.retry_at, self.looked_at) = (None, None, None);
     }
 
     fn join_again(&mut self, now: Now) -> GroupNews {
@@ -166,10 +168,15 @@ impl Classic {
 
     /// The user's subscription. A member with another one joins again.
     pub(super) fn subscribe(&mut self, interest: Interest, now: Now) -> GroupNews {
-        let changed = interest != self.interest;
+        let interest = interest.after(&self.interest);
         if interest.pattern != self.interest.pattern {
             self.matched_in = None;
         }
+        self.be_interested(interest, now)
+    }
+
+    fn be_interested(&mut self, interest: Interest, now: Now) -> GroupNews {
+        let changed = interest != self.interest;
         self.interest = interest;
         match self.state {
             MemberState::Out if !self.interest.is_empty() => self.join_again(now),
@@ -324,7 +331,7 @@ impl Classic {
             self.matched_in = Some(metadata.revision());
             let topics = metadata.matching(&pattern);
             if topics != self.interest.topics {
-                return self.subscribe(Interest { topics, pattern: Some(pattern) }, now);
+                return self.be_interested(Interest { topics, pattern: Some(pattern) }, now);
             }
         }
         match self.is_outdated(metadata) {
