@@ -268,9 +268,14 @@ impl<F> Lanes<F> {
     pub(crate) fn assign(&mut self, at: &TopicPartition, position: Position, now: Instant) {
         let part = self.intern(at, now);
         self.empty(part);
+        let keeps = self.plot.has(Planted::ReturningPartitionKeepsPosition);
         if let Some(lane) = self.get_mut(part) {
-            let (at, epoch) = (lane.at.clone(), lane.epoch);
+            let (at, epoch, before) = (lane.at.clone(), lane.epoch, lane.delivered);
             *lane = Lane { epoch, assigned: true, position, ..Lane::new(at, now) };
+            if keeps && before > 0 {
+                lane.position = Position::Known;
+                (lane.fetch_at, lane.delivered, lane.acked) = (before, before, before);
+            }
         }
     }
 

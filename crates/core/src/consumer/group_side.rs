@@ -17,6 +17,7 @@ use crate::{
     lanes::{LaneFailure, Position},
     offsets::{Commits, CommittedFetch, CommittedOffset},
     ops::{OpFailure, Outcome},
+    planted::Planted,
 };
 
 #[derive(Debug)]
@@ -90,7 +91,7 @@ impl<F: Clone> Consumer<F> {
         self.look_at_cluster(now);
         self.step_handover(now);
         if self.group.as_mut().is_some_and(|group| group.commits.take_due(now)) && self.closing.is_none() {
-            let offsets = self.uncommitted(false);
+            let offsets = self.uncommitted(self.lanes.plot.has(Planted::AutoCommitRunsAhead));
             if let Some(group) = &mut self.group {
                 group.commits.request(offsets, None);
             }
@@ -276,6 +277,9 @@ impl<F: Clone> Consumer<F> {
             let committed = offset.map(|committed| committed.offset);
             let position = match (committed, self.reset.at(now)) {
                 (Some(_), _) => Position::Known,
+                (None, Some(_)) if self.lanes.plot.has(Planted::NewPartitionsFromEnd) => {
+                    Position::Reset(crate::lanes::ResetTo::Latest)
+                }
                 (None, Some(to)) => Position::Reset(to),
                 (None, None) => Position::Failed(LaneFailure::NoOffset),
             };

@@ -153,6 +153,9 @@ impl<F: Clone> Consumer<F> {
         };
         let partitions = std::mem::take(partitions);
         handover.stage = Stage::Taking { revoked_some };
+        if self.lanes.plot.has(Planted::RebalanceResumes) {
+            self.lanes.assigned_mut().for_each(|(_, lane)| lane.paused = false);
+        }
         let mut added = partitions;
         added.retain(|at| self.lanes.assigned_at(at).is_none());
         for at in &added {

@@ -6,18 +6,19 @@
 
 mod callbacks;
 mod closing;
+mod config;
 mod explain;
 mod group_side;
 mod handover;
 mod machine;
 mod reader;
 mod reasons;
+mod subscription;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     time::{Duration, Instant},
 };
 
@@ -25,131 +26,25 @@ use ottla_protocol::{ErrorCode, Now, Timestamp};
 
 use crate::{
     backoff::Backoff,
-    connections::{Address, ConnectionConfig, Connections},
+    connections::Connections,
     event::{Event, Events},
-    fetch::{FetchConfig, Fetcher},
-    group::{GroupConfig, GroupFailure, GroupMetadata, GroupNews, Interest, LeaveGroup, Pattern, Standing},
+    fetch::Fetcher,
+    group::{GroupFailure, GroupMetadata, GroupNews, LeaveGroup, Pattern, Standing},
     ids::{NodeId, OpId, RequestId, TopicPartition},
     lanes::{Lanes, Position, ResetTo},
-    metadata::{Metadata, MetadataConfig, Wanted},
+    metadata::{Metadata, Wanted},
     offsets::{CommittedOffset, Lookups, Purpose, ResetPolicy},
     ops::{OpFailure, Ops, Outcome},
 };
 
 pub use callbacks::Callback;
 pub use closing::CloseKind;
+pub use config::ConsumerConfig;
 pub use reader::ReadFailure;
 pub use reasons::{Explanation, GroupReason, Reason};
+pub use subscription::{Subscription, SubscriptionError};
 
 use group_side::GroupSide;
-
-/// Everything that a consumer is told at its start.
-#[derive(Debug)]
-pub struct ConsumerConfig {
-    /// `bootstrap.servers`.
-    pub seeds: Vec<Address>,
-    /// Connections' limits.
-    pub connections: ConnectionConfig,
-    /// How metadata is refreshed.
-    pub metadata: MetadataConfig,
-    /// How to fetch.
-    pub fetch: FetchConfig,
-    /// The group, if there is one.
-    pub group: Option<GroupConfig>,
-    /// How often to commit unasked; `None` for never.
-    pub auto_commit: Option<Duration>,
-    /// Whether somebody answers [`Callback`]s.
-    pub listener: bool,
-    /// `auto.offset.reset`.
-    pub reset: ResetPolicy,
-    /// `default.api.timeout.ms`.
-    pub api_timeout: Duration,
-    /// `retry.backoff.ms` and `retry.backoff.max.ms`.
-    pub retry_backoff: Backoff,
-    /// Decides all that is left to chance.
-    pub seed: u64,
-}
-
-impl ConsumerConfig {
-    /// Java's defaults, without a group.
-    pub fn new(seeds: Vec<Address>) -> Self {
-        Self {
-            seeds,
-            connections: ConnectionConfig::default(),
-            metadata: MetadataConfig::default(),
-            fetch: FetchConfig::default(),
-            group: None,
-            auto_commit: None,
-            listener: false,
-            reset: ResetPolicy::default(),
-            api_timeout: Duration::from_secs(60),
-            retry_backoff: Backoff { first: Duration::from_millis(100), most: Duration::from_secs(1) },
-            seed: 0,
-        }
-    }
-}
-
-/// Which partitions a consumer reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Subscription {
-    /// None.
-    None,
-    /// Those that the group gives it, of these topics.
-    Topics(BTreeSet<String>),
-    /// Those that the group gives it, of the topics whose names match.
-    Pattern(Pattern),
-    /// Those that the user named.
-    Manual(BTreeSet<TopicPartition>),
-}
-
-impl Subscription {
-    /// What the group is asked for.
-    fn interest(&self) -> Option<Interest> {
-        match self {
-            Self::Topics(topics) => Some(Interest { topics: topics.clone(), pattern: None }),
-            Self::Pattern(pattern) => {
-                Some(Interest { topics: BTreeSet::new(), pattern: Some(pattern.clone()) })
-            }
-            Self::None | Self::Manual(_) => None,
-        }
-    }
-}
-
-/// A subscription and a manual assignment exclude each other, and a subscription needs a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SubscriptionError {
-    /// Subscribed already: unsubscribe first.
-    Subscribed,
-    /// Assigned already: unsubscribe first.
-    Assigned,
-    /// `group.id` is not set.
-    NoGroup,
-    /// Not a regular expression; the text says why.
-    InvalidPattern(String),
-    /// There is no membership to begin anew.
-    NotMember,
-    /// Under the consumer protocol the coordinator alone decides when to share out anew.
-    ServerSide,
-    /// Closed.
-    Closed,
-}
-
-impl fmt::Display for SubscriptionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Subscribed => "subscribed to topics already; unsubscribe first",
-            Self::Assigned => "partitions are assigned already; unsubscribe first",
-            Self::NoGroup => "no group to subscribe in; set group.id, or assign partitions",
-            Self::InvalidPattern(why) => why,
-            Self::NotMember => "not a member of the group; subscribe first",
-            Self::ServerSide => "the coordinator decides when to share out (group.protocol=consumer)",
-            Self::Closed => "the consumer is closed; build another",
-        })
-    }
-}
-
-impl std::error::Error for SubscriptionError {}
 
 /// Where to go on reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

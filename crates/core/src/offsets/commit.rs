@@ -204,7 +204,8 @@ impl Commits {
                 Some(CommitNews { ops: batch.ops, result: Ok(batch.offsets) })
             }
             Some((error, _)) if error.is_retriable() || membership.commits_again(error, &by) => {
-                if matches!(error, ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) {
+                let moved = matches!(error, ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable);
+                if moved && !self.plot.has(Planted::OldCoordinatorIsKept) {
                     coordinator.forget(now);
                 }
                 self.again(batch, now);

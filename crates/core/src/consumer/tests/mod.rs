@@ -23,6 +23,7 @@ use ottla_protocol::{
 
 use super::*;
 use crate::{
+    Address, FetchConfig, GroupConfig,
     ids::{ConnId, TopicPartition},
     machine::{Disconnected, Fetched, Machine, Outbound, Reply, spans},
 };

@@ -236,6 +236,7 @@ impl Classic {
             return GroupNews::None;
         }
         self.transition_to(MemberState::Stable, now);
+        let revoked_some = revoked_some && !self.plot.has(Planted::RevokedIsNotShared);
         match self.is_cooperative() && revoked_some || std::mem::take(&mut self.rejoins) {
             true => self.begin_rebalance(now),
             false => GroupNews::None,
@@ -299,6 +300,7 @@ impl Classic {
 
     pub(super) fn commit_refused(&mut self, error: ErrorCode, now: Now) -> GroupNews {
         match error {
+            _ if self.plot.has(Planted::RefusedCommitGoesOn) => GroupNews::None,
             ErrorCode::RebalanceInProgress if self.state == MemberState::Stable => self.begin_rebalance(now),
             ErrorCode::UnknownMemberId if self.owns_while_joining() => self.lost(error, now),
             ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration if self.state.beats() => {
@@ -426,6 +428,9 @@ impl Classic {
                 }
             },
             ErrorCode::RebalanceInProgress => self.join_again(now),
+            ErrorCode::IllegalGeneration if self.plot.has(Planted::LostGenerationIsKept) => {
+                self.join_again(now)
+            }
             error @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => self.lost(error, now),
             error => self.refused(error, coordinator, now),
         }

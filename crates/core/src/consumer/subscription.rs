@@ -1,0 +1,70 @@
+//! What a consumer reads, and what does not go together.
+
+use std::{collections::BTreeSet, fmt};
+
+use crate::{
+    group::{Interest, Pattern},
+    ids::TopicPartition,
+};
+
+/// Which partitions a consumer reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subscription {
+    /// None.
+    None,
+    /// Those that the group gives it, of these topics.
+    Topics(BTreeSet<String>),
+    /// Those that the group gives it, of the topics whose names match.
+    Pattern(Pattern),
+    /// Those that the user named.
+    Manual(BTreeSet<TopicPartition>),
+}
+
+impl Subscription {
+    /// What the group is asked for.
+    pub(super) fn interest(&self) -> Option<Interest> {
+        match self {
+            Self::Topics(topics) => Some(Interest { topics: topics.clone(), pattern: None }),
+            Self::Pattern(pattern) => {
+                Some(Interest { topics: BTreeSet::new(), pattern: Some(pattern.clone()) })
+            }
+            Self::None | Self::Manual(_) => None,
+        }
+    }
+}
+
+/// A subscription and a manual assignment exclude each other, and a subscription needs a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscriptionError {
+    /// Subscribed already: unsubscribe first.
+    Subscribed,
+    /// Assigned already: unsubscribe first.
+    Assigned,
+    /// `group.id` is not set.
+    NoGroup,
+    /// Not a regular expression; the text says why.
+    InvalidPattern(String),
+    /// There is no membership to begin anew.
+    NotMember,
+    /// Under the consumer protocol the coordinator alone decides when to share out anew.
+    ServerSide,
+    /// Closed.
+    Closed,
+}
+
+impl fmt::Display for SubscriptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Subscribed => "subscribed to topics already; unsubscribe first",
+            Self::Assigned => "partitions are assigned already; unsubscribe first",
+            Self::NoGroup => "no group to subscribe in; set group.id, or assign partitions",
+            Self::InvalidPattern(why) => why,
+            Self::NotMember => "not a member of the group; subscribe first",
+            Self::ServerSide => "the coordinator decides when to share out (group.protocol=consumer)",
+            Self::Closed => "the consumer is closed; build another",
+        })
+    }
+}
+
+impl std::error::Error for SubscriptionError {}

@@ -1,0 +1,132 @@
+//! What a member under the consumer protocol tells its coordinator.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ottla_protocol::{
+    ApiKey, ErrorCode, TopicId,
+    messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatTopicPartitions},
+};
+
+use super::ConsumerMember;
+use crate::{
+    connections::Kind,
+    coordinator::ToCoordinator,
+    group::{ConsumerState, membership::Owned},
+    ids::{RequestId, TopicPartition},
+};
+
+impl ConsumerMember {
+    pub(in crate::group) fn poll_send(
+        &mut self,
+        to: &mut ToCoordinator<'_>,
+        owned: Owned<'_>,
+        may_join: bool,
+    ) -> Result<Vec<RequestId>, ErrorCode> {
+        if self.state == ConsumerState::Fenced && may_join {
+            self.join(to.now);
+        }
+        if self.heartbeat.is_some() || self.retry_at.is_some_and(|at| at > to.now.mono) {
+            return Ok(Vec::new());
+        }
+        let due = self.due <= to.now.mono || self.changed || self.full;
+        let sends = match self.state {
+            ConsumerState::Joining => may_join,
+            ConsumerState::Acknowledging | ConsumerState::Leaving => true,
+            ConsumerState::Reconciling | ConsumerState::Stable => due,
+            ConsumerState::Out | ConsumerState::Fenced | ConsumerState::Failed => false,
+        };
+        match sends {
+            true => Ok(self.send(to, owned)?.into_iter().collect()),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    fn send(&mut self, to: &mut ToCoordinator<'_>, owned: Owned<'_>) -> Result<Option<RequestId>, ErrorCode> {
+        let Some(open) = to.open(Kind::Main, ApiKey::ConsumerGroupHeartbeat, i16::MAX)? else {
+            return Ok(None);
+        };
+        self.matches_here = open.version == 0;
+        if self.matches_here && self.interest.pattern.is_some() && self.matched_in.is_none() {
+            return Ok(None);
+        }
+        if self.matches_here && std::mem::take(&mut self.own_id) {
+            self.member_id.clear();
+        }
+        let request = match self.state {
+            ConsumerState::Leaving => self.farewell(),
+            _ => self.news(open.version, owned),
+        };
+        let id = to.send(open, request, None);
+        self.heartbeat = Some(id);
+        self.due = to.now.mono + self.interval;
+        if self.state == ConsumerState::Acknowledging {
+            let next = match self.nameless.is_empty() {
+                true => ConsumerState::Stable,
+                false => ConsumerState::Reconciling,
+            };
+            self.transition_to(next, to.now);
+        }
+        Ok(Some(id))
+    }
+
+    fn farewell(&self) -> ConsumerGroupHeartbeatRequest {
+        ConsumerGroupHeartbeatRequest {
+            group_id: self.config.id.clone(),
+            member_id: self.member_id.clone(),
+            member_epoch: self.leaving_with,
+            instance_id: self.config.instance_id.clone(),
+            ..Default::default()
+        }
+    }
+
+    fn news(&mut self, version: i16, owned: Owned<'_>) -> ConsumerGroupHeartbeatRequest {
+        let full = std::mem::take(&mut self.full);
+        let tells_interest = std::mem::take(&mut self.changed) || full;
+        let by_pattern = self.interest.pattern.as_ref().filter(|_| version >= 1);
+        let topics = || self.interest.topics.iter().cloned().collect();
+        let pattern = match by_pattern {
+            Some(pattern) => Some(pattern.as_str().to_owned()),
+            None => self.pattern_told.then(String::new),
+        };
+        self.pattern_told |= by_pattern.is_some();
+        let names = if by_pattern.is_some() { Vec::new() } else { topics() };
+        let owned: BTreeSet<TopicPartition> = match self.state {
+            ConsumerState::Joining => BTreeSet::new(),
+            _ => owned().into_iter().collect(),
+        };
+        // What is not carried out yet is not to be told: until then the coordinator counts what it was told before.
+        let settled = matches!(self.state, ConsumerState::Joining | ConsumerState::Acknowledging);
+        let tells_owned = full || settled && self.told.as_ref() != Some(&owned);
+        let topic_partitions = tells_owned.then(|| self.by_topic(&owned));
+        if tells_owned {
+            self.told = Some(owned);
+        }
+        ConsumerGroupHeartbeatRequest {
+            group_id: self.config.id.clone(),
+            member_id: self.member_id.clone(),
+            member_epoch: self.epoch,
+            instance_id: self.config.instance_id.clone(),
+            rack_id: self.config.rack.clone().filter(|_| full),
+            rebalance_timeout_ms: match full {
+                true => i32::try_from(self.config.max_poll_interval.as_millis()).unwrap_or(i32::MAX),
+                false => -1,
+            },
+            subscribed_topic_names: tells_interest.then_some(names),
+            subscribed_topic_regex: pattern.filter(|_| tells_interest),
+            server_assignor: self.config.server_assignor.clone().filter(|_| full),
+            topic_partitions,
+        }
+    }
+
+    fn by_topic(&self, owned: &BTreeSet<TopicPartition>) -> Vec<ConsumerGroupHeartbeatTopicPartitions> {
+        let ids: BTreeMap<&String, TopicId> = self.names.iter().map(|(id, name)| (name, *id)).collect();
+        let mut topics: BTreeMap<TopicId, Vec<i32>> = BTreeMap::new();
+        for at in owned {
+            if let Some(id) = ids.get(&at.topic) {
+                topics.entry(*id).or_default().push(at.partition);
+            }
+        }
+        let topic = |(topic_id, partitions)| ConsumerGroupHeartbeatTopicPartitions { topic_id, partitions };
+        topics.into_iter().map(topic).collect()
+    }
+}
