@@ -9,7 +9,10 @@ mod member_state;
 mod membership;
 mod pattern;
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use ottla_protocol::ErrorCode;
 
@@ -78,6 +81,31 @@ impl GroupConfig {
     /// Whether members keep what they own while they join again: when all that they offer is cooperative.
     fn is_cooperative(&self) -> bool {
         self.assignors.iter().all(|assignor| assignor.is_cooperative())
+    }
+}
+
+/// When to send the next heartbeat. Partitions that others give up come with the answer to one: for two intervals after
+/// a generation, or an epoch, in which that is to be expected, heartbeats come five times as often.
+#[derive(Debug)]
+struct Pulse {
+    interval: Duration,
+    quick_until: Option<Instant>,
+}
+
+impl Pulse {
+    fn new(interval: Duration) -> Self {
+        Self { interval, quick_until: None }
+    }
+
+    fn quicken(&mut self, now: Instant) {
+        self.quick_until = Some(now + 2 * self.interval);
+    }
+
+    fn next(&self, now: Instant) -> Instant {
+        match self.quick_until.is_some_and(|until| now < until) {
+            true => now + self.interval / 5,
+            false => now + self.interval,
+        }
     }
 }
 

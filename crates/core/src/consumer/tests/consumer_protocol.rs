@@ -94,13 +94,20 @@ fn an_assignment_is_carried_out_and_acknowledged_at_once() {
 }
 
 #[test]
-fn heartbeats_come_at_the_interval_that_the_coordinator_names() {
+fn heartbeats_come_five_times_as_often_after_a_new_epoch_and_then_at_the_coordinators_interval() {
     let mut world = World::in_epoch_one(consumer_protocol(), &[0]);
-    world.pass(Duration::from_millis(4900));
-    assert!(!world.has_asked(ApiKey::ConsumerGroupHeartbeat));
-    world.pass(Duration::from_millis(200));
-    let heartbeat = world.expect(ApiKey::ConsumerGroupHeartbeat);
-    assert_eq!((told(&heartbeat).member_epoch, &told(&heartbeat).topic_partitions), (1, &None));
+    let mut sent = Vec::new();
+    for _ in 0..300 {
+        world.pass(Duration::from_millis(100));
+        if world.has_asked(ApiKey::ConsumerGroupHeartbeat) {
+            let heartbeat = world.expect(ApiKey::ConsumerGroupHeartbeat);
+            assert_eq!((told(&heartbeat).member_epoch, &told(&heartbeat).topic_partitions), (1, &None));
+            sent.push(world.now.mono);
+            world.answer(&heartbeat, epoch(1, None));
+        }
+    }
+    let gaps: Vec<_> = sent.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
+    assert_eq!(gaps, [vec![1000; 9], vec![5000; 4]].concat());
 }
 
 #[test]
@@ -110,7 +117,9 @@ fn what_is_taken_away_is_committed_and_acknowledged_while_the_rest_flows() {
     let slice = world.take().unwrap();
     let heartbeat = world.heartbeat();
     world.answer(&heartbeat, epoch(1, Some(&[0])));
-    assert!(!world.has_asked(ApiKey::ConsumerGroupHeartbeat), "a record is in the user's hands");
+    let heartbeat = world.heartbeat();
+    assert_eq!(told(&heartbeat).topic_partitions, None, "a record is in the user's hands");
+    world.answer(&heartbeat, epoch(1, None));
     assert!(world.consumer.explain(world.now).to_string().contains("come back from t-1"));
     world.back_from(&slice, 4);
     let commit = world.expect(ApiKey::OffsetCommit);

@@ -15,7 +15,7 @@ use ottla_protocol::{
 };
 
 use super::{
-    GroupConfig, GroupNews, LastAssignment, LeaveGroup, MemberState, consumer_protocol::Assignment,
+    GroupConfig, GroupNews, LastAssignment, LeaveGroup, MemberState, Pulse, consumer_protocol::Assignment,
     membership::Interest,
 };
 use crate::{
@@ -50,6 +50,7 @@ pub(crate) struct Classic {
     request: Option<RequestId>,
     heartbeat: Option<(RequestId, i32)>,
     heartbeat_due: Instant,
+    pulse: Pulse,
     task: Option<leader::Task>,
     /// The revision of the metadata that the leader has looked at.
     looked_at: Option<u64>,
@@ -66,6 +67,7 @@ pub(crate) struct Classic {
 impl Classic {
     pub(super) fn new(config: GroupConfig, backoff: Backoff, seed: u64, now: Now) -> Self {
         Self {
+            pulse: Pulse::new(config.heartbeat_interval),
             config,
             state: MemberState::Out,
             member_id: String::new(),
@@ -368,7 +370,10 @@ impl Classic {
                 self.member_id.clone_from(&response.member_id);
                 self.generation_id = response.generation_id;
                 self.protocol.clone_from(&response.protocol_name);
-                self.heartbeat_due = now.mono + self.config.heartbeat_interval;
+                if self.is_cooperative() {
+                    self.pulse.quicken(now.mono);
+                }
+                self.heartbeat_due = self.pulse.next(now.mono);
                 self.shared_out.clear();
                 if response.leader != self.member_id {
                     self.transition_to(MemberState::Syncing, now);

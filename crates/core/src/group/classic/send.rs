@@ -118,7 +118,7 @@ impl Classic {
         // A heartbeat that takes longer than the session is no heartbeat.
         let id = to.send(open, request, Some(self.config.session_timeout));
         self.heartbeat = Some((id, self.generation_id));
-        self.heartbeat_due = to.now.mono + self.config.heartbeat_interval;
+        self.heartbeat_due = self.pulse.next(to.now.mono);
         Ok(Some(id))
     }
 }

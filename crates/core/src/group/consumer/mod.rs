@@ -17,7 +17,7 @@ use ottla_protocol::{
 };
 
 use super::{
-    ConsumerState, GroupConfig, GroupNews, LeaveGroup,
+    ConsumerState, GroupConfig, GroupNews, LeaveGroup, Pulse,
     membership::{Interest, Owned},
 };
 use crate::{
@@ -67,7 +67,7 @@ pub(crate) struct ConsumerMember {
     joins_again: bool,
     leaving_with: i32,
     heartbeat: Option<RequestId>,
-    interval: Duration,
+    pulse: Pulse,
     due: Instant,
     backoff: Backoff,
     failures: u32,
@@ -101,7 +101,7 @@ impl ConsumerMember {
             joins_again: false,
             leaving_with: LEAVES,
             heartbeat: None,
-            interval: Duration::from_secs(5),
+            pulse: Pulse::new(Duration::from_secs(5)),
             due: now.mono,
             backoff,
             failures: 0,
@@ -309,9 +309,13 @@ impl ConsumerMember {
             self.member_id = id;
         }
         if let Ok(millis) = u64::try_from(response.heartbeat_interval_ms) {
-            self.interval = Duration::from_millis(millis.max(1));
+            self.pulse.interval = Duration::from_millis(millis.max(1));
         }
-        self.epoch = response.member_epoch;
+        if self.epoch != response.member_epoch {
+            self.epoch = response.member_epoch;
+            self.pulse.quicken(now.mono);
+            self.due = self.due.min(self.pulse.next(now.mono));
+        }
         let joined = self.state == ConsumerState::Joining;
         let assignment =
             response.assignment.or_else(|| joined.then(ConsumerGroupHeartbeatAssignment::default));

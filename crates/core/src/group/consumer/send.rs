@@ -58,7 +58,7 @@ impl ConsumerMember {
         };
         let id = to.send(open, request, None);
         self.heartbeat = Some(id);
-        self.due = to.now.mono + self.interval;
+        self.due = self.pulse.next(to.now.mono);
         if self.state == ConsumerState::Acknowledging {
             let next = match self.nameless.is_empty() {
                 true => ConsumerState::Stable,
