@@ -70,6 +70,8 @@ pub struct Metadata {
     refreshed: Option<Instant>,
     not_before: Instant,
     failures: u32,
+    /// How many answers in a row came within a second of the one before.
+    repeats: u32,
     last_failure: Option<(Address, Disconnected)>,
     next_candidate: usize,
     revision: u64,
@@ -130,6 +132,7 @@ impl Metadata {
             refreshed: None,
             not_before: now.mono,
             failures: 0,
+            repeats: 0,
             last_failure: None,
             revision: 0,
             rng,
@@ -349,7 +352,7 @@ impl Metadata {
         let news: BTreeMap<_, _> =
             response.topics.into_iter().filter_map(|topic| self.topic_news(topic)).collect();
         self.topics = news;
-        self.refreshed = Some(now.mono);
+        let before = self.refreshed.replace(now.mono);
         self.last_failure = None;
         self.revision += 1;
         let nameless = self.asked_ids.iter().any(|id| self.name_of(*id).is_none());
@@ -357,8 +360,10 @@ impl Metadata {
             true => self.back_off(now),
             false => {
                 self.failures = 0;
-                // A leader that is wrong in the answer too must not make us ask without a pause.
-                self.not_before = now.mono + self.config.retry_backoff.first;
+                // A leader that is wrong in the answer too, or out of reach, must not make us ask without a pause.
+                let again = before.is_some_and(|before| now.mono < before + Duration::from_secs(1));
+                self.repeats = if again { (self.repeats + 1).min(2) } else { 0 };
+                self.not_before = now.mono + self.config.retry_backoff.first * (1 << self.repeats);
             }
         }
     }

@@ -13,7 +13,7 @@ use ottla_protocol::{
 
 use crate::{
     backoff::Backoff,
-    connections::{Connections, Kind, Target},
+    connections::{Connections, Kind, LinkStatus, Target},
     ids::{LaneEpoch, NodeId, PartIdx, RequestId},
     lanes::{LaneFailure, Lanes, Position, ResetTo, Slice},
     machine::{Fetched, Span},
@@ -157,8 +157,15 @@ impl Fetcher {
             wanted.iter().filter(|(_, asked)| !asked.is_empty()).map(|(node, _)| *node).collect();
         let mut sent = Vec::new();
         for node in nodes {
-            let busy = self.brokers.get(&node).is_some_and(|broker| broker.in_flight.is_some());
-            if busy || !metadata.node_ready(node, Kind::Fetch, connections, now) {
+            if self.is_busy(node) {
+                continue;
+            }
+            if !metadata.node_ready(node, Kind::Fetch, connections, now) {
+                // Others may lead its partitions before it can be reached again.
+                let status = connections.status(Target::Node(node), Kind::Fetch, now.mono);
+                if matches!(status, LinkStatus::Retrying { .. }) {
+                    metadata.request_update();
+                }
                 continue;
             }
             let free = self.config.budget.saturating_sub(self.used());
