@@ -246,6 +246,7 @@ impl<F: Clone> Consumer<F> {
                         | ErrorCode::RebalanceInProgress
                         | ErrorCode::FencedInstanceId
                         | ErrorCode::FencedMemberEpoch
+                        | ErrorCode::GroupIdNotFound
                         | ErrorCode::StaleMemberEpoch => OpFailure::NotMember(error),
                         error => OpFailure::Broker(error, at.clone()),
                     };

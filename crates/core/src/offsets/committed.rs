@@ -141,7 +141,7 @@ impl CommittedFetch {
             // A partition that the answer leaves out is asked for again, as after an error that may pass.
             ErrorCode::None | ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownServerError => {}
             // The epoch moved on; or the member is not known any more, of which the next heartbeat tells.
-            ErrorCode::StaleMemberEpoch | ErrorCode::UnknownMemberId => {}
+            ErrorCode::StaleMemberEpoch | ErrorCode::UnknownMemberId | ErrorCode::GroupIdNotFound => {}
             error if error.is_retriable() => {}
             error => return Err(error),
         }

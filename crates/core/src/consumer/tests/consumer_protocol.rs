@@ -149,7 +149,7 @@ fn heartbeats_go_on_while_a_revocation_waits() {
 
 #[test]
 fn a_fenced_member_loses_everything_and_comes_back_under_the_same_id() {
-    for error in [ErrorCode::FencedMemberEpoch, ErrorCode::UnknownMemberId] {
+    for error in [ErrorCode::FencedMemberEpoch, ErrorCode::UnknownMemberId, ErrorCode::GroupIdNotFound] {
         let mut world = World::in_epoch_one(consumer_protocol(), &[0]);
         let heartbeat = world.heartbeat();
         let id = told(&heartbeat).member_id.clone();
@@ -211,6 +211,22 @@ fn a_new_static_member_is_refused_while_the_old_one_has_not_left() {
     let refused = crate::GroupFailure::Refused(ErrorCode::UnreleasedInstanceId);
     let failure = world.consumer.take_failure(&crate::Filter::All, world.now);
     assert_eq!(failure, Some(ReadFailure::Group(refused)));
+}
+
+#[test]
+fn a_fenced_static_member_waits_until_its_own_session_is_over() {
+    let mut world = World::in_epoch_one(r#static(), &[0]);
+    let heartbeat = world.heartbeat();
+    world.answer(&heartbeat, refused(ErrorCode::FencedMemberEpoch));
+    for _ in 0..5 {
+        let joins = world.heartbeat();
+        assert_eq!(told(&joins).member_epoch, 0);
+        world.answer(&joins, refused(ErrorCode::UnreleasedInstanceId));
+        assert!(world.consumer.take_failure(&crate::Filter::All, world.now).is_none());
+    }
+    let joins = world.heartbeat();
+    world.answer(&joins, epoch(4, Some(&[0])));
+    assert_eq!(world.consumer.assignment(), [at(0)]);
 }
 
 #[test]

@@ -43,6 +43,7 @@ pub(crate) struct ConsumerMember {
     state: ConsumerState,
     /// Kept for life (KIP-1082).
     pub(super) member_id: String,
+    was_member: bool,
     /// Whether the id was made here: a coordinator of heartbeat version 0 makes its own.
     own_id: bool,
     epoch: i32,
@@ -85,6 +86,7 @@ impl ConsumerMember {
             config,
             state: ConsumerState::Out,
             member_id: new_id(&mut rng),
+            was_member: false,
             own_id: true,
             epoch: JOINS,
             interest: Interest::default(),
@@ -221,7 +223,9 @@ impl ConsumerMember {
     /// A commit was refused: the next heartbeat tells why.
     pub(super) fn commit_refused(&mut self, error: ErrorCode, now: Now) -> GroupNews {
         match error {
-            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch => self.due = now.mono,
+            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch | ErrorCode::GroupIdNotFound => {
+                self.due = now.mono;
+            }
             ErrorCode::FencedInstanceId => return self.fail(error, now),
             _ => {}
         }
@@ -304,7 +308,7 @@ impl ConsumerMember {
     }
 
     fn handle_success(&mut self, response: ConsumerGroupHeartbeatResponse, now: Now) -> GroupNews {
-        (self.failures, self.retry_at, self.last_error) = (0, None, None);
+        (self.failures, self.retry_at, self.last_error, self.was_member) = (0, None, None, true);
         if let Some(id) = response.member_id.filter(|id| !id.is_empty()) {
             self.member_id = id;
         }
@@ -350,6 +354,8 @@ impl ConsumerMember {
                 coordinator.forget(now);
                 self.full = true;
             }
+            // It is this member's own earlier epoch that holds the id, until its session is over.
+            ErrorCode::UnreleasedInstanceId if self.was_member => self.back_off(now),
             ErrorCode::TopicAuthorizationFailed | ErrorCode::UnknownServerError => self.back_off(now),
             error if error.is_retriable() => self.back_off(now),
             error => return self.fail(error, now),
