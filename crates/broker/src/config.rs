@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ottla_protocol::{ApiKey, codec::Versions};
+
 use crate::VersionSet;
 
 /// What a [`Cluster`](crate::Cluster) is started with. The defaults are Kafka's, but for a rebalance delay of zero.
@@ -32,6 +34,16 @@ pub struct Config {
     pub fetch_max_bytes: usize,
     /// Kafka's `max.incremental.fetch.session.cache.slots`, per broker.
     pub max_fetch_sessions: usize,
+    /// Whether groups may use the consumer protocol (KIP-848); as the release has it, unless it says. Kafka 3.9 has it
+    /// off, and version 0 of it once it is on.
+    pub consumer_protocol: Option<bool>,
+    /// Kafka's `group.consumer.session.timeout.ms`.
+    pub group_consumer_session_timeout: Duration,
+    /// Kafka's `group.consumer.heartbeat.interval.ms`, which clients are told.
+    pub group_consumer_heartbeat_interval: Duration,
+    /// Kafka's `group.consumer.assignment.interval.ms`: how long a target stands before the next is made. Kafka 4.3 has
+    /// 1 s; zero here, and before.
+    pub group_consumer_assignment_interval: Duration,
     /// Where all randomness comes from: topic ids, member ids, session ids.
     pub seed: u64,
 }
@@ -51,8 +63,34 @@ impl Default for Config {
             max_message_bytes: 1024 * 1024 + 12,
             fetch_max_bytes: 55 * 1024 * 1024,
             max_fetch_sessions: 1000,
+            consumer_protocol: None,
+            group_consumer_session_timeout: Duration::from_secs(45),
+            group_consumer_heartbeat_interval: Duration::from_secs(5),
+            group_consumer_assignment_interval: Duration::ZERO,
             seed: 0,
         }
+    }
+}
+
+impl Config {
+    /// What is advertised, in the order of the keys. Produce is advertised from 0, as librdkafka needs, though 0 to 2
+    /// are not spoken; Kafka does the same.
+    pub(crate) fn advertised(&self) -> impl Iterator<Item = (ApiKey, Versions)> {
+        ApiKey::ALL.iter().filter_map(|&key| {
+            let spoken = self.spoken(key)?;
+            Some((key, if key == ApiKey::Produce { Versions { min: 0, ..spoken } } else { spoken }))
+        })
+    }
+
+    /// What is answered of this API, if anything.
+    pub(crate) fn spoken(&self, key: ApiKey) -> Option<Versions> {
+        let on = match key {
+            ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe => {
+                self.consumer_protocol.unwrap_or(self.versions.has_consumer_protocol())
+            }
+            _ => true,
+        };
+        on.then(|| self.versions.spoken(key))
     }
 }
 

@@ -64,6 +64,11 @@ impl Connections {
         self.open.remove(&conn).is_some()
     }
 
+    /// The connections to a broker.
+    pub(crate) fn of_node(&self, node: i32) -> Vec<ConnId> {
+        self.open.iter().filter(|(_, connection)| connection.node == node).map(|(&conn, _)| conn).collect()
+    }
+
     pub(crate) fn find(&mut self, conn: ConnId) -> Option<&mut Connection> {
         self.open.get_mut(&conn)
     }

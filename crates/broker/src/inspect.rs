@@ -6,16 +6,37 @@ use ottla_protocol::Now;
 
 use crate::{Cluster, Refusal, topics::check_name};
 
+/// The protocol that the members of a group speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupKind {
+    /// The classic one.
+    Classic,
+    /// That of KIP-848; there may be classic members too.
+    Consumer,
+}
+
+impl GroupKind {
+    /// Kafka's name of it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
 /// A group as its coordinator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupView {
+    /// The protocol.
+    pub kind: GroupKind,
     /// Kafka's name of its state, such as `Stable`.
     pub state: &'static str,
-    /// The generation.
+    /// The generation, or the group's epoch.
     pub generation_id: i32,
-    /// What its members agreed on, such as `range`.
+    /// What its members agreed on, such as `range`, or the coordinator's own assignor.
     pub protocol: Option<String>,
-    /// The member id of the leader.
+    /// The member id of the leader, in a classic group.
     pub leader: Option<String>,
     /// Its members, in the order of their ids.
     pub members: Vec<MemberView>,
@@ -30,7 +51,14 @@ pub struct MemberView {
     pub group_instance_id: Option<String>,
     /// Its `client.id`.
     pub client_id: String,
-    /// What the leader assigned to it in this generation, as bytes; empty while the leader has not.
+    /// Its member epoch; the generation in a classic group.
+    pub epoch: i32,
+    /// The partitions that are its alone: what it was assigned and what it has not given up yet. In a classic group
+    /// what the leader assigned to it in this generation, as far as that can be read.
+    pub owned: Vec<(String, i32)>,
+    /// Those of them that it has been asked to give up.
+    pub revoking: Vec<(String, i32)>,
+    /// What the leader of a classic group assigned to it in this generation, as bytes; empty while it has not.
     pub assignment: Vec<u8>,
 }
 
@@ -64,11 +92,6 @@ impl Cluster {
         Ok(appended.base_offset)
     }
 
-    /// The broker that coordinates a group.
-    pub fn coordinator(&self, group: &str) -> i32 {
-        self.coordinator_of(group)
-    }
-
     /// The ids of all groups.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         self.groups.iter().map(|(id, _)| id)
@@ -76,7 +99,7 @@ impl Cluster {
 
     /// A group as its coordinator sees it.
     pub fn group(&self, id: &str) -> Option<GroupView> {
-        self.groups.find(id).map(|group| group.view())
+        self.groups.find(id).map(|group| group.view(&self.topics))
     }
 
     /// What a group committed, by topic and partition.

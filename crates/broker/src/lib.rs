@@ -21,6 +21,7 @@ mod faults;
 mod groups;
 mod inspect;
 mod log;
+mod nodes;
 mod planted;
 mod producers;
 mod server;
@@ -32,7 +33,7 @@ mod versions;
 pub use config::{Config, TopicSpec};
 pub use connections::ConnId;
 pub use faults::{Fault, Faults, Script};
-pub use inspect::{GroupView, MemberView};
+pub use inspect::{GroupKind, GroupView, MemberView};
 #[cfg(feature = "planted")]
 pub use planted::Planted;
 pub use server::{Listen, Server};

@@ -13,6 +13,26 @@ pub enum Planted {
     OldAssignmentKept,
     /// A fetch session goes on reading from where a partition was when it was added.
     SessionKeepsOldPosition,
+    /// A partition changes its leader within one leader epoch.
+    LeaderEpochNotRaised,
+    /// What a group committed is not there any more at its new coordinator.
+    OffsetsLostByMove,
+    /// A partition is given to its next owner before the last one has given it up.
+    GivenBeforeRevoked,
+    /// A heartbeat of any member epoch is taken.
+    EpochNotFenced,
+    /// A member joins under an instance id whose member has not left.
+    UnreleasedInstanceAdmitted,
+    /// A heartbeat of the consumer protocol does not extend the session.
+    SessionNotExtended,
+    /// An offset commit of an older member epoch is taken, for a partition that is another's now.
+    StaleCommitAccepted,
+    /// A group of the consumer protocol does not see new topics and partitions.
+    TopicsUnseen,
+    /// A static member that comes back under the classic protocol leaves its old self in the group.
+    ReplacedMemberStays,
+    /// Who is in a classic group is not told of a rebalance.
+    RebalanceNotTold,
 }
 
 #[cfg(feature = "planted")]
@@ -23,6 +43,16 @@ impl Planted {
         Self::CommitAcceptedFromOldGeneration,
         Self::OldAssignmentKept,
         Self::SessionKeepsOldPosition,
+        Self::LeaderEpochNotRaised,
+        Self::OffsetsLostByMove,
+        Self::GivenBeforeRevoked,
+        Self::EpochNotFenced,
+        Self::UnreleasedInstanceAdmitted,
+        Self::SessionNotExtended,
+        Self::StaleCommitAccepted,
+        Self::TopicsUnseen,
+        Self::ReplacedMemberStays,
+        Self::RebalanceNotTold,
     ];
 }
 

@@ -332,6 +332,8 @@ async fn converse(shared: Arc<Shared>, node: i32, stream: TcpStream) {
         let mut state = shared.lock();
         let conn = state.cluster.handle_connect(node, now());
         state.connections.insert(conn, Handle { replies, progress: Arc::clone(&progress) });
+        // A stopped broker closes at once.
+        state.flush();
         conn
     };
     let _connected = Connected { shared: &shared, conn };

@@ -10,18 +10,16 @@ use std::{
 };
 
 use fastrand::Rng;
-use ottla_protocol::{
-    ApiKey, ErrorCode, Now, RequestHeader, Response, ResponseHeader, TopicId, codec::RecordData,
-};
+use ottla_protocol::{ApiKey, Now, RequestHeader, Response, ResponseHeader, TopicId, codec::RecordData};
 
 use crate::{
     Config, ConnId, Fault, Faults, Refusal, TopicSpec,
     api::{self, Outcome, fetch::Fetching},
     connections::{Asked, Connections, Doing},
     groups::Groups,
+    nodes::Nodes,
     planted::Plot,
-    sessions::FetchSessions,
-    topics::{Topic, TopicKey, Topics},
+    topics::{Topic, Topics},
 };
 
 /// One or several logical brokers: see the crate's documentation.
@@ -30,7 +28,7 @@ pub struct Cluster {
     pub(crate) config: Config,
     pub(crate) id: String,
     pub(crate) rng: Rng,
-    pub(crate) nodes: BTreeMap<i32, Node>,
+    pub(crate) nodes: Nodes,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) producer_ids: i64,
@@ -39,17 +37,9 @@ pub struct Cluster {
     pub(crate) waiting: BTreeMap<ConnId, Fetching>,
     /// Whether waiting fetches may have something to read, or to fail on.
     pub(crate) logs_changed: bool,
-    connections: Connections,
+    pub(crate) connections: Connections,
     faults: Faults,
     output: VecDeque<Output>,
-}
-
-/// One logical broker.
-#[derive(Debug, Default)]
-pub(crate) struct Node {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) sessions: FetchSessions,
 }
 
 /// What the cluster wants done.
@@ -73,11 +63,10 @@ impl Cluster {
     /// Brokers with the node ids `1..=config.brokers`, and the topics of the configuration.
     pub fn new(config: Config) -> Self {
         let mut rng = Rng::with_seed(config.seed);
-        let node = |id: i32| Node { host: "localhost".to_owned(), port: 9091 + id as u16, ..Node::default() };
         let mut cluster = Self {
             id: (0..22).map(|_| rng.alphanumeric()).collect(),
             rng,
-            nodes: (1..=config.brokers.clamp(1, 1000) as i32).map(|id| (id, node(id))).collect(),
+            nodes: Nodes::new(config.brokers),
             topics: Topics::default(),
             groups: Groups::new(&config),
             producer_ids: 0,
@@ -97,27 +86,22 @@ impl Cluster {
         cluster
     }
 
-    /// The brokers' node ids.
-    pub fn nodes(&self) -> impl Iterator<Item = i32> {
-        self.nodes.keys().copied()
-    }
-
     /// Sets what Metadata tells clients of where a broker is.
     pub fn set_address(&mut self, node: i32, host: String, port: u16) {
-        if let Some(node) = self.nodes.get_mut(&node) {
+        if let Some(node) = self.nodes.find_mut(node) {
             (node.host, node.port) = (host, port);
         }
     }
 
     /// Creates a topic.
     pub fn create_topic(&mut self, spec: &TopicSpec) -> Result<TopicId, Refusal> {
-        self.topics.check(spec, self.nodes.len())?;
+        self.topics.check(spec, self.nodes.up_ids().len())?;
         Ok(self.add_topic(spec).id)
     }
 
     /// Creates a topic that passed [`Topics::check`].
     pub(crate) fn add_topic(&mut self, spec: &TopicSpec) -> &mut Topic {
-        let nodes: Vec<i32> = self.nodes().collect();
+        let nodes = self.nodes.up_ids();
         let id = TopicId(self.rng.u128(1..).to_be_bytes());
         self.logs_changed = true;
         self.topics.create(spec, id, &nodes)
@@ -130,19 +114,9 @@ impl Cluster {
         self.topics.delete(name).is_some()
     }
 
-    /// Makes `node` the leader of a partition, in a new leader epoch. Returns whether there are such.
-    pub fn move_leader(&mut self, topic: &str, partition: i32, node: i32, now: Now) -> bool {
-        let found =
-            self.topics.by_key_mut(&TopicKey::Name(topic.into())).and_then(|t| t.partition_mut(partition));
-        let Some(found) = found.filter(|_| self.nodes.contains_key(&node)) else { return false };
-        found.leader = node;
-        found.leader_epoch += 1;
-        if !found.replicas.contains(&node) {
-            found.replicas.push(node);
-        }
-        self.logs_changed = true;
-        self.run(now);
-        true
+    /// Makes a topic wider, up to `total` partitions.
+    pub fn create_partitions(&mut self, topic: &str, total: u32) -> Result<(), Refusal> {
+        self.widen(topic, i32::try_from(total).unwrap_or(i32::MAX), None, false)
     }
 
     /// The faults that are to happen.
@@ -157,10 +131,10 @@ impl Cluster {
         self.groups.rules.plot = self.plot;
     }
 
-    /// A client connects to a broker.
+    /// A client connects to a broker. Where that is not up, an [`Output::Close`] follows at once.
     pub fn handle_connect(&mut self, node: i32, _now: Now) -> ConnId {
         let conn = self.connections.open(node);
-        if !self.nodes.contains_key(&node) {
+        if !self.nodes.is_up(node) {
             self.close(conn);
         }
         conn
@@ -191,7 +165,7 @@ impl Cluster {
         for (conn, node, frame) in self.connections.take_delayed(now.mono) {
             self.serve(conn, node, frame, None, now);
         }
-        self.groups.handle_timeout(now);
+        self.groups.handle_timeout(&self.topics, now);
         self.logs_changed |= self.waiting.values().any(|fetching| fetching.until <= now.mono);
         self.run(now);
     }
@@ -243,7 +217,8 @@ impl Cluster {
             Some(Fault::Corrupt) | None => {}
         }
         let Some((key, version, correlation_id)) = peek(&frame) else { return self.close(conn) };
-        let spoken = ApiKey::from_key(key).filter(|key| self.config.versions.spoken(*key).contains(version));
+        let spoken = ApiKey::from_key(key)
+            .filter(|key| self.config.spoken(*key).is_some_and(|spoken| spoken.contains(version)));
         if spoken.is_none() && key == ApiKey::ApiVersions as i16 {
             // The one API that is answered whatever the version: how else would the asker learn them (KIP-511)?
             let header = ResponseHeader { key: ApiKey::ApiVersions, version: 0, correlation_id };
@@ -296,29 +271,11 @@ impl Cluster {
         self.output.push_back(Output::Reply { conn, frame });
     }
 
-    fn close(&mut self, conn: ConnId) {
+    pub(crate) fn close(&mut self, conn: ConnId) {
         self.waiting.remove(&conn);
         if self.connections.close(conn) {
             self.output.push_back(Output::Close { conn });
         }
-    }
-
-    /// The broker that coordinates a group: Kafka's hash of its name, over 50 partitions led in turn.
-    pub(crate) fn coordinator_of(&self, group: &str) -> i32 {
-        let hash =
-            group.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
-        let at = (hash & i32::MAX) as usize % 50 % self.nodes.len().max(1);
-        self.nodes.keys().nth(at).copied().unwrap_or(-1)
-    }
-
-    /// Whether `node` coordinates a group.
-    pub(crate) fn check_coordinator(&self, node: i32, group: &str) -> Result<(), ErrorCode> {
-        if self.coordinator_of(group) == node { Ok(()) } else { Err(ErrorCode::NotCoordinator) }
-    }
-
-    /// The same, for those requests that need a name.
-    pub(crate) fn check_group(&self, node: i32, group: &str) -> Result<(), ErrorCode> {
-        if group.is_empty() { Err(ErrorCode::InvalidGroupId) } else { self.check_coordinator(node, group) }
     }
 }
 

@@ -70,6 +70,7 @@ pub(crate) struct Topics {
     by_name: BTreeMap<String, Topic>,
     names: BTreeMap<TopicId, String>,
     created: usize,
+    version: u64,
 }
 
 #[derive(Debug)]
@@ -107,7 +108,7 @@ impl Topics {
     pub(crate) fn by_key(&self, key: &TopicKey) -> Option<&Topic> {
         match key {
             TopicKey::Name(name) => self.find(name),
-            TopicKey::Id(id) => self.name_of(*id).and_then(|name| self.find(name)),
+            TopicKey::Id(id) => self.by_id(*id),
         }
     }
 
@@ -152,14 +153,37 @@ impl Topics {
         };
         topic.grow(spec.partitions as usize, nodes);
         self.created += 1;
+        self.version += 1;
         self.names.insert(id, spec.name.clone());
         self.by_name.entry(spec.name.clone()).or_insert(topic)
     }
 
     pub(crate) fn delete(&mut self, name: &str) -> Option<Topic> {
         let topic = self.by_name.remove(name)?;
+        self.version += 1;
         self.names.remove(&topic.id);
         Some(topic)
+    }
+
+    pub(crate) fn partitions_mut(&mut self) -> impl Iterator<Item = &mut Partition> {
+        self.by_name.values_mut().flat_map(|topic| &mut topic.partitions)
+    }
+
+    /// Makes a topic wider.
+    pub(crate) fn grow(&mut self, name: &str, count: usize, nodes: &[i32]) {
+        if let Some(topic) = self.by_name.get_mut(name) {
+            topic.grow(count, nodes);
+            self.version += 1;
+        }
+    }
+
+    /// Another number when topics or partitions have come or gone.
+    pub(crate) const fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub(crate) fn by_id(&self, id: TopicId) -> Option<&Topic> {
+        self.find(self.name_of(id)?)
     }
 
     pub(crate) fn find_mut(&mut self, name: &str) -> Option<&mut Topic> {
@@ -180,7 +204,7 @@ impl Topic {
     }
 
     /// Adds partitions up to `count`; leaders go round the brokers.
-    pub(crate) fn grow(&mut self, count: usize, nodes: &[i32]) {
+    fn grow(&mut self, count: usize, nodes: &[i32]) {
         while self.partitions.len() < count {
             let first = self.shift + self.partitions.len();
             let replicas: Vec<i32> = nodes
@@ -249,6 +273,17 @@ impl Partition {
         let base_offset = self.log.append(bytes, &header, self.leader_epoch);
         self.producers.appended(&header, base_offset);
         Ok(Appended { base_offset, append_time, duplicate: false })
+    }
+
+    /// Makes a broker its leader, -1 for none, in a new leader epoch.
+    pub(crate) fn lead(&mut self, node: i32, plot: Plot) {
+        self.leader = node;
+        if !plot.has(Planted::LeaderEpochNotRaised) {
+            self.leader_epoch += 1;
+        }
+        if node >= 0 && !self.replicas.contains(&node) {
+            self.replicas.push(node);
+        }
     }
 
     /// Whether `node` leads this partition, in the epoch that a client believes in (-1: in any).

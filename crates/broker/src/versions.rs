@@ -13,13 +13,9 @@ pub enum VersionSet {
 }
 
 impl VersionSet {
-    /// What is advertised, in the order of the keys. Produce is advertised from 0, as librdkafka needs, though 0 to 2
-    /// are not spoken; Kafka does the same.
-    pub fn advertised(self) -> impl Iterator<Item = (ApiKey, Versions)> {
-        ApiKey::ALL.iter().map(move |&key| match key {
-            ApiKey::Produce => (key, Versions { min: 0, ..self.spoken(key) }),
-            key => (key, self.spoken(key)),
-        })
+    /// Whether the consumer protocol (KIP-848) is on unless configured otherwise.
+    pub const fn has_consumer_protocol(self) -> bool {
+        matches!(self, Self::Kafka4_3)
     }
 
     /// What is answered.
@@ -31,6 +27,7 @@ impl VersionSet {
             (Self::Kafka3_9, ApiKey::ListOffsets) => 9,
             (Self::Kafka3_9, ApiKey::Metadata) => 12,
             (Self::Kafka3_9, ApiKey::DescribeGroups) => 5,
+            (Self::Kafka3_9, ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe) => 0,
             _ => i16::MAX,
         };
         let defined = key.versions();

@@ -57,6 +57,17 @@ fn the_versions_of_kafka_3_9_end_earlier() {
 }
 
 #[test]
+fn the_consumer_protocol_is_off_in_kafka_3_9_and_in_its_first_version_once_it_is_on() {
+    let max = |versions, consumer_protocol| {
+        let versions = advertised(Config { versions, consumer_protocol, ..Config::default() });
+        let key = ApiKey::ConsumerGroupHeartbeat as i16;
+        versions.api_keys.iter().find(|api| api.api_key == key).map(|api| api.max_version)
+    };
+    assert_eq!((max(VersionSet::Kafka3_9, None), max(VersionSet::Kafka3_9, Some(true))), (None, Some(0)));
+    assert_eq!((max(VersionSet::Kafka4_3, None), max(VersionSet::Kafka4_3, Some(false))), (Some(1), None));
+}
+
+#[test]
 fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
     let mut world = World::new(Config::default());
     let conn = world.connect(1);

@@ -123,6 +123,8 @@ fn an_error_makes_a_well_formed_response_of_every_api_in_every_version() {
                 Request::DeleteTopics(r) => format!("{:?}", world.ask(conn, version, r)),
                 Request::InitProducerId(r) => format!("{:?}", world.ask(conn, version, r)),
                 Request::CreatePartitions(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::ConsumerGroupHeartbeat(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::ConsumerGroupDescribe(r) => format!("{:?}", world.ask(conn, version, r)),
                 other => panic!("no example of {other:?}"),
             };
             assert!(text.contains("UnknownServerError"), "{api:?} {version}: {text}");

@@ -80,10 +80,22 @@ fn a_commit_is_a_sign_of_life() {
 }
 
 #[test]
-fn a_generation_of_a_group_that_is_not_there_is_illegal() {
+fn a_generation_of_a_group_that_is_not_there_is_illegal_and_a_member_epoch_unknown() {
     let mut world = world();
     let conn = world.connect(1);
-    assert_eq!(commit(&mut world, conn, "m", 3, 5), ErrorCode::IllegalGeneration);
+    assert_eq!(commit(&mut world, conn, "m", 3, 5), ErrorCode::GroupIdNotFound);
+    let request = OffsetCommitRequest {
+        group_id: "g".into(),
+        generation_id_or_member_epoch: 3,
+        topics: vec![OffsetCommitRequestTopic {
+            name: "t".into(),
+            partitions: vec![OffsetCommitRequestPartition::default()],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let answered = world.ask(conn, 8, request);
+    assert_eq!(answered.topics[0].partitions[0].error_code, ErrorCode::IllegalGeneration);
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(crate) fn unsupported(cluster: &Cluster) -> Response {
 }
 
 fn advertised(cluster: &Cluster) -> impl Iterator<Item = ApiVersionsApiVersion> {
-    cluster.config.versions.advertised().map(|(key, versions)| ApiVersionsApiVersion {
+    cluster.config.advertised().map(|(key, versions)| ApiVersionsApiVersion {
         api_key: key as i16,
         min_version: versions.min,
         max_version: versions.max,

@@ -3,7 +3,8 @@
 use ottla_protocol::{
     ErrorCode,
     messages::{
-        CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
+        CreatePartitionsAssignment, CreatePartitionsRequest, CreatePartitionsResponse,
+        CreatePartitionsTopicResult,
     },
 };
 
@@ -18,7 +19,10 @@ pub(super) fn handle(
     for topic in request.topics {
         let grown = match forced {
             Some(code) => Err(Refusal::new(code, "")),
-            None => grow(cluster, &topic, request.validate_only),
+            None => {
+                let assignments = topic.assignments.as_deref();
+                cluster.widen(&topic.name, topic.count, assignments, request.validate_only)
+            }
         };
         let refusal = grown.err();
         results.push(CreatePartitionsTopicResult {
@@ -30,36 +34,47 @@ pub(super) fn handle(
     CreatePartitionsResponse { results, ..Default::default() }
 }
 
-fn grow(cluster: &mut Cluster, wanted: &CreatePartitionsTopic, validate_only: bool) -> Result<(), Refusal> {
-    let refuse = |code, message: String| Err(Refusal { code, message });
-    let nodes: Vec<i32> = cluster.nodes().collect();
-    let Some(topic) = cluster.topics.find_mut(&wanted.name) else {
-        return refuse(ErrorCode::UnknownTopicOrPartition, format!("no topic '{}'", wanted.name));
-    };
-    let has = topic.partitions.len();
-    let Some(count) = usize::try_from(wanted.count).ok().filter(|count| *count > has) else {
-        let message =
-            format!("the topic has {has} partitions, which can only grow, not become {}", wanted.count);
-        return refuse(ErrorCode::InvalidPartitions, message);
-    };
-    if count > MAX_PARTITIONS as usize {
-        return refuse(ErrorCode::InvalidPartitions, format!("at most {MAX_PARTITIONS} partitions"));
-    }
-    let assignments = wanted.assignments.as_deref().unwrap_or_default();
-    let known = |ids: &[i32]| !ids.is_empty() && ids.iter().all(|id| nodes.contains(id));
-    if wanted.assignments.is_some()
-        && (assignments.len() != count - has || !assignments.iter().all(|to| known(&to.broker_ids)))
-    {
-        let message = "one list of existing brokers for each new partition";
-        return refuse(ErrorCode::InvalidReplicaAssignment, message.to_owned());
-    }
-    if !validate_only {
-        topic.grow(count, &nodes);
-        for (partition, to) in topic.partitions.iter_mut().skip(has).zip(assignments) {
-            partition.leader = to.broker_ids.first().copied().unwrap_or(-1);
-            partition.replicas.clone_from(&to.broker_ids);
+impl Cluster {
+    /// Makes a topic wider, with new partitions where `assignments` say, or on brokers in turn.
+    pub(crate) fn widen(
+        &mut self,
+        name: &str,
+        count: i32,
+        assignments: Option<&[CreatePartitionsAssignment]>,
+        validate_only: bool,
+    ) -> Result<(), Refusal> {
+        let refuse = |code, message: String| Err(Refusal { code, message });
+        let nodes = self.nodes.up_ids();
+        let Some(topic) = self.topics.find(name) else {
+            return refuse(ErrorCode::UnknownTopicOrPartition, format!("no topic '{name}'"));
+        };
+        let has = topic.partitions.len();
+        let Some(count) = usize::try_from(count).ok().filter(|count| *count > has) else {
+            let message = format!("the topic has {has} partitions, which can only grow, not become {count}");
+            return refuse(ErrorCode::InvalidPartitions, message);
+        };
+        if count > MAX_PARTITIONS as usize {
+            return refuse(ErrorCode::InvalidPartitions, format!("at most {MAX_PARTITIONS} partitions"));
         }
-        cluster.logs_changed = true;
+        let known = |ids: &[i32]| !ids.is_empty() && ids.iter().all(|id| nodes.contains(id));
+        if assignments.is_some_and(|to| to.len() != count - has || !to.iter().all(|to| known(&to.broker_ids)))
+        {
+            let message = "one list of existing brokers for each new partition";
+            return refuse(ErrorCode::InvalidReplicaAssignment, message.to_owned());
+        }
+        if !validate_only {
+            self.topics.grow(name, count, &nodes);
+            let new = self
+                .topics
+                .find_mut(name)
+                .into_iter()
+                .flat_map(|topic| topic.partitions.iter_mut().skip(has));
+            for (partition, to) in new.zip(assignments.unwrap_or_default()) {
+                partition.leader = to.broker_ids.first().copied().unwrap_or(-1);
+                partition.replicas.clone_from(&to.broker_ids);
+            }
+            self.logs_changed = true;
+        }
+        Ok(())
     }
-    Ok(())
 }

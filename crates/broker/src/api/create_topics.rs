@@ -52,7 +52,7 @@ fn create(
 ) -> Result<CreateTopicsCreatableTopicResult, Refusal> {
     let spec = spec_of(cluster, wanted)?;
     let replicas = placed(cluster, wanted)?;
-    cluster.topics.check(&spec, cluster.nodes.len())?;
+    cluster.topics.check(&spec, cluster.nodes.up_ids().len())?;
     let mut result = CreateTopicsCreatableTopicResult {
         name: spec.name.clone(),
         num_partitions: spec.partitions as i32,
@@ -106,8 +106,7 @@ fn placed(cluster: &Cluster, wanted: &CreateTopicsCreatableTopic) -> Result<Vec<
     assignments.sort_by_key(|assignment| assignment.partition_index);
     let in_order = (0..).zip(&assignments).all(|(index, assignment)| assignment.partition_index == index);
     let known = assignments.iter().all(|assignment| {
-        !assignment.broker_ids.is_empty()
-            && assignment.broker_ids.iter().all(|id| cluster.nodes.contains_key(id))
+        !assignment.broker_ids.is_empty() && assignment.broker_ids.iter().all(|id| cluster.nodes.is_up(*id))
     });
     if in_order && known {
         return Ok(assignments.into_iter().map(|assignment| assignment.broker_ids).collect());

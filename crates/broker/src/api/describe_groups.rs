@@ -5,7 +5,7 @@ use ottla_protocol::{
     messages::{DescribeGroupsDescribedGroup, DescribeGroupsRequest, DescribeGroupsResponse},
 };
 
-use crate::{Cluster, connections::Asked};
+use crate::{Cluster, connections::Asked, groups::Side};
 
 /// From this version on a group that does not exist is an error; before, it is one in the state Dead.
 const NOT_FOUND: i16 = 6;
@@ -24,16 +24,17 @@ pub(super) fn handle(
             group_state: "Dead".to_owned(),
             ..Default::default()
         };
-        match (checked, cluster.groups.find(&group_id)) {
+        match (checked, cluster.groups.find(&group_id).map(|group| &group.side)) {
             (Err(error_code), _) => {
                 DescribeGroupsDescribedGroup { error_code, group_id, ..Default::default() }
             }
-            (Ok(()), Some(group)) => group.describe(group_id),
-            (Ok(()), None) if asked.header.version >= NOT_FOUND => {
-                let error_message = Some(format!("Group {group_id} not found."));
+            (Ok(()), Some(Side::Classic(group))) => group.describe(group_id),
+            (Ok(()), other) if asked.header.version >= NOT_FOUND => {
+                let what = if other.is_some() { "is not a classic group" } else { "not found" };
+                let error_message = Some(format!("Group {group_id} {what}."));
                 DescribeGroupsDescribedGroup { error_message, ..dead(ErrorCode::GroupIdNotFound, group_id) }
             }
-            (Ok(()), None) => dead(ErrorCode::None, group_id),
+            (Ok(()), _) => dead(ErrorCode::None, group_id),
         }
     };
     DescribeGroupsResponse {

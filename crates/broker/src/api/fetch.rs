@@ -46,7 +46,7 @@ pub(super) fn handle(
     now: Now,
 ) -> Outcome {
     let version = asked.header.version;
-    let Some(node) = cluster.nodes.get_mut(&asked.node) else { return Outcome::Close };
+    let Some(node) = cluster.nodes.find_mut(asked.node) else { return Outcome::Close };
     let plan = match node.sessions.plan(request, version >= BY_ID, cluster.plot, now.mono) {
         Ok(plan) => plan,
         Err(error_code) => return FetchResponse { error_code, ..Default::default() }.into(),
@@ -99,7 +99,7 @@ impl Fetching {
         let parts = match &self.plan {
             Plan::Full { parts, .. } => parts.as_slice(),
             Plan::Incremental(id) => {
-                let sessions = cluster.nodes.get_mut(&self.node).map(|node| &mut node.sessions);
+                let sessions = cluster.nodes.find_mut(self.node).map(|node| &mut node.sessions);
                 match sessions.and_then(|sessions| sessions.find(*id)) {
                     Some(session) => &session.parts,
                     None => return true,
@@ -128,7 +128,7 @@ impl Fetching {
 
     fn answer(self, cluster: &mut Cluster, now: Now) -> FetchResponse {
         let Cluster { nodes, topics, rng, config, .. } = cluster;
-        let Some(node) = nodes.get_mut(&self.node) else { return FetchResponse::default() };
+        let Some(node) = nodes.find_mut(self.node) else { return FetchResponse::default() };
         let mut response = FetchResponse::default();
         match self.plan {
             Plan::Full { ref parts, opens } => {
@@ -260,7 +260,7 @@ fn name_leaders(cluster: &Cluster, response: &mut FetchResponse) {
     leaders.sort_unstable();
     leaders.dedup();
     for node_id in leaders {
-        if let Some(node) = cluster.nodes.get(&node_id) {
+        if let Some(node) = cluster.nodes.find_up(node_id) {
             let (host, port) = (node.host.clone(), node.port.into());
             response.node_endpoints.push(FetchNodeEndpoint { node_id, host, port, rack: None });
         }

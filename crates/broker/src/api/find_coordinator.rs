@@ -54,8 +54,8 @@ fn node_of(cluster: &Cluster, key_type: i8, key: &str) -> Result<(i32, String, i
         }
         _ => return Err(Refusal::new(ErrorCode::InvalidRequest, "no coordinator of this type")),
     }
-    let id = cluster.coordinator_of(key);
-    let node = cluster.nodes.get(&id);
+    let id = cluster.coordinator(key);
+    let node = cluster.nodes.find_up(id);
     let node = node.ok_or_else(|| Refusal::new(ErrorCode::CoordinatorNotAvailable, ""))?;
     Ok((id, node.host.clone(), node.port.into()))
 }

@@ -17,7 +17,7 @@ pub(super) fn handle(
     let alive = forced.map_or(Ok(()), Err).and_then(|()| {
         cluster.check_group(asked.node, &request.group_id)?;
         let instance = request.group_instance_id.as_deref();
-        let alive = cluster.groups.step(&request.group_id, now, |group, turn| {
+        let alive = cluster.groups.step(&request.group_id, &cluster.topics, now, |group, turn| {
             group.heartbeat(&request.member_id, instance, request.generation_id, turn)
         });
         alive.unwrap_or(Err(ErrorCode::UnknownMemberId))

@@ -65,6 +65,7 @@ fn join(
     if join.member_id.is_empty() {
         cluster.groups.create(&request.group_id);
     }
-    let joined = cluster.groups.step(&request.group_id, now, |group, turn| group.join(join, turn));
+    let joined =
+        cluster.groups.step(&request.group_id, &cluster.topics, now, |group, turn| group.join(join, turn));
     joined.unwrap_or(Err(ErrorCode::UnknownMemberId))
 }

@@ -28,13 +28,17 @@ pub(super) fn handle(
     if let Err(error_code) = checked {
         return LeaveGroupResponse { error_code, ..Default::default() };
     }
-    let left = cluster.groups.step(&request.group_id, now, |group, turn| {
-        let leave = |identity: LeaveGroupMemberIdentity| LeaveGroupMemberResponse {
-            error_code: group.leave(&identity, turn).err().unwrap_or_default(),
-            member_id: identity.member_id,
-            group_instance_id: identity.group_instance_id,
+    let left = cluster.groups.step(&request.group_id, &cluster.topics, now, |group, turn| {
+        let left = group.leave(&identities, turn);
+        let answer = |(identity, left): (LeaveGroupMemberIdentity, Result<(), ErrorCode>)| {
+            let LeaveGroupMemberIdentity { member_id, group_instance_id, .. } = identity;
+            LeaveGroupMemberResponse {
+                member_id,
+                group_instance_id,
+                error_code: left.err().unwrap_or_default(),
+            }
         };
-        identities.into_iter().map(leave).collect::<Vec<_>>()
+        identities.into_iter().zip(left).map(answer).collect::<Vec<_>>()
     });
     match left {
         None => LeaveGroupResponse { error_code: ErrorCode::UnknownMemberId, ..Default::default() },

@@ -7,9 +7,6 @@ use ottla_protocol::{
 
 use crate::{Cluster, connections::Asked};
 
-/// All groups here speak the classic protocol.
-const TYPE: &str = "classic";
-
 pub(super) fn handle(
     cluster: &Cluster,
     asked: &Asked,
@@ -26,15 +23,15 @@ pub(super) fn handle(
         .groups
         .iter()
         .filter(|(id, group)| {
-            cluster.coordinator_of(id) == asked.node
-                && fits(&request.states_filter, group.state().name())
-                && fits(&request.types_filter, TYPE)
+            cluster.coordinator(id) == asked.node
+                && fits(&request.states_filter, group.state_name())
+                && fits(&request.types_filter, group.kind().name())
         })
         .map(|(id, group)| ListGroupsListedGroup {
             group_id: id.to_owned(),
             protocol_type: group.protocol_type().to_owned(),
-            group_state: group.state().name().to_owned(),
-            group_type: TYPE.to_owned(),
+            group_state: group.state_name().to_owned(),
+            group_type: group.kind().name().to_owned(),
         });
     ListGroupsResponse { groups: groups.collect(), ..Default::default() }
 }

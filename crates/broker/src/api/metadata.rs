@@ -26,9 +26,9 @@ pub(super) fn handle(
         Some(topics) if !topics.is_empty() || asked.header.version > 0 => {
             topics.into_iter().map(|topic| describe(cluster, topic, may_create, forced)).collect()
         }
-        _ => cluster.topics.iter().map(|(name, topic)| answer(name, topic, forced)).collect(),
+        _ => cluster.topics.iter().map(|(name, topic)| answer(cluster, name, topic, forced)).collect(),
     };
-    let brokers = cluster.nodes.iter().map(|(&node_id, node)| MetadataResponseBroker {
+    let brokers = cluster.nodes.up().map(|(node_id, node)| MetadataResponseBroker {
         node_id,
         host: node.host.clone(),
         port: node.port.into(),
@@ -37,7 +37,7 @@ pub(super) fn handle(
     MetadataResponse {
         brokers: brokers.collect(),
         cluster_id: Some(cluster.id.clone()),
-        controller_id: cluster.nodes.keys().next().copied().unwrap_or(-1),
+        controller_id: cluster.nodes.up_ids().first().copied().unwrap_or(-1),
         topics,
         error_code: forced.unwrap_or_default(),
         ..Default::default()
@@ -62,7 +62,7 @@ fn describe(
         (None, None) => return failed(None, wanted.topic_id, forced.unwrap_or(ErrorCode::UnknownTopicId)),
     };
     if let Some(topic) = cluster.topics.find(&name) {
-        return answer(&name, topic, forced);
+        return answer(cluster, &name, topic, forced);
     }
     let error_code = match check_name(&name) {
         Err(refusal) => refusal.code,
@@ -85,9 +85,9 @@ fn describe(
     failed(Some(name), TopicId::ZERO, forced.unwrap_or(error_code))
 }
 
-fn answer(name: &str, topic: &Topic, forced: Option<ErrorCode>) -> MetadataResponseTopic {
+fn answer(cluster: &Cluster, name: &str, topic: &Topic, forced: Option<ErrorCode>) -> MetadataResponseTopic {
     let partitions: Vec<_> =
-        (0..).zip(&topic.partitions).map(|(index, partition)| place(index, partition)).collect();
+        (0..).zip(&topic.partitions).map(|(index, partition)| place(cluster, index, partition)).collect();
     MetadataResponseTopic {
         error_code: forced.unwrap_or_default(),
         name: Some(name.to_owned()),
@@ -98,14 +98,15 @@ fn answer(name: &str, topic: &Topic, forced: Option<ErrorCode>) -> MetadataRespo
     }
 }
 
-fn place(partition_index: i32, partition: &Partition) -> MetadataResponsePartition {
+fn place(cluster: &Cluster, partition_index: i32, partition: &Partition) -> MetadataResponsePartition {
+    let (in_sync, offline) = partition.replicas.iter().partition(|id| cluster.nodes.is_up(**id));
     MetadataResponsePartition {
-        error_code: ErrorCode::None,
+        error_code: if partition.leader < 0 { ErrorCode::LeaderNotAvailable } else { ErrorCode::None },
         partition_index,
         leader_id: partition.leader,
         leader_epoch: partition.leader_epoch,
         replica_nodes: partition.replicas.clone(),
-        isr_nodes: partition.replicas.clone(),
-        offline_replicas: Vec::new(),
+        isr_nodes: in_sync,
+        offline_replicas: offline,
     }
 }

@@ -4,6 +4,8 @@
 //! the API then answers it wherever its response has room for an error, and does nothing else.
 
 pub(crate) mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
@@ -69,6 +71,12 @@ pub(crate) fn handle(
         Request::OffsetFetch(r) => offset_fetch::handle(cluster, asked, r, forced).into(),
         Request::ListGroups(r) => list_groups::handle(cluster, asked, &r, forced).into(),
         Request::DescribeGroups(r) => describe_groups::handle(cluster, asked, r, forced).into(),
+        Request::ConsumerGroupHeartbeat(r) => {
+            consumer_group_heartbeat::handle(cluster, asked, r, forced, now).into()
+        }
+        Request::ConsumerGroupDescribe(r) => {
+            consumer_group_describe::handle(cluster, asked, r, forced).into()
+        }
         Request::CreateTopics(r) => create_topics::handle(cluster, r, forced).into(),
         Request::DeleteTopics(r) => delete_topics::handle(cluster, asked, r, forced).into(),
         Request::CreatePartitions(r) => create_partitions::handle(cluster, r, forced).into(),

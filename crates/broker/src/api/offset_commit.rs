@@ -11,7 +11,7 @@ use ottla_protocol::{
 use crate::{
     Cluster,
     connections::Asked,
-    groups::{Committed, Committer},
+    groups::{Committed, Committer, KNOWS_EPOCHS},
 };
 
 /// Kafka's `offset.metadata.max.bytes`.
@@ -59,15 +59,24 @@ fn check(
     now: Now,
 ) -> Result<(), ErrorCode> {
     cluster.check_coordinator(asked.node, &request.group_id)?;
+    let partitions: Vec<(&str, i32)> = (request.topics.iter())
+        .flat_map(|topic| topic.partitions.iter().map(|part| (topic.name.as_str(), part.partition_index)))
+        .collect();
     let committer = Committer {
+        version: asked.header.version,
+        partitions: &partitions,
         member_id: &request.member_id,
         group_instance_id: request.group_instance_id.as_deref(),
         generation_id: request.generation_id_or_member_epoch,
     };
-    match cluster.groups.step(&request.group_id, now, |group, turn| group.check_commit(committer, turn)) {
+    let checked = cluster
+        .groups
+        .step(&request.group_id, &cluster.topics, now, |group, turn| group.check_commit(committer, turn));
+    match checked {
         Some(checked) => checked,
         // A group that only keeps offsets begins with its first commit.
         None if committer.generation_id < 0 => Ok(()),
+        None if asked.header.version >= KNOWS_EPOCHS => Err(ErrorCode::GroupIdNotFound),
         None => Err(ErrorCode::IllegalGeneration),
     }
 }

@@ -61,10 +61,13 @@ fn fetch(
     let checked = forced.map_or(Ok(()), Err);
     let checked = checked.and_then(|()| cluster.check_coordinator(asked.node, &wanted.group_id));
     let group_id = wanted.group_id;
+    let group = cluster.groups.find(&group_id);
+    let checked = checked.and_then(|()| {
+        group.map_or(Ok(()), |group| group.check_fetch(wanted.member_id.as_deref(), wanted.member_epoch))
+    });
     if let Err(error_code) = checked {
         return OffsetFetchResponseGroup { group_id, error_code, ..Default::default() };
     }
-    let group = cluster.groups.find(&group_id);
     let all = || {
         let mut by_topic: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
         for (topic, partition) in group.into_iter().flat_map(|group| group.offsets.keys()) {

@@ -95,7 +95,7 @@ fn answer(
     {
         let (leader_id, leader_epoch) = (partition.leader, partition.leader_epoch);
         answer.current_leader = ProduceLeaderIdAndEpoch { leader_id, leader_epoch };
-        if let Some(node) = cluster.nodes.get(&leader_id)
+        if let Some(node) = cluster.nodes.find_up(leader_id)
             && !endpoints.iter().any(|endpoint| endpoint.node_id == leader_id)
         {
             let (host, port) = (node.host.clone(), node.port.into());

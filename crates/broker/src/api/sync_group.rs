@@ -34,6 +34,8 @@ fn sync(
 ) -> Result<Option<SyncGroupResponse>, ErrorCode> {
     cluster.check_group(asked.node, &request.group_id)?;
     let group_id = request.group_id.clone();
-    let synced = cluster.groups.step(&group_id, now, |group, turn| group.sync(request, asked.conn, turn));
+    let synced = cluster
+        .groups
+        .step(&group_id, &cluster.topics, now, |group, turn| group.sync(request, asked.conn, turn));
     synced.unwrap_or(Err(ErrorCode::UnknownMemberId))
 }

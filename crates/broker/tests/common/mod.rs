@@ -16,7 +16,9 @@ use ottla_protocol::{
     records::{BatchBuilder, Compression, Compressor},
 };
 
+pub mod consumer;
 pub mod group;
+pub mod transcript;
 
 pub struct World {
     pub cluster: Cluster,
@@ -62,15 +64,15 @@ impl World {
     where
         Request: From<R>,
     {
+        self.send_request(conn, version, request.into());
+    }
+
+    pub fn send_request(&mut self, conn: ConnId, version: i16, request: Request) {
         self.correlation_id += 1;
-        let header = RequestHeader {
-            key: R::KEY,
-            version,
-            correlation_id: self.correlation_id,
-            client_id: Some("test".to_owned()),
-        };
-        self.asked.entry(conn).or_default().push_back((R::KEY, version, self.correlation_id));
-        let frame = header.encode(&request.into());
+        let (key, correlation_id) = (request.key(), self.correlation_id);
+        let header = RequestHeader { key, version, correlation_id, client_id: Some("test".to_owned()) };
+        self.asked.entry(conn).or_default().push_back((key, version, correlation_id));
+        let frame = header.encode(&request);
         self.cluster.handle_frame(conn, frame[4..].to_vec(), self.now);
         self.drain();
     }
@@ -170,6 +172,7 @@ responses! {
     SyncGroup: SyncGroupResponse, DescribeGroups: DescribeGroupsResponse, ListGroups: ListGroupsResponse,
     ApiVersions: ApiVersionsResponse, CreateTopics: CreateTopicsResponse, DeleteTopics: DeleteTopicsResponse,
     InitProducerId: InitProducerIdResponse, CreatePartitions: CreatePartitionsResponse,
+    ConsumerGroupHeartbeat: ConsumerGroupHeartbeatResponse, ConsumerGroupDescribe: ConsumerGroupDescribeResponse,
 }
 
 /// A batch of records with these timestamps.
@@ -324,6 +327,12 @@ pub fn example(api: ApiKey) -> Request {
             ..Default::default()
         }
         .into(),
+        ApiKey::ConsumerGroupHeartbeat => {
+            ConsumerGroupHeartbeatRequest { group_id: group_id(), ..Default::default() }.into()
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            ConsumerGroupDescribeRequest { group_ids: vec![group_id()], ..Default::default() }.into()
+        }
         other => panic!("no example of {other:?}"),
     }
 }

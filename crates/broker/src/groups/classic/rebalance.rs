@@ -4,15 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ottla_protocol::ErrorCode;
 
-use super::{
-    Turn,
-    group::{Group, Initial, State},
+use super::{ClassicGroup, Initial, State};
+use crate::{
+    groups::Turn,
+    planted::{Planted, Plot},
 };
-use crate::planted::{Planted, Plot};
 
-impl Group {
+impl ClassicGroup {
     /// Begins a rebalance, or sees whether the one that runs is complete.
-    pub(super) fn rebalance(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::groups) fn rebalance(&mut self, turn: &mut Turn<'_>) {
         match self.state {
             State::PreparingRebalance => return self.maybe_complete_join(turn),
             State::CompletingRebalance => {
@@ -118,7 +118,7 @@ impl Group {
     }
 
     /// What all support and most prefer.
-    pub(super) fn select_protocol(&self) -> Option<String> {
+    pub(in crate::groups) fn select_protocol(&self) -> Option<String> {
         let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
         for member in self.members.values() {
             let common =

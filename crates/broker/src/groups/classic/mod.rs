@@ -1,4 +1,7 @@
-//! One group: its members, what they ask, and what they are told.
+//! A group of the classic protocol: its members, what they ask, and what they are told.
+
+mod member;
+mod rebalance;
 
 use std::{
     collections::BTreeMap,
@@ -13,13 +16,15 @@ use ottla_protocol::{
     },
 };
 
-use super::{Committed, Join, Turn, member::Member};
-use crate::{ConnId, GroupView};
+pub(crate) use member::{Join, JoinWait, Member, Protocols};
+
+use super::Turn;
+use crate::{ConnId, GroupKind, GroupView, planted::Planted};
 
 /// How long a member may wait for its first generation: its client may be gone, which nobody sees while it waits.
 const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_secs(300);
 /// From this version on a dynamic member must know its id before it joins (KIP-394).
-const ID_REQUIRED: i16 = 4;
+pub(super) const ID_REQUIRED: i16 = 4;
 /// From this version on a leader can be told that it need not assign (KIP-814).
 const SKIPS_ASSIGNMENT: i16 = 9;
 
@@ -56,11 +61,9 @@ impl State {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Group {
+pub(crate) struct ClassicGroup {
     pub(super) state: State,
     pub(super) generation_id: i32,
-    /// The committed offsets, by topic and partition.
-    pub(crate) offsets: BTreeMap<(String, i32), Committed>,
     pub(super) protocol_type: Option<String>,
     pub(super) protocol: Option<String>,
     pub(super) leader: Option<String>,
@@ -78,9 +81,9 @@ pub(crate) struct Group {
 #[derive(Debug)]
 pub(super) struct Initial {
     /// How much longer it may be put off.
-    pub(super) left: Duration,
+    left: Duration,
     /// Whether somebody joined since it was put off last.
-    pub(super) joined: bool,
+    joined: bool,
 }
 
 /// What becomes of a request to join.
@@ -91,7 +94,7 @@ pub(crate) enum Joined {
     Now(JoinGroupResponse),
 }
 
-impl Group {
+impl ClassicGroup {
     // What clients ask.
 
     pub(crate) fn join(&mut self, join: Join, turn: &mut Turn<'_>) -> Result<Joined, ErrorCode> {
@@ -174,8 +177,10 @@ impl Group {
         self.touch(member_id, turn.now);
         match self.state {
             State::Empty => Err(ErrorCode::UnknownMemberId),
-            State::PreparingRebalance => Err(ErrorCode::RebalanceInProgress),
-            State::CompletingRebalance | State::Stable => Ok(()),
+            State::PreparingRebalance if !turn.rules.plot.has(Planted::RebalanceNotTold) => {
+                Err(ErrorCode::RebalanceInProgress)
+            }
+            State::PreparingRebalance | State::CompletingRebalance | State::Stable => Ok(()),
         }
     }
 
@@ -242,6 +247,19 @@ impl Group {
         }
     }
 
+    /// Another broker coordinates the group from now on: who waits must ask there, and all sessions begin anew.
+    pub(crate) fn handle_move(&mut self, turn: &mut Turn<'_>) {
+        self.pending.clear();
+        self.members.retain(|_, member| {
+            member.refuse_join(ErrorCode::NotCoordinator, turn);
+            member.refuse_sync(ErrorCode::NotCoordinator, turn);
+            member.touch(turn.now);
+            // Of one that was in no generation nothing is written down.
+            !member.is_new
+        });
+        self.leader = self.leader.take().filter(|leader| self.members.contains_key(leader));
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let sessions = self.members.values().filter_map(|member| member.expires);
         let deadlines = [self.join_deadline, self.sync_deadline].into_iter().flatten();
@@ -290,6 +308,9 @@ impl Group {
     fn replace(&mut self, old: &str, id: String, join: Join, turn: &mut Turn<'_>) -> Joined {
         let old_leader = self.leader.clone().unwrap_or_default();
         let Some(mut member) = self.members.remove(old) else { return self.admit(id, join, turn) };
+        if turn.rules.plot.has(Planted::ReplacedMemberStays) {
+            self.members.insert(old.to_owned(), member.clone());
+        }
         member.refuse_join(ErrorCode::FencedInstanceId, turn);
         member.refuse_sync(ErrorCode::FencedInstanceId, turn);
         if self.leader.as_deref() == Some(old) {
@@ -395,6 +416,10 @@ impl Group {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     pub(crate) const fn state(&self) -> State {
         self.state
     }
@@ -417,11 +442,12 @@ impl Group {
 
     pub(crate) fn view(&self) -> GroupView {
         GroupView {
+            kind: GroupKind::Classic,
             state: self.state.name(),
             generation_id: self.generation_id,
             protocol: self.protocol.clone(),
             leader: self.leader.clone(),
-            members: self.members.values().map(Member::view).collect(),
+            members: self.members.values().map(|member| member.view(self.generation_id)).collect(),
         }
     }
 }

@@ -9,8 +9,10 @@ use ottla_protocol::{
     },
 };
 
-use super::Turn;
-use crate::{ConnId, MemberView};
+use crate::{
+    ConnId, MemberView,
+    groups::{Assignment, Turn},
+};
 
 /// The names of assignors and what a member tells each, in the order of its preference.
 pub(crate) type Protocols = Vec<(String, Vec<u8>)>;
@@ -37,7 +39,7 @@ pub(crate) struct JoinWait {
     pub(crate) version: i16,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Member {
     pub(crate) id: String,
     pub(crate) group_instance_id: Option<String>,
@@ -143,11 +145,14 @@ impl Member {
         }
     }
 
-    pub(crate) fn view(&self) -> MemberView {
+    pub(crate) fn view(&self, generation_id: i32) -> MemberView {
         MemberView {
             member_id: self.id.clone(),
             group_instance_id: self.group_instance_id.clone(),
             client_id: self.client_id.clone(),
+            epoch: generation_id,
+            owned: Assignment::decode(&self.assignment).map(|read| read.partitions).unwrap_or_default(),
+            revoking: Vec::new(),
             assignment: self.assignment.clone(),
         }
     }

@@ -1,0 +1,180 @@
+//! The logical brokers: which of them are up, and who coordinates which group.
+//!
+//! Tests and the simulation make their trouble here: brokers stop and start, leaders and coordinators move. Groups are
+//! coordinated as in Kafka by the leaders of 50 partitions, each group by that which the hash of its name points to;
+//! so a group moves together with those of its partition.
+
+use std::collections::BTreeMap;
+
+use ottla_protocol::{ErrorCode, Now};
+
+use crate::{Cluster, sessions::FetchSessions, topics::TopicKey};
+
+/// Kafka's `offsets.topic.num.partitions`.
+const COORDINATING: usize = 50;
+
+/// One logical broker.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) sessions: FetchSessions,
+    pub(crate) up: bool,
+}
+
+/// The brokers `1..=count`, and who leads each coordinating partition.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    by_id: BTreeMap<i32, Node>,
+    coordinators: Vec<i32>,
+}
+
+impl Nodes {
+    pub(crate) fn new(count: u32) -> Self {
+        let node = |id: i32| Node {
+            host: "localhost".to_owned(),
+            port: 9091 + id as u16,
+            sessions: FetchSessions::default(),
+            up: true,
+        };
+        let ids = 1..=count.clamp(1, 1000) as i32;
+        Self {
+            coordinators: ids.clone().cycle().take(COORDINATING).collect(),
+            by_id: ids.map(|id| (id, node(id))).collect(),
+        }
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = i32> {
+        self.by_id.keys().copied()
+    }
+
+    /// The brokers that run.
+    pub(crate) fn up(&self) -> impl Iterator<Item = (i32, &Node)> {
+        self.by_id.iter().filter(|(_, node)| node.up).map(|(&id, node)| (id, node))
+    }
+
+    pub(crate) fn up_ids(&self) -> Vec<i32> {
+        self.up().map(|(id, _)| id).collect()
+    }
+
+    pub(crate) fn is_up(&self, id: i32) -> bool {
+        self.find_up(id).is_some()
+    }
+
+    pub(crate) fn find_up(&self, id: i32) -> Option<&Node> {
+        self.by_id.get(&id).filter(|node| node.up)
+    }
+
+    pub(crate) fn find_mut(&mut self, id: i32) -> Option<&mut Node> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// The coordinator of a group: -1 where none is up.
+    pub(crate) fn coordinator_of(&self, group: &str) -> i32 {
+        self.coordinators.get(partition_of(group)).copied().unwrap_or(-1)
+    }
+}
+
+/// The partition that coordinates a group: Java's hash of its name.
+fn partition_of(group: &str) -> usize {
+    let hash = group.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
+    (hash & i32::MAX) as usize % COORDINATING
+}
+
+impl Cluster {
+    /// The brokers' node ids, whether they are up or not.
+    pub fn nodes(&self) -> impl Iterator<Item = i32> {
+        self.nodes.ids()
+    }
+
+    /// Whether a broker takes connections. To one that does not, [`Cluster::handle_connect`] closes at once.
+    pub fn is_up(&self, node: i32) -> bool {
+        self.nodes.is_up(node)
+    }
+
+    /// The broker that coordinates a group, -1 for none.
+    pub fn coordinator(&self, group: &str) -> i32 {
+        self.nodes.coordinator_of(group)
+    }
+
+    /// Makes `node` the leader of a partition, in a new leader epoch. Returns whether there are such.
+    pub fn move_leader(&mut self, topic: &str, partition: i32, node: i32, now: Now) -> bool {
+        let plot = self.plot;
+        let found =
+            self.topics.by_key_mut(&TopicKey::Name(topic.into())).and_then(|t| t.partition_mut(partition));
+        let Some(found) = found.filter(|_| self.nodes.is_up(node)) else { return false };
+        found.lead(node, plot);
+        self.logs_changed = true;
+        self.run(now);
+        true
+    }
+
+    /// Makes `node` the coordinator of a group, and of those that share its partition of coordinators. Groups and
+    /// offsets stay; requests that the old coordinator holds are answered NOT_COORDINATOR. Returns whether the broker
+    /// is up.
+    pub fn move_coordinator(&mut self, group: &str, node: i32, now: Now) -> bool {
+        if !self.nodes.is_up(node) {
+            return false;
+        }
+        self.move_coordinators(|partition, _| (partition == partition_of(group)).then_some(node), now);
+        self.run(now);
+        true
+    }
+
+    /// Stops a broker: its connections close, and others lead what it led, as far as any is up. Returns whether it was
+    /// up.
+    pub fn stop_node(&mut self, node: i32, now: Now) -> bool {
+        let Some(stopped) = self.nodes.find_mut(node).filter(|stopped| stopped.up) else { return false };
+        (stopped.up, stopped.sessions) = (false, FetchSessions::default());
+        for conn in self.connections.of_node(node) {
+            self.close(conn);
+        }
+        self.elect(now);
+        true
+    }
+
+    /// Starts a broker that was stopped. It leads nothing, but for what nobody led. Returns whether it was down.
+    pub fn start_node(&mut self, node: i32, now: Now) -> bool {
+        let Some(started) = self.nodes.find_mut(node).filter(|started| !started.up) else { return false };
+        started.up = true;
+        self.elect(now);
+        true
+    }
+
+    /// Gives what no running broker leads to one that runs, a replica before others.
+    fn elect(&mut self, now: Now) {
+        let up = self.nodes.up_ids();
+        let next = |after: i32| up.iter().find(|id| **id > after).or(up.first()).copied().unwrap_or(-1);
+        for partition in self.topics.partitions_mut() {
+            if !up.contains(&partition.leader) && (partition.leader >= 0 || !up.is_empty()) {
+                let replica = partition.replicas.iter().find(|id| up.contains(id)).copied();
+                partition.lead(replica.unwrap_or_else(|| next(partition.leader)), self.plot);
+            }
+        }
+        self.move_coordinators(|_, leader| (!up.contains(&leader)).then(|| next(leader)), now);
+        self.logs_changed = true;
+        self.run(now);
+    }
+
+    /// Changes who leads the coordinating partitions, and lets the groups know.
+    fn move_coordinators(&mut self, to: impl Fn(usize, i32) -> Option<i32>, now: Now) {
+        let mut moved = [false; COORDINATING];
+        for (partition, (leader, moved)) in self.nodes.coordinators.iter_mut().zip(&mut moved).enumerate() {
+            if let Some(to) = to(partition, *leader).filter(|to| to != leader) {
+                (*leader, *moved) = (to, true);
+            }
+        }
+        let concerned = |group: &str| moved.get(partition_of(group)).copied().unwrap_or(false);
+        self.groups.handle_move(concerned, &self.topics, now);
+    }
+
+    /// Whether `node` coordinates a group.
+    pub(crate) fn check_coordinator(&self, node: i32, group: &str) -> Result<(), ErrorCode> {
+        if self.coordinator(group) == node { Ok(()) } else { Err(ErrorCode::NotCoordinator) }
+    }
+
+    /// The same, for those requests that need a name.
+    pub(crate) fn check_group(&self, node: i32, group: &str) -> Result<(), ErrorCode> {
+        if group.is_empty() { Err(ErrorCode::InvalidGroupId) } else { self.check_coordinator(node, group) }
+    }
+}
