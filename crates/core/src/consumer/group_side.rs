@@ -88,8 +88,8 @@ impl GroupSide {
 impl<F: Clone> Consumer<F> {
     pub(super) fn step_group(&mut self, now: Now) {
         self.check_poll_interval(now);
-        self.look_at_cluster(now);
         self.step_handover(now);
+        self.look_at_cluster(now);
         if self.group.as_mut().is_some_and(|group| group.commits.take_due(now)) && self.closing.is_none() {
             let offsets = self.uncommitted(self.lanes.plot.has(Planted::AutoCommitRunsAhead));
             if let Some(group) = &mut self.group {

@@ -6,7 +6,8 @@ use ottla_protocol::codec::{DecodeError, Reader, Version, Wire};
 
 use crate::ids::TopicPartition;
 
-const FIXED: Version = Version { number: 0, flexible: false, nullable: true };
+/// No field is of a flexible version.
+pub(super) const FIXED: Version = Version { number: 0, flexible: false, nullable: true };
 
 /// A member's wishes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -79,7 +80,7 @@ impl Assignment {
     }
 }
 
-fn put_partitions(out: &mut Vec<u8>, partitions: &[TopicPartition]) {
+pub(super) fn put_partitions(out: &mut Vec<u8>, partitions: &[TopicPartition]) {
     let mut sorted: Vec<_> = partitions.iter().collect();
     sorted.sort();
     let topics: Vec<&[&TopicPartition]> = sorted.chunk_by(|a, b| a.topic == b.topic).collect();
@@ -93,7 +94,7 @@ fn put_partitions(out: &mut Vec<u8>, partitions: &[TopicPartition]) {
     }
 }
 
-fn partitions(r: &mut Reader<'_>) -> Result<Vec<TopicPartition>, DecodeError> {
+pub(super) fn partitions(r: &mut Reader<'_>) -> Result<Vec<TopicPartition>, DecodeError> {
     let mut partitions = Vec::new();
     for _ in 0..i32::decode(r, FIXED)? {
         let topic = String::decode(r, FIXED)?;

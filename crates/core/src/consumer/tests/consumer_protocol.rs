@@ -134,6 +134,21 @@ fn what_is_taken_away_is_committed_and_acknowledged_while_the_rest_flows() {
 }
 
 #[test]
+fn a_target_that_comes_while_one_is_carried_out_is_next() {
+    let mut world = World::in_epoch_one(consumer_protocol(), &[0, 1]);
+    world.fetched(1, 0..10);
+    let slice = world.take().unwrap();
+    for target in [&[0][..], &[]] {
+        let heartbeat = world.heartbeat();
+        world.answer(&heartbeat, epoch(1, Some(target)));
+    }
+    world.back_from(&slice, 4);
+    let commit = world.expect(ApiKey::OffsetCommit);
+    world.commit_says(&commit, ErrorCode::None);
+    assert!(world.consumer.assignment().is_empty());
+}
+
+#[test]
 fn heartbeats_go_on_while_a_revocation_waits() {
     let mut world = World::in_epoch_one(consumer_protocol(), &[0]);
     world.fetched(0, 0..10);

@@ -135,6 +135,18 @@ fn a_cooperative_member_of_an_old_generation_loses_everything() {
 }
 
 #[test]
+fn a_member_that_joins_again_and_is_told_to_be_none_loses_what_it_kept() {
+    let mut world = World::member(cooperative(), &[0]);
+    world.consumer.commit(Some([(at(0), 5.into())].into()), world.now).unwrap();
+    world.run();
+    let commit = world.expect(ApiKey::OffsetCommit);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    world.events();
+    world.commit_says(&commit, ErrorCode::UnknownMemberId);
+    assert_eq!(world.events(), [Event::Lost(vec![at(0)])]);
+}
+
+#[test]
 fn a_group_is_cooperative_only_when_all_assignors_on_offer_are() {
     let mut world = World::member(offering(vec![Box::new(RoundRobin), Box::new(CooperativeSticky)]), &[0]);
     world.events();

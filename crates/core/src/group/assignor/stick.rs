@@ -60,16 +60,12 @@ fn pools<'a>(roster: &'a Roster<'a>, claims: &[LastAssignment]) -> Vec<Pool<'a>>
     pools.into_iter().map(pool).collect()
 }
 
-/// Who has a right to keep a partition, for each of each topic.
+/// Who has a right to keep a partition, for each of each topic. A member of an older generation keeps what nobody else
+/// claims: a cooperative one may have missed a generation while it read on (KAFKA-14639).
 fn claimers(topics: &[Topic<'_>], claims: &[LastAssignment]) -> Vec<Vec<Option<usize>>> {
     let mut slots: Vec<Vec<Option<Claim>>> =
         topics.iter().map(|topic| vec![None; topic.partitions.len()]).collect();
-    let newest = claims.iter().map(|claim| claim.generation_id).max();
     for (place, LastAssignment { partitions, generation_id }) in claims.iter().enumerate() {
-        // What a member of an old generation had may have been another's since.
-        if Some(*generation_id) < newest {
-            continue;
-        }
         let claim = Claim { generation_id: *generation_id, claimer: Some(place) };
         for at in partitions {
             let Ok(topic) = topics.binary_search_by(|topic| topic.name.cmp(&at.topic)) else { continue };

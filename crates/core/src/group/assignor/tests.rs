@@ -143,17 +143,19 @@ impl Group {
         }
     }
 
-    /// Those who own a partition that no other member of the newest generation owns.
+    /// Those who own a partition that no other member owns, or that all others owned in an older generation.
     fn claims(&self) -> BTreeMap<TopicPartition, String> {
-        let newest = self.members.iter().map(|member| member.subscription.generation_id).max();
-        let mut owners: BTreeMap<TopicPartition, BTreeSet<String>> = BTreeMap::new();
+        let mut owners: BTreeMap<TopicPartition, BTreeSet<(i32, String)>> = BTreeMap::new();
         for Member { id, subscription, .. } in &self.members {
-            for at in subscription.owned.iter().filter(|_| Some(subscription.generation_id) == newest) {
-                owners.entry(at.clone()).or_default().insert(id.clone());
+            for at in &subscription.owned {
+                owners.entry(at.clone()).or_default().insert((subscription.generation_id, id.clone()));
             }
         }
-        let only = owners.into_iter().filter(|(_, owners)| owners.len() == 1);
-        only.map(|(at, mut owners)| (at, owners.pop_first().unwrap())).collect()
+        let newest = |mut owners: BTreeSet<(i32, String)>| {
+            let (generation_id, id) = owners.pop_last()?;
+            owners.last().is_none_or(|(other, _)| *other < generation_id).then_some(id)
+        };
+        owners.into_iter().filter_map(|(at, owners)| Some((at, newest(owners)?))).collect()
     }
 
     fn shared_partitions(&self) -> BTreeSet<TopicPartition> {
@@ -342,9 +344,9 @@ fn the_claim_of_a_newer_generation_wins() {
 }
 
 #[test]
-fn a_member_of_an_old_generation_claims_nothing() {
+fn a_member_of_an_old_generation_keeps_what_nobody_else_claims() {
     let group = two_members().owning("m1", 3, &[("a", 1)]).owning("m2", 4, &[]);
-    assert_eq!(of_m1(group), [[0], [0]]);
+    assert_eq!(of_m1(group), [[1], [1]]);
 }
 
 #[test]

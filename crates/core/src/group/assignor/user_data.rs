@@ -1,26 +1,14 @@
 //! What the sticky assignors of members tell each other, in Java's form: fields without a version in front.
 
-use ottla_protocol::codec::{DecodeError, Reader, Version, Wire};
+use ottla_protocol::codec::{DecodeError, Reader, Wire};
 
 use super::LastAssignment;
-use crate::ids::TopicPartition;
-
-const FIXED: Version = Version { number: 0, flexible: false, nullable: true };
+use crate::group::consumer_protocol::{FIXED, partitions, put_partitions};
 
 /// `previous_assignment` and `generation`: version 1 of Java's `StickyAssignor`.
 pub(super) fn encode_last(last: &LastAssignment) -> Vec<u8> {
-    let mut sorted: Vec<_> = last.partitions.iter().collect();
-    sorted.sort();
-    let topics: Vec<&[&TopicPartition]> = sorted.chunk_by(|a, b| a.topic == b.topic).collect();
     let mut out = Vec::new();
-    (topics.len() as i32).encode(&mut out, FIXED);
-    for topic in topics {
-        if let Some(first) = topic.first() {
-            first.topic.encode(&mut out, FIXED);
-        }
-        let numbers: Vec<i32> = topic.iter().map(|at| at.partition).collect();
-        numbers.encode(&mut out, FIXED);
-    }
+    put_partitions(&mut out, &last.partitions);
     last.generation_id.encode(&mut out, FIXED);
     out
 }
@@ -28,12 +16,7 @@ pub(super) fn encode_last(last: &LastAssignment) -> Vec<u8> {
 /// Version 1, or version 0, which ends before the generation.
 pub(super) fn decode_last(bytes: &[u8]) -> Result<LastAssignment, DecodeError> {
     let r = &mut Reader::new(bytes);
-    let mut partitions = Vec::new();
-    for _ in 0..i32::decode(r, FIXED)? {
-        let topic = String::decode(r, FIXED)?;
-        let numbers = Vec::<i32>::decode(r, FIXED)?;
-        partitions.extend(numbers.into_iter().map(|partition| TopicPartition::new(topic.clone(), partition)));
-    }
+    let partitions = partitions(r)?;
     Ok(LastAssignment { partitions, generation_id: i32::decode(r, FIXED).unwrap_or(-1) })
 }
 

@@ -117,10 +117,14 @@ impl Classic {
         };
         match self.state {
             MemberState::Assigning | MemberState::Syncing if self.is_cooperative() => None,
-            MemberState::Joining if self.is_cooperative() && self.generation_id >= 0 => Some(member()),
-            state if state.beats() => Some(member()),
+            _ if self.is_of_a_generation() => Some(member()),
             _ => Some(self.nobody()),
         }
+    }
+
+    fn is_of_a_generation(&self) -> bool {
+        let keeps_it = self.is_cooperative() && self.state == MemberState::Joining;
+        self.state.beats() || keeps_it && self.generation_id >= 0
     }
 
     /// Whether it joins again and keeps what it owns: once it is known to be no member, others may have that.
@@ -292,11 +296,15 @@ impl Classic {
             ErrorCode::UnknownMemberId => self.forget_member(),
             _ => self.forget_generation(),
         }
-        self.last.partitions.clear();
+        let keeps = self.is_cooperative() && self.plot.has(Planted::LostGenerationIsKept);
         if self.state == MemberState::Leaving {
             return GroupNews::None;
         }
         self.join_again(now);
+        if keeps {
+            return GroupNews::None;
+        }
+        self.last.partitions.clear();
         GroupNews::Lost
     }
 
@@ -305,7 +313,7 @@ impl Classic {
             _ if self.plot.has(Planted::RefusedCommitGoesOn) => GroupNews::None,
             ErrorCode::RebalanceInProgress if self.state == MemberState::Stable => self.begin_rebalance(now),
             ErrorCode::UnknownMemberId if self.owns_while_joining() => self.lost(error, now),
-            ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration if self.state.beats() => {
+            ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration if self.is_of_a_generation() => {
                 self.lost(error, now)
             }
             ErrorCode::FencedInstanceId => self.fail(error, now),
@@ -433,9 +441,6 @@ impl Classic {
                 }
             },
             ErrorCode::RebalanceInProgress => self.join_again(now),
-            ErrorCode::IllegalGeneration if self.plot.has(Planted::LostGenerationIsKept) => {
-                self.join_again(now)
-            }
             error @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => self.lost(error, now),
             error => self.refused(error, coordinator, now),
         }
