@@ -107,6 +107,11 @@ impl Process {
         self.stdout.text()
     }
 
+    /// Its standard output so far, from this byte on.
+    pub fn stdout_from(&self, byte: usize) -> String {
+        String::from_utf8_lossy(self.stdout.lock().bytes.get(byte..).unwrap_or_default()).into_owned()
+    }
+
     /// Its standard error so far.
     pub fn stderr(&self) -> String {
         self.stderr.text()
@@ -148,6 +153,11 @@ impl Process {
             }
         }
         self.ended
+    }
+
+    /// Whether all that it will ever write to its standard output has been read.
+    pub fn is_drained(&self) -> bool {
+        self.stdout.reader.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Whether it has not ended.

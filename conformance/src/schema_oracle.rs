@@ -42,7 +42,7 @@ struct Comparison<'a> {
     found: &'a mut Vec<String>,
 }
 
-impl Comparison<'_> {
+impl<'a> Comparison<'a> {
     fn message(&mut self, key: ApiKey, ours: MessageSchema, kind: &str, unstable: bool) {
         let kafka = self.kafka;
         let valid = versions(&kafka["validVersions"]);
@@ -89,8 +89,19 @@ impl Comparison<'_> {
         self.same(&format!("{path}'s type"), type_name(ours.ty), kafka_type(text(&kafka["type"])));
         self.default(path, ours, kafka, present != Some(valid) || tagged.is_some());
         if let Some(fields) = struct_fields(ours.ty) {
-            self.fields(path, fields, &kafka["fields"], present.unwrap_or(valid));
+            self.fields(path, fields, self.kafka_fields(kafka), present.unwrap_or(valid));
         }
+    }
+
+    /// The fields of a structure: written where it is used, or once for all its uses.
+    fn kafka_fields<'k>(&self, field: &'k Value) -> &'k Value
+    where
+        'a: 'k,
+    {
+        let name = text(&field["type"]).trim_start_matches("[]");
+        let common = self.kafka["commonStructs"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let of_all = common.iter().find(|common| text(&common["name"]) == name);
+        of_all.map_or(&field["fields"], |common| &common["fields"])
     }
 
     /// An empty value of Kafka's and our null differ only where the default can be seen.

@@ -13,7 +13,7 @@ use crate::kafka::{self, Cluster, Missing, Tools, Unavailable};
 pub enum Target {
     /// The embedded broker.
     Embedded(&'static Embedded),
-    /// The shared cluster of three real nodes.
+    /// A real cluster: the shared one of three nodes, a node of an older release, or a case's own.
     Kafka(&'static Cluster),
 }
 
@@ -25,8 +25,13 @@ impl Embedded {
     /// So many logical brokers. As on the shared cluster, no topic comes into being by itself, and sessions may be
     /// short for the sake of tests.
     pub fn start(brokers: u32) -> Result<Self, Unavailable> {
-        let group_min_session_timeout = Duration::from_secs(1);
-        let config = Config { brokers, group_min_session_timeout, ..Config::default() };
+        let config = Config {
+            brokers,
+            group_min_session_timeout: Duration::from_secs(1),
+            group_consumer_session_timeout: Duration::from_secs(6),
+            group_consumer_heartbeat_interval: Duration::from_millis(500),
+            ..Config::default()
+        };
         let started = Server::start_on_thread(config, ([127, 0, 0, 1], 0));
         started.map(Self).map_err(|error| Unavailable::Failed(format!("the embedded broker: {error}")))
     }
@@ -57,6 +62,11 @@ impl Target {
     /// The shared cluster, started by the first call.
     pub fn kafka() -> Result<Self, Unavailable> {
         kafka::shared().map(Self::Kafka)
+    }
+
+    /// The node of Kafka 3.9, started by the first call.
+    pub fn kafka_3_9() -> Result<Self, Unavailable> {
+        kafka::shared_3_9().map(Self::Kafka)
     }
 
     /// Its addresses, as `bootstrap.servers` has them.

@@ -11,14 +11,20 @@
     reason = "a panic is how a test fails; clippy does not see tests without #[test]"
 )]
 
+#[path = "suite/assignors.rs"]
+mod assignors;
 #[path = "suite/bad_input.rs"]
 mod bad_input;
+#[path = "suite/brokers.rs"]
+mod brokers;
 #[path = "suite/cases.rs"]
 mod cases;
 #[path = "suite/cli.rs"]
 mod cli;
 #[path = "suite/consume_processes.rs"]
 mod consume_processes;
+#[path = "suite/explain.rs"]
+mod explain;
 #[path = "suite/failures.rs"]
 mod failures;
 #[path = "suite/groups.rs"]
@@ -33,6 +39,8 @@ mod kit;
 mod librdkafka;
 #[path = "suite/membership.rs"]
 mod membership;
+#[path = "suite/mixed.rs"]
+mod mixed;
 #[path = "suite/positions.rs"]
 mod positions;
 #[path = "suite/produce_process.rs"]
@@ -41,31 +49,55 @@ mod produce_process;
 mod protocol;
 #[path = "suite/records.rs"]
 mod records;
+#[path = "suite/scene.rs"]
+mod scene;
+#[path = "suite/scenes.rs"]
+mod scenes;
 
 use std::process::ExitCode;
 
+use cases::{Case, Load};
 use libtest_mimic::{Arguments, Trial};
 
-/// The cluster takes most of two cores by itself.
-const THREADS: usize = 3;
+/// Most cases wait most of the time: for sessions that end, members that come.
+const THREADS: usize = 4;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
-    let trials: Vec<Trial> = all().into_iter().flat_map(cases::Case::trials).collect();
-    let conclusion = libtest_mimic::run(&arguments, trials);
+    let conclusion = libtest_mimic::run(&arguments, spread(all()));
     ottla_conformance::kafka::stop_shared();
     conclusion.exit_code()
 }
 
-fn all() -> Vec<cases::Case> {
+/// The heavy ones, which wait for each other, with the light ones evenly between them; at the end those that wait for
+/// all heavy ones.
+fn spread(cases: Vec<Case>) -> Vec<Trial> {
+    let (timed, rest): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.load() == Load::Timed);
+    let (heavy, light): (Vec<_>, Vec<_>) = rest.into_iter().partition(|case| case.load() == Load::Heavy);
+    let between = light.len() / heavy.len().max(1) + 1;
+    let mut light = light.into_iter();
+    let mut spread = Vec::new();
+    for heavy in heavy {
+        spread.push(heavy);
+        spread.extend(light.by_ref().take(between));
+    }
+    spread.into_iter().chain(light).chain(timed).flat_map(Case::trials).collect()
+}
+
+fn all() -> Vec<Case> {
     [
         harness::cases(),
         protocol::cases(),
+        assignors::cases(),
         records::cases(),
         positions::cases(),
         groups::cases(),
         membership::cases(),
+        scenes::cases(),
+        explain::cases(),
+        mixed::cases(),
+        brokers::cases(),
         librdkafka::cases(),
         java_clients::cases(),
         consume_processes::cases(),

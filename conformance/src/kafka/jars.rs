@@ -1,8 +1,10 @@
 //! Kafka's jars, fetched by Maven once into the workspace's target folder.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::Missing;
@@ -10,6 +12,9 @@ use crate::process;
 
 /// The Kafka that the suite runs against.
 pub const VERSION: &str = "4.3.1";
+
+/// The last release of the line before, for what is older than the consumer protocol.
+pub const VERSION_3_9: &str = "3.9.2";
 
 const POM: &str = include_str!("pom.xml");
 
@@ -44,12 +49,23 @@ pub(super) fn once(name: &str, make: impl FnOnce(&Path) -> Result<(), Missing>) 
     Ok(done)
 }
 
-/// The folder that holds the jars.
-pub(super) fn fetched() -> Result<PathBuf, Missing> {
-    once(VERSION, |partial| {
+/// A file with these properties. The next program to start a cluster removes what this one has left.
+pub(super) fn file_of_properties(properties: &[(&str, &str)]) -> io::Result<PathBuf> {
+    static WRITTEN: AtomicU32 = AtomicU32::new(0);
+    let dir = home().join(format!("run-{}-tools", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    let file = dir.join(format!("{}.properties", WRITTEN.fetch_add(1, Ordering::Relaxed)));
+    let lines: String = properties.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+    fs::write(&file, lines)?;
+    Ok(file)
+}
+
+/// The folder that holds a release's jars.
+pub(super) fn fetched(version: &str) -> Result<PathBuf, Missing> {
+    once(version, |partial| {
         let failed = |why| Missing { what: "jars of Kafka", why };
         let pom = partial.join("pom.xml");
-        fs::write(&pom, POM.replace("KAFKA_VERSION", VERSION)).map_err(|error| failed(error.to_string()))?;
+        fs::write(&pom, POM.replace("KAFKA_VERSION", version)).map_err(|error| failed(error.to_string()))?;
         let mut maven = Command::new("mvn");
         maven.args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-f"]).arg(&pom);
         maven.arg(format!("-DoutputDirectory={}", partial.join("jars").display()));

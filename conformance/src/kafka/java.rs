@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::{Cluster, Config, Consume, Missing, SWITCH, Tools, Unavailable, VERSION, jars};
+use super::{Cluster, Config, Consume, Missing, SWITCH, Tools, Unavailable, VERSION, VERSION_3_9, jars};
 use crate::process;
 
 const OLDEST: u32 = 17;
@@ -43,10 +43,25 @@ impl Java {
     /// Java and Kafka's jars, which the first call fetches.
     pub fn get() -> Result<&'static Self, Missing> {
         static JAVA: OnceLock<Result<Java, Missing>> = OnceLock::new();
-        JAVA.get_or_init(Self::find).as_ref().map_err(Clone::clone)
+        JAVA.get_or_init(|| {
+            let (java, version) = Self::find(VERSION)?;
+            // Slower without, so its failure is nobody's business.
+            let archives =
+                jars::once(&format!("{VERSION}-java-{version}"), |dir| java.dump_archives(dir)).ok();
+            Ok(Self { archives, ..java })
+        })
+        .as_ref()
+        .map_err(Clone::clone)
     }
 
-    fn find() -> Result<Self, Missing> {
+    /// The same for Kafka 3.9: its servers only, as some of its tools have other names.
+    pub(super) fn get_3_9() -> Result<&'static Self, Missing> {
+        static JAVA: OnceLock<Result<Java, Missing>> = OnceLock::new();
+        JAVA.get_or_init(|| Ok(Self::find(VERSION_3_9)?.0)).as_ref().map_err(Clone::clone)
+    }
+
+    /// A release's jars, and Java's own version.
+    fn find(kafka: &str) -> Result<(Self, String), Missing> {
         if std::env::var(SWITCH).is_ok_and(|value| value == "off") {
             return Err(Missing { what: "Kafka", why: format!("{SWITCH}=off") });
         }
@@ -55,10 +70,7 @@ impl Java {
             None => PathBuf::from("java"),
         };
         let version = version_of(&program)?;
-        let java = Self { program, jars: jars::fetched()?, archives: None, dump: None };
-        // Slower without, so its failure is nobody's business.
-        let archives = jars::once(&format!("{VERSION}-java-{version}"), |dir| java.dump_archives(dir)).ok();
-        Ok(Self { archives, ..java })
+        Ok((Self { program, jars: jars::fetched(kafka)?, archives: None, dump: None }, version))
     }
 
     /// The folder of Kafka's jars.

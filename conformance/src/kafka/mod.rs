@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 pub use asked::{Consume, Load};
 pub use cluster::Cluster;
 pub use config::Config;
-pub use jars::VERSION;
+pub use jars::{VERSION, VERSION_3_9};
 pub use java::Java;
 pub use printed::{Consumed, GroupRow, PartitionRow};
 pub use tools::Tools;
@@ -66,15 +66,24 @@ impl fmt::Display for Unavailable {
 impl std::error::Error for Unavailable {}
 
 static SHARED: OnceLock<Result<Cluster, Unavailable>> = OnceLock::new();
+static SHARED_3_9: OnceLock<Result<Cluster, Unavailable>> = OnceLock::new();
 
 /// The three-node cluster that all tests share, started by the first that asks.
 pub fn shared() -> Result<&'static Cluster, Unavailable> {
     SHARED.get_or_init(|| Cluster::start(Config::new(3))).as_ref().map_err(Clone::clone)
 }
 
-/// Ends the shared cluster, if it was started; a static is never dropped.
+/// The one node of Kafka 3.9 that all tests share, started by the first that asks.
+pub fn shared_3_9() -> Result<&'static Cluster, Unavailable> {
+    let start = || Cluster::start_on(Java::get_3_9()?, Config::new(1));
+    SHARED_3_9.get_or_init(start).as_ref().map_err(Clone::clone)
+}
+
+/// Ends the shared clusters that were started; a static is never dropped.
 pub fn stop_shared() {
-    if let Some(Ok(cluster)) = SHARED.get() {
-        cluster.shut_down();
+    for shared in [&SHARED, &SHARED_3_9] {
+        if let Some(Ok(cluster)) = shared.get() {
+            cluster.shut_down();
+        }
     }
 }

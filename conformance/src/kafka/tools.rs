@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::asked::{properties, strings};
 use super::java::Role;
-use super::{Consume, Consumed, GroupRow, Java, Load, Missing, PartitionRow};
+use super::{Consume, Consumed, GroupRow, Java, Load, Missing, PartitionRow, jars};
 use crate::process::{self, Process, ProcessError};
 
 /// What each tool may take, before it is killed.
@@ -16,6 +16,7 @@ const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand
 const OFFSETS: &str = "org.apache.kafka.tools.GetOffsetShell";
 const PERFORMANCE: &str = "org.apache.kafka.tools.ProducerPerformance";
 const PRODUCER: &str = "org.apache.kafka.tools.ConsoleProducer";
+const VERIFIABLE: &str = "org.apache.kafka.tools.VerifiableConsumer";
 const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 
 /// The tools, pointed at a broker. Each call takes a second or so: it starts a JVM.
@@ -111,6 +112,22 @@ impl Tools {
     pub fn spawn_console_consumer(&self, consume: &Consume) -> Result<Process, ProcessError> {
         let mut command = self.java.command(Role::Tool, &[], CONSUMER);
         command.args(["--bootstrap-server", &self.bootstrap]).args(consume.args());
+        Process::spawn(&command).map_err(|error| ProcessError::not_started(&command, error))
+    }
+
+    /// Starts a `VerifiableConsumer` that prints each record, as JSON; with arguments and properties of its own.
+    pub fn spawn_verifiable_consumer(
+        &self,
+        topic: &str,
+        group: &str,
+        args: &[&str],
+        properties: &[(&str, &str)],
+    ) -> Result<Process, ProcessError> {
+        let mut command = self.java.command(Role::Tool, &[], VERIFIABLE);
+        command.args(["--bootstrap-server", &self.bootstrap, "--topic", topic, "--group-id", group]);
+        let file = jars::file_of_properties(properties);
+        command.arg("--verbose").args(args).arg("--command-config");
+        command.arg(file.map_err(|error| ProcessError::not_started(&command, error))?);
         Process::spawn(&command).map_err(|error| ProcessError::not_started(&command, error))
     }
 

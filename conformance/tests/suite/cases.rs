@@ -1,6 +1,6 @@
 //! A case, and how it becomes one trial for each of its targets.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use libtest_mimic::{Completion, Failed, Trial};
 use ottla_conformance::kafka::{Java, Unavailable};
@@ -10,45 +10,85 @@ pub(crate) type Outcome = Result<(), Failed>;
 
 /// A test, and what it needs.
 pub(crate) struct Case {
-    name: &'static str,
-    needs: Needs,
+    name: String,
+    run: Run,
     java: bool,
-    heavy: bool,
+    load: Load,
 }
 
-enum Needs {
-    Nothing(fn() -> Outcome),
-    Embedded(fn(&Target) -> Outcome),
-    Kafka(fn(&Target) -> Outcome),
-    Both(fn(&Target) -> Outcome),
+/// What a case does to the machine, or asks of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    Light,
+    Timed,
+    Heavy,
 }
 
-/// Held by the heavy case that runs.
-static HEAVY: Mutex<()> = Mutex::new(());
+enum Run {
+    Alone(fn() -> Outcome),
+    On(Vec<Place>, OnTarget),
+}
+
+type OnTarget = Arc<dyn Fn(&Target) -> Outcome + Send + Sync>;
+
+/// A target that is not started yet: its name, and what starts it.
+type Place = (&'static str, fn() -> Result<Target, Unavailable>);
+
+const EMBEDDED: Place = ("embedded", Target::embedded);
+const KAFKA: Place = ("kafka", Target::kafka);
+const KAFKA_3_9: Place = ("kafka39", Target::kafka_3_9);
+
+/// Written by the heavy case that runs, read by those that measure time.
+static LOADED: RwLock<()> = RwLock::new(());
 
 impl Case {
-    fn new(name: &'static str, needs: Needs) -> Self {
-        Self { name, needs, java: false, heavy: false }
+    fn new(name: impl Into<String>, run: Run) -> Self {
+        Self { name: name.into(), run, java: false, load: Load::Light }
+    }
+
+    fn on(
+        places: &[Place],
+        name: impl Into<String>,
+        run: impl Fn(&Target) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(name, Run::On(places.to_vec(), Arc::new(run)))
     }
 
     /// Needs no broker, or starts its own.
-    pub(crate) fn alone(name: &'static str, run: fn() -> Outcome) -> Self {
-        Self::new(name, Needs::Nothing(run))
+    pub(crate) fn alone(name: impl Into<String>, run: fn() -> Outcome) -> Self {
+        Self::new(name, Run::Alone(run))
     }
 
     /// Only for the embedded broker.
-    pub(crate) fn embedded(name: &'static str, run: fn(&Target) -> Outcome) -> Self {
-        Self::new(name, Needs::Embedded(run))
+    pub(crate) fn embedded(
+        name: impl Into<String>,
+        run: impl Fn(&Target) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        Self::on(&[EMBEDDED], name, run)
     }
 
     /// Only for the shared cluster.
-    pub(crate) fn kafka(name: &'static str, run: fn(&Target) -> Outcome) -> Self {
-        Self::new(name, Needs::Kafka(run))
+    pub(crate) fn kafka(
+        name: impl Into<String>,
+        run: impl Fn(&Target) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        Self::on(&[KAFKA], name, run)
     }
 
     /// For both, as `embedded::NAME` and `kafka::NAME`.
-    pub(crate) fn both(name: &'static str, run: fn(&Target) -> Outcome) -> Self {
-        Self::new(name, Needs::Both(run))
+    pub(crate) fn both(
+        name: impl Into<String>,
+        run: impl Fn(&Target) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        Self::on(&[EMBEDDED, KAFKA], name, run)
+    }
+
+    /// Also on the node of Kafka 3.9, as `kafka39::NAME`.
+    pub(crate) fn and_kafka_3_9(mut self) -> Self {
+        if let Run::On(places, _) = &mut self.run {
+            places.push(KAFKA_3_9);
+        }
+        self
     }
 
     /// Uses Kafka's tools, or a cluster of its own, whatever the target.
@@ -56,31 +96,41 @@ impl Case {
         Self { java: true, ..self }
     }
 
-    /// Loads the machine as a cluster does: no two of these run at a time.
+    /// Loads the machine as a cluster does: no two of these run at once.
     pub(crate) fn heavy(self) -> Self {
-        Self { heavy: true, ..self }
+        Self { load: Load::Heavy, ..self }
+    }
+
+    /// Measures time: not while a heavy one runs.
+    pub(crate) fn timed(self) -> Self {
+        Self { load: Load::Timed, ..self }
+    }
+
+    pub(crate) fn load(&self) -> Load {
+        self.load
     }
 
     pub(crate) fn trials(self) -> Vec<Trial> {
-        let trial = |prefix: &str, run: Box<dyn FnOnce() -> Result<Outcome, Unavailable> + Send>| {
-            let (java, heavy) = (self.java, self.heavy);
-            Trial::ignorable_test(format!("{prefix}{}", self.name), move || {
-                let _alone = heavy.then(|| HEAVY.lock().unwrap_or_else(PoisonError::into_inner));
+        let (java, load) = (self.java, self.load);
+        let trial = |name: String, run: Box<dyn FnOnce() -> Result<Outcome, Unavailable> + Send>| {
+            Trial::ignorable_test(name, move || {
+                let _timed =
+                    (load == Load::Timed).then(|| LOADED.read().unwrap_or_else(PoisonError::into_inner));
+                let _alone =
+                    (load == Load::Heavy).then(|| LOADED.write().unwrap_or_else(PoisonError::into_inner));
                 let had = if java { Java::get().map(drop) } else { Ok(()) };
                 completion(had.map_err(Unavailable::from).and_then(|()| run()))
             })
         };
-        let embedded = |run: fn(&Target) -> Outcome| {
-            trial("embedded::", Box::new(move || Ok(run(&Target::embedded()?))))
-        };
-        let kafka = |run: fn(&Target) -> Outcome| {
-            trial("kafka::", Box::new(move || Ok(run(&Target::kafka()?)))) //
-        };
-        match self.needs {
-            Needs::Nothing(run) => vec![trial("", Box::new(move || Ok(run())))],
-            Needs::Embedded(run) => vec![embedded(run)],
-            Needs::Kafka(run) => vec![kafka(run)],
-            Needs::Both(run) => vec![embedded(run), kafka(run)],
+        match self.run {
+            Run::Alone(run) => vec![trial(self.name, Box::new(move || Ok(run())))],
+            Run::On(places, run) => places
+                .into_iter()
+                .map(|(place, start)| {
+                    let run = Arc::clone(&run);
+                    trial(format!("{place}::{}", self.name), Box::new(move || Ok(run(&start()?))))
+                })
+                .collect(),
         }
     }
 }

@@ -7,6 +7,7 @@ use ottla::ProducerRecord;
 use ottla_conformance::kafka::{Cluster, Config};
 use ottla_conformance::targets::Target;
 
+use crate::brokers::Own;
 use crate::cases::{Case, Outcome};
 use crate::kit::{admin, equal, holds, member, next, producer, topic, wait, within};
 
@@ -18,17 +19,8 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-/// A case's own cluster. What a target refers to lives on, so that it is stopped by hand.
-struct Own(&'static Cluster);
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        self.0.shut_down();
-    }
-}
-
 fn cut_and_killed() -> Outcome {
-    let own = Own(Box::leak(Box::new(Cluster::start(Config::new(3).behind_proxies())?)));
+    let own = Own::start(Config::new(3).behind_proxies())?;
     wait(read_and_write(own.0))
 }
 

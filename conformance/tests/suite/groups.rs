@@ -30,6 +30,9 @@ pub(crate) fn cases() -> Vec<Case> {
             wait(another_protocol_type(target))
         }),
     ]
+    .into_iter()
+    .map(Case::and_kafka_3_9)
+    .collect()
 }
 
 /// Each offset of a topic of so many partitions, once.

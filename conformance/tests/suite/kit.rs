@@ -51,8 +51,8 @@ pub(crate) async fn topic(target: &Target, name: &str, partitions: i32) -> Resul
 }
 
 pub(crate) async fn create(target: &Target, name: &str, partitions: i32) -> Outcome {
-    let (partitions, replication_factor) = (Some(partitions), Some(3));
-    let topic = NewTopic { name: name.to_owned(), partitions, replication_factor, ..NewTopic::default() };
+    // As many copies as the cluster makes by itself: three, where it has three nodes.
+    let topic = NewTopic { name: name.to_owned(), partitions: Some(partitions), ..NewTopic::default() };
     Ok(admin(target).await?.create_topic(topic).await?)
 }
 

@@ -30,6 +30,9 @@ pub(crate) fn cases() -> Vec<Case> {
             wait(max_poll_interval(target))
         }),
     ]
+    .into_iter()
+    .map(Case::and_kafka_3_9)
+    .collect()
 }
 
 async fn blocking_handler(target: &Target) -> Outcome {

@@ -27,6 +27,9 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::both("an_unknown_topic_is_waited_for_with_a_reason", |target| wait(unknown_topic(target))),
         Case::both("a_topic_deleted_while_it_is_read_is_explained", |target| wait(deleted(target))),
     ]
+    .into_iter()
+    .map(Case::and_kafka_3_9)
+    .collect()
 }
 
 /// A consumer of partition 0, of a topic that holds 100 records a second apart, and the first one's time.

@@ -20,6 +20,9 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::both("a_receive_that_is_dropped_loses_no_record", |target| wait(dropped_receive(target))),
         Case::both("records_outlive_the_commit_that_follows", |target| wait(records_outlive(target))),
     ]
+    .into_iter()
+    .map(Case::and_kafka_3_9)
+    .collect()
 }
 
 /// Nulls, empty parts, and headers whose keys repeat.

@@ -1,0 +1,117 @@
+//! Brokers that restart and die under groups of each kind: on a cluster of their own, as no other case could use it
+//! meanwhile.
+
+use std::time::Duration;
+
+use libtest_mimic::Failed;
+use ottla::Consumer;
+use ottla::admin::NewTopic;
+use ottla_conformance::kafka::{Cluster, Config};
+use ottla_conformance::targets::{Target, unique};
+
+use crate::cases::{Case, Outcome};
+use crate::explain::says;
+use crate::kit::{PATIENCE, admin, consumer, equal, wait};
+use crate::scene::{Membership, PARTITIONS, Scene, even};
+
+pub(crate) fn cases() -> Vec<Case> {
+    let name = "groups_of_each_kind_survive_a_rolling_restart_and_the_kill_of_their_coordinator";
+    vec![Case::alone(name, restarts_and_a_kill).with_java().heavy()]
+}
+
+/// A case's own cluster. What a target refers to lives on, so that it is stopped by hand.
+pub(crate) struct Own(pub(crate) &'static Cluster);
+
+impl Own {
+    pub(crate) fn start(config: Config) -> Result<Self, Failed> {
+        Ok(Self(Box::leak(Box::new(Cluster::start(config)?))))
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        Target::Kafka(self.0)
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.0.shut_down();
+    }
+}
+
+fn coordinator(target: &Target, group: &str) -> Result<u32, Failed> {
+    wait(async { Ok(admin(target).await?.find_coordinator(group).await?.node.0 as u32) })
+}
+
+/// Until each partition is in sync on all three nodes: then one of them may go.
+fn in_sync(target: &Target) -> Outcome {
+    let all = async {
+        let admin = admin(target).await?;
+        loop {
+            let topics = admin.list_topics().await?;
+            if topics.values().flat_map(|topic| topic.partitions.values()).all(|at| at.isr.len() == 3) {
+                return Outcome::Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    wait(async { tokio::time::timeout(PATIENCE, all).await? })
+}
+
+/// A consumer of partitions that each have but one copy, on all nodes.
+async fn without_copies(target: &Target) -> Result<Consumer, Failed> {
+    let name = unique("alone");
+    let (partitions, replication_factor) = (Some(3), Some(1));
+    let topic = NewTopic { name: name.clone(), partitions, replication_factor, ..NewTopic::default() };
+    admin(target).await?.create_topic(topic).await?;
+    let mut consumer = consumer(target).build().await?;
+    consumer.assign((0..3).map(|partition| (name.as_str(), partition)))?;
+    for partition in 0..3 {
+        says(&consumer, &format!("{name}-{partition}: at the end")).await?;
+    }
+    Ok(consumer)
+}
+
+fn restarts_and_a_kill() -> Outcome {
+    let own = Own::start(Config::new(3))?;
+    let target = own.target();
+    let mut scenes = Vec::new();
+    let mut common = None;
+    for membership in Membership::ALL {
+        // One coordinator for all groups, so that one kill meets them all.
+        let group = loop {
+            let group = unique(membership.name());
+            let coordinator = coordinator(&target, &group)?;
+            if *common.get_or_insert(coordinator) == coordinator {
+                break group;
+            }
+        };
+        let mut scene = Scene::of_group(&target, membership, unique("brokers"), group, PARTITIONS, 300)?;
+        for _ in 0..3 {
+            scene.add(&[])?;
+        }
+        scenes.push(scene);
+    }
+    let settled = |scenes: &mut Vec<Scene>| {
+        scenes.iter_mut().try_for_each(|scene| {
+            scene.settle(&even(PARTITIONS, 3))?;
+            scene.flow(300)
+        })
+    };
+    settled(&mut scenes)?;
+    for node in own.0.node_ids() {
+        in_sync(&target)?;
+        own.0.stop(node)?;
+        settled(&mut scenes)?;
+        own.0.restart(node)?;
+        settled(&mut scenes)?;
+    }
+    in_sync(&target)?;
+    let nodes: Vec<u32> =
+        scenes.iter().map(|scene| coordinator(&target, &scene.group)).collect::<Result<_, _>>()?;
+    equal("one coordinator", nodes.iter().all(|node| *node == nodes[0]), true)?;
+    let alone = wait(without_copies(&target))?;
+    own.0.kill(nodes[0])?;
+    wait(says(&alone, "the partition has no leader"))?;
+    settled(&mut scenes)?;
+    scenes.into_iter().try_for_each(Scene::finish)
+}

@@ -1,0 +1,262 @@
+//! `explain()` names the true cause of whatever stops the flow.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ottla::{
+    Consumer, ConsumerBuilder, ErrorCode, OffsetReset, Rebalance, RebalanceListener, TopicPartition,
+};
+use ottla_broker::Fault;
+use ottla_conformance::targets::{Embedded, Target, unique};
+use ottla_protocol::ApiKey;
+use tokio::sync::Semaphore;
+
+use crate::cases::{Case, Outcome};
+use crate::kit::{PATIENCE, consumer, holds, member, next, numbers, topic, wait, within};
+
+pub(crate) fn cases() -> Vec<Case> {
+    let late = Fault::Delay(Duration::from_secs(3));
+    let faults: [(&str, ApiKey, Fault, &str); 7] = [
+        (
+            "a_coordinator_that_is_not_available",
+            ApiKey::FindCoordinator,
+            Fault::Error(ErrorCode::CoordinatorNotAvailable),
+            "group: looking for the coordinator",
+        ),
+        ("a_join_whose_answer_is_late", ApiKey::JoinGroup, late.clone(), "group: Joining for"),
+        ("a_sync_whose_answer_is_late", ApiKey::SyncGroup, late, "group: Syncing for"),
+        (
+            "committed_offsets_that_are_not_told",
+            ApiKey::OffsetFetch,
+            Fault::Error(ErrorCode::CoordinatorLoadInProgress),
+            "-0: waiting for the committed offset",
+        ),
+        (
+            "a_log_that_is_not_told_of",
+            ApiKey::ListOffsets,
+            Fault::Error(ErrorCode::LeaderNotAvailable),
+            "-0: waiting for an offset from the log",
+        ),
+        (
+            "a_log_that_cannot_be_read",
+            ApiKey::Fetch,
+            Fault::Error(ErrorCode::KafkaStorageError),
+            "-0: the broker answered KAFKA_STORAGE_ERROR",
+        ),
+        (
+            "a_damaged_batch",
+            ApiKey::Fetch,
+            Fault::Corrupt,
+            "-0: stuck until a seek: damaged batch at offset 0",
+        ),
+    ];
+    let mut cases = Vec::new();
+    for (name, api, fault, text) in faults {
+        let run = move |_: &Target| wait(stopped_by(api, fault.clone(), text));
+        cases.push(Case::embedded(format!("explain::{name}"), run));
+    }
+    type Run = fn(&Target) -> Outcome;
+    let both: [(&str, Run); 9] = [
+        ("a_topic_that_is_not_there", |target| wait(missing(target))),
+        ("a_paused_partition", |target| wait(paused(target))),
+        ("a_budget_that_is_used_up", |target| wait(budget(target))),
+        ("a_user_who_stayed_away", |target| wait(stayed_away(target))),
+        ("a_revocation_that_waits_for_the_user", |target| wait(revocation(target))),
+        ("a_member_without_a_partition", |target| wait(idle(target))),
+        ("an_offset_that_is_not_in_the_log", |target| wait(out_of_range(target))),
+        ("a_listener_that_takes_its_time", |target| wait(slow_listener(target))),
+        ("the_end_of_the_log", |target| wait(at_the_end(target))),
+    ];
+    cases.extend(both.into_iter().map(|(name, run)| Case::both(format!("explain::{name}"), run)));
+    cases.push(Case::embedded("explain::a_broker_that_is_down_for_a_while", |_| wait(down_for_a_while())));
+    cases.push(Case::embedded("explain::brokers_that_are_gone", |_| wait(gone())));
+    cases
+}
+
+/// Until the explanation has this text. Nothing is polled meanwhile.
+pub(crate) async fn says(consumer: &Consumer, text: &str) -> Outcome {
+    let start = Instant::now();
+    loop {
+        let said = consumer.explain().to_string();
+        if said.contains(text) {
+            return Ok(());
+        }
+        if start.elapsed() > PATIENCE {
+            return Err(format!("`{text}` is not in:\n{said}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A consumer of partition 0, without a group.
+async fn alone(builder: ConsumerBuilder, topic: &str) -> Result<Consumer, libtest_mimic::Failed> {
+    let mut consumer = builder.build().await?;
+    consumer.assign([(topic, 0)])?;
+    Ok(consumer)
+}
+
+/// A broker for this case alone: nobody else meets its fault.
+async fn stopped_by(api: ApiKey, fault: Fault, text: &str) -> Outcome {
+    // What a target refers to lives on.
+    let broker: &'static Embedded = Box::leak(Box::new(Embedded::start(1)?));
+    let target = Target::Embedded(broker);
+    let topic = topic(&target, "stopped", 1).await?;
+    numbers(&target, &topic, 1, 0..10).await?;
+    let script =
+        |fault| broker.server().with_cluster(|cluster| cluster.faults().on(api).always().then(fault));
+    script(fault.clone());
+    let mut consumer = member(&target, &topic, &topic).build().await?;
+    if fault == Fault::Corrupt {
+        // A batch is looked at when it is taken.
+        within("an error", consumer.recv()).await?.err().ok_or("a record of a damaged batch")?;
+    }
+    says(&consumer, text).await?;
+    broker.server().with_cluster(|cluster| cluster.faults().clear());
+    if fault == Fault::Corrupt {
+        consumer.seek((topic.as_str(), 0), 0)?;
+    }
+    next(&mut consumer).await.map(drop)
+}
+
+async fn missing(target: &Target) -> Outcome {
+    let name = unique("missing");
+    let consumer = member(target, &name, &name).build().await?;
+    says(&consumer, &format!("{name}: UNKNOWN_TOPIC_OR_PARTITION")).await
+}
+
+async fn paused(target: &Target) -> Outcome {
+    let topic = topic(target, "explained-paused", 1).await?;
+    numbers(target, &topic, 1, 0..10).await?;
+    let mut consumer = alone(consumer(target), &topic).await?;
+    consumer.pause([(topic.as_str(), 0)]);
+    says(&consumer, &format!("{topic}-0: paused")).await?;
+    consumer.resume([(topic.as_str(), 0)]);
+    next(&mut consumer).await.map(drop)
+}
+
+async fn budget(target: &Target) -> Outcome {
+    let topic = topic(target, "explained-budget", 2).await?;
+    numbers(target, &topic, 1, 0..20_000).await?;
+    let small = 64 << 10;
+    let builder =
+        consumer(target).buffer_memory(small).fetch_max_bytes(small).max_partition_fetch_bytes(small);
+    let mut consumer = builder.build().await?;
+    consumer.assign([(topic.as_str(), 0), (topic.as_str(), 1)])?;
+    says(&consumer, &format!("{topic}-0: ")).await?;
+    says(&consumer, "bytes are used by records not taken or still kept").await?;
+    next(&mut consumer).await.map(drop)
+}
+
+async fn stayed_away(target: &Target) -> Outcome {
+    let topic = topic(target, "explained-away", 1).await?;
+    numbers(target, &topic, 1, 0..10).await?;
+    let builder = member(target, &topic, &topic).max_poll_interval(Duration::from_secs(2));
+    let mut consumer = builder.build().await?;
+    next(&mut consumer).await?;
+    says(&consumer, "group: not a member any more: max.poll.interval of 2.0s passed").await?;
+    // It is told of this once, and joins again.
+    let _told = consumer.recv().await;
+    next(&mut consumer).await.map(drop)
+}
+
+async fn revocation(target: &Target) -> Outcome {
+    let topic = topic(target, "explained-revocation", 2).await?;
+    numbers(target, &topic, 2, 0..10).await?;
+    let mut first = member(target, &topic, &topic).build().await?;
+    let held = next(&mut first).await?;
+    let second = member(target, &topic, &topic).build().await?;
+    says(&first, "group: a rebalance has waited").await?;
+    says(&first, &format!("for the user to come back from {topic}-{}", held.partition())).await?;
+    says(&second, "group: Joining for").await?;
+    first.close().await;
+    says(&second, "group: member with 2 partitions").await
+}
+
+async fn idle(target: &Target) -> Outcome {
+    let topic = topic(target, "explained-idle", 1).await?;
+    let first = member(target, &topic, &topic).build().await?;
+    says(&first, "group: member with 1 partition").await?;
+    let second = member(target, &topic, &topic).build().await?;
+    let idle = "group: member without a partition: there are more members than partitions";
+    let both = async {
+        tokio::select! {
+            said = says(&first, idle) => said,
+            said = says(&second, idle) => said,
+        }
+    };
+    both.await
+}
+
+async fn out_of_range(target: &Target) -> Outcome {
+    let topic = topic(target, "explained-range", 1).await?;
+    numbers(target, &topic, 1, 0..10).await?;
+    let mut consumer = alone(consumer(target).auto_offset_reset(OffsetReset::None), &topic).await?;
+    let at = TopicPartition::new(&topic, 0);
+    consumer.seek(at.clone(), 1000)?;
+    says(&consumer, &format!("{topic}-0: stuck until a seek: offset 1000 is not in the log")).await?;
+    consumer.seek(at, 3)?;
+    // It was told of the other offset meanwhile, or was not.
+    let record = match consumer.recv().await {
+        Ok(record) => record.ok_or("it is closed")?,
+        Err(_) => next(&mut consumer).await?,
+    };
+    crate::kit::equal("where it goes on", record.offset(), 3)
+}
+
+/// Does not return from being assigned until it may.
+struct Slow(Arc<Semaphore>);
+
+impl RebalanceListener for Slow {
+    async fn on_assigned(&self, _: &Rebalance, _: &[TopicPartition]) {
+        // It is not closed.
+        let _ = self.0.acquire().await;
+    }
+}
+
+async fn slow_listener(target: &Target) -> Outcome {
+    let topic = topic(target, "explained-listener", 1).await?;
+    numbers(target, &topic, 1, 0..10).await?;
+    let may_return = Arc::new(Semaphore::new(0));
+    let builder = member(target, &topic, &topic).rebalance_listener(Slow(Arc::clone(&may_return)));
+    let mut consumer = builder.build().await?;
+    let text = "waiting for the rebalance listener to return";
+    let start = Instant::now();
+    while !consumer.explain().to_string().contains(text) {
+        holds("explained in time", start.elapsed() < PATIENCE)?;
+        // Within a call it is told, and its call is not over.
+        holds("no record", consumer.poll(Duration::from_millis(50)).await?.is_empty())?;
+    }
+    may_return.add_permits(1);
+    next(&mut consumer).await.map(drop)
+}
+
+async fn down_for_a_while() -> Outcome {
+    // What a target refers to lives on.
+    let broker: &'static Embedded = Box::leak(Box::new(Embedded::start(1)?));
+    let target = Target::Embedded(broker);
+    let topic = topic(&target, "down", 1).await?;
+    let mut consumer = member(&target, &topic, &topic).build().await?;
+    says(&consumer, "at the end").await?;
+    let server = broker.server();
+    server.with_cluster(|cluster| cluster.stop_node(1, server.now()));
+    says(&consumer, &format!("{topic}-0: broker 1: ")).await?;
+    server.with_cluster(|cluster| cluster.start_node(1, server.now()));
+    numbers(&target, &topic, 1, 0..10).await?;
+    next(&mut consumer).await.map(drop)
+}
+
+async fn at_the_end(target: &Target) -> Outcome {
+    let topic = topic(target, "explained-end", 1).await?;
+    let consumer = alone(consumer(target), &topic).await?;
+    says(&consumer, &format!("{topic}-0: at the end: waiting for new records")).await
+}
+
+async fn gone() -> Outcome {
+    let broker = Embedded::start(1)?;
+    let builder = Consumer::builder().bootstrap_servers([broker.bootstrap()]);
+    let consumer = builder.group_id("gone").subscribe(["gone"]).build().await?;
+    let address = broker.bootstrap();
+    drop(broker);
+    says(&consumer, &format!("broker {address}: ")).await?;
+    says(&consumer, "refused").await
+}

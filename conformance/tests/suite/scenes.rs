@@ -1,0 +1,147 @@
+//! What happens to groups, for each way to belong to one: nothing is lost, nothing that was committed is repeated, and
+//! what does not move flows on.
+
+use std::time::Duration;
+
+use ottla_conformance::targets::Target;
+
+use crate::cases::{Case, Outcome};
+use crate::kit::{equal, holds};
+use crate::scene::{Membership, PARTITIONS, Scene, even, rest};
+
+const ON_KAFKA_3_9: [&str; 3] = [
+    "members_come_go_and_are_killed",
+    "a_static_member_restarts_within_its_session_and_after_it",
+    "two_members_have_one_static_id",
+];
+
+pub(crate) fn cases() -> Vec<Case> {
+    type Run = fn(&Target, Membership) -> Outcome;
+    let scenes: [(&str, bool, Run); 7] = [
+        ("members_come_go_and_are_killed", true, come_go_and_die),
+        ("a_static_member_restarts_within_its_session_and_after_it", false, static_member_restarts),
+        ("two_members_have_one_static_id", false, one_static_id),
+        ("partitions_are_added", false, partitions_added),
+        ("thirty_members_join_at_once", false, thirty_members),
+        ("a_member_stops_polling_and_comes_back", false, stops_polling),
+        ("a_handler_that_blocks_is_no_rebalance", false, blocking_handler),
+    ];
+    let mut cases = Vec::new();
+    for (name, timed, run) in scenes {
+        for membership in Membership::ALL {
+            let named = format!("{}::{name}", membership.name());
+            let mut case = Case::both(named, move |target| run(target, membership));
+            if membership != Membership::Consumer && ON_KAFKA_3_9.contains(&name) {
+                case = case.and_kafka_3_9();
+            }
+            cases.push(if timed { case.timed() } else { case });
+        }
+    }
+    cases
+}
+
+fn come_go_and_die(target: &Target, membership: Membership) -> Outcome {
+    let mut scene = Scene::start(target, membership, "come-go-die", 3)?;
+    scene.flow(2000)?;
+    scene.when("a member joins", |scene| scene.add(&[]).map(drop), &even(PARTITIONS, 4), (9, true))?;
+    scene.when("a member closes", |scene| scene.close(1), &even(PARTITIONS, 3), (8, true))?;
+    let killed = |scene: &mut Scene| {
+        scene.kill(0);
+        Ok(())
+    };
+    scene.when("a member is killed", killed, &even(PARTITIONS, 2), (8, false))?;
+    scene.finish()
+}
+
+/// Under one static id each.
+fn static_members(scene: &mut Scene) -> Outcome {
+    for id in ["a", "b", "c"] {
+        scene.add(&[("group.instance.id", id)])?;
+    }
+    scene.settle(&even(PARTITIONS, 3))?;
+    scene.flow(500)
+}
+
+fn static_member_restarts(target: &Target, membership: Membership) -> Outcome {
+    let mut scene = Scene::empty(target, membership, "static", PARTITIONS, 500)?;
+    static_members(&mut scene)?;
+    let (owned, joins) = (scene.log(1).owns(), scene.joins());
+    scene.close(1)?;
+    let restarted = scene.add(&[("group.instance.id", "b")])?;
+    scene.settle(&even(PARTITIONS, 3))?;
+    equal("what it has again", scene.log(restarted).owns(), owned)?;
+    equal("no rebalance for the others", scene.joins()[..3].to_vec(), joins)?;
+    scene.close(restarted)?;
+    scene.settle(&even(PARTITIONS, 2))?;
+    scene.add(&[("group.instance.id", "b")])?;
+    scene.settle(&even(PARTITIONS, 3))?;
+    scene.finish()
+}
+
+fn one_static_id(target: &Target, membership: Membership) -> Outcome {
+    let mut scene = Scene::empty(target, membership, "one-id", PARTITIONS, 500)?;
+    static_members(&mut scene)?;
+    let second = scene.add(&[("group.instance.id", "b")])?;
+    let (ends, code) = match membership {
+        Membership::Consumer => (second, "UNRELEASED_INSTANCE_ID"),
+        _ => (1, "FENCED_INSTANCE_ID"),
+    };
+    scene.until("one that is refused", |scene| scene.members[ends].status().is_some())?;
+    let fatal = scene.log(ends).fatal.clone().unwrap_or_default();
+    holds(&format!("{code} in `{fatal}`"), fatal.contains(code))?;
+    scene.settle(&even(PARTITIONS, 3))?;
+    scene.finish()
+}
+
+fn partitions_added(target: &Target, membership: Membership) -> Outcome {
+    let mut scene = Scene::start(target, membership, "widened", 3)?;
+    scene.widen(2 * PARTITIONS)?;
+    scene.settle(&even(2 * PARTITIONS, 3))?;
+    scene.flow(1000)?;
+    scene.finish()
+}
+
+fn thirty_members(target: &Target, membership: Membership) -> Outcome {
+    let mut scene = Scene::empty(target, membership, "thirty", 60, 300)?;
+    for _ in 0..30 {
+        scene.add(&[])?;
+    }
+    scene.settle(&even(60, 30))?;
+    scene.flow(500)?;
+    scene.finish()
+}
+
+fn stops_polling(target: &Target, membership: Membership) -> Outcome {
+    let mut scene = Scene::empty(target, membership, "stopped", PARTITIONS, 500)?;
+    for _ in 0..3 {
+        scene.add(&[("max.poll.interval.ms", "3000")])?;
+    }
+    scene.settle(&even(PARTITIONS, 3))?;
+    scene.flow(500)?;
+    scene.members[0].tell("sleep 12000");
+    scene.until("the others, who take over", |scene| {
+        let shares: usize = (1..3).map(|member| scene.log(member).owns().len()).sum();
+        shares == PARTITIONS as usize
+    })?;
+    holds("while it does not poll", scene.log(0).expelled.is_empty())?;
+    scene.settle(&even(PARTITIONS, 3))?;
+    equal("it was told, once", scene.log(0).expelled.len(), 1)?;
+    scene.finish()
+}
+
+fn blocking_handler(target: &Target, membership: Membership) -> Outcome {
+    let mut scene = Scene::empty(target, membership, "blocked", PARTITIONS, 500)?;
+    for _ in 0..3 {
+        scene.add(&[])?;
+    }
+    scene.settle(&even(PARTITIONS, 3))?;
+    scene.flow(500)?;
+    let joins = scene.joins();
+    // Longer than a session.
+    scene.members[0].tell("sleep 8000");
+    rest(Duration::from_secs(8));
+    scene.flow(500)?;
+    equal("no rebalance", scene.joins(), joins)?;
+    scene.settle(&even(PARTITIONS, 3))?;
+    scene.finish()
+}
