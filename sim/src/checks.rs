@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
-use ottla_core::{Event, TopicPartition};
-use ottla_protocol::{ErrorCode, Response, messages::OffsetCommitRequest};
+use ottla_core::{Event, TopicPartition, group::consumer_protocol::Assignment};
+use ottla_protocol::{
+    ErrorCode, Response,
+    messages::{ConsumerGroupHeartbeatAssignment, OffsetCommitRequest},
+};
 
 use crate::{
     host::Awaited,
-    member::{Expect, Member},
+    member::{Expect, Member, names},
     reader::Handed,
     stage::Stage,
     truth::Truth,
@@ -17,85 +20,141 @@ use crate::{
 
 impl Member {
     /// What the coordinator tells, as it stands on the wire.
-    pub(super) fn observe(&mut self, awaited: Awaited, response: &Response) {
+    pub(super) fn observe(&mut self, awaited: Awaited, response: &Response, truth: &Truth) {
+        let current = awaited.generation_id == self.generation_id;
+        let joined = awaited.generation_id == self.joined_generation_id;
         match response {
-            Response::JoinGroup(join) if join.error_code.is_ok() => self.generation_id = join.generation_id,
-            Response::SyncGroup(sync) if sync.error_code.is_ok() => self.told = None,
-            // A member that commits, and is none.
+            Response::JoinGroup(join) => match join.error_code {
+                ErrorCode::None => self.generation_id = join.generation_id,
+                error => self.over(error),
+            },
+            // One that joins again does not follow what came of it before.
+            Response::SyncGroup(_) if !self.syncing => {}
+            Response::SyncGroup(sync) if sync.error_code.is_ok() => {
+                (self.told, self.warned) = (None, false);
+                let assignment = Assignment::decode(&sync.assignment).unwrap_or_default();
+                self.keeps(&assignment.partitions);
+            }
+            Response::ConsumerGroupHeartbeat(heartbeat) if heartbeat.error_code.is_ok() => {
+                self.generation_id = heartbeat.member_epoch;
+                if let Some(assignment) = &heartbeat.assignment {
+                    (self.told, self.warned) = (None, false);
+                    self.keeps(&named(assignment, truth));
+                }
+            }
+            Response::SyncGroup(sync) => self.over(sync.error_code),
+            Response::ConsumerGroupHeartbeat(heartbeat) => self.over(heartbeat.error_code),
+            // A member that commits, and is none. One that keeps its partitions may have been overtaken by the next
+            // generation, which is its own, too; and under the consumer protocol heartbeats have the last word.
+            Response::OffsetCommit(_) if !current && !joined => self.warned = true,
             Response::OffsetCommit(commit) => {
-                let mut codes =
-                    commit.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
-                let ends = |code: &ErrorCode| {
-                    matches!(code, ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration)
-                };
-                self.told =
-                    self.told.or(codes.find(ends).filter(|_| awaited.generation_id == self.generation_id));
+                let codes = commit.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
+                for code in codes.filter(|code| !code.is_ok() && *code != ErrorCode::RebalanceInProgress) {
+                    let may_pass = code == ErrorCode::IllegalGeneration && self.is_incremental();
+                    match may_pass || self.follows_broker() {
+                        true => self.warned = true,
+                        false => self.over(code),
+                    }
+                }
             }
-            Response::Heartbeat(heartbeat) if awaited.generation_id == self.generation_id => {
-                self.told = match heartbeat.error_code {
-                    ErrorCode::RebalanceInProgress
-                    | ErrorCode::UnknownMemberId
-                    | ErrorCode::IllegalGeneration => Some(heartbeat.error_code),
-                    _ => self.told,
-                };
-            }
+            Response::Heartbeat(heartbeat) if current => self.over(heartbeat.error_code),
             _ => {}
         }
+    }
+
+    /// An error may end a membership, or a generation.
+    fn over(&mut self, error: ErrorCode) {
+        let over = match error {
+            ErrorCode::UnknownMemberId
+            | ErrorCode::IllegalGeneration
+            | ErrorCode::FencedInstanceId
+            | ErrorCode::FencedMemberEpoch
+            | ErrorCode::GroupIdNotFound => true,
+            ErrorCode::RebalanceInProgress => !self.is_incremental(),
+            _ => false,
+        };
+        if over && !self.owned.is_empty() {
+            self.told = Some(error);
+        }
+    }
+
+    /// These are its own from here on, and of what it has nothing else.
+    fn keeps(&mut self, assigned: &[TopicPartition]) {
+        self.withdrawn = self.owned.keys().filter(|at| !assigned.contains(at)).cloned().collect();
     }
 
     pub(super) fn drain_events(&mut self, stage: &mut Stage) {
         while let (Some(event), dropped) = self.host.machine.poll_event() {
             let who = self.who;
             debug_assert_eq!(dropped, 0);
-            stage.note(|| format!("{who} {event:?}"));
+            stage.tell(|| format!("{who} {event:?}"));
             match event {
-                Event::Assigned(partitions) => {
-                    self.counts.assigned += 1;
-                    self.detours += 1;
-                    if let Some(at) = self.owned.keys().next() {
-                        stage.violate("everything is given up before the group is joined again", || {
-                            format!("{who} is assigned while it has {at}")
-                        });
-                    }
-                    let since = stage.time;
-                    partitions.into_iter().for_each(|at| self.hold(at, since));
+                Event::Joined { member_id, generation_id, .. } => {
+                    (self.member_id, self.joined_generation_id) = (member_id, generation_id);
                 }
-                Event::Revoked(partitions) => {
-                    self.counts.revoked += 1;
-                    let held = |(record, serial): &&(Handed, u64)| {
-                        let holding = self.owned.get(&record.at).filter(|holding| holding.serial == *serial);
-                        holding.is_some() && partitions.contains(&record.at)
-                    };
-                    if let Some((record, _)) = self.in_hand.iter().find(held) {
-                        stage.violate("nothing is revoked that the user has in hand", || {
-                            format!(
-                                "{who} gives up {} while its user has offset {}",
-                                record.at, record.offset
-                            )
-                        });
-                    }
-                    self.owned.retain(|at, _| !partitions.contains(at));
-                    if let Some(at) = self.owned.keys().next() {
-                        stage.violate("everything is revoked at once", || format!("{who} keeps {at}"));
-                    }
-                }
-                Event::Lost(partitions) => {
-                    self.counts.lost += 1;
-                    // The core sees the user return when his position moves, a little before the call that returns.
-                    let since = self.away_since.saturating_sub(Duration::from_millis(10));
-                    let away =
-                        !matches!(self.doing, Doing::Reading(_)) && stage.time >= since + self.max_poll;
-                    if self.told.is_none() && !away {
-                        stage.violate("partitions are lost for a reason", || {
-                            format!("{who} was told nothing")
-                        });
-                    }
-                    self.owned.retain(|at, _| !partitions.contains(at));
-                }
+                Event::Assigned(partitions) => self.assigned(partitions, stage),
+                Event::Revoked(partitions) => self.revoked(&partitions, stage),
+                Event::Lost(partitions) => self.lost(&partitions, stage),
                 _ => {}
             }
             self.paused.retain(|at| self.owned.contains_key(at));
+            self.withdrawn.retain(|at| self.owned.contains_key(at));
+            self.unannounced.retain(|at| self.owned.contains_key(at));
+            self.parted.retain(|at| self.owned.contains_key(at));
         }
+    }
+
+    fn assigned(&mut self, partitions: Vec<TopicPartition>, stage: &mut Stage) {
+        let who = self.who;
+        self.counts.assigned += 1;
+        self.detours += 1;
+        let incremental = self.is_incremental();
+        let kept = self.owned.keys().find(|at| !incremental || partitions.contains(at));
+        if let Some(at) = kept {
+            stage.violate("nothing is assigned that is owned, and eagerly nothing while anything is", || {
+                format!("{who} is assigned {} while it has {at}", names(&partitions))
+            });
+        }
+        if let Some(at) = partitions.iter().find(|at| at.topic.starts_with("other")) {
+            stage.violate("only what is subscribed to is assigned", || format!("{who} is assigned {at}"));
+        }
+        if self.habits.listener.is_some() {
+            self.unannounced.extend(partitions.iter().cloned());
+        }
+        let since = stage.time;
+        partitions.into_iter().for_each(|at| self.hold(at, since));
+    }
+
+    fn revoked(&mut self, partitions: &[TopicPartition], stage: &mut Stage) {
+        let who = self.who;
+        self.counts.revoked += 1;
+        let held = |(record, serial): &&(Handed, u64)| {
+            let holding = self.owned.get(&record.at).filter(|holding| holding.serial == *serial);
+            holding.is_some() && partitions.contains(&record.at)
+        };
+        if let Some((record, _)) = self.in_hand.iter().find(held).filter(|_| !self.unsubscribing) {
+            stage.violate("nothing is revoked that the user has in hand", || {
+                format!("{who} gives up {} while its user has offset {}", record.at, record.offset)
+            });
+        }
+        self.check_parted(partitions, stage);
+        self.owned.retain(|at, _| !partitions.contains(at));
+        if let Some(at) = self.owned.keys().next().filter(|_| !self.is_incremental()) {
+            stage.violate("eagerly everything is revoked at once", || format!("{who} keeps {at}"));
+        }
+    }
+
+    fn lost(&mut self, partitions: &[TopicPartition], stage: &mut Stage) {
+        let who = self.who;
+        self.counts.lost += 1;
+        // The core sees the user return when his position moves, a little before the call that returns.
+        let since = self.away_since.saturating_sub(Duration::from_millis(10));
+        let away = !matches!(self.doing, Doing::Reading(_)) && stage.time >= since + self.max_poll;
+        let withdrawn = partitions.iter().all(|at| self.withdrawn.contains(at));
+        if self.told.is_none() && !self.warned && !away && !withdrawn {
+            stage.violate("partitions are lost for a reason", || format!("{who} was told nothing"));
+        }
+        self.owned.retain(|at, _| !partitions.contains(at));
     }
 
     /// What may be handed out.
@@ -110,12 +169,24 @@ impl Member {
                 format!("{who} was told {error} and hands out {at} offset {offset}")
             });
         }
+        if self.unannounced.contains(at) {
+            stage.violate("no record of a new partition before the listener has returned", || {
+                format!("{who} hands out {at} offset {offset}")
+            });
+        }
+        // Under the consumer protocol what was assigned before is carried out first.
+        if self.withdrawn.contains(at) && !self.follows_broker() || self.parted.contains(at) {
+            stage.violate("no record of a partition that is being given up", || {
+                format!("{who} hands out {at} offset {offset}")
+            });
+        }
         if self.paused.contains(at) {
             stage.violate("no record of a paused partition", || {
                 format!("{who} hands out {at} offset {offset}")
             });
         }
         truth.handed(&self.group, record, stage);
+        truth.fresh.insert((who, at.clone()));
         let end = truth.end(at);
         let progress = truth.progress(&self.group, at);
         let Some(holding) = self.owned.get_mut(at) else {
@@ -174,7 +245,8 @@ impl Member {
         self.counts.commits += 1;
         let who = self.who;
         let generation_id = commit.generation_id_or_member_epoch;
-        if generation_id >= 0 && generation_id != self.generation_id {
+        let own = [self.generation_id, self.joined_generation_id].contains(&generation_id);
+        if generation_id >= 0 && !own {
             let current = self.generation_id;
             stage.violate("a commit is of the current generation", || {
                 format!("{who} commits in generation {generation_id}, the current is {current}")
@@ -205,4 +277,15 @@ impl Member {
             }
         }
     }
+}
+
+/// The partitions of an assignment by their names.
+fn named(assignment: &ConsumerGroupHeartbeatAssignment, truth: &Truth) -> Vec<TopicPartition> {
+    let topics = assignment.topic_partitions.iter();
+    let of = |topic: &ottla_protocol::messages::ConsumerGroupHeartbeatTopicPartitions| {
+        let name = truth.topic_ids.get(&topic.topic_id).cloned().unwrap_or_default();
+        let numbers = topic.partitions.clone().into_iter();
+        numbers.map(move |partition| TopicPartition::new(name.clone(), partition)).collect::<Vec<_>>()
+    };
+    topics.flat_map(of).collect()
 }

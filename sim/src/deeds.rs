@@ -2,101 +2,144 @@
 
 use std::time::Duration;
 
+use ottla_broker::{GroupKind, GroupView};
 use ottla_core::Consumer;
+use ottla_protocol::{
+    ApiKey, Request, RequestHeader, Response, ResponseHeader,
+    messages::{OffsetCommitRequest, OffsetCommitRequestTopic},
+};
 
 use crate::{
-    member::{Member, Role},
-    plan::{Bug, Item},
+    case::Bug,
+    dice::{Dice, secs},
+    member::Member,
+    plan::Item,
+    role::Role,
     stage::{Event, Link, LinkId, LinkState, Outage, Stage, Who},
-    trouble,
+    trouble::{Trouble, script},
     truth::Truth,
-    world::{GROUP, World},
+    world::{GROUP, Phase, World},
 };
 
 impl World {
     pub(super) fn carry_out(&mut self, item: Item) {
         match item {
             Item::Join(role) => self.join(role),
-            Item::Close => self.with_any(|member, stage, truth| member.close(stage, truth)),
+            Item::Close(goodbye) => self.with_any(|member, stage, truth| member.close(goodbye, stage, truth)),
             Item::Drop => self.with_any(|member, stage, truth| member.drop_handle(stage, truth)),
             Item::Unsubscribe => self.with_any(|member, stage, truth| {
                 if member.in_group() {
                     member.unsubscribe(stage, truth);
                 }
             }),
-            Item::Crash { again_after } => {
+            Item::Crash { again_after, keeps_id } => {
                 let mut role = None;
                 self.with_any(|member, stage, _| {
                     role = Some(member.role.clone());
                     member.crash(stage);
                 });
-                if let (Some(role), Some(wait)) = (role, again_after) {
+                if let (Some(mut role), Some(wait)) = (role, again_after) {
+                    if let Role::Group(role) = &mut role
+                        && !keeps_id
+                    {
+                        role.instance = None;
+                    }
                     self.plan.items.push((Duration::ZERO, Item::Join(role)));
                     self.stage.after(wait, Event::Plan(self.plan.items.len() - 1));
                 }
             }
-            Item::Change(topics) => self.with_any(|member, stage, truth| member.change(topics, stage, truth)),
-            Item::Ghost => self.send_late(),
-            Item::Fault => {
-                let said = trouble::script(&mut self.cluster, &mut self.dice);
-                self.stage.note(|| format!("fault: {said}"));
-                self.faults += 1;
+            Item::Change(wants) => self.with_any(|member, stage, truth| member.change(wants, stage, truth)),
+            Item::Enforce => self.with_any(|member, stage, truth| member.enforce(stage, truth)),
+            Item::Ghost => {
+                self.send_late();
+                self.beat_late();
             }
-            Item::Cut | Item::Darken => {
-                let standing = |link: &Link| link.broker.is_some() && link.state == LinkState::Open;
-                let links = self.stage.net.links.iter().filter(|(_, link)| standing(link));
-                let links: Vec<(LinkId, Who)> = links.map(|(id, link)| (*id, link.who)).collect();
-                if !links.is_empty() {
-                    let (id, who) = self.dice.pick(&links);
-                    self.stage.note(|| format!("network: {item:?} of a connection of {who}"));
-                    match item {
-                        Item::Cut => self.stage.cut(id),
-                        _ => self.stage.darken(id),
-                    }
-                    self.faults += 1;
+            Item::Trouble(trouble) => self.make(trouble),
+            Item::Widen { by } => {
+                let index = self.dice.number(0..=self.plan.topics.len() - 1);
+                let (name, count) = &mut self.plan.topics[index];
+                *count += by;
+                let (name, count) = (name.clone(), *count);
+                self.stage.tell(|| format!("{name} has {count} partitions now"));
+                self.cluster.create_partitions(&name, count).expect("it exists, and is narrower");
+                self.pump();
+            }
+            Item::Create { matches } => {
+                let count = self.dice.number(1..=4) as u32;
+                let number = self.truth.topic_ids.len();
+                if !self.cluster.nodes().any(|node| self.cluster.is_up(node)) {
+                    return;
                 }
+                let name = format!("{}{number}", if matches { "topic" } else { "other" });
+                self.stage.tell(|| format!("{name} comes into being, with {count} partitions"));
+                if matches {
+                    self.plan.topics.push((name.clone(), count));
+                }
+                self.create_topic(name, count);
+                self.pump();
             }
-            Item::Outage { lasts, swallows } => {
-                let node = self.dice.number(1..=self.plan.broker.brokers as usize) as i32;
-                self.stage
-                    .note(|| format!("broker {node} cannot be reached for {lasts:?} (swallows: {swallows})"));
+        }
+    }
+
+    fn make(&mut self, trouble: Trouble) {
+        self.faults += 1;
+        self.stage.tell(|| format!("trouble: {trouble:?}"));
+        self.look_at_leaders();
+        match trouble {
+            Trouble::Requests { api, fault, times, after, node } => {
+                script(&mut self.cluster, api, fault, times, after, node);
+            }
+            Trouble::Cut => self.with_a_link(Stage::cut),
+            Trouble::Darken => self.with_a_link(Stage::darken),
+            Trouble::Mute => self.with_a_link(|stage, id| stage.silence(id, LinkState::Mute)),
+            Trouble::Deafen => self.with_a_link(|stage, id| stage.silence(id, LinkState::Deaf)),
+            Trouble::Outage { node, lasts, swallows } => {
                 let outage = if swallows { Outage::Swallows } else { Outage::Refuses };
                 self.stage.net.outages.insert(node, outage);
-                let links: Vec<LinkId> = self
-                    .stage
-                    .net
-                    .links
-                    .iter()
-                    .filter(|(_, link)| link.node == node)
-                    .map(|(id, _)| *id)
-                    .collect();
-                for id in links {
+                let links = self.stage.net.links.iter().filter(|(_, link)| link.node == node);
+                for id in links.map(|(id, _)| *id).collect::<Vec<LinkId>>() {
                     match swallows {
                         true => self.stage.darken(id),
                         false => self.stage.cut(id),
                     }
                 }
                 self.stage.after(lasts, Event::Restore(node));
-                self.faults += 1;
             }
-            Item::MoveLeader => {
+            Trouble::Stop { node, lasts } => {
+                self.cluster.stop_node(node, self.stage.now());
+                self.pump();
+                self.stage.after(lasts, Event::Restore(node));
+            }
+            Trouble::MoveLeader { node } => {
                 let at = self.dice.pick(&self.plan.partitions());
-                let node = self.dice.number(1..=self.plan.broker.brokers as usize) as i32;
-                self.stage.note(|| format!("{at} is led by broker {node} now"));
+                self.stage.tell(|| format!("{at} is to be led by broker {node}"));
                 self.cluster.move_leader(&at.topic, at.partition, node, self.stage.now());
                 self.pump();
-                self.faults += 1;
+                self.look_at_leaders();
+            }
+            Trouble::MoveCoordinator { node } => {
+                self.cluster.move_coordinator(GROUP, node, self.stage.now());
+                self.pump();
+                self.look_at_commits();
             }
         }
     }
 
+    /// A broker can be reached again, whatever was the matter.
+    pub(super) fn restore(&mut self, node: i32) {
+        self.stage.tell(|| format!("broker {node} can be reached again"));
+        self.stage.net.outages.remove(&node);
+        self.cluster.start_node(node, self.stage.now());
+        self.pump();
+    }
+
     pub(super) fn join(&mut self, role: Role) {
         let who = Who(self.members.len() + 1);
-        let habits = self.plan.habits(&mut self.dice, &role);
+        let habits = self.plan.habits.of(&role, self.plan.max_poll, &mut self.dice);
         let config = self.plan.consumer(&role, &habits, &mut self.dice);
-        self.stage.note(|| format!("{who} begins: {role:?}, {habits:?}"));
+        self.stage.tell(|| format!("{who} begins: {role:?}, {habits:?}"));
         let mut machine = Consumer::new(config, self.stage.now());
-        if let Some(Bug::Core(bug)) = self.planted {
+        if let Some(Bug::Core(bug)) = self.case.planted {
             machine.plant(bug);
         }
         let (most, dice) = ((self.plan.most_held(), self.plan.max_poll), self.dice.fork());
@@ -105,24 +148,69 @@ impl World {
         self.members.push(member);
     }
 
+    /// Who was refused because of his id comes again: it is free when the session of who had it is over.
+    pub(super) fn try_again(&mut self) {
+        for role in std::mem::take(&mut self.truth.refused) {
+            if self.phase == Phase::Trouble {
+                self.plan.items.push((Duration::ZERO, Item::Join(role)));
+                self.stage.after(secs(2), Event::Plan(self.plan.items.len() - 1));
+            }
+        }
+    }
+
     /// A commit of an earlier generation arrives, and must change nothing.
     fn send_late(&mut self) {
-        let current = self.cluster.group(GROUP).map_or(-1, |group| group.generation_id);
-        let late: Vec<_> =
-            self.commits.iter().filter(|(generation, _)| (0..current).contains(generation)).collect();
+        let coordinator = self.cluster.coordinator(GROUP);
+        let Some(group) = self.cluster.group(GROUP).filter(|_| self.cluster.is_up(coordinator)) else {
+            return;
+        };
+        let late: Vec<&Late> = self.commits.iter().filter(|late| late.is_over(&group)).collect();
         if late.is_empty() {
             return;
         }
-        let (generation, frame) = self.dice.pick(&late).clone();
-        self.stage.note(|| format!("a commit of generation {generation} arrives late"));
+        let Late { generation_id, frame, .. } = self.dice.pick(&late).clone();
+        self.stage.tell(|| format!("a commit of generation {generation_id} arrives late"));
         let before = self.cluster.committed(GROUP);
-        let broker = self.cluster.handle_connect(self.cluster.coordinator(GROUP), self.stage.now());
+        let broker = self.cluster.handle_connect(coordinator, self.stage.now());
         self.cluster.handle_frame(broker, frame, self.stage.now());
         self.pump();
         self.cluster.handle_disconnect(broker, self.stage.now());
         if self.cluster.committed(GROUP) != before {
             self.stage.violate("a commit of an earlier generation is refused", || {
-                format!("one of {generation} is taken in {current}")
+                format!("one of {generation_id} is taken in {}", group.generation_id)
+            });
+        }
+    }
+
+    /// A heartbeat of a member epoch long past arrives, and is refused.
+    fn beat_late(&mut self) {
+        let coordinator = self.cluster.coordinator(GROUP);
+        let Some(group) = self.cluster.group(GROUP).filter(|_| self.cluster.is_up(coordinator)) else {
+            return;
+        };
+        // The epoch before is taken for the sake of answers that are lost.
+        let is_over = |beat: &&Beat| {
+            let member = group.members.iter().find(|member| member.member_id == beat.member_id);
+            member.is_some_and(|member| beat.epoch + 1 < member.epoch)
+        };
+        let late: Vec<&Beat> = self.beats.iter().filter(is_over).collect();
+        if group.kind == GroupKind::Classic || late.is_empty() {
+            return;
+        }
+        let Beat { epoch, frame, version, .. } = self.dice.pick(&late).clone();
+        self.stage.tell(|| format!("a heartbeat of epoch {epoch} arrives late"));
+        self.stray.clear();
+        let broker = self.cluster.handle_connect(coordinator, self.stage.now());
+        self.cluster.handle_frame(broker, frame, self.stage.now());
+        self.pump();
+        self.cluster.handle_disconnect(broker, self.stage.now());
+        let answer = self.stray.pop();
+        let answer = answer.map(|f| ResponseHeader::decode(ApiKey::ConsumerGroupHeartbeat, version, &f));
+        if let Some(Ok((_, Response::ConsumerGroupHeartbeat(answer)))) = answer
+            && answer.error_code.is_ok()
+        {
+            self.stage.violate("a heartbeat of an epoch long past is refused", || {
+                format!("one of {epoch} is taken in {}", group.generation_id)
             });
         }
     }
@@ -135,4 +223,84 @@ impl World {
             what(&mut self.members[index], &mut self.stage, &mut self.truth);
         }
     }
+
+    fn with_a_link(&mut self, what: impl FnOnce(&mut Stage, LinkId)) {
+        let standing = |link: &Link| link.broker.is_some() && link.state == LinkState::Open;
+        let links = self.stage.net.links.iter().filter(|(_, link)| standing(link));
+        let links: Vec<(LinkId, Who)> = links.map(|(id, link)| (*id, link.who)).collect();
+        if !links.is_empty() {
+            let (id, who) = self.dice.pick(&links);
+            self.stage.tell(|| format!("it befalls a connection of {who}"));
+            what(&mut self.stage, id);
+        }
+    }
+}
+
+/// A commit that may arrive again, when its time is over.
+#[derive(Debug, Clone)]
+pub(super) struct Late {
+    generation_id: i32,
+    member_id: String,
+    partitions: Vec<(String, i32)>,
+    frame: Vec<u8>,
+}
+
+impl Late {
+    /// One that a member of the group sent.
+    pub(super) fn of(commit: &OffsetCommitRequest, frame: &[u8]) -> Option<Self> {
+        let of_topic = |topic: &OffsetCommitRequestTopic| {
+            let name = topic.name.clone();
+            let numbers: Vec<i32> = topic.partitions.iter().map(|p| p.partition_index).collect();
+            numbers.into_iter().map(move |number| (name.clone(), number))
+        };
+        (commit.group_id == GROUP && commit.generation_id_or_member_epoch >= 0).then(|| Self {
+            generation_id: commit.generation_id_or_member_epoch,
+            member_id: commit.member_id.clone(),
+            partitions: commit.topics.iter().flat_map(of_topic).collect(),
+            frame: frame.to_vec(),
+        })
+    }
+
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.generation_id == other.generation_id && self.member_id == other.member_id
+    }
+
+    /// Whether it must be refused. Under the consumer protocol an older epoch will do for what is still owned.
+    fn is_over(&self, group: &GroupView) -> bool {
+        let member = group.members.iter().find(|member| member.member_id == self.member_id);
+        match group.kind {
+            GroupKind::Classic => self.generation_id < group.generation_id,
+            GroupKind::Consumer => member.is_none_or(|member| {
+                let owns = self.partitions.iter().any(|at| member.owned.contains(at));
+                self.generation_id < member.epoch && !owns
+            }),
+        }
+    }
+}
+
+/// A heartbeat of the consumer protocol that may arrive again.
+#[derive(Debug, Clone)]
+pub(super) struct Beat {
+    epoch: i32,
+    member_id: String,
+    version: i16,
+    frame: Vec<u8>,
+}
+
+impl Beat {
+    pub(super) fn of(frame: &[u8]) -> Option<Self> {
+        let (header, request) = RequestHeader::decode(frame).ok()?;
+        let Request::ConsumerGroupHeartbeat(request) = request else { return None };
+        let (epoch, member_id) = (request.member_epoch, request.member_id);
+        (epoch > 0).then(|| Self { epoch, member_id, version: header.version, frame: frame.to_vec() })
+    }
+
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.epoch == other.epoch && self.member_id == other.member_id
+    }
+}
+
+/// Dice for what happens in the end, whatever happened before.
+pub(super) fn last_dice(seed: u64) -> Dice {
+    Dice::of(seed, usize::MAX - 1)
 }

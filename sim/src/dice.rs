@@ -11,6 +11,11 @@ impl Dice {
         Self(fastrand::Rng::with_seed(seed))
     }
 
+    /// Dice for one of many things in a seed, whatever becomes of the others.
+    pub(crate) fn of(seed: u64, index: usize) -> Self {
+        Self::new(seed ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
     /// Dice of their own for a part of the world, so that a change in one part does not change the others.
     pub(crate) fn fork(&mut self) -> Self {
         Self(self.0.fork())

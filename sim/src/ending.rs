@@ -7,43 +7,75 @@ use ottla_core::TopicPartition;
 use ottla_protocol::records::{BatchHeader, Compression, Decompressor, RecordWalk, walk_headers};
 
 use crate::{
+    deeds::last_dice,
     dice::{ms, secs},
+    mode::Mode,
+    plan::Goodbye,
+    role::Role,
     stage::Event,
     world::{GROUP, Phase, World},
 };
 
 impl World {
     pub(super) fn quiet(&mut self) {
-        self.stage.note(|| "the trouble is over".to_owned());
+        self.stage.tell(|| "the trouble is over".to_owned());
         self.stage.quiet = true;
         self.cluster.faults().clear();
-        self.stage.net.outages.clear();
-        if !self.members.iter().any(|member| member.is_live() && member.in_group()) {
-            let role = self.plan.in_group(&mut self.dice);
-            self.join(role);
+        for node in 1..=self.plan.broker.brokers as i32 {
+            self.restore(node);
         }
-        let topics: Vec<String> = self.plan.topics.iter().map(|(name, _)| name.clone()).collect();
+        self.dice = last_dice(self.case.seed);
         for member in self.members.iter_mut().filter(|member| member.is_live() && member.in_group()) {
-            member.change(topics.clone(), &mut self.stage, &mut self.truth);
+            member.change(self.plan.everything(), &mut self.stage, &mut self.truth);
+        }
+        if self.plan.mode == Mode::Static {
+            // A leader that comes back under its id does not see which partitions came in between (KIP-814, as in
+            // Java): a rebalance heals that.
+            self.call();
         }
         self.enter(Phase::Draining);
-        self.stage.after(ms(100), Event::Look);
+    }
+
+    /// Somebody is there to read what there is; and where the group has hardly rebalanced, it does when he comes.
+    fn see_to_members(&mut self, waited: Duration) {
+        let members = self.members.iter().filter(|member| member.is_live() && member.in_group()).count();
+        let calls = self.rebalances < 2 && waited > secs(3) * (self.callers + 1);
+        if members == 0 || calls {
+            self.call();
+        }
+    }
+
+    fn call(&mut self) {
+        self.callers += 1;
+        let mut role = self.plan.in_group(&mut self.dice);
+        if let Role::Group(role) = &mut role {
+            // Nobody is in the way of who has no id.
+            role.instance = None;
+        }
+        self.join(role);
     }
 
     pub(super) fn enter(&mut self, phase: Phase) {
-        self.stage.note(|| format!("{phase:?}"));
+        self.stage.tell(|| format!("{phase:?}"));
         (self.phase, self.phase_since) = (phase, self.stage.time);
     }
 
     pub(super) fn look(&mut self) {
         self.stage.after(ms(100), Event::Look);
+        self.look_at_reasons();
         let waited = self.stage.time - self.phase_since;
+        if self.phase == Phase::Draining {
+            self.see_to_members(waited);
+        }
         match self.phase {
-            Phase::Draining => match self.missing() {
-                None => {
+            Phase::Draining | Phase::Probing => match self.missing() {
+                None if self.phase == Phase::Draining => {
                     self.recovery = waited;
-                    self.enter(Phase::Settling);
+                    self.enter(Phase::Probing);
+                    self.progress = (0, Duration::ZERO);
+                    self.source.probe(&self.plan, &mut self.stage, &mut self.truth);
                 }
+                None => self.enter(Phase::Settling),
                 Some(missing) if self.is_stuck(waited) => {
                     let explained = self.explain();
                     self.stage
@@ -57,7 +89,7 @@ impl World {
                 None => {
                     self.enter(Phase::Closing);
                     for member in self.members.iter_mut().filter(|member| member.is_live()) {
-                        member.close(&mut self.stage, &mut self.truth);
+                        member.close(Goodbye::Default, &mut self.stage, &mut self.truth);
                     }
                 }
                 Some(late) if waited > self.plan.bound() => {
@@ -76,7 +108,8 @@ impl World {
                         self.stage.violate("close ends in time", || format!("{who} after {waited:?}"));
                     }
                     None if left == 0 => self.enter(Phase::Over),
-                    None if waited > secs(12) => {
+                    // Who stays in the group may be waited for by a rebalance first.
+                    None if waited > self.plan.bound() => {
                         self.stage.violate("closed consumers have left the group", || {
                             format!("{left} are members")
                         });
@@ -98,8 +131,11 @@ impl World {
 
     /// What somebody has yet to do.
     fn missing(&self) -> Option<String> {
-        if !self.source.is_idle() {
+        if !self.source.is_done() {
             return Some("the producer waits for acknowledgements".to_owned());
+        }
+        if self.rebalances < 2 {
+            return Some("the group has yet to rebalance".to_owned());
         }
         let partitions = self.plan.partitions();
         let in_group = partitions.iter().map(|at| (GROUP, at));

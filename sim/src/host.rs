@@ -153,6 +153,7 @@ impl<M: Machine<Frame = Frame>> Host<M> {
                 stage.note(|| format!("{who} -> {conn} {}", describe(&request)));
                 let generation_id = match &request {
                     Request::Heartbeat(heartbeat) => heartbeat.generation_id,
+                    Request::ConsumerGroupHeartbeat(heartbeat) => heartbeat.member_epoch,
                     Request::OffsetCommit(commit) => commit.generation_id_or_member_epoch,
                     _ => -1,
                 };
@@ -291,6 +292,12 @@ fn describe(request: &Request) -> String {
         Request::JoinGroup(r) => format!("JoinGroup as {:?}", r.member_id),
         Request::SyncGroup(r) => format!("SyncGroup {} as {:?}", r.generation_id, r.member_id),
         Request::Heartbeat(r) => format!("Heartbeat {}", r.generation_id),
+        Request::ConsumerGroupHeartbeat(r) => {
+            let owned = r.topic_partitions.as_ref().map(|owned| owned.iter().map(|t| &t.partitions));
+            let owned =
+                owned.map_or_else(|| "as before".to_owned(), |o| format!("{:?}", o.collect::<Vec<_>>()));
+            format!("ConsumerGroupHeartbeat {} as {:?}, owns {owned}", r.member_epoch, r.member_id)
+        }
         Request::OffsetFetch(_) | Request::Metadata(_) | Request::ApiVersions(_) | Request::Produce(_) => {
             format!("{:?}", request.key())
         }
@@ -330,6 +337,12 @@ fn describe_response(response: &Response) -> String {
         ),
         Response::SyncGroup(r) => format!("SyncGroup {}", r.error_code),
         Response::Heartbeat(r) => format!("Heartbeat {}", r.error_code),
+        Response::ConsumerGroupHeartbeat(r) => {
+            let assigned = r.assignment.as_ref().map(|a| a.topic_partitions.iter().map(|t| &t.partitions));
+            let assigned =
+                assigned.map_or_else(|| "as before".to_owned(), |a| format!("{:?}", a.collect::<Vec<_>>()));
+            format!("ConsumerGroupHeartbeat {} {}, assigned {assigned}", r.error_code, r.member_epoch)
+        }
         Response::OffsetCommit(r) => {
             let mut told = String::new();
             for topic in &r.topics {

@@ -5,34 +5,48 @@
 //! acknowledged must be delivered within a bound. Invariants are checked at each step; the first that is broken ends the
 //! seed.
 //!
+//! - `case`: which seed, of which `mode`, is run; `shrink`: makes a failure smaller.
 //! - `stage`: what all share: the time, what is to come, the network, chance, the journal.
-//! - `plan`: what a seed contains; `trouble`: its faults.
-//! - `member`: a consumer; `reader`: its handle's half; `user`: who calls it; `checks`: what is checked of it.
+//! - `plan`: what a seed contains; `trouble`: its faults; `setup`: how its machines are configured.
+//! - `member`: a consumer; `role`: what it is there for; `reader`: its handle's half; `user`: who calls it, by his
+//!   `habits`, and his rebalance `listener`; `checks`: what is checked of it.
 //! - `source`: the producer.
 //! - `truth`: what is known from outside: produced, delivered, done, committed.
-//! - `world`: the loop; `deeds`: what the plan has in store; `ending`: what must come true in the end.
+//! - `world`: the loop; `deeds`: what the plan has in store; `watch`: what is looked at all the time; `ending`: what must
+//!   come true in the end.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
     reason = "where the simulation is wrong about itself it has to stop"
 )]
 
+mod case;
 mod checks;
 mod deeds;
 mod dice;
 mod ending;
+mod habits;
 mod host;
+mod listener;
 mod member;
+mod mode;
 mod plan;
 mod reader;
 mod report;
+mod role;
+mod setup;
+mod shrink;
 mod source;
 mod stage;
 mod trouble;
 mod truth;
 mod user;
+mod watch;
 mod world;
 
-pub use plan::Bug;
+pub use case::{Bug, Case};
+pub use mode::Mode;
 pub use report::{Failure, Report, Summary};
+pub use shrink::shrink;
+pub use stage::{Line, Violation};
 pub use world::run;

@@ -6,28 +6,24 @@ use std::{
 };
 
 use ottla_core::{
-    CloseKind, ConnId, Consumer, Disconnected, Machine, OpId, Outbound, Subscription, TopicPartition,
+    CloseKind, ConnId, Consumer, Disconnected, LeaveGroup, Machine, OpId, Outbound, Subscription,
+    SubscriptionError, TopicPartition,
 };
 use ottla_protocol::{ErrorCode, Request};
 
 use crate::{
     dice::Dice,
+    habits::Habits,
     host::{Frame, Host},
-    plan::Habits,
+    mode::Protocol,
+    plan::Goodbye,
     reader::{Handed, Reader},
+    role::{Role, Wants},
     stage::{Stage, Who},
     truth::Truth,
     user::{Asked, Doing},
+    world::GROUP,
 };
-
-/// What a member is to read.
-#[derive(Debug, Clone)]
-pub(crate) enum Role {
-    /// These topics, in the group.
-    Group(Vec<String>),
-    /// These partitions, alone; with the offsets of a group, or from the start each time.
-    Alone { partitions: Vec<TopicPartition>, group: Option<String> },
-}
 
 /// A partition that a member has now.
 #[derive(Debug, Clone)]
@@ -86,9 +82,24 @@ pub(crate) struct Member {
     /// Whether the user called close.
     pub(super) closed: bool,
     pub(super) serial: u64,
+    /// The generation, or the member epoch, that the coordinator told last, and the one that the core has told of.
     pub(super) generation_id: i32,
+    pub(crate) joined_generation_id: i32,
+    pub(crate) member_id: String,
     /// The coordinator told this generation's member that it is over.
     pub(super) told: Option<ErrorCode>,
+    /// It told what may be the end of the generation, or of one before.
+    pub(super) warned: bool,
+    /// It has joined, and asked for its assignment.
+    pub(super) syncing: bool,
+    /// What the coordinator has told to be this member's no more, or the user does not subscribe to any more.
+    pub(super) withdrawn: BTreeSet<TopicPartition>,
+    /// What is new, and the listener has not returned.
+    pub(super) unannounced: BTreeSet<TopicPartition>,
+    /// What the listener was told to be given up, and is not yet.
+    pub(super) parted: BTreeSet<TopicPartition>,
+    /// In `unsubscribe`, which tells afterwards.
+    pub(super) unsubscribing: bool,
     pub(crate) counts: Counts,
 }
 
@@ -99,6 +110,7 @@ pub(crate) struct Counts {
     pub(crate) revoked: u64,
     pub(crate) lost: u64,
     pub(crate) expelled: u64,
+    pub(crate) refused: u64,
     pub(crate) corrupt: u64,
     pub(crate) seeks: u64,
     pub(crate) commits: u64,
@@ -115,7 +127,7 @@ impl Member {
         stage: &mut Stage,
     ) -> Self {
         let group = match &role {
-            Role::Group(_) => "group".to_owned(),
+            Role::Group(_) => GROUP.to_owned(),
             Role::Alone { group, .. } => group.clone().unwrap_or_else(|| format!("{who} alone")),
         };
         let mut member = Self {
@@ -143,48 +155,86 @@ impl Member {
             closed: false,
             serial: 0,
             generation_id: -1,
+            joined_generation_id: -1,
+            member_id: String::new(),
             told: None,
+            warned: false,
+            syncing: false,
+            withdrawn: BTreeSet::new(),
+            unannounced: BTreeSet::new(),
+            parted: BTreeSet::new(),
+            unsubscribing: false,
             counts: Counts::default(),
         };
         member.subscribe(stage);
         member
     }
 
-    /// The user wants other topics.
-    pub(crate) fn change(&mut self, topics: Vec<String>, stage: &mut Stage, truth: &mut Truth) {
+    /// The user wants something else.
+    pub(crate) fn change(&mut self, wants: Wants, stage: &mut Stage, truth: &mut Truth) {
         let who = self.who;
-        if !self.in_group() {
-            return;
-        }
-        if !matches!(&self.role, Role::Group(before) if *before == topics) && !self.owned.is_empty() {
+        let Role::Group(role) = &mut self.role else { return };
+        let incremental = role.protocol.is_incremental();
+        if role.wants != wants && !self.owned.is_empty() && !incremental {
             // It rebalances of its own accord.
             self.told = Some(ErrorCode::RebalanceInProgress);
         }
-        self.role = Role::Group(topics.clone());
+        // What is not wanted any more goes, and is lost where that takes too long.
+        self.warned |= role.wants != wants && incremental;
+        role.wants = wants;
         if *self.host.machine.subscription() != Subscription::None {
-            stage.note(|| format!("{who} subscribes to {topics:?} from now on"));
-            self.host.machine.subscribe(topics, stage.now()).expect("it is subscribed");
+            stage.tell(|| format!("{who} changes its subscription"));
+            self.subscribe_as_wanted(stage);
             self.drain_events(stage);
             self.turn(stage, truth);
         }
     }
 
+    /// The user asks for a rebalance.
+    pub(crate) fn enforce(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        let who = self.who;
+        let asked = self.host.machine.enforce_rebalance("asked for", stage.now());
+        stage.tell(|| format!("{who} enforce_rebalance(): {asked:?}"));
+        match asked {
+            Ok(()) if !self.owned.is_empty() && !self.is_incremental() => {
+                self.told = Some(ErrorCode::RebalanceInProgress);
+            }
+            Ok(())
+            | Err(
+                SubscriptionError::ServerSide | SubscriptionError::NotMember | SubscriptionError::NoGroup,
+            ) => {}
+            Err(error) => stage.violate("a rebalance can be enforced", || error.to_string()),
+        }
+        self.drain_events(stage);
+        self.turn(stage, truth);
+    }
+
     pub(super) fn subscribe(&mut self, stage: &mut Stage) {
         let now = stage.now();
         let who = self.who;
-        match &self.role {
-            Role::Group(topics) => {
-                stage.note(|| format!("{who} subscribes to {topics:?}"));
-                self.host.machine.subscribe(topics.clone(), now).expect("it is not assigned by hand");
-            }
-            Role::Alone { partitions, .. } => {
-                let partitions = partitions.clone();
-                stage.note(|| format!("{who} takes {}", names(&partitions)));
-                self.host.machine.assign(partitions.clone(), now).expect("it is in no group");
-                partitions.into_iter().for_each(|at| self.hold(at, stage.time));
-            }
+        if let Role::Alone { partitions, .. } = &self.role {
+            let partitions = partitions.clone();
+            stage.tell(|| format!("{who} takes {}", names(&partitions)));
+            self.host.machine.assign(partitions.clone(), now).expect("it is in no group");
+            partitions.into_iter().for_each(|at| self.hold(at, stage.time));
+        } else {
+            self.subscribe_as_wanted(stage);
         }
         self.think(Duration::ZERO, stage);
+    }
+
+    fn subscribe_as_wanted(&mut self, stage: &mut Stage) {
+        let (who, now) = (self.who, stage.now());
+        let Some(wants) = self.role.in_group().map(|role| &role.wants) else { return };
+        stage.tell(|| format!("{who} subscribes to {wants:?}"));
+        match wants {
+            Wants::Topics(topics) => {
+                self.host.machine.subscribe(topics.clone(), now).expect("it is not assigned by hand");
+            }
+            Wants::Pattern(pattern) => {
+                self.host.machine.subscribe_pattern(pattern, now).expect("it is not assigned by hand");
+            }
+        }
     }
 
     /// Whether it may still read.
@@ -202,7 +252,26 @@ impl Member {
     }
 
     pub(crate) fn in_group(&self) -> bool {
-        matches!(self.role, Role::Group(_))
+        self.role.in_group().is_some()
+    }
+
+    pub(super) fn is_static(&self) -> bool {
+        self.role.in_group().is_some_and(|role| role.instance.is_some())
+    }
+
+    /// Whether partitions that stay are kept through a rebalance.
+    pub(super) fn is_incremental(&self) -> bool {
+        self.role.in_group().is_some_and(|role| role.protocol.is_incremental())
+    }
+
+    /// Whether it speaks the consumer protocol.
+    pub(super) fn follows_broker(&self) -> bool {
+        self.role.in_group().is_some_and(|role| matches!(role.protocol, Protocol::Consumer(_)))
+    }
+
+    /// Whether a partition is its own, as its events have told the user.
+    pub(crate) fn has(&self, at: &TopicPartition) -> bool {
+        self.is_live() && self.owned.contains_key(at)
     }
 
     /// The partitions of which it has to read everything: not those whose end was sought, and which have been silent
@@ -239,8 +308,13 @@ impl Member {
                 self.reader.read_slots(&mut self.host.machine, now);
                 let Some(effect) = self.host.machine.poll_send(now) else { break };
                 self.drain_events(stage);
-                if let Outbound::Send { request: Request::OffsetCommit(commit), .. } = &effect {
-                    self.check_commit(commit, stage, truth);
+                if let Outbound::Send { request, .. } = &effect {
+                    match request {
+                        Request::OffsetCommit(commit) => self.check_commit(commit, stage, truth),
+                        Request::JoinGroup(_) => self.syncing = false,
+                        Request::SyncGroup(_) => self.syncing = true,
+                        _ => {}
+                    }
                 }
                 self.host.act(effect, stage);
             }
@@ -292,7 +366,7 @@ impl Member {
         truth: &mut Truth,
     ) {
         if let Some((awaited, reply)) = self.host.decode(conn, frame, stage) {
-            self.observe(awaited, &reply.response);
+            self.observe(awaited, &reply.response, truth);
             self.received +=
                 reply.fetched.iter().flat_map(|f| f.spans.iter().flatten()).map(size_of).sum::<usize>();
             let most = self.handed * 2 + self.detours * self.most_held;
@@ -313,7 +387,7 @@ impl Member {
 
     fn gone(&mut self, stage: &mut Stage) {
         let who = self.who;
-        stage.note(|| format!("{who} is closed"));
+        stage.tell(|| format!("{who} is closed"));
         self.doing = Doing::Gone;
         self.owned.clear();
         self.reader.drop_all();
@@ -326,7 +400,7 @@ impl Member {
     /// The process dies.
     pub(crate) fn crash(&mut self, stage: &mut Stage) {
         let who = self.who;
-        stage.note(|| format!("{who} crashes"));
+        stage.tell(|| format!("{who} crashes"));
         self.host.crash(stage);
         self.doing = Doing::Gone;
         self.owned.clear();
@@ -337,29 +411,35 @@ impl Member {
     // The end.
 
     /// The user closes it.
-    pub(crate) fn close(&mut self, stage: &mut Stage, truth: &mut Truth) {
+    pub(crate) fn close(&mut self, goodbye: Goodbye, stage: &mut Stage, truth: &mut Truth) {
         let now = stage.now();
         let who = self.who;
-        stage.note(|| format!("{who} close()"));
+        stage.tell(|| format!("{who} close({goodbye:?})"));
+        self.listened(stage);
         self.all_done(truth);
         self.reader.sync(&mut self.host.machine, true, now);
-        self.end(CloseKind::Closed, stage, truth);
+        let leave = match goodbye {
+            Goodbye::Default => LeaveGroup::Default,
+            Goodbye::Leave => LeaveGroup::Leave,
+            Goodbye::Remain => LeaveGroup::Remain,
+        };
+        self.end(CloseKind::Closed, leave, stage, truth);
     }
 
     /// The user drops it, perhaps in the middle of a record.
     pub(crate) fn drop_handle(&mut self, stage: &mut Stage, truth: &mut Truth) {
         let now = stage.now();
         let who = self.who;
-        stage.note(|| format!("{who} is dropped"));
+        stage.tell(|| format!("{who} is dropped"));
         self.reader.sync(&mut self.host.machine, false, now);
         self.in_hand.clear();
-        self.end(CloseKind::Dropped, stage, truth);
+        self.end(CloseKind::Dropped, LeaveGroup::Default, stage, truth);
     }
 
-    fn end(&mut self, kind: CloseKind, stage: &mut Stage, truth: &mut Truth) {
+    pub(super) fn end(&mut self, kind: CloseKind, leave: LeaveGroup, stage: &mut Stage, truth: &mut Truth) {
         let now = stage.now();
         let limit = Duration::from_secs(5);
-        self.host.machine.close(kind, now.mono + limit, now);
+        self.host.machine.close(kind, leave, now.mono + limit, now);
         self.reader.drop_all();
         self.closed = true;
         self.stamp += 1;

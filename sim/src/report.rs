@@ -2,11 +2,17 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{plan::Bug, stage::Violation};
+use crate::{
+    case::Case,
+    mode::Mode,
+    stage::{Line, Violation},
+};
 
 /// What one seed contained.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
+    /// The kind of group.
+    pub mode: Mode,
     /// The seed.
     pub seed: u64,
     /// Brokers, topics and partitions.
@@ -47,8 +53,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "seed {}: {} brokers, {} topics, {} partitions, {} consumers; rebalances {}, faults {}, deliveries {} of \
+            "{} {}: {} brokers, {} topics, {} partitions, {} consumers; rebalances {}, faults {}, deliveries {} of \
              {} ({} repeats), lost {}, expelled {}, seeks {}, commits {}; recovered in {:.1} s of {:.1} s, {} steps",
+            self.mode,
             self.seed,
             self.brokers,
             self.topics,
@@ -70,24 +77,51 @@ impl fmt::Display for Report {
     }
 }
 
+impl Report {
+    /// What a seed has too little of to count: a world in which nothing happens proves nothing.
+    pub fn lacks(&self) -> Option<String> {
+        let least = [
+            ("rebalances", self.rebalances, 2),
+            ("faults", self.faults, 1),
+            ("deliveries", self.deliveries, 200),
+        ];
+        let (name, had, least) = least.into_iter().find(|(_, had, least)| had < least)?;
+        Some(format!("{} {}: {had} {name}, {least} are the least", self.mode, self.seed))
+    }
+}
+
 /// A seed in which an invariant does not hold.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
+    /// What was run.
+    pub case: Case,
+    /// How many items its plan had.
+    pub items: usize,
     /// What it contained so far.
     pub report: Report,
     /// The invariant.
     pub violation: Violation,
-    /// The bug that was switched on.
-    pub planted: Option<Bug>,
     /// What happened, line by line, where that was asked for.
-    pub journal: Vec<String>,
+    pub journal: Vec<Line>,
 }
+
+impl Failure {
+    /// What happened, without the traffic, and what the traffic was shortly before the end.
+    pub fn transcript(&self) -> String {
+        let recent = self.journal.len().saturating_sub(RECENT);
+        let lines = self.journal.iter().enumerate();
+        let lines = lines.filter(|(index, line)| line.is_story || *index >= recent);
+        lines.map(|(_, line)| format!("{}\n", line.text)).collect()
+    }
+}
+
+/// How many lines of traffic a transcript ends with.
+const RECENT: usize = 25;
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let planted = self.planted.map(|bug| format!(" --planted {bug}")).unwrap_or_default();
-        writeln!(f, "seed {}, {}", self.report.seed, self.violation)?;
-        write!(f, "replay: cargo run -p ottla-sim -- {}{planted}", self.report.seed)
+        writeln!(f, "{} {}, {}", self.case.mode, self.case.seed, self.violation)?;
+        write!(f, "again: {}", self.case)
     }
 }
 
@@ -98,6 +132,16 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Puts two together.
+    pub fn merge(&mut self, other: Self) {
+        self.reports.extend(other.reports);
+    }
+
+    /// The seeds that contain too little to count.
+    pub fn poor(&self) -> impl Iterator<Item = String> {
+        self.reports.iter().filter_map(Report::lacks)
+    }
+
     /// One more.
     pub fn add(&mut self, report: Report) {
         self.reports.push(report);

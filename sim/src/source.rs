@@ -43,7 +43,7 @@ impl Source {
             self.send(&name, partition, plan, stage);
         }
         self.turn(stage, truth);
-        if !stage.quiet {
+        if !stage.quiet || !self.has_sent_enough() {
             let wait = self.dice.time(plan.burst_every.clone());
             stage.after(wait, Event::Burst);
         }
@@ -75,9 +75,22 @@ impl Source {
         }
     }
 
+    /// Sends a record to each partition.
+    pub(crate) fn probe(&mut self, plan: &Plan, stage: &mut Stage, truth: &mut Truth) {
+        for at in plan.partitions() {
+            self.send(&at.topic, Some(at.partition), plan, stage);
+        }
+        self.turn(stage, truth);
+    }
+
+    /// Whether there is enough to be read for the seed to count.
+    fn has_sent_enough(&self) -> bool {
+        self.acknowledged >= 300
+    }
+
     /// Whether every record has been decided.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty()
+    pub(crate) fn is_done(&self) -> bool {
+        self.waiting.is_empty() && self.has_sent_enough()
     }
 
     pub(crate) fn turn(&mut self, stage: &mut Stage, truth: &mut Truth) {

@@ -98,11 +98,30 @@ pub(crate) enum LinkState {
     Open,
     /// Swallows everything, and nobody is told.
     Dark,
+    /// Swallows what the client sends, and nobody is told.
+    Mute,
+    /// Swallows what the broker sends, and nobody is told.
+    Deaf,
     /// The client is gone, and the broker not told yet.
     ClientGone,
     /// The broker closed it: what it sent before still arrives.
     BrokerGone,
     Cut,
+}
+
+impl LinkState {
+    /// Whether both ends take it for a connection.
+    pub(crate) fn stands(self) -> bool {
+        matches!(self, Self::Open | Self::Dark | Self::Mute | Self::Deaf)
+    }
+
+    pub(crate) fn reaches_broker(self) -> bool {
+        matches!(self, Self::Open | Self::ClientGone | Self::Deaf)
+    }
+
+    pub(crate) fn reaches_client(self) -> bool {
+        matches!(self, Self::Open | Self::BrokerGone | Self::Mute)
+    }
 }
 
 #[derive(Debug)]
@@ -143,6 +162,15 @@ pub(crate) struct Net {
     opened: u64,
 }
 
+/// A line of the journal.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// When, and what.
+    pub text: String,
+    /// Whether it belongs to a short account, too: everything but the traffic.
+    pub is_story: bool,
+}
+
 /// An invariant that does not hold.
 #[derive(Debug, Clone)]
 pub struct Violation {
@@ -170,7 +198,7 @@ pub(crate) struct Stage {
     pub(crate) dice: Dice,
     pub(crate) net: Net,
     /// Lines for a person to read; `None` where nobody does.
-    pub(crate) journal: Option<Vec<String>>,
+    pub(crate) journal: Option<Vec<Line>>,
     pub(crate) violation: Option<Violation>,
     /// Whether the trouble is over.
     pub(crate) quiet: bool,
@@ -222,10 +250,20 @@ impl Stage {
         Some(event)
     }
 
-    /// Writes a line, where somebody reads it.
+    /// Writes a line about the traffic, where somebody reads it.
     pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        self.write(false, line);
+    }
+
+    /// Writes a line of the story.
+    pub(crate) fn tell(&mut self, line: impl FnOnce() -> String) {
+        self.write(true, line);
+    }
+
+    fn write(&mut self, is_story: bool, line: impl FnOnce() -> String) {
+        let at = self.time.as_secs_f64();
         if let Some(journal) = &mut self.journal {
-            journal.push(format!("{:10.6} {}", self.time.as_secs_f64(), line()));
+            journal.push(Line { text: format!("{at:10.6} {}", line()), is_story });
         }
     }
 
@@ -233,7 +271,7 @@ impl Stage {
     pub(crate) fn violate(&mut self, invariant: &'static str, detail: impl FnOnce() -> String) {
         if self.violation.is_none() {
             let violation = Violation { invariant, detail: detail(), at: self.time };
-            self.note(|| format!("!! {invariant}: {}", violation.detail));
+            self.tell(|| format!("!! {invariant}: {}", violation.detail));
             self.violation = Some(violation);
         }
     }
@@ -322,7 +360,7 @@ impl Stage {
     /// The client's process is gone: what it sent still arrives, and the broker hears of it some time later.
     pub(crate) fn abandon(&mut self, id: LinkId, wait: Duration) {
         if let Some(link) = self.net.links.get_mut(&id) {
-            link.state = if link.state == LinkState::Dark { LinkState::Dark } else { LinkState::ClientGone };
+            link.state = if link.state.reaches_broker() { LinkState::ClientGone } else { LinkState::Dark };
             let at = (self.time + wait).max(link.up + Duration::from_micros(1));
             self.schedule(at, Event::TellBroker(id));
         }
@@ -333,7 +371,7 @@ impl Stage {
         let latency = self.latency();
         self.part(id);
         if let Some(link) = self.net.links.get_mut(&id)
-            && link.state == LinkState::Open
+            && link.state.reaches_client()
         {
             link.state = LinkState::BrokerGone;
             let at = (self.time + latency).max(link.down + Duration::from_micros(1));
@@ -345,7 +383,7 @@ impl Stage {
     pub(crate) fn cut(&mut self, id: LinkId) {
         let (first, second) = (self.latency(), self.latency());
         if let Some(link) = self.net.links.get_mut(&id)
-            && matches!(link.state, LinkState::Open | LinkState::Dark)
+            && link.state.stands()
         {
             link.state = LinkState::Cut;
             self.after(first, Event::TellClient(id, Disconnected::Failed("connection reset".to_owned())));
@@ -355,10 +393,15 @@ impl Stage {
 
     /// The connection swallows everything from here on, and nobody is told.
     pub(crate) fn darken(&mut self, id: LinkId) {
+        self.silence(id, LinkState::Dark);
+    }
+
+    /// The same, or in one direction only.
+    pub(crate) fn silence(&mut self, id: LinkId, how: LinkState) {
         if let Some(link) = self.net.links.get_mut(&id)
             && link.state == LinkState::Open
         {
-            link.state = LinkState::Dark;
+            link.state = how;
         }
     }
 }

@@ -1,89 +1,165 @@
-//! Faults: which there are, and what is drawn of them.
+//! Faults: which there are, and how they are drawn.
+
+use std::time::Duration;
 
 use ottla_broker::{Cluster, Fault};
 use ottla_protocol::{ApiKey, ErrorCode};
 
-use crate::dice::{Dice, ms, secs};
+use crate::{
+    dice::{Dice, ms, secs},
+    mode::Protocol,
+};
 
-/// Requests, how often they are chosen, and the errors with which a broker may answer them that pass.
-const ERRORS: &[(ApiKey, &[ErrorCode])] = &[
-    (
-        ApiKey::Fetch,
-        &[ErrorCode::NotLeaderOrFollower, ErrorCode::KafkaStorageError, ErrorCode::UnknownServerError],
-    ),
-    (ApiKey::Fetch, &[ErrorCode::UnknownTopicOrPartition, ErrorCode::FencedLeaderEpoch]),
-    (ApiKey::Metadata, &[ErrorCode::LeaderNotAvailable]),
-    (
-        ApiKey::JoinGroup,
-        &[
-            ErrorCode::CoordinatorNotAvailable,
-            ErrorCode::NotCoordinator,
-            ErrorCode::CoordinatorLoadInProgress,
-            ErrorCode::UnknownMemberId,
-        ],
-    ),
-    (
-        ApiKey::SyncGroup,
-        &[
-            ErrorCode::NotCoordinator,
-            ErrorCode::RebalanceInProgress,
-            ErrorCode::UnknownMemberId,
-            ErrorCode::IllegalGeneration,
-        ],
-    ),
-    (
-        ApiKey::Heartbeat,
-        &[
-            ErrorCode::NotCoordinator,
-            ErrorCode::RebalanceInProgress,
-            ErrorCode::UnknownMemberId,
-            ErrorCode::IllegalGeneration,
-        ],
-    ),
+/// A fault of the brokers or of the network.
+#[derive(Debug, Clone)]
+pub(crate) enum Trouble {
+    /// Requests go wrong at the brokers.
+    Requests {
+        api: ApiKey,
+        fault: Fault,
+        times: u32,
+        after: u32,
+        node: Option<i32>,
+    },
+    /// A connection breaks.
+    Cut,
+    /// A connection swallows everything, or what one end sends.
+    Darken,
+    Mute,
+    Deafen,
+    /// A broker cannot be reached.
+    Outage {
+        node: i32,
+        lasts: Duration,
+        swallows: bool,
+    },
+    /// A broker stops, and starts again.
+    Stop {
+        node: i32,
+        lasts: Duration,
+    },
+    /// A partition changes its leader, or the group its coordinator.
+    MoveLeader {
+        node: i32,
+    },
+    MoveCoordinator {
+        node: i32,
+    },
+}
+
+use ErrorCode::{
+    CoordinatorLoadInProgress, CoordinatorNotAvailable, FencedLeaderEpoch, FencedMemberEpoch,
+    IllegalGeneration, KafkaStorageError, LeaderNotAvailable, NotCoordinator, NotEnoughReplicas,
+    NotLeaderOrFollower, OffsetNotAvailable, RebalanceInProgress, RequestTimedOut, UnknownMemberId,
+    UnknownServerError, UnknownTopicOrPartition, UnstableOffsetCommit,
+};
+
+/// Errors with which a broker may answer.
+type Menu = &'static [(ApiKey, &'static [ErrorCode])];
+
+const ANY: Menu = &[
+    (ApiKey::Fetch, &[NotLeaderOrFollower, KafkaStorageError, UnknownServerError]),
+    (ApiKey::Fetch, &[UnknownTopicOrPartition, FencedLeaderEpoch]),
+    (ApiKey::Metadata, &[LeaderNotAvailable]),
     (
         ApiKey::OffsetCommit,
-        &[
-            ErrorCode::NotCoordinator,
-            ErrorCode::CoordinatorLoadInProgress,
-            ErrorCode::RebalanceInProgress,
-            ErrorCode::UnknownMemberId,
-            ErrorCode::IllegalGeneration,
-        ],
+        &[NotCoordinator, CoordinatorLoadInProgress, RebalanceInProgress, UnknownMemberId, IllegalGeneration],
     ),
-    (
-        ApiKey::OffsetFetch,
-        &[ErrorCode::NotCoordinator, ErrorCode::CoordinatorLoadInProgress, ErrorCode::UnstableOffsetCommit],
-    ),
-    (ApiKey::ListOffsets, &[ErrorCode::NotLeaderOrFollower, ErrorCode::OffsetNotAvailable]),
-    (ApiKey::FindCoordinator, &[ErrorCode::CoordinatorNotAvailable]),
-    (ApiKey::LeaveGroup, &[ErrorCode::NotCoordinator]),
-    (
-        ApiKey::Produce,
-        &[ErrorCode::NotLeaderOrFollower, ErrorCode::NotEnoughReplicas, ErrorCode::RequestTimedOut],
-    ),
-    (ApiKey::InitProducerId, &[ErrorCode::CoordinatorLoadInProgress]),
+    (ApiKey::OffsetFetch, &[NotCoordinator, CoordinatorLoadInProgress, UnstableOffsetCommit]),
+    (ApiKey::ListOffsets, &[NotLeaderOrFollower, OffsetNotAvailable]),
+    (ApiKey::FindCoordinator, &[CoordinatorNotAvailable]),
+    (ApiKey::Produce, &[NotLeaderOrFollower, NotEnoughReplicas, RequestTimedOut]),
+    (ApiKey::InitProducerId, &[CoordinatorLoadInProgress]),
     (ApiKey::ApiVersions, &[]),
 ];
 
-/// Writes a line into the brokers' script of faults, and says what it is.
-pub(crate) fn script(cluster: &mut Cluster, dice: &mut Dice) -> String {
-    let nodes: Vec<i32> = cluster.nodes().collect();
-    let (api, errors) = dice.pick(ERRORS);
-    let fault = match dice.number(0..=9) {
-        0..=3 if !errors.is_empty() => Fault::Error(dice.pick(errors)),
-        0..=4 => Fault::Disconnect,
-        5 => Fault::ApplyThenDisconnect,
-        6 | 7 => Fault::Delay(dice.time(ms(100)..=secs(8))),
-        8 => Fault::Silence,
-        _ => Fault::Corrupt,
-    };
-    let times = dice.pick(&[1, 1, 1, 2, 4, 12]);
-    let after = dice.pick(&[0, 0, 1, 5]);
-    let said = format!("{api:?}: {fault:?}, {times} times after {after}");
-    let script = cluster.faults().on(api).times(times).after(after);
-    match dice.chance(0.4) {
-        true => script.at(dice.pick(&nodes)).then(fault),
-        false => script.then(fault),
+const CLASSIC: Menu = &[
+    (
+        ApiKey::JoinGroup,
+        &[CoordinatorNotAvailable, NotCoordinator, CoordinatorLoadInProgress, UnknownMemberId],
+    ),
+    (ApiKey::SyncGroup, &[NotCoordinator, RebalanceInProgress, UnknownMemberId, IllegalGeneration]),
+    (ApiKey::Heartbeat, &[NotCoordinator, RebalanceInProgress, UnknownMemberId, IllegalGeneration]),
+    (ApiKey::LeaveGroup, &[NotCoordinator]),
+];
+
+const CONSUMER: Menu = &[
+    (ApiKey::ConsumerGroupHeartbeat, &[NotCoordinator, CoordinatorLoadInProgress, CoordinatorNotAvailable]),
+    (ApiKey::ConsumerGroupHeartbeat, &[UnknownMemberId, FencedMemberEpoch]),
+    (ApiKey::ConsumerGroupHeartbeat, &[]),
+];
+
+/// Errors that pass soon, and after which nobody has lost anything.
+const GENTLE: Menu = &[
+    (ApiKey::Fetch, &[NotLeaderOrFollower, KafkaStorageError]),
+    (ApiKey::Metadata, &[LeaderNotAvailable]),
+    (ApiKey::OffsetCommit, &[NotCoordinator, CoordinatorLoadInProgress]),
+    (ApiKey::OffsetFetch, &[NotCoordinator, UnstableOffsetCommit]),
+    (ApiKey::ListOffsets, &[NotLeaderOrFollower]),
+    (ApiKey::FindCoordinator, &[CoordinatorNotAvailable]),
+    (ApiKey::Produce, &[NotLeaderOrFollower]),
+];
+
+impl Trouble {
+    /// Requests that go wrong. Gently: nothing takes long, and no connection ends.
+    pub(crate) fn of_a_request(d: &mut Dice, gentle: bool, brokers: u32, protocols: &[Protocol]) -> Self {
+        let node = d.chance(0.4).then(|| Self::node(d, brokers));
+        let after = d.pick(&[0, 0, 1, 5]);
+        if gentle {
+            let (api, errors) = d.pick(GENTLE);
+            let error = Fault::Error(d.pick(errors));
+            let fault = if d.chance(0.5) { error } else { Fault::Delay(d.time(ms(10)..=ms(800))) };
+            return Self::Requests { api, fault, times: d.pick(&[1, 2]), after, node };
+        }
+        let membership = match d.pick(protocols) {
+            Protocol::Classic(_) => CLASSIC,
+            Protocol::Consumer(_) => CONSUMER,
+        };
+        let (api, errors) = if d.chance(0.35) { d.pick(membership) } else { d.pick(ANY) };
+        let fault = match d.number(0..=9) {
+            0..=3 if !errors.is_empty() => Fault::Error(d.pick(errors)),
+            0..=4 => Fault::Disconnect,
+            5 => Fault::ApplyThenDisconnect,
+            6 | 7 => Fault::Delay(d.time(ms(100)..=secs(8))),
+            8 => Fault::Silence,
+            _ => Fault::Corrupt,
+        };
+        Self::Requests { api, fault, times: d.pick(&[1, 1, 1, 2, 4, 12]), after, node }
     }
-    said
+
+    /// Something goes wrong between or with the brokers.
+    pub(crate) fn of_the_world(d: &mut Dice, gentle: bool, brokers: u32) -> Self {
+        let node = Self::node(d, brokers);
+        match d.number(0..=13) {
+            0..=2 => Self::MoveLeader { node },
+            3 | 4 => Self::MoveCoordinator { node },
+            _ if gentle => Self::MoveLeader { node },
+            5..=7 => Self::Cut,
+            8 => Self::Darken,
+            9 => Self::Mute,
+            10 => Self::Deafen,
+            11 => Self::Outage { node, lasts: d.time(ms(500)..=secs(8)), swallows: d.chance(0.5) },
+            _ => Self::Stop { node, lasts: d.time(ms(200)..=secs(8)) },
+        }
+    }
+
+    fn node(d: &mut Dice, brokers: u32) -> i32 {
+        d.number(1..=brokers as usize) as i32
+    }
+}
+
+/// Writes requests that go wrong into the brokers' script.
+pub(crate) fn script(
+    cluster: &mut Cluster,
+    api: ApiKey,
+    fault: Fault,
+    times: u32,
+    after: u32,
+    node: Option<i32>,
+) {
+    let script = cluster.faults().on(api).times(times).after(after);
+    match node {
+        Some(node) => script.at(node).then(fault),
+        None => script.then(fault),
+    }
 }

@@ -1,10 +1,18 @@
 //! What is known from outside of every consumer: what was produced, handed out, done and committed.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use ottla_core::TopicPartition;
+use ottla_protocol::TopicId;
 
-use crate::{reader::Handed, stage::Stage};
+use crate::{
+    reader::Handed,
+    role::Role,
+    stage::{Stage, Who},
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
@@ -17,6 +25,11 @@ pub(crate) struct Truth {
     /// By group, or by whoever reads alone.
     pub(crate) groups: BTreeMap<String, Reading>,
     pub(crate) deliveries: u64,
+    /// What was handed out in this step, and by whom.
+    pub(crate) fresh: BTreeSet<(Who, TopicPartition)>,
+    /// Whose static id was another's.
+    pub(crate) refused: Vec<Role>,
+    pub(crate) topic_ids: BTreeMap<TopicId, String>,
 }
 
 /// How far a group has come.

@@ -3,11 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ottla_core::{
-    CommittedOffset, Filter, GroupFailure, LaneFailure, OpId, Outcome, ReadFailure, SeekTo, TopicPartition,
+    CloseKind, CommittedOffset, Filter, GroupFailure, LaneFailure, LeaveGroup, OpFailure, OpId, Outcome,
+    ReadFailure, SeekTo, TopicPartition,
 };
+use ottla_protocol::ErrorCode;
 
 use crate::{
     dice::{ms, secs},
+    listener::Listening,
     member::{Expect, Member},
     reader::{Gathered, Handed, Step},
     stage::{Event, Stage},
@@ -23,6 +26,8 @@ pub(crate) enum Doing {
     Reading(Call),
     /// In `commit`.
     Committing(OpId),
+    /// In his rebalance listener.
+    Listening(Listening),
     Closing {
         until: Duration,
     },
@@ -40,16 +45,9 @@ pub(crate) struct Call {
 /// An operation, and what was true when it was asked for.
 #[derive(Debug, Clone)]
 pub(crate) enum Asked {
-    /// The number of the request, and what is committed then.
-    Commit(u64, BTreeMap<TopicPartition, i64>),
-    Committed {
-        at: TopicPartition,
-        since: Duration,
-    },
-    End {
-        at: TopicPartition,
-        least: i64,
-    },
+    Commit { number: u64, offsets: BTreeMap<TopicPartition, i64>, since: Duration },
+    Committed { at: TopicPartition, since: Duration },
+    End { at: TopicPartition, least: i64 },
 }
 
 impl Member {
@@ -68,6 +66,10 @@ impl Member {
         }
         match &self.doing {
             Doing::Away => self.next_call(stage, truth),
+            Doing::Listening(_) => {
+                self.listened(stage);
+                self.woken(stage, truth);
+            }
             Doing::Reading(_) => {
                 self.host.machine.unpark(stage.now());
                 self.think(ms(1), stage);
@@ -128,10 +130,14 @@ impl Member {
         }
         self.stamp += 1;
         self.doing = Doing::Reading(Call { filter, most });
-        // `recv` waits for ever, but this user looks at something else from time to time, as by `select!`.
+        self.be_patient(stage);
+        self.try_read(stage, truth);
+    }
+
+    /// `recv` waits for ever, but this user looks at something else from time to time, as by `select!`.
+    pub(super) fn be_patient(&mut self, stage: &mut Stage) {
         let patience = self.dice.time(ms(100)..=ms(1500));
         stage.after(patience, Event::User(self.who, self.stamp));
-        self.try_read(stage, truth);
     }
 
     /// Goes on with the call that the user is in.
@@ -140,6 +146,10 @@ impl Member {
         let now = stage.now();
         // A call begins with the user's return from all that he had.
         self.all_done(truth);
+        self.reader.sync(&mut self.host.machine, true, now);
+        if self.listen(stage, truth) {
+            return;
+        }
         let machine = &mut self.host.machine;
         let gathered = match call.most {
             Some(most) => self.reader.gather(machine, &call.filter, most, now),
@@ -190,7 +200,7 @@ impl Member {
 
     fn fail(&mut self, failure: ReadFailure, stage: &mut Stage, truth: &mut Truth) {
         let who = self.who;
-        stage.note(|| format!("{who} is told {failure:?}"));
+        stage.tell(|| format!("{who} is told {failure:?}"));
         self.think(ms(10), stage);
         match failure {
             ReadFailure::Group(GroupFailure::MaxPollExceeded(_)) => self.counts.expelled += 1,
@@ -198,6 +208,14 @@ impl Member {
                 self.counts.corrupt += 1;
                 self.detours += 1;
                 self.seek(&at, offset, stage, truth);
+            }
+            // Another has come under the same id, or was there before.
+            ReadFailure::Group(GroupFailure::Refused(
+                ErrorCode::FencedInstanceId | ErrorCode::UnreleasedInstanceId,
+            )) if self.is_static() => {
+                self.counts.refused += 1;
+                truth.refused.push(self.role.clone());
+                self.end(CloseKind::Closed, LeaveGroup::Default, stage, truth);
             }
             failure => {
                 stage.violate("nothing fails for good", || format!("{who}: {failure:?}"));
@@ -213,6 +231,7 @@ impl Member {
                 self.try_read(stage, truth);
                 true
             }
+            Doing::Closing { .. } => self.listen(stage, truth),
             Doing::Committing(op) if !self.ops.iter().any(|(open, _)| open == op) => {
                 // He has been in a call, however long it took.
                 self.host.machine.returned(stage.now());
@@ -233,12 +252,16 @@ impl Member {
             };
             stage.note(|| format!("{who} {asked:?}: {outcome:?}"));
             match (asked, outcome) {
-                (Asked::Commit(number, offsets), Ok(_)) => {
+                (Asked::Commit { number, offsets, since }, Ok(_)) => {
                     for (at, offset) in offsets {
                         // Without auto commit, nobody but the owner moves it, and he only by a later request.
                         let newest = self.last_commit.get(&at) == Some(&number) && self.habits.commits > 0.0;
-                        let committed = truth.progress(&self.group, &at).committed();
-                        if newest && self.owned.contains_key(&at) && committed != Some(offset) {
+                        let progress = truth.progress(&self.group, &at);
+                        let committed = progress.committed();
+                        // Under a static id another may have come, and have committed since.
+                        let since = if self.is_static() { since } else { stage.time };
+                        let was = progress.was_committed(Some(offset), since);
+                        if newest && self.owned.contains_key(&at) && !was {
                             stage.violate("what commit() reports done is committed", || {
                                 format!("{who} committed {at} = {offset}, and it is {committed:?}")
                             });
@@ -261,6 +284,13 @@ impl Member {
                         });
                     }
                 }
+                (Asked::Commit { .. }, Err(OpFailure::NotMember(ErrorCode::StaleMemberEpoch)))
+                    if self.told.is_none() && !self.owned.is_empty() =>
+                {
+                    stage.violate("a commit that a new epoch overtook is made again", || {
+                        format!("{who} is told that it failed, and is a member")
+                    });
+                }
                 _ => {}
             }
         }
@@ -273,7 +303,7 @@ impl Member {
         self.dice.pick(&owned)
     }
 
-    fn commit_all(&mut self, stage: &mut Stage, truth: &mut Truth) -> Option<OpId> {
+    pub(super) fn commit_all(&mut self, stage: &mut Stage, truth: &mut Truth) -> Option<OpId> {
         let (who, now) = (self.who, stage.now());
         self.all_done(truth);
         self.reader.sync(&mut self.host.machine, true, now);
@@ -284,15 +314,15 @@ impl Member {
             Expect::At(offset) => Some((at.clone(), offset)),
             _ => None,
         });
-        self.asked_to_commit(op, known.collect());
+        self.asked_to_commit(op, known.collect(), stage.time);
         Some(op)
     }
 
-    fn asked_to_commit(&mut self, op: OpId, offsets: BTreeMap<TopicPartition, i64>) {
+    fn asked_to_commit(&mut self, op: OpId, offsets: BTreeMap<TopicPartition, i64>, since: Duration) {
         // Of those that are not known here, the core may know the position.
         let all = self.owned.keys().chain(offsets.keys());
         self.last_commit.extend(all.map(|at| (at.clone(), op.0)));
-        self.ops.push((op, Asked::Commit(op.0, offsets)));
+        self.ops.push((op, Asked::Commit { number: op.0, offsets, since }));
     }
 
     /// Commits some of the records that the user has in hand, and keeps the others.
@@ -320,7 +350,7 @@ impl Member {
         match self.host.machine.commit(Some(offsets), now) {
             Ok(op) if self.dice.chance(0.5) => {
                 self.stamp += 1;
-                self.asked_to_commit(op, asked);
+                self.asked_to_commit(op, asked, stage.time);
                 if all {
                     self.away_since = stage.time;
                 }
@@ -331,7 +361,7 @@ impl Member {
             done => {
                 // Nobody waits for it; but it is newer than others.
                 if let Ok(op) = done {
-                    self.asked_to_commit(op, asked);
+                    self.asked_to_commit(op, asked, stage.time);
                 }
                 let wait = self.dice.time(self.habits.think.clone());
                 self.think(wait * 10, stage);
@@ -364,7 +394,7 @@ impl Member {
         }
     }
 
-    fn seek(&mut self, at: &TopicPartition, offset: i64, stage: &mut Stage, truth: &mut Truth) {
+    pub(super) fn seek(&mut self, at: &TopicPartition, offset: i64, stage: &mut Stage, truth: &mut Truth) {
         self.seek_to(at, SeekTo::Offset(offset), Expect::At(offset), offset, stage, truth);
     }
 
@@ -378,7 +408,7 @@ impl Member {
         truth: &mut Truth,
     ) {
         let (who, now) = (self.who, stage.now());
-        stage.note(|| format!("{who} seek({at}, {to:?})"));
+        stage.tell(|| format!("{who} seek({at}, {to:?})"));
         if !self.host.machine.seek(at, to, now) {
             return;
         }
@@ -431,8 +461,12 @@ impl Member {
     /// Stops reading for a while, and leaves the group meanwhile.
     pub(crate) fn unsubscribe(&mut self, stage: &mut Stage, truth: &mut Truth) {
         let (who, now) = (self.who, stage.now());
-        stage.note(|| format!("{who} unsubscribe()"));
+        stage.tell(|| format!("{who} unsubscribe()"));
+        self.listened(stage);
         self.host.machine.unsubscribe(now);
+        self.unsubscribing = true;
+        self.drain_events(stage);
+        self.unsubscribing = false;
         self.owned.clear();
         self.paused.clear();
         let wait = self.dice.time(ms(100)..=secs(3));

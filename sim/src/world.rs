@@ -6,14 +6,16 @@ use std::{
     time::Duration,
 };
 
-use ottla_broker::{Cluster, Output};
-use ottla_core::{Disconnected, TopicPartition, group::consumer_protocol::Assignment};
+use ottla_broker::{Cluster, Output, TopicSpec};
+use ottla_core::{Disconnected, TopicPartition};
 use ottla_protocol::{ApiKey, Request, RequestHeader};
 
 use crate::{
+    case::{Bug, Case},
+    deeds::{Beat, Late},
     dice::{Dice, ms},
-    member::{Member, names},
-    plan::{Bug, Plan},
+    member::Member,
+    plan::Plan,
     report::{Failure, Report},
     source::Source,
     stage::{Event, Link, LinkId, LinkState, Stage, Violation, Who},
@@ -25,9 +27,10 @@ pub(super) const GROUP: &str = "group";
 /// More steps than any seed takes.
 const MOST_STEPS: u64 = 3_000_000;
 
-/// Runs a seed, with a bug switched on or without one. `journal` keeps what happened, for a failure's sake.
-pub fn run(seed: u64, planted: Option<Bug>, journal: bool) -> Result<Report, Box<Failure>> {
-    let mut world = World::new(seed, planted, journal);
+/// Runs a seed. `journal` keeps what happened, for a failure's sake.
+pub fn run(case: &Case, journal: bool) -> Result<Report, Box<Failure>> {
+    let mut world = World::new(case, journal);
+    let items = world.plan.items.len();
     // A panic, such as of an assertion in a machine, is a finding as any other.
     let panic = catch_unwind(AssertUnwindSafe(|| world.run())).err();
     let violation = panic.map(|panic| {
@@ -35,11 +38,11 @@ pub fn run(seed: u64, planted: Option<Bug>, journal: bool) -> Result<Report, Box
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
         Violation { invariant: "nothing panics", detail: text.unwrap_or_default(), at: world.stage.time }
     });
-    let report = world.report(seed);
+    let report = world.report();
     match violation.or(world.stage.violation.take()) {
         Some(violation) => {
             let journal = world.stage.journal.take().unwrap_or_default();
-            Err(Box::new(Failure { report, violation, planted, journal }))
+            Err(Box::new(Failure { case: case.clone(), items, report, violation, journal }))
         }
         None => Ok(report),
     }
@@ -51,6 +54,8 @@ pub(super) enum Phase {
     Trouble,
     /// That everything acknowledged is done.
     Draining,
+    /// That what is sent now, to every partition, is done: the group is whole, and nothing stands in the way.
+    Probing,
     /// That everything done is committed.
     Settling,
     /// That everybody is closed, and the group empty.
@@ -59,8 +64,8 @@ pub(super) enum Phase {
 }
 
 pub(super) struct World {
+    pub(super) case: Case,
     pub(super) plan: Plan,
-    pub(super) planted: Option<Bug>,
     pub(super) stage: Stage,
     pub(super) truth: Truth,
     pub(super) cluster: Cluster,
@@ -74,34 +79,46 @@ pub(super) struct World {
     /// How much was handed out when that was looked at last after the trouble, and when it was less.
     pub(super) progress: (u64, Duration),
     pub(super) generation: i32,
-    /// Commits that were sent, each with its generation: see [`Item::Ghost`].
-    pub(super) commits: Vec<(i32, Vec<u8>)>,
+    /// Since when a partition has been about to be fetched, and nothing more.
+    pub(super) idle: BTreeMap<(Who, TopicPartition), Duration>,
+    /// Commits that were sent: see [`Item::Ghost`].
+    pub(super) commits: Vec<Late>,
+    pub(super) beats: Vec<Beat>,
+    /// Answers to what came late.
+    pub(super) stray: Vec<Vec<u8>>,
+    /// Who leads each partition, and in which leader epoch.
+    pub(super) leaders: BTreeMap<TopicPartition, (i32, i32)>,
+    /// Who came after the trouble, because nobody else was there.
+    pub(super) callers: u32,
     pub(super) rebalances: u64,
     pub(super) faults: u64,
     pub(super) steps: u64,
 }
 
 impl World {
-    fn new(seed: u64, planted: Option<Bug>, journal: bool) -> Self {
-        let plan = Plan::draw(seed);
-        let mut dice = Dice::new(seed ^ 0x6f74_746c_6173_696d);
+    fn new(case: &Case, journal: bool) -> Self {
+        let plan = Plan::draw(case);
+        let mut dice = Dice::new(case.seed ^ 0x6f74_746c_6173_696d);
         let mut stage = Stage::new(dice.fork(), plan.weather.clone(), journal);
         let mut cluster = Cluster::new(plan.broker.clone());
         for node in 1..=plan.broker.brokers as i32 {
             cluster.set_address(node, format!("broker-{node}"), 9092);
         }
-        if let Some(Bug::Broker(bug)) = planted {
+        if let Some(Bug::Broker(bug)) = case.planted {
             cluster.plant(bug);
         }
         for (index, (at, _)) in plan.items.iter().enumerate() {
-            stage.schedule(*at, Event::Plan(index));
+            if !case.without.contains(&index) {
+                stage.schedule(*at, Event::Plan(index));
+            }
         }
         stage.schedule(ms(10), Event::Burst);
         stage.schedule(plan.trouble, Event::Quiet);
+        stage.schedule(ms(50), Event::Look);
         let source = Source::new(&plan, dice.fork(), &stage);
-        Self {
+        let mut world = Self {
+            case: case.clone(),
             plan,
-            planted,
             stage,
             truth: Truth::default(),
             cluster,
@@ -114,16 +131,30 @@ impl World {
             recovery: Duration::ZERO,
             progress: (0, Duration::ZERO),
             generation: -1,
+            idle: BTreeMap::new(),
             commits: Vec::new(),
+            beats: Vec::new(),
+            stray: Vec::new(),
+            leaders: BTreeMap::new(),
+            callers: 0,
             rebalances: 0,
             faults: 0,
             steps: 0,
+        };
+        for (name, partitions) in world.plan.topics.clone() {
+            world.create_topic(name, partitions);
         }
+        world
+    }
+
+    pub(super) fn create_topic(&mut self, name: String, partitions: u32) {
+        let id = self.cluster.create_topic(&TopicSpec::new(name.as_str(), partitions));
+        self.truth.topic_ids.insert(id.expect("its name is free"), name);
     }
 
     fn run(&mut self) {
-        let plan = format!("{:?}", self.plan);
-        self.stage.note(|| plan);
+        let plan = self.plan.to_string();
+        self.stage.tell(|| plan);
         while self.phase != Phase::Over
             && self.stage.violation.is_none()
             && let Some(event) = self.stage.next()
@@ -133,6 +164,8 @@ impl World {
                 self.stage.violate("no busy loop", || format!("{MOST_STEPS} steps"));
             }
             self.handle(event);
+            self.look_at_deliveries();
+            self.try_again();
         }
         if self.stage.violation.is_none() {
             self.check_logs();
@@ -170,13 +203,11 @@ impl World {
             Event::Plan(_) if !matches!(self.phase, Phase::Trouble | Phase::Draining) => {}
             Event::Plan(index) => {
                 let item = self.plan.items[index].1.clone();
+                self.dice = Dice::of(self.case.seed, index);
                 self.carry_out(item);
             }
             Event::Burst => self.source.burst(&self.plan, stage, truth),
-            Event::Restore(node) => {
-                stage.note(|| format!("broker {node} can be reached again"));
-                stage.net.outages.remove(&node);
-            }
+            Event::Restore(node) => self.restore(node),
             Event::Quiet => self.quiet(),
             Event::Look => self.look(),
         }
@@ -188,6 +219,9 @@ impl World {
         let stage = &mut self.stage;
         let Some(link) = stage.link(id).filter(|link| link.state == LinkState::Open) else { return };
         let (node, who, conn) = (link.node, link.who, link.conn);
+        if !self.cluster.is_up(node) {
+            return self.tell_client(id, Disconnected::Refused("nobody listens".to_owned()));
+        }
         let broker = self.cluster.handle_connect(node, stage.now());
         stage.accept(id, broker);
         match who {
@@ -199,29 +233,37 @@ impl World {
 
     fn up(&mut self, id: LinkId, frame: Vec<u8>) {
         let stage = &mut self.stage;
-        let passes = |link: &&mut Link| matches!(link.state, LinkState::Open | LinkState::ClientGone);
+        let passes = |link: &&mut Link| link.state.reaches_broker();
         let Some(broker) = stage.link(id).filter(passes).and_then(|link| link.broker) else { return };
         let key = ApiKey::from_key(i16::from_be_bytes([frame[0], frame[1]]));
         if key == Some(ApiKey::OffsetCommit)
             && let Ok((_, Request::OffsetCommit(commit))) = RequestHeader::decode(&frame)
-            && commit.group_id == GROUP
-            && self.commits.last().is_none_or(|(last, _)| *last < commit.generation_id_or_member_epoch)
+            && let Some(late) = Late::of(&commit, &frame)
+            && !self.commits.iter().any(|known| known.is_like(&late))
         {
-            self.commits.push((commit.generation_id_or_member_epoch, frame.clone()));
+            self.commits.push(late);
+        }
+        if key == Some(ApiKey::ConsumerGroupHeartbeat)
+            && let Some(beat) = Beat::of(&frame)
+            && !self.beats.iter().any(|known| known.is_like(&beat))
+        {
+            self.beats.push(beat);
         }
         self.cluster.handle_frame(broker, frame, stage.now());
         self.pump();
         match key {
             Some(ApiKey::Produce) => self.look_at_logs(),
             Some(ApiKey::OffsetCommit) => self.look_at_commits(),
-            Some(ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::LeaveGroup) => self.look_at_group(),
+            Some(
+                ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::LeaveGroup | ApiKey::ConsumerGroupHeartbeat,
+            ) => self.look_at_group(),
             _ => {}
         }
     }
 
     fn down(&mut self, id: LinkId, frame: Vec<u8>) {
         let stage = &mut self.stage;
-        let passes = |link: &&mut Link| matches!(link.state, LinkState::Open | LinkState::BrokerGone);
+        let passes = |link: &&mut Link| link.state.reaches_client();
         let Some(link) = stage.link(id).filter(passes) else { return };
         let (who, conn) = (link.who, link.conn);
         match who {
@@ -245,9 +287,10 @@ impl World {
         while let Some(output) = self.cluster.poll_output() {
             match output {
                 Output::Reply { conn, mut frame } => {
-                    if let Some(id) = self.stage.link_of(conn) {
-                        frame.drain(..4);
-                        self.stage.send_down(id, frame);
+                    frame.drain(..4);
+                    match self.stage.link_of(conn) {
+                        Some(id) => self.stage.send_down(id, frame),
+                        None => self.stray.push(frame),
                     }
                 }
                 Output::Close { conn } => {
@@ -264,56 +307,12 @@ impl World {
         self.cluster_alarm = deadline.map(|at| at.max(self.stage.time));
     }
 
-    // What is looked at from outside.
-
-    fn look_at_logs(&mut self) {
-        for at in self.plan.partitions() {
-            let end = self.cluster.log_end_offset(&at.topic, at.partition).unwrap_or_default();
-            self.truth.ends.insert(at, end);
-        }
-    }
-
-    fn look_at_commits(&mut self) {
-        for group in [GROUP, "by hand"] {
-            for ((topic, partition), offset) in self.cluster.committed(group) {
-                let at = TopicPartition::new(topic, partition);
-                self.truth.progress(group, &at).commit(group, &at, offset, &mut self.stage);
-            }
-        }
-    }
-
-    /// One owner a partition, as the coordinator sees it and as the members do.
-    fn look_at_group(&mut self) {
-        let Some(group) = self.cluster.group(GROUP).filter(|group| group.state == "Stable") else { return };
-        if group.generation_id == self.generation {
-            return;
-        }
-        self.generation = group.generation_id;
-        self.rebalances += 1;
-        let mut owners: BTreeMap<TopicPartition, String> = BTreeMap::new();
-        for member in group.members {
-            let assignment = Assignment::decode(&member.assignment).unwrap_or_default();
-            let generation = group.generation_id;
-            let client = &member.client_id;
-            let assigned = names(&assignment.partitions);
-            self.stage
-                .note(|| format!("generation {generation}: {client} ({}) has {assigned}", member.member_id));
-            for at in assignment.partitions {
-                if let Some(other) = owners.insert(at.clone(), member.member_id.clone()) {
-                    let one = &member.member_id;
-                    self.stage.violate("a partition has one owner in a generation", || {
-                        format!("{at} in generation {generation}: {other} and {one}")
-                    });
-                }
-            }
-        }
-    }
-
-    fn report(&self, seed: u64) -> Report {
+    fn report(&self) -> Report {
         let sum = |count: fn(&Member) -> u64| self.members.iter().map(count).sum();
         let groups = self.truth.groups.keys();
         Report {
-            seed,
+            mode: self.case.mode,
+            seed: self.case.seed,
             brokers: self.plan.broker.brokers.into(),
             topics: self.plan.topics.len() as u64,
             partitions: self.plan.partitions().len() as u64,

@@ -1,19 +1,27 @@
-//! Three hundred seeds, each with a line of what it contained, and the proof that they would notice a bug.
+//! Three hundred seeds of each kind of group, and the proof that they would notice a bug.
 //!
 //! `OTTLA_SIM_FIRST` and `OTTLA_SIM_SEEDS` choose others. A seed is replayed, with all that happened, by
-//! `cargo run -p ottla-sim -- SEED`.
+//! `cargo run -p ottla-sim -- MODE SEED`.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use ottla_sim::{Bug, Summary, run};
+use ottla_sim::{Bug, Case, Failure, Mode, Summary, run, shrink};
+
+/// How long a failure is made smaller, and how many of a trial's failures are told at length.
+const PATIENCE: Duration = Duration::from_secs(10);
+const TOLD: usize = 2;
 
 fn main() -> ExitCode {
-    let trials = vec![
-        Trial::test("every_invariant_holds", every_invariant_holds),
-        Trial::test("every_planted_bug_is_caught", every_planted_bug_is_caught),
-        Trial::test("a_seed_contains_the_same_each_time", a_seed_contains_the_same_each_time),
-    ];
+    let of_mode = |mode: Mode| {
+        Trial::test(format!("every_invariant_holds::{mode}"), move || every_invariant_holds(mode))
+    };
+    let of_bug = |bug: Bug| {
+        Trial::test(format!("every_planted_bug_is_caught::{bug}"), move || a_planted_bug_is_caught(bug))
+    };
+    let mut trials: Vec<Trial> = Mode::ALL.into_iter().map(of_mode).collect();
+    trials.extend(Bug::all().into_iter().map(of_bug));
+    trials.push(Trial::test("a_seed_contains_the_same_each_time", a_seed_contains_the_same_each_time));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -27,50 +35,49 @@ fn seeds() -> Result<std::ops::Range<u64>, Failed> {
     Ok(first..first + chosen("OTTLA_SIM_SEEDS", 300)?)
 }
 
-fn every_invariant_holds() -> Result<(), Failed> {
+fn every_invariant_holds(mode: Mode) -> Result<(), Failed> {
     let (mut summary, mut failures) = (Summary::default(), Vec::new());
     for seed in seeds()? {
-        match run(seed, None, false) {
-            Ok(report) => {
-                println!("{report}");
-                summary.add(report);
-            }
-            Err(failure) => {
-                println!("FAILED {failure}");
-                failures.push(failure.to_string());
-            }
+        match run(&Case::new(mode, seed), false) {
+            Ok(report) => summary.add(report),
+            Err(failure) => failures.push(failure),
         }
     }
-    println!("{summary}");
-    match failures.is_empty() {
-        true => Ok(()),
-        false => Err(failures.join("\n").into()),
-    }
+    println!("{mode}: {summary}");
+    let mut told: Vec<String> = failures.iter().map(|failure| failure.to_string()).collect();
+    told.extend(failures.iter().take(TOLD).map(|failure| at_length(failure)));
+    told.extend(summary.poor().map(|line| format!("too little: {line}")));
+    if told.is_empty() { Ok(()) } else { Err(told.join("\n").into()) }
 }
 
-fn every_planted_bug_is_caught() -> Result<(), Failed> {
-    let mut survivors = Vec::new();
-    for bug in Bug::all() {
-        let caught =
-            (1..).zip(seeds()?).find_map(|(tries, seed)| Some((tries, run(seed, Some(bug), false).err()?)));
-        match caught {
-            Some((tries, failure)) => {
-                println!("planted {bug}: {tries} seeds: {}", failure.violation.invariant)
-            }
-            None => survivors.push(bug.to_string()),
+fn at_length(failure: &Failure) -> String {
+    let smaller = shrink(failure, PATIENCE);
+    format!("\n{}{smaller}", smaller.transcript())
+}
+
+/// Each seed is tried in the modes in turn.
+fn a_planted_bug_is_caught(bug: Bug) -> Result<(), Failed> {
+    let seeds = seeds()?;
+    let runs = seeds.end - seeds.start;
+    let cases = seeds.flat_map(|seed| Mode::ALL.map(|mode| Case::new(mode, seed).with(bug)));
+    let caught = (1..=runs).zip(cases).find_map(|(tries, case)| Some((tries, run(&case, false).err()?)));
+    match caught {
+        Some((tries, failure)) => {
+            println!("planted {bug}: {tries} seeds: {}", failure.violation.invariant);
+            Ok(())
         }
-    }
-    match survivors.is_empty() {
-        true => Ok(()),
-        false => Err(format!("not caught: {}", survivors.join(", ")).into()),
+        None => Err(format!("not caught in {runs} seeds").into()),
     }
 }
 
 fn a_seed_contains_the_same_each_time() -> Result<(), Failed> {
-    for seed in [1, 2, 3] {
-        let (first, second) = (run(seed, None, false), run(seed, None, true));
-        if first.ok() != second.ok() {
-            return Err(format!("seed {seed} differs from itself").into());
+    for mode in Mode::ALL {
+        for seed in [1, 2] {
+            let case = Case::new(mode, seed);
+            let (first, second) = (run(&case, false), run(&case, true));
+            if first.ok() != second.ok() {
+                return Err(format!("{mode} {seed} differs from itself").into());
+            }
         }
     }
     Ok(())

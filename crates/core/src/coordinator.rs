@@ -12,6 +12,7 @@ use crate::{
     deadline::Earliest,
     ids::{NodeId, RequestId},
     metadata::Metadata,
+    planted::{Planted, Plot},
 };
 
 /// What it takes to send a request to the coordinator.
@@ -67,6 +68,7 @@ pub(crate) struct Coordinator {
     unknown_since: Instant,
     pub(crate) last_error: Option<ErrorCode>,
     rng: fastrand::Rng,
+    pub(crate) plot: Plot,
 }
 
 impl Coordinator {
@@ -81,6 +83,7 @@ impl Coordinator {
             unknown_since: now.mono,
             last_error: None,
             rng: fastrand::Rng::with_seed(seed),
+            plot: Plot::default(),
         }
     }
 
@@ -162,6 +165,9 @@ impl Coordinator {
 
     /// It is another broker, or cannot be reached.
     pub(crate) fn forget(&mut self, now: Now) {
+        if self.plot.has(Planted::OldCoordinatorIsKept) {
+            return;
+        }
         if self.node.take().is_some() {
             self.unknown_since = now.mono;
             self.back_off(now);

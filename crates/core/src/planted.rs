@@ -44,7 +44,7 @@ pub enum Planted {
     RefusedCommitGoesOn,
     /// What is owned in a generation that is over is still claimed in the next (KAFKA-13419).
     LostGenerationIsKept,
-    /// A commit that reaches a broker which is not the coordinator any more is sent there again (librdkafka #1605).
+    /// A broker that says that it is not the coordinator any more is asked again, and so for ever (librdkafka #1605).
     OldCoordinatorIsKept,
     /// A fenced member comes again and says only what has changed (librdkafka #5541).
     RejoinsWithoutSubscription,

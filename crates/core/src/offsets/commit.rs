@@ -205,7 +205,7 @@ impl Commits {
             }
             Some((error, _)) if error.is_retriable() || membership.commits_again(error, &by) => {
                 let moved = matches!(error, ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable);
-                if moved && !self.plot.has(Planted::OldCoordinatorIsKept) {
+                if moved {
                     coordinator.forget(now);
                 }
                 self.again(batch, now);

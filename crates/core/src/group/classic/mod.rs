@@ -297,15 +297,14 @@ impl Classic {
             _ => self.forget_generation(),
         }
         let keeps = self.is_cooperative() && self.plot.has(Planted::LostGenerationIsKept);
+        if !keeps {
+            self.last.partitions.clear();
+        }
         if self.state == MemberState::Leaving {
             return GroupNews::None;
         }
         self.join_again(now);
-        if keeps {
-            return GroupNews::None;
-        }
-        self.last.partitions.clear();
-        GroupNews::Lost
+        if keeps { GroupNews::None } else { GroupNews::Lost }
     }
 
     pub(super) fn commit_refused(&mut self, error: ErrorCode, now: Now) -> GroupNews {

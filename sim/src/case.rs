@@ -1,0 +1,74 @@
+//! Which seed is run, and how: all that it takes to run it again.
+
+use std::{collections::BTreeSet, fmt};
+
+use crate::mode::Mode;
+
+/// A bug to switch on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// In the consumer.
+    Core(ottla_core::Planted),
+    /// In the broker.
+    Broker(ottla_broker::Planted),
+}
+
+impl Bug {
+    /// Every bug there is.
+    pub fn all() -> Vec<Self> {
+        let core = ottla_core::Planted::ALL.iter().map(|bug| Self::Core(*bug));
+        core.chain(ottla_broker::Planted::ALL.iter().map(|bug| Self::Broker(*bug))).collect()
+    }
+
+    /// The one with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().into_iter().find(|bug| bug.to_string() == name)
+    }
+}
+
+impl fmt::Display for Bug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Core(bug) => write!(f, "{bug:?}"),
+            Self::Broker(bug) => write!(f, "Broker{bug:?}"),
+        }
+    }
+}
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Case {
+    /// The kind of group.
+    pub mode: Mode,
+    /// What everything is drawn from.
+    pub seed: u64,
+    /// A bug that is switched on.
+    pub planted: Option<Bug>,
+    /// Items of the plan that are left out.
+    pub without: BTreeSet<usize>,
+}
+
+impl Case {
+    /// A seed as it is.
+    pub fn new(mode: Mode, seed: u64) -> Self {
+        Self { mode, seed, planted: None, without: BTreeSet::new() }
+    }
+
+    /// The same with a bug.
+    pub fn with(mut self, bug: Bug) -> Self {
+        self.planted = Some(bug);
+        self
+    }
+}
+
+impl fmt::Display for Case {
+    /// The command that runs it again.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cargo run -p ottla-sim -- {} {}", self.mode, self.seed)?;
+        if let Some(bug) = self.planted {
+            write!(f, " --planted {bug}")?;
+        }
+        let without: Vec<String> = self.without.iter().map(ToString::to_string).collect();
+        if without.is_empty() { Ok(()) } else { write!(f, " --without {}", without.join(",")) }
+    }
+}

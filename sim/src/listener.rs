@@ -1,0 +1,78 @@
+//! The user's rebalance listener: called when he is in a call, and as slow as he likes.
+
+use ottla_core::{Callback, TopicPartition};
+
+use crate::{
+    member::{Member, names},
+    stage::{Event, Stage},
+    truth::Truth,
+    user::Doing,
+};
+
+/// A call of the listener that has not returned.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Listening {
+    /// The call of the user's from which it was called.
+    pub(super) from: Box<Doing>,
+    callback: Callback,
+}
+
+impl Member {
+    /// Calls the listener, if there is something to tell. Returns whether it is busy now.
+    pub(super) fn listen(&mut self, stage: &mut Stage, truth: &mut Truth) -> bool {
+        if matches!(self.doing, Doing::Listening(_)) {
+            return true;
+        }
+        let Some(listener) = self.habits.listener.clone() else { return false };
+        let Some(callback) = self.host.machine.take_callback() else { return false };
+        let who = self.who;
+        stage.tell(|| format!("{who} is called: {callback:?}"));
+        let from = std::mem::replace(&mut self.doing, Doing::Away);
+        self.doing = Doing::Listening(Listening { from: Box::new(from), callback: callback.clone() });
+        match &callback {
+            Callback::Revoked(_) if self.dice.chance(listener.commits) && !self.closed => {
+                let _ = self.commit_all(stage, truth);
+            }
+            Callback::Assigned(partitions) if self.dice.chance(listener.seeks) && !partitions.is_empty() => {
+                let at = self.dice.pick(partitions);
+                let committed = truth.progress(&self.group, &at).committed().unwrap_or(0);
+                let offset = self.dice.offset((committed - 20).max(0)..=committed);
+                self.seek(&at, offset, stage, truth);
+            }
+            _ => {}
+        }
+        self.stamp += 1;
+        let wait = self.dice.time(listener.takes);
+        stage.after(wait, Event::User(self.who, self.stamp));
+        true
+    }
+
+    /// The listener returns, and the user is in his call again.
+    pub(super) fn listened(&mut self, stage: &mut Stage) {
+        let Doing::Listening(listening) = &self.doing else { return };
+        let Listening { from, callback } = listening.clone();
+        match &callback {
+            Callback::Assigned(partitions) => self.unannounced.retain(|at| !partitions.contains(at)),
+            Callback::Revoked(partitions) => self.parted.extend(partitions.iter().cloned()),
+            Callback::Lost(_) => {}
+        }
+        self.host.machine.callback_done(stage.now());
+        self.doing = *from;
+        self.stamp += 1;
+        if let Doing::Reading(_) = self.doing {
+            self.be_patient(stage);
+        }
+    }
+
+    /// What was given up, the listener has been told before.
+    pub(super) fn check_parted(&mut self, partitions: &[TopicPartition], stage: &mut Stage) {
+        let who = self.who;
+        let told = partitions.iter().all(|at| self.parted.contains(at));
+        if self.habits.listener.is_some() && !self.closed && !self.unsubscribing && !told {
+            stage.violate("nothing is given up before the listener has returned", || {
+                format!("{who} has given up {}", names(partitions))
+            });
+        }
+        self.parted.retain(|at| !partitions.contains(at));
+    }
+}

@@ -1,0 +1,163 @@
+//! How the machines of a seed are configured.
+
+use std::time::Duration;
+
+use ottla_broker::{Config, VersionSet};
+use ottla_core::{
+    Address, Assignor, Backoff, ConnectionConfig, ConsumerConfig, FetchConfig, GroupConfig, GroupProtocol,
+    MetadataConfig, Range, ResetPolicy,
+    group::{CooperativeSticky, RoundRobin, Sticky},
+    producer::ProducerConfig,
+};
+use ottla_protocol::records::Compression;
+
+use crate::{
+    dice::{Dice, ms, secs},
+    habits::Habits,
+    mode::{Protocol, Sharing},
+    plan::Plan,
+    role::Role,
+};
+
+/// What clients have in common.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    request_timeout: Duration,
+    auto_commit: Duration,
+    /// How many bytes of records a consumer may hold.
+    pub(crate) budget: usize,
+    partition_max: usize,
+    fetch_max: usize,
+    min_bytes: i32,
+    max_wait: Duration,
+}
+
+const RETRY_BACKOFF: Backoff = Backoff { first: ms(100), most: secs(1) };
+
+/// Sessions, by either protocol.
+pub(crate) const SESSION: Duration = secs(6);
+
+impl Setup {
+    pub(crate) fn draw(d: &mut Dice, brokers: u32) -> Self {
+        let partition_max = d.pick(&[600, 2048, 8192, 65_536]);
+        Self {
+            request_timeout: d.pick(&[secs(3), secs(5), secs(10)]),
+            auto_commit: d.time(ms(200)..=secs(2)),
+            // With less, fetches that wait at the end of a log keep the room that others need.
+            budget: partition_max * d.number(brokers as usize + 1..=12),
+            partition_max,
+            fetch_max: d.pick(&[2_000, 20_000, 1 << 20]),
+            min_bytes: d.pick(&[1, 1, 500]),
+            max_wait: d.time(ms(50)..=ms(500)),
+        }
+    }
+
+    /// Topics are created later, so that their ids are known.
+    pub(crate) fn broker(&self, d: &mut Dice, brokers: u32, new_protocol: bool) -> Config {
+        Config {
+            brokers,
+            versions: d.pick(&[VersionSet::Kafka4_3, VersionSet::Kafka3_9]),
+            consumer_protocol: new_protocol.then_some(true),
+            group_initial_rebalance_delay: d.pick(&[Duration::ZERO, ms(500), secs(3)]),
+            group_consumer_session_timeout: SESSION,
+            group_consumer_heartbeat_interval: d.pick(&[ms(500), secs(1), secs(2)]),
+            max_fetch_sessions: d.pick(&[0, 1, 3, 1000, 1000]),
+            seed: d.seed(),
+            ..Config::default()
+        }
+    }
+
+    pub(crate) fn producer(&self, d: &mut Dice) -> ProducerConfig {
+        let codecs =
+            [Compression::None, Compression::None, Compression::Lz4, Compression::Zstd, Compression::Gzip];
+        ProducerConfig {
+            connections: ConnectionConfig {
+                request_timeout: self.request_timeout,
+                ..ConnectionConfig::default()
+            },
+            batch_size: d.pick(&[200, 1000, 4000]),
+            linger: d.time(Duration::ZERO..=ms(50)),
+            compression: d.pick(&codecs),
+            delivery_timeout: secs(40),
+            retry_backoff: RETRY_BACKOFF,
+            ..ProducerConfig::default()
+        }
+    }
+}
+
+fn assignor(sharing: Sharing) -> Box<dyn Assignor> {
+    match sharing {
+        Sharing::Range => Box::new(Range),
+        Sharing::RoundRobin => Box::new(RoundRobin),
+        Sharing::Sticky => Box::new(Sticky),
+        Sharing::CooperativeSticky => Box::new(CooperativeSticky),
+    }
+}
+
+impl Plan {
+    pub(crate) fn seeds(&self) -> Vec<Address> {
+        let address = |node| Address { host: format!("broker-{node}"), port: 9092 };
+        (1..=self.broker.brokers).map(address).collect()
+    }
+
+    pub(crate) fn consumer(&self, role: &Role, habits: &Habits, d: &mut Dice) -> ConsumerConfig {
+        let Setup { request_timeout, .. } = self.setup;
+        let group = match role {
+            Role::Group(_) => Some("group".to_owned()),
+            Role::Alone { group, .. } => group.clone(),
+        };
+        ConsumerConfig {
+            connections: ConnectionConfig {
+                request_timeout,
+                max_idle: d.pick(&[secs(8), secs(540)]),
+                setup_timeout: secs(4),
+                ..ConnectionConfig::default()
+            },
+            metadata: MetadataConfig {
+                // New partitions and topics are to be found in time.
+                max_age: secs(5),
+                retry_backoff: RETRY_BACKOFF,
+                allow_auto_create: false,
+            },
+            fetch: FetchConfig {
+                min_bytes: self.setup.min_bytes,
+                max_bytes: self.setup.fetch_max,
+                partition_max_bytes: self.setup.partition_max,
+                max_wait: self.setup.max_wait,
+                budget: self.setup.budget,
+                retry_backoff: RETRY_BACKOFF,
+                request_timeout,
+            },
+            auto_commit: (group.is_some() && habits.commits == 0.0).then_some(self.setup.auto_commit),
+            group: group.map(|id| self.group(id, role)),
+            listener: habits.listener.is_some(),
+            reset: ResetPolicy::Earliest,
+            api_timeout: secs(15),
+            retry_backoff: RETRY_BACKOFF,
+            seed: d.seed(),
+            ..ConsumerConfig::new(self.seeds())
+        }
+    }
+
+    fn group(&self, id: String, role: &Role) -> GroupConfig {
+        let config = GroupConfig {
+            session_timeout: SESSION,
+            heartbeat_interval: secs(1),
+            max_poll_interval: self.max_poll,
+            ..GroupConfig::new(id)
+        };
+        let Some(role) = role.in_group() else { return config };
+        let config = GroupConfig { instance_id: role.instance.clone(), ..config };
+        match &role.protocol {
+            Protocol::Classic(sharing) => GroupConfig {
+                assignors: sharing.iter().map(|sharing| assignor(*sharing)).collect(),
+                ..config
+            },
+            Protocol::Consumer(preferred) => GroupConfig {
+                protocol: GroupProtocol::Consumer,
+                server_assignor: preferred.map(str::to_owned),
+                ..config
+            },
+        }
+    }
+}

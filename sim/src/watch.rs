@@ -1,0 +1,126 @@
+//! What is looked at from outside, step by step: the logs, what is committed, and whose partitions are whose.
+
+use std::collections::BTreeMap;
+
+use ottla_broker::GroupKind;
+use ottla_core::{Reason, TopicPartition};
+
+use crate::{
+    dice::secs,
+    member::Member,
+    mode::Mode,
+    stage::Who,
+    world::{GROUP, World},
+};
+
+impl World {
+    pub(super) fn look_at_logs(&mut self) {
+        for at in self.plan.partitions() {
+            let end = self.cluster.log_end_offset(&at.topic, at.partition).unwrap_or_default();
+            self.truth.ends.insert(at, end);
+        }
+    }
+
+    pub(super) fn look_at_commits(&mut self) {
+        for group in [GROUP, "by hand"] {
+            for ((topic, partition), offset) in self.cluster.committed(group) {
+                let at = TopicPartition::new(topic, partition);
+                self.truth.progress(group, &at).commit(group, &at, offset, &mut self.stage);
+            }
+        }
+    }
+
+    /// Who leads anew does so in a new leader epoch.
+    pub(super) fn look_at_leaders(&mut self) {
+        for at in self.plan.partitions() {
+            let Some((node, epoch)) = self.cluster.leader(&at.topic, at.partition) else { continue };
+            if let Some((before, last)) = self.leaders.insert(at.clone(), (node, epoch))
+                && before != node
+                && last >= epoch
+            {
+                self.stage.violate("each leader of a partition has a leader epoch of its own", || {
+                    format!("{at}: {before} in epoch {last}, {node} in {epoch}")
+                });
+            }
+        }
+    }
+
+    /// One owner a partition, as the coordinator sees it.
+    pub(super) fn look_at_group(&mut self) {
+        let Some(group) = self.cluster.group(GROUP) else { return };
+        if group.kind == GroupKind::Classic && group.state != "Stable" {
+            return;
+        }
+        let generation = group.generation_id;
+        let mut owners: BTreeMap<&(String, i32), &String> = BTreeMap::new();
+        for member in &group.members {
+            for at in &member.owned {
+                if let Some(other) = owners.insert(at, &member.member_id) {
+                    let one = &member.member_id;
+                    self.stage.violate("a partition has one owner in a generation", || {
+                        format!("{}-{} in generation {generation}: {other} and {one}", at.0, at.1)
+                    });
+                }
+            }
+        }
+        if group.state == "Stable" && generation != self.generation {
+            self.generation = generation;
+            self.rebalances += 1;
+            for member in &group.members {
+                let owned: Vec<String> =
+                    member.owned.iter().map(|(topic, n)| format!("{topic}-{n}")).collect();
+                let (client, id) = (&member.client_id, &member.member_id);
+                self.stage
+                    .tell(|| format!("generation {generation}: {client} ({id}) has {}", owned.join(", ")));
+            }
+        }
+    }
+
+    /// No two members deliver a partition at once, unless the coordinator has struck one of them off.
+    pub(super) fn look_at_deliveries(&mut self) {
+        for (who, at) in std::mem::take(&mut self.truth.fresh) {
+            let deliverer = &self.members[who.0 - 1];
+            let has = |member: &&Member| member.who != who && member.in_group() && member.has(&at);
+            let others: Vec<&Member> = self.members.iter().filter(has).collect();
+            let Some(group) = self.cluster.group(GROUP).filter(|_| !others.is_empty()) else { continue };
+            // Who has not heard of the newest generation may still have what he had where the group went on without
+            // him: it changed its protocol and back, or waited in vain for a static member, whom it keeps.
+            let goes_on = matches!(self.plan.mode, Mode::Mixed | Mode::Static);
+            let is_known = |member: &Member| {
+                let known = group.members.iter().find(|known| known.member_id == member.member_id);
+                known.is_some_and(|known| !goes_on || known.epoch == member.joined_generation_id)
+            };
+            if deliverer.in_group()
+                && is_known(deliverer)
+                && let Some(other) = others.into_iter().find(|other| is_known(other))
+            {
+                let other = other.who;
+                self.stage.violate("no two members deliver a partition at once", || {
+                    format!("{who} hands out {at}, which {other} has, and both are members")
+                });
+            }
+        }
+    }
+
+    /// Whoever waits can say what for: merely to be about to fetch is a matter of moments.
+    pub(super) fn look_at_reasons(&mut self) {
+        let (now, time) = (self.stage.now(), self.stage.time);
+        let mut idle: BTreeMap<(Who, TopicPartition), std::time::Duration> = BTreeMap::new();
+        for member in self.members.iter().filter(|member| member.is_live()) {
+            for (at, reason) in member.host.machine.explain(now).partitions {
+                if reason == Reason::Waiting {
+                    let key = (member.who, at);
+                    let since = self.idle.get(&key).copied().unwrap_or(time);
+                    idle.insert(key, since);
+                }
+            }
+        }
+        if let Some(((who, at), since)) = idle.iter().find(|(_, since)| time - **since > secs(3)) {
+            let waited = time - *since;
+            self.stage.violate("a partition that does not flow has a reason", || {
+                format!("{who} has been about to fetch {at} for {waited:?}")
+            });
+        }
+        self.idle = idle;
+    }
+}
