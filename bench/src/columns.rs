@@ -22,7 +22,7 @@ const fn column(
     codec: &'static str,
     partitions: u32,
 ) -> Column {
-    let aims = if size == 100 { [3.0, 5.0] } else { [1.5, 1.5] };
+    let aims = if size == 100 { [2.0, 3.0] } else { [1.25, 1.25] };
     Column { name, size, codec, partitions, records, aims }
 }
 

@@ -1,16 +1,19 @@
-//! The main table: floor, iterator and `recv` in turn, round by round, column by column.
+//! The main table: floor, iterator and `recv` in turn, and the other clients if they are asked for; round by round, column
+//! by column.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use ottla_bench_child::{Course, Lap, Log};
 use ottla_conformance::kafka::{Cluster, Config, Tools};
 use ottla_conformance::targets::unique;
 
 use crate::columns::{COLUMNS, Column};
-use crate::lap::{self, Client, Course};
+use crate::lap::{self, Client};
 use crate::load::{self, Load};
-use crate::meter::{Lap, Log};
+use crate::peers;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -26,12 +29,35 @@ pub(crate) struct Options {
     /// A Kafka that runs already, in place of one node started for this.
     #[arg(long)]
     bootstrap: Option<String>,
+    /// Beside the other clients, which are built first; that takes minutes, and needs Go and a C compiler.
+    #[arg(long)]
+    peers: bool,
 }
 
-const CLIENTS: [(Client, &str); 3] =
-    [(Client::Floor, "floor"), (Client::Poll, "iterator"), (Client::Recv, "recv")];
+/// Who reads.
+enum Reader {
+    Own(Client),
+    Peer(PathBuf),
+}
+
+/// The floor, which the others are measured against, is the first; then Ottla, in the order of the aims.
+fn readers(peers: bool) -> Result<Vec<(&'static str, Reader)>> {
+    let own = [("floor", Client::Floor), ("iterator", Client::Poll), ("recv", Client::Recv)];
+    let mut readers: Vec<_> = own.into_iter().map(|(name, client)| (name, Reader::Own(client))).collect();
+    if peers {
+        readers.push(("franz-go 1.22", Reader::Peer(peers::franz_go()?)));
+        readers.push(("krafka 0.28", Reader::Peer(peers::rust("krafka")?)));
+        readers.push(("confluent-kafka 1.0", Reader::Peer(peers::rust("confluent")?)));
+        readers.push(("rdkafka 0.39, base", Reader::Peer(peers::rust("rdkafka")?)));
+    }
+    Ok(readers)
+}
+
+/// Floor, iterator and `recv`.
+const OWN: usize = 3;
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let readers = readers(options.peers)?;
     let (_cluster, tools, bootstrap) = match &options.bootstrap {
         Some(bootstrap) => (None, Tools::new(bootstrap)?, bootstrap.clone()),
         None => {
@@ -42,8 +68,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     let columns = if options.columns.is_empty() { COLUMNS.to_vec() } else { options.columns.clone() };
     println!(
-        "| column | client | CPU µs/record | over the floor (aim) | records/s | VmHWM MiB | fetched/log |\n\
-         |---|---|---|---|---|---|---|"
+        "| column | client | CPU µs/record | over the floor (aim) | best peer over this | records/s | VmHWM MiB | fetched/log |\n\
+         |---|---|---|---|---|---|---|---|"
     );
     let mut notes = Vec::new();
     for column in columns {
@@ -59,8 +85,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             fetch_max_bytes: 50 << 20,
             millis_per_mb: 0,
         };
-        let rounds = measure(&course, options.rounds)?;
-        for row in rows(&column, &rounds) {
+        let rounds = measure(&course, &readers, options.rounds)?;
+        for row in rows(&column, &readers, &rounds) {
             println!("{row}");
         }
         notes.push(note(&column, &rounds));
@@ -73,17 +99,21 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// What one column's laps were, and what they read.
 struct Rounds {
     log: Log,
-    laps: Vec<[Lap; 3]>,
+    /// Each round's, in the readers' order.
+    laps: Vec<Vec<Lap>>,
 }
 
-fn measure(course: &Course, rounds: usize) -> Result<Rounds> {
+fn measure(course: &Course, readers: &[(&str, Reader)], rounds: usize) -> Result<Rounds> {
     // Brings the log into the page cache, and tells what it is made of.
     let warm = lap::start(Client::Floor, course)?;
     let mut laps = Vec::new();
     for round in 1..=rounds {
         let mut in_turn = Vec::new();
-        for (client, name) in CLIENTS {
-            let lap = lap::start(client, course)?;
+        for (name, reader) in readers {
+            let lap = match reader {
+                Reader::Own(client) => lap::start(*client, course)?,
+                Reader::Peer(program) => lap::start_peer(program, course)?,
+            };
             let (micros, load) = (lap.micros_per_record(), load_average());
             eprintln!("{} {round}/{rounds} {name}: {micros:.3} µs/record; load {load}", course.topic);
             ensure!(
@@ -92,35 +122,44 @@ fn measure(course: &Course, rounds: usize) -> Result<Rounds> {
             );
             in_turn.push(lap);
         }
-        laps.extend(<[Lap; 3]>::try_from(in_turn));
+        laps.push(in_turn);
     }
     Ok(Rounds { log: warm.log.unwrap_or_default(), laps })
 }
 
-fn rows(column: &Column, rounds: &Rounds) -> Vec<String> {
+impl Rounds {
+    /// The median of a figure of one reader.
+    fn of(&self, reader: usize, value: impl Fn(&Lap) -> f64) -> f64 {
+        median(self.laps.iter().filter_map(|laps| laps.get(reader)).map(value))
+    }
+
+    /// The median of the rounds' own ratios to the floor.
+    fn over_the_floor(&self, reader: usize) -> f64 {
+        let ratio =
+            |laps: &Vec<Lap>| Some(laps.get(reader)?.micros_per_record() / laps.first()?.micros_per_record());
+        median(self.laps.iter().filter_map(ratio))
+    }
+}
+
+fn rows(column: &Column, readers: &[(&str, Reader)], rounds: &Rounds) -> Vec<String> {
     let bytes = rounds.log.bytes as f64;
-    let row = |(index, (_, name)): (usize, (Client, &str))| {
-        let of =
-            |value: fn(&Lap) -> f64| median(rounds.laps.iter().filter_map(|laps| laps.get(index)).map(value));
-        let ratio = |laps: &[Lap; 3]| {
-            let [floor, ..] = laps;
-            laps.get(index).map(|lap| lap.micros_per_record() / floor.micros_per_record())
-        };
-        let over = match index.checked_sub(1).and_then(|client| column.aims.get(client)) {
-            Some(aim) => format!("{:.2} ({aim})", median(rounds.laps.iter().filter_map(ratio))),
-            None => "1".to_owned(),
-        };
-        let fetched = of(|lap| lap.fetched.map_or(f64::NAN, |bytes| bytes as f64)) / bytes;
+    let best_peer = (OWN..readers.len()).map(|peer| rounds.over_the_floor(peer)).min_by(f64::total_cmp);
+    let row = |(index, (name, _)): (usize, &(&str, Reader))| {
+        let over = rounds.over_the_floor(index);
+        let aim = index.checked_sub(1).and_then(|client| column.aims.get(client));
+        let fetched = rounds.of(index, |lap| lap.fetched.map_or(f64::NAN, |bytes| bytes as f64)) / bytes;
         format!(
-            "| {} | {name} | {:.3} | {over} | {:.0} | {:.0} | {} |",
+            "| {} | {name} | {:.3} | {over:.2}{} | {} | {:.0} | {:.0} | {} |",
             column.name,
-            of(Lap::micros_per_record),
-            of(|lap| lap.records as f64 / lap.seconds),
-            of(|lap| lap.vm_hwm_kib as f64 / 1024.0),
+            rounds.of(index, Lap::micros_per_record),
+            aim.map_or(String::new(), |aim| format!(" ({aim})")),
+            best_peer.filter(|_| aim.is_some()).map_or("-".to_owned(), |peer| format!("{:.2}", peer / over)),
+            rounds.of(index, |lap| lap.records as f64 / lap.seconds),
+            rounds.of(index, |lap| lap.vm_hwm_kib as f64 / 1024.0),
             if fetched.is_nan() { "-".to_owned() } else { format!("{fetched:.4}") },
         )
     };
-    CLIENTS.into_iter().enumerate().map(row).collect()
+    readers.iter().enumerate().map(row).collect()
 }
 
 /// What a column's topic held.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use ottla::{Consumer, OffsetReset};
+use ottla_bench_child::{Course, Lap, Meter};
 
-use crate::lap::{Course, Work};
-use crate::meter::{Lap, Meter};
+use crate::lap::Work;
 
 /// Far longer than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,7 +42,7 @@ pub(crate) fn by_recv(course: &Course) -> Result<Lap> {
     })
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 

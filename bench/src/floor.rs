@@ -6,14 +6,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use anyhow::{Context, Result, bail, ensure};
+use ottla_bench_child::{Lap, Log, Meter};
 use ottla_protocol::messages::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, MetadataRequest, MetadataRequestTopic,
     MetadataResponse,
 };
 use ottla_protocol::records::{BatchHeader, Compression, Decompressor, RecordWalk, check_crc, walk_headers};
 use ottla_protocol::{Request, RequestHeader, Response, ResponseHeader, TopicId};
-
-use crate::meter::{Lap, Log, Meter};
 
 const METADATA_VERSION: i16 = 12;
 const FETCH_VERSION: i16 = 17;
@@ -52,7 +51,7 @@ pub(crate) fn read(bootstrap: &str, topic: &str, records: u64, fetch_max_bytes: 
                         let record = record?;
                         meter.add(record.key, record.value);
                     }
-                    log.add(batch.len(), unpacked.len());
+                    count(&mut log, batch.len(), unpacked.len());
                     broker.positions.insert(partition.partition_index, header.next_offset());
                 }
             }
@@ -61,13 +60,11 @@ pub(crate) fn read(bootstrap: &str, topic: &str, records: u64, fetch_max_bytes: 
     Ok(Lap { fetched: Some(fetched), log: Some(log), ..meter.end()? })
 }
 
-impl Log {
-    fn add(&mut self, batch: usize, decompressed: usize) {
-        self.batches += 1;
-        self.bytes += batch as u64;
-        self.largest_batch = self.largest_batch.max(batch as u64);
-        self.largest_decompressed = self.largest_decompressed.max(decompressed as u64);
-    }
+fn count(log: &mut Log, batch: usize, decompressed: usize) {
+    log.batches += 1;
+    log.bytes += batch as u64;
+    log.largest_batch = log.largest_batch.max(batch as u64);
+    log.largest_decompressed = log.largest_decompressed.max(decompressed as u64);
 }
 
 /// A leader of some partitions, and where to go on in each.
@@ -129,7 +126,7 @@ fn metadata(address: &str, topic: &str) -> Result<MetadataResponse> {
     }
 }
 
-struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     /// As large as the largest response, of which the last is in front.
     buffer: Vec<u8>,
@@ -138,7 +135,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(address: &str) -> Result<Self> {
+    pub(crate) fn open(address: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).with_context(|| address.to_owned())?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: Vec::new(), size: 0, correlation_id: 0 })
@@ -148,7 +145,7 @@ impl Connection {
         self.buffer.get(..self.size).unwrap_or_default()
     }
 
-    fn ask(&mut self, version: i16, request: Request) -> Result<Response> {
+    pub(crate) fn ask(&mut self, version: i16, request: Request) -> Result<Response> {
         self.correlation_id += 1;
         let key = request.key();
         let client_id = Some("floor".to_owned());

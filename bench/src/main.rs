@@ -1,20 +1,24 @@
-//! Ottla beside the floor, on a real Kafka: what a record costs, what memory a slow reader costs, and whether work and
-//! fetching overlap. README.md has the method.
+//! Ottla beside the floor and beside other clients, on a real Kafka: what a record costs, what memory a slow reader
+//! costs, whether work and fetching overlap, and for how long a group delivers nothing. README.md has the method.
 
+mod assignors;
 mod columns;
 mod compare;
 mod consumer;
+mod failover;
 mod floor;
 mod lap;
 mod load;
+mod member;
 mod memory;
-mod meter;
 mod overlap;
+mod peers;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use ottla_bench_child::{Course, Membership};
 
-use crate::lap::{Client, Course};
+use crate::lap::Client;
 
 #[derive(Debug, Parser)]
 #[command(name = "ottla-bench", about = "Measures Ottla beside the floor on a real Kafka")]
@@ -31,12 +35,22 @@ enum Verb {
     Overlap(overlap::Options),
     /// The peak of memory of slow and fast readers of three brokers.
     Memory(memory::Options),
+    /// For how long a group delivers nothing when a member joins, leaves or dies, or a broker dies.
+    Failover(failover::Options),
+    /// What it costs a group's leader to share partitions out.
+    Assignors(assignors::Options),
     /// One lap, in the process that the others measure.
     #[command(hide = true)]
     Lap {
         client: Client,
         #[command(flatten)]
         course: Course,
+    },
+    /// A member of a group, in a process that the others start and kill.
+    #[command(hide = true)]
+    Member {
+        #[command(flatten)]
+        membership: Membership,
     },
 }
 
@@ -45,6 +59,9 @@ fn main() -> Result<()> {
         Verb::Run(options) => compare::run(&options),
         Verb::Overlap(options) => overlap::run(&options),
         Verb::Memory(options) => memory::run(&options),
+        Verb::Failover(options) => failover::run(&options),
+        Verb::Assignors(options) => assignors::run(&options),
         Verb::Lap { client, course } => lap::run(client, &course),
+        Verb::Member { membership } => member::run(&membership),
     }
 }

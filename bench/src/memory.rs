@@ -3,10 +3,11 @@
 
 use anyhow::{Context, Result};
 use clap::Args;
+use ottla_bench_child::Course;
 use ottla_conformance::kafka::{Cluster, Config};
 use ottla_protocol::ApiKey;
 
-use crate::lap::{self, Client, Course};
+use crate::lap::{self, Client};
 use crate::load::{self, Load};
 
 /// `buffer_memory`, the consumer's byte budget, at its default.

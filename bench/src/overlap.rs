@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use ottla_bench_child::{Course, Lap};
 use ottla_conformance::kafka::{Cluster, Config};
 use ottla_protocol::ApiKey;
 
 use crate::compare::median;
-use crate::lap::{self, Client, Course, Work};
+use crate::lap::{self, Client, Work};
 use crate::load::{self, Load};
-use crate::meter::Lap;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {

@@ -188,10 +188,13 @@ impl World {
         let Some(group) = self.cluster.group(GROUP).filter(|_| self.cluster.is_up(coordinator)) else {
             return;
         };
-        // The epoch before is taken for the sake of answers that are lost.
+        // The epoch before, whose number may be much smaller, is taken for the sake of answers that are lost.
         let is_over = |beat: &&Beat| {
             let member = group.members.iter().find(|member| member.member_id == beat.member_id);
-            member.is_some_and(|member| beat.epoch + 1 < member.epoch)
+            let between = |other: &Beat, now: i32| {
+                other.member_id == beat.member_id && beat.epoch < other.epoch && other.epoch < now
+            };
+            member.is_some_and(|member| self.beats.iter().any(|other| between(other, member.epoch)))
         };
         let late: Vec<&Beat> = self.beats.iter().filter(is_over).collect();
         if group.kind == GroupKind::Classic || late.is_empty() {

@@ -184,7 +184,7 @@ impl Commits {
         id: RequestId,
         response: OffsetCommitResponse,
         coordinator: &mut Coordinator,
-        membership: &Membership,
+        membership: &mut Membership,
         now: Now,
     ) -> Option<CommitNews> {
         let InFlight { by, batch, .. } = self.in_flight.take_if(|sent| sent.id == id)?;

@@ -111,6 +111,18 @@ fn a_commit_that_a_new_generation_overtook_is_made_again_in_its_name() {
 }
 
 #[test]
+fn a_commit_that_is_refused_before_the_next_generation_is_known_loses_nothing() {
+    let mut world = World::member(cooperative(), &[0]);
+    world.consumer.commit(Some([(at(0), 5.into())].into()), world.now).unwrap();
+    world.run();
+    let commit = world.expect(ApiKey::OffsetCommit);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    world.events();
+    world.commit_says(&commit, ErrorCode::IllegalGeneration);
+    assert_eq!((world.events(), world.consumer.assignment()), (vec![], vec![at(0)]));
+}
+
+#[test]
 fn nothing_is_committed_between_two_generations() {
     let mut world = World::member(cooperative(), &[0]);
     world.heartbeat_says(ErrorCode::RebalanceInProgress);

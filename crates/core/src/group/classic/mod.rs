@@ -42,6 +42,8 @@ pub(crate) struct Classic {
     last: LastAssignment,
     /// The group is to be joined again as soon as what is under way is done.
     rejoins: bool,
+    /// The next generation has begun, though the answer that says so is not here yet: nothing is committed in the old.
+    overtaken: bool,
     /// Why, for the coordinator's log (KIP-800).
     reason: Option<String>,
     /// The user wants to be a member again before the leave was answered.
@@ -77,6 +79,7 @@ impl Classic {
             matched_in: None,
             last: LastAssignment { partitions: Vec::new(), generation_id: -1 },
             rejoins: false,
+            overtaken: false,
             reason: None,
             joins_again: false,
             request: None,
@@ -117,6 +120,7 @@ impl Classic {
         };
         match self.state {
             MemberState::Assigning | MemberState::Syncing if self.is_cooperative() => None,
+            MemberState::Joining if self.overtaken => None,
             _ if self.is_of_a_generation() => Some(member()),
             _ => Some(self.nobody()),
         }
@@ -138,11 +142,14 @@ impl Classic {
     }
 
     /// What a cooperative member owns stays its own from one generation to the next.
-    pub(super) fn commits_again(&self, error: ErrorCode, sent_as: &Committer) -> bool {
+    pub(super) fn commits_again(&mut self, error: ErrorCode, sent_as: &Committer) -> bool {
         let goes_on = self.is_cooperative() && self.member_id == sent_as.member_id && self.generation_id >= 0;
         match error {
             ErrorCode::RebalanceInProgress => goes_on,
-            ErrorCode::IllegalGeneration => goes_on && self.generation_id > sent_as.generation_id,
+            // While it joins, the group may be ahead of the answer on its way: which tells whether it is still a member.
+            ErrorCode::IllegalGeneration => {
+                goes_on && (self.generation_id > sent_as.generation_id || self.state == MemberState::Joining)
+            }
             _ => false,
         }
     }
@@ -163,7 +170,7 @@ impl Classic {
         debug_assert!(next.may_follow(self.state), "{next:?} after {:?}", self.state);
         self.state = next;
         self.since = now.mono;
-        (self.request, self.retry_at, self.looked_at) = (None, None, None);
+        (self.request, self.retry_at, self.looked_at, self.overtaken) = (None, None, None, false);
     }
 
     fn join_again(&mut self, now: Now) -> GroupNews {

@@ -134,7 +134,7 @@ impl ConsumerMember {
     }
 
     /// The epoch moved on while the commit was on its way.
-    pub(super) fn commits_again(&self, error: ErrorCode, sent_as: &Committer) -> bool {
+    pub(super) fn commits_again(&mut self, error: ErrorCode, sent_as: &Committer) -> bool {
         let same = self.member_id == sent_as.member_id && self.epoch > 0;
         error == ErrorCode::StaleMemberEpoch && same && !self.plot.has(Planted::StaleEpochFails)
     }

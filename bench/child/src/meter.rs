@@ -10,71 +10,80 @@ use serde::{Deserialize, Serialize};
 
 /// One reading of a topic by one client, in a process of its own.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Lap {
-    pub(crate) records: u64,
+pub struct Lap {
+    /// How many were read.
+    pub records: u64,
     /// The lengths of all keys and values.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// User and system time of all threads, from the first record to the last.
-    pub(crate) cpu_micros: i64,
+    pub cpu_micros: i64,
     /// From the first record to the last.
-    pub(crate) seconds: f64,
+    pub seconds: f64,
     /// From the first call for a record to the last record.
-    pub(crate) seconds_of_all: f64,
-    pub(crate) vm_hwm_kib: u64,
+    pub seconds_of_all: f64,
+    /// The peak of memory.
+    pub vm_hwm_kib: u64,
     /// Fetch responses, where the client tells.
-    pub(crate) fetched: Option<u64>,
+    pub fetched: Option<u64>,
     /// Only the floor tells what the log is made of.
-    pub(crate) log: Option<Log>,
+    pub log: Option<Log>,
 }
 
 impl Lap {
-    pub(crate) fn micros_per_record(&self) -> f64 {
+    /// CPU.
+    pub fn micros_per_record(&self) -> f64 {
         self.cpu_micros as f64 / self.records as f64
     }
 }
 
 /// What was read, batch by batch.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub(crate) struct Log {
-    pub(crate) batches: u64,
+pub struct Log {
+    /// How many there are.
+    pub batches: u64,
     /// Whole batches, as the log has them.
-    pub(crate) bytes: u64,
-    pub(crate) largest_batch: u64,
+    pub bytes: u64,
+    /// As the log has it.
+    pub largest_batch: u64,
     /// The largest batch's records, decompressed.
-    pub(crate) largest_decompressed: u64,
+    pub largest_decompressed: u64,
 }
 
 /// Measures a lap.
 #[derive(Debug)]
-pub(crate) struct Meter {
+pub struct Meter {
     called: Instant,
     first: Option<(Instant, i64)>,
-    pub(crate) records: u64,
-    pub(crate) bytes: u64,
+    /// So many so far.
+    pub records: u64,
+    /// The lengths of their keys and values.
+    pub bytes: u64,
 }
 
 impl Meter {
     /// The client stands ready; what it did for that is not counted.
-    pub(crate) fn new() -> Self {
+    #[expect(clippy::new_without_default, reason = "it reads the clock")]
+    pub fn new() -> Self {
         Self { called: Instant::now(), first: None, records: 0, bytes: 0 }
     }
 
     /// A record is there; only the first call counts.
-    pub(crate) fn begin(&mut self) -> Result<()> {
+    pub fn begin(&mut self) -> Result<()> {
         if self.first.is_none() {
             self.first = Some((Instant::now(), cpu_micros()?));
         }
         Ok(())
     }
 
+    /// A record was read.
     #[inline]
-    pub(crate) fn add(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) {
+    pub fn add(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) {
         self.records += 1;
         self.bytes += (key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)) as u64;
     }
 
     /// The last record was read.
-    pub(crate) fn end(self) -> Result<Lap> {
+    pub fn end(self) -> Result<Lap> {
         let (cpu_end, end) = (cpu_micros()?, Instant::now());
         let (start, cpu_start) = self.first.context("no record was read")?;
         Ok(Lap {

@@ -1,0 +1,48 @@
+//! krafka as the bench measures it: all partitions by hand, from the beginning, every default but the sizes that the
+//! floor has too.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Parser;
+use krafka::Kafka;
+use krafka::consumer::AutoOffsetReset;
+use ottla_bench_child::{Course, Lap, Meter};
+
+#[derive(Debug, Parser)]
+enum Verb {
+    /// Reads a topic once.
+    Lap {
+        #[command(flatten)]
+        course: Course,
+    },
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn main() -> Result<()> {
+    let Verb::Lap { course } = Verb::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(read(&course))?.print()
+}
+
+async fn read(course: &Course) -> Result<Lap> {
+    let kafka = Kafka::builder(course.bootstrap.as_str()).connect().await?;
+    let consumer = kafka
+        .consumer_without_group()
+        .auto_offset_reset(AutoOffsetReset::Earliest)
+        .fetch_max_bytes(course.fetch_max_bytes)
+        .max_partition_fetch_bytes(1 << 20)
+        .build()
+        .await?;
+    consumer.assign(&course.topic, (0..course.partitions as i32).collect()).await?;
+    let mut meter = Meter::new();
+    while meter.records < course.records {
+        let records = consumer.poll(PATIENCE).await?;
+        meter.begin()?;
+        for record in &records {
+            meter.add(record.key.as_deref(), record.value.as_deref());
+        }
+    }
+    meter.end()
+}

@@ -1,0 +1,71 @@
+//! The programs of the other clients, built when they are first asked for: the Rust ones are members of this
+//! workspace, beside which lie one in Java and one in Go. All land beside this program. With `OTTLA_BENCH_BUILT` set they
+//! are taken as they lie there, so that no build delays a run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ottla_conformance::kafka::Java;
+use ottla_conformance::process;
+
+/// librdkafka's C takes minutes on a busy machine.
+const WITHIN: Duration = Duration::from_secs(1_800);
+const BUILT: &str = "OTTLA_BENCH_BUILT";
+const HERE: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A peer in Rust, by the last part of its package's name.
+pub(crate) fn rust(name: &str) -> Result<PathBuf> {
+    let package = format!("ottla-peer-{name}");
+    let mut build = Command::new("cargo");
+    build.args(["build", "--release", "--quiet", "--package", &package]);
+    build.arg("--manifest-path").arg(Path::new(HERE).join("Cargo.toml"));
+    let folder = folder()?;
+    build.arg("--target-dir").arg(folder.parent().context("a program outside of a target folder")?);
+    run(&build)?;
+    Ok(folder.join(package))
+}
+
+/// The peer in Go.
+pub(crate) fn franz_go() -> Result<PathBuf> {
+    let program = folder()?.join("ottla-peer-franz-go");
+    let mut build = Command::new("go");
+    build.current_dir(Path::new(HERE).join("go")).arg("build").arg("-o").arg(&program).arg(".");
+    run(&build)?;
+    Ok(program)
+}
+
+/// A class of the folder `java`, with the flags that keep a JVM small.
+pub(crate) fn java(class: &str) -> Result<Command> {
+    let jars = Java::get()?.jars().join("*");
+    let classes = folder()?.join("java");
+    let mut build = Command::new(jdk("javac"));
+    build.arg("-cp").arg(&jars).arg("-d").arg(&classes);
+    build.arg(Path::new(HERE).join("java").join(format!("{class}.java")));
+    run(&build)?;
+    let mut command = Command::new(jdk("java"));
+    command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-Dlog4j2.level=OFF", "-cp"]);
+    command.arg(format!("{}:{}", classes.display(), jars.display())).arg(class);
+    Ok(command)
+}
+
+fn run(build: &Command) -> Result<()> {
+    if std::env::var_os(BUILT).is_none() {
+        process::run(build, WITHIN)?;
+    }
+    Ok(())
+}
+
+fn jdk(program: &str) -> PathBuf {
+    match std::env::var_os("JAVA_HOME") {
+        Some(home) => Path::new(&home).join("bin").join(program),
+        None => program.into(),
+    }
+}
+
+/// Where this program is.
+fn folder() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    Ok(program.parent().context("a program without a folder")?.to_owned())
+}
