@@ -26,7 +26,7 @@ pub struct ConsumerConfig {
     pub group: Option<GroupConfig>,
     /// How often to commit unasked; `None` for never.
     pub auto_commit: Option<Duration>,
-    /// Whether somebody answers [`Callback`]s.
+    /// Whether somebody answers [`Callback`](crate::Callback)s.
     pub listener: bool,
     /// `auto.offset.reset`.
     pub reset: ResetPolicy,
