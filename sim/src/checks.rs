@@ -25,7 +25,10 @@ impl Member {
         let joined = awaited.generation_id == self.joined_generation_id;
         match response {
             Response::JoinGroup(join) => match join.error_code {
-                ErrorCode::None => self.generation_id = join.generation_id,
+                ErrorCode::None => {
+                    self.earlier_generation_id = self.generation_id;
+                    self.generation_id = join.generation_id;
+                }
                 error => self.over(error),
             },
             // One that joins again does not follow what came of it before.
@@ -245,7 +248,8 @@ impl Member {
         self.counts.commits += 1;
         let who = self.who;
         let generation_id = commit.generation_id_or_member_epoch;
-        let own = [self.generation_id, self.joined_generation_id].contains(&generation_id);
+        let unheard = !self.syncing && generation_id == self.earlier_generation_id;
+        let own = unheard || [self.generation_id, self.joined_generation_id].contains(&generation_id);
         if generation_id >= 0 && !own {
             let current = self.generation_id;
             stage.violate("a commit is of the current generation", || {

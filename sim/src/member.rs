@@ -85,6 +85,8 @@ pub(crate) struct Member {
     /// The generation, or the member epoch, that the coordinator told last, and the one that the core has told of.
     pub(super) generation_id: i32,
     pub(crate) joined_generation_id: i32,
+    /// The one before the last JoinGroup was answered: a member that has asked again since does not know the answer.
+    pub(crate) earlier_generation_id: i32,
     pub(crate) member_id: String,
     /// The coordinator told this generation's member that it is over.
     pub(super) told: Option<ErrorCode>,
@@ -156,6 +158,7 @@ impl Member {
             serial: 0,
             generation_id: -1,
             joined_generation_id: -1,
+            earlier_generation_id: -1,
             member_id: String::new(),
             told: None,
             warned: false,
