@@ -45,6 +45,28 @@ impl World {
         }
     }
 
+    /// Under the consumer protocol a static member's place is another's only once it has left it, or its session is over.
+    pub(super) fn look_at_instances(&mut self) {
+        let group = self.cluster.group(GROUP).filter(|group| group.kind == GroupKind::Consumer);
+        let members = group.map(|group| group.members).unwrap_or_default();
+        let mut places = BTreeMap::new();
+        for member in members {
+            let Some(instance) = member.group_instance_id else { continue };
+            if let Some((before, epoch)) = self.places.get(&instance)
+                && *before != member.member_id
+                && *epoch >= 0
+                && self.case.mode == Mode::Static
+            {
+                let id = &member.member_id;
+                self.stage.violate("a static member's place is not given away while it is there", || {
+                    format!("{instance}: {before} in epoch {epoch}, and now {id}")
+                });
+            }
+            places.insert(instance, (member.member_id, member.epoch));
+        }
+        self.places = places;
+    }
+
     /// One owner a partition, as the coordinator sees it.
     pub(super) fn look_at_group(&mut self) {
         let Some(group) = self.cluster.group(GROUP) else { return };

@@ -88,6 +88,8 @@ pub(super) struct World {
     pub(super) stray: Vec<Vec<u8>>,
     /// Who leads each partition, and in which leader epoch.
     pub(super) leaders: BTreeMap<TopicPartition, (i32, i32)>,
+    /// Which member has each static member's place, and in which epoch.
+    pub(super) places: BTreeMap<String, (String, i32)>,
     /// Who came after the trouble, because nobody else was there.
     pub(super) callers: u32,
     pub(super) rebalances: u64,
@@ -136,6 +138,7 @@ impl World {
             beats: Vec::new(),
             stray: Vec::new(),
             leaders: BTreeMap::new(),
+            places: BTreeMap::new(),
             callers: 0,
             rebalances: 0,
             faults: 0,
@@ -197,6 +200,7 @@ impl World {
                     self.look_at_logs();
                     self.look_at_commits();
                     self.look_at_group();
+                    self.look_at_instances();
                 }
             }
             // Who would come after the end does not come.
@@ -256,7 +260,10 @@ impl World {
             Some(ApiKey::OffsetCommit) => self.look_at_commits(),
             Some(
                 ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::LeaveGroup | ApiKey::ConsumerGroupHeartbeat,
-            ) => self.look_at_group(),
+            ) => {
+                self.look_at_group();
+                self.look_at_instances();
+            }
             _ => {}
         }
     }
