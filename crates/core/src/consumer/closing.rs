@@ -59,7 +59,7 @@ impl<F: Clone> Consumer<F> {
         if closing.done {
             return;
         }
-        let late = closing.deadline <= now.mono;
+        let (late, leave) = (closing.deadline <= now.mono, closing.leave);
         let settled = |group: &GroupSide| group.commits.is_idle() && group.callbacks.is_idle();
         if self.group.as_ref().is_some_and(settled) && !std::mem::replace(&mut closing.told, true) {
             let assignment = self.lanes.assignment();
@@ -67,7 +67,6 @@ impl<F: Clone> Consumer<F> {
                 self.tell(Callback::Revoked(assignment));
             }
         }
-        let leave = self.closing.as_ref().map(|closing| closing.leave).unwrap_or_default();
         let left = self.group.as_mut().is_none_or(|group| {
             if settled(group) {
                 group.membership.leave(leave, now);

@@ -184,7 +184,7 @@ impl Membership {
     }
 
     /// Whether a commit that was refused may be made again, in the name that the member has by then.
-    pub(crate) fn commits_again(&mut self, error: ErrorCode, sent_as: &Committer) -> bool {
+    pub(crate) fn commits_again(&self, error: ErrorCode, sent_as: &Committer) -> bool {
         either!(self, member => member.commits_again(error, sent_as))
     }
 

@@ -184,7 +184,7 @@ impl Commits {
         id: RequestId,
         response: OffsetCommitResponse,
         coordinator: &mut Coordinator,
-        membership: &mut Membership,
+        membership: &Membership,
         now: Now,
     ) -> Option<CommitNews> {
         let InFlight { by, batch, .. } = self.in_flight.take_if(|sent| sent.id == id)?;
@@ -204,8 +204,7 @@ impl Commits {
                 Some(CommitNews { ops: batch.ops, result: Ok(batch.offsets) })
             }
             Some((error, _)) if error.is_retriable() || membership.commits_again(error, &by) => {
-                let moved = matches!(error, ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable);
-                if moved {
+                if matches!(error, ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) {
                     coordinator.forget(now);
                 }
                 self.again(batch, now);

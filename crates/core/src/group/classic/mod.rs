@@ -42,8 +42,6 @@ pub(crate) struct Classic {
     last: LastAssignment,
     /// The group is to be joined again as soon as what is under way is done.
     rejoins: bool,
-    /// The next generation has begun, though the answer that says so is not here yet: nothing is committed in the old.
-    overtaken: bool,
     /// Why, for the coordinator's log (KIP-800).
     reason: Option<String>,
     /// The user wants to be a member again before the leave was answered.
@@ -79,7 +77,6 @@ impl Classic {
             matched_in: None,
             last: LastAssignment { partitions: Vec::new(), generation_id: -1 },
             rejoins: false,
-            overtaken: false,
             reason: None,
             joins_again: false,
             request: None,
@@ -120,15 +117,13 @@ impl Classic {
         };
         match self.state {
             MemberState::Assigning | MemberState::Syncing if self.is_cooperative() => None,
-            MemberState::Joining if self.overtaken => None,
             _ if self.is_of_a_generation() => Some(member()),
             _ => Some(self.nobody()),
         }
     }
 
     fn is_of_a_generation(&self) -> bool {
-        let keeps_it = self.is_cooperative() && self.state == MemberState::Joining;
-        self.state.beats() || keeps_it && self.generation_id >= 0
+        self.state.beats() || self.owns_while_joining()
     }
 
     /// Whether it joins again and keeps what it owns: once it is known to be no member, others may have that.
@@ -142,7 +137,7 @@ impl Classic {
     }
 
     /// What a cooperative member owns stays its own from one generation to the next.
-    pub(super) fn commits_again(&mut self, error: ErrorCode, sent_as: &Committer) -> bool {
+    pub(super) fn commits_again(&self, error: ErrorCode, sent_as: &Committer) -> bool {
         let goes_on = self.is_cooperative() && self.member_id == sent_as.member_id && self.generation_id >= 0;
         match error {
             ErrorCode::RebalanceInProgress => goes_on,
@@ -170,7 +165,7 @@ impl Classic {
         debug_assert!(next.may_follow(self.state), "{next:?} after {:?}", self.state);
         self.state = next;
         self.since = now.mono;
-        (self.request, self.retry_at, self.looked_at, self.overtaken) = (None, None, None, false);
+        (self.request, self.retry_at, self.looked_at) = (None, None, None);
     }
 
     fn join_again(&mut self, now: Now) -> GroupNews {
@@ -318,7 +313,6 @@ impl Classic {
         match error {
             _ if self.plot.has(Planted::RefusedCommitGoesOn) => GroupNews::None,
             ErrorCode::RebalanceInProgress if self.state == MemberState::Stable => self.begin_rebalance(now),
-            ErrorCode::UnknownMemberId if self.owns_while_joining() => self.lost(error, now),
             ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration if self.is_of_a_generation() => {
                 self.lost(error, now)
             }

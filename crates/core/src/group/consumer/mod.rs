@@ -134,7 +134,7 @@ impl ConsumerMember {
     }
 
     /// The epoch moved on while the commit was on its way.
-    pub(super) fn commits_again(&mut self, error: ErrorCode, sent_as: &Committer) -> bool {
+    pub(super) fn commits_again(&self, error: ErrorCode, sent_as: &Committer) -> bool {
         let same = self.member_id == sent_as.member_id && self.epoch > 0;
         error == ErrorCode::StaleMemberEpoch && same && !self.plot.has(Planted::StaleEpochFails)
     }
@@ -342,14 +342,9 @@ impl ConsumerMember {
             ErrorCode::GroupIdNotFound if self.plot.has(Planted::MissingGroupIsIgnored) => {}
             ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch
                 if self.plot.has(Planted::FencedMemberGoesOn) => {}
+            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch => return self.fenced(now),
             // A group that is gone, or classic by now, had this member once: it may come again.
-            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch | ErrorCode::GroupIdNotFound
-                if error != ErrorCode::GroupIdNotFound || self.epoch > 0 =>
-            {
-                self.transition_to(ConsumerState::Fenced, now);
-                self.forget_epoch();
-                return GroupNews::Lost;
-            }
+            ErrorCode::GroupIdNotFound if self.epoch > 0 => return self.fenced(now),
             ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => {
                 coordinator.forget(now);
                 self.full = true;
@@ -361,6 +356,12 @@ impl ConsumerMember {
             error => return self.fail(error, now),
         }
         GroupNews::None
+    }
+
+    fn fenced(&mut self, now: Now) -> GroupNews {
+        self.transition_to(ConsumerState::Fenced, now);
+        self.forget_epoch();
+        GroupNews::Lost
     }
 
     /// A heartbeat stays without an answer: the coordinator may or may not have taken what it said.
