@@ -95,6 +95,7 @@ impl Member {
                 Event::Joined { member_id, generation_id, .. } => {
                     (self.member_id, self.joined_generation_id) = (member_id, generation_id);
                 }
+                Event::RevocationWaiting { deadline, .. } => self.waited_for_until = Some(deadline),
                 Event::Assigned(partitions) => self.assigned(partitions, stage),
                 Event::Revoked(partitions) => self.revoked(&partitions, stage),
                 Event::Lost(partitions) => self.lost(&partitions, stage),
@@ -131,6 +132,7 @@ impl Member {
     fn revoked(&mut self, partitions: &[TopicPartition], stage: &mut Stage) {
         let who = self.who;
         self.counts.revoked += 1;
+        self.waited_for_until = None;
         let held = |(record, serial): &&(Handed, u64)| {
             let holding = self.owned.get(&record.at).filter(|holding| holding.serial == *serial);
             holding.is_some() && partitions.contains(&record.at)
@@ -154,7 +156,8 @@ impl Member {
         let since = self.away_since.saturating_sub(Duration::from_millis(10));
         let away = !matches!(self.doing, Doing::Reading(_)) && stage.time >= since + self.max_poll;
         let withdrawn = partitions.iter().all(|at| self.withdrawn.contains(at));
-        if self.told.is_none() && !self.warned && !away && !withdrawn {
+        let late = self.waited_for_until.take().is_some_and(|deadline| stage.now().mono >= deadline);
+        if self.told.is_none() && !self.warned && !away && !late && !withdrawn {
             stage.violate("partitions are lost for a reason", || format!("{who} was told nothing"));
         }
         self.owned.retain(|at, _| !partitions.contains(at));

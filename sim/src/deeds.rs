@@ -133,7 +133,12 @@ impl World {
         self.pump();
     }
 
-    pub(super) fn join(&mut self, role: Role) {
+    pub(super) fn join(&mut self, mut role: Role) {
+        if let Role::Group(role) = &mut role
+            && self.stage.quiet
+        {
+            role.wants = self.plan.everything();
+        }
         let who = Who(self.members.len() + 1);
         let habits = self.plan.habits.of(&role, self.plan.max_poll, &mut self.dice);
         let config = self.plan.consumer(&role, &habits, &mut self.dice);

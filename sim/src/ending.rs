@@ -9,7 +9,6 @@ use ottla_protocol::records::{BatchHeader, Compression, Decompressor, RecordWalk
 use crate::{
     deeds::last_dice,
     dice::{ms, secs},
-    mode::Mode,
     plan::Goodbye,
     role::Role,
     stage::Event,
@@ -27,11 +26,6 @@ impl World {
         self.dice = last_dice(self.case.seed);
         for member in self.members.iter_mut().filter(|member| member.is_live() && member.in_group()) {
             member.change(self.plan.everything(), &mut self.stage, &mut self.truth);
-        }
-        if self.plan.mode == Mode::Static {
-            // A leader that comes back under its id does not see which partitions came in between (KIP-814, as in
-            // Java): a rebalance heals that.
-            self.call();
         }
         self.enter(Phase::Draining);
     }

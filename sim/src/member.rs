@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ottla_core::{
@@ -92,6 +92,8 @@ pub(crate) struct Member {
     pub(super) told: Option<ErrorCode>,
     /// It told what may be the end of the generation, or of one before.
     pub(super) warned: bool,
+    /// Until when the user is waited for, who holds what is to be given up.
+    pub(super) waited_for_until: Option<Instant>,
     /// It has joined, and asked for its assignment.
     pub(super) syncing: bool,
     /// What the coordinator has told to be this member's no more, or the user does not subscribe to any more.
@@ -162,6 +164,7 @@ impl Member {
             member_id: String::new(),
             told: None,
             warned: false,
+            waited_for_until: None,
             syncing: false,
             withdrawn: BTreeSet::new(),
             unannounced: BTreeSet::new(),

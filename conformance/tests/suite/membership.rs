@@ -1,5 +1,6 @@
 //! Staying in a group, and leaving it.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
@@ -28,6 +29,9 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::both("a_slow_user_is_committed_as_he_goes_and_not_expelled", |target| wait(slow_user(target))),
         Case::both("past_max_poll_interval_the_user_is_told_and_then_rejoins", |target| {
             wait(max_poll_interval(target))
+        }),
+        Case::both("any_member_that_asks_for_a_rebalance_gets_one", |target| {
+            wait(enforced_rebalance(target))
         }),
     ]
     .into_iter()
@@ -158,4 +162,38 @@ async fn max_poll_interval(target: &Target) -> Outcome {
     equal("its kind", error.kind(), RecvErrorKind::MaxPollExceeded)?;
     equal("its group", error.context().group.as_deref(), Some(topic.as_str()))?;
     equal("where it had committed", next(&mut consumer).await?.offset(), 1)
+}
+
+/// One of them leads, the other follows. They are eager: what they subscribe to is the same each time.
+async fn enforced_rebalance(target: &Target) -> Outcome {
+    let topic = topic(target, "enforced", 2).await?;
+    let mut members = Vec::new();
+    for _ in 0..2 {
+        members.push(member(target, &topic, &topic).build().await?);
+    }
+    let mut generation = shared_out(&mut members, 0).await?;
+    for place in 0..members.len() {
+        members[place].enforce_rebalance("the user wants one")?;
+        generation = shared_out(&mut members, generation).await?;
+    }
+    Ok(())
+}
+
+/// Waits until each has a partition in a generation after this; which one.
+async fn shared_out(members: &mut [Consumer], after: i32) -> Result<i32, Failed> {
+    let start = Instant::now();
+    loop {
+        for member in &mut *members {
+            let _ = tokio::time::timeout(Duration::from_millis(50), member.recv()).await;
+        }
+        let generations = members.iter().filter_map(Consumer::group_metadata);
+        let generations: BTreeSet<i32> = generations.map(|metadata| metadata.generation_id).collect();
+        let shares = members.iter().all(|member| member.assignment().len() == 1);
+        if let (true, 1, Some(&generation)) = (shares, generations.len(), generations.last())
+            && generation > after
+        {
+            return Ok(generation);
+        }
+        holds(&format!("a generation after {after}: {generations:?}"), start.elapsed() < PATIENCE)?;
+    }
 }

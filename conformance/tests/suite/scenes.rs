@@ -1,27 +1,30 @@
 //! What happens to groups, for each way to belong to one: nothing is lost, nothing that was committed is repeated, and
 //! what does not move flows on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use libtest_mimic::Failed;
 use ottla_conformance::targets::Target;
 
 use crate::cases::{Case, Outcome};
 use crate::kit::{equal, holds};
 use crate::scene::{Membership, PARTITIONS, Scene, even, rest};
 
-const ON_KAFKA_3_9: [&str; 3] = [
+const ON_KAFKA_3_9: [&str; 4] = [
     "members_come_go_and_are_killed",
     "a_static_member_restarts_within_its_session_and_after_it",
     "two_members_have_one_static_id",
+    "partitions_are_added_while_static_members_are_away",
 ];
 
 pub(crate) fn cases() -> Vec<Case> {
     type Run = fn(&Target, Membership) -> Outcome;
-    let scenes: [(&str, bool, Run); 7] = [
+    let scenes: [(&str, bool, Run); 8] = [
         ("members_come_go_and_are_killed", true, come_go_and_die),
         ("a_static_member_restarts_within_its_session_and_after_it", false, static_member_restarts),
         ("two_members_have_one_static_id", false, one_static_id),
         ("partitions_are_added", false, partitions_added),
+        ("partitions_are_added_while_static_members_are_away", false, added_while_away),
         ("thirty_members_join_at_once", false, thirty_members),
         ("a_member_stops_polling_and_comes_back", false, stops_polling),
         ("a_handler_that_blocks_is_no_rebalance", false, blocking_handler),
@@ -97,6 +100,35 @@ fn partitions_added(target: &Target, membership: Membership) -> Outcome {
     let mut scene = Scene::start(target, membership, "widened", 3)?;
     scene.widen(2 * PARTITIONS)?;
     scene.settle(&even(2 * PARTITIONS, 3))?;
+    scene.flow(1000)?;
+    scene.finish()
+}
+
+/// One of them leads a classic group, and finds it shared out when it is back.
+fn added_while_away(target: &Target, membership: Membership) -> Outcome {
+    const SESSION: Duration = Duration::from_secs(20);
+    let session = SESSION.as_millis().to_string();
+    let add_all = |scene: &mut Scene| {
+        for id in ["a", "b", "c"] {
+            let more = [("group.instance.id", id), ("session.timeout.ms", session.as_str())];
+            let classic = membership != Membership::Consumer;
+            scene.add(&more[..if classic { 2 } else { 1 }])?;
+        }
+        Ok::<_, Failed>(())
+    };
+    let mut scene = Scene::empty(target, membership, "away", PARTITIONS, 500)?;
+    add_all(&mut scene)?;
+    scene.settle(&even(PARTITIONS, 3))?;
+    scene.flow(500)?;
+    let away = Instant::now();
+    for member in 0..3 {
+        scene.close(member)?;
+    }
+    scene.widen(2 * PARTITIONS)?;
+    add_all(&mut scene)?;
+    scene.settle(&even(2 * PARTITIONS, 3))?;
+    let within = membership == Membership::Consumer || away.elapsed() < SESSION;
+    holds("they were back before their sessions were over", within)?;
     scene.flow(1000)?;
     scene.finish()
 }

@@ -60,6 +60,10 @@ impl Interest {
         self.topics.is_empty() && self.pattern.is_none()
     }
 
+    pub(super) fn wants(&self, topic: &str) -> bool {
+        self.topics.contains(topic) || self.pattern.as_ref().is_some_and(|pattern| pattern.matches(topic))
+    }
+
     /// The same pattern asked for again still has the topics that were found to match.
     pub(super) fn after(self, before: &Self) -> Self {
         match self.pattern.is_some() && self.pattern == before.pattern {
@@ -268,6 +272,10 @@ impl Membership {
             }
             (Self::Classic(member), Response::LeaveGroup(_)) => {
                 member.handle_leave(id, now);
+                GroupNews::None
+            }
+            (Self::Classic(member), Response::DescribeGroups(r)) => {
+                member.handle_description(id, r, coordinator, now);
                 GroupNews::None
             }
             (Self::Consumer(member), Response::ConsumerGroupHeartbeat(r)) => {

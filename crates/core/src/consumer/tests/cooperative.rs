@@ -230,6 +230,15 @@ fn enforce_rebalance_joins_again_and_says_why() {
 }
 
 #[test]
+fn an_eager_member_that_joins_again_tells_its_generation_or_nothing_would_differ() {
+    let mut world = World::member(group_config(), &[0]);
+    world.consumer.enforce_rebalance("a test", world.now).unwrap();
+    world.run();
+    let again = wishes(&world.expect(ApiKey::JoinGroup));
+    assert_eq!((again.owned, again.generation_id), (vec![], 1));
+}
+
+#[test]
 fn a_static_member_names_itself_everywhere() {
     let mut world = World::member(r#static(), &[0]);
     world.pass(Duration::from_secs(3));
@@ -291,15 +300,14 @@ fn a_static_member_that_stays_away_lets_its_session_expire() {
     assert!(world.asked.is_empty(), "no heartbeat, and no leave: {:?}", world.asked);
 }
 
-#[test]
-fn a_returning_static_leader_shares_nothing_out_until_the_topics_change() {
+/// A static leader comes back, and its group is shared out already.
+fn back_as_leader(partitions: i32) -> World {
     let mut world = World::new(r#static());
+    world.partitions = partitions;
     world.subscribe();
     let join = world.expect(ApiKey::JoinGroup);
-    let metadata = {
-        let Request::JoinGroup(request) = &join.request else { unreachable!() };
-        request.protocols[0].metadata.clone()
-    };
+    let Request::JoinGroup(request) = &join.request else { unreachable!() };
+    let metadata = request.protocols[0].metadata.clone();
     let members =
         vec![JoinGroupResponseMember { member_id: "me".to_owned(), metadata, ..Default::default() }];
     let response = JoinGroupResponse { leader: "me".to_owned(), skip_assignment: true, members, ..joined(4) };
@@ -308,9 +316,135 @@ fn a_returning_static_leader_shares_nothing_out_until_the_topics_change() {
     let Request::SyncGroup(request) = &sync.request else { unreachable!() };
     assert!(request.assignments.is_empty());
     world.answer(&sync, assigned(&[0, 1]));
+    world
+}
+
+/// The group, and what each of its members has.
+fn described(group_state: &str, members: &[&[i32]]) -> DescribeGroupsResponse {
+    let member = |partitions: &&[i32]| DescribeGroupsDescribedGroupMember {
+        member_assignment: assigned(partitions).assignment,
+        ..Default::default()
+    };
+    let members = members.iter().map(member).collect();
+    let group =
+        DescribeGroupsDescribedGroup { group_state: group_state.to_owned(), members, ..Default::default() };
+    DescribeGroupsResponse { groups: vec![group], ..Default::default() }
+}
+
+#[test]
+fn a_returning_static_leader_shares_nothing_out_until_the_topics_change() {
+    let mut world = back_as_leader(3);
+    let asked = world.expect(ApiKey::DescribeGroups);
+    world.answer(&asked, described("Stable", &[&[0, 1], &[2]]));
     assert!(!world.has_asked(ApiKey::JoinGroup), "nothing has changed");
     world.partitions = 4;
     world.pass(Duration::from_secs(5 * 60));
+    assert!(world.has_asked(ApiKey::JoinGroup));
+}
+
+#[test]
+fn a_returning_static_leader_sees_partitions_that_were_added_while_it_was_away() {
+    let mut world = back_as_leader(3);
+    let asked = world.expect(ApiKey::DescribeGroups);
+    world.answer(&asked, described("CompletingRebalance", &[&[], &[]]));
+    assert!(!world.has_asked(ApiKey::DescribeGroups), "not at once");
+    world.pass(Duration::from_secs(1));
+    let asked = world.expect(ApiKey::DescribeGroups);
+    world.answer(&asked, described("Stable", &[&[0], &[1]]));
+    assert!(world.has_asked(ApiKey::JoinGroup), "the topic has a third partition");
+}
+
+#[test]
+fn a_returning_static_leader_that_may_not_see_the_group_waits_for_the_next_change() {
+    let mut world = back_as_leader(3);
+    let asked = world.expect(ApiKey::DescribeGroups);
+    let mut refused = described("", &[]);
+    refused.groups[0].error_code = ErrorCode::GroupAuthorizationFailed;
+    world.answer(&asked, refused);
+    assert!(!world.has_asked(ApiKey::JoinGroup));
+    world.partitions = 4;
+    world.pass(Duration::from_secs(5 * 60));
+    assert!(!world.has_asked(ApiKey::DescribeGroups) && world.has_asked(ApiKey::JoinGroup));
+}
+
+#[test]
+fn a_static_member_that_comes_back_with_fewer_topics_reads_no_others_and_joins_again() {
+    let mut world = World::new(r#static());
+    world.subscribe();
+    let join = world.expect(ApiKey::JoinGroup);
+    world.answer(&join, joined(4));
+    let sync = world.expect(ApiKey::SyncGroup);
+    let partitions = vec![at(0), TopicPartition::new("before", 0)];
+    let assignment = Assignment { partitions, user_data: None }.encode();
+    world.answer(&sync, SyncGroupResponse { assignment, ..Default::default() });
+    let Some(Event::Assigned(partitions)) = world.events().into_iter().nth(1) else { panic!("assigned") };
+    assert_eq!(partitions, [at(0)]);
+    assert_eq!(wishes(&world.expect(ApiKey::JoinGroup)).generation_id, 4);
+}
+
+#[test]
+fn a_static_member_that_comes_back_with_more_topics_sees_that_nobody_has_them() {
+    let mut world = World::new(r#static());
+    world.subscribe();
+    world.join(4, &[]);
+    let asked = world.expect(ApiKey::DescribeGroups);
+    world.answer(&asked, described("Stable", &[&[], &[]]));
+    assert!(world.has_asked(ApiKey::JoinGroup));
+}
+
+#[test]
+fn a_static_member_that_comes_back_looks_once_and_leaves_the_rest_to_the_leader() {
+    let mut world = World::new(r#static());
+    world.subscribe();
+    world.join(4, &[]);
+    let asked = world.expect(ApiKey::DescribeGroups);
+    world.answer(&asked, described("Stable", &[&[], &[0, 1]]));
+    world.partitions = 3;
+    world.pass(Duration::from_secs(5 * 60));
+    assert!(!world.has_asked(ApiKey::JoinGroup) && !world.has_asked(ApiKey::DescribeGroups));
+}
+
+/// A leader that has nothing yet shares out what a static member has: half of that is to move.
+fn shares_out_what_a_static_member_has() -> World {
+    let mut world = World::new(cooperative());
+    world.subscribe();
+    let join = world.expect(ApiKey::JoinGroup);
+    let own = wishes(&join);
+    let others =
+        consumer_protocol::Subscription { owned: vec![at(0), at(1)], generation_id: 3, ..own.clone() };
+    let members = vec![
+        JoinGroupResponseMember { member_id: "me".to_owned(), metadata: own.encode(), ..Default::default() },
+        JoinGroupResponseMember {
+            member_id: "other".to_owned(),
+            group_instance_id: Some("i".to_owned()),
+            metadata: others.encode(),
+        },
+    ];
+    let protocol_name = Some("cooperative-sticky".to_owned());
+    world.answer(&join, JoinGroupResponse { leader: "me".to_owned(), protocol_name, members, ..joined(4) });
+    let sync = world.expect(ApiKey::SyncGroup);
+    let Request::SyncGroup(request) = &sync.request else { unreachable!() };
+    let shares = request.assignments.iter().map(|share| Assignment::decode(&share.assignment).unwrap());
+    assert_eq!(shares.map(|share| share.partitions.len()).sum::<usize>(), 1, "one is withheld");
+    world.answer(&sync, assigned(&[]));
+    world
+}
+
+#[test]
+fn what_a_static_member_gave_up_is_shared_out_though_it_came_back_without_it() {
+    let mut world = shares_out_what_a_static_member_has();
+    let beat = |world: &mut World, seconds: u64| {
+        for _ in 0..seconds {
+            world.pass(Duration::from_secs(1));
+            if world.asked.iter().any(|sent| sent.request.key() == ApiKey::Heartbeat) {
+                let heartbeat = world.expect(ApiKey::Heartbeat);
+                world.answer(&heartbeat, HeartbeatResponse::default());
+            }
+        }
+    };
+    beat(&mut world, 44);
+    assert!(!world.has_asked(ApiKey::JoinGroup), "who gives up joins again himself, as a rule");
+    beat(&mut world, 2);
     assert!(world.has_asked(ApiKey::JoinGroup));
 }
 

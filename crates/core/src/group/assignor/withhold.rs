@@ -8,15 +8,17 @@ use crate::ids::TopicPartition;
 
 /// Takes away what another member still owns. Nobody gets such a partition in this round: its owner sees that it is
 /// gone, revokes it and joins again, and the round after that hands it over. A partition that several members claim
-/// stays with the one to which it is assigned only if that one's claim is the newest.
-pub(crate) fn withhold_moving(assignments: &mut BTreeMap<String, Assignment>, members: &[Member]) {
+/// stays with the one to which it is assigned only if that one's claim is the newest. Tells whether there was any.
+pub(crate) fn withhold_moving(assignments: &mut BTreeMap<String, Assignment>, members: &[Member]) -> bool {
     let mut owners: HashMap<&TopicPartition, Vec<&Member>> = HashMap::new();
     for member in members {
         for at in &member.subscription.owned {
             owners.entry(at).or_default().push(member);
         }
     }
+    let mut withheld = false;
     for (id, assignment) in assignments {
+        let before = assignment.partitions.len();
         assignment.partitions.retain(|at| {
             let owners = owners.get(at).map(Vec::as_slice).unwrap_or_default();
             let own = owners.iter().find(|owner| owner.id == *id);
@@ -25,7 +27,9 @@ pub(crate) fn withhold_moving(assignments: &mut BTreeMap<String, Assignment>, me
                 other.id == *id || own.is_some_and(newer)
             })
         });
+        withheld |= assignment.partitions.len() < before;
     }
+    withheld
 }
 
 #[cfg(test)]
@@ -43,7 +47,8 @@ mod tests {
         let mut assignments: BTreeMap<String, Assignment> =
             ["m1", "m2"].map(|id| (id.to_owned(), Assignment::default())).into();
         assignments.get_mut("m2").unwrap().partitions = vec![at("a", 0)];
-        withhold_moving(&mut assignments, &group.members);
+        let withheld = withhold_moving(&mut assignments, &group.members);
+        assert_eq!(withheld, assignments["m2"].partitions.is_empty());
         (!assignments["m1"].partitions.is_empty(), !assignments["m2"].partitions.is_empty())
     }
 

@@ -46,13 +46,16 @@ pub(crate) struct Classic {
     reason: Option<String>,
     /// The user wants to be a member again before the leave was answered.
     joins_again: bool,
-    /// JoinGroup, SyncGroup or LeaveGroup on its way.
+    /// JoinGroup, SyncGroup, LeaveGroup or DescribeGroups on its way.
     request: Option<RequestId>,
     heartbeat: Option<(RequestId, i32)>,
     heartbeat_due: Instant,
     pulse: Pulse,
     task: Option<leader::Task>,
-    /// The revision of the metadata that the leader has looked at.
+    shared: leader::Shared,
+    /// Joined as a static member without a member id: it may have been here before.
+    comes_back: bool,
+    /// The revision of the metadata that was compared with what is shared out.
     looked_at: Option<u64>,
     shared_out: Vec<SyncGroupRequestAssignment>,
     backoff: Backoff,
@@ -83,6 +86,8 @@ impl Classic {
             heartbeat: None,
             heartbeat_due: now.mono,
             task: None,
+            shared: leader::Shared::Unwatched,
+            comes_back: false,
             looked_at: None,
             shared_out: Vec::new(),
             backoff,
@@ -346,13 +351,17 @@ impl Classic {
                 return self.be_interested(Interest { topics, pattern: Some(pattern) }, now);
             }
         }
-        match self.is_outdated(metadata) {
-            true => {
-                self.reason = Some("the leader sees other partitions".to_owned());
-                self.begin_rebalance(now)
-            }
-            false => GroupNews::None,
-        }
+        let reason = match self.follow_up_by() {
+            Some(by) if by <= now.mono => "partitions were given up and not shared out",
+            _ if self.is_outdated(metadata) => "there are other partitions than were shared out",
+            _ => return GroupNews::None,
+        };
+        self.reason = Some(reason.to_owned());
+        self.begin_rebalance(now)
+    }
+
+    fn follow_up_by(&self) -> Option<Instant> {
+        self.task.as_ref().filter(|_| self.state == MemberState::Stable)?.follow_up_by
     }
 
     /// Whether it is known which topics to ask for.
@@ -383,15 +392,16 @@ impl Classic {
                 }
                 self.heartbeat_due = self.pulse.next(now.mono);
                 self.shared_out.clear();
-                if response.leader != self.member_id {
-                    self.transition_to(MemberState::Syncing, now);
-                    return GroupNews::None;
-                }
-                // A static leader that came back need not share out (KIP-814), but must see when to do so anew.
-                let skips = response.skip_assignment;
-                let task = leader::Task::new(response);
-                self.task = Some(task);
-                self.transition_to(if skips { MemberState::Syncing } else { MemberState::Assigning }, now);
+                self.shared =
+                    if self.comes_back { leader::Shared::Unasked } else { leader::Shared::Unwatched };
+                let leads = response.leader == self.member_id;
+                // A static leader that came back is told not to share out (KIP-814).
+                let shares_out = leads && !response.skip_assignment;
+                self.task = leads.then(|| leader::Task::new(response));
+                self.transition_to(
+                    if shares_out { MemberState::Assigning } else { MemberState::Syncing },
+                    now,
+                );
                 GroupNews::None
             }
             ErrorCode::MemberIdRequired => {
@@ -427,9 +437,15 @@ impl Classic {
         self.request = None;
         match response.error_code {
             ErrorCode::None => match Assignment::decode(&response.assignment) {
-                Ok(assignment) => {
+                Ok(Assignment { mut partitions, .. }) => {
                     self.transition_to(MemberState::Reconciling, now);
-                    let (partitions, generation_id) = (assignment.partitions, self.generation_id);
+                    let assigned = partitions.len();
+                    partitions.retain(|at| self.interest.wants(&at.topic));
+                    if self.comes_back && partitions.len() < assigned {
+                        self.reason = Some("came back with another subscription".to_owned());
+                        self.rejoins = true;
+                    }
+                    let generation_id = self.generation_id;
                     self.last = LastAssignment { partitions: partitions.clone(), generation_id };
                     GroupNews::Assigned(partitions)
                 }
@@ -534,6 +550,7 @@ impl Classic {
 
     pub(super) fn deadlines(&self, earliest: &mut Earliest) {
         earliest.consider(self.retry_at);
+        earliest.consider(self.follow_up_by());
         if self.state.beats() && self.heartbeat.is_none() {
             earliest.consider(self.heartbeat_due);
         }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use ottla_protocol::{
     ApiKey, ErrorCode,
     messages::{
-        HeartbeatRequest, JoinGroupRequest, JoinGroupRequestProtocol, LeaveGroupMemberIdentity,
-        LeaveGroupRequest, SyncGroupRequest,
+        DescribeGroupsRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupRequestProtocol,
+        LeaveGroupMemberIdentity, LeaveGroupRequest, SyncGroupRequest,
     },
 };
 
-use super::Classic;
+use super::{Classic, leader};
 use crate::{
     connections::Kind,
     coordinator::ToCoordinator,
@@ -36,6 +36,7 @@ impl Classic {
                 MemberState::Joining if may_join && self.knows_its_topics() => self.send_join(to, owned)?,
                 MemberState::Syncing => self.send_sync(to)?,
                 MemberState::Leaving => self.send_leave(to)?,
+                MemberState::Stable if self.shared == leader::Shared::Unasked => self.send_describe(to)?,
                 _ => None,
             };
             sent.extend(self.request);
@@ -57,7 +58,8 @@ impl Classic {
         let wishes = Subscription {
             topics: self.interest.topics.iter().cloned().collect(),
             owned: if cooperative { owned() } else { Vec::new() },
-            generation_id: if cooperative { self.last.generation_id } else { -1 },
+            // Where nothing else has changed, this tells the coordinator that the group is to rebalance.
+            generation_id: self.last.generation_id,
             rack: self.config.rack.clone(),
             user_data: None,
         };
@@ -76,6 +78,7 @@ impl Classic {
             reason: self.reason.clone(),
         };
         self.task = None;
+        self.comes_back = self.member_id.is_empty() && self.config.instance_id.is_some();
         Ok(Some(to.send(open, request, self.held())))
     }
 
@@ -91,6 +94,12 @@ impl Classic {
             assignments: self.shared_out.clone(),
         };
         Ok(Some(to.send(open, request, self.held())))
+    }
+
+    fn send_describe(&self, to: &mut ToCoordinator<'_>) -> Sent {
+        let Some(open) = to.open(Kind::Main, ApiKey::DescribeGroups, i16::MAX)? else { return Ok(None) };
+        let groups = vec![self.config.id.clone()];
+        Ok(Some(to.send(open, DescribeGroupsRequest { groups, ..Default::default() }, None)))
     }
 
     fn send_leave(&mut self, to: &mut ToCoordinator<'_>) -> Sent {
