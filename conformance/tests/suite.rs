@@ -53,6 +53,8 @@ mod records;
 mod scene;
 #[path = "suite/scenes.rs"]
 mod scenes;
+#[path = "suite/throttle.rs"]
+mod throttle;
 
 use std::process::ExitCode;
 
@@ -96,6 +98,7 @@ fn all() -> Vec<Case> {
         membership::cases(),
         scenes::cases(),
         explain::cases(),
+        throttle::cases(),
         mixed::cases(),
         brokers::cases(),
         librdkafka::cases(),

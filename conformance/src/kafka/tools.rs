@@ -13,6 +13,7 @@ const WITHIN: Duration = Duration::from_secs(180);
 
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+const CONFIGS: &str = "kafka.admin.ConfigCommand";
 const OFFSETS: &str = "org.apache.kafka.tools.GetOffsetShell";
 const PERFORMANCE: &str = "org.apache.kafka.tools.ProducerPerformance";
 const PRODUCER: &str = "org.apache.kafka.tools.ConsoleProducer";
@@ -60,6 +61,13 @@ impl Tools {
     /// Deletes a topic.
     pub fn delete_topic(&self, topic: &str) -> Result<(), ProcessError> {
         self.run(TOPICS, &strings(&["--delete", "--topic", topic])).map(drop)
+    }
+
+    /// Sets a quota, such as `consumer_byte_rate`, of the clients with this id.
+    pub fn set_quota(&self, client: &str, quota: &str, value: u32) -> Result<(), ProcessError> {
+        let quota = format!("{quota}={value}");
+        let args = ["--alter", "--entity-type", "clients", "--entity-name", client, "--add-config", &quota];
+        self.run(CONFIGS, &strings(&args)).map(drop)
     }
 
     /// A topic's partitions, in order.

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use libtest_mimic::Failed;
 use ottla::{
-    Consumer, ConsumerBuilder, ErrorCode, OffsetReset, Rebalance, RebalanceListener, TopicPartition,
+    Consumer, ConsumerBuilder, ErrorCode, GroupProtocol, OffsetReset, Rebalance, RebalanceListener,
+    TopicPartition,
 };
 use ottla_broker::Fault;
 use ottla_conformance::targets::{Embedded, Target, unique};
@@ -12,47 +14,112 @@ use ottla_protocol::ApiKey;
 use tokio::sync::Semaphore;
 
 use crate::cases::{Case, Outcome};
-use crate::kit::{PATIENCE, consumer, holds, member, next, numbers, topic, wait, within};
+use crate::kit::{
+    PATIENCE, consumer, equal, holds, member, next, numbers, offsets, take, topic, wait, within,
+};
 
-pub(crate) fn cases() -> Vec<Case> {
-    let late = Fault::Delay(Duration::from_secs(3));
-    let faults: [(&str, ApiKey, Fault, &str); 7] = [
+/// What a request meets each time, and what is said then: all of it.
+type Stopping = (&'static str, ApiKey, Fault, &'static [&'static str]);
+
+fn stopping() -> [Stopping; 18] {
+    let late = || Fault::Delay(Duration::from_secs(3));
+    let throttle = || Fault::Throttle(Duration::from_secs(3));
+    [
         (
             "a_coordinator_that_is_not_available",
             ApiKey::FindCoordinator,
             Fault::Error(ErrorCode::CoordinatorNotAvailable),
-            "group: looking for the coordinator",
+            &["group: looking for the coordinator for", "after COORDINATOR_NOT_AVAILABLE"],
         ),
-        ("a_join_whose_answer_is_late", ApiKey::JoinGroup, late.clone(), "group: Joining for"),
-        ("a_sync_whose_answer_is_late", ApiKey::SyncGroup, late, "group: Syncing for"),
+        (
+            "a_group_whose_coordinator_loads_it",
+            ApiKey::JoinGroup,
+            Fault::Error(ErrorCode::CoordinatorLoadInProgress),
+            &["group: Joining for", "after COORDINATOR_LOAD_IN_PROGRESS"],
+        ),
+        (
+            "a_group_of_the_consumer_protocol_whose_coordinator_loads_it",
+            ApiKey::ConsumerGroupHeartbeat,
+            Fault::Error(ErrorCode::CoordinatorLoadInProgress),
+            &["group: Joining for", "after COORDINATOR_LOAD_IN_PROGRESS"],
+        ),
+        ("a_join_whose_answer_is_late", ApiKey::JoinGroup, late(), &["group: Joining for"]),
+        ("a_sync_whose_answer_is_late", ApiKey::SyncGroup, late(), &["group: Syncing for"]),
+        (
+            "a_heartbeat_into_the_group_whose_answer_is_late",
+            ApiKey::ConsumerGroupHeartbeat,
+            late(),
+            &["group: Joining for"],
+        ),
+        (
+            "a_coordinator_that_throttles",
+            ApiKey::JoinGroup,
+            throttle(),
+            &["group: coordinator 1: throttled by the broker for"],
+        ),
+        (
+            "a_coordinator_of_the_consumer_protocol_that_throttles",
+            ApiKey::ConsumerGroupHeartbeat,
+            throttle(),
+            &["-0: throttled by the broker for"],
+        ),
         (
             "committed_offsets_that_are_not_told",
             ApiKey::OffsetFetch,
             Fault::Error(ErrorCode::CoordinatorLoadInProgress),
-            "-0: waiting for the committed offset",
+            &["-0: waiting for the committed offset for", "after COORDINATOR_LOAD_IN_PROGRESS"],
+        ),
+        (
+            "committed_offsets_whose_answer_is_late",
+            ApiKey::OffsetFetch,
+            late(),
+            &["-0: waiting for the committed offset for"],
         ),
         (
             "a_log_that_is_not_told_of",
             ApiKey::ListOffsets,
             Fault::Error(ErrorCode::LeaderNotAvailable),
-            "-0: waiting for an offset from the log",
+            &["-0: waiting for an offset from the log for", "after LEADER_NOT_AVAILABLE"],
+        ),
+        ("a_leader_that_throttles", ApiKey::Fetch, throttle(), &["-0: throttled by the broker for"]),
+        (
+            "a_leader_that_does_not_answer",
+            ApiKey::Fetch,
+            late(),
+            &["-0: broker 1 has not answered a fetch for"],
+        ),
+        ("a_leader_that_hangs_up", ApiKey::Fetch, Fault::Disconnect, &["-0: broker 1: ", "; attempt "]),
+        (
+            "an_answer_that_is_lost",
+            ApiKey::Fetch,
+            Fault::ApplyThenDisconnect,
+            &["-0: broker 1: ", "; attempt "],
+        ),
+        (
+            "a_leader_that_is_another",
+            ApiKey::Fetch,
+            Fault::Error(ErrorCode::NotLeaderOrFollower),
+            &["-0: the broker answered NOT_LEADER_OR_FOLLOWER", "; attempt "],
         ),
         (
             "a_log_that_cannot_be_read",
             ApiKey::Fetch,
             Fault::Error(ErrorCode::KafkaStorageError),
-            "-0: the broker answered KAFKA_STORAGE_ERROR",
+            &["-0: the broker answered KAFKA_STORAGE_ERROR", "; attempt "],
         ),
         (
             "a_damaged_batch",
             ApiKey::Fetch,
             Fault::Corrupt,
-            "-0: stuck until a seek: damaged batch at offset 0",
+            &["-0: stuck until a seek: damaged batch at offset 0"],
         ),
-    ];
+    ]
+}
+
+pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (name, api, fault, text) in faults {
-        let run = move |_: &Target| wait(stopped_by(api, fault.clone(), text));
+    for (name, api, fault, said) in stopping() {
+        let run = move |_: &Target| wait(stopped_by(api, fault.clone(), said));
         cases.push(Case::embedded(format!("explain::{name}"), run));
     }
     type Run = fn(&Target) -> Outcome;
@@ -75,47 +142,59 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// Until the explanation has this text. Nothing is polled meanwhile.
 pub(crate) async fn says(consumer: &Consumer, text: &str) -> Outcome {
+    says_all(consumer, &[text]).await
+}
+
+/// Until one line of the explanation has all of these.
+async fn says_all(consumer: &Consumer, texts: &[&str]) -> Outcome {
     let start = Instant::now();
     loop {
         let said = consumer.explain().to_string();
-        if said.contains(text) {
+        if said.lines().any(|line| texts.iter().all(|text| line.contains(text))) {
             return Ok(());
         }
         if start.elapsed() > PATIENCE {
-            return Err(format!("`{text}` is not in:\n{said}").into());
+            return Err(format!("{texts:?} are in no line of:\n{said}").into());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
+/// A broker for one case alone. What a target refers to lives on.
+pub(crate) fn own() -> Result<(&'static Embedded, Target), Failed> {
+    let broker: &'static Embedded = Box::leak(Box::new(Embedded::start(1)?));
+    Ok((broker, Target::Embedded(broker)))
+}
+
 /// A consumer of partition 0, without a group.
-async fn alone(builder: ConsumerBuilder, topic: &str) -> Result<Consumer, libtest_mimic::Failed> {
+pub(crate) async fn alone(builder: ConsumerBuilder, topic: &str) -> Result<Consumer, Failed> {
     let mut consumer = builder.build().await?;
     consumer.assign([(topic, 0)])?;
     Ok(consumer)
 }
 
 /// A broker for this case alone: nobody else meets its fault.
-async fn stopped_by(api: ApiKey, fault: Fault, text: &str) -> Outcome {
-    // What a target refers to lives on.
-    let broker: &'static Embedded = Box::leak(Box::new(Embedded::start(1)?));
-    let target = Target::Embedded(broker);
+async fn stopped_by(api: ApiKey, fault: Fault, said: &[&str]) -> Outcome {
+    let (broker, target) = own()?;
     let topic = topic(&target, "stopped", 1).await?;
     numbers(&target, &topic, 1, 0..10).await?;
-    let script =
-        |fault| broker.server().with_cluster(|cluster| cluster.faults().on(api).always().then(fault));
-    script(fault.clone());
-    let mut consumer = member(&target, &topic, &topic).build().await?;
+    broker.server().with_cluster(|cluster| cluster.faults().on(api).always().then(fault.clone()));
+    let mut builder = member(&target, &topic, &topic);
+    if api == ApiKey::ConsumerGroupHeartbeat {
+        builder = consumer(&target).group_id(&topic).subscribe([&topic]);
+        builder = builder.group_protocol(GroupProtocol::Consumer).enable_auto_commit(false);
+    }
+    let mut consumer = builder.build().await?;
     if fault == Fault::Corrupt {
         // A batch is looked at when it is taken.
         within("an error", consumer.recv()).await?.err().ok_or("a record of a damaged batch")?;
     }
-    says(&consumer, text).await?;
+    says_all(&consumer, said).await?;
     broker.server().with_cluster(|cluster| cluster.faults().clear());
     if fault == Fault::Corrupt {
         consumer.seek((topic.as_str(), 0), 0)?;
     }
-    next(&mut consumer).await.map(drop)
+    equal("what comes then", offsets(&take(&mut consumer, 10).await?), (0..10).collect())
 }
 
 async fn missing(target: &Target) -> Outcome {
@@ -135,15 +214,16 @@ async fn paused(target: &Target) -> Outcome {
 }
 
 async fn budget(target: &Target) -> Outcome {
-    let topic = topic(target, "explained-budget", 2).await?;
+    let topic = topic(target, "explained-budget", 1).await?;
     numbers(target, &topic, 1, 0..20_000).await?;
     let small = 64 << 10;
     let builder =
         consumer(target).buffer_memory(small).fetch_max_bytes(small).max_partition_fetch_bytes(small);
-    let mut consumer = builder.build().await?;
-    consumer.assign([(topic.as_str(), 0), (topic.as_str(), 1)])?;
-    says(&consumer, &format!("{topic}-0: ")).await?;
-    says(&consumer, "bytes are used by records not taken or still kept").await?;
+    let mut consumer = alone(builder, &topic).await?;
+    says_all(&consumer, &["-0: ", "bytes wait to be taken"]).await?;
+    let kept = consumer.poll(PATIENCE).await?;
+    says_all(&consumer, &["-0: ", "bytes are used by records not taken or still kept"]).await?;
+    drop(kept);
     next(&mut consumer).await.map(drop)
 }
 
@@ -167,6 +247,7 @@ async fn revocation(target: &Target) -> Outcome {
     let second = member(target, &topic, &topic).build().await?;
     says(&first, "group: a rebalance has waited").await?;
     says(&first, &format!("for the user to come back from {topic}-{}", held.partition())).await?;
+    says(&first, &format!("{topic}-{}: being given up to the group", held.partition())).await?;
     says(&second, "group: Joining for").await?;
     first.close().await;
     says(&second, "group: member with 2 partitions").await
@@ -177,14 +258,17 @@ async fn idle(target: &Target) -> Outcome {
     let first = member(target, &topic, &topic).build().await?;
     says(&first, "group: member with 1 partition").await?;
     let second = member(target, &topic, &topic).build().await?;
-    let idle = "group: member without a partition: there are more members than partitions";
-    let both = async {
+    // The leader knows the members, whether it is the one that has the partition or the one that has not.
+    let idle = |member| async move {
         tokio::select! {
-            said = says(&first, idle) => said,
-            said = says(&second, idle) => said,
+            said = says(member, "group: no partition assigned: 2 members, 1 partitions") => said,
+            said = says(member, "group: no partition assigned: 1 partitions, which others have") => said,
         }
     };
-    both.await
+    tokio::select! {
+        said = idle(&first) => said,
+        said = idle(&second) => said,
+    }
 }
 
 async fn out_of_range(target: &Target) -> Outcome {
@@ -200,7 +284,7 @@ async fn out_of_range(target: &Target) -> Outcome {
         Ok(record) => record.ok_or("it is closed")?,
         Err(_) => next(&mut consumer).await?,
     };
-    crate::kit::equal("where it goes on", record.offset(), 3)
+    equal("where it goes on", record.offset(), 3)
 }
 
 /// Does not return from being assigned until it may.
@@ -231,9 +315,7 @@ async fn slow_listener(target: &Target) -> Outcome {
 }
 
 async fn down_for_a_while() -> Outcome {
-    // What a target refers to lives on.
-    let broker: &'static Embedded = Box::leak(Box::new(Embedded::start(1)?));
-    let target = Target::Embedded(broker);
+    let (broker, target) = own()?;
     let topic = topic(&target, "down", 1).await?;
     let mut consumer = member(&target, &topic, &topic).build().await?;
     says(&consumer, "at the end").await?;

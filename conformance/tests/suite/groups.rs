@@ -106,7 +106,7 @@ async fn third_member(target: &Target) -> Outcome {
         members.push(member(target, &topic, &topic).build().await?);
     }
     let mut seen = Vec::new();
-    let is_idle = |member: &Consumer| member.explain().group == Some(GroupReason::Idle);
+    let is_idle = |member: &Consumer| matches!(member.explain().group, Some(GroupReason::Idle { .. }));
     let has_one = |member: &Consumer| member.explain().group == Some(GroupReason::Member { partitions: 1 });
     poll_all(&mut members, &mut seen, "two with a share, and one idle and saying so", |members, _| {
         members.iter().any(is_idle) && members.iter().filter(|member| has_one(member)).count() == 2

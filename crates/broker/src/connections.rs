@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ottla_protocol::RequestHeader;
@@ -22,6 +22,8 @@ pub(crate) struct Asked {
     pub(crate) header: RequestHeader,
     /// Whether the connection is closed in place of the answer.
     pub(crate) dropped: bool,
+    /// For how long the connection is muted after the answer.
+    pub(crate) throttle: Option<Duration>,
 }
 
 /// What a connection is doing.
@@ -33,6 +35,8 @@ pub(crate) enum Doing {
     Serving(Asked),
     /// A fault holds its request back until then.
     Delayed(Instant, Vec<u8>),
+    /// Its client is throttled: nothing is served until then.
+    Muted(Instant),
     /// A fault swallowed its request: nothing is served any more.
     Silenced,
 }
@@ -109,6 +113,23 @@ impl Connections {
         None
     }
 
+    /// Serves nothing on this connection until then.
+    pub(crate) fn mute(&mut self, conn: ConnId, until: Instant) {
+        if let Some(connection) = self.open.get_mut(&conn) {
+            connection.doing = Doing::Muted(until);
+        }
+    }
+
+    /// Serves the connections again whose time of silence has passed.
+    pub(crate) fn unmute(&mut self, now: Instant) {
+        for (&conn, connection) in &mut self.open {
+            if matches!(connection.doing, Doing::Muted(until) if until <= now) {
+                connection.doing = Doing::Idle;
+                self.ready.push_back(conn);
+            }
+        }
+    }
+
     /// The requests whose delay has passed.
     pub(crate) fn take_delayed(&mut self, now: Instant) -> Vec<(ConnId, i32, Vec<u8>)> {
         let mut due = Vec::new();
@@ -124,10 +145,10 @@ impl Connections {
         due.into_iter().map(|(_, conn, node, frame)| (conn, node, frame)).collect()
     }
 
-    /// When the first delay passes.
+    /// When the first delay, or time of silence, passes.
     pub(crate) fn next_delayed(&self) -> Option<Instant> {
         let delays = self.open.values().filter_map(|connection| match connection.doing {
-            Doing::Delayed(until, _) => Some(until),
+            Doing::Delayed(until, _) | Doing::Muted(until) => Some(until),
             _ => None,
         });
         delays.min()

@@ -20,6 +20,9 @@ pub enum Fault {
     Error(ErrorCode),
     /// It is served so much later; the connection waits.
     Delay(Duration),
+    /// It is done, but a Fetch returns nothing; the answer asks the client to be silent for so long, and until then the
+    /// connection serves nothing, as where a quota is exceeded (KIP-219).
+    Throttle(Duration),
     /// The connection closes, and nothing is done.
     Disconnect,
     /// Nothing is done, answered or closed; the connection serves nothing any more.

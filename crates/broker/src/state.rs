@@ -165,6 +165,7 @@ impl Cluster {
         for (conn, node, frame) in self.connections.take_delayed(now.mono) {
             self.serve(conn, node, frame, None, now);
         }
+        self.connections.unmute(now.mono);
         self.groups.handle_timeout(&self.topics, now);
         self.logs_changed |= self.waiting.values().any(|fetching| fetching.until <= now.mono);
         self.run(now);
@@ -185,11 +186,11 @@ impl Cluster {
     pub(crate) fn run(&mut self, now: Now) {
         loop {
             for (conn, response) in self.groups.take_replies() {
-                self.answer(conn, response);
+                self.answer(conn, response, now);
             }
             if std::mem::take(&mut self.logs_changed) {
                 for (conn, response) in api::fetch::retry(self, now) {
-                    self.answer(conn, response);
+                    self.answer(conn, response, now);
                 }
             }
             let Some((conn, node, frame)) = self.connections.next_request() else { break };
@@ -201,7 +202,7 @@ impl Cluster {
 
     fn serve(&mut self, conn: ConnId, node: i32, frame: Vec<u8>, fault: Option<Fault>, now: Now) {
         let Some(connection) = self.connections.find(conn) else { return };
-        let (mut forced, mut dropped) = (None, false);
+        let (mut forced, mut dropped, mut throttle) = (None, false, None);
         match fault {
             Some(Fault::Disconnect) => return self.close(conn),
             Some(Fault::Silence) => {
@@ -213,6 +214,7 @@ impl Cluster {
                 return;
             }
             Some(Fault::ApplyThenDisconnect) => dropped = true,
+            Some(Fault::Throttle(time)) => throttle = Some(time),
             Some(Fault::Error(code)) => forced = Some(code),
             Some(Fault::Corrupt) | None => {}
         }
@@ -238,10 +240,10 @@ impl Cluster {
                 return self.close(conn);
             }
         };
-        let asked = Asked { conn, node, header, dropped };
+        let asked = Asked { conn, node, header, dropped, throttle };
         connection.doing = Doing::Serving(asked.clone());
         match api::handle(self, &asked, request, &frame, forced, now) {
-            Outcome::Reply(response) => self.answer(conn, response),
+            Outcome::Reply(response) => self.answer(conn, response, now),
             Outcome::Held => {}
             Outcome::Nothing if dropped => self.close(conn),
             Outcome::Nothing => drop(self.connections.finish(conn)),
@@ -250,10 +252,14 @@ impl Cluster {
     }
 
     /// Answers the request that a connection has open.
-    fn answer(&mut self, conn: ConnId, mut response: Response) {
+    fn answer(&mut self, conn: ConnId, mut response: Response, now: Now) {
         let Some(Doing::Serving(asked)) = self.connections.finish(conn) else { return };
         if asked.dropped {
             return self.close(conn);
+        }
+        if let Some(time) = asked.throttle {
+            response.set_throttle_time_ms(i32::try_from(time.as_millis()).unwrap_or(i32::MAX));
+            self.connections.mute(conn, now.mono + time);
         }
         let RequestHeader { key, version, correlation_id, .. } = asked.header;
         let records = match &mut response {

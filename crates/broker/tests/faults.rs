@@ -80,6 +80,42 @@ fn apply_then_disconnect_does_it_and_says_nothing() {
 }
 
 #[test]
+fn a_throttled_request_is_answered_at_once_and_its_connection_is_muted_until_then() {
+    let mut world = World::new(config(&[("t", 1)]));
+    let (conn, other) = (world.connect(1), world.connect(1));
+    world.cluster.faults().on(ApiKey::Produce).then(Fault::Throttle(millis(200)));
+    let answer = world.ask(conn, 9, produce("t", 0, batch(1)));
+    assert_eq!((answer.throttle_time_ms, produced(&answer)), (200, (ErrorCode::None, 0)));
+    world.send(conn, 9, MetadataRequest::default());
+    world.ask(other, 9, MetadataRequest::default());
+    world.pass(millis(199));
+    assert!(world.reply::<MetadataResponse>(conn).is_none());
+    world.pass(millis(1));
+    assert_eq!(world.reply::<MetadataResponse>(conn).unwrap().throttle_time_ms, 0);
+    world.ask(conn, 9, MetadataRequest::default());
+}
+
+#[test]
+fn a_throttled_fetch_returns_nothing_and_its_session_goes_on() {
+    let mut world = World::new(config(&[("t", 1)]));
+    let conn = world.connect(1);
+    world.append("t", 0, 1);
+    let full = FetchRequest { session_epoch: 0, ..fetch(&[("t", 0, 0)]) };
+    let throttled = |world: &mut World, request: FetchRequest| {
+        world.cluster.faults().on(ApiKey::Fetch).then(Fault::Throttle(millis(200)));
+        let response = world.ask(conn, 12, request);
+        world.pass(millis(200));
+        (response.throttle_time_ms, response.session_id, fetched(&response).len())
+    };
+    assert_eq!(throttled(&mut world, full.clone()), (200, 0, 0), "none is opened");
+    let session_id = world.ask(conn, 12, full).session_id;
+    let next = |session_epoch, parts| FetchRequest { session_id, session_epoch, ..fetch(parts) };
+    assert_eq!(throttled(&mut world, next(1, &[])), (200, session_id, 0));
+    let again = world.ask(conn, 12, next(2, &[]));
+    assert_eq!(base_offsets(fetched(&again)[0].1), [0], "from where it was asked");
+}
+
+#[test]
 fn a_corrupt_fetch_fails_its_crc_once_and_the_log_is_unharmed() {
     let mut world = World::new(config(&[("t", 1)]));
     let conn = world.connect(1);

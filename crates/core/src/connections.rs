@@ -240,6 +240,11 @@ impl Connections {
         theirs.and_then(|(_, theirs)| ours.newest_common(*theirs)).ok_or(Unsupported(key))
     }
 
+    /// How long a request may stay without an answer, unless it says otherwise.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.config.request_timeout
+    }
+
     /// Sends a request to a connection that is ready. It is answered, or told to be [`Unanswered`], exactly once.
     pub fn send(
         &mut self,
@@ -322,8 +327,10 @@ impl Connections {
         let index = link.in_flight.iter().position(|request| request.id == reply.id)?;
         link.in_flight.remove(index);
         link.last_used = now.mono;
-        if let Some(throttle) = throttle_ms(&reply.response).filter(|ms| *ms > 0) {
-            link.throttled_until = Some(now.mono + Duration::from_millis(throttle as u64));
+        if let Ok(throttle @ 1..) = u64::try_from(reply.response.throttle_time_ms()) {
+            // The broker does not read from this connection until then (KIP-219). A later answer shortens no pause.
+            let until = now.mono + Duration::from_millis(throttle);
+            link.throttled_until = link.throttled_until.max(Some(until));
         }
         let Response::ApiVersions(response) = reply.response else { return Some(reply) };
         if response.error_code.is_ok() {
@@ -414,30 +421,5 @@ impl Connections {
             State::Closed { .. } => false,
         };
         self.links.iter().find(|(_, link)| is_it(link)).map(|(key, _)| *key)
-    }
-}
-
-/// How long the broker asks us to be silent on this connection (KIP-219).
-fn throttle_ms(response: &Response) -> Option<i32> {
-    match response {
-        Response::Produce(r) => Some(r.throttle_time_ms),
-        Response::Fetch(r) => Some(r.throttle_time_ms),
-        Response::ListOffsets(r) => Some(r.throttle_time_ms),
-        Response::Metadata(r) => Some(r.throttle_time_ms),
-        Response::OffsetCommit(r) => Some(r.throttle_time_ms),
-        Response::OffsetFetch(r) => Some(r.throttle_time_ms),
-        Response::FindCoordinator(r) => Some(r.throttle_time_ms),
-        Response::JoinGroup(r) => Some(r.throttle_time_ms),
-        Response::Heartbeat(r) => Some(r.throttle_time_ms),
-        Response::LeaveGroup(r) => Some(r.throttle_time_ms),
-        Response::SyncGroup(r) => Some(r.throttle_time_ms),
-        Response::DescribeGroups(r) => Some(r.throttle_time_ms),
-        Response::ListGroups(r) => Some(r.throttle_time_ms),
-        Response::ApiVersions(r) => Some(r.throttle_time_ms),
-        Response::CreateTopics(r) => Some(r.throttle_time_ms),
-        Response::DeleteTopics(r) => Some(r.throttle_time_ms),
-        Response::InitProducerId(r) => Some(r.throttle_time_ms),
-        Response::CreatePartitions(r) => Some(r.throttle_time_ms),
-        _ => None,
     }
 }

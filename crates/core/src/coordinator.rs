@@ -87,6 +87,11 @@ impl Coordinator {
         }
     }
 
+    /// Which broker it is, where it is known.
+    pub(crate) fn node(&self) -> Option<NodeId> {
+        self.node
+    }
+
     /// Since when it has not been known.
     pub(crate) fn unknown_since(&self) -> Option<Instant> {
         self.node.is_none().then_some(self.unknown_since)

@@ -123,6 +123,16 @@ macro_rules! apis {
                 match self { $( Self::$api(_) => ApiKey::$api, )* }
             }
 
+            /// How long the broker asks its client to be silent on this connection, in milliseconds (KIP-219).
+            pub const fn throttle_time_ms(&self) -> i32 {
+                match self { $( Self::$api(m) => m.throttle_time_ms, )* }
+            }
+
+            /// Asks the client to be silent for so long.
+            pub const fn set_throttle_time_ms(&mut self, ms: i32) {
+                match self { $( Self::$api(m) => m.throttle_time_ms = ms, )* }
+            }
+
             fn encode(&self, out: &mut Vec<u8>, version: i16) {
                 match self { $( Self::$api(m) => m.encode(out, $response::version(version)), )* }
             }

@@ -51,6 +51,11 @@ pub(super) fn handle(
         Ok(plan) => plan,
         Err(error_code) => return FetchResponse { error_code, ..Default::default() }.into(),
     };
+    if asked.throttle.is_some() {
+        // As Kafka has it: a session is not opened, and one that is open goes on from what was asked.
+        let session_id = if let Plan::Incremental(id) = plan { id } else { 0 };
+        return FetchResponse { session_id, ..Default::default() }.into();
+    }
     let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(cluster.config.fetch_max_bytes);
     let fetching = Fetching {
         until: now.mono + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),

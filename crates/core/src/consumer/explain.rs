@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use ottla_protocol::{ErrorCode, Now};
 
-use super::{Consumer, Explanation, GroupReason, Reason, Subscription};
+use super::{Consumer, Explanation, GroupReason, Reason, Subscription, group_side::GroupSide};
 use crate::{
     connections::{Kind, LinkStatus, Target},
-    group::{GroupFailure, Standing},
+    group::{GroupFailure, MembershipState, Standing},
+    ids::NodeId,
     lanes::{Lane, Position},
+    offsets::Purpose,
 };
+
+/// For how long an answer may be on its way after a broker has held it for as long as it may.
+const GRACE: Duration = Duration::from_secs(1);
 
 impl<F: Clone> Consumer<F> {
     /// Why records are, or are not, flowing now.
@@ -58,11 +63,31 @@ impl<F: Clone> Consumer<F> {
                 GroupReason::RevocationWaiting { waited: since(handover.since), held: self.lanes.held_up() }
             }
             Standing::Member => match self.lanes.assigned().count() {
-                0 => GroupReason::Idle,
+                0 => {
+                    let topics = membership.topics().iter().filter_map(|topic| self.metadata.topic(topic));
+                    let partitions = topics.map(|topic| topic.partitions.len()).sum();
+                    GroupReason::Idle { members: membership.size(), partitions }
+                }
                 partitions => GroupReason::Member { partitions },
             },
-            Standing::Joining => GroupReason::Joining { state: membership.state(), waited, error },
+            Standing::Joining => match self.coordinator_link(group, now) {
+                Some((
+                    NodeId(node),
+                    status @ (LinkStatus::Connecting { .. } | LinkStatus::Throttled { .. }),
+                )) => GroupReason::CoordinatorNotReady { node, status: status.describe(now.mono) },
+                _ => GroupReason::Joining { state: membership.state(), waited, error },
+            },
         })
+    }
+
+    /// The coordinator, where it is known, and the connection by which a member comes in.
+    fn coordinator_link(&self, group: &GroupSide, now: Now) -> Option<(NodeId, LinkStatus)> {
+        let kind = match group.membership.state() {
+            MembershipState::Classic(_) => Kind::Join,
+            MembershipState::Consumer(_) => Kind::Main,
+        };
+        let node = group.coordinator.node()?;
+        Some((node, self.connections.status(Target::Node(node), kind, now.mono)))
     }
 
     fn reason(&self, part: crate::PartIdx, lane: &Lane<F>, now: Now) -> Reason {
@@ -80,33 +105,61 @@ impl<F: Clone> Consumer<F> {
         if let Some(error) = topic.map(|topic| topic.error).filter(|error| !error.is_ok()) {
             return Reason::TopicUnknown(error);
         }
-        match &lane.position {
-            Position::Committed => return Reason::LookingUpCommitted { waited },
-            Position::Reset(_) => return Reason::LookingUpOffset { waited },
-            _ => {}
+        if lane.position == Position::Committed {
+            return self.looking_up_committed(waited, now);
         }
-        let Some(partition) = self.metadata.partition(&lane.at) else {
+        let Some(topic) = topic else { return Reason::AwaitingMetadata };
+        let Some(partition) = topic.partitions.get(&lane.at.partition) else {
             return Reason::TopicUnknown(ErrorCode::UnknownTopicOrPartition);
         };
         let Some(leader) = partition.leader else { return Reason::NoLeader { waited } };
-        let status = self.connections.status(Target::Node(leader), Kind::Fetch, now.mono);
-        let rest = |until: std::time::Instant| until.saturating_duration_since(now.mono);
-        match (status, lane.last_error) {
-            (LinkStatus::Throttled { until }, _) => Reason::Throttled { rest: rest(until) },
-            (LinkStatus::Ready, Some(error)) => {
-                let rest = lane.retry_at.map_or(Duration::ZERO, rest);
+        if let Position::Reset(_) = lane.position {
+            return self.link_reason(leader, Kind::Main, now).unwrap_or_else(|| {
+                let error = self.lookups.last_error(Purpose::Lane(part, lane.epoch));
+                Reason::LookingUpOffset { waited, error }
+            });
+        }
+        if let Some(reason) = self.link_reason(leader, Kind::Fetch, now) {
+            return reason;
+        }
+        let asked = self.fetcher.fetching_since(part, lane.epoch);
+        let asked = asked.map(|since| now.mono.saturating_duration_since(since));
+        match (lane.last_error, asked) {
+            (Some(error), _) => {
+                let rest = lane.retry_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now.mono));
                 Reason::Retrying { error, attempts: lane.failures, rest }
             }
-            (LinkStatus::Ready, None) if self.fetcher.is_fetching(part, lane.epoch) => {
+            (None, Some(waited)) if waited > self.fetcher.max_wait() + GRACE => {
+                Reason::Unanswered { node: leader.0, waited }
+            }
+            (None, Some(_)) => {
                 let lag = lane.high_watermark.map(|end| (end - lane.fetch_at).max(0));
                 Reason::Fetching { lag }
             }
-            (LinkStatus::Ready, None) if self.fetcher.out_of_room => {
+            (None, None) if self.fetcher.out_of_room => {
                 Reason::BufferFull { used: self.fetcher.used(), budget: self.fetcher.budget() }
             }
-            (LinkStatus::Ready, None) if self.fetcher.is_busy(leader) => Reason::NextFetch,
-            (LinkStatus::Ready, None) => Reason::Waiting,
-            (status, _) => Reason::Disconnected { node: leader.0, status: status.describe(now.mono) },
+            (None, None) if self.fetcher.is_busy(leader) => Reason::NextFetch,
+            (None, None) => Reason::Waiting,
+        }
+    }
+
+    fn looking_up_committed(&self, waited: Duration, now: Now) -> Reason {
+        let node = self.group.as_ref().and_then(|group| group.coordinator.node());
+        node.and_then(|node| self.link_reason(node, Kind::Main, now)).unwrap_or_else(|| {
+            let error = self.group.as_ref().and_then(|group| group.committed.last_error);
+            Reason::LookingUpCommitted { waited, error }
+        })
+    }
+
+    /// Why nothing can be sent to this broker, unless it can.
+    fn link_reason(&self, node: NodeId, kind: Kind, now: Now) -> Option<Reason> {
+        match self.connections.status(Target::Node(node), kind, now.mono) {
+            LinkStatus::Ready => None,
+            LinkStatus::Throttled { until } => {
+                Some(Reason::Throttled { rest: until.saturating_duration_since(now.mono) })
+            }
+            status => Some(Reason::Disconnected { node: node.0, status: status.describe(now.mono) }),
         }
     }
 }

@@ -33,14 +33,26 @@ pub enum GroupReason {
         /// How many.
         partitions: usize,
     },
-    /// A member without any: there are more members than partitions.
-    Idle,
+    /// A member without any.
+    Idle {
+        /// The members, where this one leads a classic group: no other knows.
+        members: Option<usize>,
+        /// Of the topics that it subscribes to, as far as they exist.
+        partitions: usize,
+    },
     /// The coordinator is being looked up.
     CoordinatorUnknown {
         /// For how long.
         waited: Duration,
         /// What the last broker said.
         error: Option<ErrorCode>,
+    },
+    /// What takes it in cannot be asked of the coordinator now.
+    CoordinatorNotReady {
+        /// The coordinator.
+        node: i32,
+        /// How the connection stands.
+        status: String,
     },
     /// On the way in.
     Joining {
@@ -93,12 +105,18 @@ pub enum Reason {
     LookingUpCommitted {
         /// For how long.
         waited: Duration,
+        /// What the coordinator said the last time.
+        error: Option<ErrorCode>,
     },
     /// The log is being asked for the offset.
     LookingUpOffset {
         /// For how long.
         waited: Duration,
+        /// What the leader said the last time.
+        error: Option<ErrorCode>,
     },
+    /// No broker has told of the topic yet.
+    AwaitingMetadata,
     /// The topic, or the partition, does not exist as far as the cluster has told.
     TopicUnknown(ErrorCode),
     /// It is new, and the user's rebalance listener has not returned.
@@ -108,17 +126,24 @@ pub enum Reason {
         /// How long ago something of it came, or its position was found.
         waited: Duration,
     },
-    /// The broker asked for a pause.
+    /// The broker asked for a pause, as a quota is exceeded.
     Throttled {
         /// For how much longer.
         rest: Duration,
     },
-    /// The connection to its leader is not there.
+    /// The connection to its leader, or to the coordinator that knows its offset, is not there.
     Disconnected {
-        /// The leader.
+        /// The broker.
         node: i32,
         /// How it stands.
         status: String,
+    },
+    /// The leader has held a fetch for longer than it was asked to.
+    Unanswered {
+        /// The leader.
+        node: i32,
+        /// How long ago it was asked.
+        waited: Duration,
     },
     /// The broker answered with an error, and is asked again.
     Retrying {
@@ -155,11 +180,15 @@ impl fmt::Display for Reason {
             Self::Fetching { lag: None } => f.write_str("fetching"),
             Self::Paused => f.write_str("paused"),
             Self::BeingRevoked => f.write_str("being given up to the group"),
-            Self::LookingUpCommitted { waited } => {
-                write!(f, "waiting for the committed offset for {waited:.1?}")
+            Self::LookingUpCommitted { waited, error } => {
+                write!(f, "waiting for the committed offset for {waited:.1?}{}", after(error))
             }
-            Self::LookingUpOffset { waited } => {
-                write!(f, "waiting for an offset from the log for {waited:.1?}")
+            Self::LookingUpOffset { waited, error } => {
+                write!(f, "waiting for an offset from the log for {waited:.1?}{}", after(error))
+            }
+            Self::AwaitingMetadata => f.write_str("no broker has told of the topic yet"),
+            Self::Unanswered { node, waited } => {
+                write!(f, "broker {node} has not answered a fetch for {waited:.1?}")
             }
             Self::TopicUnknown(error) => write!(f, "the topic is not there: {error}"),
             Self::AwaitingListener => f.write_str("waiting for the rebalance listener to return"),
@@ -197,16 +226,21 @@ impl fmt::Display for LaneFailure {
 
 impl fmt::Display for GroupReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let after = |error: &Option<ErrorCode>| match error {
-            Some(error) => format!(" after {error}"),
-            None => String::new(),
-        };
         match self {
             Self::Member { partitions } => write!(f, "member with {partitions} partitions"),
-            Self::Idle => f.write_str("member without a partition: there are more members than partitions"),
+            Self::Idle { partitions: 0, .. } => {
+                f.write_str("no partition assigned: there is no topic like those subscribed to")
+            }
+            Self::Idle { members: Some(members), partitions } => {
+                write!(f, "no partition assigned: {members} members, {partitions} partitions")
+            }
+            Self::Idle { members: None, partitions } => {
+                write!(f, "no partition assigned: {partitions} partitions, which others have")
+            }
             Self::CoordinatorUnknown { waited, error } => {
                 write!(f, "looking for the coordinator for {waited:.1?}{}", after(error))
             }
+            Self::CoordinatorNotReady { node, status } => write!(f, "coordinator {node}: {status}"),
             Self::Joining { state, waited, error } => write!(f, "{state} for {waited:.1?}{}", after(error)),
             Self::AwaitingListener { waited } => {
                 write!(f, "waiting for the rebalance listener for {waited:.1?}")
@@ -242,4 +276,8 @@ impl fmt::Display for Explanation {
         }
         Ok(())
     }
+}
+
+fn after(error: &Option<ErrorCode>) -> String {
+    error.map(|error| format!(" after {error}")).unwrap_or_default()
 }

@@ -2,7 +2,10 @@
 
 mod session;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use ottla_protocol::{
     ApiKey, ErrorCode, Now, TopicId,
@@ -80,6 +83,7 @@ struct Broker {
 #[derive(Debug)]
 struct InFlight {
     id: RequestId,
+    since: Instant,
     reserved: usize,
     by_id: bool,
     asked: BTreeMap<PartIdx, (LaneEpoch, i64)>,
@@ -111,10 +115,19 @@ impl Fetcher {
         self.held = self.held.saturating_sub(bytes);
     }
 
-    /// Whether a fetch that would bring records of this lane is in flight.
-    pub(crate) fn is_fetching(&self, part: PartIdx, epoch: LaneEpoch) -> bool {
-        let asks = |fetch: &InFlight| fetch.asked.get(&part).is_some_and(|(asked, _)| *asked == epoch);
-        self.brokers.values().any(|broker| broker.in_flight.as_ref().is_some_and(asks))
+    /// Since when a fetch that would bring records of this lane is in flight.
+    pub(crate) fn fetching_since(&self, part: PartIdx, epoch: LaneEpoch) -> Option<Instant> {
+        let asks = |fetch: &&InFlight| fetch.asked.get(&part).is_some_and(|(asked, _)| *asked == epoch);
+        self.brokers
+            .values()
+            .filter_map(|broker| broker.in_flight.as_ref())
+            .find(asks)
+            .map(|fetch| fetch.since)
+    }
+
+    /// How long a broker may hold a fetch.
+    pub(crate) fn max_wait(&self) -> Duration {
+        self.config.max_wait
     }
 
     /// Whether a fetch is in flight to this broker.
@@ -228,7 +241,7 @@ impl Fetcher {
         };
         let timeout = self.config.request_timeout + self.config.max_wait;
         let id = connections.send(target, Kind::Fetch, version, request, Some(timeout), now);
-        broker.in_flight = Some(InFlight { id, reserved: room, by_id, asked });
+        broker.in_flight = Some(InFlight { id, since: now.mono, reserved: room, by_id, asked });
         Some(id)
     }
 

@@ -36,6 +36,7 @@ struct Query {
     purpose: Purpose,
     retry_at: Option<Instant>,
     failures: u32,
+    last_error: Option<ErrorCode>,
     in_flight: Option<RequestId>,
 }
 
@@ -63,7 +64,13 @@ impl Lookups {
     }
 
     pub(crate) fn ask(&mut self, at: TopicPartition, to: ResetTo, purpose: Purpose) {
-        self.queries.push(Query { at, to, purpose, retry_at: None, failures: 0, in_flight: None });
+        let (retry_at, failures, last_error, in_flight) = (None, 0, None, None);
+        self.queries.push(Query { at, to, purpose, retry_at, failures, last_error, in_flight });
+    }
+
+    /// Why a query is asked again, if it was refused.
+    pub(crate) fn last_error(&self, purpose: Purpose) -> Option<ErrorCode> {
+        self.queries.iter().find(|query| query.purpose == purpose)?.last_error
     }
 
     /// Drops the queries that nobody waits for.
@@ -174,6 +181,7 @@ impl Lookups {
                         metadata.request_update();
                     }
                     query.failed(self.backoff, &mut self.rng, now);
+                    query.last_error = Some(error);
                     self.queries.push(query);
                 }
                 error => found.push((query.at, query.purpose, Err(error))),
