@@ -28,6 +28,7 @@ impl Member {
                 ErrorCode::None => {
                     self.earlier_generation_id = self.generation_id;
                     self.generation_id = join.generation_id;
+                    self.joined_by = awaited.id;
                 }
                 error => self.over(error),
             },
@@ -60,7 +61,18 @@ impl Member {
                     }
                 }
             }
-            Response::Heartbeat(heartbeat) if current => self.over(heartbeat.error_code),
+            // The join of one that keeps its partitions may have made the next generation: the answer is on its way.
+            Response::Heartbeat(heartbeat)
+                if heartbeat.error_code == ErrorCode::IllegalGeneration
+                    && self.is_incremental()
+                    && !self.syncing =>
+            {
+                self.warned = true;
+            }
+            // A static member that joins anew may be back in the generation that it left.
+            Response::Heartbeat(heartbeat) if current && awaited.id > self.joined_by => {
+                self.over(heartbeat.error_code);
+            }
             _ => {}
         }
     }

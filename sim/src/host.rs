@@ -56,7 +56,7 @@ impl Drop for Bytes {
 /// A request that an answer is awaited to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Awaited {
-    id: RequestId,
+    pub(crate) id: RequestId,
     pub(crate) key: ApiKey,
     version: i16,
     /// Of a heartbeat or a commit.

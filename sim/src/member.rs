@@ -6,7 +6,7 @@ use std::{
 };
 
 use ottla_core::{
-    CloseKind, ConnId, Consumer, Disconnected, LeaveGroup, Machine, OpId, Outbound, Subscription,
+    CloseKind, ConnId, Consumer, Disconnected, LeaveGroup, Machine, OpId, Outbound, RequestId, Subscription,
     SubscriptionError, TopicPartition,
 };
 use ottla_protocol::{ErrorCode, Request};
@@ -87,6 +87,8 @@ pub(crate) struct Member {
     pub(crate) joined_generation_id: i32,
     /// The one before the last JoinGroup was answered: a member that has asked again since does not know the answer.
     pub(crate) earlier_generation_id: i32,
+    /// The request that was answered then.
+    pub(super) joined_by: RequestId,
     pub(crate) member_id: String,
     /// The coordinator told this generation's member that it is over.
     pub(super) told: Option<ErrorCode>,
@@ -161,6 +163,7 @@ impl Member {
             generation_id: -1,
             joined_generation_id: -1,
             earlier_generation_id: -1,
+            joined_by: RequestId(0),
             member_id: String::new(),
             told: None,
             warned: false,

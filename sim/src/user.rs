@@ -258,8 +258,7 @@ impl Member {
                         let newest = self.last_commit.get(&at) == Some(&number) && self.habits.commits > 0.0;
                         let progress = truth.progress(&self.group, &at);
                         let committed = progress.committed();
-                        // Under a static id another may have come, and have committed since.
-                        let since = if self.is_static() { since } else { stage.time };
+                        // While the answer was on its way another may have come, and have committed more.
                         let was = progress.was_committed(Some(offset), since);
                         if newest && self.owned.contains_key(&at) && !was {
                             stage.violate("what commit() reports done is committed", || {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ottla_broker::GroupKind;
-use ottla_core::{Reason, TopicPartition};
+use ottla_core::{GroupReason, Reason, TopicPartition};
 
 use crate::{
     dice::secs,
@@ -128,8 +128,12 @@ impl World {
     pub(super) fn look_at_reasons(&mut self) {
         let (now, time) = (self.stage.now(), self.stage.time);
         let mut idle: BTreeMap<(Who, TopicPartition), std::time::Duration> = BTreeMap::new();
-        for member in self.members.iter().filter(|member| member.is_live()) {
-            for (at, reason) in member.host.machine.explain(now).partitions {
+        for member in self.members.iter_mut().filter(|member| member.is_live()) {
+            let explained = member.host.machine.explain(now);
+            if let Some(GroupReason::RevocationWaiting { waited, .. }) = explained.group {
+                member.waited_for_until = Some(now.mono - waited + self.plan.max_poll);
+            }
+            for (at, reason) in explained.partitions {
                 if reason == Reason::Waiting {
                     let key = (member.who, at);
                     let since = self.idle.get(&key).copied().unwrap_or(time);

@@ -8,10 +8,12 @@ use std::{
 };
 
 use ottla::{
-    CloseOptions, Consumer, ConsumerBuilder, CooperativeSticky, GroupProtocol, LeaveGroup, OffsetReset,
-    Producer, ProducerRecord, Rebalance, RebalanceListener, TopicPartition,
+    CloseOptions, Consumer, ConsumerBuilder, CooperativeSticky, ErrorCode, GroupProtocol, GroupReason,
+    LeaveGroup, OffsetReset, Producer, ProducerRecord, Range, Rebalance, RebalanceListener, TopicPartition,
+    error::RecvErrorKind,
 };
-use ottla_broker::{Config, Server, TopicSpec};
+use ottla_broker::{Config, Fault, Server, TopicSpec};
+use ottla_protocol::ApiKey;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -175,5 +177,79 @@ async fn a_static_member_that_comes_back_has_its_partitions_back() {
         assert_eq!((stays.assignment(), back.assignment()), before);
         back.close_with(CloseOptions { leave: LeaveGroup::Leave, ..CloseOptions::default() }).await;
         until(&mut stays, "both", |stays| stays.assignment().len() == 2).await;
+    }
+}
+
+/// Until the group stands as said. Nobody comes back into a call of the consumer meanwhile.
+async fn stands(consumer: &Consumer, what: &str, as_said: impl Fn(&GroupReason) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !consumer.explain().group.as_ref().is_some_and(&as_said) {
+        assert!(Instant::now() < deadline, "{what}: {}", consumer.explain());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_commit_ends_a_revocation_only_when_it_covers_all_that_was_handed_out() {
+    let server = server(1);
+    produce(&server, 0, 0..5).await;
+    let eager = || {
+        let builder =
+            Consumer::builder().bootstrap_servers([server.bootstrap()]).group_id("g").subscribe(["t"]);
+        let builder = builder.auto_offset_reset(OffsetReset::Earliest).enable_auto_commit(false);
+        builder.assignor(Range).heartbeat_interval(Duration::from_millis(100))
+    };
+    let mut first = eager().build().await.unwrap();
+    let at = TopicPartition::new("t", 0);
+    let deadline = Instant::now() + PATIENCE;
+    let held = loop {
+        let records = first.poll(Duration::from_millis(50)).await.unwrap();
+        if let Some(record) = records.iter().last() {
+            break record.offset() + 1;
+        }
+        assert!(Instant::now() < deadline, "{}", first.explain());
+    };
+    assert!(held > 1, "all are in the log");
+    let second = eager().build().await.unwrap();
+    let waits = |group: &GroupReason| matches!(group, GroupReason::RevocationWaiting { held, .. } if *held == [at.clone()]);
+    stands(&first, "a revocation that waits", waits).await;
+    first.commit_offsets([(at.clone(), 1)]).await.unwrap();
+    assert_eq!(first.committed([at.clone()]).await.unwrap()[&at].as_ref().unwrap().offset, 1);
+    assert!(
+        first.explain().group.as_ref().is_some_and(waits),
+        "others are in hand still: {}",
+        first.explain()
+    );
+    first.commit().await.unwrap();
+    stands(&first, "the first joins again", |group| {
+        matches!(group, GroupReason::Member { .. } | GroupReason::Idle { .. })
+    })
+    .await;
+    stands(&second, "the second is in", |group| {
+        matches!(group, GroupReason::Member { .. } | GroupReason::Idle { .. })
+    })
+    .await;
+    assert_eq!(second.committed([at.clone()]).await.unwrap()[&at].as_ref().unwrap().offset, held);
+}
+
+#[tokio::test]
+async fn what_ends_a_join_for_good_has_its_own_error_and_is_told_with_every_call() {
+    for code in [
+        ErrorCode::GroupMaxSizeReached,
+        ErrorCode::InconsistentGroupProtocol,
+        ErrorCode::InvalidSessionTimeout,
+        ErrorCode::GroupAuthorizationFailed,
+        ErrorCode::FencedInstanceId,
+    ] {
+        let server = server(1);
+        server
+            .with_cluster(|cluster| cluster.faults().on(ApiKey::JoinGroup).always().then(Fault::Error(code)));
+        let mut consumer = builder(&server, GroupProtocol::Classic).build().await.unwrap();
+        for _ in 0..2 {
+            let error = tokio::time::timeout(PATIENCE, consumer.recv()).await.unwrap().unwrap_err();
+            assert_eq!((error.kind(), error.code()), (RecvErrorKind::Group, Some(code)));
+            let text = error.to_string();
+            assert!(text.starts_with("group `g`: ") && text.contains(&code.to_string()), "{text}");
+        }
     }
 }

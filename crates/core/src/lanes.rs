@@ -318,7 +318,10 @@ impl<F> Lanes<F> {
             lane.since = now;
             lane.held = false;
             if let Some(offset) = offset {
-                (lane.fetch_at, lane.delivered, lane.acked) = (offset, offset, offset);
+                // A failure comes while the user may still have the last record in hand.
+                let failed = matches!(lane.position, Position::Failed(_));
+                let acked = if failed { lane.acked } else { offset };
+                (lane.fetch_at, lane.delivered, lane.acked) = (offset, offset, acked);
             }
         }
     }

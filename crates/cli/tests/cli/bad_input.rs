@@ -6,6 +6,7 @@ use std::{
     thread,
 };
 
+use ottla_broker::{Config, Server};
 use ottla_protocol::{
     ApiKey, Request, RequestHeader, Response, ResponseHeader,
     messages::{JoinGroupRequest, JoinGroupRequestProtocol, SyncGroupRequest, SyncGroupRequestAssignment},
@@ -124,6 +125,17 @@ fn a_topic_that_is_not_there_is_an_error_at_once() {
         assert!(refused.contains("t-2") && refused.contains("there are 2"), "{refused}");
     }
     assert_eq!(broker.run(&["topics", "list"]).ok().lines().count(), 2, "none was created");
+}
+
+#[test]
+fn reading_creates_no_topic_though_the_broker_would() {
+    let config = Config { auto_create: true, ..Config::default() };
+    let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
+    for args in [&["consume", "nope"][..], &["consume", "nope", "-G", "g"]] {
+        let refused = run(&[args, &["-b", &server.bootstrap()]].concat()).failed(1);
+        assert!(refused.contains("topic `nope`: no such topic"), "{refused}");
+    }
+    assert!(server.with_cluster(|cluster| cluster.topics().all(|(name, _)| name != "nope")));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ottla_core::Address;
+use ottla_core::{Address, GroupProtocol, Range};
 use ottla_protocol::records::Compression;
 
 use super::{
@@ -297,4 +297,65 @@ fn a_producer_waits_for_all_replicas_and_nothing_less_yet() {
         producer("max.in.flight.requests.per.connection", "6").unwrap_err().kind(),
         BuildErrorKind::InvalidValue
     );
+}
+
+#[test]
+fn the_defaults_are_javas() {
+    let (millis, seconds) = (Duration::from_millis, Duration::from_secs);
+    let config = consumer().parse().unwrap();
+    let machine = config.machine(0);
+    let group = machine.group.unwrap();
+    assert_eq!(config.max_poll_records, 500);
+    assert_eq!((group.max_poll_interval, group.session_timeout), (seconds(300), seconds(45)));
+    assert_eq!((group.heartbeat_interval, machine.auto_commit), (seconds(3), Some(seconds(5))));
+    assert_eq!((group.protocol, group.instance_id, group.rack), (GroupProtocol::Classic, None, None));
+    assert_eq!((machine.fetch.max_bytes, machine.fetch.partition_max_bytes), (50 << 20, 1 << 20));
+    assert_eq!((machine.fetch.max_wait, machine.fetch.min_bytes), (millis(500), 1));
+    assert_eq!(
+        (machine.connections.request_timeout, machine.fetch.request_timeout),
+        (seconds(30), seconds(30))
+    );
+    assert_eq!((machine.api_timeout, machine.connections.max_idle), (seconds(60), seconds(9 * 60)));
+    assert_eq!((machine.metadata.max_age, machine.metadata.allow_auto_create), (seconds(5 * 60), true));
+    assert_eq!((machine.reset, config.check_crcs), (OffsetReset::Latest, true));
+    let backoffs = [machine.retry_backoff, machine.connections.reconnect_backoff];
+    assert_eq!(
+        backoffs.map(|backoff| (backoff.first, backoff.most)),
+        [(millis(100), seconds(1)), (millis(50), seconds(1)),]
+    );
+}
+
+#[test]
+fn no_property_is_taken_in_silence() {
+    let sample = |key: &str| match key {
+        "allow.auto.create.topics" | "check.crcs" | "enable.auto.commit" => "false",
+        "auto.offset.reset" => "earliest",
+        "bootstrap.servers" => "h:1",
+        "group.protocol" => "consumer",
+        "group.remote.assignor" => "uniform",
+        "partition.assignment.strategy" => "sticky",
+        _ => "4321",
+    };
+    let protocol = |key: &str| if key == "group.remote.assignor" { "consumer" } else { "classic" };
+    let told = |properties: &[(&str, &str)]| format!("{:?}", with(properties).unwrap());
+    for key in common::SUPPORTED.iter().chain(consumer::SUPPORTED) {
+        let before = [("group.protocol", protocol(key))];
+        let after = [before[0], (*key, sample(key))];
+        assert_ne!(told(&after), told(&before), "{key} changes nothing");
+    }
+}
+
+#[test]
+fn what_the_coordinator_decides_cannot_be_set_by_setters_either() {
+    let consumer = || consumer().group_protocol(GroupProtocol::Consumer);
+    for (builder, key) in [
+        (consumer().session_timeout(Duration::from_secs(6)), "session.timeout.ms"),
+        (consumer().heartbeat_interval(Duration::from_secs(1)), "heartbeat.interval.ms"),
+        (consumer().assignor(Range), "partition.assignment.strategy"),
+    ] {
+        let error = builder.parse().unwrap_err();
+        assert_eq!((error.kind(), error.key()), (BuildErrorKind::InvalidValue, Some(key)));
+        assert!(error.to_string().contains("the coordinator's to decide"), "{error}");
+    }
+    consumer().parse().unwrap();
 }

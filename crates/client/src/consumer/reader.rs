@@ -288,6 +288,12 @@ fn refusal(code: ErrorCode) -> &'static str {
         }
         ErrorCode::InvalidSessionTimeout => "session.timeout.ms is outside of what the broker allows",
         ErrorCode::GroupMaxSizeReached => "it has as many members as the broker allows",
+        ErrorCode::FencedInstanceId => "another member came with this group.instance.id: each needs its own",
+        ErrorCode::UnreleasedInstanceId => {
+            "a member with this group.instance.id is there: each needs its own, or let its session end"
+        }
+        ErrorCode::UnsupportedAssignor => "the broker has no such group.remote.assignor",
+        ErrorCode::InvalidRegularExpression => "the broker cannot read the pattern subscribed to (RE2/J)",
         _ => "",
     }
 }

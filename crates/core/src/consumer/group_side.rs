@@ -272,7 +272,9 @@ impl<F: Clone> Consumer<F> {
                 });
             }
             let Some((part, lane)) = self.lanes.assigned_at(&at) else { continue };
-            if lane.position != Position::Committed {
+            // A partition that went and came back is asked for again: this may be older than what others committed.
+            let again = self.group.as_ref().is_some_and(|group| group.committed.asks_again(&at));
+            if lane.position != Position::Committed || !lane.looking || again {
                 continue;
             }
             let committed = offset.map(|committed| committed.offset);

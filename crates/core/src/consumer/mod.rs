@@ -314,7 +314,7 @@ impl<F: Clone> Consumer<F> {
         (self.events.pop(), self.events.dropped())
     }
 
-    /// Commits these offsets; without any, all that was handed out.
+    /// Commits these offsets; without any, all that was handed out. Who has subscribed commits as a member only.
     pub fn commit(
         &mut self,
         offsets: Option<BTreeMap<TopicPartition, CommittedOffset>>,
@@ -322,6 +322,11 @@ impl<F: Clone> Consumer<F> {
     ) -> Result<OpId, OpFailure> {
         let offsets = offsets.unwrap_or_else(|| self.delivered());
         let Some(group) = &mut self.group else { return Err(OpFailure::NoGroup) };
+        // From outside, a coordinator takes it while the group is empty: over what others have done meanwhile.
+        let outside = group.membership.committer().is_some_and(|by| by.generation_id < 0);
+        if outside && self.subscription.interest().is_some() && !offsets.is_empty() {
+            return Err(OpFailure::NotMember(ErrorCode::UnknownMemberId));
+        }
         for (at, committed) in &offsets {
             self.lanes.acknowledge(at, committed.offset);
         }

@@ -164,7 +164,15 @@ impl<F: Clone> Consumer<F> {
         wanted: impl Fn(&crate::lanes::Lane<F>) -> bool,
     ) -> BTreeMap<TopicPartition, CommittedOffset> {
         let known = self.lanes.assigned().map(|(_, lane)| lane);
-        let known = known.filter(|lane| lane.position == Position::Known && upto(lane) >= 0 && wanted(lane));
+        // What was read before a damaged batch, or before the log's end or beginning moved past it, was read.
+        let is_known = |position: &Position| match position {
+            Position::Known => true,
+            Position::Failed(why) => {
+                matches!(why, LaneFailure::Corrupt { .. } | LaneFailure::OutOfRange { .. })
+            }
+            Position::Committed | Position::Reset(_) => false,
+        };
+        let known = known.filter(|lane| is_known(&lane.position) && upto(lane) >= 0 && wanted(lane));
         known.map(|lane| (lane.at.clone(), upto(lane).into())).collect()
     }
 }

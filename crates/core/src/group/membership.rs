@@ -193,6 +193,19 @@ impl Membership {
     }
 
     /// The topics of which metadata must tell.
+    /// The topics subscribed to; by pattern, those that are known to match.
+    pub(crate) fn topics(&self) -> &BTreeSet<String> {
+        either!(self, member => &member.interest.topics)
+    }
+
+    /// How many members the group has, where this one was told.
+    pub(crate) fn size(&self) -> Option<usize> {
+        match self {
+            Self::Classic(member) => member.size(),
+            Self::Consumer(_) => None,
+        }
+    }
+
     pub(crate) fn wanted(&self) -> Wanted {
         either!(self, member => member.wanted())
     }

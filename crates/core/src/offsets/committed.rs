@@ -34,6 +34,8 @@ pub(crate) struct CommittedFetch {
     backoff: Backoff,
     failures: u32,
     retry_at: Option<Instant>,
+    /// Why it is asked again.
+    pub(crate) last_error: Option<ErrorCode>,
     rng: fastrand::Rng,
 }
 
@@ -49,12 +51,18 @@ impl CommittedFetch {
             backoff,
             failures: 0,
             retry_at: None,
+            last_error: None,
             rng: fastrand::Rng::with_seed(seed),
         }
     }
 
     pub(crate) fn ask(&mut self, at: TopicPartition) {
         self.wanted.insert(at);
+    }
+
+    /// Whether it was asked for after the request under way was sent.
+    pub(crate) fn asks_again(&self, at: &TopicPartition) -> bool {
+        self.wanted.contains(at)
     }
 
     /// Whether somebody waits for an answer.
@@ -133,9 +141,10 @@ impl CommittedFetch {
             }
         }
         if asked.is_empty() {
-            (self.failures, self.retry_at) = (0, None);
+            (self.failures, self.retry_at, self.last_error) = (0, None, None);
             return Ok(found);
         }
+        self.last_error = Some(worst).filter(|error| !error.is_ok());
         match worst {
             ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => coordinator.forget(now),
             // A partition that the answer leaves out is asked for again, as after an error that may pass.

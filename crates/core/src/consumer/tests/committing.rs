@@ -167,3 +167,51 @@ fn a_dropped_consumer_commits_only_what_the_user_came_back_from() {
     world.run();
     assert_eq!(World::offsets_committed(&world.expect(ApiKey::OffsetCommit)), [(0, 3)]);
 }
+
+#[test]
+fn nothing_is_committed_of_what_was_lost_at_the_deadline() {
+    let mut config = group_config();
+    config.group.as_mut().unwrap().max_poll_interval = Duration::from_secs(10);
+    let (mut world, slice) = reading(config);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    let deadline = world.now.mono + Duration::from_secs(10);
+    while world.now.mono < deadline {
+        // The user is at work all the time, and does not come back into a call.
+        world.consumer.reader_at(slice.part, slice.epoch, 1, world.now);
+        world.consumer.report(slice.part, slice.epoch, 4, false, true);
+        world.consumer.park();
+        while world.has_asked(ApiKey::OffsetCommit) {
+            let commit = world.expect(ApiKey::OffsetCommit);
+            world.commit_says(&commit, ErrorCode::None);
+        }
+        world.pass(Duration::from_secs(1));
+    }
+    assert!(world.events().contains(&Event::Lost(vec![at(0)])));
+    world.back_from(&slice, 10);
+    world.pass(Duration::from_secs(6));
+    assert!(!world.has_asked(ApiKey::OffsetCommit));
+    assert!(world.has_asked(ApiKey::JoinGroup));
+}
+
+#[test]
+fn what_others_wrote_beside_an_offset_is_read_without_harm() {
+    let strange = ["", "{\"v\":1}", "\u{0}\u{fffd}\u{1f600}", &"x".repeat(4096)];
+    let written = strange.iter().map(|text| Some((*text).to_owned())).chain([None]);
+    for metadata in written {
+        let mut world = World::member(by_hand(), &[]);
+        let op = world.consumer.committed(vec![at(0)], world.now).unwrap();
+        world.run();
+        let fetch = world.expect(ApiKey::OffsetFetch);
+        let partition = OffsetFetchResponsePartitions { metadata: metadata.clone(), ..found(0, 30) };
+        let topic = OffsetFetchResponseTopics {
+            name: "t".to_owned(),
+            partitions: vec![partition],
+            ..Default::default()
+        };
+        let group = OffsetFetchResponseGroup { topics: vec![topic], ..Default::default() };
+        world.answer(&fetch, OffsetFetchResponse { groups: vec![group], ..Default::default() });
+        let committed = CommittedOffset { offset: 30, metadata: metadata.unwrap_or_default() };
+        let told = Outcome::Committed([(at(0), Some(committed))].into());
+        assert_eq!(world.consumer.take_outcome(op), Some(Ok(told)));
+    }
+}

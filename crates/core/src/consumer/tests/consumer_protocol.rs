@@ -3,19 +3,19 @@
 use super::*;
 use crate::{Event, GroupProtocol, LeaveGroup};
 
-fn consumer_protocol() -> ConsumerConfig {
+pub(super) fn consumer_protocol() -> ConsumerConfig {
     let mut config = group_config();
     config.group.as_mut().unwrap().protocol = GroupProtocol::Consumer;
     config
 }
 
-fn r#static() -> ConsumerConfig {
+pub(super) fn r#static() -> ConsumerConfig {
     let mut config = consumer_protocol();
     config.group.as_mut().unwrap().instance_id = Some("i".to_owned());
     config
 }
 
-fn told(sent: &Sent) -> &ConsumerGroupHeartbeatRequest {
+pub(super) fn told(sent: &Sent) -> &ConsumerGroupHeartbeatRequest {
     match &sent.request {
         Request::ConsumerGroupHeartbeat(request) => request,
         other => panic!("{other:?}"),
@@ -28,7 +28,7 @@ fn topics(partitions: &[i32]) -> Vec<ConsumerGroupHeartbeatTopicPartitions> {
     if partitions.is_empty() { Vec::new() } else { vec![topic] }
 }
 
-fn epoch(member_epoch: i32, partitions: Option<&[i32]>) -> ConsumerGroupHeartbeatResponse {
+pub(super) fn epoch(member_epoch: i32, partitions: Option<&[i32]>) -> ConsumerGroupHeartbeatResponse {
     let assignment = |partitions| ConsumerGroupHeartbeatAssignment { topic_partitions: topics(partitions) };
     ConsumerGroupHeartbeatResponse {
         member_epoch,
@@ -38,12 +38,12 @@ fn epoch(member_epoch: i32, partitions: Option<&[i32]>) -> ConsumerGroupHeartbea
     }
 }
 
-fn refused(error_code: ErrorCode) -> ConsumerGroupHeartbeatResponse {
+pub(super) fn refused(error_code: ErrorCode) -> ConsumerGroupHeartbeatResponse {
     ConsumerGroupHeartbeatResponse { error_code, ..Default::default() }
 }
 
 impl World {
-    fn heartbeat(&mut self) -> Sent {
+    pub(super) fn heartbeat(&mut self) -> Sent {
         if !self.has_asked(ApiKey::ConsumerGroupHeartbeat) {
             self.pass(Duration::from_secs(5));
         }
@@ -51,7 +51,7 @@ impl World {
     }
 
     /// A member of epoch 1 that has said that it has these.
-    fn in_epoch_one(config: ConsumerConfig, partitions: &[i32]) -> Self {
+    pub(super) fn in_epoch_one(config: ConsumerConfig, partitions: &[i32]) -> Self {
         let mut world = Self::new(config);
         world.subscribe();
         let joins = world.heartbeat();
@@ -131,6 +131,25 @@ fn what_is_taken_away_is_committed_and_acknowledged_while_the_rest_flows() {
     let events = world.events();
     assert!(matches!(&events[0], Event::RevocationWaiting { held, .. } if *held == [at(1)]));
     assert_eq!(events[1..], [Event::Revoked(vec![at(1)]), Event::Assigned(vec![])]);
+}
+
+#[test]
+fn what_was_given_and_taken_back_before_it_was_carried_out_is_acknowledged_though_nothing_changed() {
+    let mut world = World::in_epoch_one(consumer_protocol(), &[0]);
+    world.fetched(0, 0..10);
+    let slice = world.take().unwrap();
+    for (target, others) in [(&[1][..], "gives up 0, gets 1"), (&[0], "as before")] {
+        let heartbeat = world.heartbeat();
+        assert_eq!(told(&heartbeat).topic_partitions, None, "{others}");
+        world.answer(&heartbeat, epoch(1, Some(target)));
+    }
+    world.back_from(&slice, 4);
+    while world.has_asked(ApiKey::OffsetCommit) {
+        let commit = world.expect(ApiKey::OffsetCommit);
+        world.commit_says(&commit, ErrorCode::None);
+    }
+    assert_eq!(world.consumer.assignment(), [at(0)]);
+    assert_eq!(told(&world.heartbeat()).topic_partitions, Some(topics(&[0])));
 }
 
 #[test]
@@ -326,4 +345,18 @@ fn an_unsupported_assignor_is_told_to_the_user() {
     let joins = world.heartbeat();
     world.answer(&joins, refused(ErrorCode::UnsupportedAssignor));
     assert!(world.consumer.take_failure(&crate::Filter::All, world.now).is_some());
+}
+
+#[test]
+fn a_heartbeat_that_is_throttled_silences_what_goes_the_same_way() {
+    let mut world = World::new(consumer_protocol());
+    world.subscribe();
+    let joins = world.heartbeat();
+    world.answer(&joins, ConsumerGroupHeartbeatResponse { throttle_time_ms: 700, ..epoch(1, Some(&[0])) });
+    let said = world.consumer.explain(world.now).to_string();
+    assert!(said.contains("t-0: throttled by the broker for 700.0ms more"), "{said}");
+    world.pass(Duration::from_millis(699));
+    assert!(world.asked.is_empty(), "{:?}", world.asked);
+    world.pass(Duration::from_millis(1));
+    world.committed(0);
 }

@@ -230,6 +230,30 @@ fn enforce_rebalance_joins_again_and_says_why() {
 }
 
 #[test]
+fn a_member_whose_generation_ended_before_it_could_join_the_next_loses_what_it_had() {
+    let mut world = World::member(cooperative(), &[0, 1]);
+    world.pass(Duration::from_secs(3));
+    let heartbeat = world.expect(ApiKey::Heartbeat);
+    world.consumer.enforce_rebalance("a test", world.now).unwrap();
+    world.run();
+    let join = world.expect(ApiKey::JoinGroup);
+    world.refusing = true;
+    world.consumer.handle_disconnected(join.conn, Disconnected::Closed, world.now);
+    world.run();
+    world.events();
+    let error_code = ErrorCode::IllegalGeneration;
+    world.answer(&heartbeat, HeartbeatResponse { error_code, ..Default::default() });
+    assert_eq!(world.events(), [Event::Lost(vec![at(0), at(1)])]);
+}
+
+#[test]
+fn a_leader_without_a_partition_says_how_many_members_there_are() {
+    let world = shares_out_what_a_static_member_has();
+    let said = world.consumer.explain(world.now).to_string();
+    assert!(said.contains("no partition assigned: 2 members, 2 partitions"), "{said}");
+}
+
+#[test]
 fn an_eager_member_that_joins_again_tells_its_generation_or_nothing_would_differ() {
     let mut world = World::member(group_config(), &[0]);
     world.consumer.enforce_rebalance("a test", world.now).unwrap();

@@ -148,3 +148,59 @@ fn records_of_a_partition_that_was_not_asked_for_are_nobodys() {
     world.fetched_by(&fetch, 7, ErrorCode::None, Some(batch(0..5)));
     assert!(world.take().is_none());
 }
+
+/// What a broker answers whose quota is exceeded: nothing, and for how long to be silent.
+fn throttled(world: &mut World, throttle_time_ms: i32, session_id: i32) {
+    let fetch = world.fetches.pop_front().unwrap();
+    let response = FetchResponse { throttle_time_ms, session_id, ..Default::default() }.into();
+    let fetched = Fetched { size: 0, spans: Vec::new(), frame: Frame::default() };
+    world.consumer.handle_reply(
+        fetch.conn,
+        Reply { id: fetch.id, response, fetched: Some(fetched) },
+        world.now,
+    );
+    world.run();
+}
+
+#[test]
+fn a_leader_that_throttles_is_left_alone_until_then_and_the_reason_is_told() {
+    let mut world = started(config());
+    throttled(&mut world, 700, 0);
+    world.pass(Duration::from_millis(200));
+    let said = world.consumer.explain(world.now).to_string();
+    assert!(said.contains("t-0: throttled by the broker for 500.0ms more"), "{said}");
+    world.pass(Duration::from_millis(499));
+    assert!(world.fetches.is_empty());
+    world.pass(Duration::from_millis(1));
+    assert_eq!(
+        request(&world.fetches[0]).topics[0].partitions.len(),
+        2,
+        "no session was opened: all is asked"
+    );
+    world.fetched(0, 0..5);
+    throttled(&mut world, 100, 5);
+    world.pass(Duration::from_millis(100));
+    let fetch = request(&world.fetches[0]);
+    assert_eq!((fetch.session_id, fetch.session_epoch, fetch.topics.len()), (5, 2, 0), "the session goes on");
+}
+
+#[test]
+fn a_fetch_that_is_held_for_too_long_is_told_as_such() {
+    let mut world = started(config());
+    let said = |world: &World| world.consumer.explain(world.now).to_string();
+    assert!(said(&world).contains("t-0: fetching"));
+    world.pass(Duration::from_secs(3));
+    assert!(said(&world).contains("t-0: broker 1 has not answered a fetch for 3.0s"), "{}", said(&world));
+}
+
+#[test]
+fn while_no_broker_has_told_of_a_topic_it_is_not_said_to_be_missing() {
+    let mut world = World::new(config());
+    world.refusing = true;
+    world.consumer.assign([at(0)], world.now).unwrap();
+    world.consumer.seek(&at(0), SeekTo::Offset(0), world.now);
+    world.run();
+    assert!(
+        world.consumer.explain(world.now).to_string().contains("t-0: no broker has told of the topic yet")
+    );
+}

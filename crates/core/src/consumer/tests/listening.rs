@@ -3,11 +3,11 @@
 use super::*;
 use crate::{Callback, CooperativeSticky, LeaveGroup};
 
-fn listening() -> ConsumerConfig {
+pub(super) fn listening() -> ConsumerConfig {
     ConsumerConfig { listener: true, ..group_config() }
 }
 
-fn cooperative() -> ConsumerConfig {
+pub(super) fn cooperative() -> ConsumerConfig {
     let mut config = listening();
     config.group.as_mut().unwrap().assignors = vec![Box::new(CooperativeSticky)];
     config
@@ -15,17 +15,17 @@ fn cooperative() -> ConsumerConfig {
 
 impl World {
     /// The listener is told this, and returns.
-    fn listener_is_told(&mut self, expected: Callback) {
+    pub(super) fn listener_is_told(&mut self, expected: Callback) {
         assert_eq!(self.consumer.take_callback(), Some(expected));
         self.listener_returns();
     }
 
-    fn listener_returns(&mut self) {
+    pub(super) fn listener_returns(&mut self) {
         self.consumer.callback_done(self.now);
         self.run();
     }
 
-    fn listener_of(config: ConsumerConfig, owned: &[i32]) -> Self {
+    pub(super) fn listener_of(config: ConsumerConfig, owned: &[i32]) -> Self {
         let mut world = Self::new(config);
         world.subscribe();
         let join = world.expect(ApiKey::JoinGroup);
@@ -148,4 +148,69 @@ fn a_listener_that_takes_longer_than_the_rebalance_loses_its_partitions() {
     world.listener_returns();
     world.listener_is_told(Callback::Lost(vec![at(0)]));
     assert!(world.has_asked(ApiKey::JoinGroup));
+}
+
+#[test]
+fn a_cooperative_member_is_told_what_goes_before_it_has_what_comes() {
+    let mut world = World::listener_of(cooperative(), &[0]);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    let join = world.expect(ApiKey::JoinGroup);
+    world.answer(&join, joined(2));
+    let sync = world.expect(ApiKey::SyncGroup);
+    world.answer(&sync, assigned(&[1]));
+    assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
+    assert_eq!(world.consumer.assignment(), [at(0)], "not before the listener has returned");
+    world.listener_returns();
+    assert_eq!(world.consumer.assignment(), [at(1)]);
+    assert!(!world.has_asked(ApiKey::JoinGroup), "not before it is told what is new");
+    world.listener_is_told(Callback::Assigned(vec![at(1)]));
+    assert!(world.has_asked(ApiKey::JoinGroup));
+}
+
+#[test]
+fn nobody_is_told_that_nothing_was_lost() {
+    for config in [listening(), cooperative()] {
+        let mut world = World::new(config);
+        world.subscribe();
+        let join = world.expect(ApiKey::JoinGroup);
+        world.answer(&join, joined(1));
+        let sync = world.expect(ApiKey::SyncGroup);
+        world.answer(&sync, assigned(&[]));
+        world.listener_is_told(Callback::Assigned(vec![]));
+        world.heartbeat_says(ErrorCode::UnknownMemberId);
+        assert_eq!(world.consumer.take_callback(), None);
+        assert!(world.has_asked(ApiKey::JoinGroup));
+    }
+}
+
+#[test]
+fn on_lost_may_not_commit() {
+    let lost_in = |mut world: World| {
+        assert_eq!(world.consumer.take_callback(), Some(Callback::Lost(vec![at(0)])));
+        let refused = Err(OpFailure::NotMember(ErrorCode::UnknownMemberId));
+        let its = [(at(0), 9.into())].into();
+        assert_eq!(world.consumer.commit(Some(its), world.now), refused);
+        world.listener_returns();
+        world.pass(Duration::from_secs(1));
+        assert!(!world.has_asked(ApiKey::OffsetCommit), "it may be another member's by now");
+        assert!(world.consumer.commit(None, world.now).is_ok(), "nothing is there to be committed");
+    };
+    for config in [listening, cooperative] {
+        for error in [ErrorCode::UnknownMemberId, ErrorCode::IllegalGeneration] {
+            let mut world = World::listener_of(config(), &[0]);
+            world.heartbeat_says(error);
+            lost_in(world);
+        }
+    }
+    let mut config = listening();
+    config.group.as_mut().unwrap().protocol = crate::GroupProtocol::Consumer;
+    let mut world = World::new(config);
+    world.subscribe();
+    let joins = world.heartbeat();
+    world.answer(&joins, consumer_protocol::epoch(1, Some(&[0])));
+    world.listener_is_told(Callback::Assigned(vec![at(0)]));
+    world.committed(0);
+    let heartbeat = world.heartbeat();
+    world.answer(&heartbeat, consumer_protocol::refused(ErrorCode::FencedMemberEpoch));
+    lost_in(world);
 }

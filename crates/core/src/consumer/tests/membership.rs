@@ -1,6 +1,6 @@
 use super::*;
 
-fn join_request(sent: &Sent) -> &JoinGroupRequest {
+pub(super) fn join_request(sent: &Sent) -> &JoinGroupRequest {
     match &sent.request {
         Request::JoinGroup(request) => request,
         other => panic!("{other:?}"),
@@ -262,11 +262,31 @@ fn a_user_who_waits_for_records_is_not_away() {
 }
 
 #[test]
+fn offsets_that_were_asked_for_in_an_earlier_generation_are_asked_for_again() {
+    let mut world = World::new(group_config());
+    world.subscribe();
+    let join = world.expect(ApiKey::JoinGroup);
+    world.answer(&join, joined(1));
+    let sync = world.expect(ApiKey::SyncGroup);
+    world.answer(&sync, assigned(&[0]));
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    let join = world.expect(ApiKey::JoinGroup);
+    world.answer(&join, joined(2));
+    let sync = world.expect(ApiKey::SyncGroup);
+    world.answer(&sync, assigned(&[0]));
+    world.committed(3);
+    world.committed(5);
+    world.fetched(0, 5..6);
+    assert!(world.take().is_some(), "from where others had come meanwhile");
+}
+
+#[test]
 fn a_member_without_partitions_is_stable_and_says_why() {
     let mut world = World::new(group_config());
     world.subscribe();
     world.join(1, &[]);
-    assert!(world.consumer.explain(world.now).to_string().contains("more members than partitions"));
+    let idle = "no partition assigned: 2 partitions, which others have";
+    assert!(world.consumer.explain(world.now).to_string().contains(idle));
     world.heartbeat_says(ErrorCode::None);
     assert!(!world.has_asked(ApiKey::JoinGroup));
 }
@@ -315,4 +335,18 @@ fn a_coordinator_out_of_reach_is_looked_up_again() {
     world.refusing = false;
     world.pass(Duration::from_secs(3));
     world.expect(ApiKey::Heartbeat);
+}
+
+#[test]
+fn a_coordinator_that_throttles_is_left_alone_until_then_and_the_reason_is_told() {
+    let mut world = World::new(group_config());
+    world.subscribe();
+    let join = world.expect(ApiKey::JoinGroup);
+    world.answer(&join, JoinGroupResponse { throttle_time_ms: 700, ..joined(1) });
+    let said = world.consumer.explain(world.now).to_string();
+    assert!(said.contains("group: coordinator 1: throttled by the broker for 700.0ms more"), "{said}");
+    world.pass(Duration::from_millis(699));
+    assert!(!world.has_asked(ApiKey::SyncGroup));
+    world.pass(Duration::from_millis(1));
+    world.expect(ApiKey::SyncGroup);
 }

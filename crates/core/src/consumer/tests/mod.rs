@@ -4,9 +4,12 @@ mod committing;
 mod consumer_protocol;
 mod cooperative;
 mod fetching;
+mod leaving;
 mod listening;
 mod membership;
+mod older_coordinator;
 mod reading;
+mod rejoining;
 
 use std::{
     collections::VecDeque,
@@ -37,6 +40,14 @@ struct World {
     /// What was asked and is not answered yet.
     asked: VecDeque<Sent>,
     partitions: i32,
+    /// The topics that exist.
+    topics: Vec<&'static str>,
+    /// The newest versions that the broker speaks of these.
+    newest: Vec<(ApiKey, i16)>,
+    /// The connections that were asked for, and where to.
+    called: Vec<(ConnId, String)>,
+    /// How many connections were closed.
+    closed: usize,
     /// Fetches to be answered wait here: there is always one ahead.
     fetches: VecDeque<Sent>,
     /// New connections come to nothing.
@@ -72,7 +83,18 @@ impl World {
         let now = Now { mono: Instant::now(), wall: Timestamp(1_000_000) };
         let consumer = Consumer::new(config, now);
         let (asked, fetches) = (VecDeque::new(), VecDeque::new());
-        Self { consumer, now, asked, partitions: 2, fetches, refusing: false }
+        Self {
+            consumer,
+            now,
+            asked,
+            partitions: 2,
+            topics: vec!["t"],
+            newest: Vec::new(),
+            called: Vec::new(),
+            closed: 0,
+            fetches,
+            refusing: false,
+        }
     }
 
     /// A member of generation 1 with these partitions, their offsets committed at 0.
@@ -117,17 +139,20 @@ impl World {
     fn run(&mut self) {
         while let Some(outbound) = self.consumer.poll_send(self.now) {
             match outbound {
-                Outbound::Connect { conn, .. } if self.refusing => {
-                    self.consumer.handle_disconnected(conn, Disconnected::Closed, self.now);
+                Outbound::Connect { conn, host, .. } => {
+                    self.called.push((conn, host));
+                    match self.refusing {
+                        true => self.consumer.handle_disconnected(conn, Disconnected::Closed, self.now),
+                        false => self.consumer.handle_connected(conn, self.now),
+                    }
                 }
-                Outbound::Connect { conn, .. } => self.consumer.handle_connected(conn, self.now),
-                Outbound::Close { .. } => {}
+                Outbound::Close { .. } => self.closed += 1,
                 Outbound::Send { conn, id, request, .. } => {
                     let sent = Sent { conn, id, request };
                     match &sent.request {
-                        Request::ApiVersions(_) => self.reply(&sent, every_version()),
+                        Request::ApiVersions(_) => self.reply(&sent, versions(&self.newest)),
                         Request::Metadata(request) => {
-                            let response = metadata(request, self.partitions);
+                            let response = metadata(request, &self.topics, self.partitions);
                             self.reply(&sent, response);
                         }
                         Request::FindCoordinator(_) => self.reply(&sent, coordinator()),
@@ -263,38 +288,44 @@ fn batch(offsets: std::ops::Range<i64>) -> Vec<u8> {
     batch
 }
 
-fn every_version() -> ApiVersionsResponse {
+/// Every version, but of these APIs none that is newer.
+fn versions(newest: &[(ApiKey, i16)]) -> ApiVersionsResponse {
     let api = |key: &ApiKey| ApiVersionsApiVersion {
         api_key: *key as i16,
         min_version: key.versions().min,
-        max_version: key.versions().max,
+        max_version: newest.iter().find(|(of, _)| of == key).map_or(key.versions().max, |(_, max)| *max),
     };
     ApiVersionsResponse { api_keys: ApiKey::ALL.iter().map(api).collect(), ..Default::default() }
 }
 
-/// The topic `t` exists, and no other.
-fn metadata(request: &MetadataRequest, partitions: i32) -> MetadataResponse {
+/// These topics exist, and no others: the first has the id of ones, the next of twos.
+fn metadata(request: &MetadataRequest, topics: &[&str], partitions: i32) -> MetadataResponse {
     let partition = |partition_index| MetadataResponsePartition {
         partition_index,
         leader_id: 1,
         leader_epoch: 3,
         ..Default::default()
     };
-    let all = vec![MetadataRequestTopic { name: Some("t".to_owned()), ..Default::default() }];
-    let topic = |asked: &MetadataRequestTopic| match asked.name.as_deref() {
-        _ if asked.name.as_deref() == Some("t") || asked.topic_id == TopicId([1; 16]) => {
-            MetadataResponseTopic {
-                name: Some("t".to_owned()),
-                topic_id: TopicId([1; 16]),
+    let named = |name: &&str| MetadataRequestTopic { name: Some((*name).to_owned()), ..Default::default() };
+    let all: Vec<_> = topics.iter().map(named).collect();
+    let topic = |asked: &MetadataRequestTopic| {
+        let known = (1..).zip(topics).map(|(number, name)| (TopicId([number; 16]), *name));
+        match known
+            .into_iter()
+            .find(|(id, name)| asked.name.as_deref() == Some(name) || asked.topic_id == *id)
+        {
+            Some((topic_id, name)) => MetadataResponseTopic {
+                name: Some(name.to_owned()),
+                topic_id,
                 partitions: (0..partitions).map(partition).collect(),
                 ..Default::default()
-            }
+            },
+            None => MetadataResponseTopic {
+                name: asked.name.clone(),
+                error_code: ErrorCode::UnknownTopicOrPartition,
+                ..Default::default()
+            },
         }
-        _ => MetadataResponseTopic {
-            name: asked.name.clone(),
-            error_code: ErrorCode::UnknownTopicOrPartition,
-            ..Default::default()
-        },
     };
     let topics = request.topics.as_ref().unwrap_or(&all).iter().map(topic).collect();
     let broker =

@@ -117,6 +117,26 @@ fn a_damaged_batch_is_fetched_again_once_and_then_told() {
 }
 
 #[test]
+fn what_was_read_before_a_damaged_batch_is_committed() {
+    let mut world = World::member(group_config(), &[0]);
+    let error = DecodeError { field: "crc", offset: 17, kind: DecodeErrorKind::UnexpectedNull };
+    world.fetched(0, 0..5);
+    let slice = world.take().unwrap();
+    world.consumer.corrupt(slice.part, slice.epoch, 3, error, world.now);
+    world.run();
+    world.fetches.truncate(1);
+    world.fetched(0, 9..10);
+    world.fetched(0, 3..5);
+    let slice = world.take().unwrap();
+    world.consumer.corrupt(slice.part, slice.epoch, 3, error, world.now);
+    world.run();
+    assert!(world.consumer.take_failure(&Filter::All, world.now).is_some());
+    world.consumer.commit(None, world.now).unwrap();
+    world.run();
+    assert_eq!(World::offsets_committed(&world.expect(ApiKey::OffsetCommit)), [(0, 3)]);
+}
+
+#[test]
 fn an_offset_out_of_range_is_reset_by_policy() {
     let mut world = assigned_by_hand();
     let fetch = world.fetches.pop_front().unwrap();

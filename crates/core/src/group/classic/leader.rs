@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Task {
     assignor: String,
-    pub(super) members: Vec<Member>,
+    members: Vec<Member>,
     /// A static member may come back without what it was to give up, and so without a reason to join again: nobody
     /// would share that out. If there is no further generation by then, the leader asks for it.
     pub(super) follow_up_by: Option<Instant>,
@@ -105,6 +105,11 @@ impl Classic {
             .map(|(member_id, a)| SyncGroupRequestAssignment { member_id, assignment: a.encode() })
             .collect();
         self.transition_to(MemberState::Syncing, now);
+    }
+
+    /// How many members the group has: leaders are told.
+    pub(in crate::group) fn size(&self) -> Option<usize> {
+        self.task.as_ref().map(|task| task.members.len())
     }
 
     /// Whether there are other partitions than were shared out.

@@ -36,7 +36,7 @@ pub(crate) struct Classic {
     pub(super) member_id: String,
     generation_id: i32,
     protocol: Option<String>,
-    interest: Interest,
+    pub(super) interest: Interest,
     /// The revision of the metadata in which the pattern's topics were looked for.
     matched_in: Option<u64>,
     last: LastAssignment,
@@ -491,7 +491,12 @@ impl Classic {
             return GroupNews::None;
         };
         let stale = generation_id != self.generation_id && !self.plot.has(Planted::StaleHeartbeatCounts);
-        let gone = response.error_code == ErrorCode::UnknownMemberId && self.owns_while_joining();
+        // The next generation may be the one that its own JoinGroup made: the answer is on its way.
+        let gone = match response.error_code {
+            ErrorCode::UnknownMemberId => self.owns_while_joining(),
+            ErrorCode::IllegalGeneration => self.owns_while_joining() && self.request.is_none(),
+            _ => false,
+        };
         if stale || !(self.state.beats() || gone) {
             return GroupNews::None;
         }

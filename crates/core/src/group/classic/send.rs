@@ -48,8 +48,9 @@ impl Classic {
     }
 
     /// The coordinator answers when the slowest member has come: `request.timeout.ms` would cut that short.
-    fn held(&self) -> Option<Duration> {
-        Some((self.config.max_poll_interval + Duration::from_secs(5)).max(Duration::from_secs(30)))
+    fn held(&self, to: &ToCoordinator<'_>) -> Option<Duration> {
+        let rebalance = self.config.max_poll_interval + Duration::from_secs(5);
+        Some(rebalance.max(to.connections.request_timeout()))
     }
 
     fn send_join(&mut self, to: &mut ToCoordinator<'_>, owned: Owned<'_>) -> Sent {
@@ -79,7 +80,8 @@ impl Classic {
         };
         self.task = None;
         self.comes_back = self.member_id.is_empty() && self.config.instance_id.is_some();
-        Ok(Some(to.send(open, request, self.held())))
+        let held = self.held(to);
+        Ok(Some(to.send(open, request, held)))
     }
 
     fn send_sync(&mut self, to: &mut ToCoordinator<'_>) -> Sent {
@@ -93,7 +95,8 @@ impl Classic {
             protocol_name: self.protocol.clone(),
             assignments: self.shared_out.clone(),
         };
-        Ok(Some(to.send(open, request, self.held())))
+        let held = self.held(to);
+        Ok(Some(to.send(open, request, held)))
     }
 
     fn send_describe(&self, to: &mut ToCoordinator<'_>) -> Sent {

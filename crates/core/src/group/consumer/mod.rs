@@ -47,15 +47,13 @@ pub(crate) struct ConsumerMember {
     /// Whether the id was made here: a coordinator of heartbeat version 0 makes its own.
     own_id: bool,
     epoch: i32,
-    interest: Interest,
+    pub(super) interest: Interest,
     /// The interest is to be told.
     changed: bool,
     /// A pattern was told, which another interest must take back.
     pattern_told: bool,
     /// Everything is to be told.
     full: bool,
-    /// What the coordinator was told to be owned, in the heartbeat that was sent last.
-    told: Option<BTreeSet<TopicPartition>>,
     target: BTreeMap<TopicId, Vec<i32>>,
     names: BTreeMap<TopicId, String>,
     /// The target has been told to the user, as far as its topics were known.
@@ -93,7 +91,6 @@ impl ConsumerMember {
             changed: false,
             pattern_told: false,
             full: true,
-            told: None,
             target: BTreeMap::new(),
             names: BTreeMap::new(),
             announced: false,

@@ -94,13 +94,11 @@ impl ConsumerMember {
             ConsumerState::Joining => BTreeSet::new(),
             _ => owned().into_iter().collect(),
         };
-        // What is not carried out yet is not to be told: until then the coordinator counts what it was told before.
+        // What is not carried out yet is not to be told: until then the coordinator counts what it was told before. What
+        // is has to be, though it may be what was told last: the coordinator may have given more and taken that back
+        // meanwhile, and waits for the word that it is gone.
         let settled = matches!(self.state, ConsumerState::Joining | ConsumerState::Acknowledging);
-        let tells_owned = full || settled && self.told.as_ref() != Some(&owned);
-        let topic_partitions = tells_owned.then(|| self.by_topic(&owned));
-        if tells_owned {
-            self.told = Some(owned);
-        }
+        let topic_partitions = (full || settled).then(|| self.by_topic(&owned));
         ConsumerGroupHeartbeatRequest {
             group_id: self.config.id.clone(),
             member_id: self.member_id.clone(),
