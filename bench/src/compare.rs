@@ -90,6 +90,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             println!("{row}");
         }
         notes.push(note(&column, &rounds));
+        notes.extend(verdict(&readers, &rounds));
         tools.delete_topic(&topic)?;
     }
     println!("\n{}", notes.join("\n"));
@@ -160,6 +161,19 @@ fn rows(column: &Column, readers: &[(&str, Reader)], rounds: &Rounds) -> Vec<Str
         )
     };
     readers.iter().enumerate().map(row).collect()
+}
+
+/// Whether Ottla, by either way to read, took less than the best of the peers.
+fn verdict(readers: &[(&str, Reader)], rounds: &Rounds) -> Option<String> {
+    let over = |&(index, _): &(usize, &str)| rounds.over_the_floor(index);
+    let all: Vec<(usize, &str)> = readers.iter().map(|(name, _)| *name).enumerate().collect();
+    let best = *all.get(OWN..)?.iter().min_by(|a, b| over(a).total_cmp(&over(b)))?;
+    let own = all.get(1..OWN)?.iter().map(|client| {
+        let ahead = if over(client) < over(&best) { "ahead" } else { "**behind**" };
+        format!("{} {ahead} ({:.2})", client.1, over(client))
+    });
+    let own: Vec<String> = own.collect();
+    Some(format!("  beside the best peer, {} ({:.2}): {}", best.1, over(&best), own.join(", ")))
 }
 
 /// What a column's topic held.

@@ -4,7 +4,9 @@
 mod lap;
 mod member;
 mod meter;
+mod peer;
 
 pub use lap::Course;
 pub use member::{Deliveries, Membership, Orders, Protocol, now_millis};
 pub use meter::{Lap, Log, Meter};
+pub use peer::lap;

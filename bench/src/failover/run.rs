@@ -23,8 +23,9 @@ use super::{
     coordinator,
 };
 
-/// Between one group's event and the next's, so that they do not slow each other down.
-const STAGGER: Duration = Duration::from_secs(1);
+/// Between one group's event and the next's, so that they do not slow each other down; no multiple of the heartbeats'
+/// interval, so that over the runs a kill finds each client's heartbeats anywhere between two.
+const STAGGER: Duration = Duration::from_millis(1370);
 /// A group that is not steady by then is reported as such.
 const SETTLE_WITHIN: Duration = Duration::from_secs(60);
 const END_WITHIN: Duration = Duration::from_secs(60);

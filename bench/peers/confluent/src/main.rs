@@ -5,27 +5,15 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::Parser;
 use confluent_kafka::common::TopicPartition;
 use confluent_kafka::common::serialization::BytesDeserializer;
 use confluent_kafka::consumer::{Consumer, ConsumerConfig, KafkaConsumer};
 use ottla_bench_child::{Course, Lap, Meter};
 
-#[derive(Debug, Parser)]
-enum Verb {
-    /// Reads a topic once.
-    Lap {
-        #[command(flatten)]
-        course: Course,
-    },
-}
-
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> Result<()> {
-    let Verb::Lap { course } = Verb::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(read(&course))?.print()
+    ottla_bench_child::lap(read)
 }
 
 async fn read(course: &Course) -> Result<Lap> {
