@@ -117,6 +117,9 @@ impl<F: Clone> Consumer<F> {
                 if !group.callbacks.is_idle() || self.lanes.has_revoking() && !group.commits.is_idle() {
                     return false;
                 }
+                if matches!(handover.then, Then::Take(_)) && group.membership.may_not_take_more() {
+                    return false;
+                }
                 let tells = self.lanes.has_revoking() || matches!(handover.then, Then::Join);
                 let revoked = self.unassign_revoking();
                 let revoked_some = !revoked.is_empty();

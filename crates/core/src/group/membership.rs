@@ -198,6 +198,11 @@ impl Membership {
         either!(self, member => &member.interest.topics)
     }
 
+    /// Whether partitions that are assigned may be taken over only later.
+    pub(crate) fn may_not_take_more(&self) -> bool {
+        matches!(self, Self::Consumer(member) if member.may_not_take_more())
+    }
+
     /// How many members the group has, where this one was told.
     pub(crate) fn size(&self) -> Option<usize> {
         match self {
@@ -234,7 +239,7 @@ impl Membership {
         match self {
             Self::Classic(member) => member.handed_over(revoked_some, now),
             Self::Consumer(member) => {
-                member.handed_over(now);
+                member.handed_over(revoked_some, now);
                 GroupNews::None
             }
         }

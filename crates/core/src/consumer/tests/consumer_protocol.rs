@@ -323,6 +323,25 @@ fn a_pattern_goes_to_the_coordinator_and_topics_that_come_by_id_are_named_by_met
 }
 
 #[test]
+fn what_is_yet_to_be_named_is_not_taken_over_while_the_coordinator_is_told_of_the_rest() {
+    let mut world = World::in_epoch_one(consumer_protocol(), &[0, 1]);
+    let heartbeat = world.heartbeat();
+    let mut target = epoch(1, Some(&[0]));
+    let late = ConsumerGroupHeartbeatTopicPartitions { topic_id: TopicId([2; 16]), partitions: vec![0] };
+    target.assignment.as_mut().unwrap().topic_partitions.push(late);
+    world.topics = vec!["t", "late"];
+    world.answer(&heartbeat, target);
+    let acknowledges = world.expect(ApiKey::ConsumerGroupHeartbeat);
+    assert_eq!(told(&acknowledges).topic_partitions, Some(topics(&[0])), "one was given up");
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.consumer.assignment(), [at(0)], "the coordinator may give it to another meanwhile");
+    world.answer(&acknowledges, epoch(1, None));
+    assert_eq!(world.consumer.assignment(), [at(0), TopicPartition::new("late", 0)]);
+    let everything = told(&world.expect(ApiKey::ConsumerGroupHeartbeat)).topic_partitions.clone();
+    assert_eq!(everything.unwrap().len(), 2);
+}
+
+#[test]
 fn another_subscription_is_told_at_once() {
     let mut world = World::in_epoch_one(consumer_protocol(), &[0]);
     world.consumer.subscribe(["t".to_owned(), "u".to_owned()], world.now).unwrap();

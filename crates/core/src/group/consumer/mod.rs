@@ -66,6 +66,8 @@ pub(crate) struct ConsumerMember {
     joins_again: bool,
     leaving_with: i32,
     heartbeat: Option<RequestId>,
+    /// It says what is owned.
+    lists: bool,
     pulse: Pulse,
     due: Instant,
     backoff: Backoff,
@@ -100,6 +102,7 @@ impl ConsumerMember {
             joins_again: false,
             leaving_with: LEAVES,
             heartbeat: None,
+            lists: false,
             pulse: Pulse::new(Duration::from_secs(5)),
             due: now.mono,
             backoff,
@@ -180,10 +183,12 @@ impl ConsumerMember {
         GroupNews::None
     }
 
-    /// The assignment that was told is carried out, as far as its topics are known. One that came meanwhile is next.
-    pub(super) fn handed_over(&mut self, now: Now) {
+    /// The assignment that was told is carried out, as far as its topics are known. One that came meanwhile is next. The
+    /// coordinator waits for what was given up; what is yet to be named is better taken over first.
+    pub(super) fn handed_over(&mut self, revoked_some: bool, now: Now) {
         let done = self.announced || self.plot.has(Planted::TargetMeanwhileIsForgotten);
-        if self.state == ConsumerState::Reconciling && done {
+        let tells = self.nameless.is_empty() || revoked_some;
+        if self.state == ConsumerState::Reconciling && done && tells {
             self.transition_to(ConsumerState::Acknowledging, now);
         }
     }
@@ -242,11 +247,17 @@ impl ConsumerMember {
         self.retry_at = Some(now.mono + self.backoff.after(self.failures, &mut self.rng));
     }
 
+    /// Whether a heartbeat that says what is owned is on its way: when the coordinator reads it, what is not in it may go
+    /// to another at once.
+    pub(super) fn may_not_take_more(&self) -> bool {
+        self.heartbeat.is_some() && self.lists
+    }
+
     /// Names the target's topics, and tells what is to change hands.
     pub(super) fn look(&mut self, metadata: &mut Metadata, owned: Owned<'_>) -> GroupNews {
         self.match_pattern(metadata);
         metadata.want_ids(&self.nameless);
-        if self.state != ConsumerState::Reconciling {
+        if self.state != ConsumerState::Reconciling || self.may_not_take_more() {
             return GroupNews::None;
         }
         self.nameless.clear();

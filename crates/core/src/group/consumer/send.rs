@@ -56,6 +56,7 @@ impl ConsumerMember {
             ConsumerState::Leaving => self.farewell(),
             _ => self.news(open.version, owned),
         };
+        self.lists = request.topic_partitions.is_some();
         let id = to.send(open, request, None);
         self.heartbeat = Some(id);
         self.due = self.pulse.next(to.now.mono);
