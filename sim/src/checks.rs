@@ -23,6 +23,9 @@ impl Member {
     pub(super) fn observe(&mut self, awaited: Awaited, response: &Response, truth: &Truth) {
         let current = awaited.generation_id == self.generation_id;
         let joined = awaited.generation_id == self.joined_generation_id;
+        if matches!(response, Response::OffsetCommit(_)) {
+            self.committing.clear();
+        }
         match response {
             Response::JoinGroup(join) => match join.error_code {
                 ErrorCode::None => {
@@ -261,6 +264,10 @@ impl Member {
         truth: &mut Truth,
     ) {
         self.counts.commits += 1;
+        // One that was given up unanswered may wait in a broker still: nothing tells it from a later one.
+        for (at, offset) in std::mem::take(&mut self.committing) {
+            truth.progress(&self.group, &at).lower(offset);
+        }
         let who = self.who;
         let generation_id = commit.generation_id_or_member_epoch;
         let unheard = !self.syncing && generation_id == self.earlier_generation_id;
@@ -275,6 +282,7 @@ impl Member {
             for partition in &topic.partitions {
                 let at = TopicPartition::new(topic.name.clone(), partition.partition_index);
                 let offset = partition.committed_offset;
+                self.committing.push((at.clone(), offset));
                 let Some(holding) = self.owned.get(&at) else {
                     if generation_id >= 0 {
                         stage.violate("only what is owned is committed", || {

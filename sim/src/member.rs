@@ -94,6 +94,8 @@ pub(crate) struct Member {
     pub(super) told: Option<ErrorCode>,
     /// It told what may be the end of the generation, or of one before.
     pub(super) warned: bool,
+    /// What a commit that is not answered yet says.
+    pub(super) committing: Vec<(TopicPartition, i64)>,
     /// Until when the user is waited for, who holds what is to be given up.
     pub(super) waited_for_until: Option<Instant>,
     /// It has joined, and asked for its assignment.
@@ -167,6 +169,7 @@ impl Member {
             member_id: String::new(),
             told: None,
             warned: false,
+            committing: Vec::new(),
             waited_for_until: None,
             syncing: false,
             withdrawn: BTreeSet::new(),
