@@ -126,6 +126,8 @@ impl Member {
     fn assigned(&mut self, partitions: Vec<TopicPartition>, stage: &mut Stage) {
         let who = self.who;
         self.counts.assigned += 1;
+        // Told of as lost, and back before anything else was.
+        self.parted.retain(|at| !partitions.contains(at));
         self.detours += 1;
         let incremental = self.is_incremental();
         let kept = self.owned.keys().find(|at| !incremental || partitions.contains(at));
