@@ -33,7 +33,9 @@ impl Member {
                     self.generation_id = join.generation_id;
                     self.joined_by = awaited.id;
                 }
-                error => self.over(error),
+                // One that has asked again does not know the answer to the question before.
+                error if awaited.id == self.asked_to_join => self.over(error),
+                _ => {}
             },
             // One that joins again does not follow what came of it before.
             Response::SyncGroup(_) if !self.syncing => {}

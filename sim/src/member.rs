@@ -87,7 +87,9 @@ pub(crate) struct Member {
     pub(crate) joined_generation_id: i32,
     /// The one before the last JoinGroup was answered: a member that has asked again since does not know the answer.
     pub(crate) earlier_generation_id: i32,
-    /// The request that was answered then.
+    /// The newest request to join.
+    pub(super) asked_to_join: RequestId,
+    /// The one by which it joined last.
     pub(super) joined_by: RequestId,
     pub(crate) member_id: String,
     /// The coordinator told this generation's member that it is over.
@@ -165,6 +167,7 @@ impl Member {
             generation_id: -1,
             joined_generation_id: -1,
             earlier_generation_id: -1,
+            asked_to_join: RequestId(0),
             joined_by: RequestId(0),
             member_id: String::new(),
             told: None,
@@ -320,10 +323,10 @@ impl Member {
                 self.reader.read_slots(&mut self.host.machine, now);
                 let Some(effect) = self.host.machine.poll_send(now) else { break };
                 self.drain_events(stage);
-                if let Outbound::Send { request, .. } = &effect {
+                if let Outbound::Send { id, request, .. } = &effect {
                     match request {
                         Request::OffsetCommit(commit) => self.check_commit(commit, stage, truth),
-                        Request::JoinGroup(_) => self.syncing = false,
+                        Request::JoinGroup(_) => (self.asked_to_join, self.syncing) = (*id, false),
                         Request::SyncGroup(_) => self.syncing = true,
                         _ => {}
                     }

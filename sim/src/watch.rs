@@ -102,7 +102,10 @@ impl World {
     pub(super) fn look_at_deliveries(&mut self) {
         for (who, at) in std::mem::take(&mut self.truth.fresh) {
             let deliverer = &self.members[who.0 - 1];
-            let has = |member: &&Member| member.who != who && member.in_group() && member.has(&at);
+            // A static member that the group went on without gives up later what another has meanwhile.
+            let goes = |member: &Member| self.plan.mode == Mode::Static && member.withdrawn.contains(&at);
+            let has =
+                |member: &&Member| member.who != who && member.in_group() && member.has(&at) && !goes(member);
             let others: Vec<&Member> = self.members.iter().filter(has).collect();
             let Some(group) = self.cluster.group(GROUP).filter(|_| !others.is_empty()) else { continue };
             // Who has not heard of the newest generation may still have what he had where the group went on without
