@@ -27,15 +27,14 @@ impl Member {
             self.committing.clear();
         }
         match response {
+            // One that has asked again does not know the answer to the question before.
+            Response::JoinGroup(_) if awaited.id != self.asked_to_join => {}
             Response::JoinGroup(join) => match join.error_code {
                 ErrorCode::None => {
-                    self.earlier_generation_id = self.generation_id;
                     self.generation_id = join.generation_id;
                     self.joined_by = awaited.id;
                 }
-                // One that has asked again does not know the answer to the question before.
-                error if awaited.id == self.asked_to_join => self.over(error),
-                _ => {}
+                error => self.over(error),
             },
             // One that joins again does not follow what came of it before.
             Response::SyncGroup(_) if !self.syncing => {}
@@ -274,8 +273,7 @@ impl Member {
         }
         let who = self.who;
         let generation_id = commit.generation_id_or_member_epoch;
-        let unheard = !self.syncing && generation_id == self.earlier_generation_id;
-        let own = unheard || [self.generation_id, self.joined_generation_id].contains(&generation_id);
+        let own = [self.generation_id, self.joined_generation_id].contains(&generation_id);
         if generation_id >= 0 && !own {
             let current = self.generation_id;
             stage.violate("a commit is of the current generation", || {

@@ -85,8 +85,6 @@ pub(crate) struct Member {
     /// The generation, or the member epoch, that the coordinator told last, and the one that the core has told of.
     pub(super) generation_id: i32,
     pub(crate) joined_generation_id: i32,
-    /// The one before the last JoinGroup was answered: a member that has asked again since does not know the answer.
-    pub(crate) earlier_generation_id: i32,
     /// The newest request to join.
     pub(super) asked_to_join: RequestId,
     /// The one by which it joined last.
@@ -166,7 +164,6 @@ impl Member {
             serial: 0,
             generation_id: -1,
             joined_generation_id: -1,
-            earlier_generation_id: -1,
             asked_to_join: RequestId(0),
             joined_by: RequestId(0),
             member_id: String::new(),
