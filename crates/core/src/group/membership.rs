@@ -192,7 +192,6 @@ impl Membership {
         either!(self, member => member.commits_again(error, sent_as))
     }
 
-    /// The topics of which metadata must tell.
     /// The topics subscribed to; by pattern, those that are known to match.
     pub(crate) fn topics(&self) -> &BTreeSet<String> {
         either!(self, member => &member.interest.topics)
@@ -211,6 +210,7 @@ impl Membership {
         }
     }
 
+    /// The topics of which metadata must tell.
     pub(crate) fn wanted(&self) -> Wanted {
         either!(self, member => member.wanted())
     }

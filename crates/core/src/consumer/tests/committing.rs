@@ -124,10 +124,7 @@ fn a_commit_that_nobody_answers_times_out_and_says_what_it_waited_for() {
 fn a_partition_without_a_committed_offset_begins_where_the_policy_says() {
     let mut world = World::new(group_config());
     world.subscribe();
-    let join = world.expect(ApiKey::JoinGroup);
-    world.answer(&join, joined(1));
-    let sync = world.expect(ApiKey::SyncGroup);
-    world.answer(&sync, assigned(&[0]));
+    world.enter(1, &[0]);
     world.committed(-1);
     let lookup = world.expect(ApiKey::ListOffsets);
     let Request::ListOffsets(request) = &lookup.request else { unreachable!() };
@@ -138,10 +135,7 @@ fn a_partition_without_a_committed_offset_begins_where_the_policy_says() {
 fn offsets_that_are_still_being_decided_are_asked_for_again() {
     let mut world = World::new(group_config());
     world.subscribe();
-    let join = world.expect(ApiKey::JoinGroup);
-    world.answer(&join, joined(1));
-    let sync = world.expect(ApiKey::SyncGroup);
-    world.answer(&sync, assigned(&[0]));
+    world.enter(1, &[0]);
     let fetch = world.expect(ApiKey::OffsetFetch);
     let Request::OffsetFetch(request) = &fetch.request else { unreachable!() };
     assert!(request.require_stable);

@@ -27,14 +27,6 @@ fn wishes(sent: &Sent) -> consumer_protocol::Subscription {
     consumer_protocol::Subscription::decode(&request.protocols[0].metadata).unwrap()
 }
 
-/// The next generation, with these partitions.
-fn rejoin(world: &mut World, generation_id: i32, owned: &[i32]) {
-    let join = world.expect(ApiKey::JoinGroup);
-    world.answer(&join, joined(generation_id));
-    let sync = world.expect(ApiKey::SyncGroup);
-    world.answer(&sync, assigned(owned));
-}
-
 #[test]
 fn a_cooperative_member_reads_on_while_it_joins_again() {
     let mut world = World::member(cooperative(), &[0, 1]);
@@ -56,7 +48,7 @@ fn what_goes_to_another_is_revoked_first_and_then_the_group_is_joined_again() {
     world.fetched(1, 0..10);
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
     world.events();
-    rejoin(&mut world, 2, &[0]);
+    world.enter(2, &[0]);
     let [joined, revoked, assigned] = &world.events()[..] else { panic!("three events") };
     assert!(matches!(joined, Event::Joined { generation_id: 2, .. }));
     assert_eq!((revoked, assigned), (&Event::Revoked(vec![at(1)]), &Event::Assigned(vec![])));
@@ -69,7 +61,7 @@ fn nothing_revoked_means_no_further_rebalance() {
     let mut world = World::member(cooperative(), &[0]);
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
     world.events();
-    rejoin(&mut world, 2, &[0, 1]);
+    world.enter(2, &[0, 1]);
     assert_eq!(world.events()[1..], [Event::Assigned(vec![at(1)])]);
     assert!(!world.has_asked(ApiKey::JoinGroup));
 }
@@ -80,7 +72,7 @@ fn a_revoked_partition_waits_for_its_reader_and_the_others_flow() {
     world.fetched(1, 0..10);
     let slice = world.take().unwrap();
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
-    rejoin(&mut world, 2, &[0]);
+    world.enter(2, &[0]);
     assert_eq!(world.consumer.assignment(), [at(0), at(1)], "a record of the second is in the user's hands");
     assert!(!world.has_asked(ApiKey::JoinGroup));
     world.back_from(&slice, 7);
@@ -98,7 +90,7 @@ fn a_commit_that_a_new_generation_overtook_is_made_again_in_its_name() {
     world.run();
     let commit = world.expect(ApiKey::OffsetCommit);
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
-    rejoin(&mut world, 2, &[0]);
+    world.enter(2, &[0]);
     world.commit_says(&commit, ErrorCode::IllegalGeneration);
     assert_eq!(world.consumer.take_outcome(op), None);
     world.pass(Duration::from_secs(1));

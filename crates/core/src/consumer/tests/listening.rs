@@ -42,10 +42,7 @@ impl World {
 fn nothing_is_read_before_on_assigned_returns_and_a_seek_in_it_stands() {
     let mut world = World::new(listening());
     world.subscribe();
-    let join = world.expect(ApiKey::JoinGroup);
-    world.answer(&join, joined(1));
-    let sync = world.expect(ApiKey::SyncGroup);
-    world.answer(&sync, assigned(&[0]));
+    world.enter(1, &[0]);
     assert_eq!(world.consumer.take_callback(), Some(Callback::Assigned(vec![at(0)])));
     assert!(!world.has_asked(ApiKey::OffsetFetch) && world.fetches.is_empty());
     assert!(world.consumer.explain(world.now).to_string().contains("waiting for the rebalance listener"));
@@ -81,10 +78,7 @@ fn an_eager_member_is_told_that_it_gives_up_even_nothing() {
     let mut world = World::new(listening());
     world.subscribe();
     assert_eq!(world.consumer.take_callback(), None, "nothing was joined yet");
-    let join = world.expect(ApiKey::JoinGroup);
-    world.answer(&join, joined(1));
-    let sync = world.expect(ApiKey::SyncGroup);
-    world.answer(&sync, assigned(&[]));
+    world.enter(1, &[]);
     world.listener_is_told(Callback::Assigned(vec![]));
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
     world.listener_is_told(Callback::Revoked(vec![]));
@@ -96,10 +90,7 @@ fn a_cooperative_member_is_told_of_a_revocation_only_when_there_is_one() {
     let mut world = World::listener_of(cooperative(), &[0]);
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
     assert_eq!(world.consumer.take_callback(), None);
-    let join = world.expect(ApiKey::JoinGroup);
-    world.answer(&join, joined(2));
-    let sync = world.expect(ApiKey::SyncGroup);
-    world.answer(&sync, assigned(&[0]));
+    world.enter(2, &[0]);
     world.listener_is_told(Callback::Assigned(vec![]));
 }
 
@@ -154,10 +145,7 @@ fn a_listener_that_takes_longer_than_the_rebalance_loses_its_partitions() {
 fn a_cooperative_member_is_told_what_goes_before_it_has_what_comes() {
     let mut world = World::listener_of(cooperative(), &[0]);
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
-    let join = world.expect(ApiKey::JoinGroup);
-    world.answer(&join, joined(2));
-    let sync = world.expect(ApiKey::SyncGroup);
-    world.answer(&sync, assigned(&[1]));
+    world.enter(2, &[1]);
     assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
     assert_eq!(world.consumer.assignment(), [at(0)], "not before the listener has returned");
     world.listener_returns();

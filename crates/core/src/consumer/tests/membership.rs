@@ -265,15 +265,9 @@ fn a_user_who_waits_for_records_is_not_away() {
 fn offsets_that_were_asked_for_in_an_earlier_generation_are_asked_for_again() {
     let mut world = World::new(group_config());
     world.subscribe();
-    let join = world.expect(ApiKey::JoinGroup);
-    world.answer(&join, joined(1));
-    let sync = world.expect(ApiKey::SyncGroup);
-    world.answer(&sync, assigned(&[0]));
+    world.enter(1, &[0]);
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
-    let join = world.expect(ApiKey::JoinGroup);
-    world.answer(&join, joined(2));
-    let sync = world.expect(ApiKey::SyncGroup);
-    world.answer(&sync, assigned(&[0]));
+    world.enter(2, &[0]);
     world.committed(3);
     world.committed(5);
     world.fetched(0, 5..6);

@@ -110,12 +110,17 @@ impl World {
         self.run();
     }
 
-    /// Answers the JoinGroup and the SyncGroup that are under way, and the offsets that are asked for then.
-    fn join(&mut self, generation_id: i32, owned: &[i32]) {
+    /// Answers the JoinGroup and the SyncGroup that are under way.
+    fn enter(&mut self, generation_id: i32, owned: &[i32]) {
         let join = self.expect(ApiKey::JoinGroup);
         self.answer(&join, joined(generation_id));
         let sync = self.expect(ApiKey::SyncGroup);
         self.answer(&sync, assigned(owned));
+    }
+
+    /// Answers the JoinGroup and the SyncGroup that are under way, and the offsets that are asked for then.
+    fn join(&mut self, generation_id: i32, owned: &[i32]) {
+        self.enter(generation_id, owned);
         if !owned.is_empty() {
             self.committed(0);
         }
