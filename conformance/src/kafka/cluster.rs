@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::config::Ports;
 use super::java::Role;
-use super::{Config, Java, Tools, Unavailable, jars};
+use super::{Config, Java, Tools, Unavailable, jars, metadata};
 use crate::ports;
 use crate::process::{self, Process};
 use crate::proxy::Proxy;
@@ -148,6 +148,17 @@ impl Cluster {
         self.wait_until_complete()
     }
 
+    /// Until each running node knows this topic, with a leader for each partition. The node that created it answers
+    /// before the others have heard of it, and a client of another one is told that it does not exist.
+    pub fn wait_for_topic(&self, topic: &str) -> Result<(), Unavailable> {
+        for node in self.running() {
+            let what = format!("node {} that knows of {topic}", node.id);
+            until(STOP_WITHIN, &what, || metadata::knows(node.address, topic).unwrap_or(false))
+                .map_err(|error| node.failed(error))?;
+        }
+        Ok(())
+    }
+
     /// Kills all nodes and removes their data. What is called later fails, or does nothing.
     pub fn shut_down(&self) {
         for node in &self.nodes {
@@ -161,15 +172,20 @@ impl Cluster {
         found.ok_or_else(|| Unavailable::Failed(format!("there is no node {id}")))
     }
 
+    fn running(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| node.process().is_some())
+    }
+
     /// Until each running node sees all running nodes, and no other.
     fn wait_until_complete(&self) -> Result<(), Unavailable> {
-        let running: Vec<&Node> = self.nodes.iter().filter(|node| node.process().is_some()).collect();
+        let running: Vec<&Node> = self.running().collect();
         for node in &running {
             let mut ended = None;
             let what = format!("node {} that knows of {} nodes", node.id, running.len());
             let complete = until(START_WITHIN, &what, || {
                 ended = node.process().as_mut().and_then(Process::status);
-                ended.is_some() || brokers_known_to(node.address).is_ok_and(|known| known == running.len())
+                ended.is_some()
+                    || metadata::brokers_known_to(node.address).is_ok_and(|known| known == running.len())
             });
             match (complete, ended) {
                 (Err(expired), _) => return Err(node.failed(expired)),
@@ -222,21 +238,6 @@ impl Node {
         let tail = lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n");
         Unavailable::Failed(format!("node {}: {why}\n{tail}", self.id))
     }
-}
-
-/// How many live brokers the broker at `address` knows: a Metadata request (v1, no topics) by hand, which
-/// answers within a millisecond, where a tool takes a second.
-fn brokers_known_to(address: SocketAddr) -> io::Result<usize> {
-    const PATIENCE: Duration = Duration::from_secs(2);
-    const REQUEST: [u8; 18] = [0, 0, 0, 14, 0, 3, 0, 1, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(&REQUEST)?;
-    // Length, correlation id, then the count of brokers.
-    let mut start = [0; 12];
-    stream.read_exact(&mut start)?;
-    let [.., a, b, c, d] = start;
-    Ok(u32::from_be_bytes([a, b, c, d]) as usize)
 }
 
 /// Removes the data of test processes that were killed before they could.

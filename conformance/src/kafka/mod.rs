@@ -5,6 +5,7 @@ mod cluster;
 mod config;
 mod jars;
 mod java;
+mod metadata;
 mod printed;
 mod tools;
 

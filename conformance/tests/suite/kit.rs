@@ -43,7 +43,7 @@ pub(crate) async fn admin(target: &Target) -> Result<Admin, BuildError> {
     Admin::builder().bootstrap_servers([target.bootstrap()]).build().await
 }
 
-/// A topic of its own for the case, on all brokers.
+/// A topic of its own for the case, that all brokers know.
 pub(crate) async fn topic(target: &Target, name: &str, partitions: i32) -> Result<String, Failed> {
     let name = unique(name);
     create(target, &name, partitions).await?;
@@ -53,7 +53,12 @@ pub(crate) async fn topic(target: &Target, name: &str, partitions: i32) -> Resul
 pub(crate) async fn create(target: &Target, name: &str, partitions: i32) -> Outcome {
     // As many copies as the cluster makes by itself: three, where it has three nodes.
     let topic = NewTopic { name: name.to_owned(), partitions: Some(partitions), ..NewTopic::default() };
-    Ok(admin(target).await?.create_topic(topic).await?)
+    admin(target).await?.create_topic(topic).await?;
+    if let Target::Kafka(cluster) = *target {
+        let name = name.to_owned();
+        tokio::task::spawn_blocking(move || cluster.wait_for_topic(&name)).await??;
+    }
+    Ok(())
 }
 
 pub(crate) async fn producer(target: &Target) -> Result<Producer, BuildError> {
