@@ -107,7 +107,7 @@ fn walk_error(batch: &[u8]) -> DecodeError {
 }
 
 fn decompress(codec: Compression, input: &[u8], limit: usize) -> Result<Vec<u8>, DecodeErrorKind> {
-    let mut out = Vec::new();
+    let mut out = vec![b'?'; limit.min(100_000)];
     Decompressor::new().decompress(codec, input, &mut out, limit).map_err(|error| error.kind)?;
     Ok(out)
 }

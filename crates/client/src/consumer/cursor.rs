@@ -14,7 +14,10 @@ use ottla_protocol::{
     records::{BatchHeader, BatchWalk, Compression, Decompressor, RecordSpan, check_crc},
 };
 
-use super::Records;
+use super::{
+    Records,
+    inflated::{Inflated, InflatedPool},
+};
 use crate::net::frame_pool::Frame;
 
 /// Bytes that records are views of: a fetched frame, or what one batch of it decompressed to.
@@ -27,7 +30,7 @@ pub(super) struct Block {
 #[derive(Debug)]
 enum Bytes {
     Fetched(Arc<Frame>),
-    Inflated(Vec<u8>),
+    Inflated(Inflated),
 }
 
 impl Block {
@@ -35,7 +38,7 @@ impl Block {
     pub(super) fn inflated_size(&self) -> usize {
         match &self.bytes {
             Bytes::Fetched(_) => 0,
-            Bytes::Inflated(bytes) => bytes.capacity(),
+            Bytes::Inflated(inflated) => inflated.bytes.capacity(),
         }
     }
 
@@ -43,7 +46,7 @@ impl Block {
     pub(super) fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Fetched(frame) => frame.bytes(),
-            Bytes::Inflated(bytes) => bytes,
+            Bytes::Inflated(inflated) => &inflated.bytes,
         }
     }
 }
@@ -52,6 +55,7 @@ impl Block {
 #[derive(Debug)]
 pub(super) struct Unpacker {
     pub(super) decompressor: Decompressor,
+    pub(super) pool: InflatedPool,
     pub(super) check_crcs: bool,
     pub(super) max_decompressed: usize,
 }
@@ -237,13 +241,18 @@ impl Cursor {
             codec => {
                 let packed = batch.get(BatchHeader::SIZE..).unwrap_or_default();
                 // Where nobody kept a record of the batch before, its memory serves again.
-                let mut bytes = match Arc::get_mut(&mut self.block) {
-                    Some(Block { bytes: Bytes::Inflated(bytes), .. }) => std::mem::take(bytes),
-                    _ => Vec::new(),
-                };
-                unpacker.decompressor.decompress(codec, packed, &mut bytes, unpacker.max_decompressed)?;
-                let records = 0..bytes.len();
-                let bytes = Bytes::Inflated(bytes);
+                if let Some(Block { bytes: bytes @ Bytes::Inflated(_), .. }) = Arc::get_mut(&mut self.block) {
+                    *bytes = Bytes::Fetched(self.frame.clone());
+                }
+                let mut inflated = unpacker.pool.take();
+                unpacker.decompressor.decompress(
+                    codec,
+                    packed,
+                    &mut inflated.bytes,
+                    unpacker.max_decompressed,
+                )?;
+                let records = 0..inflated.bytes.len();
+                let bytes = Bytes::Inflated(inflated);
                 match Arc::get_mut(&mut self.block) {
                     Some(block) => block.bytes = bytes,
                     None => self.block = Arc::new(Block { at: self.block.at.clone(), bytes }),

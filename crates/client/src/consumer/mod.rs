@@ -6,6 +6,7 @@
 
 mod cursor;
 mod deserialize;
+mod inflated;
 mod listener;
 mod offsets;
 mod poll;

@@ -21,6 +21,7 @@ use ottla_protocol::{
 use super::{
     OwnedRecord, Records,
     cursor::{Block, Cursor, Unpacker},
+    inflated::InflatedPool,
     listener::Listening,
     state::State,
 };
@@ -57,6 +58,7 @@ impl Reader {
     pub(super) fn new(config: &ConsumerConfig, fence: Arc<AtomicU64>) -> Self {
         let unpacker = Unpacker {
             decompressor: Decompressor::new(),
+            pool: InflatedPool::default(),
             check_crcs: config.check_crcs,
             max_decompressed: config.max_decompressed_batch_bytes,
         };

@@ -10,7 +10,7 @@ use lz4_flex::block::{
     get_maximum_output_size,
 };
 
-use super::{Failure, append, damaged};
+use super::{Failure, damaged};
 use crate::codec::Reader;
 
 const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
@@ -21,27 +21,23 @@ const BLOCK: usize = 64 * 1024;
 const WINDOW: usize = 64 * 1024;
 /// In a block's size: it is not compressed.
 const STORED: u32 = 1 << 31;
-/// What is expected of a block or a frame, which do not say it.
-const USUAL_RATIO: usize = 8;
-
-/// How much `input` seems to hold.
-pub(super) const fn guess(input: &[u8]) -> usize {
-    input.len().saturating_mul(USUAL_RATIO)
-}
-
+/// Replaces what `out` holds: written over, as what is there need not be zeroed again.
 pub(super) fn decompress(input: &[u8], out: &mut Vec<u8>, room: usize) -> Result<(), Failure> {
     let mut r = Reader::new(input);
+    let mut written = 0;
     loop {
-        frame(&mut r, out, room)?;
+        written = frame(&mut r, out, written, room)?;
         if r.remaining() == 0 {
+            out.truncate(written);
             return Ok(());
         }
     }
 }
 
-fn frame(r: &mut Reader<'_>, out: &mut Vec<u8>, room: usize) -> Result<(), Failure> {
+/// Writes what one frame holds to `out` from `start` on; returns where that ends.
+fn frame(r: &mut Reader<'_>, out: &mut Vec<u8>, start: usize, room: usize) -> Result<usize, Failure> {
     let blocks = Blocks::read(r)?;
-    let start = out.len();
+    let mut end = start;
     loop {
         let size = u32::from_le_bytes(r.array().map_err(damaged)?);
         if size == 0 {
@@ -51,50 +47,55 @@ fn frame(r: &mut Reader<'_>, out: &mut Vec<u8>, room: usize) -> Result<(), Failu
         if blocks.checksums {
             r.take(4).map_err(damaged)?;
         }
-        if size & STORED == 0 {
-            let history = if blocks.linked { out.len() - start } else { 0 };
-            block(input, history.min(WINDOW), out, blocks.largest, room)?;
+        end += if size & STORED == 0 {
+            let history = if blocks.linked { end - start } else { 0 };
+            block(input, history.min(WINDOW), out, end, blocks.largest, room)?
         } else {
-            append(input, out, room)?;
-        }
+            place(out, end, input.len(), room)
+                .1
+                .get_mut(..input.len())
+                .ok_or(Failure::Full)?
+                .copy_from_slice(input);
+            input.len()
+        };
     }
     if blocks.content_checksum {
         r.take(4).map_err(damaged)?;
     }
-    Ok(())
+    Ok(end)
 }
 
-/// Appends what one block decompresses to. It may refer to so much history before it, and is `largest` at the most.
+/// What is before `end`, and room for `size` bytes behind it, or for less where there is less.
+fn place(out: &mut Vec<u8>, end: usize, size: usize, room: usize) -> (&[u8], &mut [u8]) {
+    let behind = room.min(end.saturating_add(size));
+    if out.len() < behind {
+        out.resize(behind, 0);
+    }
+    let (before, place) = out.split_at_mut_checked(end).unwrap_or_default();
+    (before, place.get_mut(..behind.saturating_sub(end)).unwrap_or_default())
+}
+
+/// Decompresses one block, which may refer to so much history before it, and is `largest` at the most; returns its size.
 fn block(
     input: &[u8],
     history: usize,
     out: &mut Vec<u8>,
+    end: usize,
     largest: usize,
     room: usize,
-) -> Result<(), Failure> {
-    let start = out.len();
-    let most = largest.min(room - start);
-    // Only as much as needed: what is not written is zeroed for nothing.
-    let mut size = input.len().saturating_mul(USUAL_RATIO).min(most);
-    loop {
-        out.resize(start + size, 0);
-        let (before, place) = out.split_at_mut_checked(start).unwrap_or_default();
-        let history = before.get(start - history..).unwrap_or_default();
-        let written = if history.is_empty() {
-            decompress_into(input, place)
-        } else {
-            decompress_into_with_dict(input, place, history)
-        };
-        match written {
-            Ok(written) => {
-                out.truncate(start + written);
-                return Ok(());
-            }
-            Err(DecompressError::OutputTooSmall { .. }) if size < most => size = (size * 4).min(most),
-            Err(DecompressError::OutputTooSmall { .. }) if most < largest => return Err(Failure::Full),
-            Err(_) => return Err(Failure::Damaged),
-        }
-    }
+) -> Result<usize, Failure> {
+    let (before, place) = place(out, end, largest, room);
+    let short = place.len() < largest;
+    let history = before.get(end - history..).unwrap_or_default();
+    let written = if history.is_empty() {
+        decompress_into(input, place)
+    } else {
+        decompress_into_with_dict(input, place, history)
+    };
+    written.map_err(|error| match error {
+        DecompressError::OutputTooSmall { .. } if short => Failure::Full,
+        _ => Failure::Damaged,
+    })
 }
 
 /// What a frame's header says of its blocks.

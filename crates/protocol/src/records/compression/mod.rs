@@ -103,6 +103,34 @@ pub struct Decompressor {
     gzip: gzip::Inflater,
     snappy: snap::raw::Decoder,
     zstd: zstd::Decoder,
+    expected: Expected,
+}
+
+/// What a batch should need whose codec does not say it: as the batches before did.
+struct Expected {
+    /// So many bytes for each [`Expected::UNIT`] of input.
+    ratio: usize,
+}
+
+impl Default for Expected {
+    fn default() -> Self {
+        Self { ratio: 4 * Self::UNIT }
+    }
+}
+
+impl Expected {
+    const UNIT: usize = 16;
+    const MOST: usize = 32 * Self::UNIT;
+
+    fn of(&self, input: &[u8]) -> usize {
+        input.len().saturating_mul(self.ratio) / Self::UNIT
+    }
+
+    /// Up at once and with a quarter to spare, as a guess too low costs a second attempt; down slowly.
+    fn learn(&mut self, input: usize, output: usize) {
+        let found = output.saturating_mul(Self::UNIT + Self::UNIT / 4) / input.max(1) + 1;
+        self.ratio = found.max(self.ratio - self.ratio / 8).min(Self::MOST);
+    }
 }
 
 impl Decompressor {
@@ -130,12 +158,16 @@ impl Decompressor {
             Compression::None => input.len(),
             Compression::Gzip => gzip::guess(input),
             Compression::Snappy => snappy::guess(input),
-            Compression::Lz4 => lz4::guess(input),
-            Compression::Zstd => zstd::guess(input),
+            Compression::Lz4 => self.expected.of(input),
+            Compression::Zstd => zstd::guess(input).unwrap_or_else(|| self.expected.of(input)),
         };
-        let mut room = guess.min(limit).max(out.capacity());
+        let mut room = guess.min(limit);
         loop {
-            out.clear();
+            // LZ4 writes over what is there, and zeroes room beyond that.
+            if codec != Compression::Lz4 {
+                out.clear();
+                room = room.max(out.capacity());
+            }
             if out.capacity() < room {
                 // Not grown but made anew: two at once could be more than the limit.
                 *out = Vec::new();
@@ -149,7 +181,10 @@ impl Decompressor {
                 Compression::Zstd => self.zstd.decompress(input, out),
             };
             match attempt {
-                Ok(()) if out.len() <= limit => return Ok(()),
+                Ok(()) if out.len() <= limit => {
+                    self.expected.learn(input.len(), out.len());
+                    return Ok(());
+                }
                 Err(Failure::Full) if room < limit => room = room.saturating_mul(4).max(1024).min(limit),
                 Ok(()) | Err(Failure::Full) => return bad(DecodeErrorKind::TooLarge { limit }),
                 Err(Failure::Damaged) => return bad(DecodeErrorKind::Decompression),

@@ -11,17 +11,13 @@ use super::Failure;
 
 /// 128 KiB from a block of four bytes.
 const BEST_RATIO: usize = 32 * 1024;
-/// Java writes frames that do not say how large their content is.
-const USUAL_RATIO: usize = 8;
 const TOO_SMALL: usize = (ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall as usize).wrapping_neg();
 
-/// How much `input` says, or seems, to hold.
-pub(super) fn guess(input: &[u8]) -> usize {
+/// How much `input` says it holds, if it does: Java's does not.
+pub(super) fn guess(input: &[u8]) -> Option<usize> {
     let declared = zstd_safe::get_frame_content_size(input).ok().flatten();
-    match declared.and_then(|size| usize::try_from(size).ok()) {
-        Some(size) => size.min(input.len().saturating_mul(BEST_RATIO)),
-        None => input.len().saturating_mul(USUAL_RATIO),
-    }
+    let size = declared.and_then(|size| usize::try_from(size).ok())?;
+    Some(size.min(input.len().saturating_mul(BEST_RATIO)))
 }
 
 #[derive(Default)]

@@ -1,0 +1,51 @@
+//! Memory of decompressed batches, used again when the last record of a batch is dropped: memory that is fresh from the
+//! system costs a fault for each page, and is in no cache.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// More than this is not kept: decompressed batches are outside the byte budget.
+const KEPT_MAX: usize = 4 << 20;
+
+/// The free buffers of one consumer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct InflatedPool(Arc<Mutex<Free>>);
+
+#[derive(Debug, Default)]
+struct Free {
+    /// The one used last is the last.
+    buffers: Vec<Vec<u8>>,
+    capacity: usize,
+}
+
+/// A buffer that goes back to its pool.
+#[derive(Debug)]
+pub(super) struct Inflated {
+    pub(super) bytes: Vec<u8>,
+    pool: InflatedPool,
+}
+
+impl InflatedPool {
+    /// A buffer that holds anything.
+    pub(super) fn take(&self) -> Inflated {
+        let mut free = self.lock();
+        let bytes = free.buffers.pop().unwrap_or_default();
+        free.capacity -= bytes.capacity();
+        Inflated { bytes, pool: self.clone() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Free> {
+        // Nothing under this lock panics.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inflated {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        let mut free = self.pool.lock();
+        if bytes.capacity() > 0 && free.capacity + bytes.capacity() <= KEPT_MAX {
+            free.capacity += bytes.capacity();
+            free.buffers.push(bytes);
+        }
+    }
+}
