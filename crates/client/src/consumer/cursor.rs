@@ -117,7 +117,7 @@ impl Cursor {
     }
 
     /// The next record of the batch at hand.
-    #[inline]
+    #[inline(always)]
     fn next_in_batch(&mut self) -> Option<Result<RecordSpan, DecodeError>> {
         let walk = self.walk.as_mut()?;
         loop {
@@ -139,7 +139,7 @@ impl Cursor {
     }
 
     /// The next record of the slice. `None` at its end: the position is then behind its last batch.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&mut self, unpacker: &mut Unpacker) -> Option<Result<RecordSpan, DecodeError>> {
         loop {
             if let Some(record) = self.next_in_batch() {

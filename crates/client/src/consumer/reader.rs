@@ -12,15 +12,11 @@ use ottla_core::{
     Admission, Callback, Filter, GroupFailure, LaneEpoch, LaneFailure, PartIdx, ReadFailure, Subscription,
     TopicPartition,
 };
-use ottla_protocol::{
-    DecodeError, ErrorCode, Now,
-    codec::DecodeErrorKind,
-    records::{Decompressor, RecordSpan},
-};
+use ottla_protocol::{DecodeError, ErrorCode, Now, codec::DecodeErrorKind, records::Decompressor};
 
 use super::{
     OwnedRecord, Records,
-    cursor::{Block, Cursor, Unpacker},
+    cursor::{Cursor, Unpacker},
     inflated::InflatedPool,
     listener::Listening,
     state::State,
@@ -75,8 +71,7 @@ impl Reader {
         if self.fence.load(Ordering::Acquire) != self.fence_seen || cursor.admission != Admission::Open {
             return None;
         }
-        let (span, block) = self.advance()?;
-        Some(OwnedRecord { block: block.clone(), span })
+        self.advance()
     }
 
     /// Whether what is at hand is of one of these partitions.
@@ -98,8 +93,8 @@ impl Reader {
                 Step::Failed(error) => break Err(error),
                 Step::Closed => break Ok(None),
                 Step::Read => {
-                    if let Some((span, block)) = self.advance() {
-                        break Ok(Some(OwnedRecord { block: block.clone(), span }));
+                    if let Some(record) = self.advance() {
+                        break Ok(Some(record));
                     }
                 }
             }
@@ -156,12 +151,13 @@ impl Reader {
         Ok(records)
     }
 
-    /// The next record of the first cursor.
-    #[inline]
-    fn advance(&mut self) -> Option<(RecordSpan, &Arc<Block>)> {
+    /// The next record of the first cursor. Inlined with all that it calls for each record: a span that is written and
+    /// at once read again, in wider pieces, stalls (a tenth of `recv`'s time).
+    #[inline(always)]
+    fn advance(&mut self) -> Option<OwnedRecord> {
         let cursor = self.cursors.first_mut()?;
         match cursor.next(&mut self.unpacker)? {
-            Ok(span) => Some((span, cursor.block())),
+            Ok(span) => Some(OwnedRecord { block: cursor.block().clone(), span }),
             Err(error) => {
                 self.failed = Some((cursor.part, cursor.epoch, cursor.position, error));
                 None

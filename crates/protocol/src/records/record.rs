@@ -194,7 +194,7 @@ impl BatchWalk {
     }
 
     /// The next record. `buffer` is the same each time. Nothing comes after an error.
-    #[inline]
+    #[inline(always)]
     pub fn next(&mut self, buffer: &[u8]) -> Option<Result<RecordSpan, DecodeError>> {
         if self.remaining == 0 {
             return self.finish().map(Err);
@@ -205,7 +205,7 @@ impl BatchWalk {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn step(&mut self, buffer: &[u8]) -> Option<RecordSpan> {
         let mut fields = Fields::new(buffer.get(..self.end as usize)?, self.at as usize);
         let length = fields.length()?;
