@@ -36,15 +36,15 @@ mod reach;
 pub use admin::Admin;
 pub use config::{AdminBuilder, ConsumerBuilder, OffsetReset, ProducerBuilder, Properties};
 pub use consumer::{
-    Bytes, CloseOptions, Closer, Consumer, Deserializer, DetachedRecord, Iter, OwnedRecord, Poison, Poll,
-    Rebalance, RebalanceListener, Record, RecordStream, Records, SeekPosition, TypedConsumer, TypedRecord,
-    Utf8,
+    Bytes, CloseOptions, Closer, Consumer, Deserializer, DetachedRecord, EventStream, Iter, OwnedRecord,
+    Poison, Poll, Rebalance, RebalanceListener, Record, RecordStream, Records, SeekPosition, TypedConsumer,
+    TypedRecord, Utf8,
 };
 pub use error::{AdminError, BuildError, CommitError, OffsetsError, RecvError, SeekError, SendError};
 pub use ottla_core::{
-    Assignor, CommittedOffset, CooperativeSticky, Event, Explanation, GroupMetadata, GroupProtocol,
-    GroupReason, LeaveGroup, OffsetAndTimestamp, Range, Reason, RoundRobin, Sticky, Subscription,
-    SubscriptionError, TopicPartition, group,
+    Assignor, CommitReason, CommittedOffset, CooperativeSticky, Event, Explanation, GroupMetadata,
+    GroupProtocol, GroupReason, LeaveGroup, OffsetAndTimestamp, Range, Reason, Retry, RoundRobin, Sticky,
+    Subscription, SubscriptionError, TopicPartition, group,
 };
 pub use ottla_protocol::{
     ErrorCode,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use ottla::{
-    CloseOptions, Consumer, ConsumerBuilder, CooperativeSticky, ErrorCode, GroupProtocol, GroupReason,
+    CloseOptions, Consumer, ConsumerBuilder, CooperativeSticky, ErrorCode, Event, GroupProtocol, GroupReason,
     LeaveGroup, OffsetReset, Producer, ProducerRecord, Range, Rebalance, RebalanceListener, TopicPartition,
     error::RecvErrorKind,
 };
@@ -251,5 +251,48 @@ async fn what_ends_a_join_for_good_has_its_own_error_and_is_told_with_every_call
             let text = error.to_string();
             assert!(text.starts_with("group `g`: ") && text.contains(&code.to_string()), "{text}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_task_beside_the_reader_is_told_what_happens_to_the_membership() {
+    for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
+        let server = server(2);
+        produce(&server, 0, 0..1).await;
+        produce(&server, 1, 1..2).await;
+        let mut first = builder(&server, protocol).build().await.unwrap();
+        let mut events = first.events();
+        let told = tokio::spawn(async move {
+            let mut told = Vec::new();
+            while let Some(event) = events.next().await {
+                told.push(event);
+            }
+            told
+        });
+        let mut in_hand = vec![first.recv().await.unwrap().unwrap()];
+        in_hand.push(first.recv().await.unwrap().unwrap());
+        let mut second = builder(&server, protocol).build().await.unwrap();
+        let waits = |reason: &GroupReason| matches!(reason, GroupReason::RevocationWaiting { .. });
+        let joins = async { while second.poll(Duration::from_millis(20)).await.is_ok() {} };
+        tokio::select! {
+            () = stands(&first, "a revocation that waits", waits) => {}
+            () = joins => panic!("{}", second.explain()),
+        }
+        until(&mut first, "one of two", |first| first.assignment().len() == 1).await;
+        first.close().await;
+        let told = tokio::time::timeout(PATIENCE, told).await.expect("an end").unwrap();
+        let Event::Joined { took, .. } = &told[0] else { panic!("{told:?}") };
+        assert!(*took > Duration::ZERO);
+        let both: Vec<TopicPartition> = [0, 1].map(|number| ("t", number).into()).into();
+        assert_eq!(told[1], Event::Assigned(both.clone()));
+        let waiting = told.iter().find_map(|event| match event {
+            Event::RevocationWaiting { since, deadline, held } => Some((*deadline - *since, held)),
+            _ => None,
+        });
+        let (time, held) = waiting.expect("a revocation that waits");
+        assert_eq!(time, Duration::from_secs(300), "max.poll.interval");
+        assert!(held.iter().all(|at| both.contains(at)) && !held.is_empty(), "{held:?}");
+        let given_up = told.iter().filter(|event| matches!(event, Event::Revoked(gone) if gone.len() == 1));
+        assert_eq!(given_up.count(), 2, "at the rebalance, and at the close: {told:?}");
     }
 }

@@ -1,6 +1,11 @@
 //! How long to wait before the next attempt: twice as long each time, up to a limit, with jitter (KIP-580).
 
-use std::time::Duration;
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use ottla_protocol::{ErrorCode, Now};
 
 /// The first wait and the longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,5 +21,86 @@ impl Backoff {
     pub fn after(self, failures: u32, rng: &mut fastrand::Rng) -> Duration {
         let doubled = self.first.saturating_mul(1 << failures.saturating_sub(1).min(20));
         doubled.min(self.most.max(self.first)).mul_f64(0.8 + 0.4 * rng.f64())
+    }
+}
+
+/// Attempts at one thing: how often in a row it failed, why the last time, and when it is tried again.
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    pub(crate) backoff: Backoff,
+    failures: u32,
+    error: Option<ErrorCode>,
+    next: Option<Instant>,
+    rng: fastrand::Rng,
+}
+
+impl Attempts {
+    pub(crate) fn new(backoff: Backoff, rng: fastrand::Rng) -> Self {
+        Self { backoff, failures: 0, error: None, next: None, rng }
+    }
+
+    /// It failed with this answer, or without any.
+    pub(crate) fn failed(&mut self, error: impl Into<Option<ErrorCode>>, now: Now) {
+        self.failures += 1;
+        self.error = error.into();
+        self.next = Some(now.mono + self.backoff.after(self.failures, &mut self.rng));
+    }
+
+    /// Something was answered that does not put off the next attempt.
+    pub(crate) fn note(&mut self, error: impl Into<Option<ErrorCode>>) {
+        self.error = error.into();
+    }
+
+    /// The next need not wait.
+    pub(crate) fn hurry(&mut self) {
+        self.next = None;
+    }
+
+    /// It is done, or given up.
+    pub(crate) fn reset(&mut self) {
+        (self.failures, self.error, self.next) = (0, None, None);
+    }
+
+    pub(crate) fn is_due(&self, now: Now) -> bool {
+        self.next.is_none_or(|at| at <= now.mono)
+    }
+
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.next
+    }
+
+    pub(crate) fn error(&self) -> Option<ErrorCode> {
+        self.error
+    }
+
+    /// What is to be told, where anything has gone wrong.
+    pub(crate) fn retry(&self, now: Now) -> Option<Retry> {
+        let rest = self.next.map_or(Duration::ZERO, |at| at.saturating_duration_since(now.mono));
+        let troubled = self.failures > 0 || self.error.is_some();
+        troubled.then_some(Retry { error: self.error, attempt: self.failures + 1, rest })
+    }
+}
+
+/// Something went wrong, and is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// What was answered; `None` where no answer came.
+    pub error: Option<ErrorCode>,
+    /// Which attempt is next, or under way: the first is 1.
+    pub attempt: u32,
+    /// In how long it is made; zero where it is under way, or waits for something else.
+    pub rest: Duration,
+}
+
+impl fmt::Display for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.error {
+            Some(error) => error.fmt(f)?,
+            None => f.write_str("no answer")?,
+        }
+        match self.rest {
+            Duration::ZERO => write!(f, "; attempt {} is due", self.attempt),
+            rest => write!(f, "; attempt {} in {rest:.1?}", self.attempt),
+        }
     }
 }

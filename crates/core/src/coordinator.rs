@@ -7,7 +7,7 @@ use ottla_protocol::{
 };
 
 use crate::{
-    backoff::Backoff,
+    backoff::{Attempts, Backoff},
     connections::{Address, Connections, Kind, LinkStatus, Target},
     deadline::Earliest,
     ids::{NodeId, RequestId},
@@ -60,14 +60,13 @@ impl ToCoordinator<'_> {
 #[derive(Debug)]
 pub(crate) struct Coordinator {
     group: String,
-    backoff: Backoff,
     node: Option<NodeId>,
+    /// Which broker it was before it was forgotten.
+    last: Option<NodeId>,
     in_flight: Option<RequestId>,
-    not_before: Option<Instant>,
-    failures: u32,
-    unknown_since: Instant,
-    pub(crate) last_error: Option<ErrorCode>,
-    rng: fastrand::Rng,
+    pub(crate) attempts: Attempts,
+    /// `None` once it could be reached: one that is found and cannot be reached is as good as unknown.
+    unknown_since: Option<Instant>,
     pub(crate) plot: Plot,
 }
 
@@ -75,14 +74,11 @@ impl Coordinator {
     pub(crate) fn new(group: String, backoff: Backoff, seed: u64, now: Now) -> Self {
         Self {
             group,
-            backoff,
             node: None,
+            last: None,
             in_flight: None,
-            not_before: None,
-            failures: 0,
-            unknown_since: now.mono,
-            last_error: None,
-            rng: fastrand::Rng::with_seed(seed),
+            attempts: Attempts::new(backoff, fastrand::Rng::with_seed(seed)),
+            unknown_since: Some(now.mono),
             plot: Plot::default(),
         }
     }
@@ -94,7 +90,12 @@ impl Coordinator {
 
     /// Since when it has not been known.
     pub(crate) fn unknown_since(&self) -> Option<Instant> {
-        self.node.is_none().then_some(self.unknown_since)
+        self.unknown_since.filter(|_| self.node.is_none())
+    }
+
+    /// Which broker it was, where it is not known any more.
+    pub(crate) fn last(&self) -> Option<NodeId> {
+        self.last.filter(|_| self.node.is_none())
     }
 
     /// The coordinator where a connection of `kind` to it is ready; otherwise what is needed is under way. One that is
@@ -109,10 +110,12 @@ impl Coordinator {
         let node = self.node?;
         let status = connections.status(Target::Node(node), kind, now.mono);
         if metadata.address(node).is_none() || matches!(status, LinkStatus::Retrying { .. }) {
-            self.forget(now);
+            self.forget(None, now);
             return None;
         }
-        metadata.node_ready(node, kind, connections, now).then_some(node)
+        let ready = metadata.node_ready(node, kind, connections, now).then_some(node);
+        self.unknown_since = self.unknown_since.filter(|_| ready.is_none());
+        ready
     }
 
     /// Looks it up where that is due.
@@ -122,7 +125,7 @@ impl Coordinator {
         connections: &mut Connections,
         now: Now,
     ) -> Option<RequestId> {
-        let due = self.not_before.is_none_or(|at| at <= now.mono);
+        let due = self.attempts.is_due(now);
         if self.node.is_some() || self.in_flight.is_some() || !due || !metadata.is_known() {
             return None;
         }
@@ -152,12 +155,11 @@ impl Coordinator {
             (ErrorCode::None, Ok(port)) => {
                 metadata.learn_node(NodeId(node), Address { host, port });
                 self.node = Some(NodeId(node));
-                (self.failures, self.last_error) = (0, None);
+                self.attempts.reset();
                 None
             }
             (error, _) => {
-                self.last_error = Some(error);
-                self.back_off(now);
+                self.attempts.failed(error, now);
                 (!error.is_ok() && !error.is_retriable()).then_some(error)
             }
         }
@@ -165,28 +167,24 @@ impl Coordinator {
 
     pub(crate) fn handle_unanswered(&mut self, now: Now) {
         self.in_flight = None;
-        self.back_off(now);
+        self.attempts.failed(None, now);
     }
 
-    /// It is another broker, or cannot be reached.
-    pub(crate) fn forget(&mut self, now: Now) {
+    /// It is another broker, as this answer says, or cannot be reached.
+    pub(crate) fn forget(&mut self, error: impl Into<Option<ErrorCode>>, now: Now) {
         if self.plot.has(Planted::OldCoordinatorIsKept) {
             return;
         }
-        if self.node.take().is_some() {
-            self.unknown_since = now.mono;
-            self.back_off(now);
+        if self.node.is_some() {
+            self.last = self.node.take();
+            self.unknown_since.get_or_insert(now.mono);
+            self.attempts.failed(error, now);
         }
-    }
-
-    fn back_off(&mut self, now: Now) {
-        self.failures += 1;
-        self.not_before = Some(now.mono + self.backoff.after(self.failures, &mut self.rng));
     }
 
     pub(crate) fn deadlines(&self, earliest: &mut Earliest) {
         if self.node.is_none() && self.in_flight.is_none() {
-            earliest.consider(self.not_before);
+            earliest.consider(self.attempts.next());
         }
     }
 }

@@ -44,6 +44,8 @@ pub enum Event {
 pub(crate) struct Events {
     kept: VecDeque<Event>,
     dropped: u64,
+    /// For whoever waits to look up.
+    fresh: bool,
 }
 
 impl Events {
@@ -53,6 +55,12 @@ impl Events {
             self.dropped += 1;
         }
         self.kept.push_back(event);
+        self.fresh = true;
+    }
+
+    /// Whether there were any since this was last asked.
+    pub(crate) fn take_fresh(&mut self) -> bool {
+        std::mem::take(&mut self.fresh)
     }
 
     pub(crate) fn pop(&mut self) -> Option<Event> {

@@ -122,6 +122,8 @@ pub(crate) struct Lane<F> {
     pub(crate) failures: u32,
     failure_due: Option<Instant>,
     pub(crate) since: Instant,
+    /// Where reading began when it began at the log's end, and when that was.
+    pub(crate) began_at_end: Option<(i64, Instant)>,
 }
 
 /// Every lane, and the order in which they are read.
@@ -180,6 +182,7 @@ impl<F> Lane<F> {
             failures: 0,
             failure_due: None,
             since: now,
+            began_at_end: None,
         }
     }
 
@@ -316,6 +319,7 @@ impl<F> Lanes<F> {
             lane.suspect = None;
             lane.failure_due = None;
             lane.since = now;
+            lane.began_at_end = None;
             lane.held = false;
             if let Some(offset) = offset {
                 // A failure comes while the user may still have the last record in hand.

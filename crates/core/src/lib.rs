@@ -23,14 +23,14 @@ mod ops;
 mod planted;
 pub mod producer;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, Retry};
 pub use cause::Cause;
 pub use connections::{
     Address, ConnectionConfig, Connections, Kind, LinkStatus, Target, Unanswered, Unsupported,
 };
 pub use consumer::{
-    Callback, CloseKind, Consumer, ConsumerConfig, Explanation, GroupReason, ReadFailure, Reason, SeekTo,
-    Subscription, SubscriptionError,
+    Callback, CloseKind, CommitReason, Consumer, ConsumerConfig, Explanation, GroupReason, ReadFailure,
+    Reason, SeekTo, Subscription, SubscriptionError,
 };
 pub use deadline::Earliest;
 pub use event::Event;

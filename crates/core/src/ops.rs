@@ -33,6 +33,8 @@ pub enum OpFailure {
     NoGroup,
     /// The partitions belong to another member by now, or will in a moment.
     NotMember(ErrorCode),
+    /// A member commits what it owns, and this it does not.
+    NotAssigned(TopicPartition),
     /// The broker is too old, or too new.
     Unsupported(ApiKey),
     /// The consumer is closed.
@@ -95,11 +97,11 @@ impl Ops {
     }
 
     /// Ends what has waited too long.
-    pub(crate) fn expire(&mut self, now: Instant, waiting_for: impl Fn() -> String) -> bool {
-        let late: Vec<OpId> =
-            self.open.iter().filter(|(_, op)| op.deadline <= now).map(|(id, _)| *id).collect();
-        for id in &late {
-            self.fail(*id, OpFailure::TimedOut(waiting_for()));
+    pub(crate) fn expire(&mut self, now: Instant, waiting_for: impl Fn(OpId, &Outcome) -> String) -> bool {
+        let late = self.open.iter().filter(|(_, op)| op.deadline <= now);
+        let late: Vec<(OpId, String)> = late.map(|(id, op)| (*id, waiting_for(*id, &op.so_far))).collect();
+        for (id, why) in &late {
+            self.fail(*id, OpFailure::TimedOut(why.clone()));
         }
         !late.is_empty()
     }

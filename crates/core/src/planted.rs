@@ -56,6 +56,9 @@ pub enum Planted {
     TargetMeanwhileIsForgotten,
     /// A cooperative member that gave something up does not join again: nobody gets it.
     RevokedIsNotShared,
+    /// The last commit of what is given up is made before its readers have let go: what they hand out meanwhile is in no
+    /// commit (KAFKA-16460).
+    LastCommitComesFirst,
 }
 
 #[cfg(feature = "planted")]
@@ -87,6 +90,7 @@ impl Planted {
         Self::FencedMemberGoesOn,
         Self::TargetMeanwhileIsForgotten,
         Self::RevokedIsNotShared,
+        Self::LastCommitComesFirst,
     ];
 }
 

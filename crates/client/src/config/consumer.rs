@@ -259,6 +259,10 @@ impl ConsumerBuilder {
     }
 
     /// Where to begin without a committed offset. Default [`OffsetReset::Latest`], as Java's.
+    ///
+    /// With `Latest`, records that were written to a partition before the group first read it are skipped: those of a
+    /// partition that was added to a topic just now, too (KAFKA-12261). Where none may be missed, take
+    /// [`OffsetReset::Earliest`]. [`Consumer::explain`](crate::Consumer::explain) tells where reading began so.
     #[must_use]
     pub fn auto_offset_reset(mut self, reset: OffsetReset) -> Self {
         self.auto_offset_reset = reset;
@@ -295,8 +299,9 @@ impl ConsumerBuilder {
         self
     }
 
-    /// The time between heartbeats; shorter than the session, best a third of it. Default 3 s, as Java's. Classic
-    /// protocol only.
+    /// The time between heartbeats; shorter than the session, best a third of it. Default 3 s, as Java's. Under the
+    /// consumer protocol the coordinator says it. While others have still to give up what comes here, for up to two
+    /// intervals, heartbeats of either protocol come five times as often.
     #[must_use]
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
         self.group.heartbeat_interval = Some(interval);

@@ -30,7 +30,7 @@ pub use offsets::SeekPosition;
 pub use poll::Poll;
 pub use record::{DetachedRecord, OwnedRecord, Record};
 pub use records::{Iter, Records};
-pub use stream::RecordStream;
+pub use stream::{EventStream, RecordStream};
 
 use self::{reader::Reader, state::State};
 use crate::{
@@ -203,7 +203,9 @@ impl Consumer {
         self.shared.with(|state, now| state.core.assign(partitions, now))
     }
 
-    /// Reads nothing any more, and leaves the group. Nothing is committed.
+    /// Reads nothing any more, and leaves the group. Nothing is committed: [`commit`](Self::commit) first. A listener is
+    /// told inside the next call, when the partitions may be another member's already: in its
+    /// [`on_revoked`](RebalanceListener::on_revoked) nothing of them can be committed, where Java's still can.
     pub fn unsubscribe(&mut self) {
         self.shared.with(|state, now| state.core.unsubscribe(now));
     }
@@ -248,8 +250,14 @@ impl Consumer {
         self.shared.with(|state, now| state.core.explain(now))
     }
 
-    /// The next thing that happened to the membership, and how many were dropped since the start because nobody asked
-    /// in time (1024 are kept). Does not wait.
+    /// What happens to the membership, as a stream for another task: joins and how long they took, partitions that come
+    /// and go, revocations that wait and for whom.
+    pub fn events(&self) -> EventStream {
+        EventStream::new(self.shared.clone())
+    }
+
+    /// The next of the [events](Self::events) if it is there, and how many were dropped since the start because nobody
+    /// asked in time (1024 are kept). Does not wait.
     pub fn next_event(&mut self) -> (Option<Event>, u64) {
         self.shared.with(|state, _| state.core.poll_event())
     }

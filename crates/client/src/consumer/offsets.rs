@@ -142,9 +142,12 @@ impl Consumer {
 
     /// Commits these offsets: of each partition the next one to read. Otherwise as [`commit`](Self::commit).
     ///
+    /// A subscribed consumer commits only what it owns: a partition that went to another member meanwhile is that
+    /// member's to commit. Java's sends it, and the coordinator takes it. Without a subscription any partition goes.
+    ///
     /// # Errors
     ///
-    /// As [`commit`](Self::commit), and for a negative offset.
+    /// As [`commit`](Self::commit), for a partition that is not its own, and for a negative offset.
     pub async fn commit_offsets<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
         &mut self,
         offsets: impl IntoIterator<Item = (P, O)>,
@@ -262,6 +265,7 @@ pub(super) async fn committed_op(
     outcome.map(|_| ()).map_err(|failure| match failure {
         OpFailure::NoGroup => CommitError::new(CommitErrorKind::NoGroup),
         OpFailure::NotMember(code) => CommitError::new(CommitErrorKind::NotMember).broker(code),
+        OpFailure::NotAssigned(at) => CommitError::new(CommitErrorKind::NotAssigned).partition(at),
         OpFailure::TimedOut(what) => {
             CommitError::new(CommitErrorKind::TimedOut).detail(format!("waited for {what}"))
         }
@@ -296,6 +300,7 @@ async fn offsets_op(
     outcome.map_err(|failure| match failure {
         OpFailure::NoGroup => OffsetsError::new(OffsetsErrorKind::NoGroup),
         OpFailure::NotMember(code) => OffsetsError::new(OffsetsErrorKind::NotMember).broker(code),
+        OpFailure::NotAssigned(at) => OffsetsError::new(OffsetsErrorKind::NotAssigned).partition(at),
         OpFailure::TimedOut(what) => {
             OffsetsError::new(OffsetsErrorKind::TimedOut).detail(format!("waited for {what}"))
         }

@@ -1,31 +1,51 @@
-//! Records as a stream.
+//! Records, and what happens to the membership, as streams.
 
 use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 
 use futures_core::Stream;
+use ottla_core::Event;
 
-use super::{Consumer, OwnedRecord};
-use crate::error::RecvError;
+use super::{Consumer, OwnedRecord, state::State};
+use crate::{driver::Shared, error::RecvError};
 
-type Received<'a> = (&'a mut Consumer, Result<Option<OwnedRecord>, RecvError>);
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What [`Consumer::stream`] returns. To take the next record says that the one before is done.
-pub struct RecordStream<'a>(State<'a>);
-
-enum State<'a> {
-    Ready(&'a mut Consumer),
-    Waiting(Pin<Box<dyn Future<Output = Received<'a>> + Send + 'a>>),
+/// Something that is asked for one item after the other.
+enum Turn<'a, S, T> {
+    Ready(S),
+    Waiting(Boxed<'a, (S, Option<T>)>),
     Ended,
 }
 
+impl<'a, S, T> Turn<'a, S, T> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        begin: impl FnOnce(S) -> Boxed<'a, (S, Option<T>)>,
+    ) -> Poll<Option<T>> {
+        *self = match std::mem::replace(self, Self::Ended) {
+            Self::Ready(source) => Self::Waiting(begin(source)),
+            turn => turn,
+        };
+        let Self::Waiting(waiting) = self else { return Poll::Ready(None) };
+        let (source, item) = ready!(waiting.as_mut().poll(cx));
+        *self = if item.is_some() { Self::Ready(source) } else { Self::Ended };
+        Poll::Ready(item)
+    }
+}
+
+/// What [`Consumer::stream`] returns. To take the next record says that the one before is done.
+pub struct RecordStream<'a>(Turn<'a, &'a mut Consumer, Result<OwnedRecord, RecvError>>);
+
 impl<'a> RecordStream<'a> {
     pub(super) fn new(consumer: &'a mut Consumer) -> Self {
-        Self(State::Ready(consumer))
+        Self(Turn::Ready(consumer))
     }
 }
 
@@ -33,39 +53,57 @@ impl Stream for RecordStream<'_> {
     type Item = Result<OwnedRecord, RecvError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            match std::mem::replace(&mut self.0, State::Ended) {
-                State::Ready(consumer) => {
-                    if let Some(record) = consumer.reader.next_at_hand() {
-                        self.0 = State::Ready(consumer);
-                        return Poll::Ready(Some(Ok(record)));
-                    }
-                    self.0 = State::Waiting(Box::pin(async move {
-                        let received = consumer.recv().await;
-                        (consumer, received)
-                    }));
-                }
-                State::Waiting(mut receiving) => match receiving.as_mut().poll(cx) {
-                    Poll::Ready((consumer, received)) => match received.transpose() {
-                        Some(record) => {
-                            self.0 = State::Ready(consumer);
-                            return Poll::Ready(Some(record));
-                        }
-                        None => return Poll::Ready(None),
-                    },
-                    Poll::Pending => {
-                        self.0 = State::Waiting(receiving);
-                        return Poll::Pending;
-                    }
-                },
-                State::Ended => return Poll::Ready(None),
-            }
+        if let Turn::Ready(consumer) = &mut self.0
+            && let Some(record) = consumer.reader.next_at_hand()
+        {
+            return Poll::Ready(Some(Ok(record)));
         }
+        self.0.poll(cx, |consumer| {
+            Box::pin(async move {
+                let received = consumer.recv().await.transpose();
+                (consumer, received)
+            })
+        })
     }
 }
 
 impl fmt::Debug for RecordStream<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RecordStream").finish_non_exhaustive()
+    }
+}
+
+/// What happens to the membership, for a task beside the one that reads: what [`Consumer::events`] returns.
+///
+/// It ends when the consumer is closed. An event goes to one of those who ask.
+pub struct EventStream(Turn<'static, Arc<Shared<State>>, Event>);
+
+impl EventStream {
+    pub(super) fn new(shared: Arc<Shared<State>>) -> Self {
+        Self(Turn::Ready(shared))
+    }
+
+    /// The next event; `None` once the consumer is closed. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for EventStream {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.0.poll(cx, |shared| {
+            Box::pin(async move {
+                let event = shared.wait(|state, _| state.core.poll_event().0).await.ok();
+                (shared, event)
+            })
+        })
+    }
+}
+
+impl fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventStream").finish_non_exhaustive()
     }
 }

@@ -6,6 +6,7 @@ use ottla_protocol::Now;
 
 use super::{Callback, Consumer, group_side::GroupSide};
 use crate::{
+    event::Event,
     group::{LeaveGroup, Standing},
     ops::OpFailure,
 };
@@ -78,7 +79,10 @@ impl<F: Clone> Consumer<F> {
             if let Some(closing) = &mut self.closing {
                 closing.done = true;
             }
-            self.unassign_all();
+            let gone = self.unassign_all();
+            if left && self.subscription.interest().is_some() && !gone.is_empty() {
+                self.events.push(Event::Revoked(gone));
+            }
             self.ops.fail_all(&OpFailure::Closed);
             self.connections.close_all();
             self.wake = true;

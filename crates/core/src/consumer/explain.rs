@@ -1,11 +1,12 @@
 //! Why records are, or are not, flowing now: computed from the state when asked, so that it cannot be out of date.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use ottla_protocol::{ErrorCode, Now};
 
-use super::{Consumer, Explanation, GroupReason, Reason, Subscription, group_side::GroupSide};
+use super::{CommitReason, Consumer, Explanation, GroupReason, Reason, Subscription, group_side::GroupSide};
 use crate::{
+    backoff::Retry,
     connections::{Kind, LinkStatus, Target},
     group::{GroupFailure, MembershipState, Standing},
     ids::NodeId,
@@ -33,7 +34,18 @@ impl<F: Clone> Consumer<F> {
         };
         let unreachable =
             self.metadata.last_failure().map(|(address, why)| (address.to_string(), why.clone()));
-        Explanation { group: self.group_reason(now), partitions, missing_topics, unreachable }
+        let began = |lane: &Lane<F>| {
+            let (offset, since) = lane.began_at_end.filter(|(offset, _)| *offset > 0)?;
+            Some((lane.at.clone(), offset, now.mono.saturating_duration_since(since)))
+        };
+        Explanation {
+            group: self.group_reason(now),
+            commit: self.commit_reason(now),
+            partitions,
+            began_at_end: self.lanes.assigned().filter_map(|(_, lane)| began(lane)).collect(),
+            missing_topics,
+            unreachable,
+        }
     }
 
     fn group_reason(&self, now: Now) -> Option<GroupReason> {
@@ -43,51 +55,98 @@ impl<F: Clone> Consumer<F> {
         }
         let membership = &group.membership;
         let since = |since| now.mono.saturating_duration_since(since);
-        let (waited, error) = (since(membership.since()), membership.last_error());
-        let standing = membership.standing();
-        Some(match standing {
+        let waited = since(membership.since());
+        Some(match membership.standing() {
             Standing::Out => GroupReason::Out,
             Standing::Failed => {
-                GroupReason::Failed(GroupFailure::Refused(error.unwrap_or(ErrorCode::UnknownServerError)))
+                let error = membership.attempts().error().unwrap_or(ErrorCode::UnknownServerError);
+                GroupReason::Failed(GroupFailure::Refused(error))
             }
-            _ if let Some(unknown) = group.coordinator.unknown_since() => GroupReason::CoordinatorUnknown {
-                waited: since(unknown),
-                error: group.coordinator.last_error,
-            },
+            _ if let Some(reason) = self.coordinator_unknown(group, now) => reason,
             Standing::Leaving => GroupReason::Leaving,
             _ if !group.callbacks.is_idle() => {
                 let begun = group.handover.as_ref().map_or(membership.since(), |handover| handover.since);
                 GroupReason::AwaitingListener { waited: since(begun) }
             }
-            _ if let Some(handover) = group.handover.as_ref().filter(|handover| handover.is_revoking()) => {
-                GroupReason::RevocationWaiting { waited: since(handover.since), held: self.lanes.held_up() }
-            }
-            Standing::Member => match self.lanes.assigned().count() {
-                0 => {
-                    let topics = membership.topics().iter().filter_map(|topic| self.metadata.topic(topic));
-                    let partitions = topics.map(|topic| topic.partitions.len()).sum();
-                    GroupReason::Idle { members: membership.size(), partitions }
+            _ if let Some(reason) = self.revocation(group, now) => reason,
+            Standing::Member if membership.awaits_answer() => GroupReason::AwaitingHeartbeat { waited },
+            Standing::Member => match (membership.nameless(), self.lanes.assigned().count()) {
+                (0, 0) => {
+                    let known = |topics: &BTreeSet<String>| {
+                        let topics = topics.iter().filter_map(|topic| self.metadata.topic(topic));
+                        topics.map(|topic| topic.partitions.len()).sum()
+                    };
+                    GroupReason::Idle {
+                        members: membership.size(),
+                        partitions: membership.topics().map(known),
+                    }
                 }
-                partitions => GroupReason::Member { partitions },
+                (0, partitions) => GroupReason::Member { partitions },
+                (topics, partitions) => GroupReason::AwaitingNames { topics, partitions, waited },
             },
-            Standing::Joining => match self.coordinator_link(group, now) {
-                Some((
-                    NodeId(node),
-                    status @ (LinkStatus::Connecting { .. } | LinkStatus::Throttled { .. }),
-                )) => GroupReason::CoordinatorNotReady { node, status: status.describe(now.mono) },
-                _ => GroupReason::Joining { state: membership.state(), waited, error },
-            },
+            Standing::Joining => {
+                // By which a member comes in.
+                let kind = match membership.state() {
+                    MembershipState::Classic(_) => Kind::Join,
+                    MembershipState::Consumer(_) => Kind::Main,
+                };
+                let retry = membership.attempts().retry(now);
+                let joining = GroupReason::Joining { state: membership.state(), waited, retry };
+                self.coordinator_not_ready(group, kind, now).unwrap_or(joining)
+            }
         })
     }
 
-    /// The coordinator, where it is known, and the connection by which a member comes in.
-    fn coordinator_link(&self, group: &GroupSide, now: Now) -> Option<(NodeId, LinkStatus)> {
-        let kind = match group.membership.state() {
-            MembershipState::Classic(_) => Kind::Join,
-            MembershipState::Consumer(_) => Kind::Main,
+    /// What keeps partitions that are to go from going.
+    fn revocation(&self, group: &GroupSide, now: Now) -> Option<GroupReason> {
+        let handover = group.handover.as_ref().filter(|handover| handover.is_revoking())?;
+        let waited = now.mono.saturating_duration_since(handover.since);
+        let held = self.lanes.held_up();
+        let commits = handover.awaits_commit(self.lanes.has_revoking()) && !group.commits.is_idle();
+        if commits || !held.is_empty() {
+            let retry = group.commits.attempts.retry(now).filter(|_| held.is_empty());
+            return Some(GroupReason::RevocationWaiting { waited, held, retry });
+        }
+        let awaits_answer = group.membership.may_not_take_more();
+        awaits_answer.then_some(GroupReason::AwaitingHeartbeat { waited })
+    }
+
+    fn coordinator_unknown(&self, group: &GroupSide, now: Now) -> Option<GroupReason> {
+        let since = group.coordinator.unknown_since()?;
+        let was = |node: NodeId| {
+            let status = |kind| self.connections.status(Target::Node(node), kind, now.mono);
+            let broken = |status: &LinkStatus| matches!(status, LinkStatus::Retrying { .. });
+            let status = Some(status(Kind::Join)).filter(broken).unwrap_or_else(|| status(Kind::Main));
+            (node.0, status.describe(now.mono))
         };
+        Some(GroupReason::CoordinatorUnknown {
+            waited: now.mono.saturating_duration_since(since),
+            retry: group.coordinator.attempts.retry(now),
+            was: group.coordinator.last().map(was),
+        })
+    }
+
+    fn coordinator_not_ready(&self, group: &GroupSide, kind: Kind, now: Now) -> Option<GroupReason> {
         let node = group.coordinator.node()?;
-        Some((node, self.connections.status(Target::Node(node), kind, now.mono)))
+        let status = self.connections.status(Target::Node(node), kind, now.mono);
+        let waits = matches!(status, LinkStatus::Connecting { .. } | LinkStatus::Throttled { .. });
+        let status = waits.then(|| status.describe(now.mono))?;
+        Some(GroupReason::CoordinatorNotReady { node: node.0, status })
+    }
+
+    fn commit_reason(&self, now: Now) -> Option<CommitReason> {
+        let group = self.group.as_ref().filter(|group| !group.commits.is_idle())?;
+        let retry = group.commits.attempts.retry(now);
+        let unknown = || self.coordinator_unknown(group, now);
+        let coordinator = || unknown().or_else(|| self.coordinator_not_ready(group, Kind::Main, now));
+        let waited = group.commits.asked_since().map(|since| now.mono.saturating_duration_since(since));
+        Some(match (waited, retry) {
+            (Some(waited), retry) => CommitReason::Unanswered { waited, retry },
+            (None, Some(retry)) if !retry.rest.is_zero() => CommitReason::Retrying(retry),
+            _ if let Some(reason) = coordinator() => CommitReason::Coordinator(reason),
+            _ if group.membership.committer().is_none() => CommitReason::AwaitingGeneration,
+            _ => CommitReason::Waiting,
+        })
     }
 
     fn reason(&self, part: crate::PartIdx, lane: &Lane<F>, now: Now) -> Reason {
@@ -115,41 +174,41 @@ impl<F: Clone> Consumer<F> {
         let Some(leader) = partition.leader else { return Reason::NoLeader { waited } };
         if let Position::Reset(_) = lane.position {
             return self.link_reason(leader, Kind::Main, now).unwrap_or_else(|| {
-                let error = self.lookups.last_error(Purpose::Lane(part, lane.epoch));
-                Reason::LookingUpOffset { waited, error }
+                let retry = self.lookups.retry(Purpose::Lane(part, lane.epoch), now);
+                Reason::LookingUpOffset { waited, retry }
             });
         }
         if let Some(reason) = self.link_reason(leader, Kind::Fetch, now) {
             return reason;
         }
-        let asked = self.fetcher.fetching_since(part, lane.epoch);
-        let asked = asked.map(|since| now.mono.saturating_duration_since(since));
-        match (lane.last_error, asked) {
-            (Some(error), _) => {
-                let rest = lane.retry_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now.mono));
-                Reason::Retrying { error, attempts: lane.failures, rest }
-            }
-            (None, Some(waited)) if waited > self.fetcher.max_wait() + GRACE => {
+        let busy = self.fetcher.busy_since(leader).map(|since| now.mono.saturating_duration_since(since));
+        match lane.last_error {
+            _ if let Some(waited) = busy.filter(|waited| *waited > self.fetcher.max_wait() + GRACE) => {
                 Reason::Unanswered { node: leader.0, waited }
             }
-            (None, Some(_)) => {
+            Some(error) => {
+                let rest = lane.retry_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now.mono));
+                Reason::Retrying(Retry { error: Some(error), attempt: lane.failures + 1, rest })
+            }
+            None if self.fetcher.asks_for(part, lane.epoch) => {
                 let lag = lane.high_watermark.map(|end| (end - lane.fetch_at).max(0));
                 Reason::Fetching { lag }
             }
-            (None, None) if self.fetcher.out_of_room => {
+            None if self.fetcher.out_of_room => {
                 Reason::BufferFull { used: self.fetcher.used(), budget: self.fetcher.budget() }
             }
-            (None, None) if self.fetcher.is_busy(leader) => Reason::NextFetch,
-            (None, None) => Reason::Waiting,
+            None if busy.is_some() => Reason::NextFetch,
+            None => Reason::Waiting,
         }
     }
 
     fn looking_up_committed(&self, waited: Duration, now: Now) -> Reason {
-        let node = self.group.as_ref().and_then(|group| group.coordinator.node());
-        node.and_then(|node| self.link_reason(node, Kind::Main, now)).unwrap_or_else(|| {
-            let error = self.group.as_ref().and_then(|group| group.committed.last_error);
-            Reason::LookingUpCommitted { waited, error }
-        })
+        let Some(group) = &self.group else { return Reason::LookingUpCommitted { waited, retry: None } };
+        let (link, attempts) = match group.coordinator.node() {
+            Some(node) => (self.link_reason(node, Kind::Main, now), &group.committed.attempts),
+            None => (None, &group.coordinator.attempts),
+        };
+        link.unwrap_or_else(|| Reason::LookingUpCommitted { waited, retry: attempts.retry(now) })
     }
 
     /// Why nothing can be sent to this broker, unless it can.

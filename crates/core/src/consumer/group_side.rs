@@ -316,7 +316,7 @@ impl<F: Clone> Consumer<F> {
         }
         if !matches!(asked, Asked::Coordinator) {
             // It may have moved: looked up again rather than waited for.
-            group.coordinator.forget(now);
+            group.coordinator.forget(None, now);
         }
     }
 }

@@ -50,6 +50,11 @@ impl Handover {
     pub(super) fn is_revoking(&self) -> bool {
         !matches!(self.stage, Stage::Taking { .. })
     }
+
+    /// Whether commits have to be answered before it goes on, where partitions go (`going`) or not.
+    pub(super) fn awaits_commit(&self, going: bool) -> bool {
+        self.stage == Stage::Committing || self.stage == Stage::Telling && going
+    }
 }
 
 impl<F: Clone> Consumer<F> {
@@ -77,6 +82,9 @@ impl<F: Clone> Consumer<F> {
         let nothing = going.is_empty() && matches!(then, Then::Take(_));
         let stage = if nothing { Stage::Telling } else { Stage::Letting };
         group.handover = Some(Handover { since: now.mono, deadline, stage, then });
+        if group.commits.is_auto() && group.commits.plot.has(Planted::LastCommitComesFirst) {
+            self.commit_revoking();
+        }
         let held = self.lanes.held_up();
         if !held.is_empty() {
             self.events.push(Event::RevocationWaiting { since: now.mono, deadline, held });
@@ -101,7 +109,10 @@ impl<F: Clone> Consumer<F> {
                     return false;
                 }
                 handover.stage = Stage::Committing;
-                if group.commits.is_auto() && !group.commits.plot.has(Planted::NoCommitOnRevocation) {
+                let plot = group.commits.plot;
+                let commits =
+                    !plot.has(Planted::NoCommitOnRevocation) && !plot.has(Planted::LastCommitComesFirst);
+                if group.commits.is_auto() && commits {
                     self.commit_revoking();
                 }
             }

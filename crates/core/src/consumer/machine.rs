@@ -9,7 +9,7 @@ use crate::{
     connections::Unanswered,
     deadline::Earliest,
     ids::ConnId,
-    lanes::{LaneFailure, Position, ResetTo},
+    lanes::{Lane, LaneFailure, Position, ResetTo},
     machine::{Disconnected, Machine, Outbound, Reply},
     offsets::Purpose,
     ops::OpFailure,
@@ -93,7 +93,8 @@ impl<F: Clone> Machine for Consumer<F> {
     }
 
     fn take_wake(&mut self) -> bool {
-        std::mem::take(&mut self.wake)
+        let told = self.events.take_fresh();
+        std::mem::take(&mut self.wake) || told
     }
 
     fn take_stir(&mut self) -> bool {
@@ -133,9 +134,9 @@ impl<F: Clone> Consumer<F> {
             (Purpose::Op(op), Ok(found)) => self.ops.part(op, |so_far| add_offset(so_far, at, found)),
             (Purpose::Op(op), Err(error)) => self.ops.fail(op, OpFailure::Broker(error, Some(at))),
             (Purpose::Lane(part, epoch), result) => {
-                if self.lanes.get(part).is_none_or(|lane| lane.epoch != epoch || !lane.assigned) {
-                    return;
-                }
+                let counts = |lane: &&Lane<F>| lane.epoch == epoch && lane.assigned;
+                let Some(lane) = self.lanes.get(part).filter(counts) else { return };
+                let at_end = lane.position == Position::Reset(ResetTo::Latest);
                 let (position, offset) = match result {
                     Ok(Some(found)) => (Position::Known, Some(found.offset)),
                     // No record is that young: what comes from now on is.
@@ -143,6 +144,9 @@ impl<F: Clone> Consumer<F> {
                     Err(error) => (Position::Failed(LaneFailure::Broker(error)), None),
                 };
                 self.lanes.place(part, position, offset, now.mono);
+                if let Some(lane) = self.lanes.get_mut(part).filter(|_| at_end) {
+                    lane.began_at_end = offset.map(|offset| (offset, now.mono));
+                }
             }
         }
     }

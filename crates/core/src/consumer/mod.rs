@@ -25,7 +25,7 @@ use std::{
 use ottla_protocol::{ErrorCode, Now, Timestamp};
 
 use crate::{
-    backoff::Backoff,
+    backoff::{Backoff, Retry},
     connections::Connections,
     event::{Event, Events},
     fetch::Fetcher,
@@ -41,7 +41,7 @@ pub use callbacks::Callback;
 pub use closing::CloseKind;
 pub use config::ConsumerConfig;
 pub use reader::ReadFailure;
-pub use reasons::{Explanation, GroupReason, Reason};
+pub use reasons::{CommitReason, Explanation, GroupReason, Reason};
 pub use subscription::{Subscription, SubscriptionError};
 
 use group_side::GroupSide;
@@ -314,7 +314,8 @@ impl<F: Clone> Consumer<F> {
         (self.events.pop(), self.events.dropped())
     }
 
-    /// Commits these offsets; without any, all that was handed out. Who has subscribed commits as a member only.
+    /// Commits these offsets; without any, all that was handed out. Who has subscribed commits as a member only, and only
+    /// what it owns.
     pub fn commit(
         &mut self,
         offsets: Option<BTreeMap<TopicPartition, CommittedOffset>>,
@@ -324,8 +325,16 @@ impl<F: Clone> Consumer<F> {
         let Some(group) = &mut self.group else { return Err(OpFailure::NoGroup) };
         // From outside, a coordinator takes it while the group is empty: over what others have done meanwhile.
         let outside = group.membership.committer().is_some_and(|by| by.generation_id < 0);
-        if outside && self.subscription.interest().is_some() && !offsets.is_empty() {
+        let subscribed = self.subscription.interest().is_some();
+        if outside && subscribed && !offsets.is_empty() {
             return Err(OpFailure::NotMember(ErrorCode::UnknownMemberId));
+        }
+        // A coordinator takes those too, over what their owner has done. A listener may yet be told what an unsubscription
+        // took away.
+        if (subscribed || !group.callbacks.is_idle())
+            && let Some(at) = offsets.keys().find(|at| self.lanes.assigned_at(at).is_none())
+        {
+            return Err(OpFailure::NotAssigned(at.clone()));
         }
         for (at, committed) in &offsets {
             self.lanes.acknowledge(at, committed.offset);
@@ -398,7 +407,15 @@ impl<F: Clone> Consumer<F> {
         if self.close_is_done() {
             return;
         }
-        let waiting_for = || waiting_for(&self.metadata, self.group.as_ref());
+        let group = self.group.as_ref();
+        let waiting_for = |op, so_far: &_| {
+            let retry = match so_far {
+                Outcome::Done => group.and_then(|group| group.commits.attempts.retry(now)),
+                Outcome::Committed(_) => group.and_then(|group| group.committed.attempts.retry(now)),
+                Outcome::Offsets(_) => self.lookups.retry(Purpose::Op(op), now),
+            };
+            waiting_for(&self.metadata, group, retry)
+        };
         self.wake |= self.ops.expire(now.mono, waiting_for);
         let wanted = self.wanted();
         let sent = self.metadata.poll_send(&wanted, &mut self.connections, now);
@@ -470,11 +487,13 @@ fn add_offset(so_far: &mut Outcome, at: TopicPartition, found: Option<crate::off
 }
 
 /// What an operation that timed out was waiting for.
-fn waiting_for(metadata: &Metadata, group: Option<&GroupSide>) -> String {
+fn waiting_for(metadata: &Metadata, group: Option<&GroupSide>, retry: Option<Retry>) -> String {
     let coordinator = group.and_then(|group| group.coordinator.unknown_since());
-    match (metadata.last_failure(), coordinator) {
-        (Some((address, why)), _) => format!("broker {address}: {why}"),
-        (None, Some(_)) => "the group's coordinator".to_owned(),
-        (None, None) => "an answer".to_owned(),
+    let error = retry.and_then(|retry| retry.error);
+    match (metadata.last_failure(), error, coordinator) {
+        (Some((address, why)), ..) => format!("broker {address}: {why}"),
+        (None, Some(error), _) => format!("an answer other than {error}"),
+        (None, None, Some(_)) => "the group's coordinator".to_owned(),
+        (None, None, None) => "an answer".to_owned(),
     }
 }

@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use ottla_protocol::ErrorCode;
 
 use crate::{
+    backoff::Retry,
     group::{GroupFailure, MembershipState},
     ids::TopicPartition,
     lanes::LaneFailure,
@@ -16,8 +17,13 @@ use crate::{
 pub struct Explanation {
     /// The group, where there is a subscription.
     pub group: Option<GroupReason>,
+    /// What is asked to be committed, and is not yet.
+    pub commit: Option<CommitReason>,
     /// Each partition that is assigned.
     pub partitions: Vec<(TopicPartition, Reason)>,
+    /// Of these, those in which reading began at the log's end: with `auto.offset.reset` at `latest`, what was written
+    /// before, to a partition that was just added too, is not read (KAFKA-12261). The offset, and how long ago.
+    pub began_at_end: Vec<(TopicPartition, i64, Duration)>,
     /// Topics that are wanted and not there.
     pub missing_topics: Vec<(String, ErrorCode)>,
     /// The last broker that could not be reached, if none has been since.
@@ -37,15 +43,32 @@ pub enum GroupReason {
     Idle {
         /// The members, where this one leads a classic group: no other knows.
         members: Option<usize>,
-        /// Of the topics that it subscribes to, as far as they exist.
+        /// Of the topics that it subscribes to, as far as they exist; `None` where the coordinator alone knows which
+        /// topics match the pattern.
+        partitions: Option<usize>,
+    },
+    /// A member that is assigned partitions of topics which no broker has named yet.
+    AwaitingNames {
+        /// How many topics.
+        topics: usize,
+        /// How many partitions it has of others.
         partitions: usize,
+        /// For how long.
+        waited: Duration,
+    },
+    /// A heartbeat that lists what the member has is not answered: until it is, nothing more may be taken over.
+    AwaitingHeartbeat {
+        /// For how long partitions have waited for it.
+        waited: Duration,
     },
     /// The coordinator is being looked up.
     CoordinatorUnknown {
-        /// For how long.
+        /// For how long none could be reached.
         waited: Duration,
-        /// What the last broker said.
-        error: Option<ErrorCode>,
+        /// Why it is looked up again, and when.
+        retry: Option<Retry>,
+        /// The broker that was it, and how the connection to it stands.
+        was: Option<(i32, String)>,
     },
     /// What takes it in cannot be asked of the coordinator now.
     CoordinatorNotReady {
@@ -60,8 +83,8 @@ pub enum GroupReason {
         state: MembershipState,
         /// For how long.
         waited: Duration,
-        /// What went wrong the last time.
-        error: Option<ErrorCode>,
+        /// What went wrong the last time, and when it tries again.
+        retry: Option<Retry>,
     },
     /// Partitions are being given up.
     RevocationWaiting {
@@ -69,6 +92,8 @@ pub enum GroupReason {
         waited: Duration,
         /// Of which the user has records in hand; where there are none, it waits for the commit.
         held: Vec<TopicPartition>,
+        /// Why the commit is made again, and when.
+        retry: Option<Retry>,
     },
     /// The user's rebalance listener is to be called by the next call for records, or has not returned.
     AwaitingListener {
@@ -81,6 +106,27 @@ pub enum GroupReason {
     Out,
     /// Out for good, or until the next call.
     Failed(GroupFailure),
+}
+
+/// Why what is to be committed is not yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommitReason {
+    /// The coordinator was asked.
+    Unanswered {
+        /// How long ago.
+        waited: Duration,
+        /// Why it was asked again.
+        retry: Option<Retry>,
+    },
+    /// It failed, and is tried again.
+    Retrying(Retry),
+    /// The coordinator cannot be asked now.
+    Coordinator(GroupReason),
+    /// It is being settled whether the member is one of the next generation.
+    AwaitingGeneration,
+    /// About to be asked for.
+    Waiting,
 }
 
 /// Why a partition's records are, or are not, flowing.
@@ -105,15 +151,15 @@ pub enum Reason {
     LookingUpCommitted {
         /// For how long.
         waited: Duration,
-        /// What the coordinator said the last time.
-        error: Option<ErrorCode>,
+        /// Why it is asked for again, and when.
+        retry: Option<Retry>,
     },
     /// The log is being asked for the offset.
     LookingUpOffset {
         /// For how long.
         waited: Duration,
-        /// What the leader said the last time.
-        error: Option<ErrorCode>,
+        /// Why it is asked for again, and when.
+        retry: Option<Retry>,
     },
     /// No broker has told of the topic yet.
     AwaitingMetadata,
@@ -146,14 +192,7 @@ pub enum Reason {
         waited: Duration,
     },
     /// The broker answered with an error, and is asked again.
-    Retrying {
-        /// The error.
-        error: ErrorCode,
-        /// How often in a row.
-        attempts: u32,
-        /// In how long.
-        rest: Duration,
-    },
+    Retrying(Retry),
     /// The byte budget is used up by records that are not taken, or are kept.
     BufferFull {
         /// What is used.
@@ -180,11 +219,11 @@ impl fmt::Display for Reason {
             Self::Fetching { lag: None } => f.write_str("fetching"),
             Self::Paused => f.write_str("paused"),
             Self::BeingRevoked => f.write_str("being given up to the group"),
-            Self::LookingUpCommitted { waited, error } => {
-                write!(f, "waiting for the committed offset for {waited:.1?}{}", after(error))
+            Self::LookingUpCommitted { waited, retry } => {
+                write!(f, "waiting for the committed offset for {waited:.1?}{}", after(retry))
             }
-            Self::LookingUpOffset { waited, error } => {
-                write!(f, "waiting for an offset from the log for {waited:.1?}{}", after(error))
+            Self::LookingUpOffset { waited, retry } => {
+                write!(f, "waiting for an offset from the log for {waited:.1?}{}", after(retry))
             }
             Self::AwaitingMetadata => f.write_str("no broker has told of the topic yet"),
             Self::Unanswered { node, waited } => {
@@ -199,9 +238,7 @@ impl fmt::Display for Reason {
             Self::NextFetch => f.write_str("goes with the next fetch"),
             Self::Closing => f.write_str("the consumer is being closed"),
             Self::Disconnected { node, status } => write!(f, "broker {node}: {status}"),
-            Self::Retrying { error, attempts, rest } => {
-                write!(f, "the broker answered {error}; attempt {} in {rest:.1?}", attempts + 1)
-            }
+            Self::Retrying(retry) => write!(f, "the broker answered {retry}"),
             Self::BufferFull { used, budget } => {
                 write!(f, "{used} of {budget} bytes are used by records not taken or still kept")
             }
@@ -228,27 +265,44 @@ impl fmt::Display for GroupReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Member { partitions } => write!(f, "member with {partitions} partitions"),
-            Self::Idle { partitions: 0, .. } => {
+            Self::Idle { partitions: None, .. } => f.write_str(
+                "no partition assigned: the coordinator, which matches the pattern, has none for it",
+            ),
+            Self::Idle { partitions: Some(0), .. } => {
                 f.write_str("no partition assigned: there is no topic like those subscribed to")
             }
-            Self::Idle { members: Some(members), partitions } => {
+            Self::Idle { members: Some(members), partitions: Some(partitions) } => {
                 write!(f, "no partition assigned: {members} members, {partitions} partitions")
             }
-            Self::Idle { members: None, partitions } => {
+            Self::Idle { members: None, partitions: Some(partitions) } => {
                 write!(f, "no partition assigned: {partitions} partitions, which others have")
             }
-            Self::CoordinatorUnknown { waited, error } => {
-                write!(f, "looking for the coordinator for {waited:.1?}{}", after(error))
+            Self::AwaitingNames { topics, partitions, waited } => {
+                write!(
+                    f,
+                    "{partitions} partitions, and for {waited:.1?} waiting for the names of {topics} topics"
+                )
+            }
+            Self::AwaitingHeartbeat { waited } => {
+                write!(f, "waiting for the answer to a heartbeat for {waited:.1?}")
+            }
+            Self::CoordinatorUnknown { waited, retry, was } => {
+                write!(f, "looking for the coordinator for {waited:.1?}{}", after(retry))?;
+                match was {
+                    Some((node, status)) => write!(f, "; it was broker {node}: {status}"),
+                    None => Ok(()),
+                }
             }
             Self::CoordinatorNotReady { node, status } => write!(f, "coordinator {node}: {status}"),
-            Self::Joining { state, waited, error } => write!(f, "{state} for {waited:.1?}{}", after(error)),
+            Self::Joining { state, waited, retry } => write!(f, "{state} for {waited:.1?}{}", after(retry)),
             Self::AwaitingListener { waited } => {
                 write!(f, "waiting for the rebalance listener for {waited:.1?}")
             }
-            Self::RevocationWaiting { waited, held } if held.is_empty() => {
-                write!(f, "a rebalance has waited {waited:.1?} for what was delivered to be committed")
+            Self::RevocationWaiting { waited, held, retry } if held.is_empty() => {
+                let retry = after(retry);
+                write!(f, "a rebalance has waited {waited:.1?} for what was delivered to be committed{retry}")
             }
-            Self::RevocationWaiting { waited, held } => {
+            Self::RevocationWaiting { waited, held, .. } => {
                 let held: Vec<String> = held.iter().map(ToString::to_string).collect();
                 let held = held.join(", ");
                 write!(f, "a rebalance has waited {waited:.1?} for the user to come back from {held}")
@@ -256,6 +310,18 @@ impl fmt::Display for GroupReason {
             Self::Leaving => f.write_str("leaving"),
             Self::Out => f.write_str("not a member"),
             Self::Failed(failure) => failure.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for CommitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unanswered { waited, retry } => write!(f, "no answer for {waited:.1?}{}", after(retry)),
+            Self::Retrying(retry) => write!(f, "tried again after {retry}"),
+            Self::Coordinator(reason) => reason.fmt(f),
+            Self::AwaitingGeneration => f.write_str("waiting for the next generation"),
+            Self::Waiting => f.write_str("about to be asked for"),
         }
     }
 }
@@ -268,16 +334,22 @@ impl fmt::Display for Explanation {
         if let Some(group) = &self.group {
             writeln!(f, "group: {group}")?;
         }
+        if let Some(commit) = &self.commit {
+            writeln!(f, "commit: {commit}")?;
+        }
         for (topic, error) in &self.missing_topics {
             writeln!(f, "{topic}: {error}")?;
         }
         for (at, reason) in &self.partitions {
             writeln!(f, "{at}: {reason}")?;
         }
+        for (at, offset, ago) in &self.began_at_end {
+            writeln!(f, "{at}: began {ago:.1?} ago at the end, offset {offset}: what was there is not read")?;
+        }
         Ok(())
     }
 }
 
-fn after(error: &Option<ErrorCode>) -> String {
-    error.map(|error| format!(" after {error}")).unwrap_or_default()
+fn after(retry: &Option<Retry>) -> String {
+    retry.map(|retry| format!(" after {retry}")).unwrap_or_default()
 }

@@ -115,14 +115,10 @@ impl Fetcher {
         self.held = self.held.saturating_sub(bytes);
     }
 
-    /// Since when a fetch that would bring records of this lane is in flight.
-    pub(crate) fn fetching_since(&self, part: PartIdx, epoch: LaneEpoch) -> Option<Instant> {
-        let asks = |fetch: &&InFlight| fetch.asked.get(&part).is_some_and(|(asked, _)| *asked == epoch);
-        self.brokers
-            .values()
-            .filter_map(|broker| broker.in_flight.as_ref())
-            .find(asks)
-            .map(|fetch| fetch.since)
+    /// Whether a fetch that would bring records of this lane is in flight.
+    pub(crate) fn asks_for(&self, part: PartIdx, epoch: LaneEpoch) -> bool {
+        let asks = |fetch: &InFlight| fetch.asked.get(&part).is_some_and(|(asked, _)| *asked == epoch);
+        self.brokers.values().filter_map(|broker| broker.in_flight.as_ref()).any(asks)
     }
 
     /// How long a broker may hold a fetch.
@@ -130,9 +126,9 @@ impl Fetcher {
         self.config.max_wait
     }
 
-    /// Whether a fetch is in flight to this broker.
-    pub(crate) fn is_busy(&self, node: NodeId) -> bool {
-        self.brokers.get(&node).is_some_and(|broker| broker.in_flight.is_some())
+    /// Since when a fetch has been in flight to this broker.
+    pub(crate) fn busy_since(&self, node: NodeId) -> Option<Instant> {
+        Some(self.brokers.get(&node)?.in_flight.as_ref()?.since)
     }
 
     /// The requests that are due, broker by broker.
@@ -170,7 +166,7 @@ impl Fetcher {
             wanted.iter().filter(|(_, asked)| !asked.is_empty()).map(|(node, _)| *node).collect();
         let mut sent = Vec::new();
         for node in nodes {
-            if self.is_busy(node) {
+            if self.busy_since(node).is_some() {
                 continue;
             }
             if !metadata.node_ready(node, Kind::Fetch, connections, now) {

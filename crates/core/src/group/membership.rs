@@ -9,7 +9,7 @@ use super::{
     classic::Classic, consumer::ConsumerMember,
 };
 use crate::{
-    backoff::Backoff,
+    backoff::{Attempts, Backoff},
     coordinator::{Coordinator, ToCoordinator},
     deadline::Earliest,
     ids::{RequestId, TopicPartition},
@@ -165,8 +165,9 @@ impl Membership {
         either!(self, member => &member.member_id)
     }
 
-    pub(crate) fn last_error(&self) -> Option<ErrorCode> {
-        either!(self, member => member.last_error)
+    /// At coming in, and staying.
+    pub(crate) fn attempts(&self) -> &Attempts {
+        either!(self, member => &member.attempts)
     }
 
     /// Since when it has been in its state.
@@ -192,9 +193,25 @@ impl Membership {
         either!(self, member => member.commits_again(error, sent_as))
     }
 
-    /// The topics subscribed to; by pattern, those that are known to match.
-    pub(crate) fn topics(&self) -> &BTreeSet<String> {
-        either!(self, member => &member.interest.topics)
+    /// The topics subscribed to; by pattern, those that match; `None` where the coordinator alone knows which do.
+    pub(crate) fn topics(&self) -> Option<&BTreeSet<String>> {
+        match self {
+            Self::Classic(member) => Some(&member.interest.topics),
+            Self::Consumer(member) => member.topics(),
+        }
+    }
+
+    /// How many topics it is assigned partitions of, and knows no names of.
+    pub(crate) fn nameless(&self) -> usize {
+        match self {
+            Self::Classic(_) => 0,
+            Self::Consumer(member) => member.nameless(),
+        }
+    }
+
+    /// Whether part of what it is assigned may be taken over only when a heartbeat is answered.
+    pub(crate) fn awaits_answer(&self) -> bool {
+        matches!(self, Self::Consumer(member) if member.awaits_answer())
     }
 
     /// Whether partitions that are assigned may be taken over only later.

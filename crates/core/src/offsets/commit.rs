@@ -14,7 +14,7 @@ use ottla_protocol::{
 };
 
 use crate::{
-    backoff::Backoff,
+    backoff::{Attempts, Backoff},
     connections::Kind,
     coordinator::{Coordinator, ToCoordinator},
     deadline::Earliest,
@@ -44,17 +44,14 @@ pub(crate) struct Commits {
     in_flight: Option<InFlight>,
     interval: Option<Duration>,
     next_auto: Option<Instant>,
-    backoff: Backoff,
-    failures: u32,
-    retry_at: Option<Instant>,
-    pub(crate) last_error: Option<ErrorCode>,
-    rng: fastrand::Rng,
+    pub(crate) attempts: Attempts,
     pub(crate) plot: Plot,
 }
 
 #[derive(Debug)]
 struct InFlight {
     id: RequestId,
+    since: Instant,
     by: Committer,
     batch: Batch,
 }
@@ -86,11 +83,7 @@ impl Commits {
             in_flight: None,
             interval,
             next_auto: interval.map(|interval| now.mono + interval),
-            backoff,
-            failures: 0,
-            retry_at: None,
-            last_error: None,
-            rng: fastrand::Rng::with_seed(seed),
+            attempts: Attempts::new(backoff, fastrand::Rng::with_seed(seed)),
             plot: Plot::default(),
         }
     }
@@ -128,12 +121,17 @@ impl Commits {
         self.in_flight.is_none() && self.pending.offsets.is_empty() && self.pending.ops.is_empty()
     }
 
+    /// Since when the coordinator has been asked and has not answered.
+    pub(crate) fn asked_since(&self) -> Option<Instant> {
+        self.in_flight.as_ref().map(|sent| sent.since)
+    }
+
     /// Offsets of partitions that are not this member's any more are not committed. Returns whose wish that was.
     pub(crate) fn discard(&mut self) -> Vec<OpId> {
         if self.plot.has(Planted::CommitsSurviveLoss) {
             return Vec::new();
         }
-        self.retry_at = None;
+        self.attempts.reset();
         let mut ops = std::mem::take(&mut self.pending).ops;
         ops.extend(self.in_flight.take().into_iter().flat_map(|sent| sent.batch.ops));
         ops
@@ -145,8 +143,7 @@ impl Commits {
         by: Option<Committer>,
         to: &mut ToCoordinator<'_>,
     ) -> Result<Option<RequestId>, ErrorCode> {
-        let waits = self.retry_at.is_some_and(|at| at > to.now.mono);
-        if self.pending.offsets.is_empty() || self.in_flight.is_some() || waits {
+        if self.pending.offsets.is_empty() || self.in_flight.is_some() || !self.attempts.is_due(to.now) {
             return Ok(None);
         }
         let Some(by) = by else { return Ok(None) };
@@ -175,7 +172,7 @@ impl Commits {
             ..Default::default()
         };
         let id = to.send(open, request, None);
-        self.in_flight = Some(InFlight { id, by, batch });
+        self.in_flight = Some(InFlight { id, since: to.now.mono, by, batch });
         Ok(Some(id))
     }
 
@@ -197,31 +194,33 @@ impl Commits {
         });
         let failed =
             partitions.filter(|(_, p)| !p.error_code.is_ok()).map(|(at, p)| (p.error_code, at)).next();
-        self.last_error = failed.as_ref().map(|(error, _)| *error);
         match failed {
             None => {
-                (self.failures, self.retry_at) = (0, None);
+                self.attempts.reset();
                 Some(CommitNews { ops: batch.ops, result: Ok(batch.offsets) })
             }
             Some((error, _)) if error.is_retriable() || membership.commits_again(error, &by) => {
                 if matches!(error, ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) {
-                    coordinator.forget(now);
+                    coordinator.forget(error, now);
                 }
-                self.again(batch, now);
+                self.again(batch, Some(error), now);
                 None
             }
-            Some((error, at)) => Some(CommitNews { ops: batch.ops, result: Err((error, Some(at))) }),
+            Some((error, at)) => {
+                self.attempts.reset();
+                Some(CommitNews { ops: batch.ops, result: Err((error, Some(at))) })
+            }
         }
     }
 
     pub(crate) fn handle_unanswered(&mut self, id: RequestId, now: Now) {
         if let Some(sent) = self.in_flight.take_if(|sent| sent.id == id) {
-            self.again(sent.batch, now);
+            self.again(sent.batch, None, now);
         }
     }
 
     /// Under what was asked since, which is newer.
-    fn again(&mut self, batch: Batch, now: Now) {
+    fn again(&mut self, batch: Batch, error: Option<ErrorCode>, now: Now) {
         for (at, committed) in batch.offsets {
             match self.plot.has(Planted::RetriedCommitWins) {
                 true => drop(self.pending.offsets.insert(at, committed)),
@@ -229,14 +228,13 @@ impl Commits {
             }
         }
         self.pending.ops.extend(batch.ops);
-        self.failures += 1;
-        self.retry_at = Some(now.mono + self.backoff.after(self.failures, &mut self.rng));
+        self.attempts.failed(error, now);
     }
 
     pub(crate) fn deadlines(&self, earliest: &mut Earliest) {
         earliest.consider(self.next_auto);
         if !self.pending.offsets.is_empty() {
-            earliest.consider(self.retry_at);
+            earliest.consider(self.attempts.next());
         }
     }
 }

@@ -1,9 +1,6 @@
 //! Offsets that the group has committed (OffsetFetch), for lanes that begin and for users who ask.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Instant,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_protocol::{
     ApiKey, ErrorCode, Now,
@@ -14,7 +11,7 @@ use ottla_protocol::{
 };
 
 use crate::{
-    backoff::Backoff,
+    backoff::{Attempts, Backoff},
     connections::Kind,
     coordinator::{Coordinator, ToCoordinator},
     deadline::Earliest,
@@ -31,12 +28,7 @@ pub(crate) struct CommittedFetch {
     group: String,
     wanted: BTreeSet<TopicPartition>,
     in_flight: Option<(RequestId, BTreeSet<TopicPartition>)>,
-    backoff: Backoff,
-    failures: u32,
-    retry_at: Option<Instant>,
-    /// Why it is asked again.
-    pub(crate) last_error: Option<ErrorCode>,
-    rng: fastrand::Rng,
+    pub(crate) attempts: Attempts,
 }
 
 /// The answers, or an error that trying again does not mend.
@@ -48,11 +40,7 @@ impl CommittedFetch {
             group,
             wanted: BTreeSet::new(),
             in_flight: None,
-            backoff,
-            failures: 0,
-            retry_at: None,
-            last_error: None,
-            rng: fastrand::Rng::with_seed(seed),
+            attempts: Attempts::new(backoff, fastrand::Rng::with_seed(seed)),
         }
     }
 
@@ -76,8 +64,7 @@ impl CommittedFetch {
         reader: Option<Committer>,
         to: &mut ToCoordinator<'_>,
     ) -> Result<Option<RequestId>, ErrorCode> {
-        let waits = self.retry_at.is_some_and(|at| at > to.now.mono);
-        if self.wanted.is_empty() || self.in_flight.is_some() || waits {
+        if self.wanted.is_empty() || self.in_flight.is_some() || !self.attempts.is_due(to.now) {
             return Ok(None);
         }
         let Some(open) = to.open(Kind::Main, ApiKey::OffsetFetch, NEWEST)? else { return Ok(None) };
@@ -141,37 +128,38 @@ impl CommittedFetch {
             }
         }
         if asked.is_empty() {
-            (self.failures, self.retry_at, self.last_error) = (0, None, None);
+            self.attempts.reset();
             return Ok(found);
         }
-        self.last_error = Some(worst).filter(|error| !error.is_ok());
         match worst {
-            ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => coordinator.forget(now),
+            ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => coordinator.forget(worst, now),
             // A partition that the answer leaves out is asked for again, as after an error that may pass.
             ErrorCode::None | ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownServerError => {}
             // The epoch moved on; or the member is not known any more, of which the next heartbeat tells.
             ErrorCode::StaleMemberEpoch | ErrorCode::UnknownMemberId | ErrorCode::GroupIdNotFound => {}
             error if error.is_retriable() => {}
-            error => return Err(error),
+            error => {
+                self.attempts.reset();
+                return Err(error);
+            }
         }
-        self.again(asked, now);
+        self.again(asked, Some(worst).filter(|error| !error.is_ok()), now);
         Ok(found)
     }
 
     pub(crate) fn handle_unanswered(&mut self, now: Now) {
         if let Some((_, asked)) = self.in_flight.take() {
-            self.again(asked, now);
+            self.again(asked, None, now);
         }
     }
 
-    fn again(&mut self, asked: BTreeSet<TopicPartition>, now: Now) {
+    fn again(&mut self, asked: BTreeSet<TopicPartition>, error: Option<ErrorCode>, now: Now) {
         self.wanted.extend(asked);
-        self.failures += 1;
-        self.retry_at = Some(now.mono + self.backoff.after(self.failures, &mut self.rng));
+        self.attempts.failed(error, now);
     }
 
     pub(crate) fn deadlines(&self, earliest: &mut Earliest) {
-        earliest.consider(self.retry_at.filter(|_| !self.wanted.is_empty()));
+        earliest.consider(self.attempts.next().filter(|_| !self.wanted.is_empty()));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Offsets that the log itself knows: its ends, and the first record after a time (ListOffsets).
 
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::BTreeMap;
 
 use ottla_protocol::{
     ApiKey, ErrorCode, Now,
@@ -8,7 +8,7 @@ use ottla_protocol::{
 };
 
 use crate::{
-    backoff::Backoff,
+    backoff::{Attempts, Backoff, Retry},
     connections::{Connections, Kind, Target},
     deadline::Earliest,
     ids::{LaneEpoch, NodeId, OpId, PartIdx, RequestId, TopicPartition},
@@ -34,9 +34,7 @@ struct Query {
     at: TopicPartition,
     to: ResetTo,
     purpose: Purpose,
-    retry_at: Option<Instant>,
-    failures: u32,
-    last_error: Option<ErrorCode>,
+    attempts: Attempts,
     in_flight: Option<RequestId>,
 }
 
@@ -64,13 +62,14 @@ impl Lookups {
     }
 
     pub(crate) fn ask(&mut self, at: TopicPartition, to: ResetTo, purpose: Purpose) {
-        let (retry_at, failures, last_error, in_flight) = (None, 0, None, None);
-        self.queries.push(Query { at, to, purpose, retry_at, failures, last_error, in_flight });
+        let attempts = Attempts::new(self.backoff, self.rng.fork());
+        self.queries.push(Query { at, to, purpose, attempts, in_flight: None });
     }
 
-    /// Why a query is asked again, if it was refused.
-    pub(crate) fn last_error(&self, purpose: Purpose) -> Option<ErrorCode> {
-        self.queries.iter().find(|query| query.purpose == purpose)?.last_error
+    /// Why a query is asked again, and when.
+    pub(crate) fn retry(&self, purpose: Purpose, now: Now) -> Option<Retry> {
+        let mut queries = self.queries.iter().filter(|query| query.purpose == purpose);
+        queries.find_map(|query| query.attempts.retry(now))
     }
 
     /// Drops the queries that nobody waits for.
@@ -92,7 +91,7 @@ impl Lookups {
     ) -> Vec<RequestId> {
         let mut by_leader: BTreeMap<NodeId, Vec<(usize, i32)>> = BTreeMap::new();
         for (index, query) in self.queries.iter().enumerate() {
-            if query.in_flight.is_some() || query.retry_at.is_some_and(|at| at > now.mono) {
+            if query.in_flight.is_some() || !query.attempts.is_due(now) {
                 continue;
             }
             match metadata
@@ -180,8 +179,7 @@ impl Lookups {
                     if error.is_stale_metadata() || error == ErrorCode::UnknownLeaderEpoch {
                         metadata.request_update();
                     }
-                    query.failed(self.backoff, &mut self.rng, now);
-                    query.last_error = Some(error);
+                    query.failed(Some(error), now);
                     self.queries.push(query);
                 }
                 error => found.push((query.at, query.purpose, Err(error))),
@@ -193,21 +191,20 @@ impl Lookups {
     pub(crate) fn handle_unanswered(&mut self, id: RequestId, metadata: &mut Metadata, now: Now) {
         metadata.request_update();
         for query in self.queries.iter_mut().filter(|query| query.in_flight == Some(id)) {
-            query.failed(self.backoff, &mut self.rng, now);
+            query.failed(None, now);
         }
     }
 
     pub(crate) fn deadlines(&self, earliest: &mut Earliest) {
         for query in &self.queries {
-            earliest.consider(query.retry_at);
+            earliest.consider(query.attempts.next());
         }
     }
 }
 
 impl Query {
-    fn failed(&mut self, backoff: Backoff, rng: &mut fastrand::Rng, now: Now) {
+    fn failed(&mut self, error: Option<ErrorCode>, now: Now) {
         self.in_flight = None;
-        self.failures += 1;
-        self.retry_at = Some(now.mono + backoff.after(self.failures, rng));
+        self.attempts.failed(error, now);
     }
 }

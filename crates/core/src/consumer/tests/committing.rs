@@ -1,14 +1,14 @@
 use super::*;
 
 /// A member that has taken records 0 to 10 of partition 0.
-fn reading(config: ConsumerConfig) -> (World, crate::Slice<Frame>) {
+pub(super) fn reading(config: ConsumerConfig) -> (World, crate::Slice<Frame>) {
     let mut world = World::member(config, &[0]);
     world.fetched(0, 0..10);
     let slice = world.take().unwrap();
     (world, slice)
 }
 
-fn by_hand() -> ConsumerConfig {
+pub(super) fn by_hand() -> ConsumerConfig {
     ConsumerConfig { auto_commit: None, ..group_config() }
 }
 

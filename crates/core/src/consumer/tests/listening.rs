@@ -202,3 +202,26 @@ fn on_lost_may_not_commit() {
     world.answer(&heartbeat, consumer_protocol::refused(ErrorCode::FencedMemberEpoch));
     lost_in(world);
 }
+
+#[test]
+fn what_a_listener_was_too_slow_to_give_up_may_not_be_committed() {
+    let mut world = World::listener_of(cooperative(), &[0, 1]);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    world.enter(2, &[1]);
+    assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
+    world.consumer.park();
+    world.pass(Duration::from_secs(301));
+    let mut commit = |number| world.consumer.commit(Some([(at(number), 9.into())].into()), world.now);
+    assert_eq!(commit(0), Err(OpFailure::NotAssigned(at(0))), "it may be another member's by now");
+    assert!(commit(1).is_ok());
+}
+
+#[test]
+fn a_listener_that_is_told_of_an_unsubscription_may_not_commit_in_nobodys_name() {
+    let mut world = World::listener_of(listening(), &[0]);
+    world.consumer.unsubscribe(world.now);
+    world.run();
+    assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
+    let mut commit = || world.consumer.commit(Some([(at(0), 9.into())].into()), world.now);
+    assert_eq!(commit(), Err(OpFailure::NotAssigned(at(0))), "the group gives it away");
+}

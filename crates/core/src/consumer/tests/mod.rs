@@ -3,6 +3,7 @@
 mod committing;
 mod consumer_protocol;
 mod cooperative;
+mod explaining;
 mod fetching;
 mod leaving;
 mod listening;

@@ -156,19 +156,19 @@ impl Classic {
             return;
         }
         (self.request, self.looked_at) = (None, None);
-        let Some(group) = response.groups.first() else { return self.back_off(now) };
+        let Some(group) = response.groups.first() else { return self.back_off(None, now) };
         match group.error_code {
             ErrorCode::None if group.group_state == "Stable" => {
                 self.shared = Shared::Counted(self.count(group));
-                self.failures = 0;
+                self.attempts.reset();
             }
             // A heartbeat will tell that the group rebalances.
-            ErrorCode::None => self.back_off(now),
+            ErrorCode::None => self.back_off(ErrorCode::RebalanceInProgress, now),
             error if error.is_retriable() => {
                 if matches!(error, ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) {
-                    coordinator.forget(now);
+                    coordinator.forget(error, now);
                 }
-                self.back_off(now);
+                self.back_off(error, now);
             }
             _ => self.shared = Shared::Untold,
         }

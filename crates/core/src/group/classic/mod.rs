@@ -19,7 +19,7 @@ use super::{
     membership::Interest,
 };
 use crate::{
-    backoff::Backoff,
+    backoff::{Attempts, Backoff},
     coordinator::Coordinator,
     deadline::Earliest,
     ids::RequestId,
@@ -58,12 +58,8 @@ pub(crate) struct Classic {
     /// The revision of the metadata that was compared with what is shared out.
     looked_at: Option<u64>,
     shared_out: Vec<SyncGroupRequestAssignment>,
-    backoff: Backoff,
-    failures: u32,
-    retry_at: Option<Instant>,
-    pub(super) last_error: Option<ErrorCode>,
+    pub(super) attempts: Attempts,
     pub(super) since: Instant,
-    rng: fastrand::Rng,
     pub(super) plot: Plot,
 }
 
@@ -90,12 +86,8 @@ impl Classic {
             comes_back: false,
             looked_at: None,
             shared_out: Vec::new(),
-            backoff,
-            failures: 0,
-            retry_at: None,
-            last_error: None,
+            attempts: Attempts::new(backoff, fastrand::Rng::with_seed(seed)),
             since: now.mono,
-            rng: fastrand::Rng::with_seed(seed),
             plot: Plot::default(),
         }
     }
@@ -170,7 +162,8 @@ impl Classic {
         debug_assert!(next.may_follow(self.state), "{next:?} after {:?}", self.state);
         self.state = next;
         self.since = now.mono;
-        (self.request, self.retry_at, self.looked_at) = (None, None, None);
+        (self.request, self.looked_at) = (None, None);
+        self.attempts.hurry();
     }
 
     fn join_again(&mut self, now: Now) -> GroupNews {
@@ -298,7 +291,7 @@ impl Classic {
 
     /// The coordinator does not know this member, or not in this generation.
     fn lost(&mut self, error: ErrorCode, now: Now) -> GroupNews {
-        self.last_error = Some(error);
+        self.attempts.note(error);
         match error {
             ErrorCode::UnknownMemberId => self.forget_member(),
             _ => self.forget_generation(),
@@ -327,16 +320,15 @@ impl Classic {
     }
 
     pub(super) fn fail(&mut self, error: ErrorCode, now: Now) -> GroupNews {
-        self.last_error = Some(error);
+        self.attempts.note(error);
         self.forget_member();
         self.transition_to(MemberState::Failed, now);
         GroupNews::Failed(error)
     }
 
-    fn back_off(&mut self, now: Now) {
+    fn back_off(&mut self, error: impl Into<Option<ErrorCode>>, now: Now) {
         self.request = None;
-        self.failures += 1;
-        self.retry_at = Some(now.mono + self.backoff.after(self.failures, &mut self.rng));
+        self.attempts.failed(error, now);
     }
 
     /// Topics that match the pattern have come or gone, or the leader's have other partitions.
@@ -383,7 +375,8 @@ impl Classic {
         self.request = None;
         match response.error_code {
             ErrorCode::None => {
-                (self.failures, self.last_error, self.reason) = (0, None, None);
+                self.attempts.reset();
+                self.reason = None;
                 self.member_id.clone_from(&response.member_id);
                 self.generation_id = response.generation_id;
                 self.protocol.clone_from(&response.protocol_name);
@@ -416,7 +409,7 @@ impl Classic {
             }
             ErrorCode::UnknownMemberId => {
                 self.forget_member();
-                self.back_off(now);
+                self.back_off(ErrorCode::UnknownMemberId, now);
                 GroupNews::None
             }
             error => self.refused(error, coordinator, now),
@@ -452,7 +445,7 @@ impl Classic {
                 // The leader wrote what cannot be read: another leader may do better.
                 Err(_) => {
                     self.join_again(now);
-                    self.back_off(now);
+                    self.back_off(ErrorCode::CorruptMessage, now);
                     GroupNews::None
                 }
             },
@@ -464,9 +457,8 @@ impl Classic {
 
     /// JoinGroup or SyncGroup was refused for another reason than the membership's.
     fn refused(&mut self, error: ErrorCode, coordinator: &mut Coordinator, now: Now) -> GroupNews {
-        self.last_error = Some(error);
         match error {
-            ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => coordinator.forget(now),
+            ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => coordinator.forget(error, now),
             ErrorCode::IllegalGeneration => self.forget_generation(),
             ErrorCode::RebalanceInProgress | ErrorCode::UnknownServerError => {}
             error if error.is_retriable() => {}
@@ -475,7 +467,7 @@ impl Classic {
         if self.state != MemberState::Joining {
             self.join_again(now);
         }
-        self.back_off(now);
+        self.back_off(error, now);
         GroupNews::None
     }
 
@@ -502,7 +494,7 @@ impl Classic {
         }
         match response.error_code {
             ErrorCode::None => {
-                self.last_error = None;
+                self.attempts.note(None);
                 GroupNews::None
             }
             ErrorCode::RebalanceInProgress if self.plot.has(Planted::RebalanceIsIgnored) => GroupNews::None,
@@ -515,13 +507,13 @@ impl Classic {
             ErrorCode::RebalanceInProgress => self.begin_rebalance(now),
             error @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => self.lost(error, now),
             error @ (ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) => {
-                self.last_error = Some(error);
-                coordinator.forget(now);
+                self.attempts.note(error);
+                coordinator.forget(error, now);
                 self.heartbeat_due = now.mono;
                 GroupNews::None
             }
             error if error.is_retriable() => {
-                self.last_error = Some(error);
+                self.attempts.note(error);
                 GroupNews::None
             }
             error => self.fail(error, now),
@@ -538,7 +530,7 @@ impl Classic {
     /// A request stays without an answer.
     pub(super) fn handle_unanswered(&mut self, id: RequestId, now: Now) {
         if self.heartbeat.take_if(|(sent, _)| *sent == id).is_some() {
-            self.heartbeat_due = now.mono + self.backoff.first;
+            self.heartbeat_due = now.mono + self.attempts.backoff.first;
         }
         if self.request == Some(id) {
             match self.state {
@@ -546,15 +538,15 @@ impl Classic {
                 MemberState::Leaving => self.left(now),
                 MemberState::Syncing => {
                     self.join_again(now);
-                    self.back_off(now);
+                    self.back_off(None, now);
                 }
-                _ => self.back_off(now),
+                _ => self.back_off(None, now),
             }
         }
     }
 
     pub(super) fn deadlines(&self, earliest: &mut Earliest) {
-        earliest.consider(self.retry_at);
+        earliest.consider(self.attempts.next());
         earliest.consider(self.follow_up_by());
         if self.state.beats() && self.heartbeat.is_none() {
             earliest.consider(self.heartbeat_due);

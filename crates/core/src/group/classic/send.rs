@@ -31,7 +31,7 @@ impl Classic {
         if self.state == MemberState::Assigning {
             self.share_out(to.metadata, to.now);
         }
-        if self.request.is_none() && self.retry_at.is_none_or(|at| at <= to.now.mono) {
+        if self.request.is_none() && self.attempts.is_due(to.now) {
             self.request = match self.state {
                 MemberState::Joining if may_join && self.knows_its_topics() => self.send_join(to, owned)?,
                 MemberState::Syncing => self.send_sync(to)?,

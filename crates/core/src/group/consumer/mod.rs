@@ -21,7 +21,7 @@ use super::{
     membership::{Interest, Owned},
 };
 use crate::{
-    backoff::Backoff,
+    backoff::{Attempts, Backoff},
     coordinator::Coordinator,
     deadline::Earliest,
     ids::{RequestId, TopicPartition},
@@ -70,12 +70,8 @@ pub(crate) struct ConsumerMember {
     lists: bool,
     pulse: Pulse,
     due: Instant,
-    backoff: Backoff,
-    failures: u32,
-    retry_at: Option<Instant>,
-    pub(super) last_error: Option<ErrorCode>,
+    pub(super) attempts: Attempts,
     pub(super) since: Instant,
-    rng: fastrand::Rng,
     pub(super) plot: Plot,
 }
 
@@ -105,12 +101,8 @@ impl ConsumerMember {
             lists: false,
             pulse: Pulse::new(Duration::from_secs(5)),
             due: now.mono,
-            backoff,
-            failures: 0,
-            retry_at: None,
-            last_error: None,
+            attempts: Attempts::new(backoff, rng),
             since: now.mono,
-            rng,
             plot: Plot::default(),
         }
     }
@@ -158,7 +150,8 @@ impl ConsumerMember {
     fn join(&mut self, now: Now) {
         let fenced = self.state == ConsumerState::Fenced;
         self.transition_to(ConsumerState::Joining, now);
-        (self.full, self.retry_at) = (!(fenced && self.plot.has(Planted::RejoinsWithoutSubscription)), None);
+        self.full = !(fenced && self.plot.has(Planted::RejoinsWithoutSubscription));
+        self.attempts.hurry();
         self.forget_epoch();
     }
 
@@ -208,7 +201,8 @@ impl ConsumerMember {
         };
         let unheard = self.epoch <= 0 && self.heartbeat.is_none() || self.member_id.is_empty();
         self.transition_to(ConsumerState::Leaving, now);
-        (self.leaving_with, self.heartbeat, self.retry_at) = (epoch, None, None);
+        (self.leaving_with, self.heartbeat) = (epoch, None);
+        self.attempts.hurry();
         if silent || unheard {
             self.left(now);
         }
@@ -235,22 +229,37 @@ impl ConsumerMember {
     }
 
     pub(super) fn fail(&mut self, error: ErrorCode, now: Now) -> GroupNews {
-        self.last_error = Some(error);
+        self.attempts.note(error);
         self.forget_epoch();
         self.transition_to(ConsumerState::Failed, now);
         GroupNews::Failed(error)
     }
 
-    fn back_off(&mut self, now: Now) {
-        self.failures += 1;
+    fn back_off(&mut self, error: impl Into<Option<ErrorCode>>, now: Now) {
         self.full = true;
-        self.retry_at = Some(now.mono + self.backoff.after(self.failures, &mut self.rng));
+        self.attempts.failed(error, now);
     }
 
     /// Whether a heartbeat that says what is owned is on its way: when the coordinator reads it, what is not in it may go
     /// to another at once.
     pub(super) fn may_not_take_more(&self) -> bool {
         self.heartbeat.is_some() && self.lists
+    }
+
+    /// Whether part of what it is assigned waits for that.
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.state == ConsumerState::Reconciling && self.may_not_take_more()
+    }
+
+    /// How many topics it is assigned partitions of, and knows no names of.
+    pub(super) fn nameless(&self) -> usize {
+        self.nameless.len()
+    }
+
+    /// The topics, unless the coordinator alone knows which match the pattern.
+    pub(super) fn topics(&self) -> Option<&BTreeSet<String>> {
+        let known = self.matches_here || self.interest.pattern.is_none();
+        known.then_some(&self.interest.topics)
     }
 
     /// Names the target's topics, and tells what is to change hands.
@@ -316,7 +325,8 @@ impl ConsumerMember {
     }
 
     fn handle_success(&mut self, response: ConsumerGroupHeartbeatResponse, now: Now) -> GroupNews {
-        (self.failures, self.retry_at, self.last_error, self.was_member) = (0, None, None, true);
+        self.attempts.reset();
+        self.was_member = true;
         if let Some(id) = response.member_id.filter(|id| !id.is_empty()) {
             self.member_id = id;
         }
@@ -345,7 +355,7 @@ impl ConsumerMember {
     }
 
     fn refused(&mut self, error: ErrorCode, coordinator: &mut Coordinator, now: Now) -> GroupNews {
-        self.last_error = Some(error);
+        self.attempts.note(error);
         match error {
             ErrorCode::GroupIdNotFound if self.plot.has(Planted::MissingGroupIsIgnored) => {}
             ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch
@@ -354,13 +364,13 @@ impl ConsumerMember {
             // A group that is gone, or classic by now, had this member once: it may come again.
             ErrorCode::GroupIdNotFound if self.epoch > 0 => return self.fenced(now),
             ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => {
-                coordinator.forget(now);
+                coordinator.forget(error, now);
                 self.full = true;
             }
             // It is this member's own earlier epoch that holds the id, until its session is over.
-            ErrorCode::UnreleasedInstanceId if self.was_member => self.back_off(now),
-            ErrorCode::TopicAuthorizationFailed | ErrorCode::UnknownServerError => self.back_off(now),
-            error if error.is_retriable() => self.back_off(now),
+            ErrorCode::UnreleasedInstanceId if self.was_member => self.back_off(error, now),
+            ErrorCode::TopicAuthorizationFailed | ErrorCode::UnknownServerError => self.back_off(error, now),
+            error if error.is_retriable() => self.back_off(error, now),
             error => return self.fail(error, now),
         }
         GroupNews::None
@@ -380,13 +390,13 @@ impl ConsumerMember {
         match self.state {
             // Once tried is enough: the session will expire.
             ConsumerState::Leaving => self.left(now),
-            _ => self.back_off(now),
+            _ => self.back_off(None, now),
         }
     }
 
     pub(super) fn deadlines(&self, earliest: &mut Earliest) {
         if self.heartbeat.is_none() {
-            earliest.consider(self.retry_at);
+            earliest.consider(self.attempts.next());
             if self.state.is_member() {
                 earliest.consider(self.due);
             }

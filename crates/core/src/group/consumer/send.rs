@@ -25,7 +25,7 @@ impl ConsumerMember {
         if self.state == ConsumerState::Fenced && may_join {
             self.join(to.now);
         }
-        if self.heartbeat.is_some() || self.retry_at.is_some_and(|at| at > to.now.mono) {
+        if self.heartbeat.is_some() || !self.attempts.is_due(to.now) {
             return Ok(Vec::new());
         }
         let due = self.due <= to.now.mono || self.changed || self.full;
