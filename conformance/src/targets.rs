@@ -77,12 +77,9 @@ impl Target {
         }
     }
 
-    /// Kafka's own tools, pointed at it.
+    /// The tools of the newest Kafka, pointed at it.
     pub fn tools(&self) -> Result<Tools, Missing> {
-        match self {
-            Self::Embedded(broker) => Tools::new(broker.bootstrap()),
-            Self::Kafka(cluster) => Ok(cluster.tools()),
-        }
+        Tools::new(self.bootstrap())
     }
 }
 

@@ -11,6 +11,8 @@
     reason = "a panic is how a test fails; clippy does not see tests without #[test]"
 )]
 
+#[path = "suite/agreed.rs"]
+mod agreed;
 #[path = "suite/assignors.rs"]
 mod assignors;
 #[path = "suite/bad_input.rs"]
@@ -100,6 +102,7 @@ fn all() -> Vec<Case> {
         explain::cases(),
         throttle::cases(),
         mixed::cases(),
+        agreed::cases(),
         brokers::cases(),
         librdkafka::cases(),
         java_clients::cases(),

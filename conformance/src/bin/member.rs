@@ -1,8 +1,9 @@
-//! A member of a group as a process of its own, which can be killed: `member TOPIC KEY=VALUE...` with Kafka's properties.
+//! A member of a group as a process of its own, which can be killed: `member TOPIC KEY=VALUE...` with Kafka's properties,
+//! and `pattern=REGEX` to subscribe by that instead of the topic.
 //!
 //! It prints what it is handed and what becomes of its membership, a line each ([`ottla_conformance::flow::Member`]
-//! reads them), and obeys its standard input: `close`, `sleep MS` (a handler that blocks its thread), `explain`. It
-//! closes when its input ends.
+//! reads them), and obeys its standard input: `close`, `leave` and `remain` (ways to close: KIP-1092), `sleep MS` (a
+//! handler that blocks its thread), `explain`. It closes when its input ends.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -12,7 +13,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use ottla::error::RecvErrorKind;
-use ottla::{Consumer, Event, TopicPartition};
+use ottla::{CloseOptions, Consumer, Event, LeaveGroup, TopicPartition};
 use ottla_conformance::flow::millis;
 
 fn main() -> ExitCode {
@@ -40,19 +41,21 @@ fn commands() -> Receiver<String> {
     receiver
 }
 
-fn listed(partitions: &[TopicPartition]) -> String {
-    let mut partitions: Vec<i32> = partitions.iter().map(|at| at.partition).collect();
+/// The topic's partitions among these.
+fn listed(topic: &str, partitions: &[TopicPartition]) -> String {
+    let of_topic = partitions.iter().filter(|at| at.topic == topic);
+    let mut partitions: Vec<i32> = of_topic.map(|at| at.partition).collect();
     partitions.sort_unstable();
     partitions.iter().map(i32::to_string).collect::<Vec<_>>().join(",")
 }
 
-fn told(event: &Event) -> Option<String> {
+fn told(topic: &str, event: &Event) -> Option<String> {
     let at = millis();
     Some(match event {
         Event::Joined { generation_id, .. } => format!("joined {at} {generation_id}"),
-        Event::Assigned(partitions) => format!("assigned {at} {}", listed(partitions)),
-        Event::Revoked(partitions) => format!("revoked {at} {}", listed(partitions)),
-        Event::Lost(partitions) => format!("lost {at} {}", listed(partitions)),
+        Event::Assigned(partitions) => format!("assigned {at} {}", listed(topic, partitions)),
+        Event::Revoked(partitions) => format!("revoked {at} {}", listed(topic, partitions)),
+        Event::Lost(partitions) => format!("lost {at} {}", listed(topic, partitions)),
         _ => return None,
     })
 }
@@ -63,17 +66,28 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let properties: Vec<(String, String)> = args
         .filter_map(|arg| arg.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())))
         .collect();
-    let mut consumer = Consumer::builder().properties(properties)?.subscribe([topic]).build().await?;
+    let (pattern, properties): (Vec<_>, Vec<_>) =
+        properties.into_iter().partition(|(key, _)| key == "pattern");
+    let builder = Consumer::builder().properties(properties)?;
+    let builder = match pattern.into_iter().next() {
+        Some((_, pattern)) => builder.subscribe_pattern(pattern),
+        None => builder.subscribe([topic.as_str()]),
+    };
+    let mut consumer = builder.build().await?;
     let commands = commands();
     let mut owned = Vec::new();
-    loop {
+    let leave = loop {
         let mut lines = String::new();
         match consumer.poll(Duration::from_millis(50)).await {
             Ok(records) => {
                 let at = millis();
                 for record in &records {
                     let number = String::from_utf8_lossy(record.value().unwrap_or_default()).into_owned();
-                    writeln!(lines, "record {at} {} {} {number}", record.partition(), record.offset())?;
+                    let (partition, offset) = (record.partition(), record.offset());
+                    match record.topic() {
+                        of if of == topic => writeln!(lines, "record {at} {partition} {offset} {number}")?,
+                        other => writeln!(lines, "other {at} {other} {partition} {offset} {number}")?,
+                    }
                 }
             }
             Err(error) if error.kind() == RecvErrorKind::MaxPollExceeded => {
@@ -82,13 +96,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
             Err(error) => return Err(error.into()),
         }
         while let (Some(event), _) = consumer.next_event() {
-            if let Some(line) = told(&event) {
+            if let Some(line) = told(&topic, &event) {
                 writeln!(lines, "{line}")?;
             }
         }
         let now = consumer.assignment();
         if now != owned {
-            writeln!(lines, "owns {} {}", millis(), listed(&now))?;
+            writeln!(lines, "owns {} {}", millis(), listed(&topic, &now))?;
             owned = now;
         }
         let command = commands.try_recv();
@@ -100,11 +114,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
         io::stdout().lock().write_all(lines.as_bytes())?;
         match command.as_deref().map(|command| command.split_once(' ').unwrap_or((command, ""))) {
             Ok(("sleep", how_long)) => std::thread::sleep(Duration::from_millis(how_long.parse()?)),
-            Ok(("close", _)) | Err(TryRecvError::Disconnected) => break,
+            Ok(("leave", _)) => break LeaveGroup::Leave,
+            Ok(("remain", _)) => break LeaveGroup::Remain,
+            Ok(("close", _)) | Err(TryRecvError::Disconnected) => break LeaveGroup::Default,
             _ => {}
         }
-    }
-    consumer.close().await;
+    };
+    consumer.close_with(CloseOptions { leave, ..CloseOptions::default() }).await;
     writeln!(io::stdout(), "closed {}", millis())?;
     Ok(())
 }

@@ -17,6 +17,8 @@ use crate::process::{Process, ProcessError};
 pub struct Log {
     /// What it was handed, in order.
     pub delivered: Vec<Delivery>,
+    /// What it was handed of other topics: the topic, and the record.
+    pub others: Vec<(String, Delivery)>,
     /// The last number of each partition that it was handed.
     pub last: BTreeMap<i32, i64>,
     /// Which partitions are its own, since when.
@@ -90,11 +92,10 @@ impl Log {
         let at = at.parse().ok()?;
         let partitions = || rest.split(',').filter_map(|partition| partition.parse().ok()).collect();
         match kind {
-            "record" => {
-                let mut numbers = rest.split(' ').map(str::parse::<i64>);
-                let mut number = || numbers.next()?.ok();
-                let (partition, offset) = (number()? as i32, number()?);
-                self.handed(Delivery { at, partition, offset, number: number()? });
+            "record" => self.handed(delivery(at, rest)?),
+            "other" => {
+                let (topic, rest) = rest.split_once(' ')?;
+                self.others.push((topic.to_owned(), delivery(at, rest)?));
             }
             "owns" => self.owned.push((at, partitions())),
             "lost" => self.lost.push((at, partitions())),
@@ -110,6 +111,13 @@ impl Log {
         }
         Some(())
     }
+}
+
+/// Of partition, offset and number.
+fn delivery(at: u64, text: &str) -> Option<Delivery> {
+    let mut numbers = text.split(' ').map(str::parse::<i64>);
+    let mut number = || numbers.next()?.ok();
+    Some(Delivery { at, partition: number()? as i32, offset: number()?, number: number()? })
 }
 
 /// A running or ended member.

@@ -159,6 +159,19 @@ impl Cluster {
         Ok(())
     }
 
+    /// The id of the member that shared a classic group's partitions out last, as its coordinator has put it into its
+    /// log: no API tells.
+    pub fn leader_of(&self, group: &str) -> Option<String> {
+        let of_group = format!(" for group {group} ");
+        let logs: Vec<String> =
+            self.nodes.iter().filter_map(|node| fs::read_to_string(&node.log).ok()).collect();
+        let lines = logs.iter().flat_map(|log| log.lines()).filter(|line| line.contains(&of_group));
+        // A line begins with its time.
+        let told =
+            lines.filter_map(|line| Some((line, line.split_once("Assignment received from leader ")?.1)));
+        told.max()?.1.split(' ').next().map(str::to_owned)
+    }
+
     /// Kills all nodes and removes their data. What is called later fails, or does nothing.
     pub fn shut_down(&self) {
         for node in &self.nodes {

@@ -98,9 +98,11 @@ impl Java {
         } else if let Some(dump) = &self.dump {
             command.arg(format!("-XX:ArchiveClassesAtExit={}", dump.join(role.archive()).display()));
         }
-        let log =
-            concat!("-Dlog4j2.configurationFile=", env!("CARGO_MANIFEST_DIR"), "/src/kafka/log4j2.yaml");
-        command.arg(log).args(properties);
+        let log = [
+            concat!("-Dlog4j2.configurationFile=", env!("CARGO_MANIFEST_DIR"), "/src/kafka/log4j2.yaml"),
+            concat!("-Dlog4j.configuration=file:", env!("CARGO_MANIFEST_DIR"), "/src/kafka/log4j.properties"),
+        ];
+        command.args(log).args(properties);
         command.arg("-cp").arg(self.jars.join("*")).arg(main);
         command
     }

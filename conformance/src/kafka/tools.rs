@@ -58,6 +58,17 @@ impl Tools {
         self.run(TOPICS, &args).map(drop)
     }
 
+    /// Creates a topic with one copy of each partition, on these nodes.
+    pub fn create_topic_on(
+        &self,
+        topic: &str,
+        nodes: impl IntoIterator<Item = u32>,
+    ) -> Result<(), ProcessError> {
+        let nodes: Vec<String> = nodes.into_iter().map(|node| node.to_string()).collect();
+        let args = ["--create", "--topic", topic, "--replica-assignment", &nodes.join(",")];
+        self.run(TOPICS, &strings(&args)).map(drop)
+    }
+
     /// Deletes a topic.
     pub fn delete_topic(&self, topic: &str) -> Result<(), ProcessError> {
         self.run(TOPICS, &strings(&["--delete", "--topic", topic])).map(drop)

@@ -9,10 +9,12 @@ use ottla::{
     TopicPartition,
 };
 use ottla_broker::Fault;
+use ottla_conformance::kafka::Config;
 use ottla_conformance::targets::{Embedded, Target, unique};
 use ottla_protocol::ApiKey;
 use tokio::sync::Semaphore;
 
+use crate::brokers::Own;
 use crate::cases::{Case, Outcome};
 use crate::kit::{
     PATIENCE, consumer, equal, holds, member, next, numbers, offsets, take, topic, wait, within,
@@ -21,7 +23,7 @@ use crate::kit::{
 /// What a request meets each time, and what is said then: all of it.
 type Stopping = (&'static str, ApiKey, Fault, &'static [&'static str]);
 
-fn stopping() -> [Stopping; 18] {
+fn stopping() -> [Stopping; 20] {
     let late = || Fault::Delay(Duration::from_secs(3));
     let throttle = || Fault::Throttle(Duration::from_secs(3));
     [
@@ -29,13 +31,13 @@ fn stopping() -> [Stopping; 18] {
             "a_coordinator_that_is_not_available",
             ApiKey::FindCoordinator,
             Fault::Error(ErrorCode::CoordinatorNotAvailable),
-            &["group: looking for the coordinator for", "after COORDINATOR_NOT_AVAILABLE"],
+            &["group: looking for the coordinator for", "after COORDINATOR_NOT_AVAILABLE", "; attempt 3 in"],
         ),
         (
             "a_group_whose_coordinator_loads_it",
             ApiKey::JoinGroup,
             Fault::Error(ErrorCode::CoordinatorLoadInProgress),
-            &["group: Joining for", "after COORDINATOR_LOAD_IN_PROGRESS"],
+            &["group: Joining for", "after COORDINATOR_LOAD_IN_PROGRESS", "; attempt 3 in"],
         ),
         (
             "a_group_of_the_consumer_protocol_whose_coordinator_loads_it",
@@ -67,7 +69,11 @@ fn stopping() -> [Stopping; 18] {
             "committed_offsets_that_are_not_told",
             ApiKey::OffsetFetch,
             Fault::Error(ErrorCode::CoordinatorLoadInProgress),
-            &["-0: waiting for the committed offset for", "after COORDINATOR_LOAD_IN_PROGRESS"],
+            &[
+                "-0: waiting for the committed offset for",
+                "after COORDINATOR_LOAD_IN_PROGRESS",
+                "; attempt 3 in",
+            ],
         ),
         (
             "committed_offsets_whose_answer_is_late",
@@ -79,7 +85,7 @@ fn stopping() -> [Stopping; 18] {
             "a_log_that_is_not_told_of",
             ApiKey::ListOffsets,
             Fault::Error(ErrorCode::LeaderNotAvailable),
-            &["-0: waiting for an offset from the log for", "after LEADER_NOT_AVAILABLE"],
+            &["-0: waiting for an offset from the log for", "after LEADER_NOT_AVAILABLE", "; attempt 3 in"],
         ),
         ("a_leader_that_throttles", ApiKey::Fetch, throttle(), &["-0: throttled by the broker for"]),
         (
@@ -87,6 +93,18 @@ fn stopping() -> [Stopping; 18] {
             ApiKey::Fetch,
             late(),
             &["-0: broker 1 has not answered a fetch for"],
+        ),
+        (
+            "a_leader_that_falls_silent",
+            ApiKey::Fetch,
+            Fault::Silence,
+            &["-0: broker 1 has not answered a fetch for"],
+        ),
+        (
+            "a_coordinator_that_falls_silent",
+            ApiKey::OffsetFetch,
+            Fault::Silence,
+            &["-0: waiting for the committed offset for", "after no answer; attempt 2"],
         ),
         ("a_leader_that_hangs_up", ApiKey::Fetch, Fault::Disconnect, &["-0: broker 1: ", "; attempt "]),
         (
@@ -137,6 +155,10 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(both.into_iter().map(|(name, run)| Case::both(format!("explain::{name}"), run)));
     cases.push(Case::embedded("explain::a_broker_that_is_down_for_a_while", |_| wait(down_for_a_while())));
     cases.push(Case::embedded("explain::brokers_that_are_gone", |_| wait(gone())));
+    cases.push(Case::embedded("explain::a_commit_that_is_refused_for_now", |_| wait(refused_commit())));
+    cases.push(Case::embedded("explain::an_idle_member_by_pattern", |_| wait(idle_by_pattern())));
+    let cut = "explain::a_coordinator_whose_connections_are_cut";
+    cases.push(Case::alone(cut, cut_off).with_java().heavy());
     cases
 }
 
@@ -183,6 +205,10 @@ async fn stopped_by(api: ApiKey, fault: Fault, said: &[&str]) -> Outcome {
     if api == ApiKey::ConsumerGroupHeartbeat {
         builder = consumer(&target).group_id(&topic).subscribe([&topic]);
         builder = builder.group_protocol(GroupProtocol::Consumer).enable_auto_commit(false);
+    }
+    if fault == Fault::Silence {
+        // What was not answered is given up then.
+        builder = builder.request_timeout(Duration::from_secs(2));
     }
     let mut consumer = builder.build().await?;
     if fault == Fault::Corrupt {
@@ -325,6 +351,54 @@ async fn down_for_a_while() -> Outcome {
     server.with_cluster(|cluster| cluster.start_node(1, server.now()));
     numbers(&target, &topic, 1, 0..10).await?;
     next(&mut consumer).await.map(drop)
+}
+
+async fn refused_commit() -> Outcome {
+    let (broker, target) = own()?;
+    let topic = topic(&target, "uncommitted", 1).await?;
+    numbers(&target, &topic, 1, 0..10).await?;
+    let mut consumer = member(&target, &topic, &topic).build().await?;
+    next(&mut consumer).await?;
+    let refused = Fault::Error(ErrorCode::CoordinatorLoadInProgress);
+    broker.server().with_cluster(|cluster| cluster.faults().on(ApiKey::OffsetCommit).always().then(refused));
+    // Given up in the call, it goes on.
+    let given_up = tokio::time::timeout(Duration::from_millis(100), consumer.commit()).await;
+    holds("it is not committed", given_up.is_err())?;
+    says_all(&consumer, &["commit: ", "after COORDINATOR_LOAD_IN_PROGRESS", "; attempt 3 in"]).await?;
+    broker.server().with_cluster(|cluster| cluster.faults().clear());
+    Ok(within("a commit", consumer.commit()).await??)
+}
+
+async fn idle_by_pattern() -> Outcome {
+    let (_broker, target) = own()?;
+    let topic = topic(&target, "matched", 1).await?;
+    let member = || {
+        let builder = consumer(&target).group_id(&topic).subscribe_pattern(&topic);
+        builder.group_protocol(GroupProtocol::Consumer)
+    };
+    let first = member().build().await?;
+    says(&first, "group: member with 1 partition").await?;
+    says(&member().build().await?, "group: no partition assigned: the coordinator, which matches").await
+}
+
+/// On a real Kafka of its own, as nobody else could use it meanwhile.
+fn cut_off() -> Outcome {
+    let own = Own::start(Config::new(1).behind_proxies())?;
+    let proxy = own.0.proxy(1)?;
+    wait(async {
+        let target = own.target();
+        let topic = topic(&target, "cut-off", 1).await?;
+        numbers(&target, &topic, 1, 0..10).await?;
+        let mut consumer = member(&target, &topic, &topic).build().await?;
+        next(&mut consumer).await?;
+        proxy.refuse(true);
+        holds("connections are cut", proxy.cut() > 0)?;
+        says_all(&consumer, &["group: looking for the coordinator for", "; it was broker 1: "]).await?;
+        says(&consumer, &format!("{topic}-0: broker 1: ")).await?;
+        proxy.refuse(false);
+        says(&consumer, "group: member with 1 partition").await?;
+        equal("what comes then", offsets(&take(&mut consumer, 9).await?), (1..10).collect())
+    })
 }
 
 async fn at_the_end(target: &Target) -> Outcome {

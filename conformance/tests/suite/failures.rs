@@ -1,15 +1,16 @@
 //! A cluster that fails while it is read and written: on one of its own, as no other case could use it meanwhile.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ottla::ProducerRecord;
+use libtest_mimic::Failed;
+use ottla::admin::NodeId;
+use ottla::{Consumer, ProducerRecord};
 use ottla_conformance::kafka::{Cluster, Config};
 use ottla_conformance::targets::Target;
 
 use crate::brokers::Own;
 use crate::cases::{Case, Outcome};
-use crate::kit::{admin, equal, holds, member, next, producer, topic, wait, within};
+use crate::kit::{PATIENCE, admin, equal, holds, member, producer, topic, wait};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -38,36 +39,75 @@ async fn read_and_write(cluster: &'static Cluster) -> Outcome {
         }
         Outcome::Ok(())
     };
+    let nodes = || cluster.node_ids().map(|node| Ok::<_, Failed>((node, cluster.proxy(node)?)));
     let read = async {
         let builder = member(&target, group, group).enable_auto_commit(true);
         let mut consumer = builder.auto_commit_interval(Duration::from_millis(100)).build().await?;
-        let mut places = BTreeSet::new();
-        let mut repeated = 0;
-        while places.len() < RECORDS as usize {
-            let record = next(&mut consumer).await?;
-            repeated += usize::from(!places.insert((record.partition(), record.offset())));
-            match places.len() {
-                200 => {
-                    let cut = cluster.node_ids().map(|node| Ok(cluster.proxy(node)?.cut()));
-                    let cut = cut.sum::<Result<usize, ottla_conformance::kafka::Unavailable>>()?;
-                    holds("connections were cut", cut > 3)?;
-                }
-                400 => {
-                    // It leads two of the partitions, too.
-                    let coordinator = admin(&target).await?.find_coordinator(group).await?;
-                    cluster.kill(coordinator.node.0 as u32)?;
-                }
-                _ => {}
-            }
+        let mut read = Vec::new();
+        read_until(&mut consumer, &mut read, "200 records", |_, read| read >= 200).await?;
+        let (all, mut cut) = (led_by(&target, group, None).await?, 0);
+        for node in nodes() {
+            let (_, proxy) = node?;
+            proxy.refuse(true);
+            cut += proxy.cut();
         }
-        equal("repeated", repeated, 0)?;
+        holds("connections were cut", cut > 3)?;
+        explains(&mut consumer, &mut read, all).await?;
+        for node in nodes() {
+            node?.1.refuse(false);
+        }
+        read_until(&mut consumer, &mut read, "400 records", |_, read| read >= 400).await?;
+        // It leads two of the partitions, too.
+        let coordinator = admin(&target).await?.find_coordinator(group).await?.node;
+        let its_own = led_by(&target, group, Some(coordinator)).await?;
+        equal("its partitions", its_own.len(), 2)?;
+        cluster.kill(coordinator.0 as u32)?;
+        explains(&mut consumer, &mut read, its_own).await?;
+        read_until(&mut consumer, &mut read, "all records", |_, read| read >= RECORDS as usize).await?;
         consumer.close().await;
+        read.sort_unstable();
         let each = RECORDS / PARTITIONS;
         let expected =
             (0..PARTITIONS as i32).flat_map(|partition| (0..each).map(move |offset| (partition, offset)));
-        equal("what was read", places == expected.collect(), true)
+        equal("what was read, each once", read == expected.collect::<Vec<_>>(), true)
     };
-    within("all records, and the end", async { tokio::try_join!(write, read) }).await??;
+    tokio::try_join!(write, read)?;
     let committed = admin(&target).await?.committed_offsets(group).await?;
     equal("committed", committed.values().map(|at| at.offset).sum(), RECORDS)
+}
+
+/// Takes what comes, as partition and offset, until it holds of the consumer and of how much it was.
+async fn read_until(
+    consumer: &mut Consumer,
+    read: &mut Vec<(i32, i64)>,
+    what: &str,
+    mut condition: impl FnMut(&Consumer, usize) -> bool,
+) -> Outcome {
+    let start = Instant::now();
+    while !condition(consumer, read.len()) {
+        holds(&format!("{what} in time\n{}", consumer.explain()), start.elapsed() < PATIENCE)?;
+        let polled = consumer.poll(Duration::from_millis(20)).await?;
+        read.extend(polled.iter().map(|record| (record.partition(), record.offset())));
+    }
+    Ok(())
+}
+
+/// What is said of each partition, or of those that this node leads, while its leader cannot be reached.
+async fn led_by(target: &Target, topic: &str, node: Option<NodeId>) -> Result<Vec<String>, Failed> {
+    let topics = admin(target).await?.list_topics().await?;
+    let partitions = topics.get(topic).ok_or("no topic")?.partitions.iter();
+    let led = partitions.filter_map(|(partition, at)| Some((partition, at.leader?)));
+    let wanted = led.filter(|(_, leader)| node.is_none_or(|node| node == *leader));
+    Ok(wanted.map(|(partition, leader)| format!("{topic}-{partition}: broker {}: ", leader.0)).collect())
+}
+
+/// Until each of these was said.
+async fn explains(consumer: &mut Consumer, read: &mut Vec<(i32, i64)>, mut texts: Vec<String>) -> Outcome {
+    let what = format!("explanations {texts:?}");
+    let all_said = |consumer: &Consumer, _| {
+        let said = consumer.explain().to_string();
+        texts.retain(|text| !said.contains(text));
+        texts.is_empty()
+    };
+    read_until(consumer, read, &what, all_said).await
 }

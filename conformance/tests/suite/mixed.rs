@@ -2,8 +2,10 @@
 
 use ottla_conformance::flow::Member;
 use ottla_conformance::targets::Target;
+use ottla_conformance::wait::until;
 
 use crate::cases::{Case, Outcome};
+use crate::kit::PATIENCE;
 use crate::scene::{Membership, PARTITIONS, Scene, even};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -11,7 +13,11 @@ pub(crate) fn cases() -> Vec<Case> {
         .iter()
         .map(|strategy| {
             let name = format!("ottla_java_and_librdkafka_share_a_topic_whoever_leads::{}", strategy.name);
-            Case::kafka(name, move |target| each_leads(target, strategy))
+            let case = Case::kafka(name, move |target| each_leads(target, strategy));
+            match strategy.membership {
+                Membership::Cooperative => case.and_kafka_3_9().with_java(),
+                _ => case,
+            }
         })
         .collect();
     let verifiable = |args: &'static [&'static str], properties: &'static [(&'static str, &'static str)]| {
@@ -29,7 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
             Ok(())
         }
     };
-    let classic = verifiable(&["--session-timeout", "6000"], &HEARTBEAT);
+    let classic = verifiable(&["--session-timeout", "6000"], &[HEARTBEAT]);
     let consumer = verifiable(&["--group-protocol", "consumer"], &[]);
     cases.extend([
         Case::both("verifiable_consumers_of_java_in_a_classic_group", move |target| {
@@ -44,7 +50,8 @@ pub(crate) fn cases() -> Vec<Case> {
     let classic = of_librdkafka(&[("partition.assignment.strategy", "cooperative-sticky")]);
     let consumer = of_librdkafka(&[("group.protocol", "consumer")]);
     cases.extend([
-        Case::both("librdkafka_in_a_cooperative_group", move |target| of_one_kind(target, classic)),
+        Case::both("librdkafka_in_a_cooperative_group", move |target| of_one_kind(target, classic))
+            .and_kafka_3_9(),
         Case::both("librdkafka_in_a_consumer_group", move |target| of_one_kind(target, consumer)),
     ]);
     cases.push(Case::both("a_live_group_moves_to_the_consumer_protocol_and_back", moves_and_back));
@@ -52,7 +59,10 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// How soon a member of Java's learns of a rebalance; 3 s would be its default.
-const HEARTBEAT: [(&str, &str); 1] = [("heartbeat.interval.ms", "500")];
+pub(crate) const HEARTBEAT: (&str, &str) = ("heartbeat.interval.ms", "500");
+
+/// So long that a leader which has to wait for a processor leads on.
+pub(crate) const SESSION: (&str, &str) = ("session.timeout.ms", "30000");
 
 /// An assignor that all three have.
 struct Strategy {
@@ -86,17 +96,40 @@ enum Client {
     Librdkafka,
 }
 
+impl Client {
+    /// With which the ids of its members begin.
+    fn id(self) -> (&'static str, &'static str) {
+        let id = match self {
+            Self::Ottla => "of-ottla",
+            Self::Java => "of-java",
+            Self::Librdkafka => "of-librdkafka",
+        };
+        ("client.id", id)
+    }
+}
+
+/// Until a group's partitions are shared out by a client of this id.
+pub(crate) fn led_by(scene: &mut Scene, id: &str) -> Outcome {
+    let Target::Kafka(cluster) = scene.target else { return Err("only Kafka's log tells who leads".into()) };
+    let leader = || cluster.leader_of(&scene.group).unwrap_or_default();
+    let led = until(PATIENCE, id, || leader().starts_with(id));
+    led.map_err(|late| format!("{late}, who leads the group, but {}", leader()).into())
+}
+
 fn join(scene: &mut Scene, client: Client, strategy: &Strategy) -> Outcome {
     let (topic, group) = (scene.topic.clone(), scene.group.clone());
     match client {
-        Client::Ottla => drop(scene.add(&[("partition.assignment.strategy", strategy.java)])?),
+        Client::Ottla => {
+            let more = [("partition.assignment.strategy", strategy.java), client.id(), SESSION];
+            scene.add(&more)?;
+        }
         Client::Java => {
-            let args = ["--session-timeout", "6000", "--assignment-strategy", strategy.java];
-            let tools = scene.target.tools()?;
-            scene.members.push(Member::start_java(&tools, &topic, &group, &args, &HEARTBEAT)?);
+            let args = ["--session-timeout", SESSION.1, "--assignment-strategy", strategy.java];
+            let (tools, properties) = (scene.target.tools()?, [HEARTBEAT, client.id()]);
+            scene.members.push(Member::start_java(&tools, &topic, &group, &args, &properties)?);
         }
         Client::Librdkafka => {
-            let more = [("partition.assignment.strategy", strategy.name)];
+            let more = [("partition.assignment.strategy", strategy.name), client.id(), SESSION];
             scene.members.push(librdkafka(scene, &more)?);
         }
     }
@@ -146,6 +179,7 @@ fn each_leads(target: &Target, strategy: &Strategy) -> Outcome {
             join(&mut scene, client, strategy)?;
         }
         scene.settle(&even(PARTITIONS, 3))?;
+        led_by(&mut scene, leader.id().1)?;
         scene.flow(500)?;
     }
     scene.finish()

@@ -140,6 +140,18 @@ impl Scene {
         per_second: u32,
     ) -> Result<Self, Failed> {
         wait(create(target, &topic, partitions))?;
+        Self::of_topic(target, membership, topic, group, partitions, per_second)
+    }
+
+    /// The same for a topic that is there.
+    pub(crate) fn of_topic(
+        target: &Target,
+        membership: Membership,
+        topic: String,
+        group: String,
+        partitions: i32,
+        per_second: u32,
+    ) -> Result<Self, Failed> {
         let feed = Feed::start(&target.bootstrap(), &topic, &group, partitions, per_second)?;
         let (members, happened, since) = (Vec::new(), Vec::new(), millis());
         let may_repeat = false;
@@ -266,6 +278,11 @@ impl Scene {
     /// Asks a member to close, and waits until it has.
     pub(crate) fn close(&mut self, member: usize) -> Outcome {
         self.members[member].close();
+        self.closed(member)
+    }
+
+    /// Waits until a member that was told to has closed.
+    pub(crate) fn closed(&mut self, member: usize) -> Outcome {
         self.until("a member that has closed", |scene| scene.members[member].status().is_some())?;
         equal("its fatal error", self.log(member).fatal.clone(), None)
     }
@@ -292,7 +309,8 @@ impl Scene {
         let ends = self.feed.ends();
         let committed =
             wait(async { Ok(admin(&self.target).await?.committed_offsets(self.group.as_str()).await?) })?;
-        let committed = committed.into_iter().map(|(at, committed)| (at.partition, committed.offset - 1));
+        let committed = committed.into_iter().filter(|(at, _)| at.topic == self.topic);
+        let committed = committed.map(|(at, committed)| (at.partition, committed.offset - 1));
         equal("committed at the end", committed.collect(), ends)?;
         let fed = self.feed.end()?;
         let delivered: Vec<Vec<Delivery>> =

@@ -1,30 +1,27 @@
 //! What happens to groups, for each way to belong to one: nothing is lost, nothing that was committed is repeated, and
 //! what does not move flows on.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
+use ottla_conformance::flow::millis;
 use ottla_conformance::targets::Target;
 
 use crate::cases::{Case, Outcome};
-use crate::kit::{equal, holds};
+use crate::kit::{create, describe, equal, holds, numbers, wait};
 use crate::scene::{Membership, PARTITIONS, Scene, even, rest};
-
-const ON_KAFKA_3_9: [&str; 4] = [
-    "members_come_go_and_are_killed",
-    "a_static_member_restarts_within_its_session_and_after_it",
-    "two_members_have_one_static_id",
-    "partitions_are_added_while_static_members_are_away",
-];
 
 pub(crate) fn cases() -> Vec<Case> {
     type Run = fn(&Target, Membership) -> Outcome;
-    let scenes: [(&str, bool, Run); 8] = [
+    let scenes: [(&str, bool, Run); 10] = [
         ("members_come_go_and_are_killed", true, come_go_and_die),
         ("a_static_member_restarts_within_its_session_and_after_it", false, static_member_restarts),
         ("two_members_have_one_static_id", false, one_static_id),
         ("partitions_are_added", false, partitions_added),
         ("partitions_are_added_while_static_members_are_away", false, added_while_away),
+        ("members_subscribe_by_pattern_to_a_topic_that_comes_later", false, by_pattern),
+        ("members_that_close_leave_or_remain", false, leave_or_remain),
         ("thirty_members_join_at_once", false, thirty_members),
         ("a_member_stops_polling_and_comes_back", false, stops_polling),
         ("a_handler_that_blocks_is_no_rebalance", false, blocking_handler),
@@ -34,7 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
         for membership in Membership::ALL {
             let named = format!("{}::{name}", membership.name());
             let mut case = Case::both(named, move |target| run(target, membership));
-            if membership != Membership::Consumer && ON_KAFKA_3_9.contains(&name) {
+            if membership != Membership::Consumer {
                 case = case.and_kafka_3_9();
             }
             cases.push(if timed { case.timed() } else { case });
@@ -130,6 +127,75 @@ fn added_while_away(target: &Target, membership: Membership) -> Outcome {
     let within = membership == Membership::Consumer || away.elapsed() < SESSION;
     holds("they were back before their sessions were over", within)?;
     scene.flow(1000)?;
+    scene.finish()
+}
+
+/// What comes later is read from its beginning; a name in which the pattern matches only a part is another topic.
+fn by_pattern(target: &Target, membership: Membership) -> Outcome {
+    const RECORDS: i32 = 120;
+    let mut scene = Scene::empty(target, membership, "pattern", PARTITIONS, 500)?;
+    let pattern = format!("{}(-late)?", scene.topic);
+    for _ in 0..3 {
+        scene.add(&[("pattern", &pattern)])?;
+    }
+    scene.settle(&even(PARTITIONS, 3))?;
+    scene.flow(500)?;
+    let [never, late] = ["never", "late"].map(|end| format!("{}-{end}", scene.topic));
+    wait(async {
+        for topic in [&never, &late] {
+            create(target, topic, PARTITIONS).await?;
+            numbers(target, topic, PARTITIONS, 0..RECORDS).await?;
+        }
+        Outcome::Ok(())
+    })?;
+    // How often each was read.
+    let others = |scene: &mut Scene| {
+        let mut read: BTreeMap<(String, i64), usize> = BTreeMap::new();
+        for (topic, record) in scene.members.iter_mut().flat_map(|member| member.log().others.clone()) {
+            *read.entry((topic, record.number)).or_default() += 1;
+        }
+        read
+    };
+    scene.until("the records of the later topic", |scene| others(scene).len() >= RECORDS as usize)?;
+    scene.flow(500)?;
+    let each_once = (0..RECORDS).map(|number| ((late.clone(), number.into()), 1)).collect();
+    equal("read of other topics", others(&mut scene), each_once)?;
+    scene.finish()
+}
+
+/// Whoever leaves is not waited for. Who remains, or is static and does not say that it leaves, keeps its partitions
+/// until its session of 6 s is over (KIP-1092).
+fn leave_or_remain(target: &Target, membership: Membership) -> Outcome {
+    let mut scene = Scene::empty(target, membership, "closing", PARTITIONS, 500)?;
+    let (dynamic, r#static) = ([], |id| [("group.instance.id", id)]);
+    for more in [&dynamic[..], &dynamic, &r#static("b"), &r#static("c")] {
+        scene.add(more)?;
+    }
+    scene.settle(&even(PARTITIONS, 4))?;
+    scene.flow(500)?;
+    // How long the first member's share stays what it was: since they were told to close, and since they had.
+    let close = |scene: &mut Scene, how: &[(usize, &str)], shares: &[usize]| {
+        let told = millis();
+        for (member, command) in how {
+            scene.members[*member].tell(command);
+        }
+        for (member, _) in how {
+            scene.closed(*member)?;
+        }
+        let closed = millis();
+        equal("its members", describe(target, &scene.group)?.members.len(), 3)?;
+        scene.settle(shares)?;
+        let changed = scene.log(0).owned.iter().map(|(at, _)| *at).find(|at| *at > told);
+        let changed = changed.ok_or("no change")?;
+        let since = |at: u64| Duration::from_millis(changed.saturating_sub(at));
+        Ok::<_, Failed>((since(told), since(closed)))
+    };
+    // A member that is short of a processor closes slowly.
+    let (_, left) = close(&mut scene, &[(3, "leave")], &even(PARTITIONS, 3))?;
+    let (remained, _) = close(&mut scene, &[(1, "remain"), (2, "close")], &even(PARTITIONS, 1))?;
+    let session = Duration::from_secs(5)..;
+    holds(&format!("{left:?} are no session"), !session.contains(&left))?;
+    holds(&format!("{remained:?} are a session"), session.contains(&remained))?;
     scene.finish()
 }
 

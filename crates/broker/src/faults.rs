@@ -38,6 +38,7 @@ pub enum Fault {
 #[derive(Debug, Default)]
 pub struct Faults {
     lines: Vec<Line>,
+    happened: u64,
 }
 
 #[derive(Debug)]
@@ -83,6 +84,11 @@ impl Faults {
         self.lines.is_empty()
     }
 
+    /// How often one has happened.
+    pub fn happened(&self) -> u64 {
+        self.happened
+    }
+
     /// What happens to a request of `api` on `node`.
     pub(crate) fn at_request(&mut self, api: ApiKey, node: i32) -> Option<Fault> {
         self.take(api, node, |fault| *fault != Fault::Corrupt)
@@ -102,6 +108,7 @@ impl Faults {
             line.skip -= 1;
             return None;
         }
+        self.happened += 1;
         line.times = line.times.saturating_sub(1);
         let fault = line.fault.clone();
         if line.times == 0 {

@@ -18,6 +18,7 @@ const COORDINATING: usize = 50;
 pub(crate) struct Node {
     pub(crate) host: String,
     pub(crate) port: u16,
+    pub(crate) rack: String,
     pub(crate) sessions: FetchSessions,
     pub(crate) up: bool,
 }
@@ -32,6 +33,7 @@ pub(crate) struct Nodes {
 impl Nodes {
     pub(crate) fn new(count: u32) -> Self {
         let node = |id: i32| Node {
+            rack: format!("rack-{id}"),
             host: "localhost".to_owned(),
             port: 9091 + id as u16,
             sessions: FetchSessions::default(),

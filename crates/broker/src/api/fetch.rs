@@ -266,8 +266,8 @@ fn name_leaders(cluster: &Cluster, response: &mut FetchResponse) {
     leaders.dedup();
     for node_id in leaders {
         if let Some(node) = cluster.nodes.find_up(node_id) {
-            let (host, port) = (node.host.clone(), node.port.into());
-            response.node_endpoints.push(FetchNodeEndpoint { node_id, host, port, rack: None });
+            let (host, port, rack) = (node.host.clone(), node.port.into(), Some(node.rack.clone()));
+            response.node_endpoints.push(FetchNodeEndpoint { node_id, host, port, rack });
         }
     }
 }

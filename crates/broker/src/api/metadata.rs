@@ -32,7 +32,7 @@ pub(super) fn handle(
         node_id,
         host: node.host.clone(),
         port: node.port.into(),
-        rack: None,
+        rack: Some(node.rack.clone()),
     });
     MetadataResponse {
         brokers: brokers.collect(),

@@ -98,8 +98,8 @@ fn answer(
         if let Some(node) = cluster.nodes.find_up(leader_id)
             && !endpoints.iter().any(|endpoint| endpoint.node_id == leader_id)
         {
-            let (host, port) = (node.host.clone(), node.port.into());
-            endpoints.push(ProduceNodeEndpoint { node_id: leader_id, host, port, rack: None });
+            let (host, port, rack) = (node.host.clone(), node.port.into(), Some(node.rack.clone()));
+            endpoints.push(ProduceNodeEndpoint { node_id: leader_id, host, port, rack });
         }
     }
     answer
