@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use ottla_core::{Event, TopicPartition, group::consumer_protocol::Assignment};
+use ottla_core::{Event, Reason, TopicPartition, group::consumer_protocol::Assignment};
 use ottla_protocol::{
     ErrorCode, Response,
-    messages::{ConsumerGroupHeartbeatAssignment, OffsetCommitRequest},
+    messages::{ConsumerGroupHeartbeatAssignment, OffsetCommitRequest, OffsetCommitResponse},
 };
 
 use crate::{
     host::Awaited,
-    member::{Expect, Member, names},
+    member::{Expect, Member, Sent, names},
     reader::Handed,
     stage::Stage,
     truth::Truth,
@@ -20,11 +20,11 @@ use crate::{
 
 impl Member {
     /// What the coordinator tells, as it stands on the wire.
-    pub(super) fn observe(&mut self, awaited: Awaited, response: &Response, truth: &Truth) {
+    pub(super) fn observe(&mut self, awaited: Awaited, response: &Response, truth: &mut Truth) {
         let current = awaited.generation_id == self.generation_id;
         let joined = awaited.generation_id == self.joined_generation_id;
-        if matches!(response, Response::OffsetCommit(_)) {
-            self.committing.clear();
+        if let Response::OffsetCommit(commit) = response {
+            self.settle(commit, truth);
         }
         match response {
             // One that has asked again does not know the answer to the question before.
@@ -36,8 +36,8 @@ impl Member {
                 }
                 error => self.over(error),
             },
-            // One that joins again does not follow what came of it before.
-            Response::SyncGroup(_) if !self.syncing => {}
+            // One that joins again does not follow what came of it before, nor of a question that it has asked again.
+            Response::SyncGroup(_) if !self.syncing || awaited.id != self.asked_to_sync => {}
             Response::SyncGroup(sync) if sync.error_code.is_ok() => {
                 (self.told, self.warned) = (None, false);
                 let assignment = Assignment::decode(&sync.assignment).unwrap_or_default();
@@ -78,6 +78,18 @@ impl Member {
                 self.over(heartbeat.error_code);
             }
             _ => {}
+        }
+    }
+
+    /// What was sent is committed now, or never will be.
+    fn settle(&mut self, commit: &OffsetCommitResponse, truth: &mut Truth) {
+        for Sent { at, settles, .. } in std::mem::take(&mut self.committing) {
+            let topic = commit.topics.iter().find(|topic| *topic.name == *at.topic);
+            let partition =
+                topic.and_then(|t| t.partitions.iter().find(|p| p.partition_index == at.partition));
+            if let Some(serial) = settles.filter(|_| partition.is_some_and(|p| p.error_code.is_ok())) {
+                truth.progress(&self.group, &at).settle(self.who, serial);
+            }
         }
     }
 
@@ -199,7 +211,8 @@ impl Member {
             });
         }
         // Under the consumer protocol what was assigned before is carried out first.
-        if self.withdrawn.contains(at) && !self.follows_broker() || self.parted.contains(at) {
+        let goes = self.withdrawn.contains(at) && (!self.follows_broker() || self.gives_up(at, stage));
+        if goes || self.parted.contains(at) {
             stage.violate("no record of a partition that is being given up", || {
                 format!("{who} hands out {at} offset {offset}")
             });
@@ -238,6 +251,7 @@ impl Member {
         }
         if let Expect::EndSince(_) = holding.expect {
             progress.excuse_below(*offset);
+            (holding.limit, holding.reached) = (holding.limit.max(Some(*offset)), Some(*offset));
         }
         holding.expect = Expect::At(offset + 1);
         holding.known = true;
@@ -246,12 +260,19 @@ impl Member {
         self.in_hand.push((record.clone(), serial));
     }
 
+    /// Whether it has begun to give up a partition.
+    fn gives_up(&self, at: &TopicPartition, stage: &Stage) -> bool {
+        let explained = self.host.machine.explain(stage.now());
+        explained.partitions.iter().any(|(of, reason)| of == at && *reason == Reason::BeingRevoked)
+    }
+
     /// The user has come back from the first `count` records that he has.
     pub(super) fn done(&mut self, count: usize, truth: &mut Truth) {
         for (record, serial) in self.in_hand.drain(..count) {
             truth.progress(&self.group, &record.at).done(record.offset);
             if let Some(holding) = self.owned.get_mut(&record.at).filter(|holding| holding.serial == serial) {
                 holding.limit = holding.limit.max(Some(record.offset + 1));
+                holding.reached = holding.reached.map(|reached| reached.max(record.offset + 1));
             }
         }
     }
@@ -268,8 +289,8 @@ impl Member {
     ) {
         self.counts.commits += 1;
         // One that was given up unanswered may wait in a broker still: nothing tells it from a later one.
-        for (at, offset) in std::mem::take(&mut self.committing) {
-            truth.progress(&self.group, &at).lower(offset);
+        for Sent { at, offset, .. } in std::mem::take(&mut self.committing) {
+            truth.progress(&self.group, &at).may_come_late(offset);
         }
         let who = self.who;
         let generation_id = commit.generation_id_or_member_epoch;
@@ -284,7 +305,10 @@ impl Member {
             for partition in &topic.partitions {
                 let at = TopicPartition::new(topic.name.clone(), partition.partition_index);
                 let offset = partition.committed_offset;
-                self.committing.push((at.clone(), offset));
+                let reached = self.owned.get(&at).and_then(|holding| holding.reached);
+                // One that waited since before the seek says nothing of what came of it.
+                let settles = reached.is_none_or(|reached| offset <= reached).then_some(self.serial);
+                self.committing.push(Sent { at: at.clone(), offset, settles });
                 let Some(holding) = self.owned.get(&at) else {
                     if generation_id >= 0 {
                         stage.violate("only what is owned is committed", || {
@@ -293,11 +317,15 @@ impl Member {
                     }
                     continue;
                 };
+                let end = truth.end(&at);
                 if let Expect::EndSince(_) = holding.expect {
                     truth.progress(&self.group, &at).excuse_below(offset);
                 }
                 let start = || truth.progress(&self.group, &at).largest_start(holding.since);
-                let limit = holding.limit.unwrap_or_else(start);
+                let mut limit = holding.limit.unwrap_or_else(start);
+                if let Expect::EndSince(_) = holding.expect {
+                    limit = limit.max(end);
+                }
                 if offset > limit {
                     stage.violate("nothing is committed that the user is not back from", || {
                         format!("{who} commits {at} = {offset}; {limit} is the most")

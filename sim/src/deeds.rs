@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ottla_broker::{GroupKind, GroupView};
+use ottla_broker::{Cluster, GroupKind, GroupView};
 use ottla_core::Consumer;
 use ottla_protocol::{
     ApiKey, Request, RequestHeader, Response, ResponseHeader,
@@ -81,48 +81,67 @@ impl World {
         }
     }
 
-    fn make(&mut self, trouble: Trouble) {
-        self.faults += 1;
+    pub(super) fn make(&mut self, trouble: Trouble) {
         self.stage.tell(|| format!("trouble: {trouble:?}"));
         self.look_at_leaders();
-        match trouble {
+        let took_effect = match trouble {
             Trouble::Requests { api, fault, times, after, node } => {
+                // The script counts what happens of it.
                 script(&mut self.cluster, api, fault, times, after, node);
+                false
             }
             Trouble::Cut => self.with_a_link(Stage::cut),
             Trouble::Darken => self.with_a_link(Stage::darken),
             Trouble::Mute => self.with_a_link(|stage, id| stage.silence(id, LinkState::Mute)),
             Trouble::Deafen => self.with_a_link(|stage, id| stage.silence(id, LinkState::Deaf)),
+            Trouble::CutOff { lasts } => self.with_a_link(|stage, id| {
+                let Some(who) = stage.link(id).map(|link| link.who) else { return };
+                stage.net.cut_off = Some((who, stage.time + lasts));
+                let links = stage.net.links.iter().filter(|(_, link)| link.who == who);
+                for id in links.map(|(id, _)| *id).collect::<Vec<LinkId>>() {
+                    stage.darken(id);
+                }
+            }),
             Trouble::Outage { node, lasts, swallows } => {
                 let outage = if swallows { Outage::Swallows } else { Outage::Refuses };
                 self.stage.net.outages.insert(node, outage);
                 let links = self.stage.net.links.iter().filter(|(_, link)| link.node == node);
-                for id in links.map(|(id, _)| *id).collect::<Vec<LinkId>>() {
+                let links: Vec<LinkId> = links.map(|(id, _)| *id).collect();
+                for id in &links {
                     match swallows {
-                        true => self.stage.darken(id),
-                        false => self.stage.cut(id),
+                        true => self.stage.darken(*id),
+                        false => self.stage.cut(*id),
                     }
                 }
                 self.stage.after(lasts, Event::Restore(node));
+                !links.is_empty()
             }
             Trouble::Stop { node, lasts } => {
-                self.cluster.stop_node(node, self.stage.now());
+                let stopped = self.cluster.stop_node(node, self.stage.now());
                 self.pump();
                 self.stage.after(lasts, Event::Restore(node));
+                stopped
             }
             Trouble::MoveLeader { node } => {
                 let at = self.dice.pick(&self.plan.partitions());
                 self.stage.tell(|| format!("{at} is to be led by broker {node}"));
+                let leader =
+                    |cluster: &Cluster| cluster.leader(&at.topic, at.partition).map(|(node, _)| node);
+                let before = leader(&self.cluster);
                 self.cluster.move_leader(&at.topic, at.partition, node, self.stage.now());
                 self.pump();
                 self.look_at_leaders();
+                leader(&self.cluster) != before
             }
             Trouble::MoveCoordinator { node } => {
+                let before = self.cluster.coordinator(GROUP);
                 self.cluster.move_coordinator(GROUP, node, self.stage.now());
                 self.pump();
                 self.look_at_commits();
+                self.cluster.coordinator(GROUP) != before
             }
-        }
+        };
+        self.faults += u64::from(took_effect);
     }
 
     /// A broker can be reached again, whatever was the matter.
@@ -156,7 +175,8 @@ impl World {
     /// Who was refused because of his id comes again: it is free when the session of who had it is over.
     pub(super) fn try_again(&mut self) {
         for role in std::mem::take(&mut self.truth.refused) {
-            if self.phase == Phase::Trouble {
+            // A group in which two fight for an id has no rest: not where more trouble waits for one.
+            if self.phase == Phase::Trouble && self.made_up == 0 {
                 self.plan.items.push((Duration::ZERO, Item::Join(role)));
                 self.stage.after(secs(2), Event::Plan(self.plan.items.len() - 1));
             }
@@ -232,7 +252,8 @@ impl World {
         }
     }
 
-    fn with_a_link(&mut self, what: impl FnOnce(&mut Stage, LinkId)) {
+    /// Returns whether there was one.
+    fn with_a_link(&mut self, what: impl FnOnce(&mut Stage, LinkId)) -> bool {
         let standing = |link: &Link| link.broker.is_some() && link.state == LinkState::Open;
         let links = self.stage.net.links.iter().filter(|(_, link)| standing(link));
         let links: Vec<(LinkId, Who)> = links.map(|(id, link)| (*id, link.who)).collect();
@@ -241,6 +262,7 @@ impl World {
             self.stage.tell(|| format!("it befalls a connection of {who}"));
             what(&mut self.stage, id);
         }
+        !links.is_empty()
     }
 }
 

@@ -8,19 +8,30 @@ use ottla_protocol::records::{BatchHeader, Compression, Decompressor, RecordWalk
 
 use crate::{
     deeds::last_dice,
-    dice::{ms, secs},
+    dice::{Dice, ms, secs},
+    member::Member,
     mode::Mode,
     plan::Goodbye,
+    report::{LEAST_FAULTS, LEAST_REBALANCES},
     role::Role,
     stage::Event,
     world::{GROUP, Phase, World},
 };
 
+/// How often the trouble goes on for want of effect.
+const MOST_MADE_UP: usize = 32;
+
 impl World {
+    /// The time of trouble is over, unless too little of it came about.
     pub(super) fn quiet(&mut self) {
+        if self.make_up() {
+            return self.stage.after(secs(4), Event::Quiet);
+        }
         self.stage.tell(|| "the trouble is over".to_owned());
         self.stage.quiet = true;
+        self.faults = self.faults_so_far();
         self.cluster.faults().clear();
+        self.stage.net.cut_off = None;
         for node in 1..=self.plan.broker.brokers as i32 {
             self.restore(node);
         }
@@ -31,18 +42,43 @@ impl World {
         self.enter(Phase::Draining);
     }
 
-    /// Somebody is there to read what there is; and where the group has hardly rebalanced, it does when he comes.
-    fn see_to_members(&mut self, waited: Duration) {
-        let members = self.members.iter().filter(|member| member.is_live() && member.in_group()).count();
+    /// Where faults met nobody, or the group has hardly rebalanced, there is more trouble. Returns whether there is.
+    fn make_up(&mut self) -> bool {
+        let (calm, still) = (self.faults_so_far() < LEAST_FAULTS, self.rebalances < LEAST_REBALANCES);
+        if self.made_up == MOST_MADE_UP || !(calm || still) {
+            return false;
+        }
+        self.made_up += 1;
+        self.dice = Dice::of(self.case.seed, usize::MAX - 1 - self.made_up);
+        // What is scripted may keep the group from its rest; and where nobody is, nobody is met.
+        if self.made_up == MOST_MADE_UP / 2 {
+            self.cluster.faults().clear();
+        }
+        self.see_to_members();
+        if calm {
+            let trouble = self.plan.trouble_of_a_request(&mut self.dice);
+            self.plan.brisk &= trouble.is_brisk();
+            self.make(trouble);
+        }
         // Less and less often: while members come, a group whose members take their time does not settle.
-        let calls = self.rebalances < 2 && waited > secs(3) * (1 << self.callers.min(10));
-        if members == 0 || calls {
+        if still && self.made_up.is_power_of_two() {
+            self.call();
+        }
+        true
+    }
+
+    fn faults_so_far(&mut self) -> u64 {
+        self.faults + self.cluster.faults().happened()
+    }
+
+    /// Somebody is there to read what there is.
+    fn see_to_members(&mut self) {
+        if !self.members.iter().any(|member| member.is_live() && member.in_group()) {
             self.call();
         }
     }
 
     fn call(&mut self) {
-        self.callers += 1;
         let mut role = self.plan.in_group(&mut self.dice);
         if let Role::Group(role) = &mut role {
             // Nobody is in the way of who has no id.
@@ -59,10 +95,11 @@ impl World {
     pub(super) fn look(&mut self) {
         self.stage.after(ms(100), Event::Look);
         self.look_at_reasons();
+        self.look_at_waits();
         let waited = self.stage.time - self.phase_since;
         // The last may have read all and committed less, as another took his static id.
         if matches!(self.phase, Phase::Draining | Phase::Settling) {
-            self.see_to_members(waited);
+            self.see_to_members();
         }
         match self.phase {
             Phase::Draining | Phase::Probing => match self.missing() {
@@ -131,9 +168,6 @@ impl World {
         if !self.source.is_done() {
             return Some("the producer waits for acknowledgements".to_owned());
         }
-        if self.rebalances < 2 {
-            return Some("the group has yet to rebalance".to_owned());
-        }
         let partitions = self.plan.partitions();
         let in_group = partitions.iter().map(|at| (GROUP, at));
         let alone = self.members.iter().filter(|member| member.is_live() && !member.in_group());
@@ -142,6 +176,35 @@ impl World {
             let offset = self.truth.missing(group, at)?;
             Some(format!("{group} lacks {at} offset {offset}"))
         })
+    }
+
+    /// Each partition flows again soon, without the help of a time-out other than the session's, where nobody is away
+    /// and nothing swallows requests.
+    fn look_at_waits(&mut self) {
+        if !matches!(self.phase, Phase::Draining | Phase::Probing) {
+            return self.waits.clear();
+        }
+        let time = self.stage.time;
+        let before = std::mem::take(&mut self.waits);
+        for at in self.plan.partitions() {
+            let Some(offset) = self.truth.missing(GROUP, &at) else { continue };
+            let since =
+                before.get(&at).filter(|(known, _)| *known == offset).map_or(time, |(_, since)| *since);
+            self.longest_wait = self.longest_wait.max(time - since);
+            self.waits.insert(at, (offset, since));
+        }
+        let live = |member: &&Member| member.is_live() && member.in_group();
+        let silent = self.stage.net.links.values().any(|link| link.state.is_silent());
+        let brisk = self.plan.brisk && !silent && !self.members.iter().filter(live).any(Member::may_be_away);
+        let bound = self.plan.brisk_bound();
+        // What is with its reader waits for its user.
+        let is_taken =
+            |at| self.members.iter().filter(live).any(|member| member.has_records(at, self.stage.now()));
+        let late = self.waits.iter().find(|(at, (_, since))| brisk && time - *since > bound && !is_taken(at));
+        if let Some((at, (offset, since))) = late {
+            let detail = format!("{at} offset {offset} after {:?}\n{}", time - *since, self.explain());
+            self.stage.violate("a partition flows again soon where nobody is away", || detail);
+        }
     }
 
     fn uncommitted(&mut self) -> Option<String> {

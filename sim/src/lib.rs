@@ -12,8 +12,8 @@
 //!   `habits`, and his rebalance `listener`; `checks`: what is checked of it.
 //! - `source`: the producer.
 //! - `truth`: what is known from outside: produced, delivered, done, committed.
-//! - `world`: the loop; `deeds`: what the plan has in store; `watch`: what is looked at all the time; `ending`: what must
-//!   come true in the end.
+//! - `world`: the loop; `deeds`: what the plan has in store; `watch`: what is looked at all the time, and `reasons`: what
+//!   members say of themselves; `ending`: what must come true in the end.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -32,6 +32,7 @@ mod member;
 mod mode;
 mod plan;
 mod reader;
+mod reasons;
 mod report;
 mod role;
 mod setup;

@@ -6,10 +6,10 @@ use std::{
 };
 
 use ottla_core::{
-    CloseKind, ConnId, Consumer, Disconnected, LeaveGroup, Machine, OpId, Outbound, RequestId, Subscription,
-    SubscriptionError, TopicPartition,
+    CloseKind, ConnId, Consumer, Disconnected, LeaveGroup, Machine, OpId, Outbound, Reason, RequestId,
+    Subscription, SubscriptionError, TopicPartition,
 };
-use ottla_protocol::{ErrorCode, Request};
+use ottla_protocol::{ErrorCode, Now, Request};
 
 use crate::{
     dice::Dice,
@@ -32,10 +32,21 @@ pub(super) struct Holding {
     pub(super) expect: Expect,
     /// The largest position that may be committed; `None` before anything was done.
     pub(super) limit: Option<i64>,
+    /// How far the user has come since he last sought; `None` where he has not.
+    pub(super) reached: Option<i64>,
     /// Whether the core must know the position.
     pub(super) known: bool,
     /// Tells one assignment of a partition from the next.
     pub(super) serial: u64,
+}
+
+/// An offset that was sent to be committed.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) at: TopicPartition,
+    pub(super) offset: i64,
+    /// Once it is committed, what came of the seeks up to this one is.
+    pub(super) settles: Option<u64>,
 }
 
 /// Which offset is to come next.
@@ -85,8 +96,9 @@ pub(crate) struct Member {
     /// The generation, or the member epoch, that the coordinator told last, and the one that the core has told of.
     pub(super) generation_id: i32,
     pub(crate) joined_generation_id: i32,
-    /// The newest request to join.
+    /// The newest requests to join, and for what that brought.
     pub(super) asked_to_join: RequestId,
+    pub(super) asked_to_sync: RequestId,
     /// The one by which it joined last.
     pub(super) joined_by: RequestId,
     pub(crate) member_id: String,
@@ -95,7 +107,7 @@ pub(crate) struct Member {
     /// It told what may be the end of the generation, or of one before.
     pub(super) warned: bool,
     /// What a commit that is not answered yet says.
-    pub(super) committing: Vec<(TopicPartition, i64)>,
+    pub(super) committing: Vec<Sent>,
     /// Until when the user is waited for, who holds what is to be given up.
     pub(super) waited_for_until: Option<Instant>,
     /// It has joined, and asked for its assignment.
@@ -165,6 +177,7 @@ impl Member {
             generation_id: -1,
             joined_generation_id: -1,
             asked_to_join: RequestId(0),
+            asked_to_sync: RequestId(0),
             joined_by: RequestId(0),
             member_id: String::new(),
             told: None,
@@ -267,6 +280,28 @@ impl Member {
         self.role.in_group().is_some()
     }
 
+    pub(super) fn is_paused(&self, at: &TopicPartition) -> bool {
+        self.paused.contains(at)
+    }
+
+    /// Whether its reader, or its user, has records of a partition.
+    pub(super) fn holds(&self, at: &TopicPartition) -> bool {
+        self.in_hand.iter().any(|(record, _)| record.at == *at)
+            || self.reader.positions().any(|(of, _)| of == at)
+    }
+
+    /// Whether it has records of a partition, taken or not.
+    pub(crate) fn has_records(&self, at: &TopicPartition, now: Now) -> bool {
+        let buffered = |reason: &Reason| matches!(reason, Reason::Buffered { .. });
+        let explained = self.host.machine.explain(now);
+        self.holds(at) || explained.partitions.iter().any(|(of, reason)| of == at && buffered(reason))
+    }
+
+    /// Whether its user may be away for long from the end of the trouble on.
+    pub(crate) fn may_be_away(&self) -> bool {
+        self.habits.absent > 0.0 && *self.habits.absence.end() > Duration::from_secs(4)
+    }
+
     pub(super) fn is_static(&self) -> bool {
         self.role.in_group().is_some_and(|role| role.instance.is_some())
     }
@@ -295,8 +330,14 @@ impl Member {
 
     pub(super) fn hold(&mut self, at: TopicPartition, since: Duration) {
         self.serial += 1;
-        let holding =
-            Holding { since, expect: Expect::Start, limit: None, known: false, serial: self.serial };
+        let holding = Holding {
+            since,
+            expect: Expect::Start,
+            limit: None,
+            reached: None,
+            known: false,
+            serial: self.serial,
+        };
         self.owned.insert(at, holding);
     }
 
@@ -324,7 +365,7 @@ impl Member {
                     match request {
                         Request::OffsetCommit(commit) => self.check_commit(commit, stage, truth),
                         Request::JoinGroup(_) => (self.asked_to_join, self.syncing) = (*id, false),
-                        Request::SyncGroup(_) => self.syncing = true,
+                        Request::SyncGroup(_) => (self.asked_to_sync, self.syncing) = (*id, true),
                         _ => {}
                     }
                 }

@@ -115,7 +115,11 @@ impl Protocol {
             Mode::ConsumerProtocol => vec![Self::consumer(d)],
             Mode::Mixed => match d.chance(0.5) {
                 true => vec![Classic(&[Range, CooperativeSticky]), Classic(&[CooperativeSticky])],
-                false => vec![Self::eager(d), Self::consumer(d)],
+                // One alone of the new protocol is where a group turns classic again.
+                false => {
+                    let eager = Self::eager(d);
+                    vec![eager.clone(), eager, Self::consumer(d)]
+                }
             },
             Mode::Static | Mode::Regex => vec![Self::any(d)],
         }

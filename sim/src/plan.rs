@@ -63,6 +63,8 @@ pub(crate) struct Plan {
     pub(crate) trouble: Duration,
     /// Nobody crashes, nothing fails for long, and everybody commits: then nothing is read twice.
     pub(crate) orderly: bool,
+    /// No silence, which a time-out ends, and no long delay: what goes wrong is over at once.
+    pub(crate) brisk: bool,
     pub(crate) items: Vec<(Duration, Item)>,
     pub(crate) producer: ProducerConfig,
     /// How often the producer sends, how many records at once, and how large.
@@ -79,6 +81,7 @@ pub(crate) struct Plan {
 }
 
 pub(crate) const LARGE: usize = 3000;
+const BRISK: u64 = 15;
 
 impl Plan {
     pub(crate) fn draw(case: &Case) -> Self {
@@ -105,6 +108,7 @@ impl Plan {
             weather,
             trouble,
             orderly,
+            brisk: false,
             items: Vec::new(),
             producer: setup.producer(d),
             burst_every: ms(20)..=d.time(ms(100)..=ms(500)),
@@ -150,10 +154,12 @@ impl Plan {
             };
             items.push((late(d), item));
         }
+        let brisk = |item: &Item| !matches!(item, Item::Trouble(trouble) if !trouble.is_brisk());
+        self.brisk = self.weather.spikes == 0.0 && items.iter().all(|(_, item)| brisk(item));
         self.items = items;
     }
 
-    fn trouble_of_a_request(&self, d: &mut Dice) -> Trouble {
+    pub(crate) fn trouble_of_a_request(&self, d: &mut Dice) -> Trouble {
         Trouble::of_a_request(d, self.orderly, self.broker.brokers, &self.protocols)
     }
 
@@ -236,6 +242,12 @@ impl Plan {
     /// [`Self::join_timeout`], a user may be away for long, sessions expire.
     pub(crate) fn bound(&self) -> Duration {
         self.join_timeout() * 2 + self.max_poll * 2 + secs(40)
+    }
+
+    /// The same for one partition, where no user is away and nothing is silent: a session expires, the group rebalances,
+    /// listeners take their time.
+    pub(crate) fn brisk_bound(&self) -> Duration {
+        self.setup.session + secs(BRISK)
     }
 
     fn join_timeout(&self) -> Duration {

@@ -8,6 +8,11 @@ use crate::{
     stage::{Line, Violation},
 };
 
+/// What every seed contains at least.
+pub(crate) const LEAST_REBALANCES: u64 = 2;
+pub(crate) const LEAST_FAULTS: u64 = 1;
+const LEAST_DELIVERIES: u64 = 200;
+
 /// What one seed contained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -23,9 +28,9 @@ pub struct Report {
     pub partitions: u64,
     /// Lives of consumers.
     pub consumers: u64,
-    /// Generations that became stable.
+    /// Generations that became stable before the trouble was over.
     pub rebalances: u64,
-    /// Faults of the brokers and of the network.
+    /// Faults of the brokers and of the network that met somebody.
     pub faults: u64,
     /// Records that were acknowledged to the producer.
     pub acknowledged: u64,
@@ -43,6 +48,8 @@ pub struct Report {
     pub commits: u64,
     /// From the end of the trouble until everything was done.
     pub recovery: Duration,
+    /// After the trouble, how long a partition waited for its next record at most.
+    pub longest_wait: Duration,
     /// The whole, in virtual time.
     pub took: Duration,
     /// Steps of the simulation.
@@ -81,9 +88,9 @@ impl Report {
     /// What a seed has too little of to count: a world in which nothing happens proves nothing.
     pub fn lacks(&self) -> Option<String> {
         let least = [
-            ("rebalances", self.rebalances, 2),
-            ("faults", self.faults, 1),
-            ("deliveries", self.deliveries, 200),
+            ("rebalances", self.rebalances, LEAST_REBALANCES),
+            ("faults", self.faults, LEAST_FAULTS),
+            ("deliveries", self.deliveries, LEAST_DELIVERIES),
         ];
         let (name, had, least) = least.into_iter().find(|(_, had, least)| had < least)?;
         Some(format!("{} {}: {had} {name}, {least} are the least", self.mode, self.seed))
@@ -151,7 +158,7 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         type Figure = (&'static str, fn(&Report) -> u64);
-        let figures: [Figure; 10] = [
+        let figures: [Figure; 11] = [
             ("rebalances", |r| r.rebalances),
             ("faults", |r| r.faults),
             ("deliveries", |r| r.deliveries),
@@ -161,6 +168,7 @@ impl fmt::Display for Summary {
             ("expelled", |r| r.expelled),
             ("seeks", |r| r.seeks),
             ("recovery, s", |r| r.recovery.as_secs()),
+            ("longest wait, s", |r| r.longest_wait.as_secs()),
             ("steps", |r| r.steps),
         ];
         writeln!(f, "{} seeds{:>16} {:>8} {:>8} {:>10}", self.reports.len(), "min", "median", "max", "sum")?;

@@ -30,12 +30,11 @@ pub(crate) struct Setup {
     fetch_max: usize,
     min_bytes: i32,
     max_wait: Duration,
+    /// Of either protocol.
+    pub(crate) session: Duration,
 }
 
 const RETRY_BACKOFF: Backoff = Backoff { first: ms(100), most: secs(1) };
-
-/// Sessions, by either protocol.
-pub(crate) const SESSION: Duration = secs(6);
 
 impl Setup {
     pub(crate) fn draw(d: &mut Dice, brokers: u32) -> Self {
@@ -49,7 +48,18 @@ impl Setup {
             fetch_max: d.pick(&[2_000, 20_000, 1 << 20]),
             min_bytes: d.pick(&[1, 1, 500]),
             max_wait: d.time(ms(50)..=ms(500)),
+            session: d.pick(&[secs(6), secs(6), secs(6), secs(6), secs(6), secs(9)]),
         }
+    }
+
+    /// How long a broker may hold a fetch.
+    pub(crate) fn max_wait(&self) -> Duration {
+        self.max_wait
+    }
+
+    /// Within this time a request that is not answered is given up, its connection with it, and another is there.
+    pub(crate) fn given_up(&self) -> Duration {
+        self.request_timeout + self.max_wait + secs(8)
     }
 
     /// Topics are created later, so that their ids are known.
@@ -59,7 +69,7 @@ impl Setup {
             versions: d.pick(&[VersionSet::Kafka4_3, VersionSet::Kafka3_9]),
             consumer_protocol: new_protocol.then_some(true),
             group_initial_rebalance_delay: d.pick(&[Duration::ZERO, ms(500), secs(3)]),
-            group_consumer_session_timeout: SESSION,
+            group_consumer_session_timeout: self.session,
             group_consumer_heartbeat_interval: d.pick(&[ms(500), secs(1), secs(2)]),
             max_fetch_sessions: d.pick(&[0, 1, 3, 1000, 1000]),
             seed: d.seed(),
@@ -141,7 +151,7 @@ impl Plan {
 
     fn group(&self, id: String, role: &Role) -> GroupConfig {
         let config = GroupConfig {
-            session_timeout: SESSION,
+            session_timeout: self.setup.session,
             heartbeat_interval: secs(1),
             max_poll_interval: self.max_poll,
             ..GroupConfig::new(id)

@@ -110,9 +110,14 @@ pub(crate) enum LinkState {
 }
 
 impl LinkState {
+    /// Whether it swallows something.
+    pub(crate) fn is_silent(self) -> bool {
+        matches!(self, Self::Dark | Self::Mute | Self::Deaf)
+    }
+
     /// Whether both ends take it for a connection.
     pub(crate) fn stands(self) -> bool {
-        matches!(self, Self::Open | Self::Dark | Self::Mute | Self::Deaf)
+        self == Self::Open || self.is_silent()
     }
 
     pub(crate) fn reaches_broker(self) -> bool {
@@ -158,6 +163,8 @@ pub(crate) struct Net {
     pub(crate) links: BTreeMap<LinkId, Link>,
     by_broker: BTreeMap<ottla_broker::ConnId, LinkId>,
     pub(crate) outages: BTreeMap<i32, Outage>,
+    /// Who reaches nobody, and until when.
+    pub(crate) cut_off: Option<(Who, Duration)>,
     pub(crate) weather: Weather,
     opened: u64,
 }
@@ -216,6 +223,7 @@ impl Stage {
                 links: BTreeMap::new(),
                 by_broker: BTreeMap::new(),
                 outages: BTreeMap::new(),
+                cut_off: None,
                 weather,
                 opened: 0,
             },
@@ -297,7 +305,9 @@ impl Stage {
         let link = Link { who, conn, node, broker: None, state: LinkState::Open, up, down };
         self.net.links.insert(id, link);
         let wait = self.latency();
+        let cut_off = self.net.cut_off.is_some_and(|(whom, until)| whom == who && self.time < until);
         match self.net.outages.get(&node) {
+            _ if cut_off => self.darken(id),
             Some(Outage::Refuses) => self.after(wait, Event::Refuse(id)),
             Some(Outage::Swallows) => self.darken(id),
             None => self.after(wait, Event::Connect(id)),

@@ -27,6 +27,10 @@ pub(crate) enum Trouble {
     Darken,
     Mute,
     Deafen,
+    /// A client reaches nobody, as on a machine that stands still.
+    CutOff {
+        lasts: Duration,
+    },
     /// A broker cannot be reached.
     Outage {
         node: i32,
@@ -101,6 +105,19 @@ const GENTLE: Menu = &[
 ];
 
 impl Trouble {
+    /// Whether nothing that it brings outlasts it by much: no silence, which a time-out ends, and no long delay.
+    pub(crate) fn is_brisk(&self) -> bool {
+        match self {
+            Self::Requests { fault: Fault::Silence, .. } => false,
+            Self::Darken | Self::Mute | Self::Deafen | Self::CutOff { .. } => false,
+            Self::Requests { fault: Fault::Delay(by) | Fault::Throttle(by), times, .. } => {
+                *by * *times <= secs(1)
+            }
+            Self::Outage { swallows, .. } => !swallows,
+            _ => true,
+        }
+    }
+
     /// Requests that go wrong. Gently: nothing takes long, and no connection ends.
     pub(crate) fn of_a_request(d: &mut Dice, gentle: bool, brokers: u32, protocols: &[Protocol]) -> Self {
         let node = d.chance(0.4).then(|| Self::node(d, brokers));
@@ -116,12 +133,13 @@ impl Trouble {
             Protocol::Consumer(_) => CONSUMER,
         };
         let (api, errors) = if d.chance(0.35) { d.pick(membership) } else { d.pick(ANY) };
-        let fault = match d.number(0..=9) {
+        let fault = match d.number(0..=10) {
             0..=3 if !errors.is_empty() => Fault::Error(d.pick(errors)),
             0..=4 => Fault::Disconnect,
             5 => Fault::ApplyThenDisconnect,
             6 | 7 => Fault::Delay(d.time(ms(100)..=secs(8))),
             8 => Fault::Silence,
+            9 => Fault::Throttle(d.time(ms(100)..=secs(3))),
             _ => Fault::Corrupt,
         };
         Self::Requests { api, fault, times: d.pick(&[1, 1, 1, 2, 4, 12]), after, node }
@@ -139,6 +157,7 @@ impl Trouble {
             9 => Self::Mute,
             10 => Self::Deafen,
             11 => Self::Outage { node, lasts: d.time(ms(500)..=secs(8)), swallows: d.chance(0.5) },
+            12 => Self::CutOff { lasts: d.time(secs(2)..=secs(14)) },
             _ => Self::Stop { node, lasts: d.time(ms(200)..=secs(8)) },
         }
     }

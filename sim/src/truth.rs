@@ -46,10 +46,20 @@ pub(crate) struct Progress {
     done: BTreeMap<i64, ()>,
     /// What was committed, and since when.
     committed: Vec<(Duration, i64)>,
-    /// Commits below the newest one are legal from here on: somebody sought back.
-    floor: Option<i64>,
+    /// Who sought where, and has not committed since.
+    sought: Vec<Sought>,
+    /// What was sent to be committed and given up unanswered: it may come late.
+    late: Vec<i64>,
     /// Nobody need read what lies below: somebody sought forward.
     excused: i64,
+}
+
+#[derive(Debug)]
+struct Sought {
+    who: Who,
+    /// The seek's number among all that its user did.
+    serial: u64,
+    offset: i64,
 }
 
 impl Truth {
@@ -130,9 +140,30 @@ impl Progress {
         self.starts(since).flatten().max().unwrap_or_default()
     }
 
-    /// Somebody sought, or commits, back to this offset.
-    pub(crate) fn lower(&mut self, offset: i64) {
-        self.floor = Some(self.floor.map_or(offset, |floor| floor.min(offset)));
+    /// Somebody sought: one commit of what comes of it may be below the newest.
+    pub(crate) fn sought(&mut self, who: Who, serial: u64, offset: i64) {
+        self.sought.push(Sought { who, serial, offset });
+    }
+
+    /// What came of his seeks until then is committed.
+    pub(crate) fn settle(&mut self, who: Who, serial: u64) {
+        self.sought.retain(|sought| sought.who != who || sought.serial > serial);
+    }
+
+    /// A commit was given up unanswered: it may take the place of a newer one, and a newer one its own.
+    pub(crate) fn may_come_late(&mut self, offset: i64) {
+        self.late.push(offset);
+    }
+
+    /// Whether the committed offset may fall, this once.
+    fn may_fall(&mut self, before: i64, offset: i64) -> bool {
+        // Commits come in the order of the seeks.
+        if let Some(index) = self.sought.iter().position(|sought| sought.offset <= offset) {
+            self.sought.remove(index);
+            return true;
+        }
+        let late = self.late.iter().position(|late| *late == offset || *late == before);
+        late.map(|index| self.late.remove(index)).is_some()
     }
 
     /// Somebody sought forward.
@@ -146,8 +177,8 @@ impl Progress {
         if before == Some(offset) {
             return;
         }
-        if let Some(before) =
-            before.filter(|before| offset < self.floor.map_or(*before, |floor| floor.min(*before)))
+        if let Some(before) = before.filter(|before| offset < *before)
+            && !self.may_fall(before, offset)
         {
             stage.violate("the committed offset does not fall", || {
                 format!("group {group}, {at}: from {before} to {offset}")

@@ -51,6 +51,11 @@ pub(crate) enum Asked {
 }
 
 impl Member {
+    /// Whether he is in a call, and would take any record.
+    pub(super) fn waits_for_any(&self) -> bool {
+        matches!(&self.doing, Doing::Reading(Call { filter: Filter::All, .. }))
+    }
+
     /// The user is busy for so long.
     pub(super) fn think(&mut self, wait: Duration, stage: &mut Stage) {
         self.stamp += 1;
@@ -414,17 +419,20 @@ impl Member {
         self.counts.seeks += 1;
         self.detours += 1;
         let progress = truth.progress(&self.group, at);
-        progress.lower(least);
         self.serial += 1;
+        progress.sought(who, self.serial, least);
+        let end = truth.end(at);
+        let progress = truth.progress(&self.group, at);
         if let Some(holding) = self.owned.get_mut(at) {
             // What the user still has of it counts no more.
             holding.serial = self.serial;
             let start = progress.largest_start(holding.since);
+            // Where the end was sought before, and not known yet, that may have been it.
+            let before = if let Expect::EndSince(_) = holding.expect { end } else { least };
+            holding.limit = Some(holding.limit.unwrap_or(start).max(before).max(least));
             holding.expect = expect;
             holding.known = matches!(to, SeekTo::Offset(_));
-            let most = if to == SeekTo::End { i64::MAX } else { least };
-            let before = holding.limit.unwrap_or(start);
-            holding.limit = Some(before.max(most));
+            holding.reached = Some(if to == SeekTo::End { i64::MIN } else { least });
         }
     }
 

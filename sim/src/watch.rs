@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use ottla_broker::GroupKind;
-use ottla_core::{GroupReason, Reason, TopicPartition};
+use ottla_core::TopicPartition;
 
 use crate::{
-    dice::secs,
     member::Member,
     mode::Mode,
-    stage::Who,
-    world::{GROUP, World},
+    world::{GROUP, Phase, World},
 };
 
 impl World {
@@ -87,7 +85,7 @@ impl World {
         }
         if group.state == "Stable" && generation != self.generation {
             self.generation = generation;
-            self.rebalances += 1;
+            self.rebalances += u64::from(self.phase == Phase::Trouble);
             for member in &group.members {
                 let owned: Vec<String> =
                     member.owned.iter().map(|(topic, n)| format!("{topic}-{n}")).collect();
@@ -125,31 +123,5 @@ impl World {
                 });
             }
         }
-    }
-
-    /// Whoever waits can say what for: merely to be about to fetch is a matter of moments.
-    pub(super) fn look_at_reasons(&mut self) {
-        let (now, time) = (self.stage.now(), self.stage.time);
-        let mut idle: BTreeMap<(Who, TopicPartition), std::time::Duration> = BTreeMap::new();
-        for member in self.members.iter_mut().filter(|member| member.is_live()) {
-            let explained = member.host.machine.explain(now);
-            if let Some(GroupReason::RevocationWaiting { waited, .. }) = explained.group {
-                member.waited_for_until = Some(now.mono - waited + self.plan.max_poll);
-            }
-            for (at, reason) in explained.partitions {
-                if reason == Reason::Waiting {
-                    let key = (member.who, at);
-                    let since = self.idle.get(&key).copied().unwrap_or(time);
-                    idle.insert(key, since);
-                }
-            }
-        }
-        if let Some(((who, at), since)) = idle.iter().find(|(_, since)| time - **since > secs(3)) {
-            let waited = time - *since;
-            self.stage.violate("a partition that does not flow has a reason", || {
-                format!("{who} has been about to fetch {at} for {waited:?}")
-            });
-        }
-        self.idle = idle;
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     dice::{Dice, ms},
     member::Member,
     plan::Plan,
+    reasons::Doubts,
     report::{Failure, Report},
     source::Source,
     stage::{Event, Link, LinkId, LinkState, Stage, Violation, Who},
@@ -79,8 +80,11 @@ pub(super) struct World {
     /// How much was handed out when that was looked at last after the trouble, and when it was less.
     pub(super) progress: (u64, Duration),
     pub(super) generation: i32,
-    /// Since when a partition has been about to be fetched, and nothing more.
-    pub(super) idle: BTreeMap<(Who, TopicPartition), Duration>,
+    /// What is not as members say, and since when.
+    pub(super) doubts: Doubts,
+    /// Which offset is missing of each partition after the trouble, and since when.
+    pub(super) waits: BTreeMap<TopicPartition, (i64, Duration)>,
+    pub(super) longest_wait: Duration,
     /// Commits that were sent: see [`Item::Ghost`].
     pub(super) commits: Vec<Late>,
     pub(super) beats: Vec<Beat>,
@@ -90,8 +94,8 @@ pub(super) struct World {
     pub(super) leaders: BTreeMap<TopicPartition, (i32, i32)>,
     /// Which member has each static member's place, and in which epoch.
     pub(super) places: BTreeMap<String, (String, i32)>,
-    /// Who came after the trouble, because nobody else was there.
-    pub(super) callers: u32,
+    /// How often there was more trouble than the plan's.
+    pub(super) made_up: usize,
     pub(super) rebalances: u64,
     pub(super) faults: u64,
     pub(super) steps: u64,
@@ -133,13 +137,15 @@ impl World {
             recovery: Duration::ZERO,
             progress: (0, Duration::ZERO),
             generation: -1,
-            idle: BTreeMap::new(),
+            doubts: Doubts::new(),
+            waits: BTreeMap::new(),
+            longest_wait: Duration::ZERO,
             commits: Vec::new(),
             beats: Vec::new(),
             stray: Vec::new(),
             leaders: BTreeMap::new(),
             places: BTreeMap::new(),
-            callers: 0,
+            made_up: 0,
             rebalances: 0,
             faults: 0,
             steps: 0,
@@ -334,6 +340,7 @@ impl World {
             seeks: sum(|member| member.counts.seeks),
             commits: sum(|member| member.counts.commits),
             recovery: self.recovery,
+            longest_wait: self.longest_wait,
             took: self.stage.time,
             steps: self.steps,
         }
