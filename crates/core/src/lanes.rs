@@ -124,6 +124,8 @@ pub(crate) struct Lane<F> {
     pub(crate) since: Instant,
     /// Where reading began when it began at the log's end, and when that was.
     pub(crate) began_at_end: Option<(i64, Instant)>,
+    /// The response that brought it records last; 0 where none has.
+    pub(crate) served: u64,
 }
 
 /// Every lane, and the order in which they are read.
@@ -183,6 +185,7 @@ impl<F> Lane<F> {
             failure_due: None,
             since: now,
             began_at_end: None,
+            served: 0,
         }
     }
 

@@ -69,6 +69,8 @@ pub(crate) struct Fetcher {
     held: usize,
     /// All bytes of frames ever received.
     pub(crate) fetched: u64,
+    /// How many responses there were.
+    responses: u64,
     /// Whether the budget, and nothing else, kept a fetch from being sent the last time.
     pub(crate) out_of_room: bool,
     pub(crate) plot: Plot,
@@ -96,6 +98,7 @@ impl Fetcher {
             brokers: BTreeMap::new(),
             held: 0,
             fetched: 0,
+            responses: 0,
             out_of_room: false,
             plot: Plot::default(),
         }
@@ -153,8 +156,8 @@ impl Fetcher {
             let partitions = wanted.entry(leader).or_default();
             if lane.queued_bytes < self.config.partition_max_bytes {
                 let topic_id = metadata.topic(&lane.at.topic).map_or(TopicId::ZERO, |topic| topic.id);
-                let (epoch, offset) = (lane.epoch, lane.fetch_at);
-                partitions.insert(part, Asked { at: lane.at.clone(), topic_id, epoch, offset, leader_epoch });
+                let (at, epoch, offset, served) = (lane.at.clone(), lane.epoch, lane.fetch_at, lane.served);
+                partitions.insert(part, Asked { at, topic_id, epoch, offset, leader_epoch, served });
             }
         }
         if leaderless {
@@ -256,6 +259,7 @@ impl Fetcher {
     ) {
         self.held += fetched.size;
         self.fetched += fetched.size as u64;
+        self.responses += 1;
         let Some(broker) = self.brokers.get_mut(&node) else { return };
         let Some(fetch) = broker.in_flight.take_if(|fetch| fetch.id == id) else { return };
         broker.session.answered(response.error_code, response.session_id);
@@ -310,6 +314,9 @@ impl Fetcher {
                         Some(Ok(span)) => {
                             if let Some(lane) = lanes.get_mut(part) {
                                 lane.high_watermark = Some(partition.high_watermark);
+                                if span.end > span.start {
+                                    lane.served = self.responses;
+                                }
                                 (lane.last_error, lane.retry_at, lane.failures) = (None, None, 0);
                             }
                             // Batches that end before the position have nothing for it.

@@ -26,6 +26,8 @@ pub(super) struct Asked {
     pub(super) epoch: LaneEpoch,
     pub(super) offset: i64,
     pub(super) leader_epoch: i32,
+    /// By which response it was served last.
+    pub(super) served: u64,
 }
 
 /// See the module's documentation.
@@ -48,7 +50,9 @@ impl Session {
         self.epoch
     }
 
-    /// What the next request has to name, and what the broker is to forget, in the order of their names.
+    /// What the next request has to name, and what the broker is to forget. Who was served last is named last: a batch
+    /// that does not fit is brought only for the first that has any, and without a session the broker begins with the
+    /// first that is named, each time.
     pub(super) fn next(&mut self, wanted: BTreeMap<PartIdx, Asked>, by_id: bool) -> (Vec<Asked>, Vec<Asked>) {
         if by_id != self.by_id {
             // A session holds either names or ids: the other kind needs a new one.
@@ -78,7 +82,7 @@ impl Session {
         if self.plot.has(Planted::NothingIsForgotten) {
             forgotten.clear();
         }
-        named.sort_by(|a, b| a.at.cmp(&b.at));
+        named.sort_by(|a, b| a.served.cmp(&b.served).then_with(|| a.at.cmp(&b.at)));
         forgotten.sort_by(|a, b| a.at.cmp(&b.at));
         self.known = wanted;
         (named, forgotten)
@@ -119,7 +123,7 @@ mod tests {
 
     fn asked(partition: i32, offset: i64) -> Asked {
         let at = TopicPartition::new("t", partition);
-        Asked { at, topic_id: TopicId([1; 16]), epoch: LaneEpoch(0), offset, leader_epoch: 0 }
+        Asked { at, topic_id: TopicId([1; 16]), epoch: LaneEpoch(0), offset, leader_epoch: 0, served: 0 }
     }
 
     fn wanted(list: &[(i32, i64)]) -> BTreeMap<PartIdx, Asked> {

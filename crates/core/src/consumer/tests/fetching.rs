@@ -204,3 +204,24 @@ fn while_no_broker_has_told_of_a_topic_it_is_not_said_to_be_missing() {
         world.consumer.explain(world.now).to_string().contains("t-0: no broker has told of the topic yet")
     );
 }
+
+#[test]
+fn without_a_session_who_was_served_last_is_asked_for_last() {
+    let mut world = started(config());
+    for (served, order) in [(0, [1, 0]), (1, [0, 1])] {
+        world.fetched(served, 0..5);
+        let unknown = FetchResponse { error_code: ErrorCode::FetchSessionIdNotFound, ..Default::default() };
+        let fetch = world.fetches.pop_front().unwrap();
+        let spans = Vec::new();
+        let fetched = Some(Fetched { size: 0, spans, frame: Rc::new(Vec::new()) });
+        world.consumer.handle_reply(
+            fetch.conn,
+            Reply { id: fetch.id, response: unknown.into(), fetched },
+            world.now,
+        );
+        world.run();
+        let asked = &request(&world.fetches[0]).topics;
+        let asked: Vec<i32> = asked.iter().flat_map(|topic| &topic.partitions).map(|p| p.partition).collect();
+        assert_eq!(asked, order, "or a batch that does not fit behind others would never come");
+    }
+}
