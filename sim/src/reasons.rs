@@ -34,14 +34,8 @@ impl World {
         let group = self.cluster.group(GROUP);
         let before = std::mem::take(&mut self.doubts);
         let mut broken = None;
-        for member in self.members.iter_mut().filter(|member| member.is_live()) {
+        for member in self.members.iter().filter(|member| member.is_live()) {
             let explained = member.host.machine.explain(now);
-            if let Some(
-                GroupReason::RevocationWaiting { waited, .. } | GroupReason::AwaitingHeartbeat { waited },
-            ) = explained.group
-            {
-                member.waited_for_until = Some(now.mono - waited + self.plan.max_poll);
-            }
             let of_group = explained.group.as_ref().and_then(|reason| {
                 let known = group.as_ref().filter(|_| member.in_group());
                 Some((None, member.doubt_group(reason, known, &self.plan)?))

@@ -29,13 +29,13 @@ pub enum Event {
     Revoked(Vec<TopicPartition>),
     /// Partitions are gone without that.
     Lost(Vec<TopicPartition>),
-    /// A rebalance waits for the user to come back to `recv`, `poll` or `close`.
+    /// A rebalance waits: for the user to come back to `recv`, `poll` or `close`, for a commit, or for the listener.
     RevocationWaiting {
         /// Since when.
         since: Instant,
         /// When the partitions are lost instead.
         deadline: Instant,
-        /// Whose records he has in hand.
+        /// Whose records the user has in hand; empty where it waits for something else.
         held: Vec<TopicPartition>,
     },
 }

@@ -85,11 +85,12 @@ impl<F: Clone> Consumer<F> {
         if group.commits.is_auto() && group.commits.plot.has(Planted::LastCommitComesFirst) {
             self.commit_revoking();
         }
-        let held = self.lanes.held_up();
-        if !held.is_empty() {
+        self.step_handover(now);
+        let handover = self.group.as_ref().and_then(|group| group.handover.as_ref());
+        if handover.is_some_and(Handover::is_revoking) && self.lanes.has_revoking() {
+            let held = self.lanes.held_up();
             self.events.push(Event::RevocationWaiting { since: now.mono, deadline, held });
         }
-        self.step_handover(now);
     }
 
     /// Goes as far as it goes.

@@ -82,7 +82,12 @@ fn a_rebalance_gives_up_everything_before_it_joins_again() {
     assert!(!world.has_asked(ApiKey::JoinGroup), "what was delivered is committed first");
     world.commit_says(&commit, ErrorCode::None);
     assert_eq!(join_request(&world.expect(ApiKey::JoinGroup)).member_id, "me");
-    assert_eq!(world.events(), [Event::Revoked(vec![at(0)])]);
+    let events = world.events();
+    let [Event::RevocationWaiting { held, .. }, Event::Revoked(gone)] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert!(held.is_empty(), "it waited for the commit alone");
+    assert_eq!(*gone, [at(0)]);
     assert!(world.consumer.assignment().is_empty());
 }
 
