@@ -108,7 +108,7 @@ pub(crate) struct Member {
     pub(super) warned: bool,
     /// What a commit that is not answered yet says.
     pub(super) committing: Vec<Sent>,
-    /// Until when the user is waited for, who holds what is to be given up.
+    /// Until when what is to be given up is waited for.
     pub(super) waited_for_until: Option<Instant>,
     /// It has joined, and asked for its assignment.
     pub(super) syncing: bool,

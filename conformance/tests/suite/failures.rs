@@ -1,6 +1,6 @@
 //! A cluster that fails while it is read and written: on one of its own, as no other case could use it meanwhile.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libtest_mimic::Failed;
 use ottla::admin::NodeId;
@@ -10,7 +10,7 @@ use ottla_conformance::targets::Target;
 
 use crate::brokers::Own;
 use crate::cases::{Case, Outcome};
-use crate::kit::{PATIENCE, admin, equal, holds, member, producer, topic, wait};
+use crate::kit::{Seen, admin, equal, holds, member, poll_all, producer, topic, wait};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -42,9 +42,9 @@ async fn read_and_write(cluster: &'static Cluster) -> Outcome {
     let nodes = || cluster.node_ids().map(|node| Ok::<_, Failed>((node, cluster.proxy(node)?)));
     let read = async {
         let builder = member(&target, group, group).enable_auto_commit(true);
-        let mut consumer = builder.auto_commit_interval(Duration::from_millis(100)).build().await?;
+        let mut reader = [builder.auto_commit_interval(Duration::from_millis(100)).build().await?];
         let mut read = Vec::new();
-        read_until(&mut consumer, &mut read, "200 records", |_, read| read >= 200).await?;
+        poll_all(&mut reader, &mut read, "200 records", |_, read| read.len() >= 200).await?;
         let (all, mut cut) = (led_by(&target, group, None).await?, 0);
         for node in nodes() {
             let (_, proxy) = node?;
@@ -52,19 +52,21 @@ async fn read_and_write(cluster: &'static Cluster) -> Outcome {
             cut += proxy.cut();
         }
         holds("connections were cut", cut > 3)?;
-        explains(&mut consumer, &mut read, all).await?;
+        explains(&mut reader, &mut read, all).await?;
         for node in nodes() {
             node?.1.refuse(false);
         }
-        read_until(&mut consumer, &mut read, "400 records", |_, read| read >= 400).await?;
+        poll_all(&mut reader, &mut read, "400 records", |_, read| read.len() >= 400).await?;
         // It leads two of the partitions, too.
         let coordinator = admin(&target).await?.find_coordinator(group).await?.node;
         let its_own = led_by(&target, group, Some(coordinator)).await?;
         equal("its partitions", its_own.len(), 2)?;
         cluster.kill(coordinator.0 as u32)?;
-        explains(&mut consumer, &mut read, its_own).await?;
-        read_until(&mut consumer, &mut read, "all records", |_, read| read >= RECORDS as usize).await?;
+        explains(&mut reader, &mut read, its_own).await?;
+        poll_all(&mut reader, &mut read, "all records", |_, read| read.len() >= RECORDS as usize).await?;
+        let [consumer] = reader;
         consumer.close().await;
+        let mut read: Vec<(i32, i64)> = read.iter().map(|seen| (seen.partition, seen.offset)).collect();
         read.sort_unstable();
         let each = RECORDS / PARTITIONS;
         let expected =
@@ -74,22 +76,6 @@ async fn read_and_write(cluster: &'static Cluster) -> Outcome {
     tokio::try_join!(write, read)?;
     let committed = admin(&target).await?.committed_offsets(group).await?;
     equal("committed", committed.values().map(|at| at.offset).sum(), RECORDS)
-}
-
-/// Takes what comes, as partition and offset, until it holds of the consumer and of how much it was.
-async fn read_until(
-    consumer: &mut Consumer,
-    read: &mut Vec<(i32, i64)>,
-    what: &str,
-    mut condition: impl FnMut(&Consumer, usize) -> bool,
-) -> Outcome {
-    let start = Instant::now();
-    while !condition(consumer, read.len()) {
-        holds(&format!("{what} in time\n{}", consumer.explain()), start.elapsed() < PATIENCE)?;
-        let polled = consumer.poll(Duration::from_millis(20)).await?;
-        read.extend(polled.iter().map(|record| (record.partition(), record.offset())));
-    }
-    Ok(())
 }
 
 /// What is said of each partition, or of those that this node leads, while its leader cannot be reached.
@@ -102,12 +88,12 @@ async fn led_by(target: &Target, topic: &str, node: Option<NodeId>) -> Result<Ve
 }
 
 /// Until each of these was said.
-async fn explains(consumer: &mut Consumer, read: &mut Vec<(i32, i64)>, mut texts: Vec<String>) -> Outcome {
+async fn explains(reader: &mut [Consumer], read: &mut Vec<Seen>, mut texts: Vec<String>) -> Outcome {
     let what = format!("explanations {texts:?}");
-    let all_said = |consumer: &Consumer, _| {
-        let said = consumer.explain().to_string();
+    let all_said = |reader: &[Consumer], _: &[Seen]| {
+        let said = reader[0].explain().to_string();
         texts.retain(|text| !said.contains(text));
         texts.is_empty()
     };
-    read_until(consumer, read, &what, all_said).await
+    poll_all(reader, read, &what, all_said).await
 }

@@ -173,7 +173,7 @@ pub(crate) async fn poll_all(
     members: &mut [Consumer],
     seen: &mut Vec<Seen>,
     what: &str,
-    condition: impl Fn(&[Consumer], &[Seen]) -> bool,
+    mut condition: impl FnMut(&[Consumer], &[Seen]) -> bool,
 ) -> Outcome {
     let start = Instant::now();
     while !condition(members, seen) {

@@ -170,6 +170,13 @@ impl Coordinator {
         self.attempts.failed(None, now);
     }
 
+    /// An answer of a broker that was taken for it: one of the errors that say it is another is heeded.
+    pub(crate) fn heard(&mut self, error: ErrorCode, now: Now) {
+        if matches!(error, ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) {
+            self.forget(error, now);
+        }
+    }
+
     /// It is another broker, as this answer says, or cannot be reached.
     pub(crate) fn forget(&mut self, error: impl Into<Option<ErrorCode>>, now: Now) {
         if self.plot.has(Planted::OldCoordinatorIsKept) {

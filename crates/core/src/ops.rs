@@ -100,10 +100,11 @@ impl Ops {
     pub(crate) fn expire(&mut self, now: Instant, waiting_for: impl Fn(OpId, &Outcome) -> String) -> bool {
         let late = self.open.iter().filter(|(_, op)| op.deadline <= now);
         let late: Vec<(OpId, String)> = late.map(|(id, op)| (*id, waiting_for(*id, &op.so_far))).collect();
-        for (id, why) in &late {
-            self.fail(*id, OpFailure::TimedOut(why.clone()));
+        let any = !late.is_empty();
+        for (id, why) in late {
+            self.fail(id, OpFailure::TimedOut(why));
         }
-        !late.is_empty()
+        any
     }
 
     pub(crate) fn take(&mut self, id: OpId) -> Option<Result<Outcome, OpFailure>> {

@@ -200,9 +200,7 @@ impl Commits {
                 Some(CommitNews { ops: batch.ops, result: Ok(batch.offsets) })
             }
             Some((error, _)) if error.is_retriable() || membership.commits_again(error, &by) => {
-                if matches!(error, ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) {
-                    coordinator.forget(error, now);
-                }
+                coordinator.heard(error, now);
                 self.again(batch, Some(error), now);
                 None
             }

@@ -131,8 +131,8 @@ impl CommittedFetch {
             self.attempts.reset();
             return Ok(found);
         }
+        coordinator.heard(worst, now);
         match worst {
-            ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => coordinator.forget(worst, now),
             // A partition that the answer leaves out is asked for again, as after an error that may pass.
             ErrorCode::None | ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownServerError => {}
             // The epoch moved on; or the member is not known any more, of which the next heartbeat tells.

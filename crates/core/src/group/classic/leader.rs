@@ -165,9 +165,7 @@ impl Classic {
             // A heartbeat will tell that the group rebalances.
             ErrorCode::None => self.back_off(ErrorCode::RebalanceInProgress, now),
             error if error.is_retriable() => {
-                if matches!(error, ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) {
-                    coordinator.forget(error, now);
-                }
+                coordinator.heard(error, now);
                 self.back_off(error, now);
             }
             _ => self.shared = Shared::Untold,

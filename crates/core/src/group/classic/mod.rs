@@ -457,8 +457,8 @@ impl Classic {
 
     /// JoinGroup or SyncGroup was refused for another reason than the membership's.
     fn refused(&mut self, error: ErrorCode, coordinator: &mut Coordinator, now: Now) -> GroupNews {
+        coordinator.heard(error, now);
         match error {
-            ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => coordinator.forget(error, now),
             ErrorCode::IllegalGeneration => self.forget_generation(),
             ErrorCode::RebalanceInProgress | ErrorCode::UnknownServerError => {}
             error if error.is_retriable() => {}
