@@ -53,8 +53,11 @@ impl Member {
             Response::SyncGroup(sync) => self.over(sync.error_code),
             Response::ConsumerGroupHeartbeat(heartbeat) => self.over(heartbeat.error_code),
             // A member that commits, and is none. One that keeps its partitions may have been overtaken by the next
-            // generation, which is its own, too; and under the consumer protocol heartbeats have the last word.
-            Response::OffsetCommit(_) if !current && !joined => self.warned = true,
+            // generation, which is its own, too; and under the consumer protocol heartbeats have the last word. A static
+            // member that joins anew may be back in the generation that it left.
+            Response::OffsetCommit(_) if !current && !joined || awaited.id < self.joined_by => {
+                self.warned = true;
+            }
             Response::OffsetCommit(commit) => {
                 let codes = commit.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
                 for code in codes.filter(|code| !code.is_ok() && *code != ErrorCode::RebalanceInProgress) {
@@ -73,7 +76,6 @@ impl Member {
             {
                 self.warned = true;
             }
-            // A static member that joins anew may be back in the generation that it left.
             Response::Heartbeat(heartbeat) if current && awaited.id > self.joined_by => {
                 self.over(heartbeat.error_code);
             }
@@ -260,6 +262,16 @@ impl Member {
         self.in_hand.push((record.clone(), serial));
     }
 
+    /// It committed in the generation before, and follows the current one.
+    pub(super) fn violate_generation(&mut self, stage: &mut Stage) {
+        let (who, current) = (self.who, self.generation_id);
+        if let Some(generation_id) = self.committed_before.take() {
+            stage.violate("a commit is of the current generation", || {
+                format!("{who} commits in generation {generation_id}, the current is {current}")
+            });
+        }
+    }
+
     /// Whether it has begun to give up a partition.
     fn gives_up(&self, at: &TopicPartition, stage: &Stage) -> bool {
         let explained = self.host.machine.explain(stage.now());
@@ -296,10 +308,13 @@ impl Member {
         let generation_id = commit.generation_id_or_member_epoch;
         let own = [self.generation_id, self.joined_generation_id].contains(&generation_id);
         if generation_id >= 0 && !own {
-            let current = self.generation_id;
-            stage.violate("a commit is of the current generation", || {
-                format!("{who} commits in generation {generation_id}, the current is {current}")
-            });
+            // One that has given up the question that brought the current one does not follow it, and joins again.
+            let before = generation_id == self.synced_generation_id && self.is_incremental();
+            let given_up = before && self.asked_to_join != self.joined_by;
+            self.committed_before = (!given_up).then_some(generation_id);
+            if !before {
+                self.violate_generation(stage);
+            }
         }
         for topic in &commit.topics {
             for partition in &topic.partitions {

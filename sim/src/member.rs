@@ -96,6 +96,9 @@ pub(crate) struct Member {
     /// The generation, or the member epoch, that the coordinator told last, and the one that the core has told of.
     pub(super) generation_id: i32,
     pub(crate) joined_generation_id: i32,
+    /// The last one whose assignment it asked for, and that in which it committed although there was a newer one.
+    pub(super) synced_generation_id: i32,
+    pub(super) committed_before: Option<i32>,
     /// The newest requests to join, and for what that brought.
     pub(super) asked_to_join: RequestId,
     pub(super) asked_to_sync: RequestId,
@@ -176,6 +179,8 @@ impl Member {
             serial: 0,
             generation_id: -1,
             joined_generation_id: -1,
+            synced_generation_id: -1,
+            committed_before: None,
             asked_to_join: RequestId(0),
             asked_to_sync: RequestId(0),
             joined_by: RequestId(0),
@@ -364,8 +369,14 @@ impl Member {
                 if let Outbound::Send { id, request, .. } = &effect {
                     match request {
                         Request::OffsetCommit(commit) => self.check_commit(commit, stage, truth),
-                        Request::JoinGroup(_) => (self.asked_to_join, self.syncing) = (*id, false),
-                        Request::SyncGroup(_) => (self.asked_to_sync, self.syncing) = (*id, true),
+                        Request::JoinGroup(_) => {
+                            (self.asked_to_join, self.syncing, self.committed_before) = (*id, false, None);
+                        }
+                        Request::SyncGroup(_) => {
+                            (self.asked_to_sync, self.syncing) = (*id, true);
+                            self.violate_generation(stage);
+                            self.synced_generation_id = self.generation_id;
+                        }
                         _ => {}
                     }
                 }

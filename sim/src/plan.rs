@@ -166,6 +166,9 @@ impl Plan {
     /// Something that a member, or its user, does.
     fn deed(&self, d: &mut Dice) -> Item {
         match d.number(0..=12) {
+            0 if self.mode == Mode::Regex && !self.orderly => {
+                Item::Join(self.who_wants(self.some_topics(d), d))
+            }
             0..=2 => Item::Join(self.in_group(d)),
             3 | 4 => {
                 Item::Close(d.pick(&[Goodbye::Default, Goodbye::Default, Goodbye::Leave, Goodbye::Remain]))
@@ -184,11 +187,15 @@ impl Plan {
 
     /// Every member reads everything: then whoever is left at the end reads all that there is.
     pub(crate) fn in_group(&self, d: &mut Dice) -> Role {
+        self.who_wants(self.everything(), d)
+    }
+
+    fn who_wants(&self, wants: Wants, d: &mut Dice) -> Role {
         // In order, no two have the same.
         let ids = if self.orderly { 1_000_000 } else { self.ids };
         let id = format!("id{}", d.number(1..=ids));
         let instance = (self.mode == Mode::Static && d.chance(0.85)).then_some(id);
-        Role::Group(GroupRole { wants: self.everything(), protocol: d.pick(&self.protocols), instance })
+        Role::Group(GroupRole { wants, protocol: d.pick(&self.protocols), instance })
     }
 
     /// What covers every topic that is produced to.

@@ -343,10 +343,10 @@ impl Metadata {
 
     /// An answer to the request that is in flight.
     pub fn handle_response(&mut self, response: MetadataResponse, now: Now) {
-        self.in_flight = None;
         if response.brokers.is_empty() {
-            return self.back_off(now);
+            return self.handle_unanswered(now);
         }
+        self.in_flight = None;
         self.nodes = response.brokers.into_iter().filter_map(node).collect();
         self.controller = Some(NodeId(response.controller_id)).filter(|id| self.nodes.contains_key(id));
         let news: BTreeMap<_, _> =
@@ -393,9 +393,9 @@ impl Metadata {
         Some((name, Topic { id, error, internal, partitions }))
     }
 
-    /// The request in flight stays without an answer.
+    /// The request in flight stays without an answer: what it asked is not known.
     pub fn handle_unanswered(&mut self, now: Now) {
-        self.in_flight = None;
+        (self.in_flight, self.asked) = (None, None);
         self.stale = true;
         self.next_candidate += 1;
         self.back_off(now);

@@ -53,6 +53,8 @@ struct World {
     fetches: VecDeque<Sent>,
     /// New connections come to nothing.
     refusing: bool,
+    /// So many questions for all topics end in a closed connection.
+    unanswered: usize,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,7 @@ impl World {
             closed: 0,
             fetches,
             refusing: false,
+            unanswered: 0,
         }
     }
 
@@ -157,6 +160,10 @@ impl World {
                     let sent = Sent { conn, id, request };
                     match &sent.request {
                         Request::ApiVersions(_) => self.reply(&sent, versions(&self.newest)),
+                        Request::Metadata(MetadataRequest { topics: None, .. }) if self.unanswered > 0 => {
+                            self.unanswered -= 1;
+                            self.consumer.handle_disconnected(sent.conn, Disconnected::Closed, self.now);
+                        }
                         Request::Metadata(request) => {
                             let response = metadata(request, &self.topics, self.partitions);
                             self.reply(&sent, response);

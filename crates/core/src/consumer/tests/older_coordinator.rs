@@ -50,6 +50,36 @@ fn a_coordinator_of_version_zero_is_told_the_topics_that_match_a_pattern() {
 }
 
 #[test]
+fn a_group_that_stays_at_epoch_zero_while_nothing_matches_is_joined_until_something_does() {
+    let mut world = of_version_zero(consumer_protocol());
+    world.topics = vec!["x"];
+    world.consumer.subscribe_pattern("t.*", world.now).unwrap();
+    world.run();
+    let joins = world.heartbeat();
+    assert_eq!(told(&joins).subscribed_topic_names, Some(vec![]));
+    world.answer(&joins, named("made", epoch(0, Some(&[]))));
+    let again = world.heartbeat();
+    let join = (0, 300_000, Some(vec![]));
+    let said = told(&again);
+    assert_eq!((said.member_epoch, said.rebalance_timeout_ms, said.subscribed_topic_names.clone()), join);
+    assert_eq!(said.topic_partitions, Some(vec![]), "or Kafka takes it for an invalid request");
+    world.answer(&again, epoch(0, Some(&[])));
+    assert!(world.asked.is_empty(), "the next is due after an interval: {:?}", world.asked);
+    world.consumer.unsubscribe(world.now);
+    world.run();
+    assert_eq!(told(&world.heartbeat()).member_epoch, -1, "the coordinator knows it");
+}
+
+#[test]
+fn a_pattern_is_not_matched_while_the_question_which_topics_there_are_is_without_an_answer() {
+    let mut world = of_version_zero(consumer_protocol());
+    world.unanswered = 3;
+    world.consumer.subscribe_pattern("t.*", world.now).unwrap();
+    world.run();
+    assert_eq!(told(&world.heartbeat()).subscribed_topic_names, Some(vec!["t".to_owned()]));
+}
+
+#[test]
 fn a_member_that_comes_again_says_everything() {
     let mut config = consumer_protocol();
     let group = config.group.as_mut().unwrap();

@@ -199,7 +199,7 @@ impl ConsumerMember {
             LeaveGroup::Default => (false, LEAVES),
             LeaveGroup::Remain => (!is_static, LEAVES_FOR_NOW),
         };
-        let unheard = self.epoch <= 0 && self.heartbeat.is_none() || self.member_id.is_empty();
+        let unheard = !self.state.is_member() && self.heartbeat.is_none() || self.member_id.is_empty();
         self.transition_to(ConsumerState::Leaving, now);
         (self.leaving_with, self.heartbeat) = (epoch, None);
         self.attempts.hurry();

@@ -7,7 +7,7 @@ use ottla_protocol::{
     messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatTopicPartitions},
 };
 
-use super::ConsumerMember;
+use super::{ConsumerMember, JOINS};
 use crate::{
     connections::Kind,
     coordinator::ToCoordinator,
@@ -81,7 +81,9 @@ impl ConsumerMember {
     }
 
     fn news(&mut self, version: i16, owned: Owned<'_>) -> ConsumerGroupHeartbeatRequest {
-        let full = std::mem::take(&mut self.full);
+        // Older coordinators leave a group without topics in epoch 0, in which each heartbeat is a join.
+        let still_joins = self.epoch == JOINS && self.state.is_member();
+        let full = std::mem::take(&mut self.full) || still_joins;
         let tells_interest = std::mem::take(&mut self.changed) || full;
         let by_pattern = self.interest.pattern.as_ref().filter(|_| version >= 1);
         let topics = || self.interest.topics.iter().cloned().collect();
