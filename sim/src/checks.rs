@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ottla_core::{Event, Reason, TopicPartition, group::consumer_protocol::Assignment};
+use ottla_core::{Event, Reason, Subscription, TopicPartition, group::consumer_protocol::Assignment};
 use ottla_protocol::{
     ErrorCode, Response,
     messages::{ConsumerGroupHeartbeatAssignment, OffsetCommitRequest, OffsetCommitResponse},
@@ -149,6 +149,11 @@ impl Member {
         if let Some(at) = kept {
             stage.violate("nothing is assigned that is owned, and eagerly nothing while anything is", || {
                 format!("{who} is assigned {} while it has {at}", names(&partitions))
+            });
+        }
+        if *self.host.machine.subscription() == Subscription::None {
+            stage.violate("nothing is assigned to who has unsubscribed", || {
+                format!("{who} is assigned {}", names(&partitions))
             });
         }
         if let Some(at) = partitions.iter().find(|at| at.topic.starts_with("other")) {

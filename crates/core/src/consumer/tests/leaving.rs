@@ -73,6 +73,35 @@ fn who_unsubscribes_leaves_and_comes_back_as_a_new_member() {
 }
 
 #[test]
+fn a_topic_that_comes_to_match_brings_nobody_back_who_has_unsubscribed() {
+    for answered_first in [true, false] {
+        let mut world = World::new(group_config());
+        world.consumer.subscribe_pattern("t.*", world.now).unwrap();
+        world.run();
+        world.join(1, &[0]);
+        world.topics.push("t2");
+        // Metadata is due.
+        let fetch = world.fetches.pop_front().unwrap();
+        world.fetched_by(&fetch, 0, ErrorCode::NotLeaderOrFollower, None);
+        world.consumer.unsubscribe(world.now);
+        world.run();
+        let leave = world.expect(ApiKey::LeaveGroup);
+        if answered_first {
+            world.answer(&leave, LeaveGroupResponse::default());
+        }
+        world.pass(Duration::from_secs(1));
+        assert!(world.consumer.metadata().topic("t2").is_some());
+        if !answered_first {
+            world.answer(&leave, LeaveGroupResponse::default());
+        }
+        assert!(!world.has_asked(ApiKey::JoinGroup));
+        world.consumer.subscribe_pattern("t.*", world.now).unwrap();
+        world.run();
+        assert_eq!(world.topics_joined_for(), ["t", "t2"]);
+    }
+}
+
+#[test]
 fn a_member_of_the_consumer_protocol_keeps_its_id_for_life() {
     let mut world = World::in_epoch_one(consumer_protocol::consumer_protocol(), &[0]);
     let id = world.consumer.group_metadata().unwrap().member_id;

@@ -42,7 +42,7 @@ impl World {
         op
     }
 
-    fn topics_joined_for(&mut self) -> Vec<String> {
+    pub(super) fn topics_joined_for(&mut self) -> Vec<String> {
         let join = self.expect(ApiKey::JoinGroup);
         let metadata = &join_request(&join).protocols[0].metadata;
         let topics = crate::group::consumer_protocol::Subscription::decode(metadata).unwrap().topics;

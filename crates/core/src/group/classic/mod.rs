@@ -333,6 +333,10 @@ impl Classic {
 
     /// Topics that match the pattern have come or gone, or the leader's have other partitions.
     pub(super) fn look(&mut self, metadata: &Metadata, now: Now) -> GroupNews {
+        // Who has left comes back when the user says so, whatever matches by then.
+        if matches!(self.state, MemberState::Out | MemberState::Leaving | MemberState::Failed) {
+            return GroupNews::None;
+        }
         if let Some(pattern) = self.interest.pattern.clone()
             && metadata.covers(&Wanted::All)
             && self.matched_in != Some(metadata.revision())
