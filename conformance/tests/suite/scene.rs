@@ -342,8 +342,12 @@ impl Scene {
             let longest = quantile(&history.waits(during.clone(), &unmoved), 1.0);
             let _ = write!(told, ", {} unmoved, no longer than {longest} ms", unmoved.len());
             let limit = 500.max(2 * usual);
+            let still = history.stillness(during.clone());
             holds(
-                &format!("{what}: an unmoved partition waits at most {limit} ms, not {longest}"),
+                &format!(
+                    "{what}: an unmoved partition waits at most {limit} ms, not {longest} (nobody was handed \
+                     anything for {still} ms)"
+                ),
                 *stay == 0 || longest <= limit,
             )?;
         }
