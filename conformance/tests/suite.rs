@@ -74,8 +74,8 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// The heavy ones, which wait for each other, with the light ones evenly between them; at the end those that wait for
-/// all heavy ones.
+/// The heavy ones, which wait for each other, with the light ones evenly between them; at the end those that measure
+/// time, one after the other.
 fn spread(cases: Vec<Case>) -> Vec<Trial> {
     let (timed, rest): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.load() == Load::Timed);
     let (heavy, light): (Vec<_>, Vec<_>) = rest.into_iter().partition(|case| case.load() == Load::Heavy);

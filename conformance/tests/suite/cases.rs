@@ -1,6 +1,6 @@
 //! A case, and how it becomes one trial for each of its targets.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Completion, Failed, Trial};
 use ottla_conformance::kafka::{Java, Unavailable};
@@ -38,8 +38,8 @@ const EMBEDDED: Place = ("embedded", Target::embedded);
 const KAFKA: Place = ("kafka", Target::kafka);
 const KAFKA_3_9: Place = ("kafka39", Target::kafka_3_9);
 
-/// Written by the heavy case that runs, read by those that measure time.
-static LOADED: RwLock<()> = RwLock::new(());
+/// Held by the case that loads the machine, or measures time.
+static MACHINE: Mutex<()> = Mutex::new(());
 
 impl Case {
     fn new(name: impl Into<String>, run: Run) -> Self {
@@ -101,7 +101,7 @@ impl Case {
         Self { load: Load::Heavy, ..self }
     }
 
-    /// Measures time: not while a heavy one runs.
+    /// Measures time: not while a heavy one runs, nor another of these, and after all others.
     pub(crate) fn timed(self) -> Self {
         Self { load: Load::Timed, ..self }
     }
@@ -114,10 +114,8 @@ impl Case {
         let (java, load) = (self.java, self.load);
         let trial = |name: String, run: Box<dyn FnOnce() -> Result<Outcome, Unavailable> + Send>| {
             Trial::ignorable_test(name, move || {
-                let _timed =
-                    (load == Load::Timed).then(|| LOADED.read().unwrap_or_else(PoisonError::into_inner));
-                let _alone =
-                    (load == Load::Heavy).then(|| LOADED.write().unwrap_or_else(PoisonError::into_inner));
+                let _machine =
+                    (load != Load::Light).then(|| MACHINE.lock().unwrap_or_else(PoisonError::into_inner));
                 let had = if java { Java::get().map(drop) } else { Ok(()) };
                 completion(had.map_err(Unavailable::from).and_then(|()| run()))
             })
