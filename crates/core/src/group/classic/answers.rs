@@ -1,0 +1,200 @@
+//! What a member of a classic group makes of its coordinator's answers, and of none.
+
+use ottla_protocol::{
+    ErrorCode, Now,
+    messages::{HeartbeatResponse, JoinGroupResponse, SyncGroupResponse},
+};
+
+use super::{Classic, leader};
+use crate::{
+    coordinator::Coordinator,
+    group::{GroupNews, LastAssignment, MemberState, consumer_protocol::Assignment},
+    ids::RequestId,
+    planted::Planted,
+};
+
+impl Classic {
+    /// The answer to JoinGroup.
+    pub(in crate::group) fn handle_join(
+        &mut self,
+        id: RequestId,
+        response: JoinGroupResponse,
+        coordinator: &mut Coordinator,
+        now: Now,
+    ) -> GroupNews {
+        if self.request != Some(id) || self.state != MemberState::Joining {
+            return GroupNews::None;
+        }
+        self.request = None;
+        match response.error_code {
+            ErrorCode::None => {
+                self.attempts.reset();
+                self.reason = None;
+                self.member_id.clone_from(&response.member_id);
+                self.generation_id = response.generation_id;
+                self.protocol.clone_from(&response.protocol_name);
+                if self.is_cooperative() {
+                    self.pulse.quicken(now.mono);
+                }
+                self.heartbeat_due = self.pulse.next(now.mono);
+                self.shared_out.clear();
+                self.shared =
+                    if self.comes_back { leader::Shared::Unasked } else { leader::Shared::Unwatched };
+                let leads = response.leader == self.member_id;
+                // A static leader that came back is told not to share out (KIP-814).
+                let shares_out = leads && !response.skip_assignment;
+                self.task = leads.then(|| leader::Task::new(response));
+                self.transition_to(
+                    if shares_out { MemberState::Assigning } else { MemberState::Syncing },
+                    now,
+                );
+                GroupNews::None
+            }
+            ErrorCode::MemberIdRequired => {
+                self.member_id = response.member_id;
+                GroupNews::None
+            }
+            // What is owned is of a generation that is over.
+            error @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration)
+                if self.generation_id >= 0 && self.is_cooperative() =>
+            {
+                self.lost(error, now)
+            }
+            ErrorCode::UnknownMemberId => {
+                self.forget_member();
+                self.back_off(ErrorCode::UnknownMemberId, now);
+                GroupNews::None
+            }
+            error => self.refused(error, coordinator, now),
+        }
+    }
+
+    /// The answer to SyncGroup.
+    pub(in crate::group) fn handle_sync(
+        &mut self,
+        id: RequestId,
+        response: SyncGroupResponse,
+        coordinator: &mut Coordinator,
+        now: Now,
+    ) -> GroupNews {
+        if self.request != Some(id) || self.state != MemberState::Syncing {
+            return GroupNews::None;
+        }
+        self.request = None;
+        match response.error_code {
+            ErrorCode::None => match Assignment::decode(&response.assignment) {
+                Ok(Assignment { mut partitions, .. }) => {
+                    self.transition_to(MemberState::Reconciling, now);
+                    let assigned = partitions.len();
+                    partitions.retain(|at| self.interest.wants(&at.topic));
+                    if self.comes_back && partitions.len() < assigned {
+                        self.reason = Some("came back with another subscription".to_owned());
+                        self.rejoins = true;
+                    }
+                    let generation_id = self.generation_id;
+                    self.last = LastAssignment { partitions: partitions.clone(), generation_id };
+                    GroupNews::Assigned(partitions)
+                }
+                // The leader wrote what cannot be read: another leader may do better.
+                Err(_) => {
+                    self.join_again(now);
+                    self.back_off(ErrorCode::CorruptMessage, now);
+                    GroupNews::None
+                }
+            },
+            ErrorCode::RebalanceInProgress => self.join_again(now),
+            error @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => self.lost(error, now),
+            error => self.refused(error, coordinator, now),
+        }
+    }
+
+    /// JoinGroup or SyncGroup was refused for another reason than the membership's.
+    fn refused(&mut self, error: ErrorCode, coordinator: &mut Coordinator, now: Now) -> GroupNews {
+        coordinator.heard(error, now);
+        match error {
+            ErrorCode::IllegalGeneration => self.forget_generation(),
+            ErrorCode::RebalanceInProgress | ErrorCode::UnknownServerError => {}
+            error if error.is_retriable() => {}
+            error => return self.fail(error, now),
+        }
+        if self.state != MemberState::Joining {
+            self.join_again(now);
+        }
+        self.back_off(error, now);
+        GroupNews::None
+    }
+
+    /// The answer to a heartbeat.
+    pub(in crate::group) fn handle_heartbeat(
+        &mut self,
+        id: RequestId,
+        response: HeartbeatResponse,
+        coordinator: &mut Coordinator,
+        now: Now,
+    ) -> GroupNews {
+        let Some((_, generation_id)) = self.heartbeat.take_if(|(sent, _)| *sent == id) else {
+            return GroupNews::None;
+        };
+        let stale = generation_id != self.generation_id && !self.plot.has(Planted::StaleHeartbeatCounts);
+        // The next generation may be the one that its own JoinGroup made: the answer is on its way.
+        let gone = match response.error_code {
+            ErrorCode::UnknownMemberId => self.owns_while_joining(),
+            ErrorCode::IllegalGeneration => self.owns_while_joining() && self.request.is_none(),
+            _ => false,
+        };
+        if stale || !(self.state.beats() || gone) {
+            return GroupNews::None;
+        }
+        match response.error_code {
+            ErrorCode::None => {
+                self.attempts.note(None);
+                GroupNews::None
+            }
+            ErrorCode::RebalanceInProgress if self.plot.has(Planted::RebalanceIsIgnored) => GroupNews::None,
+            // While it joins, SyncGroup tells.
+            ErrorCode::RebalanceInProgress
+                if matches!(self.state, MemberState::Assigning | MemberState::Syncing) =>
+            {
+                GroupNews::None
+            }
+            ErrorCode::RebalanceInProgress => self.begin_rebalance(now),
+            error @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => self.lost(error, now),
+            error @ (ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) => {
+                self.attempts.note(error);
+                coordinator.forget(error, now);
+                self.heartbeat_due = now.mono;
+                GroupNews::None
+            }
+            error if error.is_retriable() => {
+                self.attempts.note(error);
+                GroupNews::None
+            }
+            error => self.fail(error, now),
+        }
+    }
+
+    /// The answer to LeaveGroup: whatever it is, the member is gone.
+    pub(in crate::group) fn handle_leave(&mut self, id: RequestId, now: Now) {
+        if self.request == Some(id) && self.state == MemberState::Leaving {
+            self.left(now);
+        }
+    }
+
+    /// A request stays without an answer.
+    pub(in crate::group) fn handle_unanswered(&mut self, id: RequestId, now: Now) {
+        if self.heartbeat.take_if(|(sent, _)| *sent == id).is_some() {
+            self.heartbeat_due = now.mono + self.attempts.backoff.first;
+        }
+        if self.request == Some(id) {
+            match self.state {
+                // Once tried is enough: the session will expire.
+                MemberState::Leaving => self.left(now),
+                MemberState::Syncing => {
+                    self.join_again(now);
+                    self.back_off(None, now);
+                }
+                _ => self.back_off(None, now),
+            }
+        }
+    }
+}

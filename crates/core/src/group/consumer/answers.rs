@@ -1,0 +1,114 @@
+//! What a member under the consumer protocol makes of its coordinator's answers, and of none.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ottla_protocol::{
+    ErrorCode, Now,
+    messages::{ConsumerGroupHeartbeatAssignment, ConsumerGroupHeartbeatResponse},
+};
+
+use super::ConsumerMember;
+use crate::{
+    coordinator::Coordinator,
+    group::{ConsumerState, GroupNews},
+    ids::RequestId,
+    planted::Planted,
+};
+
+impl ConsumerMember {
+    /// The answer to a heartbeat.
+    pub(in crate::group) fn handle_heartbeat(
+        &mut self,
+        id: RequestId,
+        response: ConsumerGroupHeartbeatResponse,
+        coordinator: &mut Coordinator,
+        now: Now,
+    ) -> GroupNews {
+        if self.heartbeat.take_if(|sent| *sent == id).is_none() {
+            return GroupNews::None;
+        }
+        if self.state == ConsumerState::Leaving {
+            self.left(now);
+            return GroupNews::None;
+        }
+        match response.error_code {
+            ErrorCode::None => self.handle_success(response, now),
+            error => self.refused(error, coordinator, now),
+        }
+    }
+
+    fn handle_success(&mut self, response: ConsumerGroupHeartbeatResponse, now: Now) -> GroupNews {
+        self.attempts.reset();
+        self.was_member = true;
+        if let Some(id) = response.member_id.filter(|id| !id.is_empty()) {
+            self.member_id = id;
+        }
+        if let Ok(millis) = u64::try_from(response.heartbeat_interval_ms) {
+            self.pulse.interval = Duration::from_millis(millis.max(1));
+        }
+        if self.epoch != response.member_epoch {
+            self.epoch = response.member_epoch;
+            self.pulse.quicken(now.mono);
+            self.due = self.due.min(self.pulse.next(now.mono));
+        }
+        let joined = self.state == ConsumerState::Joining;
+        let assignment =
+            response.assignment.or_else(|| joined.then(ConsumerGroupHeartbeatAssignment::default));
+        let Some(assignment) = assignment else { return GroupNews::None };
+        let topics = assignment.topic_partitions.into_iter();
+        let target: BTreeMap<_, _> = topics.map(|topic| (topic.topic_id, sorted(topic.partitions))).collect();
+        if joined || target != self.target {
+            self.target = target;
+            self.announced = false;
+            if self.state != ConsumerState::Reconciling {
+                self.transition_to(ConsumerState::Reconciling, now);
+            }
+        }
+        GroupNews::None
+    }
+
+    fn refused(&mut self, error: ErrorCode, coordinator: &mut Coordinator, now: Now) -> GroupNews {
+        self.attempts.note(error);
+        match error {
+            ErrorCode::GroupIdNotFound if self.plot.has(Planted::MissingGroupIsIgnored) => {}
+            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch
+                if self.plot.has(Planted::FencedMemberGoesOn) => {}
+            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch => return self.fenced(now),
+            // A group that is gone, or classic by now, had this member once: it may come again.
+            ErrorCode::GroupIdNotFound if self.epoch > 0 => return self.fenced(now),
+            ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => {
+                coordinator.forget(error, now);
+                self.full = true;
+            }
+            // It is this member's own earlier epoch that holds the id, until its session is over.
+            ErrorCode::UnreleasedInstanceId if self.was_member => self.back_off(error, now),
+            ErrorCode::TopicAuthorizationFailed | ErrorCode::UnknownServerError => self.back_off(error, now),
+            error if error.is_retriable() => self.back_off(error, now),
+            error => return self.fail(error, now),
+        }
+        GroupNews::None
+    }
+
+    fn fenced(&mut self, now: Now) -> GroupNews {
+        self.transition_to(ConsumerState::Fenced, now);
+        self.forget_epoch();
+        GroupNews::Lost
+    }
+
+    /// A heartbeat stays without an answer: the coordinator may or may not have taken what it said.
+    pub(in crate::group) fn handle_unanswered(&mut self, id: RequestId, now: Now) {
+        if self.heartbeat.take_if(|sent| *sent == id).is_none() {
+            return;
+        }
+        match self.state {
+            // Once tried is enough: the session will expire.
+            ConsumerState::Leaving => self.left(now),
+            _ => self.back_off(None, now),
+        }
+    }
+}
+
+fn sorted(mut partitions: Vec<i32>) -> Vec<i32> {
+    partitions.sort_unstable();
+    partitions
+}
