@@ -80,7 +80,7 @@ impl<F: Clone> Consumer<F> {
                 closing.done = true;
             }
             let gone = self.unassign_all();
-            if left && self.subscription.interest().is_some() && !gone.is_empty() {
+            if left && self.subscription.is_by_group() && !gone.is_empty() {
                 self.events.push(Event::Revoked(gone));
             }
             self.ops.fail_all(&OpFailure::Closed);

@@ -49,7 +49,7 @@ impl<F: Clone> Consumer<F> {
     }
 
     fn group_reason(&self, now: Now) -> Option<GroupReason> {
-        let group = self.group.as_ref().filter(|_| self.subscription.interest().is_some())?;
+        let group = self.group.as_ref().filter(|_| self.subscription.is_by_group())?;
         if let Some(failure) = self.failure {
             return Some(GroupReason::Failed(failure));
         }

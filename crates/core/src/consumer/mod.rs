@@ -29,7 +29,7 @@ use crate::{
     connections::Connections,
     event::{Event, Events},
     fetch::Fetcher,
-    group::{GroupFailure, GroupMetadata, GroupNews, LeaveGroup, Pattern, Standing},
+    group::{GroupFailure, GroupMetadata, GroupNews, Pattern, Standing},
     ids::{NodeId, OpId, RequestId, TopicPartition},
     lanes::{Lanes, Position, ResetTo},
     metadata::{Metadata, Wanted},
@@ -195,7 +195,7 @@ impl<F: Clone> Consumer<F> {
         now: Now,
     ) -> Result<(), SubscriptionError> {
         self.check_open()?;
-        if self.subscription.interest().is_some() {
+        if self.subscription.is_by_group() {
             return Err(SubscriptionError::Subscribed);
         }
         let wanted: BTreeSet<TopicPartition> = partitions.into_iter().collect();
@@ -222,7 +222,7 @@ impl<F: Clone> Consumer<F> {
         }
         let gone = self.unassign_all();
         if let Some(group) = &mut self.group {
-            group.membership.leave(LeaveGroup::Default, now);
+            group.membership.unsubscribe(now);
             (group.handover, group.told_generation) = (None, -1);
         }
         if in_group && !gone.is_empty() {
@@ -325,7 +325,7 @@ impl<F: Clone> Consumer<F> {
         let Some(group) = &mut self.group else { return Err(OpFailure::NoGroup) };
         // From outside, a coordinator takes it while the group is empty: over what others have done meanwhile.
         let outside = group.membership.committer().is_some_and(|by| by.generation_id < 0);
-        let subscribed = self.subscription.interest().is_some();
+        let subscribed = self.subscription.is_by_group();
         if outside && subscribed && !offsets.is_empty() {
             return Err(OpFailure::NotMember(ErrorCode::UnknownMemberId));
         }

@@ -31,6 +31,11 @@ impl Subscription {
             Self::None | Self::Manual(_) => None,
         }
     }
+
+    /// Whether the group is asked for anything.
+    pub(super) fn is_by_group(&self) -> bool {
+        matches!(self, Self::Topics(_) | Self::Pattern(_))
+    }
 }
 
 /// A subscription and a manual assignment exclude each other, and a subscription needs a group.

@@ -262,6 +262,12 @@ impl Membership {
         }
     }
 
+    /// Leaves, with no interest left in any topic.
+    pub(crate) fn unsubscribe(&mut self, now: Now) {
+        either!(self, member => member.interest = Interest::default());
+        self.leave(LeaveGroup::Default, now);
+    }
+
     pub(crate) fn leave(&mut self, how: LeaveGroup, now: Now) {
         either!(self, member => member.leave(how, now));
     }

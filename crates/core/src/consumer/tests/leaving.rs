@@ -73,7 +73,7 @@ fn who_unsubscribes_leaves_and_comes_back_as_a_new_member() {
 }
 
 #[test]
-fn a_topic_that_comes_to_match_brings_nobody_back_who_has_unsubscribed() {
+fn who_unsubscribes_asks_for_no_topics_any_more_until_he_subscribes_again() {
     for answered_first in [true, false] {
         let mut world = World::new(group_config());
         world.consumer.subscribe_pattern("t.*", world.now).unwrap();
@@ -90,12 +90,41 @@ fn a_topic_that_comes_to_match_brings_nobody_back_who_has_unsubscribed() {
             world.answer(&leave, LeaveGroupResponse::default());
         }
         world.pass(Duration::from_secs(1));
-        assert!(world.consumer.metadata().topic("t2").is_some());
+        assert_eq!(world.consumer.metadata().topics().len(), 0);
         if !answered_first {
             world.answer(&leave, LeaveGroupResponse::default());
         }
         assert!(!world.has_asked(ApiKey::JoinGroup));
         world.consumer.subscribe_pattern("t.*", world.now).unwrap();
+        world.run();
+        assert_eq!(world.topics_joined_for(), ["t", "t2"]);
+    }
+}
+
+#[test]
+fn a_topic_that_comes_to_match_brings_nobody_back_who_stayed_away() {
+    for answered_first in [true, false] {
+        let mut config = group_config();
+        config.group.as_mut().unwrap().max_poll_interval = Duration::from_secs(2);
+        config.metadata.max_age = Duration::from_secs(3);
+        let mut world = World::new(config);
+        world.consumer.subscribe_pattern("t.*", world.now).unwrap();
+        world.run();
+        world.join(1, &[0]);
+        world.pass(Duration::from_secs(2));
+        let leave = world.expect(ApiKey::LeaveGroup);
+        if answered_first {
+            world.answer(&leave, LeaveGroupResponse::default());
+        }
+        world.topics.push("t2");
+        world.pass(Duration::from_secs(2));
+        assert!(world.consumer.metadata().topic("t2").is_some());
+        if !answered_first {
+            world.answer(&leave, LeaveGroupResponse::default());
+        }
+        assert!(!world.has_asked(ApiKey::JoinGroup));
+        world.consumer.returned(world.now);
+        assert!(world.consumer.take_failure(&crate::Filter::All, world.now).is_some());
         world.run();
         assert_eq!(world.topics_joined_for(), ["t", "t2"]);
     }

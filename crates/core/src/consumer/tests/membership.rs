@@ -1,4 +1,5 @@
 use super::*;
+use crate::group::consumer_protocol::{Assignment, Subscription};
 
 pub(super) fn join_request(sent: &Sent) -> &JoinGroupRequest {
     match &sent.request {
@@ -27,6 +28,12 @@ fn a_follower_syncs_empty_and_reads_what_it_is_assigned() {
     assert!(!world.fetches.is_empty());
 }
 
+fn shared_out(sync: &Sent) -> Vec<(&str, Vec<TopicPartition>)> {
+    let Request::SyncGroup(request) = &sync.request else { panic!("{sync:?}") };
+    let share = |a: &SyncGroupRequestAssignment| Assignment::decode(&a.assignment).unwrap().partitions;
+    request.assignments.iter().map(|a| (a.member_id.as_str(), share(a))).collect()
+}
+
 #[test]
 fn a_leader_shares_out_among_all_members() {
     let mut world = World::new(group_config());
@@ -41,33 +48,23 @@ fn a_leader_shares_out_among_all_members() {
     let members = vec![member("a"), member("me")];
     world.answer(&join, JoinGroupResponse { leader: "me".to_owned(), members, ..joined(1) });
     let sync = world.expect(ApiKey::SyncGroup);
-    let Request::SyncGroup(request) = &sync.request else { unreachable!() };
-    let shared: Vec<_> = request
-        .assignments
-        .iter()
-        .map(|a| {
-            let assignment = crate::group::consumer_protocol::Assignment::decode(&a.assignment).unwrap();
-            (a.member_id.as_str(), assignment.partitions)
-        })
-        .collect();
-    assert_eq!(shared, [("a", vec![at(0)]), ("me", vec![at(1)])]);
+    assert_eq!(shared_out(&sync), [("a", vec![at(0)]), ("me", vec![at(1)])]);
 }
 
 #[test]
-fn a_leader_whose_topic_gains_partitions_rejoins() {
+fn a_leader_shares_out_nothing_before_it_was_told_of_every_topic_of_its_group() {
     let mut world = World::new(group_config());
+    world.topics.push("u");
     world.subscribe();
     let join = world.expect(ApiKey::JoinGroup);
-    let metadata = join_request(&join).protocols[0].metadata.clone();
-    let members =
-        vec![JoinGroupResponseMember { member_id: "me".to_owned(), metadata, ..Default::default() }];
-    world.answer(&join, JoinGroupResponse { leader: "me".to_owned(), members, ..joined(1) });
+    let metadata = Subscription { topics: vec!["u".to_owned()], ..Default::default() }.encode();
+    let other = JoinGroupResponseMember { member_id: "a".to_owned(), metadata, ..Default::default() };
+    world.unanswered = 3;
+    world.answer(&join, JoinGroupResponse { leader: "me".to_owned(), members: vec![other], ..joined(1) });
+    assert!(!world.has_asked(ApiKey::SyncGroup));
+    world.pass(Duration::from_secs(5));
     let sync = world.expect(ApiKey::SyncGroup);
-    world.answer(&sync, assigned(&[0, 1]));
-    world.committed(0);
-    world.partitions = 4;
-    world.pass(Duration::from_secs(5 * 60));
-    assert!(world.has_asked(ApiKey::JoinGroup));
+    assert_eq!(shared_out(&sync), [("a", vec![TopicPartition::new("u", 0), TopicPartition::new("u", 1)])]);
 }
 
 #[test]

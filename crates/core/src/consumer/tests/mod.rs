@@ -27,7 +27,7 @@ use ottla_protocol::{
 
 use super::*;
 use crate::{
-    Address, FetchConfig, GroupConfig,
+    Address, FetchConfig, GroupConfig, LeaveGroup,
     ids::{ConnId, TopicPartition},
     machine::{Disconnected, Fetched, Machine, Outbound, Reply, spans},
 };
@@ -53,7 +53,7 @@ struct World {
     fetches: VecDeque<Sent>,
     /// New connections come to nothing.
     refusing: bool,
-    /// So many questions for all topics end in a closed connection.
+    /// So many questions for metadata end in a closed connection.
     unanswered: usize,
 }
 
@@ -160,7 +160,7 @@ impl World {
                     let sent = Sent { conn, id, request };
                     match &sent.request {
                         Request::ApiVersions(_) => self.reply(&sent, versions(&self.newest)),
-                        Request::Metadata(MetadataRequest { topics: None, .. }) if self.unanswered > 0 => {
+                        Request::Metadata(_) if self.unanswered > 0 => {
                             self.unanswered -= 1;
                             self.consumer.handle_disconnected(sent.conn, Disconnected::Closed, self.now);
                         }

@@ -181,12 +181,14 @@ fn an_answer_to_what_was_asked_before_another_subscription_is_ignored() {
 }
 
 #[test]
-fn a_leader_whose_topic_has_fewer_partitions_rejoins() {
-    let mut world = leader(group_config());
-    world.committed(0);
-    world.partitions = 1;
-    world.pass(Duration::from_secs(5 * 60));
-    assert!(world.has_asked(ApiKey::JoinGroup));
+fn a_leader_whose_topic_has_other_partitions_than_it_shared_out_rejoins() {
+    for partitions in [1, 4] {
+        let mut world = leader(group_config());
+        world.committed(0);
+        world.partitions = partitions;
+        world.pass(Duration::from_secs(5 * 60));
+        assert!(world.has_asked(ApiKey::JoinGroup));
+    }
 }
 
 #[test]
