@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 use ottla::error::RecvErrorKind;
-use ottla::{Admin, Consumer, GroupReason};
+use ottla::{Admin, Consumer, Event, GroupReason};
 use ottla_conformance::targets::Target;
 
 use crate::cases::{Case, Outcome};
@@ -29,6 +29,9 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::both("a_slow_user_is_committed_as_he_goes_and_not_expelled", |target| wait(slow_user(target))),
         Case::both("past_max_poll_interval_the_user_is_told_and_then_rejoins", |target| {
             wait(max_poll_interval(target))
+        }),
+        Case::both("a_rebalance_waits_for_nobody_beyond_his_rebalance_timeout", |target| {
+            wait(rebalance_timeout(target))
         }),
         Case::both("any_member_that_asks_for_a_rebalance_gets_one", |target| {
             wait(enforced_rebalance(target))
@@ -162,6 +165,31 @@ async fn max_poll_interval(target: &Target) -> Outcome {
     equal("its kind", error.kind(), RecvErrorKind::MaxPollExceeded)?;
     equal("its group", error.context().group.as_deref(), Some(topic.as_str()))?;
     equal("where it had committed", next(&mut consumer).await?.offset(), 1)
+}
+
+/// The first is eager, so that the group waits until the record in its user's hands is done with.
+async fn rebalance_timeout(target: &Target) -> Outcome {
+    let topic = topic(target, "waited-for", 1).await?;
+    numbers(target, &topic, 1, 0..10).await?;
+    let builder = || member(target, &topic, &topic).rebalance_timeout(Duration::from_secs(2));
+    let mut first = builder().build().await?;
+    equal("the first", next(&mut first).await?.offset(), 0)?;
+    let start = Instant::now();
+    let mut second = builder().build().await?;
+    while generations(&mut second).is_empty() {
+        holds("it is let in", start.elapsed() < PATIENCE)?;
+        let _ = tokio::time::timeout(Duration::from_millis(50), second.recv()).await;
+    }
+    holds("not too early", start.elapsed() > Duration::from_secs(1))?;
+    loop {
+        match first.next_event().0 {
+            Some(Event::Lost(lost)) => return equal("lost", lost, vec![(topic.as_str(), 0).into()]),
+            Some(Event::Revoked(gone)) => return Err(format!("given up in order: {gone:?}").into()),
+            Some(_) => continue,
+            None => holds("it is told", start.elapsed() < PATIENCE)?,
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// One of them leads, the other follows. They are eager: what they subscribe to is the same each time.

@@ -38,6 +38,7 @@ pub(super) const SUPPORTED: &[&str] = &[
     "max.poll.records",
     "ottla.buffer.memory",
     "ottla.max.decompressed.batch.bytes",
+    "ottla.rebalance.timeout.ms",
     "partition.assignment.strategy",
     "session.timeout.ms",
 ];
@@ -283,11 +284,21 @@ impl ConsumerBuilder {
         self
     }
 
-    /// How long the program may take between two calls for records before its partitions go to other members, and how
-    /// long a rebalance waits for it. Default 5 min, as Java's.
+    /// How long the program may take between two calls for records before its partitions go to other members. Default
+    /// 5 min, as Java's.
     #[must_use]
     pub fn max_poll_interval(mut self, interval: Duration) -> Self {
         self.group.max_poll_interval = interval;
+        self
+    }
+
+    /// How long a rebalance waits for this member to give up what it must: past that, its partitions are lost to it, and
+    /// others read from the last commit on. Default [`max_poll_interval`](Self::max_poll_interval), always so with Java's.
+    /// Shorter, others wait less for a handler or a listener that takes its time. As a property:
+    /// `ottla.rebalance.timeout.ms`.
+    #[must_use]
+    pub fn rebalance_timeout(mut self, timeout: Duration) -> Self {
+        self.group.rebalance_timeout = Some(timeout);
         self
     }
 
@@ -395,6 +406,7 @@ impl ConsumerBuilder {
             "max.poll.records" => self.max_poll_records = count(key, value)?,
             "ottla.buffer.memory" => self.buffer_memory = size(key, value)?,
             "ottla.max.decompressed.batch.bytes" => self.max_decompressed_batch_bytes = size(key, value)?,
+            "ottla.rebalance.timeout.ms" => self.group.rebalance_timeout = Some(millis(key, value)?),
             "partition.assignment.strategy" => self.group.assignors = SharedAssignor::all_named(key, value)?,
             "session.timeout.ms" => self.group.session_timeout = Some(millis(key, value)?),
             _ if self.common.set(key, value)? => {}

@@ -19,6 +19,7 @@ pub(super) struct Group {
     pub(super) rack: Option<String>,
     pub(super) remote_assignor: Option<String>,
     pub(super) max_poll_interval: Duration,
+    pub(super) rebalance_timeout: Option<Duration>,
     pub(super) session_timeout: Option<Duration>,
     pub(super) heartbeat_interval: Option<Duration>,
     pub(super) assignors: Vec<SharedAssignor>,
@@ -33,6 +34,7 @@ impl Default for Group {
             rack: None,
             remote_assignor: None,
             max_poll_interval: Duration::from_secs(300),
+            rebalance_timeout: None,
             session_timeout: None,
             heartbeat_interval: None,
             assignors: Vec::new(),
@@ -102,6 +104,8 @@ pub(crate) struct GroupSettings {
     rack: Option<String>,
     remote_assignor: Option<String>,
     max_poll_interval: Duration,
+    /// `None`: as long as that.
+    rebalance_timeout: Option<Duration>,
     pub(super) session_timeout: Duration,
     /// Shorter than the session.
     heartbeat_interval: Duration,
@@ -139,6 +143,10 @@ impl Group {
             rack: self.rack.clone(),
             remote_assignor: self.remote_assignor.clone(),
             max_poll_interval: check_millis("max.poll.interval.ms", self.max_poll_interval)?,
+            rebalance_timeout: match self.rebalance_timeout {
+                Some(timeout) => Some(check_millis("ottla.rebalance.timeout.ms", timeout)?),
+                None => None,
+            },
             session_timeout,
             heartbeat_interval,
             assignors: match self.assignors.is_empty() {
@@ -177,6 +185,7 @@ impl GroupSettings {
             session_timeout: self.session_timeout,
             heartbeat_interval: self.heartbeat_interval,
             max_poll_interval: self.max_poll_interval,
+            rebalance_timeout: self.rebalance_timeout,
             assignors: self.assignors.iter().map(|assignor| Box::new(assignor.clone()) as _).collect(),
         }
     }

@@ -14,7 +14,7 @@ use crate::{
 ///
 /// It is called inside `recv`, `poll` and [`close`](super::Consumer::close), in the task that called them, so never
 /// beside the handling of a record. It may take its time: heartbeats go on, up to
-/// [`max_poll_interval`](super::ConsumerBuilder::max_poll_interval). A call of `recv` or `poll` that is dropped
+/// [`rebalance_timeout`](super::ConsumerBuilder::rebalance_timeout). A call of `recv` or `poll` that is dropped
 /// meanwhile loses nothing: the next one goes on where the listener was. Write its methods as `async fn`.
 pub trait RebalanceListener: Send + Sync + 'static {
     /// These are new, and not one record of them has been handed out: positions may be moved. Under an eager group all

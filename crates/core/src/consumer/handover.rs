@@ -77,7 +77,7 @@ impl<F: Clone> Consumer<F> {
             self.lanes.begin_revoking(*part);
         }
         let Some(group) = &mut self.group else { return };
-        let deadline = now.mono + group.membership.config().max_poll_interval;
+        let deadline = now.mono + group.membership.config().rebalance_timeout();
         // An eager member tells that it gives up even nothing, as Java's does.
         let nothing = going.is_empty() && matches!(then, Then::Take(_));
         let stage = if nothing { Stage::Telling } else { Stage::Letting };

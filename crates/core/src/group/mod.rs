@@ -56,8 +56,10 @@ pub struct GroupConfig {
     pub session_timeout: Duration,
     /// `heartbeat.interval.ms`. Classic, too.
     pub heartbeat_interval: Duration,
-    /// `max.poll.interval.ms`: how long the user may stay away, and how long a rebalance waits for a member.
+    /// `max.poll.interval.ms`: how long the user may stay away.
     pub max_poll_interval: Duration,
+    /// How long a rebalance waits for this member. `None`: as long as its user may stay away, as Java's.
+    pub rebalance_timeout: Option<Duration>,
     /// In order of preference; the group takes one that all members have. Classic.
     pub assignors: Vec<Box<dyn Assignor>>,
 }
@@ -74,8 +76,13 @@ impl GroupConfig {
             session_timeout: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(3),
             max_poll_interval: Duration::from_secs(300),
+            rebalance_timeout: None,
             assignors: vec![Box::new(Range)],
         }
+    }
+
+    pub(crate) fn rebalance_timeout(&self) -> Duration {
+        self.rebalance_timeout.unwrap_or(self.max_poll_interval)
     }
 
     /// Whether members keep what they own while they join again: when all that they offer is cooperative.

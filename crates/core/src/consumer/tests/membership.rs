@@ -115,22 +115,26 @@ fn buffered_records_of_a_partition_being_revoked_are_not_handed_out() {
 
 #[test]
 fn partitions_are_lost_when_the_user_stays_away_until_the_rebalance_is_over() {
-    let mut config = group_config();
-    config.group.as_mut().unwrap().max_poll_interval = Duration::from_secs(10);
-    let mut world = World::member(config, &[0]);
-    world.fetched(0, 0..10);
-    let slice = world.take().unwrap();
-    world.pass(Duration::from_secs(8));
-    world.consumer.reader_at(slice.part, slice.epoch, 1, world.now);
-    world.heartbeat_says(ErrorCode::RebalanceInProgress);
-    world.pass(Duration::from_secs(4));
-    world.consumer.reader_at(slice.part, slice.epoch, 2, world.now);
-    world.events();
-    world.pass(Duration::from_secs(7));
-    assert_eq!(world.events(), [Event::Lost(vec![at(0)])]);
-    assert!(!world.asked.iter().any(
-        |sent| matches!(&sent.request, Request::OffsetCommit(r) if r.generation_id_or_member_epoch < 0)
-    ));
+    for (may_stay_away, rebalance) in [(10, None), (300, Some(10))] {
+        let mut config = group_config();
+        let group = config.group.as_mut().unwrap();
+        group.max_poll_interval = Duration::from_secs(may_stay_away);
+        group.rebalance_timeout = rebalance.map(Duration::from_secs);
+        let mut world = World::member(config, &[0]);
+        world.fetched(0, 0..10);
+        let slice = world.take().unwrap();
+        world.pass(Duration::from_secs(8));
+        world.consumer.reader_at(slice.part, slice.epoch, 1, world.now);
+        world.heartbeat_says(ErrorCode::RebalanceInProgress);
+        world.pass(Duration::from_secs(4));
+        world.consumer.reader_at(slice.part, slice.epoch, 2, world.now);
+        world.events();
+        world.pass(Duration::from_secs(7));
+        assert_eq!(world.events(), [Event::Lost(vec![at(0)])]);
+        assert!(!world.asked.iter().any(
+            |sent| matches!(&sent.request, Request::OffsetCommit(r) if r.generation_id_or_member_epoch < 0)
+        ));
+    }
 }
 
 #[test]

@@ -84,6 +84,7 @@ fn a_member_that_comes_again_says_everything() {
     let mut config = consumer_protocol();
     let group = config.group.as_mut().unwrap();
     (group.rack, group.server_assignor) = (Some("r".to_owned()), Some("range".to_owned()));
+    group.rebalance_timeout = Some(Duration::from_secs(60));
     let mut world = World::in_epoch_one(config, &[0]);
     for error in [Some(ErrorCode::FencedMemberEpoch), None] {
         let heartbeat = world.heartbeat();
@@ -94,7 +95,7 @@ fn a_member_that_comes_again_says_everything() {
         }
         let again = world.heartbeat();
         let told = told(&again);
-        assert_eq!((told.rebalance_timeout_ms, told.rack_id.as_deref()), (300_000, Some("r")), "{error:?}");
+        assert_eq!((told.rebalance_timeout_ms, told.rack_id.as_deref()), (60_000, Some("r")), "{error:?}");
         assert_eq!(told.subscribed_topic_names, Some(vec!["t".to_owned()]));
         assert_eq!(told.server_assignor.as_deref(), Some("range"));
         assert_eq!(told.topic_partitions, Some(vec![]));

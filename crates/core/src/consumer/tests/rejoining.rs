@@ -68,11 +68,11 @@ fn a_follower_syncs_empty_though_it_led_before() {
 #[test]
 fn a_join_is_waited_for_five_seconds_longer_than_the_rebalance_may_take() {
     let mut config = group_config();
-    config.group.as_mut().unwrap().max_poll_interval = Duration::from_secs(60);
+    config.group.as_mut().unwrap().rebalance_timeout = Some(Duration::from_secs(60));
     let mut world = World::new(config);
     world.subscribe();
     world.consumer.park();
-    world.expect(ApiKey::JoinGroup);
+    assert_eq!(join_request(&world.expect(ApiKey::JoinGroup)).rebalance_timeout_ms, 60_000);
     world.pass(Duration::from_secs(64));
     assert!(!world.has_asked(ApiKey::JoinGroup), "the request time-out would cut it short");
     world.pass(Duration::from_secs(3));

@@ -49,7 +49,7 @@ impl Classic {
 
     /// The coordinator answers when the slowest member has come: `request.timeout.ms` would cut that short.
     fn held(&self, to: &ToCoordinator<'_>) -> Option<Duration> {
-        let rebalance = self.config.max_poll_interval + Duration::from_secs(5);
+        let rebalance = self.config.rebalance_timeout() + Duration::from_secs(5);
         Some(rebalance.max(to.connections.request_timeout()))
     }
 
@@ -71,7 +71,7 @@ impl Classic {
         let request = JoinGroupRequest {
             group_id: self.config.id.clone(),
             session_timeout_ms: millis(self.config.session_timeout),
-            rebalance_timeout_ms: millis(self.config.max_poll_interval),
+            rebalance_timeout_ms: millis(self.config.rebalance_timeout()),
             member_id: self.member_id.clone(),
             group_instance_id: self.config.instance_id.clone(),
             protocol_type: "consumer".to_owned(),

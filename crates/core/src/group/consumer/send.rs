@@ -109,7 +109,7 @@ impl ConsumerMember {
             instance_id: self.config.instance_id.clone(),
             rack_id: self.config.rack.clone().filter(|_| full),
             rebalance_timeout_ms: match full {
-                true => i32::try_from(self.config.max_poll_interval.as_millis()).unwrap_or(i32::MAX),
+                true => i32::try_from(self.config.rebalance_timeout().as_millis()).unwrap_or(i32::MAX),
                 false => -1,
             },
             subscribed_topic_names: tells_interest.then_some(names),
