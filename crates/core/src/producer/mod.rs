@@ -4,6 +4,7 @@
 //! A handle calls [`Producer::send`], and asks with the [`Ticket`] what became of the record. The outcome is kept per
 //! batch: a record costs an append, and neither an allocation nor an entry in a map.
 //!
+//! - `intake`: how a record is taken, or refused.
 //! - `accumulator`: the batches of a partition, and what keeps their order.
 //! - `idempotence`: who the producer is to a broker.
 //! - `partitioner`: which partition a record goes to.
@@ -11,9 +12,11 @@
 //! - `exchange`: the requests and what their answers mean.
 
 mod accumulator;
+mod config;
 mod exchange;
 mod failure;
 mod idempotence;
+mod intake;
 mod outcomes;
 mod partitioner;
 #[cfg(test)]
@@ -22,118 +25,27 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet},
     marker::PhantomData,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use ottla_protocol::{
-    ErrorCode, Now, Timestamp,
-    records::{BatchBuilder, Compression, Compressor, Header},
-};
+use ottla_protocol::{Now, records::Compressor};
 
+pub use config::ProducerConfig;
 pub use failure::{Delivered, SendFailure};
+pub use intake::{Outgoing, Refused};
 pub use outcomes::{BatchId, Ticket, Unclaimed};
 pub use partitioner::partition_for_key;
 
 use crate::{
-    backoff::Backoff,
-    cause::Cause,
-    connections::{Address, ConnectionConfig, Connections},
+    connections::{Address, Connections},
     ids::{RequestId, TopicPartition},
-    metadata::{Metadata, MetadataConfig, Wanted},
+    metadata::{Metadata, Wanted},
 };
 use accumulator::{Batch, PartitionQueue};
 use exchange::Sent;
 use idempotence::IdentityState;
 use outcomes::{Acked, Outcomes};
-use partitioner::{Sticky, next_sticky};
-
-/// What a batch adds to its records, and a record to its key, value and headers, at the most.
-const BATCH_OVERHEAD: usize = 61;
-const RECORD_OVERHEAD: usize = 21;
-
-/// How a producer behaves. Java's defaults.
-#[derive(Debug, Clone)]
-pub struct ProducerConfig {
-    /// Limits of connections.
-    pub connections: ConnectionConfig,
-    /// How metadata is refreshed.
-    pub metadata: MetadataConfig,
-    /// `linger.ms`: how long a batch that is not full waits for more records.
-    pub linger: Duration,
-    /// `batch.size`: how large a batch grows, in bytes, not compressed.
-    pub batch_size: usize,
-    /// `compression.type`.
-    pub compression: Compression,
-    /// The codec's level; its own default where there is none.
-    pub compression_level: Option<i32>,
-    /// `buffer.memory`: how many bytes of records may wait.
-    pub buffer_memory: usize,
-    /// `max.request.size`: the largest record, and how much goes into one request.
-    pub max_request_size: usize,
-    /// `max.in.flight.requests.per.connection`, at most 5: a broker remembers as many batches of a partition.
-    pub max_in_flight: usize,
-    /// `delivery.timeout.ms`: from the send of a batch's first record to its acknowledgement.
-    pub delivery_timeout: Duration,
-    /// `max.block.ms`: how long a send waits for metadata, or for room.
-    pub max_block: Duration,
-    /// How long a send waits for a topic, or a partition, that brokers say does not exist. Java: `max.block.ms`.
-    pub unknown_topic_grace: Duration,
-    /// `retry.backoff.ms` and `retry.backoff.max.ms`.
-    pub retry_backoff: Backoff,
-}
-
-impl Default for ProducerConfig {
-    fn default() -> Self {
-        let metadata = MetadataConfig::default();
-        Self {
-            retry_backoff: metadata.retry_backoff,
-            connections: ConnectionConfig::default(),
-            metadata,
-            linger: Duration::from_millis(5),
-            batch_size: 16 * 1024,
-            compression: Compression::None,
-            compression_level: None,
-            buffer_memory: 32 * 1024 * 1024,
-            max_request_size: 1024 * 1024,
-            max_in_flight: 5,
-            delivery_timeout: Duration::from_secs(120),
-            max_block: Duration::from_secs(60),
-            unknown_topic_grace: Duration::from_secs(60),
-        }
-    }
-}
-
-/// A record to be sent; it is copied.
-#[derive(Debug, Clone)]
-pub struct Outgoing<'a, H> {
-    /// The topic's name.
-    pub topic: &'a str,
-    /// The partition; chosen by the key, or else for the producer's convenience, where there is none.
-    pub partition: Option<i32>,
-    /// The key.
-    pub key: Option<&'a [u8]>,
-    /// The value.
-    pub value: Option<&'a [u8]>,
-    /// The headers, in order.
-    pub headers: H,
-    /// The timestamp; the time of the send where there is none.
-    pub timestamp: Option<Timestamp>,
-}
-
-/// A record was not taken.
-#[derive(Debug)]
-pub enum Refused {
-    /// Not yet: the topic is being looked up, or there is no room. To be tried again after a wake.
-    Wait,
-    /// It cannot be.
-    Failed(Box<SendFailure>),
-}
-
-impl From<SendFailure> for Refused {
-    fn from(failure: SendFailure) -> Self {
-        Self::Failed(Box::new(failure))
-    }
-}
+use partitioner::Sticky;
 
 /// What was sent before some moment; see [`Producer::flush`].
 #[derive(Debug, Clone, Copy)]
@@ -229,240 +141,6 @@ impl<F> Producer<F> {
     /// How many bytes of records wait for their acknowledgement.
     pub const fn buffered(&self) -> usize {
         self.buffered
-    }
-
-    /// Takes a record, which is then on its way. `since` is when the caller began to try.
-    pub fn send<'a, H>(
-        &mut self,
-        record: &Outgoing<'a, H>,
-        since: Instant,
-        now: Now,
-    ) -> Result<Ticket, Refused>
-    where
-        H: Iterator<Item = Header<'a>> + Clone,
-    {
-        if self.closing.is_some() {
-            return Err(SendFailure::Closed.into());
-        }
-        let size = self.size_of(record)?;
-        let topic = self.resolve(record.topic, since, now)?;
-        let partition = match (record.partition, record.key) {
-            (Some(partition), _) => Some(partition),
-            (None, Some(key)) => Some(partition_for_key(key, self.partition_count(topic))),
-            (None, None) => None,
-        };
-        // Checked before a sticky partition is left, so that a send that waits changes nothing.
-        if self.buffered > 0 && self.buffered + size > self.config.buffer_memory {
-            return self.wait_for_room(since, now);
-        }
-        match partition {
-            Some(partition) => {
-                let queue = self.queue_of(topic, partition, since, now)?;
-                self.append(queue, record, now)
-            }
-            None => self.append_anywhere(topic, record, now),
-        }
-        .ok_or_else(|| SendFailure::TooLarge { size, limit: self.config.max_request_size }.into())
-    }
-
-    /// The most bytes that the record takes, as Java estimates it.
-    fn size_of<'a, H: Iterator<Item = Header<'a>> + Clone>(
-        &self,
-        record: &Outgoing<'a, H>,
-    ) -> Result<usize, Refused> {
-        let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        let header = |header: Header<'_>| 10 + header.key.len() + length(header.value);
-        let headers: usize = record.headers.clone().map(header).sum();
-        let size = BATCH_OVERHEAD + RECORD_OVERHEAD + length(record.key) + length(record.value) + headers;
-        let limit = self.config.max_request_size.min(self.config.buffer_memory);
-        if size > limit { Err(SendFailure::TooLarge { size, limit }.into()) } else { Ok(size) }
-    }
-
-    /// A topic that can be sent to.
-    fn resolve(&mut self, name: &str, since: Instant, now: Now) -> Result<usize, Refused> {
-        if let Some(index) = self.by_name.get(name).copied() {
-            if self.topics.get(index).is_some_and(|topic| topic.revision == Some(self.metadata.revision())) {
-                return Ok(index);
-            }
-            if self.sync(index) {
-                return Ok(index);
-            }
-        } else if self.metadata.topic(name).is_some_and(|topic| !topic.partitions.is_empty()) {
-            let index = self.topics.len();
-            self.by_name.insert(name.to_owned(), index);
-            let (name, queues, led) = (name.to_owned(), Vec::new(), Vec::new());
-            self.topics.push(Topic { name, revision: None, queues, led, sticky: None });
-            self.sync(index);
-            return Ok(index);
-        }
-        self.wait_for_topic(name, since, now)
-    }
-
-    /// Takes over what metadata says of a topic. False where it does not exist any more.
-    fn sync(&mut self, index: usize) -> bool {
-        let Some(topic) = self.topics.get_mut(index) else { return false };
-        let Some(news) = self.metadata.topic(&topic.name).filter(|news| !news.partitions.is_empty()) else {
-            return false;
-        };
-        topic.revision = Some(self.metadata.revision());
-        while topic.queues.len() < news.partitions.len() {
-            self.queues.push(PartitionQueue::new(index, topic.queues.len() as i32));
-            topic.queues.push(self.queues.len() - 1);
-        }
-        topic.queues.truncate(news.partitions.len());
-        let led = news.partitions.iter().filter(|(_, partition)| partition.leader.is_some());
-        topic.led = led.map(|(number, _)| *number).collect();
-        true
-    }
-
-    fn wait_for_topic<T>(&mut self, name: &str, since: Instant, now: Now) -> Result<T, Refused> {
-        let error = self.metadata.topics().get(name).map(|topic| topic.error).filter(|error| !error.is_ok());
-        let waited = now.mono.saturating_duration_since(since);
-        let topic = name.to_owned();
-        let patience = match error {
-            Some(_) => self.config.unknown_topic_grace.min(self.config.max_block),
-            None => self.config.max_block,
-        };
-        let failure = match error {
-            Some(error) if !error.is_retriable() => Some(SendFailure::Topic { topic, error }),
-            _ if waited < patience => None,
-            Some(ErrorCode::UnknownTopicOrPartition) => Some(SendFailure::UnknownTopic { topic }),
-            Some(error) => Some(SendFailure::Topic { topic, error }),
-            None => {
-                let cause = Cause::of_metadata(&self.metadata);
-                Some(SendFailure::MetadataTimeout { topic, waited, cause })
-            }
-        };
-        if let Some(failure) = failure {
-            self.forget_topic(name);
-            return Err(failure.into());
-        }
-        if let Wanted::Topics(wanted) = &mut self.wanted
-            && !wanted.contains(name)
-        {
-            wanted.insert(name.to_owned());
-        }
-        self.block_until(since + patience);
-        Err(Refused::Wait)
-    }
-
-    /// A topic that does not exist is asked for no longer than somebody wants to send to it.
-    fn forget_topic(&mut self, name: &str) {
-        let index = self.by_name.get(name).copied();
-        let in_use = self.active.iter().filter_map(|queue| self.queues.get(*queue));
-        if in_use.clone().any(|queue| Some(queue.topic) == index) {
-            return;
-        }
-        if let Wanted::Topics(wanted) = &mut self.wanted {
-            wanted.remove(name);
-        }
-        self.metadata.forget(name);
-    }
-
-    fn wait_for_room<T>(&mut self, since: Instant, now: Now) -> Result<T, Refused> {
-        let waited = now.mono.saturating_duration_since(since);
-        if waited >= self.config.max_block {
-            return Err(SendFailure::BufferFull { waited, limit: self.config.buffer_memory }.into());
-        }
-        self.starved = true;
-        self.block_until(since + self.config.max_block);
-        Err(Refused::Wait)
-    }
-
-    fn block_until(&mut self, deadline: Instant) {
-        self.stir = true;
-        self.blocked_until = Some(self.blocked_until.map_or(deadline, |at| at.min(deadline)));
-    }
-
-    fn partition_count(&self, topic: usize) -> i32 {
-        self.topics.get(topic).map_or(0, |topic| topic.queues.len() as i32)
-    }
-
-    /// The queue of a partition. One that is missing may have been added since metadata came.
-    fn queue_of(&mut self, topic: usize, partition: i32, since: Instant, now: Now) -> Result<usize, Refused> {
-        let Some(Topic { name, queues, .. }) = self.topics.get(topic) else { return Err(Refused::Wait) };
-        if let Some(queue) = usize::try_from(partition).ok().and_then(|index| queues.get(index)) {
-            return Ok(*queue);
-        }
-        let patience = self.config.unknown_topic_grace.min(self.config.max_block);
-        if partition < 0 || now.mono.saturating_duration_since(since) >= patience {
-            let (at, count) = (TopicPartition::new(name.as_str(), partition), queues.len() as i32);
-            return Err(SendFailure::UnknownPartition { at, count }.into());
-        }
-        self.metadata.request_update();
-        self.block_until(since + patience);
-        Err(Refused::Wait)
-    }
-
-    /// A record without a key goes to the same partition as the one before, as long as the batch there takes it.
-    fn append_anywhere<'a, H>(&mut self, topic: usize, record: &Outgoing<'a, H>, now: Now) -> Option<Ticket>
-    where
-        H: Iterator<Item = Header<'a>> + Clone,
-    {
-        let previous = self.topics.get(topic)?.sticky;
-        if let Some(Sticky { partition, batch }) = previous {
-            let queue = *self.topics.get(topic)?.queues.get(partition as usize)?;
-            let open = self.queues.get_mut(queue)?.open().is_some_and(|open| open.id == batch);
-            if open && let Some(ticket) = self.append_to_open(queue, record, now) {
-                return Some(ticket);
-            }
-        }
-        let count = self.partition_count(topic);
-        let Topic { led, queues, sticky, .. } = self.topics.get_mut(topic)?;
-        let partition = next_sticky(led, count, *sticky, &mut self.rng);
-        let queue = *queues.get(partition as usize)?;
-        let ticket = self.append(queue, record, now)?;
-        self.topics.get_mut(topic)?.sticky = Some(Sticky { partition, batch: ticket.batch });
-        Some(ticket)
-    }
-
-    fn append<'a, H>(&mut self, queue: usize, record: &Outgoing<'a, H>, now: Now) -> Option<Ticket>
-    where
-        H: Iterator<Item = Header<'a>> + Clone,
-    {
-        if let Some(ticket) = self.append_to_open(queue, record, now) {
-            return Some(ticket);
-        }
-        self.open_batch(queue, now)?;
-        self.append_to_open(queue, record, now)
-    }
-
-    /// Appends to the batch that takes records, and closes it where it has no room.
-    fn append_to_open<'a, H>(&mut self, queue: usize, record: &Outgoing<'a, H>, now: Now) -> Option<Ticket>
-    where
-        H: Iterator<Item = Header<'a>> + Clone,
-    {
-        let queue = self.queues.get_mut(queue)?;
-        let partition = queue.partition;
-        let batch = queue.open()?;
-        let timestamp = record.timestamp.unwrap_or(now.wall).0;
-        let before = batch.builder.size_estimate();
-        match batch.builder.append(timestamp, record.key, record.value, record.headers.clone()) {
-            Some(index) => {
-                self.buffered += batch.builder.size_estimate() - before;
-                Some(Ticket { batch: batch.id, index, partition, timestamp })
-            }
-            None => {
-                batch.closed = true;
-                self.stir = true;
-                None
-            }
-        }
-    }
-
-    fn open_batch(&mut self, queue: usize, now: Now) -> Option<()> {
-        let mut builder = BatchBuilder::new(self.config.compression, self.config.batch_size);
-        if let Some(level) = self.config.compression_level {
-            builder = builder.level(level);
-        }
-        self.last_batch.0 += 1;
-        let id = self.last_batch;
-        self.buffered += builder.size_estimate();
-        self.queues.get_mut(queue)?.batches.push_back(Batch::new(id, builder, now.mono));
-        self.active.insert(queue);
-        self.outcomes.begin(id);
-        self.stir = true;
-        Some(())
     }
 
     /// What became of a record, once that is known. A ticket is answered once.

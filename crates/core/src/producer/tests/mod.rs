@@ -7,17 +7,18 @@ mod retries;
 use std::time::Duration;
 
 use ottla_protocol::{
-    Request, Response, TopicId,
+    ErrorCode, Request, Response, Timestamp, TopicId,
     messages::{
         ApiVersionsApiVersion, ApiVersionsResponse, InitProducerIdResponse, MetadataResponse,
         MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic, ProduceLeaderIdAndEpoch,
         ProduceNodeEndpoint, ProducePartitionResponse, ProduceRequest, ProduceResponse, ProduceTopicResponse,
     },
-    records::{BatchHeader, Decompressor, RecordWalk},
+    records::{BatchHeader, Compression, Decompressor, Header, RecordWalk},
 };
 
 use super::*;
 use crate::{
+    cause::Cause,
     ids::ConnId,
     machine::{Disconnected, Machine, Outbound, Reply},
 };

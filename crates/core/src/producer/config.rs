@@ -1,0 +1,59 @@
+//! How a producer behaves.
+
+use std::time::Duration;
+
+use ottla_protocol::records::Compression;
+
+use crate::{backoff::Backoff, connections::ConnectionConfig, metadata::MetadataConfig};
+
+/// How a producer behaves. Java's defaults.
+#[derive(Debug, Clone)]
+pub struct ProducerConfig {
+    /// Limits of connections.
+    pub connections: ConnectionConfig,
+    /// How metadata is refreshed.
+    pub metadata: MetadataConfig,
+    /// `linger.ms`: how long a batch that is not full waits for more records.
+    pub linger: Duration,
+    /// `batch.size`: how large a batch grows, in bytes, not compressed.
+    pub batch_size: usize,
+    /// `compression.type`.
+    pub compression: Compression,
+    /// The codec's level; its own default where there is none.
+    pub compression_level: Option<i32>,
+    /// `buffer.memory`: how many bytes of records may wait.
+    pub buffer_memory: usize,
+    /// `max.request.size`: the largest record, and how much goes into one request.
+    pub max_request_size: usize,
+    /// `max.in.flight.requests.per.connection`, at most 5: a broker remembers as many batches of a partition.
+    pub max_in_flight: usize,
+    /// `delivery.timeout.ms`: from the send of a batch's first record to its acknowledgement.
+    pub delivery_timeout: Duration,
+    /// `max.block.ms`: how long a send waits for metadata, or for room.
+    pub max_block: Duration,
+    /// How long a send waits for a topic, or a partition, that brokers say does not exist. Java: `max.block.ms`.
+    pub unknown_topic_grace: Duration,
+    /// `retry.backoff.ms` and `retry.backoff.max.ms`.
+    pub retry_backoff: Backoff,
+}
+
+impl Default for ProducerConfig {
+    fn default() -> Self {
+        let metadata = MetadataConfig::default();
+        Self {
+            retry_backoff: metadata.retry_backoff,
+            connections: ConnectionConfig::default(),
+            metadata,
+            linger: Duration::from_millis(5),
+            batch_size: 16 * 1024,
+            compression: Compression::None,
+            compression_level: None,
+            buffer_memory: 32 * 1024 * 1024,
+            max_request_size: 1024 * 1024,
+            max_in_flight: 5,
+            delivery_timeout: Duration::from_secs(120),
+            max_block: Duration::from_secs(60),
+            unknown_topic_grace: Duration::from_secs(60),
+        }
+    }
+}
