@@ -18,8 +18,11 @@ use crate::{
     world::{GROUP, Phase, World},
 };
 
-/// How often the trouble goes on for want of effect.
-const MOST_MADE_UP: usize = 32;
+/// How often the trouble goes on for want of effect. After the last member is called there is time for the slowest group
+/// to settle.
+const MOST_MADE_UP: usize = 63;
+/// What is scripted, and may keep the group from its rest, goes on for so much of that.
+const SCRIPTED_FOR: usize = 16;
 
 impl World {
     /// The time of trouble is over, unless too little of it came about.
@@ -50,10 +53,10 @@ impl World {
         }
         self.made_up += 1;
         self.dice = Dice::of(self.case.seed, usize::MAX - 1 - self.made_up);
-        // What is scripted may keep the group from its rest; and where nobody is, nobody is met.
-        if self.made_up == MOST_MADE_UP / 2 {
+        if self.made_up == SCRIPTED_FOR {
             self.cluster.faults().clear();
         }
+        // Where nobody is, nobody is met.
         self.see_to_members();
         if calm {
             let trouble = self.plan.trouble_of_a_request(&mut self.dice);
