@@ -171,7 +171,10 @@ async fn max_poll_interval(target: &Target) -> Outcome {
 async fn rebalance_timeout(target: &Target) -> Outcome {
     let topic = topic(target, "waited-for", 1).await?;
     numbers(target, &topic, 1, 0..10).await?;
-    let builder = || member(target, &topic, &topic).rebalance_timeout(Duration::from_secs(2));
+    let builder = || {
+        let builder = member(target, &topic, &topic).heartbeat_interval(Duration::from_millis(500));
+        builder.rebalance_timeout(Duration::from_secs(2))
+    };
     let mut first = builder().build().await?;
     equal("the first", next(&mut first).await?.offset(), 0)?;
     let start = Instant::now();

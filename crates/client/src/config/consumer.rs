@@ -294,7 +294,8 @@ impl ConsumerBuilder {
 
     /// How long a rebalance waits for this member to give up what it must: past that, its partitions are lost to it, and
     /// others read from the last commit on. Default [`max_poll_interval`](Self::max_poll_interval), always so with Java's.
-    /// Shorter, others wait less for a handler or a listener that takes its time. As a property:
+    /// Shorter, others wait less for a handler or a listener that takes its time; but longer than
+    /// [`heartbeat_interval`](Self::heartbeat_interval), by which the member hears of it. As a property:
     /// `ottla.rebalance.timeout.ms`.
     #[must_use]
     pub fn rebalance_timeout(mut self, timeout: Duration) -> Self {

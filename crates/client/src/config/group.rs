@@ -131,6 +131,11 @@ impl Group {
             let millis = heartbeat_interval.as_millis();
             return Err(BuildError::invalid("heartbeat.interval.ms", millis, "less than session.timeout.ms"));
         }
+        if let Some(timeout) = self.rebalance_timeout.filter(|timeout| *timeout <= heartbeat_interval) {
+            // A heartbeat tells of a rebalance: it would be over by then.
+            let expected = "more than heartbeat.interval.ms";
+            return Err(BuildError::invalid("ottla.rebalance.timeout.ms", timeout.as_millis(), expected));
+        }
         if let Some(wrong) = self.instance_id.as_ref().filter(|id| !is_topic_name(id)) {
             let expected = "up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`";
             return Err(BuildError::invalid("group.instance.id", wrong, expected));

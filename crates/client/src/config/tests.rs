@@ -77,6 +77,7 @@ fn a_wrong_value_names_the_key_the_value_and_what_is_expected() {
         ("session.timeout.ms", "2147483648", "`2147483648`; expected milliseconds, from 1 to 2147483647"),
         ("session.timeout.ms", "-1", "`-1`; expected milliseconds, from 0 to 2147483647"),
         ("heartbeat.interval.ms", "45000", "`45000`; expected less than session.timeout.ms"),
+        ("ottla.rebalance.timeout.ms", "3000", "`3000`; expected more than heartbeat.interval.ms"),
         ("fetch.max.wait.ms", "30000", "`30000`; expected less than request.timeout.ms"),
         ("fetch.max.bytes", "1M", "`1M`; expected a number of bytes"),
         ("fetch.min.bytes", "0", "`0`; expected 1 to 2147483647"),
