@@ -131,10 +131,12 @@ impl Group {
             let millis = heartbeat_interval.as_millis();
             return Err(BuildError::invalid("heartbeat.interval.ms", millis, "less than session.timeout.ms"));
         }
-        if let Some(timeout) = self.rebalance_timeout.filter(|timeout| *timeout <= heartbeat_interval) {
-            // A heartbeat tells of a rebalance: it would be over by then.
-            let expected = "more than heartbeat.interval.ms";
-            return Err(BuildError::invalid("ottla.rebalance.timeout.ms", timeout.as_millis(), expected));
+        let key = "ottla.rebalance.timeout.ms";
+        let rebalance_timeout =
+            self.rebalance_timeout.map(|timeout| check_millis(key, timeout)).transpose()?;
+        // A heartbeat tells of a rebalance: it would be over by then.
+        if let Some(timeout) = rebalance_timeout.filter(|timeout| *timeout <= heartbeat_interval) {
+            return Err(BuildError::invalid(key, timeout.as_millis(), "more than heartbeat.interval.ms"));
         }
         if let Some(wrong) = self.instance_id.as_ref().filter(|id| !is_topic_name(id)) {
             let expected = "up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`";
@@ -148,10 +150,7 @@ impl Group {
             rack: self.rack.clone(),
             remote_assignor: self.remote_assignor.clone(),
             max_poll_interval: check_millis("max.poll.interval.ms", self.max_poll_interval)?,
-            rebalance_timeout: match self.rebalance_timeout {
-                Some(timeout) => Some(check_millis("ottla.rebalance.timeout.ms", timeout)?),
-                None => None,
-            },
+            rebalance_timeout,
             session_timeout,
             heartbeat_interval,
             assignors: match self.assignors.is_empty() {

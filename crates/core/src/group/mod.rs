@@ -91,6 +91,11 @@ impl GroupConfig {
     }
 }
 
+/// A duration as requests have it.
+fn millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}
+
 /// When to send the next heartbeat. Partitions that others give up come with the answer to one: for two intervals after
 /// a generation, or an epoch, in which that is to be expected, heartbeats come five times as often.
 #[derive(Debug)]

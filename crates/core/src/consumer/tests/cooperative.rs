@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    CooperativeSticky, Event, LeaveGroup, RoundRobin, Sticky,
+    CooperativeSticky, Event, RoundRobin, Sticky,
     group::{Assignment, Member, consumer_protocol},
 };
 
@@ -188,12 +188,8 @@ fn a_leader_gives_nobody_what_another_still_owns() {
     let protocol_name = Some("cooperative-sticky".to_owned());
     world.answer(&join, JoinGroupResponse { leader: "me".to_owned(), members, protocol_name, ..joined(2) });
     let sync = world.expect(ApiKey::SyncGroup);
-    let Request::SyncGroup(request) = &sync.request else { unreachable!() };
-    let given = |id: &str| {
-        let to = request.assignments.iter().find(|to| to.member_id == id).unwrap();
-        Assignment::decode(&to.assignment).unwrap().partitions
-    };
-    assert_eq!((given("me").len(), given("other").len()), (0, 1), "the other gives one up first");
+    let given = |id: &str| shared_out(&sync).into_iter().find(|(to, _)| *to == id).unwrap().1.len();
+    assert_eq!((given("me"), given("other")), (0, 1), "the other gives one up first");
 }
 
 #[test]
@@ -329,8 +325,7 @@ fn back_as_leader(partitions: i32) -> World {
     let response = JoinGroupResponse { leader: "me".to_owned(), skip_assignment: true, members, ..joined(4) };
     world.answer(&join, response);
     let sync = world.expect(ApiKey::SyncGroup);
-    let Request::SyncGroup(request) = &sync.request else { unreachable!() };
-    assert!(request.assignments.is_empty());
+    assert!(shared_out(&sync).is_empty());
     world.answer(&sync, assigned(&[0, 1]));
     world
 }
@@ -439,9 +434,8 @@ fn shares_out_what_a_static_member_has() -> World {
     let protocol_name = Some("cooperative-sticky".to_owned());
     world.answer(&join, JoinGroupResponse { leader: "me".to_owned(), protocol_name, members, ..joined(4) });
     let sync = world.expect(ApiKey::SyncGroup);
-    let Request::SyncGroup(request) = &sync.request else { unreachable!() };
-    let shares = request.assignments.iter().map(|share| Assignment::decode(&share.assignment).unwrap());
-    assert_eq!(shares.map(|share| share.partitions.len()).sum::<usize>(), 1, "one is withheld");
+    let given = shared_out(&sync).into_iter().map(|(_, given)| given.len());
+    assert_eq!(given.sum::<usize>(), 1, "one is withheld");
     world.answer(&sync, assigned(&[]));
     world
 }
@@ -527,6 +521,5 @@ fn a_users_own_assignor_shares_out() {
     let protocol_name = Some("greedy".to_owned());
     world.answer(&join, JoinGroupResponse { leader: "me".to_owned(), members, protocol_name, ..joined(1) });
     let sync = world.expect(ApiKey::SyncGroup);
-    let Request::SyncGroup(request) = &sync.request else { unreachable!() };
-    assert_eq!(Assignment::decode(&request.assignments[0].assignment).unwrap().partitions, [at(0), at(1)]);
+    assert_eq!(shared_out(&sync)[0].1, [at(0), at(1)]);
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::group::consumer_protocol::{Assignment, Subscription};
+use crate::group::consumer_protocol::Subscription;
 
 pub(super) fn join_request(sent: &Sent) -> &JoinGroupRequest {
     match &sent.request {
@@ -26,12 +26,6 @@ fn a_follower_syncs_empty_and_reads_what_it_is_assigned() {
     let joined = Event::Joined { generation_id: 1, member_id: "me".to_owned(), took: Duration::ZERO };
     assert_eq!(world.events(), [joined, Event::Assigned(vec![at(0), at(1)])]);
     assert!(!world.fetches.is_empty());
-}
-
-fn shared_out(sync: &Sent) -> Vec<(&str, Vec<TopicPartition>)> {
-    let Request::SyncGroup(request) = &sync.request else { panic!("{sync:?}") };
-    let share = |a: &SyncGroupRequestAssignment| Assignment::decode(&a.assignment).unwrap().partitions;
-    request.assignments.iter().map(|a| (a.member_id.as_str(), share(a))).collect()
 }
 
 #[test]

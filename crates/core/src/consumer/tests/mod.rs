@@ -28,6 +28,7 @@ use ottla_protocol::{
 use super::*;
 use crate::{
     Address, FetchConfig, GroupConfig, LeaveGroup,
+    group::Assignment,
     ids::{ConnId, TopicPartition},
     machine::{Disconnected, Fetched, Machine, Outbound, Reply, spans},
 };
@@ -372,8 +373,15 @@ fn join_refused(error_code: ErrorCode) -> JoinGroupResponse {
 
 fn assigned(partitions: &[i32]) -> SyncGroupResponse {
     let partitions = partitions.iter().map(|partition| at(*partition)).collect();
-    let assignment = crate::group::consumer_protocol::Assignment { partitions, user_data: None };
+    let assignment = Assignment { partitions, user_data: None };
     SyncGroupResponse { assignment: assignment.encode(), ..Default::default() }
+}
+
+/// What a leader gives to whom.
+fn shared_out(sync: &Sent) -> Vec<(&str, Vec<TopicPartition>)> {
+    let Request::SyncGroup(request) = &sync.request else { panic!("{sync:?}") };
+    let share = |a: &SyncGroupRequestAssignment| Assignment::decode(&a.assignment).unwrap().partitions;
+    request.assignments.iter().map(|a| (a.member_id.as_str(), share(a))).collect()
 }
 
 fn found(partition_index: i32, committed_offset: i64) -> OffsetFetchResponsePartitions {

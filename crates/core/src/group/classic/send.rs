@@ -14,7 +14,7 @@ use super::{Classic, leader};
 use crate::{
     connections::Kind,
     coordinator::ToCoordinator,
-    group::{Assignor, MemberState, consumer_protocol::Subscription, membership::Owned},
+    group::{Assignor, MemberState, consumer_protocol::Subscription, membership::Owned, millis},
     ids::RequestId,
 };
 
@@ -133,8 +133,4 @@ impl Classic {
         self.heartbeat_due = self.pulse.next(to.now.mono);
         Ok(Some(id))
     }
-}
-
-fn millis(duration: Duration) -> i32 {
-    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }

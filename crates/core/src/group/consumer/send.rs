@@ -11,7 +11,7 @@ use super::{ConsumerMember, JOINS};
 use crate::{
     connections::Kind,
     coordinator::ToCoordinator,
-    group::{ConsumerState, membership::Owned},
+    group::{ConsumerState, membership::Owned, millis},
     ids::{RequestId, TopicPartition},
 };
 
@@ -109,7 +109,7 @@ impl ConsumerMember {
             instance_id: self.config.instance_id.clone(),
             rack_id: self.config.rack.clone().filter(|_| full),
             rebalance_timeout_ms: match full {
-                true => i32::try_from(self.config.rebalance_timeout().as_millis()).unwrap_or(i32::MAX),
+                true => millis(self.config.rebalance_timeout()),
                 false => -1,
             },
             subscribed_topic_names: tells_interest.then_some(names),
