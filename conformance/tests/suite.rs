@@ -25,6 +25,8 @@ mod cases;
 mod cli;
 #[path = "suite/consume_processes.rs"]
 mod consume_processes;
+#[path = "suite/deleted_topics.rs"]
+mod deleted_topics;
 #[path = "suite/explain.rs"]
 mod explain;
 #[path = "suite/failures.rs"]
@@ -99,6 +101,7 @@ fn all() -> Vec<Case> {
         groups::cases(),
         membership::cases(),
         scenes::cases(),
+        deleted_topics::cases(),
         explain::cases(),
         throttle::cases(),
         mixed::cases(),

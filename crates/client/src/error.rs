@@ -274,6 +274,8 @@ errors! {
             "receive again to rejoin; what was not committed is delivered again, perhaps to another member";
         /// The partition is not this consumer's.
         NotAssigned = Caller: "not assigned to this consumer", "commit only what it owns";
+        /// Its topic, or the partition itself, is gone: its offset with it. What else was to be committed is.
+        Gone = Caller: "there is no such partition any more", "commit what is left";
         /// No offset can be that.
         InvalidOffset = Caller: "not an offset", "commit the next offset to read, 0 or more";
         /// `default.api.timeout.ms` passed.

@@ -42,9 +42,9 @@ pub use consumer::{
 };
 pub use error::{AdminError, BuildError, CommitError, OffsetsError, RecvError, SeekError, SendError};
 pub use ottla_core::{
-    Assignor, CommitReason, CommittedOffset, CooperativeSticky, Event, Explanation, GroupMetadata,
-    GroupProtocol, GroupReason, LeaveGroup, OffsetAndTimestamp, Range, Reason, Retry, RoundRobin, Sticky,
-    Subscription, SubscriptionError, TopicPartition, group,
+    Assignor, CommitGivenUp, CommitReason, CommittedOffset, CooperativeSticky, Event, Explanation,
+    GroupMetadata, GroupProtocol, GroupReason, LeaveGroup, OffsetAndTimestamp, Range, Reason, Retry,
+    RoundRobin, Sticky, Subscription, SubscriptionError, TopicPartition, group,
 };
 pub use ottla_protocol::{
     ErrorCode,

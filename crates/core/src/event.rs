@@ -2,8 +2,11 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     time::{Duration, Instant},
 };
+
+use ottla_protocol::ErrorCode;
 
 use crate::ids::TopicPartition;
 
@@ -38,6 +41,34 @@ pub enum Event {
         /// Whose records the user has in hand; empty where it waits for something else.
         held: Vec<TopicPartition>,
     },
+    /// An offset is in no commit, and is not tried again.
+    CommitGivenUp(CommitGivenUp),
+}
+
+/// An offset that nobody asked to be committed (auto commit did, a revocation or a close), and that is not: what was read
+/// since the commit before is read again by whoever reads the partition next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CommitGivenUp {
+    /// The partition.
+    pub at: TopicPartition,
+    /// The offset that should have been committed.
+    pub offset: i64,
+    /// What the coordinator answered last: [`ErrorCode::UnknownTopicOrPartition`] where the topic is gone. `None` where no
+    /// answer came before a close had to leave.
+    pub error: Option<ErrorCode>,
+}
+
+impl fmt::Display for CommitGivenUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, offset, error } = self;
+        write!(f, "partition {at}: offset {offset} is not committed: ")?;
+        match error {
+            Some(ErrorCode::UnknownTopicOrPartition) => f.write_str("there is no such partition any more"),
+            Some(error) => write!(f, "the coordinator says {error}"),
+            None => f.write_str("the coordinator did not answer"),
+        }
+    }
 }
 
 #[derive(Debug, Default)]

@@ -33,7 +33,7 @@ pub use consumer::{
     Reason, SeekTo, Subscription, SubscriptionError,
 };
 pub use deadline::Earliest;
-pub use event::Event;
+pub use event::{CommitGivenUp, Event};
 pub use fetch::FetchConfig;
 pub use group::{
     Assignor, ConsumerState, CooperativeSticky, GroupConfig, GroupFailure, GroupMetadata, GroupProtocol,

@@ -174,6 +174,16 @@ impl Metadata {
         self.topic(&at.topic)?.partitions.get(&at.partition)
     }
 
+    /// Whether the newest picture shows that there is no such partition, of a topic that was asked for.
+    pub fn lacks(&self, at: &TopicPartition) -> bool {
+        match self.topics.get(&at.topic) {
+            Some(topic) if topic.error.is_ok() => !topic.partitions.contains_key(&at.partition),
+            Some(topic) => topic.error == ErrorCode::UnknownTopicOrPartition,
+            // Where all are asked for, none is named that is not there.
+            None => self.covers(&Wanted::All),
+        }
+    }
+
     /// The name of the topic with this id, where it is known.
     pub fn name_of(&self, id: TopicId) -> Option<&str> {
         self.topics.iter().find(|(_, topic)| topic.id == id).map(|(name, _)| name.as_str())

@@ -33,6 +33,8 @@ pub enum OpFailure {
     NoGroup,
     /// The partitions belong to another member by now, or will in a moment.
     NotMember(ErrorCode),
+    /// Its topic, or the partition itself, is gone, and its offset with it.
+    Gone(TopicPartition),
     /// A member commits what it owns, and this it does not.
     NotAssigned(TopicPartition),
     /// The broker is too old, or too new.

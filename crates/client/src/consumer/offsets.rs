@@ -266,6 +266,7 @@ pub(super) async fn committed_op(
         OpFailure::NoGroup => CommitError::new(CommitErrorKind::NoGroup),
         OpFailure::NotMember(code) => CommitError::new(CommitErrorKind::NotMember).broker(code),
         OpFailure::NotAssigned(at) => CommitError::new(CommitErrorKind::NotAssigned).partition(at),
+        OpFailure::Gone(at) => CommitError::new(CommitErrorKind::Gone).partition(at),
         OpFailure::TimedOut(what) => {
             CommitError::new(CommitErrorKind::TimedOut).detail(format!("waited for {what}"))
         }

@@ -1,11 +1,12 @@
 //! The end: what was delivered is committed, the group is left, and then the connections go.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ottla_protocol::Now;
 
 use super::{Callback, Consumer, group_side::GroupSide};
 use crate::{
+    deadline::Earliest,
     event::Event,
     group::{LeaveGroup, Standing},
     ops::OpFailure,
@@ -14,11 +15,16 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Closing {
     deadline: Instant,
+    /// When commits are waited for no longer: the group is to be left before the deadline.
+    last_call: Instant,
     leave: LeaveGroup,
     /// The listener has been told, or need not be.
     told: bool,
     done: bool,
 }
+
+/// How long before its deadline a close stops waiting for commits, where that is not more than a quarter of its time.
+const TO_LEAVE: Duration = Duration::from_secs(1);
 
 /// How a consumer ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +51,9 @@ impl<F: Clone> Consumer<F> {
                 group.commits.request(offsets, None);
             }
         }
-        self.closing = Some(Closing { deadline, leave, told: false, done: false });
+        let rest = deadline.saturating_duration_since(now.mono);
+        let last_call = now.mono + rest - (rest / 4).min(TO_LEAVE);
+        self.closing = Some(Closing { deadline, last_call, leave, told: false, done: false });
         self.reader.touch(now);
         self.stop();
     }
@@ -61,6 +69,11 @@ impl<F: Clone> Consumer<F> {
             return;
         }
         let (late, leave) = (closing.deadline <= now.mono, closing.leave);
+        let last_call = closing.last_call <= now.mono;
+        if last_call {
+            self.give_up_commits();
+        }
+        let Some(closing) = &mut self.closing else { return };
         let settled = |group: &GroupSide| group.commits.is_idle() && group.callbacks.is_idle();
         if self.group.as_ref().is_some_and(settled) && !std::mem::replace(&mut closing.told, true) {
             let assignment = self.lanes.assignment();
@@ -69,7 +82,7 @@ impl<F: Clone> Consumer<F> {
             }
         }
         let left = self.group.as_mut().is_none_or(|group| {
-            if settled(group) {
+            if settled(group) || last_call {
                 group.membership.leave(leave, now);
             }
             matches!(group.membership.standing(), Standing::Out | Standing::Failed) && settled(group)
@@ -93,7 +106,10 @@ impl<F: Clone> Consumer<F> {
         self.closing.as_ref().is_some_and(|closing| closing.done)
     }
 
-    pub(super) fn close_deadline(&self) -> Option<Instant> {
-        self.closing.as_ref().filter(|closing| !closing.done).map(|closing| closing.deadline)
+    pub(super) fn close_deadlines(&self, earliest: &mut Earliest) {
+        if let Some(closing) = self.closing.as_ref().filter(|closing| !closing.done) {
+            earliest.consider(Some(closing.last_call));
+            earliest.consider(Some(closing.deadline));
+        }
     }
 }

@@ -104,7 +104,7 @@ impl<F: Clone> Consumer<F> {
         let held = self.lanes.held_up();
         let commits = handover.awaits_commit(self.lanes.has_revoking()) && !group.commits.is_idle();
         if commits || !held.is_empty() {
-            let retry = group.commits.attempts.retry(now).filter(|_| held.is_empty());
+            let retry = group.commits.retry(now).filter(|_| held.is_empty());
             return Some(GroupReason::RevocationWaiting { waited, held, retry });
         }
         let awaits_answer = group.membership.may_not_take_more();
@@ -136,7 +136,7 @@ impl<F: Clone> Consumer<F> {
 
     fn commit_reason(&self, now: Now) -> Option<CommitReason> {
         let group = self.group.as_ref().filter(|group| !group.commits.is_idle())?;
-        let retry = group.commits.attempts.retry(now);
+        let retry = group.commits.retry(now);
         let unknown = || self.coordinator_unknown(group, now);
         let coordinator = || unknown().or_else(|| self.coordinator_not_ready(group, Kind::Main, now));
         let waited = group.commits.asked_since().map(|since| now.mono.saturating_duration_since(since));

@@ -91,7 +91,8 @@ impl<F: Clone> Consumer<F> {
         self.step_handover(now);
         self.look_at_cluster(now);
         if self.group.as_mut().is_some_and(|group| group.commits.take_due(now)) && self.closing.is_none() {
-            let offsets = self.uncommitted(self.lanes.plot.has(Planted::AutoCommitRunsAhead));
+            let mut offsets = self.uncommitted(self.lanes.plot.has(Planted::AutoCommitRunsAhead));
+            offsets.retain(|at, _| !self.metadata.lacks(at));
             if let Some(group) = &mut self.group {
                 group.commits.request(offsets, None);
             }
@@ -182,15 +183,6 @@ impl<F: Clone> Consumer<F> {
         }
     }
 
-    /// What waits to be committed is of a generation that is over: its partitions may be another member's by now.
-    pub(super) fn abandon_commits(&mut self, error: ErrorCode) {
-        if let Some(group) = &mut self.group {
-            for op in group.commits.discard() {
-                self.ops.fail(op, OpFailure::NotMember(error));
-            }
-        }
-    }
-
     /// An answer that concerns the group.
     pub(super) fn handle_group_response(&mut self, id: RequestId, response: Response, now: Now) {
         let Some(group) = &mut self.group else { return };
@@ -210,10 +202,9 @@ impl<F: Clone> Consumer<F> {
                 GroupNews::None
             }
             Response::OffsetCommit(response) => {
-                match commits.handle_response(id, response, coordinator, membership, now) {
-                    Some(news) => self.handle_commit_news(news, now),
-                    None => GroupNews::None,
-                }
+                let metadata = &mut self.metadata;
+                let settled = commits.handle_response(id, response, coordinator, membership, metadata, now);
+                self.settle_commits(settled, now)
             }
             response => {
                 self.wake = true;
@@ -221,43 +212,6 @@ impl<F: Clone> Consumer<F> {
             }
         };
         self.handle_group_news(news, now);
-    }
-
-    fn handle_commit_news(&mut self, news: crate::offsets::CommitNews, now: Now) -> GroupNews {
-        self.wake = true;
-        match news.result {
-            Ok(offsets) => {
-                for (at, committed) in offsets {
-                    let part = self.lanes.find(&at);
-                    if let Some(lane) = part.and_then(|part| self.lanes.get_mut(part)) {
-                        lane.committed = Some(committed.offset);
-                    }
-                }
-                for op in news.ops {
-                    self.ops.part(op, |_| ());
-                }
-                GroupNews::None
-            }
-            Err((error, at)) => {
-                for op in news.ops {
-                    let failure = match error {
-                        ErrorCode::UnknownMemberId
-                        | ErrorCode::IllegalGeneration
-                        | ErrorCode::RebalanceInProgress
-                        | ErrorCode::FencedInstanceId
-                        | ErrorCode::FencedMemberEpoch
-                        | ErrorCode::GroupIdNotFound
-                        | ErrorCode::StaleMemberEpoch => OpFailure::NotMember(error),
-                        error => OpFailure::Broker(error, at.clone()),
-                    };
-                    self.ops.fail(op, failure);
-                }
-                match &mut self.group {
-                    Some(group) => group.membership.commit_refused(error, now),
-                    None => GroupNews::None,
-                }
-            }
-        }
     }
 
     fn handle_committed(&mut self, found: BTreeMap<TopicPartition, Option<CommittedOffset>>, now: Now) {

@@ -84,7 +84,7 @@ impl<F: Clone> Machine for Consumer<F> {
         if !self.reader.parked {
             earliest.consider(self.poll_interval().map(|interval| self.reader.last_poll + interval));
         }
-        earliest.consider(self.close_deadline());
+        self.close_deadlines(&mut earliest);
         earliest.get()
     }
 

@@ -6,6 +6,7 @@
 
 mod callbacks;
 mod closing;
+mod commits;
 mod config;
 mod explain;
 mod group_side;
@@ -339,8 +340,7 @@ impl<F: Clone> Consumer<F> {
         for (at, committed) in &offsets {
             self.lanes.acknowledge(at, committed.offset);
         }
-        let parts = usize::from(!offsets.is_empty());
-        let op = self.ops.begin(Outcome::Done, parts, now.mono + self.api_timeout);
+        let op = self.ops.begin(Outcome::Done, offsets.len(), now.mono + self.api_timeout);
         group.commits.request(offsets, self.ops.is_open(op).then_some(op));
         self.changed();
         Ok(op)
@@ -410,7 +410,7 @@ impl<F: Clone> Consumer<F> {
         let group = self.group.as_ref();
         let waiting_for = |op, so_far: &_| {
             let retry = match so_far {
-                Outcome::Done => group.and_then(|group| group.commits.attempts.retry(now)),
+                Outcome::Done => group.and_then(|group| group.commits.retry(now)),
                 Outcome::Committed(_) => group.and_then(|group| group.committed.attempts.retry(now)),
                 Outcome::Offsets(_) => self.lookups.retry(Purpose::Op(op), now),
             };
@@ -420,6 +420,7 @@ impl<F: Clone> Consumer<F> {
         let wanted = self.wanted();
         let sent = self.metadata.poll_send(&wanted, &mut self.connections, now);
         self.pending.extend(sent.map(|id| (id, Pending::Metadata)));
+        self.give_up_unknown_topics(now);
         self.step_closing(now);
         if self.close_is_done() {
             return;

@@ -1,8 +1,12 @@
 //! Committing: one request in flight, and what is asked meanwhile merged into the next, the newest *request* winning
-//! (not the largest offset: to seek back and commit is legal).
+//! (not the largest offset: to seek back and commit is legal). Each partition of a request settles by itself.
+//!
+//! A broker that does not know a topic has not heard of it yet, or it is gone. Such a partition is kept apart
+//! (`unknown`), so that nothing else waits for it. It is tried again after a newer picture of the cluster, unless
+//! [`Commits::give_up_unknown`] lets go of it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     time::{Duration, Instant},
 };
 
@@ -10,16 +14,19 @@ use ottla_protocol::{
     ApiKey, ErrorCode, Now,
     messages::{
         OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
+        OffsetCommitResponsePartition,
     },
 };
 
 use crate::{
-    backoff::{Attempts, Backoff},
+    backoff::{Attempts, Backoff, Retry},
     connections::Kind,
     coordinator::{Coordinator, ToCoordinator},
     deadline::Earliest,
+    event::CommitGivenUp,
     group::Membership,
     ids::{OpId, RequestId, TopicPartition},
+    metadata::Metadata,
     offsets::CommittedOffset,
     planted::{Planted, Plot},
 };
@@ -42,9 +49,13 @@ pub(crate) struct Commits {
     group: String,
     pending: Batch,
     in_flight: Option<InFlight>,
+    unknown: Batch,
+    unknown_attempts: Attempts,
+    /// When a broker first did not know these, and which picture of the cluster was the newest then.
+    unknown_since: BTreeMap<TopicPartition, (Instant, u64)>,
     interval: Option<Duration>,
     next_auto: Option<Instant>,
-    pub(crate) attempts: Attempts,
+    attempts: Attempts,
     pub(crate) plot: Plot,
 }
 
@@ -56,17 +67,39 @@ struct InFlight {
     batch: Batch,
 }
 
-#[derive(Debug, Default)]
-struct Batch {
-    offsets: BTreeMap<TopicPartition, CommittedOffset>,
+type Batch = BTreeMap<TopicPartition, Wish>;
+
+/// What is to be committed of a partition.
+#[derive(Debug)]
+struct Wish {
+    committed: CommittedOffset,
+    /// Who asked for it, or for what it took the place of.
     ops: Vec<OpId>,
 }
 
-/// What a commit came to.
+/// What a commit came to in one partition.
 #[derive(Debug)]
-pub(crate) struct CommitNews {
+pub(crate) struct Settled {
+    pub(crate) at: TopicPartition,
+    pub(crate) offset: i64,
+    /// Who waits for it; empty for what nobody asked for.
     pub(crate) ops: Vec<OpId>,
-    pub(crate) result: Result<BTreeMap<TopicPartition, CommittedOffset>, (ErrorCode, Option<TopicPartition>)>,
+    pub(crate) result: Result<(), CommitRefusal>,
+}
+
+/// Why a partition's offset is not committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CommitRefusal {
+    /// The coordinator answered so.
+    Refused(ErrorCode),
+    /// Its topic is gone.
+    Gone,
+}
+
+impl Settled {
+    fn new(at: TopicPartition, wish: Wish, result: Result<(), CommitRefusal>) -> Self {
+        Self { at, offset: wish.committed.offset, ops: wish.ops, result }
+    }
 }
 
 impl Commits {
@@ -77,13 +110,17 @@ impl Commits {
         seed: u64,
         now: Now,
     ) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
         Self {
             group,
             pending: Batch::default(),
             in_flight: None,
+            unknown: Batch::default(),
+            unknown_attempts: Attempts::new(backoff, rng.fork()),
+            unknown_since: BTreeMap::new(),
             interval,
             next_auto: interval.map(|interval| now.mono + interval),
-            attempts: Attempts::new(backoff, fastrand::Rng::with_seed(seed)),
+            attempts: Attempts::new(backoff, rng),
             plot: Plot::default(),
         }
     }
@@ -109,16 +146,28 @@ impl Commits {
     ) {
         let largest = self.plot.has(Planted::LargestCommitWins);
         for (at, committed) in offsets {
-            let older =
-                self.pending.offsets.remove(&at).filter(|older| largest && older.offset > committed.offset);
-            self.pending.offsets.insert(at, older.unwrap_or(committed));
+            let mut wish = Wish { committed, ops: op.into_iter().collect() };
+            if let Some(older) = self.unknown.remove(&at) {
+                wish.ops.extend(older.ops);
+            }
+            if let Some(older) = self.pending.remove(&at) {
+                wish.ops.extend(older.ops);
+                if largest && older.committed.offset > wish.committed.offset {
+                    wish.committed = older.committed;
+                }
+            }
+            self.pending.insert(at, wish);
         }
-        self.pending.ops.extend(op);
     }
 
     /// Whether everything asked for has been answered.
     pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight.is_none() && self.pending.offsets.is_empty() && self.pending.ops.is_empty()
+        self.in_flight.is_none() && self.pending.is_empty() && self.unknown.is_empty()
+    }
+
+    /// Why it is tried again, and when.
+    pub(crate) fn retry(&self, now: Now) -> Option<Retry> {
+        self.attempts.retry(now).or_else(|| self.unknown_attempts.retry(now))
     }
 
     /// Since when the coordinator has been asked and has not answered.
@@ -132,9 +181,56 @@ impl Commits {
             return Vec::new();
         }
         self.attempts.reset();
-        let mut ops = std::mem::take(&mut self.pending).ops;
-        ops.extend(self.in_flight.take().into_iter().flat_map(|sent| sent.batch.ops));
-        ops
+        self.take_all().into_values().flat_map(|wish| wish.ops).collect()
+    }
+
+    /// Commits no more of what is not committed by now. Returns what nobody asked for, with the last answer.
+    pub(crate) fn give_up(&mut self) -> Vec<CommitGivenUp> {
+        let error = self.attempts.error().or(self.unknown_attempts.error());
+        self.attempts.reset();
+        let unasked = self.take_all().into_iter().filter(|(_, wish)| wish.ops.is_empty());
+        unasked.map(|(at, wish)| CommitGivenUp { at, offset: wish.committed.offset, error }).collect()
+    }
+
+    fn take_all(&mut self) -> Batch {
+        let mut all = std::mem::take(&mut self.pending);
+        put_under(&mut all, std::mem::take(&mut self.unknown));
+        put_under(&mut all, self.in_flight.take().map(|sent| sent.batch).unwrap_or_default());
+        self.settle_unknown();
+        all
+    }
+
+    /// Partitions of topics that are not there leave: at once where something waits for the commits (`hurried`), else
+    /// when a newer picture of the cluster has no such partition either, or after this time.
+    pub(crate) fn give_up_unknown(
+        &mut self,
+        hurried: bool,
+        timeout: Duration,
+        metadata: &Metadata,
+        now: Now,
+    ) -> Vec<Settled> {
+        let since = &self.unknown_since;
+        let is_gone = |at: &TopicPartition| {
+            let Some((since, revision)) = since.get(at) else { return hurried };
+            hurried || *since + timeout <= now.mono || metadata.revision() > *revision && metadata.lacks(at)
+        };
+        let (gone, rest) = std::mem::take(&mut self.unknown).into_iter().partition(|(at, _)| is_gone(at));
+        self.unknown = rest;
+        self.settle_unknown();
+        let gone: Batch = gone;
+        gone.into_iter().map(|(at, wish)| Settled::new(at, wish, Err(CommitRefusal::Gone))).collect()
+    }
+
+    /// What is not asked for any more is not unknown any more.
+    fn settle_unknown(&mut self) {
+        let sent = self.in_flight.as_ref().map(|sent| &sent.batch);
+        let asked = |at: &TopicPartition| {
+            [&self.unknown, &self.pending].into_iter().chain(sent).any(|b| b.contains_key(at))
+        };
+        self.unknown_since.retain(|at, _| asked(at));
+        if self.unknown_since.is_empty() {
+            self.unknown_attempts.reset();
+        }
     }
 
     /// Nothing is sent while it is unsettled in whose name.
@@ -143,14 +239,18 @@ impl Commits {
         by: Option<Committer>,
         to: &mut ToCoordinator<'_>,
     ) -> Result<Option<RequestId>, ErrorCode> {
-        if self.pending.offsets.is_empty() || self.in_flight.is_some() || !self.attempts.is_due(to.now) {
+        let newer = |(_, revision): &(Instant, u64)| *revision < to.metadata.revision();
+        if self.unknown_attempts.is_due(to.now) && self.unknown_since.values().all(newer) {
+            put_under(&mut self.pending, std::mem::take(&mut self.unknown));
+        }
+        if self.pending.is_empty() || self.in_flight.is_some() || !self.attempts.is_due(to.now) {
             return Ok(None);
         }
         let Some(by) = by else { return Ok(None) };
         let Some(open) = to.open(Kind::Main, ApiKey::OffsetCommit, NEWEST)? else { return Ok(None) };
         let batch = std::mem::take(&mut self.pending);
         let mut topics: BTreeMap<&String, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
-        for (at, committed) in &batch.offsets {
+        for (at, Wish { committed, .. }) in &batch {
             topics.entry(&at.topic).or_default().push(OffsetCommitRequestPartition {
                 partition_index: at.partition,
                 committed_offset: committed.offset,
@@ -176,39 +276,49 @@ impl Commits {
         Ok(Some(id))
     }
 
+    /// Returns what is settled. The rest is tried again.
     pub(crate) fn handle_response(
         &mut self,
         id: RequestId,
         response: OffsetCommitResponse,
         coordinator: &mut Coordinator,
         membership: &Membership,
+        metadata: &mut Metadata,
         now: Now,
-    ) -> Option<CommitNews> {
-        let InFlight { by, batch, .. } = self.in_flight.take_if(|sent| sent.id == id)?;
-        let partitions = response.topics.into_iter().flat_map(|topic| {
-            let name = topic.name;
-            topic
-                .partitions
-                .into_iter()
-                .map(move |p| (TopicPartition::new(name.clone(), p.partition_index), p))
-        });
-        let failed =
-            partitions.filter(|(_, p)| !p.error_code.is_ok()).map(|(at, p)| (p.error_code, at)).next();
-        match failed {
-            None => {
-                self.attempts.reset();
-                Some(CommitNews { ops: batch.ops, result: Ok(batch.offsets) })
-            }
-            Some((error, _)) if error.is_retriable() || membership.commits_again(error, &by) => {
-                coordinator.heard(error, now);
-                self.again(batch, Some(error), now);
-                None
-            }
-            Some((error, at)) => {
-                self.attempts.reset();
-                Some(CommitNews { ops: batch.ops, result: Err((error, Some(at))) })
+    ) -> Vec<Settled> {
+        let Some(InFlight { by, mut batch, .. }) = self.in_flight.take_if(|sent| sent.id == id) else {
+            return Vec::new();
+        };
+        let (mut settled, mut again, mut why) = (Vec::new(), Batch::new(), None);
+        let was_known = self.unknown.is_empty();
+        for (at, error) in answers(response) {
+            let Some(wish) = batch.remove(&at) else { continue };
+            match error {
+                ErrorCode::None => settled.push(Settled::new(at, wish, Ok(()))),
+                ErrorCode::UnknownTopicOrPartition => {
+                    self.unknown_since.entry(at.clone()).or_insert((now.mono, metadata.revision()));
+                    put_under(&mut self.unknown, Batch::from([(at, wish)]));
+                }
+                error if error.is_retriable() || membership.commits_again(error, &by) => {
+                    coordinator.heard(error, now);
+                    why.get_or_insert(error);
+                    again.insert(at, wish);
+                }
+                error => settled.push(Settled::new(at, wish, Err(CommitRefusal::Refused(error)))),
             }
         }
+        if was_known && !self.unknown.is_empty() {
+            metadata.request_update();
+            self.unknown_attempts.failed(ErrorCode::UnknownTopicOrPartition, now);
+        }
+        // What the answer leaves out is asked for again, as after an error that may pass.
+        again.append(&mut batch);
+        match again.is_empty() {
+            true => self.attempts.reset(),
+            false => self.again(again, why, now),
+        }
+        self.settle_unknown();
+        settled
     }
 
     pub(crate) fn handle_unanswered(&mut self, id: RequestId, now: Now) {
@@ -219,20 +329,43 @@ impl Commits {
 
     /// Under what was asked since, which is newer.
     fn again(&mut self, batch: Batch, error: Option<ErrorCode>, now: Now) {
-        for (at, committed) in batch.offsets {
-            match self.plot.has(Planted::RetriedCommitWins) {
-                true => drop(self.pending.offsets.insert(at, committed)),
-                false => drop(self.pending.offsets.entry(at).or_insert(committed)),
+        match self.plot.has(Planted::RetriedCommitWins) {
+            true => {
+                let newer = std::mem::replace(&mut self.pending, batch);
+                put_under(&mut self.pending, newer);
             }
+            false => put_under(&mut self.pending, batch),
         }
-        self.pending.ops.extend(batch.ops);
         self.attempts.failed(error, now);
     }
 
     pub(crate) fn deadlines(&self, earliest: &mut Earliest) {
         earliest.consider(self.next_auto);
-        if !self.pending.offsets.is_empty() {
+        if !self.pending.is_empty() {
             earliest.consider(self.attempts.next());
         }
+        if !self.unknown.is_empty() {
+            earliest.consider(self.unknown_attempts.next());
+        }
     }
+}
+
+/// Where both have a partition, `batch` is the newer wish; who asked for the older waits for it too.
+fn put_under(batch: &mut Batch, older: Batch) {
+    for (at, older) in older {
+        match batch.entry(at) {
+            Entry::Vacant(place) => drop(place.insert(older)),
+            Entry::Occupied(mut newer) => newer.get_mut().ops.extend(older.ops),
+        }
+    }
+}
+
+fn answers(response: OffsetCommitResponse) -> impl Iterator<Item = (TopicPartition, ErrorCode)> {
+    response.topics.into_iter().flat_map(|topic| {
+        let name = topic.name;
+        let answer = move |p: OffsetCommitResponsePartition| {
+            (TopicPartition::new(name.clone(), p.partition_index), p.error_code)
+        };
+        topic.partitions.into_iter().map(answer)
+    })
 }

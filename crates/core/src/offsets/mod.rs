@@ -6,7 +6,7 @@ mod lookup;
 
 use std::time::Duration;
 
-pub(crate) use commit::{CommitNews, Commits, Committer};
+pub(crate) use commit::{CommitRefusal, Commits, Committer, Settled};
 pub(crate) use committed::CommittedFetch;
 pub(crate) use lookup::{Lookups, Purpose};
 

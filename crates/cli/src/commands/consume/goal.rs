@@ -7,7 +7,7 @@ use std::{
 
 use ottla::{Consumer, Event, Record, TopicPartition, error::OffsetsError};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, tell};
 
 /// What is still to be read.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Goal {
         Ok(())
     }
 
-    /// Takes note of what the group gave, and took away.
+    /// Takes note of what the group gave, and took away; tells which offsets are in no commit.
     pub(super) async fn follow(&mut self, consumer: &mut Consumer) -> Result<(), Failure> {
         while let (Some(event), _) = consumer.next_event() {
             match event {
@@ -101,6 +101,7 @@ impl Goal {
                         self.partitions = None;
                     }
                 }
+                Event::CommitGivenUp(given_up) => tell(given_up),
                 _ => {}
             }
         }

@@ -11,7 +11,9 @@ mod watch;
 use std::{io, time::Duration};
 
 use ottla::{
-    Consumer, OffsetReset, Records, SeekPosition, TopicPartition, error::RecvErrorKind, group::Pattern,
+    Consumer, Event, OffsetReset, Records, SeekPosition, TopicPartition,
+    error::{CommitErrorKind, RecvErrorKind},
+    group::Pattern,
 };
 
 use self::{goal::Goal, sink::Sink, watch::Watch};
@@ -187,8 +189,12 @@ impl<'a> Reading<'a> {
             None => false,
         };
         let committed = match end {
-            // At the close too, but there nobody is told what came of it.
-            End::Whole if commits => self.consumer.commit().await.map_err(Failure::from),
+            // At the close too, but there nobody is told what else came of it.
+            End::Whole if commits => match self.consumer.commit().await {
+                // The close commits the others, and tells of each that is gone.
+                Err(error) if error.kind() == CommitErrorKind::Gone => Ok(()),
+                committed => committed.map_err(Failure::from),
+            },
             End::Whole => Ok(()),
             // The close is not to commit what was not printed.
             End::Unprinted => {
@@ -196,7 +202,14 @@ impl<'a> Reading<'a> {
                 Ok(())
             }
         };
+        let mut events = self.consumer.events();
         self.consumer.close_within(self.watch.patience()).await;
+        while let Some(event) = events.next().await {
+            // A failure is one line.
+            if let (Event::CommitGivenUp(given_up), Ok(())) = (event, &result) {
+                tell(given_up);
+            }
+        }
         result.and(committed)
     }
 

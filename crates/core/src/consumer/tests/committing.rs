@@ -1,4 +1,5 @@
 use super::*;
+use crate::event::CommitGivenUp;
 
 /// A member that has taken records 0 to 10 of partition 0.
 pub(super) fn reading(config: ConsumerConfig) -> (World, crate::Slice<Frame>) {
@@ -208,4 +209,150 @@ fn what_others_wrote_beside_an_offset_is_read_without_harm() {
         let told = Outcome::Committed([(at(0), Some(committed))].into());
         assert_eq!(world.consumer.take_outcome(op), Some(Ok(told)));
     }
+}
+
+/// A member by hand of partitions 0 and 1 of a topic that has both, and a commit of 5 and 7 under way.
+fn two_committing() -> (World, crate::ids::OpId, Sent) {
+    let mut world = World::member(by_hand(), &[0, 1]);
+    let op = commits(&mut world, &[(0, 5), (1, 7)]);
+    let commit = world.expect(ApiKey::OffsetCommit);
+    (world, op, commit)
+}
+
+fn commits(world: &mut World, offsets: &[(i32, i64)]) -> crate::ids::OpId {
+    let offsets = offsets.iter().map(|(partition, offset)| (at(*partition), (*offset).into())).collect();
+    let op = world.consumer.commit(Some(offsets), world.now).unwrap();
+    world.run();
+    op
+}
+
+#[test]
+fn partitions_of_one_commit_settle_one_by_one() {
+    let (mut world, both, first) = two_committing();
+    let other = commits(&mut world, &[(1, 8)]);
+    world.commit_fares(&first, &[ErrorCode::None, ErrorCode::OffsetMetadataTooLarge]);
+    let refused = OpFailure::Broker(ErrorCode::OffsetMetadataTooLarge, Some(at(1)));
+    assert_eq!(world.consumer.take_outcome(both), Some(Err(refused)));
+    assert_eq!(world.consumer.lanes.assigned_at(&at(0)).unwrap().1.committed, Some(5), "this one is kept");
+    let second = world.expect(ApiKey::OffsetCommit);
+    assert_eq!(World::offsets_committed(&second), [(1, 8)]);
+    world.commit_says(&second, ErrorCode::None);
+    assert_eq!(world.consumer.take_outcome(other), Some(Ok(Outcome::Done)), "it shares no failure");
+}
+
+#[test]
+fn an_error_that_may_pass_hides_none_that_does_not() {
+    let (mut world, op, first) = two_committing();
+    world.commit_fares(&first, &[ErrorCode::CoordinatorLoadInProgress, ErrorCode::OffsetMetadataTooLarge]);
+    let refused = OpFailure::Broker(ErrorCode::OffsetMetadataTooLarge, Some(at(1)));
+    assert_eq!(world.consumer.take_outcome(op), Some(Err(refused)));
+    world.pass(Duration::from_secs(2));
+    assert_eq!(World::offsets_committed(&world.expect(ApiKey::OffsetCommit)), [(0, 5)], "and is tried again");
+}
+
+#[test]
+fn what_was_kept_is_not_sent_again_with_what_was_not() {
+    let (mut world, op, first) = two_committing();
+    world.commit_fares(&first, &[ErrorCode::None, ErrorCode::CoordinatorLoadInProgress]);
+    world.pass(Duration::from_secs(2));
+    let second = world.expect(ApiKey::OffsetCommit);
+    assert_eq!(World::offsets_committed(&second), [(1, 7)]);
+    assert_eq!(world.consumer.take_outcome(op), None);
+    world.commit_says(&second, ErrorCode::None);
+    assert_eq!(world.consumer.take_outcome(op), Some(Ok(Outcome::Done)));
+}
+
+#[test]
+fn a_partition_that_an_answer_leaves_out_is_not_taken_as_committed() {
+    let (mut world, op, first) = two_committing();
+    world.commit_fares(&first, &[ErrorCode::None]);
+    world.pass(Duration::from_secs(2));
+    assert_eq!(World::offsets_committed(&world.expect(ApiKey::OffsetCommit)), [(1, 7)]);
+    assert_eq!(world.consumer.take_outcome(op), None);
+}
+
+#[test]
+fn a_commit_to_a_topic_that_a_broker_does_not_know_yet_is_tried_again() {
+    let (mut world, op, first) = two_committing();
+    world.commit_says(&first, ErrorCode::UnknownTopicOrPartition);
+    world.pass(Duration::from_secs(2));
+    let second = world.expect(ApiKey::OffsetCommit);
+    world.commit_says(&second, ErrorCode::None);
+    assert_eq!(world.consumer.take_outcome(op), Some(Ok(Outcome::Done)), "metadata knows it all the while");
+}
+
+#[test]
+fn a_commit_to_a_topic_that_is_gone_fails_when_metadata_says_so_too() {
+    let (mut world, op, first) = two_committing();
+    world.topics.clear();
+    world.commit_says(&first, ErrorCode::UnknownTopicOrPartition);
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.consumer.take_outcome(op), Some(Err(OpFailure::Gone(at(0)))));
+    assert!(world.consumer.explain(world.now).commit.is_none(), "nothing waits any more");
+}
+
+#[test]
+fn others_do_not_wait_for_a_partition_whose_topic_is_not_known() {
+    let (mut world, _op, first) = two_committing();
+    world.commit_fares(&first, &[ErrorCode::None, ErrorCode::UnknownTopicOrPartition]);
+    commits(&mut world, &[(0, 6)]);
+    assert_eq!(World::offsets_committed(&world.expect(ApiKey::OffsetCommit)), [(0, 6)], "at once");
+}
+
+#[test]
+fn a_close_leaves_at_once_though_the_topic_is_gone_and_tells_what_is_in_no_commit() {
+    let (mut world, slice) = reading(group_config());
+    world.back_from(&slice, 10);
+    world.events();
+    let deadline = world.now.mono + Duration::from_secs(30);
+    world.consumer.close(CloseKind::Closed, LeaveGroup::Default, deadline, world.now);
+    world.run();
+    let commit = world.expect(ApiKey::OffsetCommit);
+    world.commit_says(&commit, ErrorCode::UnknownTopicOrPartition);
+    assert!(world.has_asked(ApiKey::LeaveGroup));
+    let error = Some(ErrorCode::UnknownTopicOrPartition);
+    assert!(world.events().contains(&Event::CommitGivenUp(CommitGivenUp { at: at(0), offset: 10, error })));
+}
+
+#[test]
+fn a_revocation_does_not_wait_for_a_topic_that_is_gone() {
+    let (mut world, slice) = reading(group_config());
+    world.back_from(&slice, 10);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    let commit = world.expect(ApiKey::OffsetCommit);
+    world.commit_says(&commit, ErrorCode::UnknownTopicOrPartition);
+    assert!(world.has_asked(ApiKey::JoinGroup));
+}
+
+#[test]
+fn auto_commit_does_not_ask_again_and_again_for_a_topic_that_is_gone() {
+    let (mut world, slice) = reading(group_config());
+    world.back_from(&slice, 10);
+    world.topics.clear();
+    world.pass(Duration::from_secs(5));
+    let commit = world.expect(ApiKey::OffsetCommit);
+    world.commit_says(&commit, ErrorCode::UnknownTopicOrPartition);
+    world.pass(Duration::from_secs(30));
+    assert!(!world.has_asked(ApiKey::OffsetCommit));
+    let given_up = |event: &&Event| matches!(event, Event::CommitGivenUp(_));
+    assert_eq!(world.events().iter().filter(given_up).count(), 1);
+}
+
+#[test]
+fn a_close_leaves_before_its_deadline_though_the_coordinator_keeps_no_offset() {
+    let (mut world, slice) = reading(group_config());
+    world.back_from(&slice, 10);
+    let deadline = world.now.mono + Duration::from_secs(30);
+    world.consumer.close(CloseKind::Closed, LeaveGroup::Default, deadline, world.now);
+    world.run();
+    while world.now.mono < deadline && !world.has_asked(ApiKey::LeaveGroup) {
+        while world.has_asked(ApiKey::OffsetCommit) {
+            let commit = world.expect(ApiKey::OffsetCommit);
+            world.commit_says(&commit, ErrorCode::CoordinatorLoadInProgress);
+        }
+        world.pass(Duration::from_millis(100));
+    }
+    assert!(world.has_asked(ApiKey::LeaveGroup));
+    let error = Some(ErrorCode::CoordinatorLoadInProgress);
+    assert!(world.events().contains(&Event::CommitGivenUp(CommitGivenUp { at: at(0), offset: 10, error })));
 }

@@ -280,8 +280,17 @@ impl World {
 
     /// A response to a commit: every partition with this code.
     fn commit_says(&mut self, sent: &Sent, error_code: ErrorCode) {
-        let partitions = Self::offsets_committed(sent).into_iter();
-        let partition = |(partition_index, _)| OffsetCommitResponsePartition { partition_index, error_code };
+        let partitions = Self::offsets_committed(sent).len();
+        self.commit_fares(sent, &vec![error_code; partitions]);
+    }
+
+    /// A response to a commit: a code for each partition, in their order; those beyond are left out.
+    fn commit_fares(&mut self, sent: &Sent, codes: &[ErrorCode]) {
+        let partitions = Self::offsets_committed(sent).into_iter().zip(codes);
+        let partition = |((partition_index, _), error_code): (_, &ErrorCode)| OffsetCommitResponsePartition {
+            partition_index,
+            error_code: *error_code,
+        };
         let topic = OffsetCommitResponseTopic {
             name: "t".to_owned(),
             partitions: partitions.map(partition).collect(),
