@@ -4,6 +4,10 @@
 //! bound to a round trip per batch. Order survives a retry by two rules: a batch that goes again goes alone, and one
 //! never passes another. What was on its way behind a failed batch is refused by the broker, whose next sequence
 //! number it is not, and goes again after it.
+//!
+//! A broker refuses it only if it knows this producer: one without state of it takes any first sequence number
+//! (KAFKA-15591), and would append what was on its way behind a failed first batch. So the first batch under an identity
+//! goes alone until it is acknowledged.
 
 use std::{collections::VecDeque, time::Instant};
 
@@ -61,6 +65,8 @@ pub(super) struct PartitionQueue {
     /// Nothing is sent before: back-off after a failure.
     pub(super) retry_at: Option<Instant>,
     identity: Option<Identity>,
+    /// A batch under this identity was acknowledged: the broker knows it.
+    known: bool,
     next_sequence: i32,
     /// The sequence has a gap: it starts anew, under another identity, when nothing is in flight.
     broken: bool,
@@ -110,7 +116,12 @@ impl PartitionQueue {
         for batch in &mut self.batches {
             batch.sequence = None;
         }
-        (self.identity, self.next_sequence, self.broken) = (Some(current), 0, false);
+        (self.identity, self.known, self.next_sequence, self.broken) = (Some(current), false, 0, false);
+    }
+
+    /// A batch is appended, and so the identity known to whoever leads the partition.
+    pub(super) const fn acknowledged(&mut self) {
+        self.known = true;
     }
 
     /// The next batch that may be sent to `leader`, given which of the new ones are `ready`.
@@ -123,7 +134,8 @@ impl PartitionQueue {
         let waits = self.retry_at.is_some_and(|at| at > now);
         // Another leader may hold nothing of what is in flight, and would take a later batch as the first.
         let moved = self.in_flight > 0 && self.sent_to != Some(leader);
-        if waits || moved || (self.broken && self.in_flight > 0) {
+        let alone = self.broken || !self.known;
+        if waits || moved || (alone && self.in_flight > 0) {
             return None;
         }
         let retrying = self.batches.iter().any(|batch| batch.in_flight && batch.attempts > 1);

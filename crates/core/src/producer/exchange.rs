@@ -255,6 +255,9 @@ impl<F> Producer<F> {
                     log_append_time: some(answer.log_append_time_ms),
                 };
                 self.landed(part);
+                if let Some(queue) = self.queues.get_mut(part.queue) {
+                    queue.acknowledged();
+                }
                 self.finish(part, Ok(acked));
             }
             // Behind a batch that failed, that is what is to be expected. Of the first it says that the broker has

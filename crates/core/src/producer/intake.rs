@@ -220,9 +220,10 @@ impl<F> Producer<F> {
     where
         H: Iterator<Item = Header<'a>> + Clone,
     {
-        let previous = self.topics.get(topic)?.sticky;
-        if let Some(Sticky { partition, batch }) = previous {
-            let queue = *self.topics.get(topic)?.queues.get(partition as usize)?;
+        let Topic { sticky, queues, .. } = self.topics.get(topic)?;
+        // A topic made anew may have fewer partitions.
+        let queue_of = |sticky: Sticky| Some((*queues.get(sticky.partition as usize)?, sticky.batch));
+        if let Some((queue, batch)) = sticky.and_then(queue_of) {
             let open = self.queues.get_mut(queue)?.open().is_some_and(|open| open.id == batch);
             if open && let Some(ticket) = self.append_to_open(queue, record, now) {
                 return Some(ticket);

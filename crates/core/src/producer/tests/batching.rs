@@ -51,15 +51,33 @@ fn a_flush_sends_at_once_and_ends_when_all_is_decided() {
 
 #[test]
 fn five_batches_of_a_partition_are_on_their_way_and_a_sixth_waits() {
-    let mut world = World::ready(config());
+    let mut world = World::known(config());
     for value in ["a", "b", "c", "d", "e", "f"] {
         _ = world.send_out(value);
     }
     let sequences: Vec<_> = world.produced.iter().map(|produced| produced.header().base_sequence).collect();
-    assert_eq!(sequences, [0, 1, 2, 3, 4]);
+    assert_eq!(sequences, [1, 2, 3, 4, 5]);
     let first = world.take();
-    world.acknowledge(&first, 0);
+    world.acknowledge(&first, 1);
     assert_eq!(world.produced.last().unwrap().values(), ["f"]);
+}
+
+#[test]
+fn a_topic_made_anew_with_fewer_partitions_takes_records_without_a_key() {
+    let mut world = World::with_partitions(config(), &[1; 4]);
+    let keyless = |world: &mut World| world.try_send(&Outgoing { partition: None, ..record("v") }).unwrap();
+    while keyless(&mut world).partition() == 0 {
+        world.producer.flush();
+        world.pump();
+    }
+    world.producer.flush();
+    world.pump();
+    for produced in std::mem::take(&mut world.produced) {
+        world.acknowledge(&produced, 0);
+    }
+    world.leaders = vec![1];
+    world.pass(Duration::from_secs(301));
+    assert_eq!(keyless(&mut world).partition(), 0);
 }
 
 #[test]

@@ -108,6 +108,15 @@ impl World {
         Self::with_partitions(config, &[1])
     }
 
+    /// With a record acknowledged, at offset 0: the broker knows the producer.
+    fn known(config: ProducerConfig) -> Self {
+        let mut world = Self::ready(config);
+        _ = world.send_out("first");
+        let first = world.take();
+        world.acknowledge(&first, 0);
+        world
+    }
+
     fn with_partitions(config: ProducerConfig, leaders: &[i32]) -> Self {
         let mut world = Self::new(config);
         world.leaders = leaders.to_vec();

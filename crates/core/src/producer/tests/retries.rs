@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_retry_keeps_the_order() {
-    let mut world = World::ready(config());
+    let mut world = World::known(config());
     let tickets = ["a", "b", "c"].map(|value| world.send_out(value));
     let (a, b, c) = (world.take(), world.take(), world.take());
     world.refuse(&a, ErrorCode::NotEnoughReplicas);
@@ -18,12 +18,12 @@ fn a_retry_keeps_the_order() {
         let produced = world.take();
         assert_eq!(produced.values(), [value]);
         let header = produced.header();
-        assert_eq!((header.base_sequence, header.producer_epoch), (index as i32, 0), "as at first");
-        world.acknowledge(&produced, index as i64);
+        assert_eq!((header.base_sequence, header.producer_epoch), (index as i32 + 1, 0), "as at first");
+        world.acknowledge(&produced, index as i64 + 1);
         world.pass(Duration::from_secs(1));
     }
     assert_eq!(world.take().values(), ["d"]);
-    assert_eq!(tickets.map(|ticket| world.offset(&ticket)), [Some(0), Some(1), Some(2)]);
+    assert_eq!(tickets.map(|ticket| world.offset(&ticket)), [Some(1), Some(2), Some(3)]);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_leader_hint_is_followed_at_once() {
 
 #[test]
 fn batches_wait_for_those_that_went_to_the_former_leader() {
-    let mut world = World::ready(config());
+    let mut world = World::known(config());
     _ = (world.send_out("a"), world.send_out("b"));
     let (a, b) = (world.take(), world.take());
     (world.leaders, world.leader_epoch) = (vec![2], 2);
@@ -156,7 +156,7 @@ fn a_record_that_is_not_acknowledged_in_time_fails_and_says_why() {
 
 #[test]
 fn an_answer_that_comes_after_the_record_was_given_up_changes_nothing() {
-    let mut world = World::ready(ProducerConfig { delivery_timeout: Duration::from_secs(5), ..config() });
+    let mut world = World::known(ProducerConfig { delivery_timeout: Duration::from_secs(5), ..config() });
     let late = world.send_out("late");
     let next = world.send_out("next");
     let (first, second) = (world.take(), world.take());
@@ -168,4 +168,41 @@ fn an_answer_that_comes_after_the_record_was_given_up_changes_nothing() {
     world.acknowledge(&first, 0);
     world.acknowledge(&second, 1);
     assert_eq!(world.take().header().producer_epoch, 1);
+}
+
+#[test]
+fn the_first_batch_under_an_identity_goes_alone_until_it_is_acknowledged() {
+    let mut world = World::ready(config());
+    for value in ["a", "b", "c"] {
+        _ = world.send_out(value);
+    }
+    let first = world.take();
+    assert!(
+        world.produced.is_empty(),
+        "a broker that does not know the producer would take the next as its first"
+    );
+    world.refuse(&first, ErrorCode::NotLeaderOrFollower);
+    world.pass(Duration::from_secs(1));
+    let again = world.take();
+    assert_eq!(again.values(), ["a"]);
+    assert!(world.produced.is_empty());
+    world.acknowledge(&again, 0);
+    _ = world.send_out("d");
+    let (second, third) = (world.take().values(), world.take().values());
+    assert_eq!((second.concat(), third.concat()), ("bc".to_owned(), "d".to_owned()), "now it is known");
+}
+
+#[test]
+fn the_first_batch_of_a_new_epoch_goes_alone_too() {
+    let mut world = World::known(config());
+    for value in ["a", "b"] {
+        _ = world.send_out(value);
+    }
+    let (a, b) = (world.take(), world.take());
+    world.refuse(&a, ErrorCode::UnknownProducerId);
+    world.refuse(&b, ErrorCode::OutOfOrderSequenceNumber);
+    world.pass(Duration::from_secs(1));
+    let again = world.take();
+    assert_eq!((again.values(), again.header().producer_epoch), (vec!["a".to_owned()], 1));
+    assert!(world.produced.is_empty());
 }
