@@ -224,12 +224,21 @@ impl World {
         live.map(|member| format!("{}:\n{}", member.who, member.host.machine.explain(now))).collect()
     }
 
-    /// The logs hold what the producer was told, once.
+    /// The logs hold what the producer was told, once, and in the order in which it was sent.
     pub(super) fn check_logs(&mut self) {
         let mut seen: BTreeMap<u64, (TopicPartition, i64)> = BTreeMap::new();
         for at in self.plan.partitions() {
             let log = self.cluster.log(&at.topic, at.partition).unwrap_or_default();
+            let mut last = 0;
             for (offset, id) in records(&log) {
+                // Ids rise with each record that is sent.
+                let before = std::mem::replace(&mut last, id);
+                if id < before {
+                    self.stage.violate(
+                        "what one producer sent to one partition is in the log in that order",
+                        || format!("{at} offset {offset}: record {id} is behind record {before}"),
+                    );
+                }
                 self.truth.see(&at, offset, id, &mut self.stage);
                 if let Some((other, before)) = seen.insert(id, (at.clone(), offset)) {
                     self.stage.violate("an idempotent producer's record is in the log once", || {

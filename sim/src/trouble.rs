@@ -167,6 +167,14 @@ impl Trouble {
     }
 }
 
+/// The first batches of a producer may go wrong, before a broker knows it: it takes any sequence then (KAFKA-15591).
+pub(crate) fn of_the_first_batches(cluster: &mut Cluster, d: &mut Dice) {
+    if d.chance(0.2) {
+        let after = d.pick(&[0, 0, 1, 2]);
+        script(cluster, ApiKey::Produce, Fault::Error(NotLeaderOrFollower), 1, after, None);
+    }
+}
+
 /// Writes requests that go wrong into the brokers' script.
 pub(crate) fn script(
     cluster: &mut Cluster,

@@ -20,6 +20,7 @@ use crate::{
     report::{Failure, Report},
     source::Source,
     stage::{Event, Link, LinkId, LinkState, Stage, Violation, Who},
+    trouble,
     truth::Truth,
 };
 
@@ -113,6 +114,7 @@ impl World {
         if let Some(Bug::Broker(bug)) = case.planted {
             cluster.plant(bug);
         }
+        trouble::of_the_first_batches(&mut cluster, &mut Dice::of(case.seed, usize::MAX - 1));
         for (index, (at, _)) in plan.items.iter().enumerate() {
             if !case.without.contains(&index) {
                 stage.schedule(*at, Event::Plan(index));
@@ -121,7 +123,10 @@ impl World {
         stage.schedule(ms(10), Event::Burst);
         stage.schedule(plan.trouble, Event::Quiet);
         stage.schedule(ms(50), Event::Look);
-        let source = Source::new(&plan, dice.fork(), &stage);
+        let mut source = Source::new(&plan, dice.fork(), &stage);
+        if let Some(Bug::Core(bug)) = case.planted {
+            source.host.machine.plant(bug);
+        }
         let mut world = Self {
             case: case.clone(),
             plan,

@@ -59,6 +59,8 @@ pub enum Planted {
     /// The last commit of what is given up is made before its readers have let go: what they hand out meanwhile is in no
     /// commit (KAFKA-16460).
     LastCommitComesFirst,
+    /// A producer sends others behind its first batch before a broker knows it (KAFKA-15591).
+    FirstBatchIsNotAlone,
 }
 
 #[cfg(feature = "planted")]
@@ -91,6 +93,7 @@ impl Planted {
         Self::TargetMeanwhileIsForgotten,
         Self::RevokedIsNotShared,
         Self::LastCommitComesFirst,
+        Self::FirstBatchIsNotAlone,
     ];
 }
 

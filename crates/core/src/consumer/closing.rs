@@ -45,6 +45,11 @@ impl<F: Clone> Consumer<F> {
         if self.closing.is_some() {
             return;
         }
+        if let Some(group) = &mut self.group {
+            // A handover under way ends here: the close gives up everything itself.
+            group.handover = None;
+            group.callbacks.take_back_assigned();
+        }
         if self.is_auto_committing() {
             let offsets = self.uncommitted(kind == CloseKind::Closed);
             if let Some(group) = &mut self.group {

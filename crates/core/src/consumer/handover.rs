@@ -239,6 +239,8 @@ impl<F: Clone> Consumer<F> {
         self.tell_joined(now);
         match news {
             GroupNews::None => return,
+            // Everything is being given up, and nothing taken over any more.
+            GroupNews::Assigned(_) | GroupNews::GiveUp { .. } if self.closing.is_some() => {}
             GroupNews::Assigned(partitions) => {
                 let keeps = self.group.as_ref().is_some_and(|group| group.membership.keeps_partitions());
                 if !keeps {

@@ -224,6 +224,7 @@ impl<F: Clone> Consumer<F> {
         let gone = self.unassign_all();
         if let Some(group) = &mut self.group {
             group.membership.unsubscribe(now);
+            group.callbacks.take_back_assigned();
             (group.handover, group.told_generation) = (None, -1);
         }
         if in_group && !gone.is_empty() {

@@ -120,7 +120,7 @@ impl PartitionQueue {
     }
 
     /// A batch is appended, and so the identity known to whoever leads the partition.
-    pub(super) const fn acknowledged(&mut self) {
+    pub(super) const fn set_known(&mut self) {
         self.known = true;
     }
 

@@ -21,6 +21,7 @@ use crate::{
     deadline::Earliest,
     ids::{ConnId, NodeId, RequestId},
     machine::{Disconnected, Machine, Outbound, Reply},
+    planted::Planted,
 };
 
 /// All replicas in sync, without which a producer is not idempotent.
@@ -104,6 +105,9 @@ impl<F> Producer<F> {
         for index in first {
             let Some(queue) = self.queues.get_mut(*index) else { continue };
             queue.adopt(identity);
+            if self.plot.has(Planted::FirstBatchIsNotAlone) {
+                queue.set_known();
+            }
             let Some(topic) = self.topics.get(queue.topic) else { continue };
             let partition =
                 self.metadata.topic(&topic.name).and_then(|topic| topic.partitions.get(&queue.partition));
@@ -256,7 +260,7 @@ impl<F> Producer<F> {
                 };
                 self.landed(part);
                 if let Some(queue) = self.queues.get_mut(part.queue) {
-                    queue.acknowledged();
+                    queue.set_known();
                 }
                 self.finish(part, Ok(acked));
             }

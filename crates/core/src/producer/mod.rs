@@ -40,6 +40,7 @@ use crate::{
     connections::{Address, Connections},
     ids::{RequestId, TopicPartition},
     metadata::{Metadata, Wanted},
+    planted::Plot,
 };
 use accumulator::{Batch, PartitionQueue};
 use exchange::Sent;
@@ -84,6 +85,7 @@ pub struct Producer<F> {
     stir: bool,
     tried: Instant,
     rng: fastrand::Rng,
+    plot: Plot,
     frame: PhantomData<fn() -> F>,
 }
 
@@ -129,8 +131,15 @@ impl<F> Producer<F> {
             stir: false,
             tried: now.mono,
             rng: fastrand::Rng::with_seed(seed),
+            plot: Plot::default(),
             frame: PhantomData,
         }
+    }
+
+    /// Switches a bug on.
+    #[cfg(feature = "planted")]
+    pub const fn plant(&mut self, bug: crate::Planted) {
+        self.plot = Plot(Some(bug));
     }
 
     /// The cluster, as far as it is known.

@@ -225,3 +225,108 @@ fn a_listener_that_is_told_of_an_unsubscription_may_not_commit_in_nobodys_name()
     let mut commit = || world.consumer.commit(Some([(at(0), 9.into())].into()), world.now);
     assert_eq!(commit(), Err(OpFailure::NotAssigned(at(0))), "the group gives it away");
 }
+
+/// Commits, and everything that a listener is told from now on, each call returning at once, until nothing is left.
+fn told_to_the_end(world: &mut World) -> Vec<Callback> {
+    let mut told = Vec::new();
+    loop {
+        while world.has_asked(ApiKey::OffsetCommit) {
+            let commit = world.expect(ApiKey::OffsetCommit);
+            world.commit_says(&commit, ErrorCode::None);
+        }
+        let Some(callback) = world.consumer.take_callback() else { return told };
+        told.push(callback);
+        world.listener_returns();
+    }
+}
+
+fn close(world: &mut World) {
+    let deadline = world.now.mono + Duration::from_secs(30);
+    world.consumer.close(CloseKind::Closed, LeaveGroup::Default, deadline, world.now);
+    world.run();
+}
+
+#[test]
+fn a_close_does_not_tell_again_what_a_rebalance_has_told_as_revoked() {
+    for config in [listening(), cooperative()] {
+        let mut world = World::listener_of(config, &[0, 1]);
+        world.heartbeat_says(ErrorCode::RebalanceInProgress);
+        if world.has_asked(ApiKey::JoinGroup) {
+            world.enter(2, &[1]);
+        }
+        let Some(Callback::Revoked(first)) = world.consumer.take_callback() else {
+            panic!("nothing is revoked")
+        };
+        close(&mut world);
+        world.listener_returns();
+        let mut revoked = first;
+        for callback in told_to_the_end(&mut world) {
+            let Callback::Revoked(more) = callback else { panic!("{callback:?}") };
+            revoked.extend(more);
+        }
+        revoked.sort();
+        assert_eq!(revoked, [at(0), at(1)], "each once");
+        assert!(world.has_asked(ApiKey::LeaveGroup));
+    }
+}
+
+#[test]
+fn a_close_takes_back_what_was_not_told_as_assigned_yet() {
+    let mut world = World::listener_of(cooperative(), &[0]);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    world.enter(2, &[0, 1]);
+    close(&mut world);
+    assert_eq!(told_to_the_end(&mut world), [Callback::Revoked(vec![at(0)])]);
+    assert!(world.has_asked(ApiKey::LeaveGroup));
+}
+
+#[test]
+fn an_unsubscription_takes_back_what_was_not_told_as_assigned_yet() {
+    let mut world = World::listener_of(cooperative(), &[0]);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    world.enter(2, &[0, 1]);
+    world.consumer.unsubscribe(world.now);
+    world.run();
+    assert_eq!(told_to_the_end(&mut world), [Callback::Revoked(vec![at(0)])]);
+}
+
+#[test]
+fn an_unsubscription_does_not_tell_again_what_a_rebalance_has_told_as_revoked() {
+    let mut world = World::listener_of(listening(), &[0]);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    while world.has_asked(ApiKey::OffsetCommit) {
+        let commit = world.expect(ApiKey::OffsetCommit);
+        world.commit_says(&commit, ErrorCode::None);
+    }
+    assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
+    world.consumer.unsubscribe(world.now);
+    world.listener_returns();
+    assert_eq!(told_to_the_end(&mut world), []);
+}
+
+#[test]
+fn a_rebalance_that_comes_while_a_close_tells_changes_nothing() {
+    for config in [listening(), cooperative()] {
+        let mut world = World::listener_of(config, &[0]);
+        close(&mut world);
+        while world.has_asked(ApiKey::OffsetCommit) {
+            let commit = world.expect(ApiKey::OffsetCommit);
+            world.commit_says(&commit, ErrorCode::None);
+        }
+        assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
+        world.heartbeat_says(ErrorCode::RebalanceInProgress);
+        world.listener_returns();
+        assert_eq!(told_to_the_end(&mut world), []);
+        assert!(world.has_asked(ApiKey::LeaveGroup));
+    }
+}
+
+#[test]
+fn on_assigned_is_there_when_on_revoked_returns() {
+    let mut world = World::listener_of(cooperative(), &[0]);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    world.enter(2, &[1]);
+    assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
+    world.consumer.callback_done(world.now);
+    assert_eq!(world.consumer.take_callback(), Some(Callback::Assigned(vec![at(1)])), "in the same call");
+}
