@@ -1,6 +1,6 @@
 //! Kafka's error codes: the one table of what each means for a client.
 //!
-//! Source: `org.apache.kafka.common.protocol.Errors` of Kafka 4.3.1; *retriable* and *stale metadata* are its
+//! Source: `org.apache.kafka.common.protocol.Errors` of Kafka 4.4.0; *retriable* and *stale metadata* are its
 //! `RetriableException` and `InvalidMetadataException`.
 
 use std::fmt;
@@ -237,4 +237,27 @@ error_codes! {
     StreamsInvalidTopologyEpoch = 131 "STREAMS_INVALID_TOPOLOGY_EPOCH",
     StreamsTopologyFenced = 132 "STREAMS_TOPOLOGY_FENCED",
     ShareSessionLimitReached = 133 "SHARE_SESSION_LIMIT_REACHED" [retriable],
+    GroupDeletionFailed = 134 "GROUP_DELETION_FAILED",
+    StreamsTopologyDescriptionUpdateFailed = 135 "STREAMS_TOPOLOGY_DESCRIPTION_UPDATE_FAILED",
+    ControllerIdNotRegistered = 136 "CONTROLLER_ID_NOT_REGISTERED",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_goes_on_to_kafka_4_4s_last_code_without_a_gap() {
+        let codes: Vec<i16> = ErrorCode::ALL.iter().map(|error| error.code()).collect();
+        assert_eq!(codes, (-1..=136).collect::<Vec<i16>>());
+        for (code, name) in [
+            (129, "REBOOTSTRAP_REQUIRED"),
+            (134, "GROUP_DELETION_FAILED"),
+            (135, "STREAMS_TOPOLOGY_DESCRIPTION_UPDATE_FAILED"),
+            (136, "CONTROLLER_ID_NOT_REGISTERED"),
+        ] {
+            let error = ErrorCode::from_code(code);
+            assert_eq!((error.name(), error.is_retriable(), error.is_stale_metadata()), (name, false, false));
+        }
+    }
 }

@@ -111,7 +111,7 @@ mod tests {
             all.iter().filter(|key| !ours(key)).count()
         };
         // Java's producer has no default.api.timeout.ms.
-        assert_eq!((size(&CONSUMER), size(&PRODUCER) - 1, size(&ADMIN)), (116, 113, 91));
+        assert_eq!((size(&CONSUMER), size(&PRODUCER) - 1, size(&ADMIN)), (120, 120, 95));
     }
 
     #[test]

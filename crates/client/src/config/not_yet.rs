@@ -1,11 +1,13 @@
-//! Properties that Kafka 4.3.1 knows and this client does not support yet, as `configNames()` of Java's
+//! Properties that Kafka 4.4.0 knows and this client does not support yet, as `configNames()` of Java's
 //! `ConsumerConfig`, `ProducerConfig` and `AdminClientConfig` lists them.
 
 /// Of every client.
 pub(super) const SHARED: &[&str] = &[
+    "bootstrap.resolve.timeout.ms",
     "client.dns.lookup",
     "config.providers",
     "enable.metrics.push",
+    "metadata.cluster.check.enable",
     "metadata.recovery.rebootstrap.trigger.ms",
     "metadata.recovery.strategy",
     "metric.reporters",
@@ -31,6 +33,8 @@ pub(super) const SHARED: &[&str] = &[
     "sasl.login.retry.backoff.max.ms",
     "sasl.login.retry.backoff.ms",
     "sasl.mechanism",
+    "sasl.oauthbearer.allow.unverified.audience",
+    "sasl.oauthbearer.allow.unverified.issuer",
     "sasl.oauthbearer.assertion.algorithm",
     "sasl.oauthbearer.assertion.claim.aud",
     "sasl.oauthbearer.assertion.claim.exp.seconds",
@@ -98,6 +102,8 @@ pub(super) const CONSUMER: &[&str] = &[
 
 /// Of producers only.
 pub(super) const PRODUCER: &[&str] = &[
+    "buffer.memory.allocation.strategy",
+    "client.rack",
     "compression.gzip.level",
     "compression.lz4.level",
     "compression.zstd.level",
@@ -109,6 +115,7 @@ pub(super) const PRODUCER: &[&str] = &[
     "partitioner.availability.timeout.ms",
     "partitioner.class",
     "partitioner.ignore.keys",
+    "partitioner.rack.aware",
     "retries",
     "transaction.timeout.ms",
     "transaction.two.phase.commit.enable",
