@@ -48,6 +48,10 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CloseOptions {
     /// Whether the group is told. Default: a dynamic member leaves, a static one will be back.
+    ///
+    /// With [`LeaveGroup::Remain`] a dynamic member sends nothing, as in Java (4.4.0). Nobody can come back in its place:
+    /// its partitions are read by none until the coordinator takes it for dead, at the end of its session. A static
+    /// member tells under the consumer protocol that it will be back, and sends nothing under the classic one.
     pub leave: LeaveGroup,
     /// How long to try. Default 30 s.
     pub timeout: Duration,
