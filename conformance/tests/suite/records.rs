@@ -25,7 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
     .collect()
 }
 
-/// Nulls, empty parts, and headers whose keys repeat.
+/// Nulls, empty parts, and headers whose keys repeat, or are not text.
 fn record(topic: &str, since: i64, n: i64) -> DetachedRecord {
     let text = |text: &str| Some(text.as_bytes().to_vec());
     let keys = [None, text(""), text(&format!("key {n}"))];
@@ -36,8 +36,10 @@ fn record(topic: &str, since: i64, n: i64) -> DetachedRecord {
         key: keys[(n % 3) as usize].clone(),
         value: if n % 5 == 0 { None } else { text(&format!("value {n}, as long as a compressor likes")) },
         headers: [("trace", text("a")), ("trace", text("b")), ("empty", text("")), ("null", None)]
-            .map(|(key, value)| (key.to_owned(), value))
-            .to_vec(),
+            .map(|(key, value)| (key.into(), value))
+            .into_iter()
+            .chain([(b"\xff".to_vec(), text("behind it")), (b"last".to_vec(), None)])
+            .collect(),
     }
 }
 
@@ -52,8 +54,8 @@ fn outgoing(record: &DetachedRecord) -> ProducerRecord<'_> {
         out = out.value(value.as_slice());
     }
     record.headers.iter().fold(out, |out, (key, value)| match value {
-        Some(value) => out.header(key.as_str(), value.as_slice()),
-        None => out.null_header(key.as_str()),
+        Some(value) => out.header(key.as_slice(), value.as_slice()),
+        None => out.null_header(key.as_slice()),
     })
 }
 

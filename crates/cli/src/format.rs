@@ -130,7 +130,7 @@ impl Piece {
                     if index > 0 {
                         to.push(b',');
                     }
-                    to.extend_from_slice(header.key.as_bytes());
+                    to.extend_from_slice(header.key);
                     to.push(b'=');
                     to.extend_from_slice(header.value.unwrap_or(b"NULL"));
                 }
@@ -163,7 +163,7 @@ fn write_json(record: &Record<'_>, to: &mut Vec<u8>) {
         if index > 0 {
             to.push(b',');
         }
-        string(header.key.as_bytes(), to);
+        string(header.key, to);
         to.push(b',');
         string_or_null(header.value, to);
     }

@@ -50,4 +50,4 @@ pub use ottla_protocol::{
     ErrorCode,
     records::{Compression, Header, Headers, TimestampType},
 };
-pub use producer::{Delivered, Delivery, Producer, ProducerRecord};
+pub use producer::{Delivered, Delivery, HeaderKey, Producer, ProducerRecord};

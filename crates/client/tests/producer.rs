@@ -9,8 +9,8 @@ use std::{
 };
 
 use ottla::{
-    Compression, ErrorCode,
-    config::ProducerBuilder,
+    Compression, Consumer, ErrorCode,
+    config::{OffsetReset, ProducerBuilder},
     error::{BuildErrorKind, SendErrorKind},
     producer::{Producer, ProducerRecord, TrySendError, partition_for_key},
 };
@@ -84,6 +84,22 @@ async fn records_of_every_codec_arrive_in_order_with_the_offsets_told() {
         producer.close().await.unwrap();
         assert_eq!(values(&server, 0), numbers(0..2_000), "{compression}");
     }
+}
+
+#[tokio::test]
+async fn headers_whose_keys_are_any_bytes_come_back_as_they_were_sent() {
+    let server = cluster(1, 1);
+    let producer = producer(&server).await;
+    let keys: [&[u8]; 3] = [b"a", b"b\xff", b"c"];
+    let record = ProducerRecord::to("t").header("a", b"1").header(keys[1], b"1").null_header("c");
+    producer.send(record).await.unwrap().await.unwrap();
+    producer.close().await.unwrap();
+    let builder = Consumer::builder().bootstrap_servers([server.bootstrap()]);
+    let mut consumer = builder.auto_offset_reset(OffsetReset::Earliest).build().await.unwrap();
+    consumer.assign([("t", 0)]).unwrap();
+    let record = consumer.recv().await.unwrap().unwrap().detach();
+    let read: Vec<_> = record.headers.iter().map(|(key, value)| (key.as_slice(), value.is_some())).collect();
+    assert_eq!(read, [(keys[0], true), (keys[1], true), (keys[2], false)]);
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ fn random_batch(rng: &mut Rng, compressor: &mut Compressor) -> Vec<u8> {
     let largest = if rng.u8(..50) == 0 { 100_000 } else { 100 };
     for _ in 0..rng.usize(..8) {
         let (key, value) = (random_bytes(rng, 20), random_bytes(rng, largest));
-        let name = "name".repeat(rng.usize(..3));
+        let name = random_bytes(rng, 12);
         let header = Header { key: &name, value: rng.bool().then_some(b"value") };
         builder.append(
             rng.i64(..),

@@ -37,8 +37,8 @@ pub struct DetachedRecord {
     pub key: Option<Vec<u8>>,
     /// Its value.
     pub value: Option<Vec<u8>>,
-    /// Its headers in order, duplicates included.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// Its headers in order, duplicates included: their keys, as [`Header::key`](crate::Header::key) has them, and values.
+    pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 macro_rules! accessors {
@@ -92,7 +92,7 @@ macro_rules! accessors {
                 timestamp: self.timestamp(),
                 key: self.key().map(<[u8]>::to_vec),
                 value: self.value().map(<[u8]>::to_vec),
-                headers: headers.map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect(),
+                headers: headers.map(|header| (header.key.to_vec(), header.value.map(<[u8]>::to_vec))).collect(),
             }
         }
     };

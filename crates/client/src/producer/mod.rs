@@ -30,7 +30,7 @@ use ottla_protocol::Now;
 pub use delivery::{DeliveredFuture, Delivery};
 pub use ottla_core::producer::{Delivered, partition_for_key};
 pub use ottla_protocol::records::Compression;
-pub use record::ProducerRecord;
+pub use record::{HeaderKey, ProducerRecord};
 
 use crate::{
     config::ProducerBuilder,

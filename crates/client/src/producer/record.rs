@@ -25,7 +25,41 @@ pub struct ProducerRecord<'a> {
     timestamp: Option<Timestamp>,
 }
 
-type OwnedHeader<'a> = (Cow<'a, str>, Option<Cow<'a, [u8]>>);
+type OwnedHeader<'a> = (HeaderKey<'a>, Option<Cow<'a, [u8]>>);
+
+/// A header's key: text, or any bytes, so that what was consumed can be sent on as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderKey<'a>(Cow<'a, [u8]>);
+
+impl<'a> From<&'a str> for HeaderKey<'a> {
+    fn from(key: &'a str) -> Self {
+        Self(key.as_bytes().into())
+    }
+}
+
+impl<'a> From<&'a String> for HeaderKey<'a> {
+    fn from(key: &'a String) -> Self {
+        key.as_str().into()
+    }
+}
+
+impl From<String> for HeaderKey<'_> {
+    fn from(key: String) -> Self {
+        Self(key.into_bytes().into())
+    }
+}
+
+impl<'a> From<&'a [u8]> for HeaderKey<'a> {
+    fn from(key: &'a [u8]) -> Self {
+        Self(key.into())
+    }
+}
+
+impl From<Vec<u8>> for HeaderKey<'_> {
+    fn from(key: Vec<u8>) -> Self {
+        Self(key.into())
+    }
+}
 
 impl<'a> ProducerRecord<'a> {
     /// A record for this topic, without a key and without a value: in a compacted topic, a deletion.
@@ -58,14 +92,14 @@ impl<'a> ProducerRecord<'a> {
 
     /// Adds a header, after those that are there; keys may repeat.
     #[must_use]
-    pub fn header(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, [u8]>>) -> Self {
+    pub fn header(mut self, key: impl Into<HeaderKey<'a>>, value: impl Into<Cow<'a, [u8]>>) -> Self {
         self.headers.push((key.into(), Some(value.into())));
         self
     }
 
     /// Adds a header whose value is null, which Kafka tells from an empty one.
     #[must_use]
-    pub fn null_header(mut self, key: impl Into<Cow<'a, str>>) -> Self {
+    pub fn null_header(mut self, key: impl Into<HeaderKey<'a>>) -> Self {
         self.headers.push((key.into(), None));
         self
     }
@@ -88,7 +122,7 @@ impl<'a> ProducerRecord<'a> {
             partition: self.partition,
             key: self.key.as_deref(),
             value: self.value.as_deref(),
-            headers: self.headers.iter().map(|(key, value)| Header { key, value: value.as_deref() }),
+            headers: self.headers.iter().map(|(key, value)| Header { key: &key.0, value: value.as_deref() }),
             timestamp: self.timestamp,
         }
     }

@@ -115,8 +115,7 @@ impl BatchBuilder {
     ) -> (usize, usize) {
         let (mut size, mut count) = (0usize, 0usize);
         for header in headers {
-            size =
-                size.saturating_add(sized(Some(header.key.as_bytes()))).saturating_add(sized(header.value));
+            size = size.saturating_add(sized(Some(header.key))).saturating_add(sized(header.value));
             count += 1;
         }
         let fixed = 1
@@ -164,7 +163,7 @@ impl BatchBuilder {
         put_sized(out, value);
         put_varint(out, header_count as i32);
         for header in headers {
-            put_sized(out, Some(header.key.as_bytes()));
+            put_sized(out, Some(header.key));
             put_sized(out, header.value);
         }
         debug_assert_eq!(out.len(), size, "the headers changed between two looks");

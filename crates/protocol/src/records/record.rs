@@ -5,7 +5,7 @@
 //! are, and [`Record`]s are the view of them. Headers stay undecoded until somebody asks: a record's length alone leads
 //! to the next.
 
-use std::{iter::FusedIterator, ops::Range};
+use std::{borrow::Cow, iter::FusedIterator, ops::Range};
 
 use super::{BatchHeader, TimestampType, fields::Fields};
 use crate::codec::{DecodeError, DecodeErrorKind, Reader};
@@ -107,10 +107,17 @@ impl<'a> Record<'a> {
 /// A record's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// Its key; another header of the record may have the same.
-    pub key: &'a str,
+    /// Its key; another header of the record may have the same. Text by convention only: brokers take any bytes.
+    pub key: &'a [u8],
     /// Its value.
     pub value: Option<&'a [u8]>,
+}
+
+impl<'a> Header<'a> {
+    /// Its key as text, with U+FFFD for what is not UTF-8, as Java reads it: two keys may look alike so.
+    pub fn key_lossy(&self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.key)
+    }
 }
 
 /// The headers of a record, decoded as one iterates. Nothing comes after an error; offsets in it count from the first
@@ -130,9 +137,7 @@ impl<'a> Headers<'a> {
     fn step(&mut self) -> Result<Header<'a>, DecodeError> {
         let key_at = self.rest.clone();
         let key = read_sized(&mut self.rest, "header_key")?;
-        let bad_key = |kind| key_at.error(kind).in_field("header_key");
-        let key = key.ok_or(bad_key(DecodeErrorKind::UnexpectedNull))?;
-        let key = str::from_utf8(key).map_err(|_| bad_key(DecodeErrorKind::NotUtf8))?;
+        let key = key.ok_or(key_at.error(DecodeErrorKind::UnexpectedNull).in_field("header_key"))?;
         let value = read_sized(&mut self.rest, "header_value")?;
         if self.remaining == 1 {
             self.rest.finish().map_err(|error| error.in_field("headers"))?;
