@@ -249,7 +249,8 @@ errors! {
         /// A batch is damaged, and was still so when it was fetched again.
         Corrupt = Data: "a damaged batch", "seek past it, or have the topic's log repaired";
         /// A batch decompresses to more than is allowed.
-        TooLarge = Data: "a batch beyond max_decompressed_batch_bytes", "raise the limit, or seek past it";
+        TooLarge = Data: "a batch beyond ottla.max.decompressed.batch.bytes",
+            "raise it, or seek past the batch";
         /// The topic was deleted, or never was.
         UnknownTopic = Cluster: "no such topic", "create it, or check its name";
         /// The user stayed away longer than `max.poll.interval.ms`: the membership is lost.

@@ -11,7 +11,7 @@ use std::{
 use ottla::{
     Compression, Consumer, ErrorCode,
     config::{OffsetReset, ProducerBuilder},
-    error::{BuildErrorKind, SendErrorKind},
+    error::{BuildErrorKind, RecvErrorKind, SendErrorKind},
     producer::{Producer, ProducerRecord, TrySendError, partition_for_key},
 };
 use ottla_broker::{Config, Fault, Server, TopicSpec};
@@ -221,6 +221,28 @@ async fn a_producer_that_is_dropped_gives_up_what_lingers() {
     drop(producer);
     let outcome = tokio::time::timeout(PATIENCE, delivery.into_future()).await.unwrap();
     assert_eq!(outcome.unwrap_err().kind(), SendErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn a_record_of_90_mb_that_a_broker_took_compressed_is_read_unless_the_property_forbids_it() {
+    let server = cluster(1, 1);
+    let builder = builder(&server).compression(Compression::Zstd);
+    let producer = builder.max_request_size(100 << 20).buffer_memory(200 << 20).build().await.unwrap();
+    let value = vec![b'x'; 90_000_000];
+    producer.send(ProducerRecord::to("t").value(&value)).await.unwrap().await.unwrap();
+    producer.close().await.unwrap();
+    let reader = Consumer::builder().bootstrap_servers([server.bootstrap()]);
+    let reader = reader.auto_offset_reset(OffsetReset::Earliest);
+    let mut consumer = reader.clone().build().await.unwrap();
+    consumer.assign([("t", 0)]).unwrap();
+    let record = consumer.recv().await.unwrap().unwrap();
+    assert!(record.value() == Some(&value), "{:?} bytes", record.value().map(<[u8]>::len));
+
+    let mut consumer = reader.max_decompressed_batch_bytes(64 << 20).build().await.unwrap();
+    consumer.assign([("t", 0)]).unwrap();
+    let error = consumer.recv().await.unwrap_err();
+    assert_eq!(error.kind(), RecvErrorKind::TooLarge);
+    assert!(error.to_string().contains("ottla.max.decompressed.batch.bytes"), "{error}");
 }
 
 #[tokio::test]

@@ -245,6 +245,42 @@ fn a_bomb_holds_no_more_than_the_limit() {
 }
 
 #[test]
+fn a_small_batch_takes_no_more_than_about_what_it_holds() {
+    let input = vec![0; 90 << 20];
+    let limit = i32::MAX as usize;
+    for codec in Compression::ALL {
+        let mut packed = Vec::new();
+        Compressor::new().compress(codec, None, &input, &mut packed).expect("compressed");
+        let mut decompressor = Decompressor::new();
+        let peak = peak(|| {
+            let mut out = Vec::new();
+            decompressor.decompress(codec, &packed, &mut out, limit).expect("within the limit");
+            assert_eq!(out.len(), input.len(), "{codec}");
+        });
+        assert!(peak <= 2 * input.len() as u64 + CONTEXT, "{codec}: {peak}");
+    }
+}
+
+#[test]
+fn a_frame_that_declares_much_and_holds_little_takes_little() {
+    // A zstd frame that declares 1 GiB of content, with a last block of nothing; and padding that makes it likely.
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x58, 0, 0, 0, 0x40, 1, 0, 0];
+    frame.resize(64 << 10, 0);
+    // Deflated, the same claim: a gzip member's last four bytes are its size.
+    let mut gzip = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0, 3, 0];
+    gzip.resize(1 << 20, 0);
+    gzip.extend_from_slice(&(1u32 << 30).to_le_bytes());
+    for (codec, liar) in [(Compression::Zstd, frame), (Compression::Gzip, gzip)] {
+        let mut decompressor = Decompressor::new();
+        let peak = peak(|| {
+            let limit = i32::MAX as usize;
+            decompressor.decompress(codec, &liar, &mut Vec::new(), limit).expect_err("a lie");
+        });
+        assert!(peak <= (8 << 20) + CONTEXT, "{codec}: {peak}");
+    }
+}
+
+#[test]
 fn what_input_merely_declares_is_not_allocated() {
     let liars: [(Compression, &[u8]); 4] = [
         (Compression::Gzip, &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f]),

@@ -98,7 +98,7 @@ impl Default for ConsumerBuilder {
             max_partition_fetch_bytes: 1 << 20,
             check_crcs: true,
             buffer_memory: 64 << 20,
-            max_decompressed_batch_bytes: 64 << 20,
+            max_decompressed_batch_bytes: MAX_SIZE,
         }
     }
 }
@@ -367,9 +367,11 @@ impl ConsumerBuilder {
         self
     }
 
-    /// The most that one batch may decompress to. Default 64 MiB: brokers take batches of 1 MiB, and data that people
-    /// write is rarely compressed better than 50 to 1; what was made to fill a memory is, a thousand to 1. Java
-    /// decompresses whatever comes. As a property: `ottla.max.decompressed.batch.bytes`.
+    /// The most that one batch may decompress to. Default 2 GiB less a byte, which no single record exceeds: brokers
+    /// bound what a batch takes compressed, and by default nothing else, so that whatever record they took is read. Java
+    /// has no such bound either. Memory is taken as a batch turns out to need it, twice what it holds at the most. But who
+    /// may write to a topic can make 1 MiB into that much: where such writers are not trusted, set less. As a property:
+    /// `ottla.max.decompressed.batch.bytes`.
     #[must_use]
     pub fn max_decompressed_batch_bytes(mut self, bytes: usize) -> Self {
         self.max_decompressed_batch_bytes = bytes;

@@ -1,7 +1,8 @@
 //! The five ways in which a batch's records may be compressed, with contexts that are used again and again.
 //!
 //! What arrives is not trusted. A codec is given room for what it should need, which is never more than its input can
-//! possibly hold, nor than the limit; where that was too little it starts again with more.
+//! possibly hold, nor than the limit; where that was too little it starts again with twice as much. What a batch merely
+//! declares is believed up to a few MiB: the memory of a large one is taken only as its bytes show that it is large.
 
 mod gzip;
 mod lz4;
@@ -97,6 +98,9 @@ enum Failure {
     Damaged,
 }
 
+/// Room that is given to a batch for its word alone.
+const BELIEVED: usize = 4 << 20;
+
 /// Decompresses the records of batches; keep one, its contexts are reused.
 #[derive(Default)]
 pub struct Decompressor {
@@ -141,8 +145,8 @@ impl Decompressor {
 
     /// Replaces what `out` holds by what `input` decompresses to, which may be `limit` bytes at the most.
     ///
-    /// `out` never gets a capacity beyond the limit; give it again for the next batch, and nothing is allocated. After
-    /// an error it holds anything.
+    /// `out` never gets a capacity beyond the limit, nor, but for a few MiB, beyond 32 times the input and twice what it
+    /// holds; give it again for the next batch, and nothing is allocated. After an error it holds anything.
     pub fn decompress(
         &mut self,
         codec: Compression,
@@ -161,7 +165,8 @@ impl Decompressor {
             Compression::Lz4 => self.expected.of(input),
             Compression::Zstd => zstd::guess(input).unwrap_or_else(|| self.expected.of(input)),
         };
-        let mut room = guess.min(limit);
+        let believed = self.expected.of(input).max(BELIEVED);
+        let mut room = guess.min(believed).min(limit);
         loop {
             // LZ4 writes over what is there, and zeroes room beyond that.
             if codec != Compression::Lz4 {
@@ -185,7 +190,7 @@ impl Decompressor {
                     self.expected.learn(input.len(), out.len());
                     return Ok(());
                 }
-                Err(Failure::Full) if room < limit => room = room.saturating_mul(4).max(1024).min(limit),
+                Err(Failure::Full) if room < limit => room = room.saturating_mul(2).max(1024).min(limit),
                 Ok(()) | Err(Failure::Full) => return bad(DecodeErrorKind::TooLarge { limit }),
                 Err(Failure::Damaged) => return bad(DecodeErrorKind::Decompression),
             }
