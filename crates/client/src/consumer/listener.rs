@@ -16,6 +16,14 @@ use crate::{
 /// beside the handling of a record. It may take its time: heartbeats go on, up to
 /// [`rebalance_timeout`](super::ConsumerBuilder::rebalance_timeout). A call of `recv` or `poll` that is dropped
 /// meanwhile loses nothing: the next one goes on where the listener was. Write its methods as `async fn`.
+///
+/// What holds between its calls:
+/// - A partition that was told as assigned is told once as revoked or as lost, whether a rebalance, an unsubscription or a
+///   close takes it. Only a partition that is lost while `on_revoked` still runs is told as lost on top.
+/// - Nothing is told as assigned after a close or an unsubscription has begun.
+/// - `on_assigned` follows `on_revoked` of the same rebalance in the same call of the user. Where a commit, or the
+///   coordinator, has to be waited for in between, records of partitions that stay may be handed out first (Java waits with
+///   them).
 pub trait RebalanceListener: Send + Sync + 'static {
     /// These are new, and not one record of them has been handed out: positions may be moved. Under an eager group all
     /// that the member has; empty where a rebalance brought nothing new.
