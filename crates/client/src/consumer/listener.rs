@@ -21,9 +21,8 @@ use crate::{
 /// - A partition that was told as assigned is told once as revoked or as lost, whether a rebalance, an unsubscription or a
 ///   close takes it. Only a partition that is lost while `on_revoked` still runs is told as lost on top.
 /// - Nothing is told as assigned after a close or an unsubscription has begun.
-/// - `on_assigned` follows `on_revoked` of the same rebalance in the same call of the user. Where a commit, or the
-///   coordinator, has to be waited for in between, records of partitions that stay may be handed out first (Java waits with
-///   them).
+/// - Between `on_revoked` and `on_assigned` of one rebalance, records of partitions that stay may be handed out (Java makes
+///   both calls inside one poll).
 pub trait RebalanceListener: Send + Sync + 'static {
     /// These are new, and not one record of them has been handed out: positions may be moved. Under an eager group all
     /// that the member has; empty where a rebalance brought nothing new.

@@ -132,8 +132,6 @@ impl<F: Clone> Consumer<F> {
             group.callbacks.out = None;
         }
         self.reader.touch(now);
-        // What a rebalance tells next, it tells in the same call of the user: no record comes between.
-        self.step_handover(now);
         self.changed();
     }
 }

@@ -320,13 +320,3 @@ fn a_rebalance_that_comes_while_a_close_tells_changes_nothing() {
         assert!(world.has_asked(ApiKey::LeaveGroup));
     }
 }
-
-#[test]
-fn on_assigned_is_there_when_on_revoked_returns() {
-    let mut world = World::listener_of(cooperative(), &[0]);
-    world.heartbeat_says(ErrorCode::RebalanceInProgress);
-    world.enter(2, &[1]);
-    assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
-    world.consumer.callback_done(world.now);
-    assert_eq!(world.consumer.take_callback(), Some(Callback::Assigned(vec![at(1)])), "in the same call");
-}
