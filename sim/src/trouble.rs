@@ -175,6 +175,15 @@ pub(crate) fn of_the_first_batches(cluster: &mut Cluster, d: &mut Dice) {
     }
 }
 
+/// Heartbeats may be answered so late that the group is in its next generation: what they say is about the one before
+/// (KAFKA-9823).
+pub(crate) fn of_late_heartbeats(cluster: &mut Cluster, d: &mut Dice) {
+    if d.chance(0.4) {
+        let late = Fault::Delay(d.time(ms(300)..=secs(2)));
+        script(cluster, ApiKey::Heartbeat, late, 8, d.pick(&[0, 2, 5, 10]), None);
+    }
+}
+
 /// Writes requests that go wrong into the brokers' script.
 pub(crate) fn script(
     cluster: &mut Cluster,

@@ -15,6 +15,7 @@ use crate::{
     deeds::{Beat, Late},
     dice::{Dice, ms},
     member::Member,
+    mode::Mode,
     plan::Plan,
     reasons::Doubts,
     report::{Failure, Report},
@@ -114,7 +115,13 @@ impl World {
         if let Some(Bug::Broker(bug)) = case.planted {
             cluster.plant(bug);
         }
-        trouble::of_the_first_batches(&mut cluster, &mut Dice::of(case.seed, usize::MAX - 1));
+        // The producer is the same in each mode: one is enough, and the seeds of the others stay as they are known.
+        if case.mode == Mode::ConsumerProtocol {
+            trouble::of_the_first_batches(&mut cluster, &mut Dice::of(case.seed, usize::MAX - 1));
+        }
+        if case.mode == Mode::Eager {
+            trouble::of_late_heartbeats(&mut cluster, &mut Dice::of(case.seed, usize::MAX - 2));
+        }
         for (index, (at, _)) in plan.items.iter().enumerate() {
             if !case.without.contains(&index) {
                 stage.schedule(*at, Event::Plan(index));
