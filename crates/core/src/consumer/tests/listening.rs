@@ -57,10 +57,7 @@ fn nothing_is_read_before_on_assigned_returns_and_a_seek_in_it_stands() {
 fn the_group_is_joined_again_when_on_revoked_has_returned_and_what_it_committed_is_written() {
     let mut world = World::listener_of(listening(), &[0]);
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
-    while world.has_asked(ApiKey::OffsetCommit) {
-        let commit = world.expect(ApiKey::OffsetCommit);
-        world.commit_says(&commit, ErrorCode::None);
-    }
+    take_commits(&mut world);
     assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
     world.consumer.commit(Some([(at(0), 9.into())].into()), world.now).unwrap();
     world.pass(Duration::from_secs(10));
@@ -128,10 +125,7 @@ fn a_close_tells_what_is_revoked_before_it_leaves_and_a_drop_tells_nothing() {
 fn a_listener_that_takes_longer_than_the_rebalance_loses_its_partitions() {
     let mut world = World::listener_of(listening(), &[0]);
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
-    while world.has_asked(ApiKey::OffsetCommit) {
-        let commit = world.expect(ApiKey::OffsetCommit);
-        world.commit_says(&commit, ErrorCode::None);
-    }
+    take_commits(&mut world);
     assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
     world.consumer.park();
     world.pass(Duration::from_secs(301));
@@ -226,14 +220,19 @@ fn a_listener_that_is_told_of_an_unsubscription_may_not_commit_in_nobodys_name()
     assert_eq!(commit(), Err(OpFailure::NotAssigned(at(0))), "the group gives it away");
 }
 
+/// The coordinator keeps all that it is asked to.
+fn take_commits(world: &mut World) {
+    while world.has_asked(ApiKey::OffsetCommit) {
+        let commit = world.expect(ApiKey::OffsetCommit);
+        world.commit_says(&commit, ErrorCode::None);
+    }
+}
+
 /// Commits, and everything that a listener is told from now on, each call returning at once, until nothing is left.
 fn told_to_the_end(world: &mut World) -> Vec<Callback> {
     let mut told = Vec::new();
     loop {
-        while world.has_asked(ApiKey::OffsetCommit) {
-            let commit = world.expect(ApiKey::OffsetCommit);
-            world.commit_says(&commit, ErrorCode::None);
-        }
+        take_commits(world);
         let Some(callback) = world.consumer.take_callback() else { return told };
         told.push(callback);
         world.listener_returns();
@@ -294,10 +293,7 @@ fn an_unsubscription_takes_back_what_was_not_told_as_assigned_yet() {
 fn an_unsubscription_does_not_tell_again_what_a_rebalance_has_told_as_revoked() {
     let mut world = World::listener_of(listening(), &[0]);
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
-    while world.has_asked(ApiKey::OffsetCommit) {
-        let commit = world.expect(ApiKey::OffsetCommit);
-        world.commit_says(&commit, ErrorCode::None);
-    }
+    take_commits(&mut world);
     assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
     world.consumer.unsubscribe(world.now);
     world.listener_returns();
@@ -309,10 +305,7 @@ fn a_rebalance_that_comes_while_a_close_tells_changes_nothing() {
     for config in [listening(), cooperative()] {
         let mut world = World::listener_of(config, &[0]);
         close(&mut world);
-        while world.has_asked(ApiKey::OffsetCommit) {
-            let commit = world.expect(ApiKey::OffsetCommit);
-            world.commit_says(&commit, ErrorCode::None);
-        }
+        take_commits(&mut world);
         assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
         world.heartbeat_says(ErrorCode::RebalanceInProgress);
         world.listener_returns();
