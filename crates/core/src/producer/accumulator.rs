@@ -124,6 +124,11 @@ impl PartitionQueue {
         self.known = true;
     }
 
+    /// Whoever leads the partition does not know the identity any more.
+    pub(super) const fn set_unknown(&mut self) {
+        self.known = false;
+    }
+
     /// The next batch that may be sent to `leader`, given which of the new ones are `ready`.
     pub(super) fn sendable(
         &self,

@@ -111,8 +111,7 @@ impl<F> Producer<F> {
         } else if self.metadata.topic(name).is_some_and(|topic| !topic.partitions.is_empty()) {
             let index = self.topics.len();
             self.by_name.insert(name.to_owned(), index);
-            let (name, queues, led) = (name.to_owned(), Vec::new(), Vec::new());
-            self.topics.push(Topic { name, revision: None, queues, led, sticky: None });
+            self.topics.push(Topic { name: name.to_owned(), ..Topic::default() });
             self.sync(index);
             return Ok(index);
         }
@@ -130,7 +129,13 @@ impl<F> Producer<F> {
             self.queues.push(PartitionQueue::new(index, topic.queues.len() as i32));
             topic.queues.push(self.queues.len() - 1);
         }
-        topic.queues.truncate(news.partitions.len());
+        // A queue outlives its partition: one that comes back, as where a broker lags behind, goes on with its sequence.
+        topic.count = news.partitions.len();
+        if std::mem::replace(&mut topic.id, news.id) != news.id {
+            // The logs are others, and know nothing of this producer.
+            let here = self.queues.iter_mut().filter(|queue| queue.topic == index);
+            here.for_each(PartitionQueue::set_unknown);
+        }
         let led = news.partitions.iter().filter(|(_, partition)| partition.leader.is_some());
         topic.led = led.map(|(number, _)| *number).collect();
         true
@@ -196,18 +201,18 @@ impl<F> Producer<F> {
     }
 
     fn partition_count(&self, topic: usize) -> i32 {
-        self.topics.get(topic).map_or(0, |topic| topic.queues.len() as i32)
+        self.topics.get(topic).map_or(0, |topic| topic.count as i32)
     }
 
     /// The queue of a partition. One that is missing may have been added since metadata came.
     fn queue_of(&mut self, topic: usize, partition: i32, since: Instant, now: Now) -> Result<usize, Refused> {
-        let Some(Topic { name, queues, .. }) = self.topics.get(topic) else { return Err(Refused::Wait) };
-        if let Some(queue) = usize::try_from(partition).ok().and_then(|index| queues.get(index)) {
-            return Ok(*queue);
+        let Some(topic) = self.topics.get(topic) else { return Err(Refused::Wait) };
+        if let Some(queue) = topic.queue_of(partition) {
+            return Ok(queue);
         }
         let patience = self.config.unknown_topic_grace.min(self.config.max_block);
         if partition < 0 || now.mono.saturating_duration_since(since) >= patience {
-            let (at, count) = (TopicPartition::new(name.as_str(), partition), queues.len() as i32);
+            let (at, count) = (TopicPartition::new(topic.name.as_str(), partition), topic.count as i32);
             return Err(SendFailure::UnknownPartition { at, count }.into());
         }
         self.metadata.request_update();
@@ -220,10 +225,10 @@ impl<F> Producer<F> {
     where
         H: Iterator<Item = Header<'a>> + Clone,
     {
-        let Topic { sticky, queues, .. } = self.topics.get(topic)?;
+        let known = self.topics.get(topic)?;
         // A topic made anew may have fewer partitions.
-        let queue_of = |sticky: Sticky| Some((*queues.get(sticky.partition as usize)?, sticky.batch));
-        if let Some((queue, batch)) = sticky.and_then(queue_of) {
+        let open = |sticky: Sticky| Some((known.queue_of(sticky.partition)?, sticky.batch));
+        if let Some((queue, batch)) = known.sticky.and_then(open) {
             let open = self.queues.get_mut(queue)?.open().is_some_and(|open| open.id == batch);
             if open && let Some(ticket) = self.append_to_open(queue, record, now) {
                 return Some(ticket);

@@ -28,7 +28,7 @@ use std::{
     time::Instant,
 };
 
-use ottla_protocol::{Now, records::Compressor};
+use ottla_protocol::{Now, TopicId, records::Compressor};
 
 pub use config::ProducerConfig;
 pub use failure::{Delivered, SendFailure};
@@ -89,16 +89,26 @@ pub struct Producer<F> {
     frame: PhantomData<fn() -> F>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Topic {
     name: String,
+    id: TopicId,
     /// The metadata that the rest is of.
     revision: Option<u64>,
-    /// The queue of each partition.
+    /// The queue of each partition that there is, or was.
     queues: Vec<usize>,
+    /// How many partitions there are.
+    count: usize,
     /// The partitions with a leader.
     led: Vec<i32>,
     sticky: Option<Sticky>,
+}
+
+impl Topic {
+    fn queue_of(&self, partition: i32) -> Option<usize> {
+        let index = usize::try_from(partition).ok().filter(|index| *index < self.count)?;
+        self.queues.get(index).copied()
+    }
 }
 
 impl<F> Producer<F> {

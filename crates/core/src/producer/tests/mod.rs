@@ -33,6 +33,7 @@ struct World {
     /// Of topic `t`, by partition.
     leaders: Vec<i32>,
     leader_epoch: i32,
+    topic_id: TopicId,
     unreachable: bool,
     links: BTreeMap<ConnId, u16>,
     produced: Vec<Produced>,
@@ -97,6 +98,7 @@ impl World {
             now,
             leaders: vec![1],
             leader_epoch: 1,
+            topic_id: TOPIC,
             unreachable: false,
             links: BTreeMap::new(),
             produced: Vec::new(),
@@ -194,7 +196,7 @@ impl World {
         let exists = !self.leaders.is_empty();
         let topic = MetadataResponseTopic {
             name: Some("t".to_owned()),
-            topic_id: TOPIC,
+            topic_id: self.topic_id,
             error_code: if exists { ErrorCode::None } else { ErrorCode::UnknownTopicOrPartition },
             partitions: self.leaders.iter().enumerate().map(partition).collect(),
             ..Default::default()
@@ -239,7 +241,7 @@ impl World {
         let answers =
             to.partitions().into_iter().map(|index| ProducePartitionResponse { index, ..answer.clone() });
         let topic = ProduceTopicResponse {
-            topic_id: TOPIC,
+            topic_id: self.topic_id,
             partition_responses: answers.collect(),
             ..Default::default()
         };

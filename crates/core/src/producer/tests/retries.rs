@@ -206,3 +206,43 @@ fn the_first_batch_of_a_new_epoch_goes_alone_too() {
     assert_eq!((again.values(), again.header().producer_epoch), (vec!["a".to_owned()], 1));
     assert!(world.produced.is_empty());
 }
+
+/// The next picture of the cluster is in use.
+fn looks_again(world: &mut World) {
+    world.pass(Duration::from_secs(301));
+}
+
+#[test]
+fn a_partition_that_was_gone_for_a_moment_goes_on_with_its_sequence() {
+    let mut world = World::with_partitions(config(), &[1, 1]);
+    let to_second = |world: &mut World| {
+        let ticket = world.try_send(&Outgoing { partition: Some(1), ..record("v") }).unwrap();
+        world.producer.flush();
+        world.pump();
+        let produced = world.take();
+        world.acknowledge(&produced, 0);
+        (ticket, produced.header().base_sequence)
+    };
+    assert_eq!(to_second(&mut world).1, 0);
+    world.leaders = vec![1];
+    looks_again(&mut world);
+    _ = world.send_out("elsewhere");
+    let elsewhere = world.take();
+    world.acknowledge(&elsewhere, 0);
+    world.leaders = vec![1, 1];
+    looks_again(&mut world);
+    assert_eq!(to_second(&mut world).1, 1, "a broker would take 0 for what it has");
+}
+
+#[test]
+fn the_first_batch_to_a_topic_made_anew_goes_alone() {
+    let mut world = World::known(config());
+    world.topic_id = TopicId([8; 16]);
+    looks_again(&mut world);
+    for value in ["a", "b"] {
+        _ = world.send_out(value);
+    }
+    let first = world.take();
+    assert_eq!(first.values(), ["a"]);
+    assert!(world.produced.is_empty(), "the new log knows nothing of the producer");
+}
