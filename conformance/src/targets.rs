@@ -64,6 +64,11 @@ impl Target {
         kafka::shared().map(Self::Kafka)
     }
 
+    /// The three nodes of Kafka 4.3, started by the first call.
+    pub fn kafka_4_3() -> Result<Self, Unavailable> {
+        kafka::shared_4_3().map(Self::Kafka)
+    }
+
     /// The node of Kafka 3.9, started by the first call.
     pub fn kafka_3_9() -> Result<Self, Unavailable> {
         kafka::shared_3_9().map(Self::Kafka)

@@ -11,7 +11,10 @@ use super::Missing;
 use crate::process;
 
 /// The Kafka that the suite runs against.
-pub const VERSION: &str = "4.3.1";
+pub const VERSION: &str = "4.4.0";
+
+/// The release before, for a short form of the suite, and to upgrade from.
+pub const VERSION_4_3: &str = "4.3.1";
 
 /// The last release of the line before, for what is older than the consumer protocol.
 pub const VERSION_3_9: &str = "3.9.2";

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::{Cluster, Config, Consume, Missing, SWITCH, Tools, Unavailable, VERSION, VERSION_3_9, jars};
+use super::{Cluster, Config, Consume, Missing, SWITCH, Tools, Unavailable, VERSION, VERSION_3_9, VERSION_4_3, jars};
 use crate::process;
 
 const OLDEST: u32 = 17;
@@ -54,7 +54,13 @@ impl Java {
         .map_err(Clone::clone)
     }
 
-    /// The same for Kafka 3.9: its servers only, as some of its tools have other names.
+    /// The same for Kafka 4.3: its servers only, as some of its tools have other names.
+    pub(super) fn get_4_3() -> Result<&'static Self, Missing> {
+        static JAVA: OnceLock<Result<Java, Missing>> = OnceLock::new();
+        JAVA.get_or_init(|| Ok(Self::find(VERSION_4_3)?.0)).as_ref().map_err(Clone::clone)
+    }
+
+    /// The same for Kafka 3.9.
     pub(super) fn get_3_9() -> Result<&'static Self, Missing> {
         static JAVA: OnceLock<Result<Java, Missing>> = OnceLock::new();
         JAVA.get_or_init(|| Ok(Self::find(VERSION_3_9)?.0)).as_ref().map_err(Clone::clone)

@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 pub use asked::{Consume, Load};
 pub use cluster::Cluster;
 pub use config::Config;
-pub use jars::{VERSION, VERSION_3_9};
+pub use jars::{VERSION, VERSION_3_9, VERSION_4_3};
 pub use java::Java;
 pub use printed::{Consumed, GroupRow, PartitionRow};
 pub use tools::Tools;
@@ -67,11 +67,18 @@ impl fmt::Display for Unavailable {
 impl std::error::Error for Unavailable {}
 
 static SHARED: OnceLock<Result<Cluster, Unavailable>> = OnceLock::new();
+static SHARED_4_3: OnceLock<Result<Cluster, Unavailable>> = OnceLock::new();
 static SHARED_3_9: OnceLock<Result<Cluster, Unavailable>> = OnceLock::new();
 
 /// The three-node cluster that all tests share, started by the first that asks.
 pub fn shared() -> Result<&'static Cluster, Unavailable> {
     SHARED.get_or_init(|| Cluster::start(Config::new(3))).as_ref().map_err(Clone::clone)
+}
+
+/// The three nodes of Kafka 4.3 that all tests share, started by the first that asks.
+pub fn shared_4_3() -> Result<&'static Cluster, Unavailable> {
+    let start = || Cluster::start_on(Java::get_4_3()?, Config::new(3));
+    SHARED_4_3.get_or_init(start).as_ref().map_err(Clone::clone)
 }
 
 /// The one node of Kafka 3.9 that all tests share, started by the first that asks.
@@ -82,7 +89,7 @@ pub fn shared_3_9() -> Result<&'static Cluster, Unavailable> {
 
 /// Ends the shared clusters that were started; a static is never dropped.
 pub fn stop_shared() {
-    for shared in [&SHARED, &SHARED_3_9] {
+    for shared in [&SHARED, &SHARED_4_3, &SHARED_3_9] {
         if let Some(Ok(cluster)) = shared.get() {
             cluster.shut_down();
         }

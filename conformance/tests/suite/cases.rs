@@ -36,6 +36,7 @@ type Place = (&'static str, fn() -> Result<Target, Unavailable>);
 
 const EMBEDDED: Place = ("embedded", Target::embedded);
 const KAFKA: Place = ("kafka", Target::kafka);
+const KAFKA_4_3: Place = ("kafka43", Target::kafka_4_3);
 const KAFKA_3_9: Place = ("kafka39", Target::kafka_3_9);
 
 /// Held by the case that loads the machine, or measures time.
@@ -83,10 +84,19 @@ impl Case {
         Self::on(&[EMBEDDED, KAFKA], name, run)
     }
 
+    /// Also on the nodes of Kafka 4.3, as `kafka43::NAME`.
+    pub(crate) fn and_kafka_4_3(self) -> Self {
+        self.and(KAFKA_4_3)
+    }
+
     /// Also on the node of Kafka 3.9, as `kafka39::NAME`.
-    pub(crate) fn and_kafka_3_9(mut self) -> Self {
+    pub(crate) fn and_kafka_3_9(self) -> Self {
+        self.and(KAFKA_3_9)
+    }
+
+    fn and(mut self, place: Place) -> Self {
         if let Run::On(places, _) = &mut self.run {
-            places.push(KAFKA_3_9);
+            places.push(place);
         }
         self
     }

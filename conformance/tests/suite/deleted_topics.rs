@@ -29,7 +29,7 @@ pub(crate) fn cases() -> Vec<Case> {
         let name = format!("a_commit_to_a_deleted_topic_fails_by_itself::{protocol}");
         Case::both(name, move |target| a_commit_fails_by_itself(target, protocol))
     });
-    reading.into_iter().chain(committing).collect()
+    reading.into_iter().chain(committing).map(Case::and_kafka_4_3).collect()
 }
 
 async fn delete(target: &Target, topic: &str) -> Outcome {

@@ -31,6 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
         }),
     ]
     .into_iter()
+    .map(Case::and_kafka_4_3)
     .map(Case::and_kafka_3_9)
     .collect()
 }

@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::both("records_outlive_the_commit_that_follows", |target| wait(records_outlive(target))),
     ]
     .into_iter()
+    .map(Case::and_kafka_4_3)
     .map(Case::and_kafka_3_9)
     .collect()
 }

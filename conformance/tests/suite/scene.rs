@@ -265,8 +265,11 @@ impl Scene {
         act(self)?;
         self.settle(shares)?;
         self.flow(500)?;
+        let end = millis() + 1;
+        // What comes next is not to fall into this one's last millisecond.
+        until(PATIENCE, "the next millisecond", || millis() >= end)?;
         let stay = if self.membership == Membership::Eager { 0 } else { stay };
-        self.happened.push(Happened { what, during: start..millis() + 1, stay, clean });
+        self.happened.push(Happened { what, during: start..end, stay, clean });
         Ok(())
     }
 
