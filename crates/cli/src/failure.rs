@@ -49,6 +49,23 @@ impl Failure {
     }
 }
 
+/// What failed where several things were asked for: each is told, the last as the command's end.
+#[derive(Debug, Default)]
+pub(crate) struct Failures(Option<Failure>);
+
+impl Failures {
+    pub(crate) fn add(&mut self, failure: impl Into<Failure>) {
+        if let Some(before) = self.0.replace(failure.into()) {
+            tell(before.message);
+        }
+    }
+
+    /// The failure, if there was one.
+    pub(crate) fn end(self) -> Result<(), Failure> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
 /// One line on stderr.
 pub(crate) fn tell(message: impl Display) {
     let message = message.to_string();

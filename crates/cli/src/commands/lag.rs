@@ -1,17 +1,24 @@
 //! `ottla lag`: how far groups are behind the ends of their topics.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ottla::{
     Admin, TopicPartition,
-    admin::{GroupDescription, OffsetSpec},
+    admin::{CommittedOffset, GroupDescription, OffsetSpec},
 };
 use serde_json::Value;
+use tokio::task::JoinSet;
 
-use super::{groups::existing, topics::admin};
+use super::{
+    groups::{Found, find},
+    topics::admin,
+};
 use crate::{
     args::{Common, LagArgs},
-    failure::Failure,
+    failure::{Failure, Failures, tell},
     output::Table,
 };
 
@@ -19,17 +26,26 @@ pub(super) async fn run(args: &LagArgs, common: &Common) -> Result<(), Failure> 
     if args.watch {
         return Err(Failure::not_yet("`lag --watch`"));
     }
-    let admin = admin(common).await?;
-    let table = measure(&admin, &args.groups).await;
-    admin.close().await;
-    table?.print(common.is_json())
+    let admin = Arc::new(admin(common).await?);
+    let measured = measure(&admin, &args.groups).await;
+    if let Some(admin) = Arc::into_inner(admin) {
+        admin.close().await;
+    }
+    let (table, failures) = measured?;
+    table.print(common.is_json())?;
+    failures.end()
 }
 
-async fn measure(admin: &Admin, groups: &[String]) -> Result<Table, Failure> {
-    let groups: Vec<String> = match groups {
-        [] => admin.list_groups().await?.into_keys().collect(),
-        groups => groups.to_vec(),
-    };
+/// What a group has committed; `None` where that cannot be had.
+type Committed = BTreeMap<String, Option<BTreeMap<TopicPartition, CommittedOffset>>>;
+
+/// Each row stands for itself: what is not known is a dash, and is told.
+async fn measure(admin: &Arc<Admin>, named: &[String]) -> Result<(Table, Failures), Failure> {
+    let Found { groups, mut failures } = find(admin, named.to_vec()).await?;
+    let committed = committed(admin, &groups, !named.is_empty(), &mut failures).await;
+    let assigned = groups.values().flat_map(|group| &group.members).flat_map(|member| &member.assignment);
+    let all = committed.values().flatten().flat_map(BTreeMap::keys).chain(assigned);
+    let ends = ends(admin, all.cloned().collect()).await?;
     let mut table = Table::new(&[
         "GROUP",
         "TOPIC",
@@ -42,31 +58,89 @@ async fn measure(admin: &Admin, groups: &[String]) -> Result<Table, Failure> {
         "MEMBER",
         "HOST",
     ]);
-    for (group, description) in existing(admin, groups).await? {
-        add_group(admin, &group, &description, &mut table).await?;
+    for (group, description) in &groups {
+        let committed = committed.get(group).cloned().flatten().unwrap_or_default();
+        add_group(group, description, &committed, &ends, &mut table);
     }
-    Ok(table)
+    Ok((table, failures))
 }
 
-async fn add_group(
+/// Of all groups at once: one whose coordinator does not answer holds up no other.
+async fn committed(
+    admin: &Arc<Admin>,
+    groups: &BTreeMap<String, GroupDescription>,
+    named: bool,
+    failures: &mut Failures,
+) -> Committed {
+    let mut asked = JoinSet::new();
+    for group in groups.keys().cloned() {
+        let admin = Arc::clone(admin);
+        asked.spawn(async move {
+            let committed = admin.committed_offsets(group.as_str()).await;
+            (group, committed)
+        });
+    }
+    let mut all = Committed::new();
+    for (group, committed) in asked.join_all().await {
+        let told = match committed {
+            Ok(committed) => Some(committed),
+            Err(error) if named => {
+                failures.add(error);
+                None
+            }
+            Err(error) => {
+                tell(error);
+                None
+            }
+        };
+        all.insert(group, told);
+    }
+    all
+}
+
+/// The ends of the logs that can be asked for now: nobody waits for a leader. The others are told.
+async fn ends(
     admin: &Admin,
+    mut partitions: BTreeSet<TopicPartition>,
+) -> Result<BTreeMap<TopicPartition, i64>, Failure> {
+    let names: BTreeSet<&str> = partitions.iter().map(|at| at.topic.as_str()).collect();
+    let topics = admin.describe_topics(names).await?;
+    partitions.retain(|at| {
+        // The topic may be gone, and its offsets not yet.
+        let Some(Ok(topic)) = topics.get(&at.topic) else { return false };
+        let known = topic.partitions.get(&at.partition);
+        if known.is_some_and(|known| known.leader.is_none()) {
+            tell(format!("partition {at} has no leader: its end is not known"));
+        }
+        known.is_some_and(|known| known.leader.is_some())
+    });
+    let latest = partitions.into_iter().map(|at| (at, OffsetSpec::Latest));
+    let mut ends = BTreeMap::new();
+    for (at, end) in admin.list_offsets(latest).await? {
+        match end {
+            Ok(end) => ends.extend(end.map(|end| (at, end.offset))),
+            Err(error) => tell(error),
+        }
+    }
+    Ok(ends)
+}
+
+fn add_group(
     group: &str,
     description: &GroupDescription,
+    committed: &BTreeMap<TopicPartition, CommittedOffset>,
+    ends: &BTreeMap<TopicPartition, i64>,
     table: &mut Table,
-) -> Result<(), Failure> {
-    let committed = admin.committed_offsets(group).await?;
+) {
     let owners: BTreeMap<&TopicPartition, _> = description
         .members
         .iter()
         .flat_map(|member| member.assignment.iter().map(move |at| (at, member)))
         .collect();
     let partitions: BTreeSet<&TopicPartition> = committed.keys().chain(owners.keys().copied()).collect();
-    let latest = partitions.iter().map(|at| ((*at).clone(), OffsetSpec::Latest));
-    let ends = admin.list_offsets(latest).await?;
     for at in partitions {
         let current = committed.get(at).map(|committed| committed.offset);
-        // The topic may be gone, and its offsets not yet.
-        let end = ends.get(at).and_then(|end| end.as_ref().ok()?.as_ref()).map(|end| end.offset);
+        let end = ends.get(at).copied();
         let lag = end.zip(current).map(|(end, current)| (end - current).max(0));
         let owner = owners.get(at);
         table.push([
@@ -82,5 +156,4 @@ async fn add_group(
             owner.map(|member| member.host.as_str()).into(),
         ]);
     }
-    Ok(())
 }

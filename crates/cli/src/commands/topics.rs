@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::{
     args::{Common, TopicsVerb},
     common::Clients,
-    failure::{Failure, tell},
+    failure::{Failure, Failures},
     output::{Table, print},
 };
 
@@ -94,22 +94,14 @@ pub(super) async fn matching(admin: &Admin, pattern: &Pattern) -> Result<BTreeMa
 pub(super) fn each<K: Ord, T>(
     results: BTreeMap<K, Result<T, AdminError>>,
 ) -> Result<BTreeMap<K, T>, Failure> {
-    let mut good = BTreeMap::new();
-    let mut bad: Option<AdminError> = None;
+    let (mut good, mut failures) = (BTreeMap::new(), Failures::default());
     for (key, result) in results {
         match result {
             Ok(value) => drop(good.insert(key, value)),
-            Err(error) => {
-                if let Some(before) = bad.replace(error) {
-                    tell(before);
-                }
-            }
+            Err(error) => failures.add(error),
         }
     }
-    match bad {
-        None => Ok(good),
-        Some(error) => Err(error.into()),
-    }
+    failures.end().map(|()| good)
 }
 
 async fn list(internal: bool, common: &Common) -> Result<(), Failure> {

@@ -58,10 +58,6 @@ pub(super) fn of_change(topic: &str, refusal: Refusal) -> AdminError {
     of(refusal).topic(topic)
 }
 
-pub(super) fn of_group(group: &str, refusal: Refusal) -> AdminError {
-    of(refusal).group(group)
-}
-
-pub(super) fn of_partition(at: &TopicPartition, error: ErrorCode) -> AdminError {
-    of(Refusal { error, message: None }).partition(at.clone())
+pub(super) fn of_partition(at: &TopicPartition, failure: Failure) -> AdminError {
+    AdminError::from(failure).partition(at.clone())
 }

@@ -176,8 +176,8 @@ impl Admin {
                 _ => None,
             })
             .await?;
-        let each = |(group, description): (String, Result<GroupDescription, core::Refusal>)| {
-            let description = description.map_err(|refusal| failure::of_group(&group, refusal));
+        let each = |(group, description): (String, Result<GroupDescription, core::Failure>)| {
+            let description = description.map_err(|failure| AdminError::from(failure).group(&group));
             (group, description)
         };
         Ok(described.into_iter().map(each).collect())
@@ -199,7 +199,7 @@ impl Admin {
     }
 
     /// Offsets in the logs of partitions, as readers of uncommitted records see them; `None` where no record has the
-    /// timestamp asked for, or a later one.
+    /// timestamp asked for, or a later one. A partition whose leader cannot be asked in time fails by itself.
     pub async fn list_offsets<P: Into<TopicPartition>>(
         &self,
         partitions: impl IntoIterator<Item = (P, OffsetSpec)>,
@@ -212,7 +212,7 @@ impl Admin {
             })
             .await?;
         let each = |(at, found): (TopicPartition, Result<_, _>)| {
-            let found = found.map_err(|error| failure::of_partition(&at, error));
+            let found = found.map_err(|failure| failure::of_partition(&at, failure));
             (at, found)
         };
         Ok(listed.into_iter().map(each).collect())

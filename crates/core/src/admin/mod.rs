@@ -289,7 +289,12 @@ impl<F> Admin<F> {
                 }
                 self.retry(op, rest.unwrap_or(work), Cause::Broker { address, error }, now);
             }
-            Verdict::Failed(failure) => self.fail(op, failure),
+            Verdict::Failed(failure) => {
+                let task = self.tasks.get_mut(&op);
+                if !task.is_some_and(|task| task.fail_part(&work, &failure, &self.metadata)) {
+                    self.fail(op, failure);
+                }
+            }
         }
         self.finish_if_done(op);
     }
@@ -327,7 +332,22 @@ impl<F> Admin<F> {
         for op in late {
             let told = self.tasks.get(&op).and_then(|task| task.cause.clone());
             let cause = self.silence(op).or(told).or_else(|| Cause::of_metadata(&self.metadata));
-            self.fail(op, Failure::TimedOut { waited: self.config.api_timeout, cause });
+            self.give_up(op, cause);
+        }
+    }
+
+    /// Its time is up. What concerns several groups or partitions has a result for each: those that answered keep theirs.
+    fn give_up(&mut self, op: OpId, cause: Option<Cause>) {
+        let failure = Failure::TimedOut { waited: self.config.api_timeout, cause };
+        let Some(task) = self.tasks.get_mut(&op) else { return };
+        let sent = self.sent.values().filter(|sent| sent.op == op).map(|sent| &sent.work);
+        let left: Vec<Work> = task.todo.drain(..).chain(sent.cloned()).collect();
+        match left.iter().all(|work| task.fail_part(work, &failure, &self.metadata)) {
+            true => {
+                task.in_flight = 0;
+                self.finish_if_done(op);
+            }
+            false => self.fail(op, failure),
         }
     }
 
@@ -337,6 +357,31 @@ impl<F> Admin<F> {
         let address = self.address_of(sent.target)?;
         let key = if sent.lookup.is_some() { ApiKey::FindCoordinator } else { sent.work.api().0 };
         Some(Cause::Connection { address, why: Disconnected::TimedOut(key) })
+    }
+}
+
+impl Task {
+    /// Fails the groups or partitions of this work alone, where the outcome has a result for each. Whether it has.
+    fn fail_part(&mut self, work: &Work, failure: &Failure, metadata: &Metadata) -> bool {
+        match (&mut self.gathered, work) {
+            (Outcome::GroupDescriptions(groups), Work::DescribeGroup(group) | Work::DescribeConsumerGroup(group)) => {
+                groups.insert(group.clone(), Err(failure.clone()));
+            }
+            (Outcome::Offsets(offsets), Work::Offsets { queries, .. }) => {
+                for (at, _) in queries {
+                    let leaderless = metadata.partition(at).is_some_and(|known| known.leader.is_none());
+                    let failure = match failure {
+                        Failure::TimedOut { waited, .. } if leaderless => {
+                            Failure::TimedOut { waited: *waited, cause: Some(Cause::NoLeader(at.clone())) }
+                        }
+                        failure => failure.clone(),
+                    };
+                    offsets.insert(at.clone(), Err(failure));
+                }
+            }
+            _ => return false,
+        }
+        true
     }
 }
 

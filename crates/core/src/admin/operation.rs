@@ -101,12 +101,12 @@ pub enum Outcome {
     Changes(BTreeMap<String, Result<(), Refusal>>),
     /// Groups by id.
     Groups(BTreeMap<String, GroupListing>),
-    /// Groups by id.
-    GroupDescriptions(BTreeMap<String, Result<GroupDescription, Refusal>>),
+    /// Groups by id, or what stood in the way of each.
+    GroupDescriptions(BTreeMap<String, Result<GroupDescription, Failure>>),
     /// The group's offsets; nothing where there is none.
     Committed(BTreeMap<TopicPartition, CommittedOffset>),
-    /// What was found; `None` where no record is that young.
-    Offsets(BTreeMap<TopicPartition, Result<Option<OffsetAndTimestamp>, ErrorCode>>),
+    /// What was found, or what stood in its way; `None` where no record is that young.
+    Offsets(BTreeMap<TopicPartition, Result<Option<OffsetAndTimestamp>, Failure>>),
     /// The broker.
     Coordinator(Coordinator),
 }
@@ -209,6 +209,13 @@ pub enum Failure {
     Unsupported(ApiKey),
     /// The client was closed.
     Closed,
+}
+
+impl Failure {
+    /// Whether a broker refused with this error.
+    pub(super) fn is(&self, error: ErrorCode) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.error == error)
+    }
 }
 
 impl fmt::Display for Failure {

@@ -13,11 +13,12 @@ use ottla_protocol::{
     },
 };
 
-use super::{Admin, Failure, NewTopic, Outcome, Sent, Work};
+use super::{Admin, Failure, NewTopic, Outcome, Refusal, Sent, Work};
 use crate::{
     cause::Cause,
     connections::{Kind, Target},
     ids::{NodeId, OpId, TopicPartition},
+    offsets::OffsetAndTimestamp,
 };
 
 /// The newest OffsetFetch that names topics; the next names them by id.
@@ -145,7 +146,7 @@ impl<F> Admin<F> {
             match self.leader_of(op, &at) {
                 Ok(Some(leader)) => by_leader.entry(leader).or_default().push((at, timestamp)),
                 Ok(None) => kept.push((at, timestamp)),
-                Err(error) => self.gather_offset(op, at, Err(error)),
+                Err(error) => self.gather_offset(op, at, Err(Failure::Refused(Refusal { error, message: None }))),
             }
         }
         for (leader, queries) in by_leader {
@@ -178,7 +179,7 @@ impl<F> Admin<F> {
         &mut self,
         op: OpId,
         at: TopicPartition,
-        found: Result<Option<crate::offsets::OffsetAndTimestamp>, ErrorCode>,
+        found: Result<Option<OffsetAndTimestamp>, Failure>,
     ) {
         if let Some(task) = self.tasks.get_mut(&op)
             && let Outcome::Offsets(offsets) = &mut task.gathered

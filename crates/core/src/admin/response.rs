@@ -97,7 +97,7 @@ impl<F> Admin<F> {
                 let (id, description) = describe_group(group, coordinator);
                 let elsewhere = match &description {
                     Ok(description) => description.state == "Dead",
-                    Err(refusal) => refusal.error == ErrorCode::GroupIdNotFound,
+                    Err(failure) => failure.is(ErrorCode::GroupIdNotFound),
                 };
                 groups.insert(id.clone(), description);
                 // There may be one of the consumer protocol under this name.
@@ -166,7 +166,8 @@ impl<F> Admin<F> {
                     let offset =
                         Some(OffsetAndTimestamp { offset: found.offset, timestamp: found.timestamp })
                             .filter(|offset| offset.offset >= 0);
-                    self.gather_offset(op, at, found.error_code.ok().map(|()| offset));
+                    let refused = |error| Failure::Refused(Refusal { error, message: None });
+                    self.gather_offset(op, at, found.error_code.ok().map(|()| offset).map_err(refused));
                 }
             }
         }
@@ -256,9 +257,10 @@ fn coordinator(response: FindCoordinatorResponse) -> Result<Coordinator, Refusal
 fn describe_group(
     group: DescribeGroupsDescribedGroup,
     coordinator: NodeId,
-) -> (String, Result<GroupDescription, Refusal>) {
+) -> (String, Result<GroupDescription, Failure>) {
     if let Err(error) = group.error_code.ok() {
-        return (group.group_id, Err(Refusal { error, message: group.error_message }));
+        let refusal = Refusal { error, message: group.error_message };
+        return (group.group_id, Err(Failure::Refused(refusal)));
     }
     let consumers = group.protocol_type == "consumer";
     let members = group.members.into_iter().map(|member| MemberDescription {
@@ -285,8 +287,9 @@ fn describe_group(
 fn describe_consumer_group(
     group: ConsumerGroupDescribeDescribedGroup,
     coordinator: NodeId,
-) -> Result<GroupDescription, Refusal> {
-    group.error_code.ok().map_err(|error| Refusal { error, message: group.error_message })?;
+) -> Result<GroupDescription, Failure> {
+    let refused = |error| Failure::Refused(Refusal { error, message: group.error_message });
+    group.error_code.ok().map_err(refused)?;
     let partitions = |assignment: ConsumerGroupDescribeAssignment| {
         let topics = assignment.topic_partitions.into_iter();
         let each = topics.flat_map(|topic| {

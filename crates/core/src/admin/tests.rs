@@ -141,8 +141,12 @@ fn metadata(asked: Option<&[ottla_protocol::messages::MetadataRequestTopic]>) ->
     };
     let named = |name: &str| MetadataResponseTopic {
         name: Some(name.to_owned()),
-        error_code: if name == "t" { ErrorCode::None } else { ErrorCode::UnknownTopicOrPartition },
-        partitions: (0..2).filter(|_| name == "t").map(partition).collect(),
+        error_code: if name == "missing" { ErrorCode::UnknownTopicOrPartition } else { ErrorCode::None },
+        partitions: match name {
+            "t" => (0..2).map(partition).collect(),
+            "leaderless" => vec![MetadataResponsePartition { leader_id: -1, ..Default::default() }],
+            _ => Vec::new(),
+        },
         ..Default::default()
     };
     let topics = match asked {
@@ -313,9 +317,31 @@ fn offsets_are_asked_of_each_leader_and_only_what_failed_is_asked_again() {
     assert!(world.asked.is_empty());
     world.answer(&again, answer(1, ErrorCode::None, 50));
     let Outcome::Offsets(offsets) = world.outcome(op) else { panic!() };
-    let found: Vec<_> = offsets.values().map(|found| found.map(|found| found.unwrap().offset)).collect();
-    let unknown = Err(ErrorCode::UnknownTopicOrPartition);
-    assert_eq!(found, [unknown, Ok(40), Ok(50), unknown], "in the order of names");
+    let found = offsets.into_values().map(|found| found.map(|found| found.unwrap().offset));
+    let found: Vec<_> = found.collect();
+    let unknown =
+        || Err(Failure::Refused(Refusal { error: ErrorCode::UnknownTopicOrPartition, message: None }));
+    assert_eq!(found, [unknown(), Ok(40), Ok(50), unknown()], "in the order of names");
+}
+
+#[test]
+fn a_partition_whose_leader_does_not_answer_or_is_not_there_fails_by_itself() {
+    let mut world = World::new();
+    let at = |topic: &str, partition| TopicPartition::new(topic, partition);
+    let partitions = [at("t", 0), at("t", 1), at("leaderless", 0)];
+    let partitions = partitions.into_iter().map(|at| (at, OffsetSpec::Latest)).collect();
+    let op = world.start(Operation::ListOffsets { partitions, read_committed: false });
+    let first = world.take();
+    let partition =
+        ListOffsetsPartitionResponse { partition_index: 0, offset: 40, ..Default::default() };
+    let topic = ListOffsetsTopicResponse { name: "t".to_owned(), partitions: vec![partition] };
+    world.answer(&first, ListOffsetsResponse { topics: vec![topic], ..Default::default() });
+    world.pass(Duration::from_secs(61));
+    let Outcome::Offsets(offsets) = world.outcome(op) else { panic!() };
+    let told: Vec<_> = offsets.values().map(|found| found.as_ref().map_err(ToString::to_string)).collect();
+    assert!(told[0].as_ref().unwrap_err().ends_with("leaderless-0 has no leader"), "{told:?}");
+    assert_eq!(told[1].as_ref().unwrap().unwrap().offset, 40);
+    assert!(told[2].as_ref().unwrap_err().contains("no answer to ListOffsets"), "{told:?}");
 }
 
 #[test]
@@ -336,6 +362,33 @@ fn a_request_that_a_broker_never_answers_is_sent_again_and_then_named() {
     assert_eq!(world.asked.len(), 2, "the request's time-out is 30 s");
     let failure = world.admin.take_result(op).unwrap().unwrap_err();
     assert!(failure.to_string().ends_with("no answer to FindCoordinator in time"), "{failure}");
+}
+
+#[test]
+fn a_group_that_a_broker_refuses_or_whose_coordinator_is_silent_hides_no_other() {
+    let mut world = World::new();
+    let names = ["good", "refused", "silent"].map(str::to_owned).to_vec();
+    let op = world.start(Operation::DescribeGroups(names));
+    for _ in 0..3 {
+        world.find_coordinator(1);
+    }
+    world.pass(Duration::from_secs(1));
+    for asked in std::mem::take(&mut world.asked) {
+        let Request::DescribeGroups(request) = &asked.request else { panic!("{:?}", asked.request) };
+        let group_id = request.groups[0].clone();
+        let error_code = match group_id.as_str() {
+            "silent" => continue,
+            "refused" => ErrorCode::GroupAuthorizationFailed,
+            _ => ErrorCode::None,
+        };
+        let group = DescribeGroupsDescribedGroup { group_id, error_code, ..Default::default() };
+        world.answer(&asked, DescribeGroupsResponse { groups: vec![group], ..Default::default() });
+    }
+    world.pass(Duration::from_secs(61));
+    let Outcome::GroupDescriptions(groups) = world.outcome(op) else { panic!() };
+    assert!(groups["good"].is_ok(), "{groups:?}");
+    assert!(groups["refused"].as_ref().unwrap_err().is(ErrorCode::GroupAuthorizationFailed));
+    assert!(matches!(groups["silent"], Err(Failure::TimedOut { .. })), "{groups:?}");
 }
 
 #[test]
