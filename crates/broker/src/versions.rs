@@ -21,6 +21,7 @@ impl VersionSet {
     /// What is answered.
     pub fn spoken(self, key: ApiKey) -> Versions {
         let max = match (self, key) {
+            (_, ApiKey::ApiVersions) => 4,
             (_, ApiKey::OffsetCommit | ApiKey::OffsetFetch) => 9,
             (Self::Kafka3_9, ApiKey::Produce) => 11,
             (Self::Kafka3_9, ApiKey::Fetch) => 17,

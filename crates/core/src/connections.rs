@@ -11,12 +11,15 @@
 //!    └──────────────────────┴──── disconnected, with back-off; idle, without ────┘
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
-use ottla_protocol::{ApiKey, Now, Request, Response, codec::Versions, messages::ApiVersionsRequest};
+use ottla_protocol::{ApiKey, ErrorCode, Now, Request, Response, codec::Versions, messages::ApiVersionsRequest};
 
 use crate::{
     backoff::Backoff,
@@ -71,7 +74,8 @@ pub struct ConnectionConfig {
     pub reconnect_backoff: Backoff,
     /// `connections.max.idle.ms`.
     pub max_idle: Duration,
-    /// How long a connection may take to stand: Java's `socket.connection.setup.timeout.ms`.
+    /// How long a connection may take to be of use: `socket.connection.setup.timeout.ms`. In Java that ends where the
+    /// connection stands, and what the broker speaks is waited for by `request.timeout.ms`.
     pub setup_timeout: Duration,
 }
 
@@ -86,6 +90,9 @@ impl Default for ConnectionConfig {
     }
 }
 
+/// How long the setup of a connection is waited for, where any broker will do, before another is tried beside it.
+pub(crate) const HEAD_START: Duration = Duration::from_millis(250);
+
 /// Every connection of a client.
 #[derive(Debug)]
 pub struct Connections {
@@ -96,6 +103,9 @@ pub struct Connections {
     last_request: i32,
     /// A broker's connection broke, or came to nothing.
     broken: bool,
+    /// Told to brokers with their ids, which refuse a connection that was meant for another (KIP-1242).
+    cluster_id: Option<String>,
+    misrouted: bool,
     rng: fastrand::Rng,
 }
 
@@ -142,7 +152,7 @@ struct Link {
 enum State {
     Closed { retry_at: Option<Instant> },
     Connecting { conn: ConnId, since: Instant },
-    Asking { conn: ConnId, since: Instant },
+    Asking { conn: ConnId, since: Instant, version: i16 },
     Ready { conn: ConnId, versions: Vec<(i16, Versions)> },
 }
 
@@ -176,6 +186,8 @@ impl Connections {
             last_conn: 0,
             last_request: 0,
             broken: false,
+            cluster_id: None,
+            misrouted: false,
             rng: fastrand::Rng::with_seed(seed),
         }
     }
@@ -285,12 +297,23 @@ impl Connections {
     fn ask_versions(&mut self, target: Target, kind: Kind, conn: ConnId, version: i16, now: Now) {
         let id = self.next_request();
         let Some(link) = self.links.get_mut(&(target, kind)) else { return };
+        // A broker refuses either without the other.
+        let (cluster_id, node_id) = match (&self.cluster_id, target) {
+            (Some(cluster), Target::Node(node)) => (Some(cluster.clone()), node.0),
+            _ => (None, -1),
+        };
         let request = ApiVersionsRequest {
             client_software_name: "ottla".to_owned(),
             client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster_id,
+            node_id,
         };
-        link.state = State::Asking { conn, since: now.mono };
-        let deadline = now.mono + self.config.request_timeout;
+        let since = match link.state {
+            State::Connecting { since, .. } | State::Asking { since, .. } => since,
+            _ => now.mono,
+        };
+        link.state = State::Asking { conn, since, version };
+        let deadline = since + self.config.setup_timeout;
         link.in_flight.push_back(InFlight { id, key: ApiKey::ApiVersions, deadline });
         self.out.push_back(Outbound::Send { conn, id, version, request: request.into() });
     }
@@ -319,6 +342,19 @@ impl Connections {
         std::mem::take(&mut self.broken)
     }
 
+    /// The cluster that brokers are known to be of.
+    pub(crate) fn learn_cluster(&mut self, id: Option<&str>) {
+        if self.cluster_id.as_deref() != id {
+            self.cluster_id = id.map(str::to_owned);
+        }
+    }
+
+    /// Whether another broker than the one meant was reached, since this was last asked: what is known of the cluster
+    /// is not to be relied on.
+    pub(crate) fn take_misrouted(&mut self) -> bool {
+        std::mem::take(&mut self.misrouted)
+    }
+
     /// A request was answered. Returns the reply where it is not one of the connection's own; `None` too where nobody
     /// waits for it any more.
     pub fn handle_reply<F>(&mut self, conn: ConnId, reply: Reply<F>, now: Now) -> Option<Reply<F>> {
@@ -333,16 +369,31 @@ impl Connections {
             link.throttled_until = link.throttled_until.max(Some(until));
         }
         let Response::ApiVersions(response) = reply.response else { return Some(reply) };
-        if response.error_code.is_ok() {
-            let versions = |api: &ottla_protocol::messages::ApiVersionsApiVersion| {
-                (api.api_key, Versions::between(api.min_version, api.max_version))
-            };
-            link.failures = 0;
-            link.state = State::Ready { conn, versions: response.api_keys.iter().map(versions).collect() };
-        } else {
-            // KIP-511: a broker that does not know the version answers in version 0, with those that it knows.
-            let theirs = response.api_keys.iter().find(|api| api.api_key == ApiKey::ApiVersions as i16);
-            self.ask_versions(target, kind, conn, theirs.map_or(0, |api| api.max_version), now);
+        let State::Asking { version, .. } = link.state else { return None };
+        // KIP-511: a broker that does not know the version answers in version 0, with those that it knows.
+        let theirs = response.api_keys.iter().find(|api| api.api_key == ApiKey::ApiVersions as i16);
+        let older = theirs.map_or(0, |api| api.max_version);
+        match response.error_code {
+            ErrorCode::None => {
+                let versions = |api: &ottla_protocol::messages::ApiVersionsApiVersion| {
+                    (api.api_key, Versions::between(api.min_version, api.max_version))
+                };
+                link.failures = 0;
+                link.state = State::Ready { conn, versions: response.api_keys.iter().map(versions).collect() };
+            }
+            ErrorCode::UnsupportedVersion if older < version => {
+                self.ask_versions(target, kind, conn, older, now);
+            }
+            error => {
+                let identified = version >= 5 && self.cluster_id.is_some() && matches!(target, Target::Node(_));
+                let misrouted = identified
+                    && matches!(error, ErrorCode::RebootstrapRequired | ErrorCode::InvalidRequest);
+                self.misrouted |= misrouted;
+                let why = if misrouted { Disconnected::Misrouted } else { Disconnected::Refusing(error) };
+                self.out.push_back(Outbound::Close { conn });
+                let unanswered = self.handle_disconnected(conn, why, now);
+                debug_assert!(unanswered.is_empty(), "nothing is sent before a connection is ready");
+            }
         }
         None
     }
@@ -393,11 +444,15 @@ impl Connections {
             earliest.consider(link.in_flight.iter().map(|request| request.deadline).min());
             match link.state {
                 State::Closed { retry_at } => earliest.consider(retry_at),
-                State::Connecting { since, .. } => earliest.consider(since + self.config.setup_timeout),
+                State::Connecting { since, .. } => {
+                    earliest.consider(since + self.config.setup_timeout);
+                    earliest.consider(since + HEAD_START);
+                }
+                State::Asking { since, .. } => earliest.consider(since + HEAD_START),
                 State::Ready { .. } if link.in_flight.is_empty() => {
                     earliest.consider(link.last_used + self.config.max_idle);
                 }
-                State::Asking { .. } | State::Ready { .. } => {}
+                State::Ready { .. } => {}
             }
         }
     }

@@ -7,7 +7,7 @@
 
 use std::{fmt, time::Instant};
 
-use ottla_protocol::{ApiKey, DecodeError, Now, Request, Response, records::walk_headers};
+use ottla_protocol::{ApiKey, DecodeError, ErrorCode, Now, Request, Response, records::walk_headers};
 
 use crate::ids::{ConnId, RequestId};
 
@@ -144,6 +144,10 @@ pub enum Disconnected {
     TimedOut(ApiKey),
     /// It could not be set up in time.
     ConnectTimedOut,
+    /// Another broker answers there, or another cluster (KIP-1242).
+    Misrouted,
+    /// The broker refused to tell what it speaks.
+    Refusing(ErrorCode),
 }
 
 impl fmt::Display for Disconnected {
@@ -159,6 +163,8 @@ impl fmt::Display for Disconnected {
             }
             Self::TimedOut(key) => write!(f, "no answer to {key:?} in time"),
             Self::ConnectTimedOut => f.write_str("no connection in time"),
+            Self::Misrouted => f.write_str("another broker, or another cluster, answers at this address"),
+            Self::Refusing(error) => write!(f, "the broker refuses to tell what it speaks: {error}"),
         }
     }
 }

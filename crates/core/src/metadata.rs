@@ -2,7 +2,8 @@
 //!
 //! Refreshed when something shows it to be out of date, such as a broker out of reach, when a wanted topic is missing,
 //! and every `metadata.max.age.ms`; one request at a time, with back-off between failures. When no known broker can be reached,
-//! the addresses that the user gave are tried again (KIP-899).
+//! the addresses that the user gave are tried again (KIP-899); they alone, when a broker says that what is known is of
+//! another cluster (KIP-1102, KIP-1242).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +17,7 @@ use ottla_protocol::{
 
 use crate::{
     backoff::Backoff,
-    connections::{Address, Connections, Kind, LinkStatus, Target},
+    connections::{Address, Connections, HEAD_START, Kind, LinkStatus, Target},
     deadline::Earliest,
     group::Pattern,
     ids::{NodeId, RequestId, TopicPartition},
@@ -61,6 +62,9 @@ pub struct Metadata {
     nodes: BTreeMap<NodeId, Node>,
     topics: BTreeMap<String, Topic>,
     controller: Option<NodeId>,
+    cluster_id: Option<String>,
+    /// Only the addresses that the user gave are asked, until one of them has answered.
+    bootstrapping: bool,
     asked: Option<Wanted>,
     /// Topics of which only the ids are known.
     wanted_ids: BTreeSet<TopicId>,
@@ -124,6 +128,8 @@ impl Metadata {
             nodes: BTreeMap::new(),
             topics: BTreeMap::new(),
             controller: None,
+            cluster_id: None,
+            bootstrapping: false,
             asked: None,
             wanted_ids: BTreeSet::new(),
             asked_ids: BTreeSet::new(),
@@ -255,7 +261,7 @@ impl Metadata {
     pub fn any_ready(&mut self, connections: &mut Connections, now: Now) -> Option<Target> {
         let nodes = self.nodes.iter().map(|(id, node)| (Target::Node(*id), &node.address));
         let seeds = self.seeds.iter().enumerate().map(|(index, address)| (Target::Seed(index), address));
-        let mut candidates: Vec<_> = nodes.collect();
+        let mut candidates: Vec<_> = nodes.filter(|_| !self.bootstrapping).collect();
         let known = candidates.len().max(1);
         candidates.rotate_left(self.next_candidate % known);
         let mut seeds: Vec<_> = seeds.collect();
@@ -268,7 +274,8 @@ impl Metadata {
         }
         for (target, address) in candidates {
             match connections.status(target, Kind::Main, now.mono) {
-                LinkStatus::Connecting { .. } => return None,
+                LinkStatus::Connecting { since } if now.mono < since + HEAD_START => return None,
+                LinkStatus::Connecting { .. } => continue,
                 LinkStatus::Retrying { at, why, .. } => {
                     self.last_failure = Some((address.clone(), why));
                     if at > now.mono {
@@ -291,6 +298,10 @@ impl Metadata {
         now: Now,
     ) -> Option<RequestId> {
         self.stale |= connections.take_broken();
+        if connections.take_misrouted() {
+            self.rebootstrap();
+        }
+        connections.learn_cluster(self.cluster_id.as_deref());
         // The pause is for asking the same again: a topic that was never asked for need not wait.
         let asked = self.has_asked(wanted) && self.wanted_ids.is_subset(&self.asked_ids);
         let paused = now.mono < self.not_before && (self.failures > 0 || asked);
@@ -319,6 +330,13 @@ impl Metadata {
         self.in_flight = Some(id);
         self.stale = false;
         Some(id)
+    }
+
+    /// What is known is of another cluster, or wrong.
+    fn rebootstrap(&mut self) {
+        self.bootstrapping = true;
+        self.cluster_id = None;
+        self.stale = true;
     }
 
     fn is_due(&self, wanted: &Wanted, now: Instant) -> bool {
@@ -353,10 +371,15 @@ impl Metadata {
 
     /// An answer to the request that is in flight.
     pub fn handle_response(&mut self, response: MetadataResponse, now: Now) {
-        if response.brokers.is_empty() {
+        if response.error_code == ErrorCode::RebootstrapRequired {
+            self.rebootstrap();
+        }
+        if !response.error_code.is_ok() || response.brokers.is_empty() {
             return self.handle_unanswered(now);
         }
         self.in_flight = None;
+        self.bootstrapping = false;
+        self.cluster_id = response.cluster_id;
         self.nodes = response.brokers.into_iter().filter_map(node).collect();
         self.controller = Some(NodeId(response.controller_id)).filter(|id| self.nodes.contains_key(id));
         let news: BTreeMap<_, _> =

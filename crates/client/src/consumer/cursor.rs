@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use ottla_core::{Admission, LaneEpoch, PartIdx, Slice, TopicPartition};
+use ottla_core::{Admission, LaneEpoch, NodeId, PartIdx, Slice, TopicPartition};
 use ottla_protocol::{
     DecodeError,
     records::{BatchHeader, BatchWalk, Compression, Decompressor, RecordSpan, check_crc},
@@ -24,6 +24,8 @@ use crate::net::frame_pool::Frame;
 #[derive(Debug)]
 pub(super) struct Block {
     pub(super) at: TopicPartition,
+    /// Whom it was fetched from.
+    pub(super) broker: NodeId,
     bytes: Bytes,
 }
 
@@ -34,6 +36,11 @@ enum Bytes {
 }
 
 impl Block {
+    /// One of the same partition.
+    fn with(&self, bytes: Bytes) -> Self {
+        Self { at: self.at.clone(), broker: self.broker, bytes }
+    }
+
     /// The memory of a decompressed batch.
     pub(super) fn inflated_size(&self) -> usize {
         match &self.bytes {
@@ -81,7 +88,7 @@ pub(super) struct Cursor {
 
 impl Cursor {
     pub(super) fn new(slice: Slice<Arc<Frame>>, at: TopicPartition, slot: Arc<AtomicI64>) -> Self {
-        let block = Block { at, bytes: Bytes::Fetched(slice.frame.clone()) };
+        let block = Block { at, broker: slice.broker, bytes: Bytes::Fetched(slice.frame.clone()) };
         Self {
             part: slice.part,
             epoch: slice.epoch,
@@ -233,8 +240,7 @@ impl Cursor {
         let records = match compression {
             Compression::None => {
                 if !matches!(self.block.bytes, Bytes::Fetched(_)) {
-                    let at = self.block.at.clone();
-                    self.block = Arc::new(Block { at, bytes: Bytes::Fetched(self.frame.clone()) });
+                    self.block = Arc::new(self.block.with(Bytes::Fetched(self.frame.clone())));
                 }
                 header.records_range(start)
             }
@@ -255,7 +261,7 @@ impl Cursor {
                 let bytes = Bytes::Inflated(inflated);
                 match Arc::get_mut(&mut self.block) {
                     Some(block) => block.bytes = bytes,
-                    None => self.block = Arc::new(Block { at: self.block.at.clone(), bytes }),
+                    None => self.block = Arc::new(self.block.with(bytes)),
                 }
                 records
             }

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use ottla_core::TopicPartition;
+use ottla_core::{NodeId, TopicPartition};
 use ottla_protocol::records::{Headers, RecordSpan, TimestampType};
 
 use super::cursor::Block;
@@ -61,6 +61,11 @@ macro_rules! accessors {
         /// Its offset in the partition.
         pub fn offset(&self) -> i64 {
             self.span.offset
+        }
+
+        /// The broker that it was fetched from: the partition's leader, or a follower that is nearer (KIP-392).
+        pub fn broker(&self) -> NodeId {
+            self.block.broker
         }
 
         /// Its timestamp in milliseconds since 1970; -1 where it has none.

@@ -304,6 +304,7 @@ impl Fetcher {
                     let slice = |span: Span, next| Slice {
                         part,
                         epoch,
+                        broker: node,
                         frame: fetched.frame.clone(),
                         bytes: span.start..span.end,
                         start: offset,

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, ops::Range, time::Instant};
 
 use ottla_protocol::{DecodeError, ErrorCode};
 
-use crate::ids::{LaneEpoch, PartIdx, TopicPartition};
+use crate::ids::{LaneEpoch, NodeId, PartIdx, TopicPartition};
 
 /// Record batches of one partition, in one response: what a reader takes.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct Slice<F> {
     pub part: PartIdx,
     /// The lane's epoch when it was asked for.
     pub epoch: LaneEpoch,
+    /// The broker that it came from.
+    pub broker: NodeId,
     /// What holds the bytes.
     pub frame: F,
     /// Where the batches are: whole ones only.

@@ -3,12 +3,14 @@
 use crate::{ErrorCode, codec::message::messages};
 
 messages! {
-    ApiVersionsRequest(versions 0..=4, flexible 3..) {
+    ApiVersionsRequest(versions 0..=5, flexible 3..) {
         client_software_name: String [3..],
         client_software_version: String [3..],
+        cluster_id: Option<String> [5..],
+        node_id: i32 [5..] = -1,
     }
 
-    ApiVersionsResponse(versions 0..=4, flexible 3..) {
+    ApiVersionsResponse(versions 0..=5, flexible 3..) {
         error_code: ErrorCode,
         api_keys: Vec<ApiVersionsApiVersion>,
         throttle_time_ms: i32 [1..],
