@@ -191,9 +191,15 @@ pub(crate) enum TopicsVerb {
 pub(crate) struct ProduceArgs {
     /// Where to
     pub(crate) topic: String,
-    /// What separates the key from the value; a line without it has no key
+    /// What separates the key from the value, with the escapes of `consume -f`; a line without it has no key
     #[arg(short = 'K', value_name = "DELIM")]
     pub(crate) key_delimiter: Option<String>,
+    /// What separates the records, with the same escapes
+    #[arg(short = 'D', value_name = "DELIM", default_value = "\\n")]
+    pub(crate) delimiter: String,
+    /// An empty value is null, and so is an empty key: the tombstone of a compacted topic
+    #[arg(short = 'Z')]
+    pub(crate) null: bool,
     /// A header of every record; repeatable
     #[arg(short = 'H', value_name = "KEY=VALUE")]
     pub(crate) headers: Vec<String>,

@@ -2,9 +2,10 @@
 
 use std::io::Write;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use ottla::{Record, TimestampType};
 
-use crate::failure::Failure;
+use crate::{escapes::escaped, failure::Failure};
 
 /// How records are printed.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,25 +41,7 @@ impl Format {
         while let Some(c) = chars.next() {
             let piece = match c {
                 '\\' => {
-                    text.push(match chars.next() {
-                        Some('n') => b'\n',
-                        Some('r') => b'\r',
-                        Some('t') => b'\t',
-                        Some('0') => 0,
-                        Some(same @ ('\\' | '%' | '"' | '\'')) => same as u8,
-                        Some('x') => {
-                            let digits = chars.as_str().get(..2).unwrap_or_default();
-                            let is_hex =
-                                digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-                            let byte = u8::from_str_radix(digits, 16).ok().filter(|_| is_hex);
-                            chars.nth(1);
-                            byte.ok_or_else(|| wrong("\\x", "is followed by two hexadecimal digits"))?
-                        }
-                        Some(other) => {
-                            return Err(wrong(&format!("\\{other}"), "is no escape; \\n \\r \\t \\\\ \\xHH"));
-                        }
-                        None => return Err(wrong("\\", "stands at the end; write \\\\")),
-                    });
+                    text.push(escaped("-f", &mut chars)?);
                     continue;
                 }
                 '%' => match chars.next() {
@@ -149,41 +132,73 @@ fn number(number: i64, to: &mut Vec<u8>) {
 }
 
 /// kcat's envelope. Headers are names and values in turn, as a name may stand twice.
+///
+/// JSON is text: bytes that are none are in base64, and the key `base64` names where, as in
+/// `["key", "payload", "headers/3"]`.
 fn write_json(record: &Record<'_>, to: &mut Vec<u8>) {
-    to.extend_from_slice(b"{\"topic\":");
-    string(record.topic().as_bytes(), to);
-    let _ = write!(to, ",\"partition\":{},\"offset\":{}", record.partition(), record.offset());
+    let mut envelope = Envelope { to, base64: Vec::new() };
+    envelope.raw("{\"topic\":");
+    envelope.value("topic", Some(record.topic().as_bytes()));
     let tstype = match record.timestamp_type() {
         _ if record.timestamp() < 0 => "unknown",
         TimestampType::CreateTime => "create",
         TimestampType::LogAppendTime => "logappend",
     };
-    let _ = write!(to, ",\"tstype\":\"{tstype}\",\"ts\":{},\"headers\":[", record.timestamp());
+    let _ = write!(
+        envelope.to,
+        ",\"partition\":{},\"offset\":{},\"tstype\":\"{tstype}\",\"ts\":{},\"broker\":{}",
+        record.partition(),
+        record.offset(),
+        record.timestamp(),
+        record.broker().0
+    );
     for (index, header) in record.headers().filter_map(Result::ok).enumerate() {
-        if index > 0 {
-            to.push(b',');
+        envelope.raw(if index == 0 { ",\"headers\":[" } else { "," });
+        envelope.value(&format!("headers/{}", 2 * index), Some(header.key));
+        envelope.raw(",");
+        envelope.value(&format!("headers/{}", 2 * index + 1), header.value);
+    }
+    if record.headers().any(|header| header.is_ok()) {
+        envelope.raw("]");
+    }
+    for (name, bytes) in [("key", record.key()), ("payload", record.value())] {
+        let _ = write!(envelope.to, ",\"{name}\":");
+        envelope.value(name, bytes);
+    }
+    envelope.end();
+}
+
+/// A JSON object that is being written.
+struct Envelope<'a> {
+    to: &'a mut Vec<u8>,
+    /// Which values are in base64.
+    base64: Vec<String>,
+}
+
+impl Envelope<'_> {
+    fn raw(&mut self, text: &str) {
+        self.to.extend_from_slice(text.as_bytes());
+    }
+
+    fn value(&mut self, name: &str, bytes: Option<&[u8]>) {
+        // Into memory: this cannot fail.
+        let _ = match bytes.map(|bytes| (std::str::from_utf8(bytes), bytes)) {
+            None => serde_json::to_writer(&mut *self.to, &()),
+            Some((Ok(text), _)) => serde_json::to_writer(&mut *self.to, text),
+            Some((Err(_), bytes)) => {
+                self.base64.push(name.to_owned());
+                serde_json::to_writer(&mut *self.to, &BASE64_STANDARD.encode(bytes))
+            }
+        };
+    }
+
+    fn end(self) {
+        if !self.base64.is_empty() {
+            self.to.extend_from_slice(b",\"base64\":");
+            let _ = serde_json::to_writer(&mut *self.to, &self.base64);
         }
-        string(header.key, to);
-        to.push(b',');
-        string_or_null(header.value, to);
+        self.to.extend_from_slice(b"}\n");
     }
-    to.extend_from_slice(b"],\"key\":");
-    string_or_null(record.key(), to);
-    to.extend_from_slice(b",\"payload\":");
-    string_or_null(record.value(), to);
-    to.extend_from_slice(b"}\n");
-}
-
-fn string_or_null(bytes: Option<&[u8]>, to: &mut Vec<u8>) {
-    match bytes {
-        Some(bytes) => string(bytes, to),
-        None => to.extend_from_slice(b"null"),
-    }
-}
-
-/// JSON is text: what is none becomes U+FFFD.
-fn string(bytes: &[u8], to: &mut Vec<u8>) {
-    let _ = serde_json::to_writer(to, &String::from_utf8_lossy(bytes));
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod common;
+mod escapes;
 mod failure;
 mod format;
 mod offsets;

@@ -45,8 +45,8 @@ impl Offsets {
 
 fn start(value: &str) -> Result<Start, Failure> {
     Ok(match value {
-        "beginning" => Start::Beginning,
-        "end" => Start::End,
+        "beginning" | "earliest" => Start::Beginning,
+        "end" | "latest" => Start::End,
         "stored" => Start::Stored,
         _ => match (value.strip_prefix("s@"), value.strip_prefix('-')) {
             (Some(time), _) => Start::Timestamp(number(time, value)?),
@@ -76,6 +76,8 @@ mod tests {
         for (value, expected) in [
             ("beginning", Start::Beginning),
             ("end", Start::End),
+            ("earliest", Start::Beginning),
+            ("latest", Start::End),
             ("stored", Start::Stored),
             ("42", Start::Offset(42)),
             ("-7", Start::BeforeEnd(7)),

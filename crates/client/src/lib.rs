@@ -43,7 +43,7 @@ pub use consumer::{
 pub use error::{AdminError, BuildError, CommitError, OffsetsError, RecvError, SeekError, SendError};
 pub use ottla_core::{
     Assignor, CommitGivenUp, CommitReason, CommittedOffset, CooperativeSticky, Event, Explanation,
-    GroupMetadata, GroupProtocol, GroupReason, LeaveGroup, OffsetAndTimestamp, Range, Reason, Retry,
+    GroupMetadata, GroupProtocol, GroupReason, LeaveGroup, NodeId, OffsetAndTimestamp, Range, Reason, Retry,
     RoundRobin, Sticky, Subscription, SubscriptionError, TopicPartition, group,
 };
 pub use ottla_protocol::{

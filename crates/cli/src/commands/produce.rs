@@ -19,7 +19,8 @@ use super::topics::existing;
 use crate::{
     args::{Common, ProduceArgs},
     common::Clients,
-    failure::Failure,
+    escapes::delimiter,
+    failure::{Failure, tell},
     progress::Progress,
     signals::Stop,
 };
@@ -72,11 +73,16 @@ async fn check_topic(clients: &Clients, args: &ProduceArgs) -> Result<(), Failur
     }
 }
 
-/// What all records have in common.
+/// What all records have in common, and how a line becomes one.
 #[derive(Debug)]
 struct Template<'a> {
     record: ProducerRecord<'a>,
-    delimiter: Option<&'a [u8]>,
+    /// Between records.
+    delimiter: Vec<u8>,
+    /// Between key and value.
+    key_delimiter: Option<Vec<u8>>,
+    /// What is empty is null.
+    null: bool,
 }
 
 impl<'a> Template<'a> {
@@ -92,36 +98,69 @@ impl<'a> Template<'a> {
                 .ok_or_else(|| Failure::usage(format!("-H {header}: expected KEY=VALUE")))?;
             record = record.header(key, value.as_bytes());
         }
-        let delimiter = args.key_delimiter.as_deref().map(str::as_bytes);
-        if delimiter.is_some_and(<[u8]>::is_empty) {
-            return Err(Failure::usage("-K: expected what separates the key from the value, as in -K :"));
-        }
-        Ok(Self { record, delimiter })
+        Ok(Self {
+            record,
+            delimiter: delimiter("-D", &args.delimiter)?,
+            key_delimiter: args.key_delimiter.as_deref().map(|text| delimiter("-K", text)).transpose()?,
+            null: args.null,
+        })
     }
 
-    fn of<'l>(&self, line: &'l [u8]) -> ProducerRecord<'l>
+    /// The record, and whether it lacks the key that others have.
+    fn of<'l>(&self, line: &'l [u8]) -> (ProducerRecord<'l>, bool)
     where
         'a: 'l,
     {
-        let record = self.record.clone();
-        match self.delimiter.and_then(|delimiter| split(line, delimiter)) {
-            Some((key, value)) => record.key(Cow::Borrowed(key)).value(Cow::Borrowed(value)),
-            None => record.value(Cow::Borrowed(line)),
+        let split = self.key_delimiter.as_deref().map(|delimiter| split(line, delimiter));
+        let (key, value) = match split {
+            Some(Some((key, value))) => (Some(key), value),
+            Some(None) | None => (None, line),
+        };
+        let told = |bytes: &[u8]| !(self.null && bytes.is_empty());
+        let mut record = self.record.clone();
+        if let Some(key) = key.filter(|key| told(key)) {
+            record = record.key(Cow::Borrowed(key));
         }
+        if told(value) {
+            record = record.value(Cow::Borrowed(value));
+        }
+        (record, matches!(split, Some(None)))
     }
 }
 
 fn split<'l>(line: &'l [u8], delimiter: &[u8]) -> Option<(&'l [u8], &'l [u8])> {
-    let at = line.windows(delimiter.len()).position(|window| window == delimiter)?;
+    let at = match delimiter {
+        [byte] => line.iter().position(|at| at == byte),
+        delimiter => line.windows(delimiter.len()).position(|window| window == delimiter),
+    }?;
     Some((line.get(..at)?, line.get(at + delimiter.len()..)?))
+}
+
+/// Tells of lines without the delimiter of `-K`: of the first at once, of how many at the end.
+#[derive(Debug, Default)]
+struct Keyless(u64);
+
+impl Keyless {
+    fn seen(&mut self, line: u64, progress: &Progress) {
+        if self.0 == 0 {
+            progress.say(&format!("ottla: line {line} lacks the delimiter of -K: sent without a key"));
+        }
+        self.0 += 1;
+    }
+
+    fn end(self) {
+        if self.0 > 1 {
+            tell(format!("{} lines lack the delimiter of -K: they were sent without a key", self.0));
+        }
+    }
 }
 
 /// Until the input ends, or a record fails.
 async fn send_all(producer: &Producer, template: &Template<'_>) -> Result<(), Failure> {
-    let mut blocks = read_blocks()?;
+    let mut blocks = read_blocks(template.delimiter.clone())?;
     let progress = Progress::endless();
     let begun = Instant::now();
-    let mut count = 0_u64;
+    let (mut count, mut keyless) = (0_u64, Keyless::default());
     // One delivery at a time is watched: the failure of one record is told while others are still to come.
     let mut watched: Option<DeliveredFuture> = None;
     loop {
@@ -134,13 +173,20 @@ async fn send_all(producer: &Producer, template: &Template<'_>) -> Result<(), Fa
             }
             block = blocks.recv() => block,
         };
-        let Some(block) = block else { return Ok(()) };
+        let Some(block) = block else {
+            keyless.end();
+            return Ok(());
+        };
         let block = block
             .map_err(|error| Failure::failed(format!("stdin: {error}; what was read before is sent")))?;
         let mut last = None;
-        for line in lines(&block) {
-            last = Some(send(producer, template.of(line)).await?);
+        for line in lines(&block, &template.delimiter) {
             count += 1;
+            let (record, lacks_key) = template.of(line);
+            if lacks_key {
+                keyless.seen(count, &progress);
+            }
+            last = Some(send(producer, record).await?);
         }
         if watched.is_none() {
             watched = last.map(IntoFuture::into_future);
@@ -165,15 +211,21 @@ async fn send(producer: &Producer, record: ProducerRecord<'_>) -> Result<Deliver
     }
 }
 
-/// Each line of a block, without its end. A line feed at the very end begins no further one.
-fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
-    block.strip_suffix(b"\n").unwrap_or(block).split(|byte| *byte == b'\n')
+/// Each line of a block, without its end. A delimiter at the very end begins no further one.
+fn lines<'b>(block: &'b [u8], delimiter: &'b [u8]) -> impl Iterator<Item = &'b [u8]> {
+    let mut rest = block;
+    std::iter::from_fn(move || {
+        let block = Some(rest).filter(|block| !block.is_empty())?;
+        let (line, behind) = split(block, delimiter).unwrap_or((block, &[]));
+        rest = behind;
+        Some(line)
+    })
 }
 
 /// Blocks of whole lines; the last may lack its end.
 ///
 /// The thread is not joined: a read of stdin ends when it likes, and the process does not wait for it.
-fn read_blocks() -> Result<mpsc::Receiver<std::io::Result<Vec<u8>>>, Failure> {
+fn read_blocks(delimiter: Vec<u8>) -> Result<mpsc::Receiver<std::io::Result<Vec<u8>>>, Failure> {
     let (sender, blocks) = mpsc::channel(BLOCKS);
     let read = move || {
         let mut stdin = stdin().lock();
@@ -186,15 +238,14 @@ fn read_blocks() -> Result<mpsc::Receiver<std::io::Result<Vec<u8>>>, Failure> {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => return drop(sender.blocking_send(Err(error))),
             };
-            let news = buffer.get(..count).unwrap_or_default();
-            let Some(end) = news.iter().rposition(|byte| *byte == b'\n') else {
-                block.extend_from_slice(news);
-                continue;
-            };
-            let (whole, rest) = news.split_at(end + 1);
-            block.extend_from_slice(whole);
+            let before = block.len();
+            block.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            // Of which a part may have come before.
+            let from = (before + 1).saturating_sub(delimiter.len());
+            let Some(end) = last_end(&block, from, &delimiter) else { continue };
             let mut next = Vec::with_capacity(BLOCK);
-            next.extend_from_slice(rest);
+            next.extend_from_slice(block.get(end..).unwrap_or_default());
+            block.truncate(end);
             if sender.blocking_send(Ok(std::mem::replace(&mut block, next))).is_err() {
                 return;
             }
@@ -211,16 +262,42 @@ fn read_blocks() -> Result<mpsc::Receiver<std::io::Result<Vec<u8>>>, Failure> {
     Ok(blocks)
 }
 
+/// Behind the last delimiter, of which none begins before `from`.
+fn last_end(block: &[u8], from: usize, delimiter: &[u8]) -> Option<usize> {
+    if let [byte] = delimiter {
+        return Some(from + block.get(from..)?.iter().rposition(|at| at == byte)? + 1);
+    }
+    // As `lines` goes: a delimiter may overlap with itself.
+    let mut rest = block.get(from..)?;
+    let mut end = None;
+    while let Some((_, behind)) = split(rest, delimiter) {
+        rest = behind;
+        end = Some(block.len() - behind.len());
+    }
+    end
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_block_is_its_lines_empty_ones_too() {
-        let all = |block: &'static str| lines(block.as_bytes()).collect::<Vec<_>>();
-        assert_eq!(all("a\nb\n"), [b"a", b"b"]);
-        assert_eq!(all("a\n\nb"), [&b"a"[..], b"", b"b"]);
-        assert_eq!(all("\n"), [b""]);
+        let all = |block: &'static str, delimiter: &'static str| {
+            lines(block.as_bytes(), delimiter.as_bytes()).collect::<Vec<_>>()
+        };
+        assert_eq!(all("a\nb\n", "\n"), [b"a", b"b"]);
+        assert_eq!(all("a\n\nb", "\n"), [&b"a"[..], b"", b"b"]);
+        assert_eq!(all("\n", "\n"), [b""]);
+        assert_eq!(all("a\n::b::", "::"), [&b"a\n"[..], b"b"]);
+    }
+
+    #[test]
+    fn a_block_ends_behind_its_last_delimiter_though_that_came_in_parts() {
+        assert_eq!(last_end(b"a::b", 0, b"::"), Some(3));
+        assert_eq!(last_end(b"a:::", 0, b"::"), Some(3));
+        assert_eq!(last_end(b"ab:::", 2, b"::"), Some(4));
+        assert_eq!(last_end(b"a:b", 0, b"::"), None);
     }
 
     #[test]
