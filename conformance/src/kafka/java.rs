@@ -9,7 +9,9 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::{Cluster, Config, Consume, Missing, SWITCH, Tools, Unavailable, VERSION, VERSION_3_9, VERSION_4_3, jars};
+use super::{
+    Cluster, Config, Consume, Missing, SWITCH, Tools, Unavailable, VERSION, VERSION_3_9, VERSION_4_3, jars,
+};
 use crate::process;
 
 const OLDEST: u32 = 17;

@@ -111,6 +111,19 @@ impl Cluster {
         true
     }
 
+    /// Leaves a partition without a leader until it is given one, or a broker stops or starts. Returns whether there is
+    /// such a partition.
+    pub fn depose_leader(&mut self, topic: &str, partition: i32, now: Now) -> bool {
+        let plot = self.plot;
+        let found =
+            self.topics.by_key_mut(&TopicKey::Name(topic.into())).and_then(|t| t.partition_mut(partition));
+        let Some(found) = found else { return false };
+        found.lead(-1, plot);
+        self.logs_changed = true;
+        self.run(now);
+        true
+    }
+
     /// Makes `node` the coordinator of a group, and of those that share its partition of coordinators. Groups and
     /// offsets stay; requests that the old coordinator holds are answered NOT_COORDINATOR. Returns whether the broker
     /// is up.

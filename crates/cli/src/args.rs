@@ -148,6 +148,9 @@ pub(crate) enum TopicsVerb {
     Create {
         /// Its name
         topic: String,
+        /// What other tools take for the number of partitions
+        #[arg(hide = true)]
+        count: Option<i32>,
         /// How many partitions [default: the broker's]
         #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
         partitions: Option<i32>,
@@ -157,6 +160,9 @@ pub(crate) enum TopicsVerb {
         /// A setting of the topic by Kafka's own name; repeatable
         #[arg(short = 'c', long = "topic-config", value_name = "KEY=VALUE")]
         configs: Vec<String>,
+        /// Do not wait until each partition has a leader
+        #[arg(long)]
+        no_wait: bool,
         #[command(flatten)]
         common: Common,
     },

@@ -5,7 +5,10 @@ use ottla::{
     error::BuildErrorKind,
 };
 
-use crate::{args::Common, failure::Failure};
+use crate::{
+    args::Common,
+    failure::{Failure, tell},
+};
 
 /// Where the cluster is when nobody says so.
 const BOOTSTRAP_SERVERS: &str = "localhost:9092";
@@ -49,15 +52,16 @@ impl Clients {
             let why = "the command line never creates a topic by reading it; use `ottla topics create`";
             return Err(Failure::usage(format!("`{CREATE}`: {why}")));
         }
-        Ok(Consumer::builder().properties(self.properties.iter())?.allow_auto_create_topics(false))
+        let builder = Consumer::builder().properties(self.properties.iter())?;
+        Ok(builder.allow_auto_create_topics(false).on_wait(waiting))
     }
 
     pub(crate) fn producer(&self) -> Result<ProducerBuilder, Failure> {
-        Ok(Producer::builder().properties(self.properties.iter())?)
+        Ok(Producer::builder().properties(self.properties.iter())?.on_wait(waiting))
     }
 
     pub(crate) fn admin(&self) -> Result<AdminBuilder, Failure> {
-        Ok(Admin::builder().properties(self.properties.iter())?)
+        Ok(Admin::builder().properties(self.properties.iter())?.on_wait(waiting))
     }
 
     /// An admin client beside another client, which has checked the properties: those that are not an admin client's
@@ -73,6 +77,10 @@ impl Clients {
             );
         Ok(shared?)
     }
+}
+
+fn waiting(why: &str) {
+    tell(format!("waiting: {why}"));
 }
 
 fn is_unknown(error: &BuildError) -> bool {

@@ -60,6 +60,10 @@ impl Failures {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The failure, if there was one.
     pub(crate) fn end(self) -> Result<(), Failure> {
         self.0.map_or(Ok(()), Err)

@@ -10,6 +10,7 @@ mod offsets;
 mod output;
 mod progress;
 mod signals;
+mod waiting;
 
 use std::process::ExitCode;
 

@@ -425,8 +425,9 @@ impl BuildError {
     ) -> Self {
         let tried: Vec<String> = tried.iter().map(Address::to_string).collect();
         let mut detail = format!("tried {} for {waited:.1?}", tried.join(", "));
-        if let Some((address, why)) = last {
-            detail.push_str(&format!("; last {address}: {why}"));
+        match last {
+            Some((address, why)) => detail.push_str(&format!("; last {address}: {why}")),
+            None => detail.push_str("; no answer"),
         }
         Self::new(BuildErrorKind::Unreachable).detail(detail)
     }

@@ -42,7 +42,7 @@ pub use consumer::{
 };
 pub use error::{AdminError, BuildError, CommitError, OffsetsError, RecvError, SeekError, SendError};
 pub use ottla_core::{
-    Assignor, CommitGivenUp, CommitReason, CommittedOffset, CooperativeSticky, Event, Explanation,
+    Assignor, Cause, CommitGivenUp, CommitReason, CommittedOffset, CooperativeSticky, Event, Explanation,
     GroupMetadata, GroupProtocol, GroupReason, LeaveGroup, NodeId, OffsetAndTimestamp, Range, Reason, Retry,
     RoundRobin, Sticky, Subscription, SubscriptionError, TopicPartition, group,
 };

@@ -1,24 +1,71 @@
 //! The first contact: a client is built once a broker has answered.
 
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use ottla_core::{Address, Machine, Metadata};
+use ottla_core::{Disconnected, Machine, Metadata};
 
-use crate::{driver::Shared, error::BuildError};
+use crate::{config::common::CommonConfig, driver::Shared, error::BuildError};
+
+/// How long nothing is said of a wait.
+const SILENT: Duration = Duration::from_millis(1500);
+/// How often it is looked whether what is waited for has changed.
+const LOOK: Duration = Duration::from_millis(250);
+
+type Tell = dyn Fn(&str) + Send + Sync;
+
+/// Whom a builder tells what it waits for.
+#[derive(Clone, Default)]
+pub(crate) struct OnWait(pub(crate) Option<Arc<Tell>>);
+
+impl fmt::Debug for OnWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OnWait({})", if self.0.is_some() { "set" } else { "not set" })
+    }
+}
 
 /// Waits for the first metadata, for as long as an operation may take.
 pub(crate) async fn reach<M: Machine>(
     shared: &Shared<M>,
     metadata: impl Fn(&M) -> &Metadata,
-    tried: &[Address],
-    patience: Duration,
+    config: &CommonConfig,
 ) -> Result<(), BuildError> {
+    let last = || shared.inspect(|machine| metadata(machine).last_failure().cloned());
     let known = shared.wait(|machine, _| metadata(machine).is_known().then_some(()));
-    match tokio::time::timeout(patience, known).await {
-        Ok(known) => Ok(known?),
-        Err(_) => {
-            let last = shared.inspect(|machine| metadata(machine).last_failure().cloned());
-            Err(BuildError::unreachable(tried, patience, last.as_ref()))
+    let begun = Instant::now();
+    let patience = config.default_api_timeout;
+    let mut known = std::pin::pin!(known);
+    let mut told = None;
+    let mut strangers = Vec::new();
+    loop {
+        let waited = begun.elapsed();
+        if waited >= patience {
+            return Err(BuildError::unreachable(&config.bootstrap_servers, patience, last().as_ref()));
+        }
+        if let Ok(known) = tokio::time::timeout(LOOK.min(patience - waited), &mut known).await {
+            return Ok(known?);
+        }
+        if let Some((address, Disconnected::NotKafka(_))) = last()
+            && !strangers.contains(&address)
+        {
+            strangers.push(address);
+            // None of them will ever be a broker.
+            if config.bootstrap_servers.iter().all(|server| strangers.contains(server)) {
+                let (servers, waited) = (&config.bootstrap_servers, begun.elapsed());
+                return Err(BuildError::unreachable(servers, waited, last().as_ref()));
+            }
+        }
+        let Some(tell) = config.on_wait.0.as_ref().filter(|_| begun.elapsed() >= SILENT) else { continue };
+        let why = match last() {
+            Some((address, why)) => format!("no broker has answered yet; last {address}: {why}"),
+            None => "no broker has answered yet".to_owned(),
+        };
+        if told.as_ref() != Some(&why) {
+            tell(&why);
+            told = Some(why);
         }
     }
 }

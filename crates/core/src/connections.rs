@@ -19,7 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ottla_protocol::{ApiKey, ErrorCode, Now, Request, Response, codec::Versions, messages::ApiVersionsRequest};
+use ottla_protocol::{
+    ApiKey, ErrorCode, Now, Request, Response, codec::Versions, messages::ApiVersionsRequest,
+};
 
 use crate::{
     backoff::Backoff,
@@ -313,7 +315,7 @@ impl Connections {
             _ => now.mono,
         };
         link.state = State::Asking { conn, since, version };
-        let deadline = since + self.config.setup_timeout;
+        let deadline = (since + self.config.setup_timeout).min(now.mono + self.config.request_timeout);
         link.in_flight.push_back(InFlight { id, key: ApiKey::ApiVersions, deadline });
         self.out.push_back(Outbound::Send { conn, id, version, request: request.into() });
     }
@@ -322,6 +324,10 @@ impl Connections {
     pub fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now) -> Vec<Unanswered> {
         let Some(key) = self.key_of(conn) else { return Vec::new() };
         let Some(link) = self.links.get_mut(&key) else { return Vec::new() };
+        let why = match (why, &link.state) {
+            (Disconnected::Closed, State::Asking { .. }) => Disconnected::ClosedUnanswered,
+            (why, _) => why,
+        };
         link.failures += 1;
         let wait = self.config.reconnect_backoff.after(link.failures, &mut self.rng);
         link.state = State::Closed { retry_at: Some(now.mono + wait) };
@@ -379,15 +385,17 @@ impl Connections {
                     (api.api_key, Versions::between(api.min_version, api.max_version))
                 };
                 link.failures = 0;
-                link.state = State::Ready { conn, versions: response.api_keys.iter().map(versions).collect() };
+                link.state =
+                    State::Ready { conn, versions: response.api_keys.iter().map(versions).collect() };
             }
             ErrorCode::UnsupportedVersion if older < version => {
                 self.ask_versions(target, kind, conn, older, now);
             }
             error => {
-                let identified = version >= 5 && self.cluster_id.is_some() && matches!(target, Target::Node(_));
-                let misrouted = identified
-                    && matches!(error, ErrorCode::RebootstrapRequired | ErrorCode::InvalidRequest);
+                let identified =
+                    version >= 5 && self.cluster_id.is_some() && matches!(target, Target::Node(_));
+                let misrouted =
+                    identified && matches!(error, ErrorCode::RebootstrapRequired | ErrorCode::InvalidRequest);
                 self.misrouted |= misrouted;
                 let why = if misrouted { Disconnected::Misrouted } else { Disconnected::Refusing(error) };
                 self.out.push_back(Outbound::Close { conn });

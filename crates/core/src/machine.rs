@@ -134,6 +134,8 @@ pub enum Disconnected {
     Refused(String),
     /// The broker closed the connection.
     Closed,
+    /// The broker closed the connection when it was asked what it speaks.
+    ClosedUnanswered,
     /// Reading or writing failed.
     Failed(String),
     /// What came is not Kafka's protocol; the text says what it looks like.
@@ -156,6 +158,9 @@ impl fmt::Display for Disconnected {
             Self::Unresolved(why) => write!(f, "the name does not resolve: {why}"),
             Self::Refused(why) => write!(f, "cannot connect: {why}"),
             Self::Closed => f.write_str("the broker closed the connection"),
+            Self::ClosedUnanswered => f.write_str(
+                "closed when it was asked what it speaks: this may be a listener for TLS or SASL, or no Kafka broker",
+            ),
             Self::Failed(why) => write!(f, "the connection failed: {why}"),
             Self::NotKafka(why) => write!(f, "not a Kafka broker: {why}"),
             Self::Undecodable(key, error) => {

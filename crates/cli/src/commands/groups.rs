@@ -9,7 +9,7 @@ use ottla::{
 };
 use serde_json::Value;
 
-use super::topics::admin;
+use super::topics::with_admin;
 use crate::{
     args::{Common, GroupsVerb},
     failure::{Failure, Failures, tell},
@@ -30,11 +30,9 @@ pub(super) async fn run(verb: GroupsVerb, outer: Common) -> Result<(), Failure> 
 }
 
 async fn list(common: &Common) -> Result<(), Failure> {
-    let admin = admin(common).await?;
-    let groups = admin.list_groups().await;
-    admin.close().await;
+    let groups = with_admin(common, async |admin| Ok(admin.list_groups().await?)).await?;
     let mut table = Table::new(&["GROUP", "STATE", "TYPE", "PROTOCOL-TYPE", "COORDINATOR"]);
-    for (name, group) in groups? {
+    for (name, group) in groups {
         table.push([
             name.into(),
             group.state.into(),
@@ -47,10 +45,7 @@ async fn list(common: &Common) -> Result<(), Failure> {
 }
 
 async fn describe(groups: Vec<String>, common: &Common) -> Result<(), Failure> {
-    let admin = admin(common).await?;
-    let found = find(&admin, groups).await;
-    admin.close().await;
-    let Found { groups, failures } = found?;
+    let Found { groups, failures } = with_admin(common, async |admin| find(admin, groups).await).await?;
     let mut table = Table::new(&[
         "GROUP",
         "STATE",

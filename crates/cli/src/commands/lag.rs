@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::{
     groups::{Found, find},
-    topics::admin,
+    topics::with_admin,
 };
 use crate::{
     args::{Common, LagArgs},
@@ -26,12 +26,7 @@ pub(super) async fn run(args: &LagArgs, common: &Common) -> Result<(), Failure> 
     if args.watch {
         return Err(Failure::not_yet("`lag --watch`"));
     }
-    let admin = Arc::new(admin(common).await?);
-    let measured = measure(&admin, &args.groups).await;
-    if let Some(admin) = Arc::into_inner(admin) {
-        admin.close().await;
-    }
-    let (table, failures) = measured?;
+    let (table, failures) = with_admin(common, async |admin| measure(admin, &args.groups).await).await?;
     table.print(common.is_json())?;
     failures.end()
 }

@@ -15,7 +15,7 @@ use ottla::{
 };
 use tokio::sync::mpsc;
 
-use super::topics::existing;
+use super::topics::{APPEARANCE, existing, obstacles};
 use crate::{
     args::{Common, ProduceArgs},
     common::Clients,
@@ -23,13 +23,12 @@ use crate::{
     failure::{Failure, tell},
     progress::Progress,
     signals::Stop,
+    waiting::told,
 };
 
 /// How much is read at once, and how many such blocks may wait.
 const BLOCK: usize = 256 << 10;
 const BLOCKS: usize = 4;
-/// How long a topic that was there may be missing.
-const TOPIC_GRACE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(args: &ProduceArgs, common: &Common, mut stop: Stop) -> Result<(), Failure> {
     if args.transactional_id.is_some() {
@@ -40,7 +39,7 @@ pub(super) async fn run(args: &ProduceArgs, common: &Common, mut stop: Stop) -> 
     }
     let template = Template::new(args)?;
     let clients = Clients::new(common)?;
-    let mut builder = clients.producer()?.unknown_topic_grace(TOPIC_GRACE);
+    let mut builder = clients.producer()?.unknown_topic_grace(APPEARANCE);
     if let Some(codec) = &args.codec {
         builder = builder.properties([("compression.type", codec)])?;
     }
@@ -51,17 +50,22 @@ pub(super) async fn run(args: &ProduceArgs, common: &Common, mut stop: Stop) -> 
     check_topic(&clients, args).await?;
     let sent = tokio::select! {
         () = stop.requested() => Ok(()),
-        sent = send_all(&producer, &template) => sent,
+        sent = told(|| waits_for(&producer), send_all(&producer, &template)) => sent,
     };
-    // Also after an error: what was taken before is on its way.
-    let closed = producer.close().await.map_err(Failure::from);
+    // Also after an error: what was taken before is on its way. A flush first, as it can be asked what it waits for.
+    let flushed = told(|| waits_for(&producer), producer.flush()).await.map_err(Failure::from);
+    let closed = flushed.and(producer.close().await.map_err(Failure::from));
     sent.and(closed)
+}
+
+fn waits_for(producer: &Producer) -> Vec<String> {
+    producer.explain().iter().map(ToString::to_string).collect()
 }
 
 /// A producer would let brokers create the topic.
 async fn check_topic(clients: &Clients, args: &ProduceArgs) -> Result<(), Failure> {
     let admin = clients.admin_beside()?.build().await?;
-    let topics = existing(&admin, std::slice::from_ref(&args.topic)).await;
+    let topics = told(|| obstacles(&admin), existing(&admin, std::slice::from_ref(&args.topic))).await;
     admin.close().await;
     let count = topics?.values().map(|topic| topic.partitions.len()).sum::<usize>();
     match args.partition {

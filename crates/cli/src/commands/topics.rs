@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,39 +19,62 @@ use crate::{
     common::Clients,
     failure::{Failure, Failures},
     output::{Table, print},
+    waiting::{Waits, told},
 };
 
 pub(super) async fn run(verb: TopicsVerb, outer: Common) -> Result<(), Failure> {
     match verb {
         TopicsVerb::List { internal, common } => list(internal, &outer.with(common)).await,
-        TopicsVerb::Create { topic, partitions, replication_factor, configs, common } => {
+        TopicsVerb::Create { topic, count, partitions, replication_factor, configs, no_wait, common } => {
+            if let Some(count) = count {
+                let verb = format!("ottla topics create {topic} -p {count}");
+                return Err(Failure::usage(format!("`{count}`: the number of partitions is -p: `{verb}`")));
+            }
             let configs = configs.iter().map(|pair| config(pair)).collect::<Result<_, _>>()?;
             let new = NewTopic { name: topic.clone(), partitions, replication_factor, configs };
-            let admin = admin(&outer.with(common)).await?;
-            let done = admin.create_topic(new).await;
-            admin.close().await;
-            done?;
+            with_admin(&outer.with(common), async |admin| {
+                admin.create_topic(new).await?;
+                match no_wait {
+                    true => Ok(()),
+                    false => until_led(admin, &topic).await,
+                }
+            })
+            .await?;
             print(&format!("created {topic}\n"))
         }
         TopicsVerb::Describe { topics, common } => describe(topics, &outer.with(common)).await,
         TopicsVerb::Delete { topics, common } => {
-            let admin = admin(&outer.with(common)).await?;
-            let done = admin.delete_topics(topics).await;
-            admin.close().await;
+            let done =
+                with_admin(&outer.with(common), async |admin| Ok(admin.delete_topics(topics).await?)).await;
             each(done?)?.keys().try_for_each(|topic| print(&format!("deleted {topic}\n")))
         }
         TopicsVerb::AddPartitions { topic, partitions, common } => {
-            let admin = admin(&outer.with(common)).await?;
-            let done = admin.create_partitions(topic.clone(), partitions).await;
-            admin.close().await;
-            done?;
+            with_admin(&outer.with(common), async |admin| {
+                Ok(admin.create_partitions(topic.as_str(), partitions).await?)
+            })
+            .await?;
             print(&format!("{topic} has {partitions} partitions\n"))
         }
     }
 }
 
-pub(super) async fn admin(common: &Common) -> Result<Admin, Failure> {
-    Ok(Clients::new(common)?.admin()?.build().await?)
+/// Does something with an admin client, and tells meanwhile what is waited for.
+pub(super) async fn with_admin<T>(
+    common: &Common,
+    work: impl AsyncFnOnce(&Arc<Admin>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let admin = Arc::new(Clients::new(common)?.admin()?.build().await?);
+    let done = told(|| obstacles(&admin), work(&admin)).await;
+    // Where a task of the work still has it, that has been given up.
+    if let Some(admin) = Arc::into_inner(admin) {
+        admin.close().await;
+    }
+    done
+}
+
+/// What an admin client waits for.
+pub(super) fn obstacles(admin: &Admin) -> Vec<String> {
+    admin.explain().iter().map(ToString::to_string).collect()
 }
 
 fn config(pair: &str) -> Result<(String, String), Failure> {
@@ -60,20 +84,69 @@ fn config(pair: &str) -> Result<(String, String), Failure> {
 }
 
 /// How long a topic that was just created may be unknown to the broker that is asked.
-const APPEARANCE: Duration = Duration::from_secs(1);
+pub(super) const APPEARANCE: Duration = Duration::from_secs(15);
+/// How often it is asked for.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// These topics, all of which must be there.
 pub(super) async fn existing(admin: &Admin, names: &[String]) -> Result<BTreeMap<String, Topic>, Failure> {
+    names.iter().try_for_each(|name| check_name(name))?;
     let deadline = Instant::now() + APPEARANCE;
+    let mut waits = Waits::default();
     loop {
         let described = admin.describe_topics(names).await?;
-        let missing = |result: &Result<Topic, AdminError>| {
+        let is_missing = |result: &Result<Topic, AdminError>| {
             result.as_ref().is_err_and(|error| error.kind() == AdminErrorKind::UnknownTopic)
         };
-        if !described.values().any(missing) || Instant::now() >= deadline {
+        let missing = described.iter().filter(|(_, result)| is_missing(result));
+        let missing: Vec<String> = missing.map(|(name, _)| format!("`{name}`")).collect();
+        if missing.is_empty() || Instant::now() >= deadline {
             return each(described);
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let names = missing.join(", ");
+        waits.now([format!(
+            "no broker knows of topic {names} yet: was it just created? ({APPEARANCE:?} at the most)"
+        )]);
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// A pattern where a name belongs is a habit of other tools.
+fn check_name(name: &str) -> Result<(), Failure> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if !name.is_empty() && name.len() <= 249 && name.chars().all(legal) && !matches!(name, "." | "..") {
+        return Ok(());
+    }
+    let why = "no topic's name: those are of up to 249 letters, digits, dots, dashes and underscores";
+    Err(Failure::usage(format!("`{name}`: {why}; for a regular expression add --regex")))
+}
+
+/// Until each of a new topic's partitions has a leader.
+async fn until_led(admin: &Admin, topic: &str) -> Result<(), Failure> {
+    let deadline = Instant::now() + APPEARANCE;
+    let mut waits = Waits::default();
+    loop {
+        let described = admin.describe_topics([topic]).await?;
+        let why = match described.get(topic) {
+            Some(Ok(known)) if !known.partitions.is_empty() => {
+                let leaderless = known.partitions.values().filter(|partition| partition.leader.is_none());
+                match leaderless.count() {
+                    0 => return Ok(()),
+                    count => format!(
+                        "{count} of {} partitions of `{topic}` have no leader",
+                        known.partitions.len()
+                    ),
+                }
+            }
+            _ => format!("topic `{topic}` is created, and the broker that is asked does not know of it yet"),
+        };
+        if Instant::now() >= deadline {
+            return Err(Failure::failed(format!(
+                "{why} after {APPEARANCE:?}; it will be there: --no-wait waits for none of it"
+            )));
+        }
+        waits.now([why]);
+        tokio::time::sleep(LOOK).await;
     }
 }
 
@@ -105,11 +178,9 @@ pub(super) fn each<K: Ord, T>(
 }
 
 async fn list(internal: bool, common: &Common) -> Result<(), Failure> {
-    let admin = admin(common).await?;
-    let topics = admin.list_topics().await;
-    admin.close().await;
+    let topics = with_admin(common, async |admin| Ok(admin.list_topics().await?)).await?;
     let mut table = Table::new(&["TOPIC", "PARTITIONS", "REPLICATION-FACTOR"]);
-    for (name, topic) in topics?.iter().filter(|(_, topic)| internal || !topic.internal) {
+    for (name, topic) in topics.iter().filter(|(_, topic)| internal || !topic.internal) {
         let replicas = topic.partitions.values().map(|partition| partition.replicas.len()).min();
         table.push([name.as_str().into(), topic.partitions.len().into(), replicas.into()]);
     }
@@ -117,16 +188,13 @@ async fn list(internal: bool, common: &Common) -> Result<(), Failure> {
 }
 
 async fn describe(topics: Vec<String>, common: &Common) -> Result<(), Failure> {
-    let admin = admin(common).await?;
-    let described = match topics.is_empty() {
-        true => admin
-            .list_topics()
-            .await
-            .map(|topics| topics.into_iter().map(|(name, topic)| (name, Ok(topic))).collect()),
-        false => admin.describe_topics(topics).await,
-    };
-    admin.close().await;
-    let described: BTreeMap<String, Topic> = each(described?)?;
+    let described = with_admin(common, async |admin| {
+        Ok(match topics.is_empty() {
+            true => admin.list_topics().await?.into_iter().map(|(name, topic)| (name, Ok(topic))).collect(),
+            false => admin.describe_topics(topics).await?,
+        })
+    });
+    let described: BTreeMap<String, Topic> = each(described.await?)?;
     let mut table = Table::new(&["TOPIC", "PARTITION", "LEADER", "LEADER-EPOCH", "REPLICAS", "ISR"]);
     for (name, topic) in &described {
         for (number, partition) in &topic.partitions {

@@ -4,6 +4,7 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     thread,
+    time::{Duration, Instant},
 };
 
 use ottla_broker::{Config, Server};
@@ -12,7 +13,7 @@ use ottla_protocol::{
     messages::{JoinGroupRequest, JoinGroupRequestProtocol, SyncGroupRequest, SyncGroupRequestAssignment},
 };
 
-use crate::support::{Broker, numbers, run, until};
+use crate::support::{Broker, Process, numbers, ottla, run, until};
 
 #[test]
 fn an_unknown_property_suggests_the_nearest_and_a_known_one_is_told_apart() {
@@ -109,17 +110,22 @@ fn a_broker_that_cannot_be_reached_is_named_with_how_long_it_was_tried() {
 }
 
 #[test]
-fn a_topic_that_is_not_there_is_an_error_at_once() {
+fn a_topic_that_is_not_there_is_told_and_an_error_once_it_might_have_come() {
     let broker = Broker::start(&["t:2"]);
-    for args in [
+    let begun = Instant::now();
+    let commands = [
         &["consume", "nope"][..],
         &["consume", "nope", "-G", "g"],
         &["consume", "t", "nope"],
         &["produce", "nope"],
-    ] {
-        let refused = broker.run(args).failed(1);
+    ];
+    for command in commands.map(|args| broker.start_command(args)) {
+        let done = command.wait();
+        assert!(done.stderr.contains("waiting: no broker knows of topic `nope` yet"), "{done:?}");
+        let refused = done.failed(1);
         assert!(refused.contains("topic `nope`: no such topic"), "{refused}");
     }
+    assert!(begun.elapsed() >= Duration::from_secs(15), "a slow cluster tells late of what was just created");
     for args in [["consume", "t", "-p", "2"], ["produce", "t", "-p", "2"]] {
         let refused = broker.run(&args).failed(1);
         assert!(refused.contains("t-2") && refused.contains("there are 2"), "{refused}");
@@ -131,8 +137,10 @@ fn a_topic_that_is_not_there_is_an_error_at_once() {
 fn reading_creates_no_topic_though_the_broker_would() {
     let config = Config { auto_create: true, ..Config::default() };
     let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
-    for args in [&["consume", "nope"][..], &["consume", "nope", "-G", "g"]] {
-        let refused = run(&[args, &["-b", &server.bootstrap()]].concat()).failed(1);
+    let bootstrap = server.bootstrap();
+    let start = |args: &[&str]| Process::start(&mut ottla(&[args, &["-b", &bootstrap]].concat()));
+    for command in [&["consume", "nope"][..], &["consume", "nope", "-G", "g"]].map(start) {
+        let refused = command.wait().failed(1);
         assert!(refused.contains("topic `nope`: no such topic"), "{refused}");
     }
     assert!(server.with_cluster(|cluster| cluster.topics().all(|(name, _)| name != "nope")));
@@ -140,13 +148,15 @@ fn reading_creates_no_topic_though_the_broker_would() {
 
 #[test]
 fn a_topic_deleted_while_it_is_read_ends_the_reading() {
-    for group in [&[][..], &["-G", "g", "-o", "beginning"]] {
-        let broker = Broker::start(&["t:2", "u:1"]);
-        broker.produce(&["t"], &numbers(0..5)).ok();
+    let broker = Broker::start(&["t:2", "u:1"]);
+    broker.produce(&["t"], &numbers(0..5)).ok();
+    let readers = [&[][..], &["-G", "g", "-o", "beginning"]].map(|group| {
         let mut reader = broker.start_command(&[&["consume", "t", "u"], group].concat());
-        let lines = crate::support::Lines::of(&mut reader);
-        lines.take(5);
-        broker.run(&["topics", "delete", "t"]).ok();
+        crate::support::Lines::of(&mut reader).take(5);
+        reader
+    });
+    broker.run(&["topics", "delete", "t"]).ok();
+    for reader in readers {
         let refused = reader.wait().failed(1);
         assert!(refused.contains("topic `t`"), "{refused}");
     }

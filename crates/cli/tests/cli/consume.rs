@@ -149,7 +149,8 @@ fn j_prints_kcats_envelope() {
     let text = broker.run(&["consume", "t", "-e", "-J"]).ok();
     assert_eq!(broker.run(&["consume", "t", "-e", "--output", "json"]).ok(), text);
     let rows = crate::support::rows(&text);
-    let keys: Vec<_> = ["topic", "partition", "offset", "tstype", "ts", "headers", "key", "payload"].into();
+    let keys: Vec<_> =
+        ["topic", "partition", "offset", "tstype", "ts", "broker", "headers", "key", "payload"].into();
     for row in &rows {
         let mut expected = keys.clone();
         expected.sort_unstable();
@@ -162,6 +163,30 @@ fn j_prints_kcats_envelope() {
     assert!(rows[0]["ts"].as_i64().unwrap() > 1_600_000_000_000);
     assert_eq!(rows[0]["headers"], serde_json::json!(["h", "\"q\""]));
     assert_eq!(rows[1]["key"], serde_json::Value::Null);
+    assert_eq!(rows[0]["broker"], 1);
+    broker.produce(&["t"], "bare\n").ok();
+    let bare = broker.run(&["consume", "t", "-e", "-J", "-o", "-1"]).ok();
+    assert!(!bare.contains("headers") && !bare.contains("base64"), "{bare}");
+}
+
+#[test]
+fn every_byte_can_be_had_back_from_j() {
+    let broker = Broker::start(&["t:1"]);
+    let mut producer = crate::support::Process::start(
+        broker.command(&["produce", "t", "-K", ":", "-H", "h=v"]).stdin(std::process::Stdio::piped()),
+    );
+    producer.feed(b"k\xff:\x00\xfe\n");
+    producer.wait().ok();
+    let row = &crate::support::rows(&broker.run(&["consume", "t", "-e", "-J"]).ok())[0];
+    assert_eq!((&row["key"], &row["payload"]), (&"a/8=".into(), &"AP4=".into()));
+    assert_eq!(row["base64"], serde_json::json!(["key", "payload"]));
+}
+
+#[test]
+fn earliest_and_latest_are_beginning_and_end() {
+    let broker = ten();
+    assert_eq!(broker.run(&["consume", "t", "-e", "-o", "earliest"]).ok(), numbers(0..10));
+    assert_eq!(broker.run(&["consume", "t", "-e", "-o", "latest"]).ok(), "");
 }
 
 #[test]

@@ -16,3 +16,4 @@ mod group;
 mod produce;
 mod support;
 mod tables;
+mod waits;

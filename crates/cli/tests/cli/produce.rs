@@ -89,3 +89,24 @@ fn a_topic_deleted_meanwhile_is_told_while_input_still_comes() {
     assert!(refused.contains("t"), "{refused}");
     drop(stdin);
 }
+
+#[test]
+fn delimiters_have_the_escapes_of_f_and_a_line_without_one_is_told() {
+    let broker = Broker::start(&["t:1"]);
+    let done = broker.produce(&["t", "-K", r"\t"], "k\tv\nnone\nneither\n");
+    let told: Vec<_> = done.stderr.lines().collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("line 2 lacks the delimiter of -K"), "{told:?}");
+    assert!(told[1].contains("2 lines lack"), "{told:?}");
+    broker.produce(&["t", "-D", r"\x00;", "-K", "::"], "a::1\n\0;b::2\0;").ok();
+    let all = broker.run(&["consume", "t", "-e", "-f", r"%k|%s|%K\x0a"]).ok();
+    assert_eq!(all, "k|v|1\n|none|-1\n|neither|-1\na|1\n|1\nb|2|1\n");
+}
+
+#[test]
+fn z_makes_nulls_of_what_is_empty() {
+    let broker = Broker::start(&["t:1"]);
+    broker.produce(&["t", "-K", ":"], "k:\n:v\n").ok();
+    broker.produce(&["t", "-K", ":", "-Z"], "k:\n:v\n").ok();
+    assert_eq!(broker.run(&["consume", "t", "-e", "-f", "%K %S,"]).ok(), "1 0,0 1,1 -1,-1 1,");
+}

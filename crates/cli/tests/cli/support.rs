@@ -34,12 +34,14 @@ impl Done {
         self.stdout
     }
 
-    /// Its one line of failure, if it ended with this status.
+    /// Its one line of failure, if it ended with this status; what it waited for it may have told before.
     pub(crate) fn failed(self, status: i32) -> String {
         assert_eq!(self.status, Some(status), "{self:?}");
-        assert_eq!(self.stderr.lines().count(), 1, "one line: {self:?}");
-        assert!(self.stderr.starts_with("ottla: "), "{self:?}");
-        self.stderr.trim_end().to_owned()
+        let lines: Vec<&str> =
+            self.stderr.lines().filter(|line| !line.starts_with("ottla: waiting: ")).collect();
+        let [line] = lines.as_slice() else { panic!("one line: {self:?}") };
+        assert!(line.starts_with("ottla: "), "{self:?}");
+        (*line).to_owned()
     }
 }
 

@@ -23,7 +23,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ottla_core::admin as core;
 pub use ottla_core::{
-    Address, CommittedOffset, Node, NodeId, OffsetAndTimestamp, Partition, Topic, TopicPartition,
+    Address, Cause, CommittedOffset, Node, NodeId, OffsetAndTimestamp, Partition, Topic, TopicPartition,
     admin::{Cluster, Coordinator, GroupDescription, GroupListing, MemberDescription, NewTopic, OffsetSpec},
 };
 use ottla_core::{OpId, admin::Operation, admin::Outcome};
@@ -50,12 +50,16 @@ impl AdminBuilder {
     /// most. Dropped, the future leaves nothing behind.
     pub async fn build(self) -> Result<Admin, BuildError> {
         let config = self.parse()?;
-        let (servers, patience) = (&config.common.bootstrap_servers, config.common.default_api_timeout);
-        let machine = Machine::new(config.machine(), servers.clone(), fastrand::u64(..), clock::now());
+        let machine = Machine::new(
+            config.machine(),
+            config.common.bootstrap_servers.clone(),
+            fastrand::u64(..),
+            clock::now(),
+        );
         let driver = Driver::spawn(machine, config.driver())
             .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
         let admin = Admin { shared: driver.shared().clone(), driver: Some(driver) };
-        reach(&admin.shared, Machine::metadata, servers, patience).await?;
+        reach(&admin.shared, Machine::metadata, &config.common).await?;
         Ok(admin)
     }
 }
@@ -226,6 +230,11 @@ impl Admin {
             _ => None,
         };
         self.run(Operation::FindCoordinator(group.clone()), found).await.map_err(|error| error.group(group))
+    }
+
+    /// What stands in the way of the operations under way: empty where nothing does. Cheap, and at any time.
+    pub fn explain(&self) -> Vec<Cause> {
+        self.shared.inspect(Machine::obstacles)
     }
 
     /// Closes the client, and waits until it is.

@@ -12,6 +12,7 @@ use crate::{
     driver::DriverConfig,
     error::{BuildError, BuildErrorKind},
     net::connection::Limits,
+    reach::OnWait,
 };
 
 /// The properties of [`Common`].
@@ -26,6 +27,7 @@ pub(super) const SUPPORTED: &[&str] = &[
     "request.timeout.ms",
     "retry.backoff.max.ms",
     "retry.backoff.ms",
+    "socket.connection.setup.timeout.ms",
 ];
 
 /// The largest response that is believed. Far more than any answer but a fetch takes; and a buffer grows only as bytes
@@ -46,7 +48,9 @@ pub(super) struct Common {
     pub(super) reconnect_backoff: Backoff,
     pub(super) connections_max_idle: Duration,
     pub(super) metadata_max_age: Duration,
+    pub(super) connection_setup_timeout: Duration,
     pub(super) ambient_runtime: bool,
+    pub(super) on_wait: OnWait,
 }
 
 impl Default for Common {
@@ -61,7 +65,9 @@ impl Default for Common {
             reconnect_backoff: connections.reconnect_backoff,
             connections_max_idle: connections.max_idle,
             metadata_max_age: metadata.max_age,
+            connection_setup_timeout: connections.setup_timeout,
             ambient_runtime: false,
+            on_wait: OnWait::default(),
         }
     }
 }
@@ -80,6 +86,7 @@ impl Common {
             "request.timeout.ms" => self.request_timeout = millis(key, value)?,
             "retry.backoff.max.ms" => self.retry_backoff.most = millis(key, value)?,
             "retry.backoff.ms" => self.retry_backoff.first = millis(key, value)?,
+            "socket.connection.setup.timeout.ms" => self.connection_setup_timeout = millis(key, value)?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -98,7 +105,12 @@ impl Common {
             )?,
             connections_max_idle: check_millis("connections.max.idle.ms", self.connections_max_idle)?,
             metadata_max_age: check_millis("metadata.max.age.ms", self.metadata_max_age)?,
+            connection_setup_timeout: check_millis(
+                "socket.connection.setup.timeout.ms",
+                self.connection_setup_timeout,
+            )?,
             ambient_runtime: self.ambient_runtime,
+            on_wait: self.on_wait.clone(),
         })
     }
 
@@ -143,6 +155,8 @@ pub(crate) struct CommonConfig {
     pub(crate) metadata_max_age: Duration,
     /// The driver is a task of the current runtime, not a thread.
     pub(crate) ambient_runtime: bool,
+    pub(crate) connection_setup_timeout: Duration,
+    pub(crate) on_wait: OnWait,
 }
 
 impl CommonConfig {
@@ -152,7 +166,7 @@ impl CommonConfig {
             request_timeout: self.request_timeout,
             reconnect_backoff: self.reconnect_backoff,
             max_idle: self.connections_max_idle,
-            ..ConnectionConfig::default()
+            setup_timeout: self.connection_setup_timeout,
         }
     }
 
@@ -167,7 +181,7 @@ impl CommonConfig {
 
     /// What the driver goes by.
     pub(crate) fn driver(&self, thread: &str, receive_max: usize, frame_pool: usize) -> DriverConfig {
-        let setup_timeout = self.connections().setup_timeout;
+        let setup_timeout = self.connection_setup_timeout;
         DriverConfig {
             thread: thread.to_owned(),
             ambient: self.ambient_runtime,
@@ -264,6 +278,22 @@ macro_rules! common_setters {
         #[must_use]
         pub fn connections_max_idle(mut self, idle: Duration) -> Self {
             self.common.connections_max_idle = idle;
+            self
+        }
+
+        /// How long a connection may take to be of use: to stand, and to answer what is spoken there; another bootstrap
+        /// server is tried beside it meanwhile. Default 10 s, as Java's, which ends where the connection stands, and
+        /// lengthens it up to `socket.connection.setup.timeout.max.ms`.
+        #[must_use]
+        pub fn connection_setup_timeout(mut self, timeout: Duration) -> Self {
+            self.common.connection_setup_timeout = timeout;
+            self
+        }
+
+        /// Told what `build` waits for, where that takes longer than a second and a half, and again when it changes.
+        #[must_use]
+        pub fn on_wait(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+            self.common.on_wait = crate::reach::OnWait(Some(std::sync::Arc::new(tell)));
             self
         }
 

@@ -6,7 +6,7 @@
 
 mod address;
 mod admin;
-mod common;
+pub(crate) mod common;
 mod consumer;
 mod group;
 mod known;

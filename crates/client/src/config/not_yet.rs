@@ -66,7 +66,6 @@ pub(super) const SHARED: &[&str] = &[
     "security.providers",
     "send.buffer.bytes",
     "socket.connection.setup.timeout.max.ms",
-    "socket.connection.setup.timeout.ms",
     "ssl.cipher.suites",
     "ssl.enabled.protocols",
     "ssl.endpoint.identification.algorithm",

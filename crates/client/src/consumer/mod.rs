@@ -99,8 +99,7 @@ impl Consumer {
         let reader = Reader::new(&config, fence);
         let (max_poll_records, api_timeout) = (config.max_poll_records, config.common.default_api_timeout);
         let consumer = Self { driver: Some(driver), shared, reader, max_poll_records, api_timeout };
-        let tried = &config.common.bootstrap_servers;
-        reach(&consumer.shared, |state| state.core.metadata(), tried, api_timeout).await?;
+        reach(&consumer.shared, |state| state.core.metadata(), &config.common).await?;
         Ok(consumer)
     }
 

@@ -24,7 +24,10 @@ mod record;
 
 use std::{sync::Arc, time::Duration};
 
-use ottla_core::producer::{self as core, Refused};
+use ottla_core::{
+    Cause,
+    producer::{self as core, Refused},
+};
 use ottla_protocol::Now;
 
 pub use delivery::{DeliveredFuture, Delivery};
@@ -61,13 +64,17 @@ impl ProducerBuilder {
     /// most. Dropped, the future leaves nothing behind.
     pub async fn build(self) -> Result<Producer, BuildError> {
         let config = self.parse()?;
-        let (servers, patience) = (&config.common.bootstrap_servers, config.common.default_api_timeout);
-        let machine = Machine::new(config.machine(), servers.clone(), fastrand::u64(..), clock::now());
+        let machine = Machine::new(
+            config.machine(),
+            config.common.bootstrap_servers.clone(),
+            fastrand::u64(..),
+            clock::now(),
+        );
         let driver = Driver::spawn(machine, config.driver())
             .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
         let shared = driver.shared().clone();
         let producer = Producer { shared, driver: Some(driver), delivery_timeout: config.delivery_timeout };
-        reach(&producer.shared, Machine::metadata, servers, patience).await?;
+        reach(&producer.shared, Machine::metadata, &config.common).await?;
         Ok(producer)
     }
 }
@@ -130,6 +137,12 @@ impl Producer {
         let flush = self.shared.with(|machine, _| machine.flush());
         self.shared.wait(|machine, _| machine.is_flushed(flush).then_some(())).await?;
         self.unclaimed()
+    }
+
+    /// What stands in the way of records that wait to be acknowledged, or for their topic: empty where nothing does.
+    /// Cheap, and at any time.
+    pub fn explain(&self) -> Vec<Cause> {
+        self.shared.inspect(|machine| machine.obstacles(clock::now()))
     }
 
     fn unclaimed(&self) -> Result<(), SendError> {

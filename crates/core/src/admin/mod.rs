@@ -196,6 +196,26 @@ impl<F> Admin<F> {
         self.results.remove(&op)
     }
 
+    /// What stands in the way of each operation under way, as far as anything does.
+    pub fn obstacles(&self) -> Vec<Cause> {
+        let mut obstacles: Vec<Cause> = Vec::new();
+        for (op, task) in &self.tasks {
+            let known =
+                |at: &TopicPartition| self.metadata.partition(at).is_some_and(|known| known.leader.is_none());
+            let leaderless = task.todo.iter().find_map(|work| match work {
+                Work::Offsets { queries, .. } => queries.iter().map(|(at, _)| at).find(|at| known(at)),
+                _ => None,
+            });
+            let cause = leaderless
+                .map(|at| Cause::NoLeader(at.clone()))
+                .or_else(|| task.cause.clone())
+                .or_else(|| self.silence(*op))
+                .or_else(|| Cause::of_metadata(&self.metadata));
+            obstacles.extend(cause.filter(|cause| !obstacles.contains(cause)));
+        }
+        obstacles
+    }
+
     /// Nobody waits for it any more. A change that was sent is made all the same.
     pub fn forget(&mut self, op: OpId) {
         self.tasks.remove(&op);
@@ -364,7 +384,10 @@ impl Task {
     /// Fails the groups or partitions of this work alone, where the outcome has a result for each. Whether it has.
     fn fail_part(&mut self, work: &Work, failure: &Failure, metadata: &Metadata) -> bool {
         match (&mut self.gathered, work) {
-            (Outcome::GroupDescriptions(groups), Work::DescribeGroup(group) | Work::DescribeConsumerGroup(group)) => {
+            (
+                Outcome::GroupDescriptions(groups),
+                Work::DescribeGroup(group) | Work::DescribeConsumerGroup(group),
+            ) => {
                 groups.insert(group.clone(), Err(failure.clone()));
             }
             (Outcome::Offsets(offsets), Work::Offsets { queries, .. }) => {

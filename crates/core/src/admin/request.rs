@@ -146,7 +146,9 @@ impl<F> Admin<F> {
             match self.leader_of(op, &at) {
                 Ok(Some(leader)) => by_leader.entry(leader).or_default().push((at, timestamp)),
                 Ok(None) => kept.push((at, timestamp)),
-                Err(error) => self.gather_offset(op, at, Err(Failure::Refused(Refusal { error, message: None }))),
+                Err(error) => {
+                    self.gather_offset(op, at, Err(Failure::Refused(Refusal { error, message: None })))
+                }
             }
         }
         for (leader, queries) in by_leader {

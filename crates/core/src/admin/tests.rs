@@ -332,8 +332,7 @@ fn a_partition_whose_leader_does_not_answer_or_is_not_there_fails_by_itself() {
     let partitions = partitions.into_iter().map(|at| (at, OffsetSpec::Latest)).collect();
     let op = world.start(Operation::ListOffsets { partitions, read_committed: false });
     let first = world.take();
-    let partition =
-        ListOffsetsPartitionResponse { partition_index: 0, offset: 40, ..Default::default() };
+    let partition = ListOffsetsPartitionResponse { partition_index: 0, offset: 40, ..Default::default() };
     let topic = ListOffsetsTopicResponse { name: "t".to_owned(), partitions: vec![partition] };
     world.answer(&first, ListOffsetsResponse { topics: vec![topic], ..Default::default() });
     world.pass(Duration::from_secs(61));

@@ -372,6 +372,18 @@ impl<F> Producer<F> {
         }
     }
 
+    /// What stands in the way of what waits to be acknowledged, or for room, as far as anything does.
+    pub fn obstacles(&self, now: Now) -> Vec<Cause> {
+        let mut obstacles: Vec<Cause> = Vec::new();
+        let queued = self.active.iter().filter_map(|queue| self.obstacle(*queue, now));
+        for cause in queued.chain(Cause::of_metadata(&self.metadata)) {
+            if !obstacles.contains(&cause) {
+                obstacles.push(cause);
+            }
+        }
+        obstacles
+    }
+
     /// Why the first batch of a queue is not acknowledged.
     fn obstacle(&self, queue: usize, now: Now) -> Option<Cause> {
         let at = self.name_of(queue)?;

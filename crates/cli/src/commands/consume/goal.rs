@@ -7,7 +7,8 @@ use std::{
 
 use ottla::{Consumer, Event, Record, TopicPartition, error::OffsetsError};
 
-use crate::failure::{Failure, tell};
+use super::lookups::{Bounds, Wanted};
+use crate::failure::tell;
 
 /// What is still to be read.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ const IDLE: Duration = Duration::from_secs(6);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Partition {
+    /// The end is being asked for.
+    asked: bool,
     /// No record from here on is wanted.
     end: Option<i64>,
     state: State,
@@ -57,41 +60,45 @@ impl Goal {
         self.left.map(|left| usize::try_from(left).unwrap_or(usize::MAX))
     }
 
-    /// These partitions are to be read from here on.
-    pub(super) async fn assigned(
-        &mut self,
-        consumer: &Consumer,
-        partitions: Vec<TopicPartition>,
-    ) -> Result<(), Failure> {
-        if !self.has_ends() {
-            return Ok(());
-        }
-        let mut ends = BTreeMap::new();
-        if self.to_end {
-            ends = consumer.end_offsets(partitions.clone()).await?;
-        }
-        if let Some(until) = self.until {
-            let times = partitions.iter().map(|at| (at.clone(), until));
-            for (at, found) in consumer.offsets_for_times(times).await? {
-                if let Some(found) = found {
-                    ends.insert(at, found.offset);
-                }
-            }
-        }
-        let with_end = |at: TopicPartition| {
-            let end = ends.get(&at).copied();
-            (at, Partition { end, state: State::Open })
-        };
-        self.partitions.get_or_insert_default().extend(partitions.into_iter().map(with_end));
-        self.assigned_at = Instant::now();
-        Ok(())
+    /// What is to be found out of each partition.
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted { beginning: false, end: self.to_end, time: self.until }
     }
 
-    /// Takes note of what the group gave, and took away; tells which offsets are in no commit.
-    pub(super) async fn follow(&mut self, consumer: &mut Consumer) -> Result<(), Failure> {
+    /// These partitions are to be read from here on. Whether their ends are to be found out.
+    pub(super) fn assigned(&mut self, partitions: &[TopicPartition]) -> bool {
+        if self.has_ends() {
+            let open = |at: &TopicPartition| (at.clone(), Partition { asked: true, ..Partition::default() });
+            self.partitions.get_or_insert_default().extend(partitions.iter().map(open));
+            self.assigned_at = Instant::now();
+        }
+        self.has_ends()
+    }
+
+    /// What was found out of a partition.
+    pub(super) fn know(&mut self, at: &TopicPartition, bounds: &Bounds) {
+        if let Some(partition) = self.partitions.as_mut().and_then(|partitions| partitions.get_mut(at)) {
+            partition.asked = false;
+            partition.end = match self.to_end {
+                true => bounds.end.map(|end| bounds.time.map_or(end, |time| time.min(end))),
+                false => bounds.time,
+            };
+        }
+    }
+
+    /// It is read no further. Whether it was to be read to an end.
+    pub(super) fn give_up(&mut self, at: &TopicPartition) -> bool {
+        let partition = self.partitions.as_mut().and_then(|partitions| partitions.get_mut(at));
+        partition.map(|partition| (partition.asked, partition.state) = (false, State::Done)).is_some()
+    }
+
+    /// Takes note of what the group gave, and took away; tells which offsets are in no commit. What is new and has ends
+    /// to be found out.
+    pub(super) fn follow(&mut self, consumer: &mut Consumer) -> Vec<TopicPartition> {
+        let mut new = Vec::new();
         while let (Some(event), _) = consumer.next_event() {
             match event {
-                Event::Assigned(partitions) => self.assigned(consumer, partitions).await?,
+                Event::Assigned(partitions) if self.assigned(&partitions) => new.extend(partitions),
                 Event::Revoked(gone) | Event::Lost(gone) => {
                     let left = self.partitions.iter_mut().flat_map(|partitions| {
                         partitions.retain(|at, _| !gone.contains(at));
@@ -105,7 +112,7 @@ impl Goal {
                 _ => {}
             }
         }
-        Ok(())
+        new
     }
 
     /// Whether a record is to be printed.

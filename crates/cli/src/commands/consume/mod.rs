@@ -5,26 +5,33 @@
 //! the interval, when partitions are revoked, at the close) hold the promise, and nothing here counts offsets.
 
 mod goal;
+mod lookups;
 mod sink;
 mod watch;
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use ottla::{
-    Consumer, Event, OffsetReset, Records, SeekPosition, TopicPartition,
+    Admin, Consumer, Event, OffsetReset, Records, SeekPosition, TopicPartition,
     error::{CommitErrorKind, RecvErrorKind},
     group::Pattern,
 };
 
-use self::{goal::Goal, sink::Sink, watch::Watch};
-use super::topics::{existing, matching};
+use self::{
+    goal::Goal,
+    lookups::{Bounds, Lookups, Wanted},
+    sink::Sink,
+    watch::Watch,
+};
+use super::topics::{APPEARANCE, existing, matching, obstacles};
 use crate::{
     args::{Common, ConsumeArgs},
     common::Clients,
-    failure::{Failure, tell},
+    failure::{Failure, Failures, tell},
     format::Format,
     offsets::{Offsets, Start},
     signals::Stop,
+    waiting::told,
 };
 
 /// How long one `poll` waits: how often the goal, and the topics, are looked at where nothing comes.
@@ -109,14 +116,12 @@ impl<'a> Plan<'a> {
         Ok(builder.build().await?)
     }
 
-    /// The partitions to read without a group.
-    async fn partitions(&self) -> Result<Vec<TopicPartition>, Failure> {
-        let admin = self.clients.admin_beside()?.build().await?;
+    /// The partitions to read without a group, or those that the group will share.
+    async fn partitions(&self, admin: &Admin) -> Result<Vec<TopicPartition>, Failure> {
         let topics = match &self.pattern {
-            Some(pattern) => matching(&admin, pattern).await,
-            None => existing(&admin, &self.args.topics).await,
+            Some(pattern) => matching(admin, pattern).await,
+            None => existing(admin, &self.args.topics).await,
         };
-        admin.close().await;
         let mut partitions = Vec::new();
         for (name, topic) in topics? {
             match self.args.partition {
@@ -141,6 +146,10 @@ struct Reading<'a> {
     sink: Sink,
     goal: Goal,
     watch: Watch,
+    lookups: Lookups,
+    /// Of partitions that could not be read as was asked for.
+    failures: Failures,
+    patience: Duration,
     poll_records: usize,
 }
 
@@ -155,27 +164,97 @@ enum End {
 impl<'a> Reading<'a> {
     async fn begin(plan: &'a Plan<'a>) -> Result<Self, Failure> {
         let format = plan.format()?;
-        let mut consumer = plan.consumer().await?;
-        let mut goal = Goal::new(plan.args.count, plan.args.exit, plan.offsets.until);
+        let consumer = plan.consumer().await?;
+        let admin = Arc::new(plan.clients.admin_beside()?.build().await?);
+        let goal = Goal::new(plan.args.count, plan.args.exit, plan.offsets.until);
+        let placed = matches!(plan.offsets.start, Some(Start::Offset(_) | Start::BeforeEnd(_)));
+        let wanted = match placed {
+            true => Wanted { beginning: true, end: true, ..goal.wanted() },
+            false => goal.wanted(),
+        };
+        let number = |key| plan.clients.property(key).and_then(|value| value.trim().parse().ok());
+        let mut reading = Self {
+            plan,
+            consumer,
+            sink: Sink::new(format),
+            goal,
+            watch: Watch::new(),
+            lookups: Lookups::new(admin.clone(), wanted),
+            failures: Failures::default(),
+            patience: number("default.api.timeout.ms").map_or(POLL, Duration::from_millis),
+            poll_records: number("max.poll.records").map_or(POLL_RECORDS, |count| count as usize),
+        };
         if let (Some(pattern), Some(_)) = (&plan.pattern, &plan.args.group) {
             // Topics that match may come later.
-            consumer.subscribe_pattern(pattern.as_str())?;
-        } else if plan.args.group.is_some() {
-            plan.partitions().await?;
-            consumer.subscribe(&plan.args.topics)?;
-        } else {
-            let partitions = plan.partitions().await?;
-            consumer.assign(partitions.clone())?;
-            place(&mut consumer, &partitions, plan.offsets.start).await?;
-            goal.assigned(&consumer, partitions).await?;
+            reading.consumer.subscribe_pattern(pattern.as_str())?;
+            return Ok(reading);
         }
-        let patience =
-            plan.clients.property("default.api.timeout.ms").and_then(|millis| millis.trim().parse().ok());
-        let watch = Watch::new(patience.map_or(POLL, Duration::from_millis));
-        let poll_records =
-            plan.clients.property("max.poll.records").and_then(|count| count.trim().parse().ok());
-        let poll_records = poll_records.unwrap_or(POLL_RECORDS);
-        Ok(Self { plan, consumer, sink: Sink::new(format), goal, watch, poll_records })
+        let partitions = told(|| obstacles(&admin), plan.partitions(&admin)).await?;
+        match plan.args.group {
+            Some(_) => reading.consumer.subscribe(&plan.args.topics)?,
+            None => reading.assign(partitions, placed)?,
+        }
+        Ok(reading)
+    }
+
+    fn assign(&mut self, partitions: Vec<TopicPartition>, placed: bool) -> Result<(), Failure> {
+        self.consumer.assign(partitions.clone())?;
+        let each = partitions.iter().cloned();
+        match self.plan.offsets.start {
+            None | Some(Start::Beginning) => self.consumer.seek_to_beginning(each)?,
+            Some(Start::End) => self.consumer.seek_to_end(each)?,
+            Some(Start::Stored) => {}
+            Some(Start::Timestamp(time)) => {
+                for at in each {
+                    self.consumer.seek(at, SeekPosition::Timestamp(time))?;
+                }
+            }
+            // Until it is found out where that is.
+            Some(Start::Offset(_) | Start::BeforeEnd(_)) => self.consumer.pause(each),
+        }
+        if self.goal.assigned(&partitions) || placed {
+            self.lookups.ask(partitions);
+        }
+        Ok(())
+    }
+
+    /// Takes what was found out of partitions.
+    fn take_found(&mut self) -> Result<(), Failure> {
+        while let Some((at, found)) = self.lookups.next() {
+            match found {
+                Ok(bounds) => {
+                    self.place(&at, &bounds)?;
+                    self.goal.know(&at, &bounds);
+                }
+                Err(unknown) if unknown.may_pass && !self.plan.args.exit => self.lookups.ask(vec![at]),
+                Err(unknown) => {
+                    self.consumer.pause([at.clone()]);
+                    let failure = Failure::failed(unknown.message);
+                    match self.goal.give_up(&at) {
+                        true => self.failures.add(failure),
+                        false => return Err(failure),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins at the offset that was asked for, where that is one of the log.
+    fn place(&mut self, at: &TopicPartition, bounds: &Bounds) -> Result<(), Failure> {
+        let (beginning, end) = (bounds.beginning, bounds.end.unwrap_or_default());
+        let offset = match self.plan.offsets.start {
+            Some(Start::BeforeEnd(count)) => end.saturating_sub(count).max(beginning),
+            Some(Start::Offset(offset)) if (beginning..=end).contains(&offset) => offset,
+            Some(Start::Offset(_)) => {
+                let why = format!("the log begins at {beginning} and ends before {end}; choose another -o");
+                return Err(Failure::failed(format!("partition {at}: no such offset: {why}")));
+            }
+            _ => return Ok(()),
+        };
+        self.consumer.seek(at.clone(), offset)?;
+        self.consumer.resume([at.clone()]);
+        Ok(())
     }
 
     async fn run(mut self, stop: &mut Stop) -> Result<(), Failure> {
@@ -203,7 +282,7 @@ impl<'a> Reading<'a> {
             }
         };
         let mut events = self.consumer.events();
-        self.consumer.close_within(self.watch.patience()).await;
+        self.consumer.close_within(self.patience).await;
         while let Some(event) = events.next().await {
             // A failure is one line.
             if let (Event::CommitGivenUp(given_up), Ok(())) = (event, &result) {
@@ -220,7 +299,7 @@ impl<'a> Reading<'a> {
                 return (End::Unprinted, Err(Failure::stdout(&error)));
             }
             if seen.is_err() || self.goal.is_reached(&mut self.consumer).await || stop.is_requested() {
-                return (End::Whole, seen);
+                return (End::Whole, seen.and_then(|()| std::mem::take(&mut self.failures).end()));
             }
             let most = self.goal.left().map_or(self.poll_records, |left| left.min(self.poll_records));
             let poll = self.consumer.poll(POLL).max_records(most);
@@ -237,12 +316,19 @@ impl<'a> Reading<'a> {
                 }
                 Err(error) => return (End::Whole, Err(error.into())),
             };
-            seen = self.goal.follow(&mut self.consumer).await;
+            let new = self.goal.follow(&mut self.consumer);
+            if !new.is_empty() {
+                self.lookups.ask(new);
+            }
             if let Err(error) = self.print(&records) {
                 return (End::Unprinted, Err(Failure::stdout(&error)));
             }
             self.goal.rest(&mut self.consumer);
-            seen = seen.and_then(|()| self.watch.look(&self.consumer, !records.is_empty()));
+            seen = self.take_found();
+            let lookups = &self.lookups;
+            if seen.is_ok() && self.failures.is_empty() {
+                seen = self.watch.look(&self.consumer, APPEARANCE, || lookups.waits_for());
+            }
         }
     }
 
@@ -250,40 +336,4 @@ impl<'a> Reading<'a> {
         let goal = &mut self.goal;
         records.iter().filter(|record| goal.wants(record)).try_for_each(|record| self.sink.write(&record))
     }
-}
-
-async fn place(
-    consumer: &mut Consumer,
-    partitions: &[TopicPartition],
-    start: Option<Start>,
-) -> Result<(), Failure> {
-    let each = partitions.iter().cloned();
-    match start {
-        None | Some(Start::Beginning) => consumer.seek_to_beginning(each)?,
-        Some(Start::End) => consumer.seek_to_end(each)?,
-        Some(Start::Stored) => {}
-        Some(Start::Timestamp(time)) => {
-            for at in each {
-                consumer.seek(at, SeekPosition::Timestamp(time))?;
-            }
-        }
-        Some(start @ (Start::Offset(_) | Start::BeforeEnd(_))) => {
-            let ends = consumer.end_offsets(each.clone()).await?;
-            let beginnings = consumer.beginning_offsets(each).await?;
-            for (at, end) in ends {
-                let beginning = beginnings.get(&at).copied().unwrap_or(0);
-                let offset = match start {
-                    Start::BeforeEnd(count) => end.saturating_sub(count).max(beginning),
-                    Start::Offset(offset) if (beginning..=end).contains(&offset) => offset,
-                    _ => {
-                        let why =
-                            format!("the log begins at {beginning} and ends before {end}; choose another -o");
-                        return Err(Failure::failed(format!("partition {at}: no such offset: {why}")));
-                    }
-                };
-                consumer.seek(at, offset)?;
-            }
-        }
-    }
-    Ok(())
 }
