@@ -36,13 +36,14 @@ fn run(server: &Server, args: &[&str]) -> Done {
 #[test]
 fn a_partition_without_a_leader_is_named_and_holds_up_no_other() {
     let server = server();
+    run(&server, &["consume", "t", "-e", "-G", "g", "-o", "beginning"]).ok();
     server.with_cluster(|cluster| assert!(cluster.depose_leader("t", 1, server.now())));
     thread::scope(|scope| {
         for (args, expected) in [
             (&["-e"][..], numbers(0..5)),
             (&["-e", "-o", "-2"], numbers(3..5)),
             (&["-e", "-o", "1"], numbers(1..5)),
-            (&["-e", "-G", "g", "-o", "beginning"], numbers(0..5)),
+            (&["-e", "-G", "h", "-o", "beginning"], numbers(0..5)),
         ] {
             let server = &server;
             scope.spawn(move || {
@@ -59,7 +60,12 @@ fn a_partition_without_a_leader_is_named_and_holds_up_no_other() {
     assert!(begun.elapsed() < SOON, "{done:?}");
     assert!(done.stderr.contains("partition t-1 has no leader"), "{done:?}");
     let rows = rows(&done.ok());
-    assert_eq!((&rows[0]["log_end_offset"], &rows[0]["lag"]), (&5.into(), &0.into()));
+    let of_g: Vec<_> = rows.iter().filter(|row| row["group"] == "g").collect();
+    assert_eq!((&of_g[0]["log_end_offset"], &of_g[0]["lag"]), (&5.into(), &0.into()));
+    assert_eq!(
+        (&of_g[1]["current_offset"], &of_g[1]["log_end_offset"]),
+        (&5.into(), &serde_json::Value::Null)
+    );
 }
 
 #[test]
