@@ -4,9 +4,21 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+const NOT_YET: &str = "\
+Not implemented yet (0.1):
+  process                 Run a command for each record
+  dlq                     Look after dead letters
+  top                     Watch groups on a terminal screen
+  serve                   Serve a web page and metrics
+  doctor                  Find out why something does not work
+  groups delete, groups remove-member, groups reset-offsets";
+
+/// The heading of flags whose engine is not there yet.
+const LATER: &str = "Not implemented yet (0.1)";
+
 /// Kafka consumers from the command line.
 #[derive(Debug, Parser)]
-#[command(name = "ottla", version, about, max_term_width = 110)]
+#[command(name = "ottla", version, about, max_term_width = 110, after_help = NOT_YET)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -20,7 +32,7 @@ pub(crate) struct Common {
     /// Brokers to ask first, as host:port[,host:port...]; else OTTLA_BOOTSTRAP_SERVERS, else localhost:9092
     #[arg(short, long, value_name = "SERVERS")]
     pub(crate) bootstrap_servers: Option<String>,
-    /// A property by Kafka's own name; repeatable
+    /// A property by Kafka's own name; repeatable. `-X list` shows those that there are, with their defaults
     #[arg(short = 'X', value_name = "KEY=VALUE")]
     pub(crate) properties: Vec<String>,
     /// A Java properties file
@@ -63,26 +75,35 @@ pub(crate) enum Verb {
     /// Run the embedded broker in the foreground
     Broker(BrokerArgs),
     /// Look after topics
-    #[command(subcommand)]
+    #[command(subcommand, alias = "topic")]
     Topics(TopicsVerb),
     /// Write records, one a line of stdin
     Produce(ProduceArgs),
     /// Read records to stdout
     Consume(ConsumeArgs),
-    /// Run a command for each record (not there yet)
+    /// Run a command for each record
+    #[command(hide = true)]
     Process(Later),
     /// How far groups are behind the ends of their topics
     Lag(LagArgs),
     /// Look after groups
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        alias = "group",
+        after_help = "Not implemented yet (0.1): delete, remove-member, reset-offsets"
+    )]
     Groups(GroupsVerb),
-    /// Look after dead letters (not there yet)
+    /// Look after dead letters
+    #[command(hide = true)]
     Dlq(Later),
-    /// Watch groups on a terminal screen (not there yet)
+    /// Watch groups on a terminal screen
+    #[command(hide = true)]
     Top(Later),
-    /// Serve a web page and metrics (not there yet)
+    /// Serve a web page and metrics
+    #[command(hide = true)]
     Serve(Later),
-    /// Find out why something does not work (not there yet)
+    /// Find out why something does not work
+    #[command(hide = true)]
     Doctor(Later),
 }
 
@@ -129,8 +150,8 @@ pub(crate) struct BrokerArgs {
     /// With --allow-remote: the host that clients are told to connect to [default: that of --listen]
     #[arg(long, value_name = "HOST", requires = "allow_remote")]
     pub(crate) advertised_host: Option<String>,
-    /// Keep the records in files (not there yet)
-    #[arg(long, value_name = "DIR")]
+    /// Keep the records in files
+    #[arg(long, value_name = "DIR", help_heading = LATER)]
     pub(crate) data_dir: Option<PathBuf>,
 }
 
@@ -215,11 +236,11 @@ pub(crate) struct ProduceArgs {
     /// The partition of all records [default: by their keys]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     pub(crate) partition: Option<i32>,
-    /// How many replicas to wait for: all (1 and 0 are not there yet)
+    /// How many replicas to wait for: all; 1 and 0 are not implemented yet (0.1)
     #[arg(long, value_name = "ACKS", value_parser = ["all", "-1", "1", "0"], allow_hyphen_values = true)]
     pub(crate) acks: Option<String>,
-    /// Write all records in one transaction (not there yet)
-    #[arg(long, value_name = "ID")]
+    /// Write all records in one transaction
+    #[arg(long, value_name = "ID", help_heading = LATER)]
     pub(crate) transactional_id: Option<String>,
     #[command(flatten)]
     pub(crate) common: Common,
@@ -237,7 +258,7 @@ pub(crate) struct ConsumeArgs {
     #[arg(short, long, value_name = "N", conflicts_with = "group", value_parser = clap::value_parser!(i32).range(0..))]
     pub(crate) partition: Option<i32>,
     /// Where to begin: beginning, end, stored, N, -N (before the end), s@MS (a time); e@MS: where to stop. With -G only
-    /// beginning or end, for partitions without a committed offset
+    /// beginning or end, for partitions without a committed offset [default: beginning; with -G end]
     #[arg(short, long, value_name = "OFFSET", allow_hyphen_values = true)]
     pub(crate) offset: Vec<String>,
     /// End after so many records
@@ -256,7 +277,7 @@ pub(crate) struct ConsumeArgs {
     /// Topics are regular expressions that whole names match; with -G, topics that come later count too
     #[arg(long)]
     pub(crate) regex: bool,
-    /// read_uncommitted (read_committed is not there yet)
+    /// read_uncommitted; read_committed is not implemented yet (0.1)
     #[arg(long, value_name = "LEVEL", value_parser = ["read_uncommitted", "read_committed"])]
     pub(crate) isolation: Option<String>,
     #[command(flatten)]
@@ -265,11 +286,14 @@ pub(crate) struct ConsumeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct LagArgs {
-    /// Which group; repeatable [default: all]
+    /// Which groups [default: all]
+    #[arg(value_name = "GROUP")]
+    pub(crate) names: Vec<String>,
+    /// The same; repeatable
     #[arg(short = 'G', long = "group", value_name = "GROUP")]
     pub(crate) groups: Vec<String>,
-    /// Go on, and show what changes (not there yet)
-    #[arg(long)]
+    /// Go on, and show what changes
+    #[arg(long, help_heading = LATER)]
     pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) common: Common,
@@ -292,11 +316,14 @@ pub(crate) enum GroupsVerb {
         #[command(flatten)]
         common: Common,
     },
-    /// Delete a group with its offsets (not there yet)
+    /// Delete a group with its offsets
+    #[command(hide = true)]
     Delete(Later),
-    /// Remove a member from a group (not there yet)
+    /// Remove a member from a group
+    #[command(hide = true)]
     RemoveMember(Later),
-    /// Move a group's offsets (not there yet)
+    /// Move a group's offsets
+    #[command(hide = true)]
     ResetOffsets(Later),
 }
 

@@ -1,5 +1,7 @@
 //! Builders of clients, as the common flags want them.
 
+use std::{collections::BTreeSet, sync::Mutex};
+
 use ottla::{
     Admin, AdminBuilder, BuildError, Consumer, ConsumerBuilder, Producer, ProducerBuilder, Properties,
     error::BuildErrorKind,
@@ -19,6 +21,10 @@ const API_TIMEOUT_MS: &str = "10000";
 #[derive(Debug)]
 pub(crate) struct Clients {
     properties: Properties,
+    /// Those that a file set and nothing else did: a file may be for other clients too.
+    from_file: BTreeSet<String>,
+    /// Of these, those that were told to be of no use here.
+    unused: Mutex<BTreeSet<String>>,
 }
 
 impl Clients {
@@ -29,16 +35,22 @@ impl Clients {
             std::env::var("OTTLA_BOOTSTRAP_SERVERS").ok().filter(|servers| !servers.trim().is_empty());
         properties.push("bootstrap.servers", servers.unwrap_or_else(|| BOOTSTRAP_SERVERS.to_owned()));
         properties.push("default.api.timeout.ms", API_TIMEOUT_MS);
+        let mut from_file = BTreeSet::new();
         if let Some(file) = &common.config {
-            properties.extend(Properties::read(file)?);
+            let read = Properties::read(file)?;
+            from_file.extend(read.iter().map(|(key, _)| key.to_owned()));
+            properties.extend(read);
         }
+        let mut given = Properties::new();
         for pair in &common.properties {
-            properties.push_pair(pair)?;
+            given.push_pair(pair)?;
         }
+        given.iter().for_each(|(key, _)| _ = from_file.remove(key));
+        properties.extend(given);
         if let Some(servers) = &common.bootstrap_servers {
             properties.push("bootstrap.servers", servers);
         }
-        Ok(Self { properties })
+        Ok(Self { properties, from_file, unused: Mutex::default() })
     }
 
     /// The value that stands, where the user, or a default, set one.
@@ -52,16 +64,20 @@ impl Clients {
             let why = "the command line never creates a topic by reading it; use `ottla topics create`";
             return Err(Failure::usage(format!("`{CREATE}`: {why}")));
         }
-        let builder = Consumer::builder().properties(self.properties.iter())?;
-        Ok(builder.allow_auto_create_topics(false).on_wait(waiting))
+        Ok(self
+            .set(Consumer::builder(), |builder, property| builder.properties([property]))?
+            .allow_auto_create_topics(false)
+            .on_wait(waiting))
     }
 
     pub(crate) fn producer(&self) -> Result<ProducerBuilder, Failure> {
-        Ok(Producer::builder().properties(self.properties.iter())?.on_wait(waiting))
+        Ok(self
+            .set(Producer::builder(), |builder, property| builder.properties([property]))?
+            .on_wait(waiting))
     }
 
     pub(crate) fn admin(&self) -> Result<AdminBuilder, Failure> {
-        Ok(Admin::builder().properties(self.properties.iter())?.on_wait(waiting))
+        Ok(self.set(Admin::builder(), |builder, property| builder.properties([property]))?.on_wait(waiting))
     }
 
     /// An admin client beside another client, which has checked the properties: those that are not an admin client's
@@ -71,11 +87,30 @@ impl Clients {
             self.properties.iter().try_fold(
                 Admin::builder(),
                 |builder: AdminBuilder, property| match builder.clone().properties([property]) {
-                    Err(error) if is_unknown(&error) => Ok(builder),
+                    Err(error) if is_unused(&error, property.0) => Ok(builder),
                     result => result,
                 },
             );
         Ok(shared?)
+    }
+
+    /// Sets all properties. Those of a file that are another client's are told, once.
+    fn set<B: Clone>(
+        &self,
+        builder: B,
+        set: impl Fn(B, (&str, &str)) -> Result<B, BuildError>,
+    ) -> Result<B, Failure> {
+        let set_or_tell = |builder: B, (key, value): (&str, &str)| match set(builder.clone(), (key, value)) {
+            Err(error) if self.from_file.contains(key) && is_unused(&error, key) => {
+                let mut unused = self.unused.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                if unused.insert(key.to_owned()) {
+                    tell(format!("`{key}` of the file is of no use here"));
+                }
+                Ok(builder)
+            }
+            result => result,
+        };
+        Ok(self.properties.iter().try_fold(builder, set_or_tell)?)
     }
 }
 
@@ -83,6 +118,8 @@ fn waiting(why: &str) {
     tell(format!("waiting: {why}"));
 }
 
-fn is_unknown(error: &BuildError) -> bool {
-    error.kind() == BuildErrorKind::UnknownProperty
+/// Whether it is another client's property, or about values as objects, of which there are none here.
+fn is_unused(error: &BuildError, key: &str) -> bool {
+    let serde = ["key.deserializer", "value.deserializer", "key.serializer", "value.serializer"];
+    error.kind() == BuildErrorKind::ForeignProperty || serde.contains(&key)
 }

@@ -2,7 +2,6 @@
 
 use std::{fmt::Display, io, process::ExitCode};
 
-use clap::error::ErrorKind;
 use ottla::{
     BuildError, SubscriptionError,
     error::{AdminError, BuildErrorKind, CommitError, OffsetsError, RecvError, SeekError, SendError},
@@ -29,7 +28,7 @@ impl Failure {
 
     /// A verb or a flag of the contract whose engine is not there yet.
     pub(crate) fn not_yet(what: impl Display) -> Self {
-        Self::usage(format!("{what} is not there yet: its engine is still to be built; do without it"))
+        Self::usage(format!("{what} is not implemented yet (0.1): do without it"))
     }
 
     /// A write to stdout failed. That its reader has gone is the reader's way to say that it has enough.
@@ -75,25 +74,6 @@ pub(crate) fn tell(message: impl Display) {
     let message = message.to_string();
     let line: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     eprintln!("ottla: {}", line.join(" "));
-}
-
-/// What clap says, in one line; help and the version as they are.
-pub(crate) fn usage_exit(error: &clap::Error) -> ExitCode {
-    if matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp
-            | ErrorKind::DisplayVersion
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-    ) {
-        drop(error.print());
-        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-    }
-    let text = error.to_string();
-    let mut parts =
-        text.split("\n\n").take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
-    let what = parts.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-    let tips: String = parts.map(|tip| format!("; {}", tip.trim())).collect();
-    Failure::usage(format!("{what}{tips}; see `ottla help`")).exit()
 }
 
 impl From<BuildError> for Failure {

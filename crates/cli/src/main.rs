@@ -10,6 +10,7 @@ mod offsets;
 mod output;
 mod progress;
 mod signals;
+mod usage;
 mod waiting;
 
 use std::process::ExitCode;
@@ -21,7 +22,7 @@ use crate::{args::Cli, failure::Failure, signals::Stop};
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return failure::usage_exit(&error),
+        Err(error) => return usage::exit(&error),
     };
     // More than one thread, so that signals are seen while a write to stdout, or a terminal, blocks the main one.
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

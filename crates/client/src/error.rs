@@ -219,6 +219,8 @@ errors! {
     BuildError, BuildErrorKind {
         /// Not a property of Kafka's, nor of this client.
         UnknownProperty = Caller: "unknown property", "";
+        /// A property of another kind of client.
+        ForeignProperty = Caller: "not this client's property", "leave it out";
         /// A property, or a value of one, that Kafka knows and this client does not support yet.
         UnsupportedProperty = Caller: "known to Kafka, not supported yet", "leave it out";
         /// A value that is not allowed, by itself or next to another.

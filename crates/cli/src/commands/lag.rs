@@ -26,7 +26,8 @@ pub(super) async fn run(args: &LagArgs, common: &Common) -> Result<(), Failure> 
     if args.watch {
         return Err(Failure::not_yet("`lag --watch`"));
     }
-    let (table, failures) = with_admin(common, async |admin| measure(admin, &args.groups).await).await?;
+    let groups = [args.names.as_slice(), &args.groups].concat();
+    let (table, failures) = with_admin(common, async |admin| measure(admin, &groups).await).await?;
     table.print(common.is_json())?;
     failures.end()
 }

@@ -6,6 +6,7 @@ mod demo;
 mod groups;
 mod lag;
 mod produce;
+mod properties;
 mod topics;
 
 use crate::{
@@ -17,6 +18,9 @@ use crate::{
 /// Does what was asked for.
 pub(crate) async fn run(cli: Cli, stop: Stop) -> Result<(), Failure> {
     let Cli { common, verb } = cli;
+    if let Some((json, properties)) = properties::asked(&common, &verb) {
+        return properties::list(json, properties);
+    }
     match verb {
         Verb::Demo(args) => demo::run(&args, args.output.or(common.output), stop).await,
         Verb::Broker(args) => broker::run(&args, stop).await,

@@ -15,7 +15,7 @@ use ottla::{
 };
 use tokio::sync::mpsc;
 
-use super::topics::{APPEARANCE, existing, obstacles};
+use super::topics::{APPEARANCE, check_name, existing, obstacles};
 use crate::{
     args::{Common, ProduceArgs},
     common::Clients,
@@ -37,6 +37,7 @@ pub(super) async fn run(args: &ProduceArgs, common: &Common, mut stop: Stop) -> 
     if let Some(acks @ ("0" | "1")) = args.acks.as_deref() {
         return Err(Failure::not_yet(format!("`produce --acks {acks}`")));
     }
+    check_name(&args.topic)?;
     let template = Template::new(args)?;
     let clients = Clients::new(common)?;
     let mut builder = clients.producer()?.unknown_topic_grace(APPEARANCE);

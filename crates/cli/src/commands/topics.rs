@@ -90,7 +90,6 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// These topics, all of which must be there.
 pub(super) async fn existing(admin: &Admin, names: &[String]) -> Result<BTreeMap<String, Topic>, Failure> {
-    names.iter().try_for_each(|name| check_name(name))?;
     let deadline = Instant::now() + APPEARANCE;
     let mut waits = Waits::default();
     loop {
@@ -112,7 +111,7 @@ pub(super) async fn existing(admin: &Admin, names: &[String]) -> Result<BTreeMap
 }
 
 /// A pattern where a name belongs is a habit of other tools.
-fn check_name(name: &str) -> Result<(), Failure> {
+pub(super) fn check_name(name: &str) -> Result<(), Failure> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if !name.is_empty() && name.len() <= 249 && name.chars().all(legal) && !matches!(name, "." | "..") {
         return Ok(());

@@ -63,6 +63,9 @@ fn wrong_usage_is_one_line_too() {
         &["consume", "t", "-o", "stored"],
         &["consume", "t", "-f", "%z"],
         &["consume", "t", "-J", "-f", "%s"],
+        &["consume", "t", "--output", "json", "-f", "%s"],
+        &["consume", "ord.*"],
+        &["topics", "create", "t", "3"],
         &["consume", "t", "-c", "many"],
         &["consume", "(", "--regex"],
         &["demo", "--records", "0"],
@@ -90,7 +93,7 @@ fn what_is_not_there_yet_says_so() {
         &["lag", "--watch"],
     ] {
         let refused = run(args).failed(2);
-        assert!(refused.contains("not there yet"), "{refused}");
+        assert!(refused.contains("not implemented yet (0.1)"), "{refused}");
     }
 }
 
@@ -160,6 +163,56 @@ fn a_topic_deleted_while_it_is_read_ends_the_reading() {
         let refused = reader.wait().failed(1);
         assert!(refused.contains("topic `t`"), "{refused}");
     }
+}
+
+#[test]
+fn a_habit_of_another_tool_is_answered_with_the_verbs_help() {
+    let done = run(&["consume", "-t", "x"]);
+    assert!(done.stderr.contains("topics are named without a flag"), "{done:?}");
+    assert!(done.stderr.contains("Usage: ottla consume"), "{done:?}");
+    assert!(!done.stderr.contains("as a value"), "{done:?}");
+    let pattern = run(&["consume", "ord.*"]).failed(2);
+    assert!(pattern.contains("--regex"), "{pattern}");
+    let broken = run(&["consume", "ord(", "--regex"]).failed(2);
+    assert!(broken.contains("ord(") && !broken.contains("(?:"), "{broken}");
+    let count = run(&["topics", "create", "x", "3"]).failed(2);
+    assert!(count.contains("ottla topics create x -p 3"), "{count}");
+    let help = run(&["--help"]).ok();
+    let (verbs, later) = help.split_once("Not implemented yet (0.1)").unwrap();
+    assert!(!verbs.contains("doctor") && later.contains("doctor"), "{help}");
+}
+
+#[test]
+fn a_file_for_other_clients_too_is_read_and_what_is_of_no_use_is_told_once() {
+    let broker = Broker::start(&["t:1"]);
+    broker.produce(&["t"], "a\n").ok();
+    let file = std::env::temp_dir().join(format!("ottla-{}.properties", std::process::id()));
+    let text = "key.deserializer=org.apache.kafka.common.serialization.StringDeserializer\nlinger.ms=5\n";
+    std::fs::write(&file, text).unwrap();
+    let path = file.to_str().unwrap();
+    let done = broker.run(&["consume", "t", "-e", "--config", path]);
+    assert_eq!(done.stderr.lines().filter(|line| line.contains("of no use here")).count(), 2, "{done:?}");
+    assert_eq!(done.ok(), "a\n");
+    let done = broker.run(&["consume", "t", "-e", "--config", path, "-X", "linger.ms=7"]);
+    std::fs::remove_file(&file).unwrap();
+    assert!(done.status == Some(2) && done.stderr.contains("a producer's"), "{done:?}");
+    let renamed = broker.run(&["consume", "t", "-X", "metadata.broker.list=a:1"]).failed(2);
+    assert!(renamed.contains("Kafka's name is `bootstrap.servers`"), "{renamed}");
+}
+
+#[test]
+fn the_properties_are_listed_with_their_defaults() {
+    let listed = run(&["consume", "t", "-X", "list"]).ok();
+    let poll = listed.lines().find(|line| line.starts_with("max.poll.records")).unwrap();
+    assert!(poll.ends_with("500"), "{poll}");
+    assert!(!run(&["produce", "t", "-X", "list"]).ok().contains("max.poll.records"));
+}
+
+#[test]
+fn a_group_by_property_alone_is_told() {
+    let broker = Broker::start(&["t:1"]);
+    let done = broker.run(&["consume", "t", "-e", "-X", "group.id=g"]);
+    assert!(done.stderr.contains("-G g reads as its member"), "{done:?}");
 }
 
 #[test]

@@ -166,3 +166,24 @@ fn e_commits_no_further_than_it_printed_while_more_is_written() {
     assert_eq!(producer.wait().status, Some(0));
     assert_eq!(printed, 200_000);
 }
+
+#[test]
+fn a_group_that_begins_at_the_end_says_what_it_leaves_out() {
+    let broker = Broker::start(&["t:1"]);
+    broker.produce(&["t"], &numbers(0..3)).ok();
+    let done = broker.run(&["consume", "t", "-G", "new", "-e"]);
+    assert!(done.stderr.contains("no committed offset for t-0 (at 3)"), "{done:?}");
+    assert_eq!(done.ok(), "");
+    let again = broker.run(&["consume", "t", "-G", "new", "-e"]);
+    assert_eq!(again.stderr, "", "it has one now");
+}
+
+#[test]
+fn groups_and_topics_answer_to_one_name_and_lag_to_a_bare_group() {
+    let broker = Broker::start(&["t:1"]);
+    broker.produce(&["t"], &numbers(0..3)).ok();
+    broker.run(&["consume", "t", "-G", "g", "-e", "-o", "earliest"]).ok();
+    assert!(broker.run(&["lag", "g"]).ok().contains("g      t"), "the row of g");
+    assert!(broker.run(&["group", "describe", "g"]).ok().contains('g'));
+    assert!(broker.run(&["topic", "list"]).ok().contains('t'));
+}

@@ -39,7 +39,11 @@ impl Done {
         assert_eq!(self.status, Some(status), "{self:?}");
         let lines: Vec<&str> =
             self.stderr.lines().filter(|line| !line.starts_with("ottla: waiting: ")).collect();
-        let [line] = lines.as_slice() else { panic!("one line: {self:?}") };
+        // Wrong usage is followed by the verb's help.
+        let line = match (status, lines.as_slice()) {
+            (_, [line]) | (2, [line, "", ..]) => line,
+            _ => panic!("one line: {self:?}"),
+        };
         assert!(line.starts_with("ottla: "), "{self:?}");
         (*line).to_owned()
     }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::{
     common::{Common, CommonConfig, FRAME_POOL, RECEIVE_MAX, common_setters},
-    known,
+    known::{self, Known},
 };
 use crate::{driver::DriverConfig, error::BuildError};
+
+const KNOWN: Known = known::ADMIN;
 
 /// Builds an admin client.
 #[derive(Debug, Clone)]
@@ -49,7 +51,7 @@ impl AdminBuilder {
     fn set(&mut self, key: &str, value: &str) -> Result<(), BuildError> {
         match self.common.set(key, value)? {
             true => Ok(()),
-            false => known::ADMIN.refuse(key, value),
+            false => KNOWN.refuse(key, value),
         }
     }
 

@@ -15,19 +15,20 @@ use crate::{
     reach::OnWait,
 };
 
-/// The properties of [`Common`].
-pub(super) const SUPPORTED: &[&str] = &[
-    "bootstrap.servers",
-    "client.id",
-    "connections.max.idle.ms",
-    "default.api.timeout.ms",
-    "metadata.max.age.ms",
-    "reconnect.backoff.max.ms",
-    "reconnect.backoff.ms",
-    "request.timeout.ms",
-    "retry.backoff.max.ms",
-    "retry.backoff.ms",
-    "socket.connection.setup.timeout.ms",
+/// The properties of [`Common`], and their defaults; empty where nothing is set. An admin client closes idle connections
+/// after 5 min.
+pub(super) const SUPPORTED: &[(&str, &str)] = &[
+    ("bootstrap.servers", ""),
+    ("client.id", "ottla"),
+    ("connections.max.idle.ms", "540000"),
+    ("default.api.timeout.ms", "60000"),
+    ("metadata.max.age.ms", "300000"),
+    ("reconnect.backoff.max.ms", "1000"),
+    ("reconnect.backoff.ms", "50"),
+    ("request.timeout.ms", "30000"),
+    ("retry.backoff.max.ms", "1000"),
+    ("retry.backoff.ms", "100"),
+    ("socket.connection.setup.timeout.ms", "10000"),
 ];
 
 /// The largest response that is believed. Far more than any answer but a fetch takes; and a buffer grows only as bytes
@@ -215,6 +216,13 @@ macro_rules! common_setters {
                 self.set(key.as_ref(), value.as_ref())?;
             }
             Ok(self)
+        }
+
+        /// The properties that this client takes, by name, each with its default: empty where there is none.
+        pub fn known_properties() -> impl Iterator<Item = (&'static str, &'static str)> {
+            let mut all: Vec<_> = KNOWN.supported().collect();
+            all.sort_unstable();
+            all.into_iter()
         }
 
         /// Brokers to ask first, as `host:port` or `[v6]:port`; they name the others. Required, as in Java.

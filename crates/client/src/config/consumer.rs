@@ -8,7 +8,7 @@ use ottla_core::{Assignor, FetchConfig, GroupProtocol, Pattern};
 use super::{
     common::{Common, CommonConfig, RECEIVE_MAX, common_setters},
     group::{Group, GroupSettings, SharedAssignor},
-    known,
+    known::{self, Known},
     value::{MAX_SIZE, check, check_millis, check_millis_or_zero, count, iso_duration, millis, size, truth},
 };
 use crate::{
@@ -18,29 +18,29 @@ use crate::{
 };
 
 /// The properties of a consumer, but for those of every client.
-pub(super) const SUPPORTED: &[&str] = &[
-    "allow.auto.create.topics",
-    "auto.commit.interval.ms",
-    "auto.offset.reset",
-    "check.crcs",
-    "client.rack",
-    "enable.auto.commit",
-    "fetch.max.bytes",
-    "fetch.max.wait.ms",
-    "fetch.min.bytes",
-    "group.id",
-    "group.instance.id",
-    "group.protocol",
-    "group.remote.assignor",
-    "heartbeat.interval.ms",
-    "max.partition.fetch.bytes",
-    "max.poll.interval.ms",
-    "max.poll.records",
-    "ottla.buffer.memory",
-    "ottla.max.decompressed.batch.bytes",
-    "ottla.rebalance.timeout.ms",
-    "partition.assignment.strategy",
-    "session.timeout.ms",
+pub(super) const SUPPORTED: &[(&str, &str)] = &[
+    ("allow.auto.create.topics", "true"),
+    ("auto.commit.interval.ms", "5000"),
+    ("auto.offset.reset", "latest"),
+    ("check.crcs", "true"),
+    ("client.rack", ""),
+    ("enable.auto.commit", "true"),
+    ("fetch.max.bytes", "52428800"),
+    ("fetch.max.wait.ms", "500"),
+    ("fetch.min.bytes", "1"),
+    ("group.id", ""),
+    ("group.instance.id", ""),
+    ("group.protocol", "classic"),
+    ("group.remote.assignor", ""),
+    ("heartbeat.interval.ms", "3000"),
+    ("max.partition.fetch.bytes", "1048576"),
+    ("max.poll.interval.ms", "300000"),
+    ("max.poll.records", "500"),
+    ("ottla.buffer.memory", "67108864"),
+    ("ottla.max.decompressed.batch.bytes", "2147483647"),
+    ("ottla.rebalance.timeout.ms", ""),
+    ("partition.assignment.strategy", "range,cooperative-sticky"),
+    ("session.timeout.ms", "45000"),
 ];
 
 /// The largest batch that is reckoned with: a response holds one batch beyond `fetch.max.bytes` where that is the first
@@ -56,6 +56,8 @@ fn offset_reset(text: &str) -> Option<OffsetReset> {
         text => text.strip_prefix("by_duration:").and_then(iso_duration).map(OffsetReset::ByDuration),
     }
 }
+
+const KNOWN: Known = known::CONSUMER;
 
 /// Builds a consumer.
 #[derive(Debug, Clone)]
@@ -413,7 +415,7 @@ impl ConsumerBuilder {
             "partition.assignment.strategy" => self.group.assignors = SharedAssignor::all_named(key, value)?,
             "session.timeout.ms" => self.group.session_timeout = Some(millis(key, value)?),
             _ if self.common.set(key, value)? => {}
-            _ => known::CONSUMER.refuse(key, value)?,
+            _ => KNOWN.refuse(key, value)?,
         }
         Ok(())
     }
@@ -423,8 +425,14 @@ impl ConsumerBuilder {
         let common = self.common.parse()?;
         let fetch_max_wait = check_millis_or_zero("fetch.max.wait.ms", self.fetch_max_wait)?;
         if fetch_max_wait >= common.request_timeout {
-            let millis = fetch_max_wait.as_millis();
-            return Err(BuildError::invalid("fetch.max.wait.ms", millis, "less than request.timeout.ms"));
+            let (wait, request) = (fetch_max_wait.as_millis(), common.request_timeout.as_millis());
+            return Err(match self.fetch_max_wait == Self::default().fetch_max_wait {
+                true => {
+                    let expected = format!("more than fetch.max.wait.ms, {wait}");
+                    BuildError::invalid("request.timeout.ms", request, expected)
+                }
+                false => BuildError::invalid("fetch.max.wait.ms", wait, "less than request.timeout.ms"),
+            });
         }
         Ok(ConsumerConfig {
             subscription: self.parse_subscription()?,

@@ -128,8 +128,16 @@ impl Group {
         let heartbeat_interval = self.heartbeat_interval.unwrap_or(Duration::from_secs(3));
         let heartbeat_interval = check_millis("heartbeat.interval.ms", heartbeat_interval)?;
         if heartbeat_interval >= session_timeout {
-            let millis = heartbeat_interval.as_millis();
-            return Err(BuildError::invalid("heartbeat.interval.ms", millis, "less than session.timeout.ms"));
+            let (heartbeat, session) = (heartbeat_interval.as_millis(), session_timeout.as_millis());
+            return Err(match self.heartbeat_interval {
+                Some(_) => {
+                    BuildError::invalid("heartbeat.interval.ms", heartbeat, "less than session.timeout.ms")
+                }
+                None => {
+                    let expected = format!("more than heartbeat.interval.ms, {heartbeat}");
+                    BuildError::invalid("session.timeout.ms", session, expected)
+                }
+            });
         }
         let key = "ottla.rebalance.timeout.ms";
         let rebalance_timeout =

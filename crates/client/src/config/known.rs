@@ -5,7 +5,7 @@ use crate::error::{BuildError, BuildErrorKind};
 
 /// The properties of one kind of client.
 pub(super) struct Known {
-    supported: &'static [&'static [&'static str]],
+    supported: &'static [&'static [(&'static str, &'static str)]],
     not_yet: &'static [&'static [&'static str]],
 }
 
@@ -36,6 +36,31 @@ const FIXED: &[(&str, &str)] = &[
     ("security.protocol", "PLAINTEXT"),
 ];
 
+/// Names that librdkafka has for what Kafka calls otherwise (its `CONFIGURATION.md`, 2.10).
+const LIBRDKAFKAS: &[(&str, &str)] = &[
+    ("auto.commit.enable", "enable.auto.commit"),
+    ("batch.num.messages", "batch.size"),
+    ("compression.codec", "compression.type"),
+    ("fetch.message.max.bytes", "max.partition.fetch.bytes"),
+    ("fetch.wait.max.ms", "fetch.max.wait.ms"),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+    ("message.max.bytes", "max.request.size"),
+    ("message.timeout.ms", "delivery.timeout.ms"),
+    ("metadata.broker.list", "bootstrap.servers"),
+    ("queue.buffering.max.kbytes", "buffer.memory"),
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("queued.max.messages.kbytes", "ottla.buffer.memory"),
+    ("request.required.acks", "acks"),
+    ("sasl.mechanisms", "sasl.mechanism"),
+    ("sasl.password", "sasl.jaas.config"),
+    ("sasl.username", "sasl.jaas.config"),
+    ("socket.timeout.ms", "request.timeout.ms"),
+    ("ssl.ca.location", "ssl.truststore.location"),
+    ("ssl.certificate.location", "ssl.keystore.location"),
+    ("ssl.key.location", "ssl.keystore.key"),
+    ("topic.metadata.refresh.interval.ms", "metadata.max.age.ms"),
+];
+
 impl Known {
     /// A property that no setter took, unless its value is what is done anyway.
     pub(super) fn refuse(&self, key: &str, value: &str) -> Result<(), BuildError> {
@@ -45,7 +70,11 @@ impl Known {
         let error = BuildError::new(BuildErrorKind::UnknownProperty).property(key);
         let others = [("a consumer's", CONSUMER), ("a producer's", PRODUCER), ("an admin client's", ADMIN)];
         if let Some((whose, _)) = others.iter().find(|(_, other)| other.knows(key)) {
+            let error = BuildError::new(BuildErrorKind::ForeignProperty).property(key);
             return Err(error.detail(format!("it is {whose}")));
+        }
+        if let Some((_, kafkas)) = LIBRDKAFKAS.iter().find(|(theirs, _)| *theirs == key) {
+            return Err(error.detail(format!("librdkafka calls it so; Kafka's name is `{kafkas}`")));
         }
         Err(match self.nearest(key) {
             Some(nearest) => error.detail(format!("did you mean `{nearest}`?")),
@@ -54,12 +83,18 @@ impl Known {
     }
 
     fn knows(&self, key: &str) -> bool {
-        contain(self.supported, key) || contain(self.not_yet, key)
+        self.supported().any(|(known, _)| known == key) || contain(self.not_yet, key)
+    }
+
+    /// What is taken, and its defaults.
+    pub(super) fn supported(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.supported.iter().copied().flatten().copied()
     }
 
     /// The property whose name is the most like `key`, if one is.
     fn nearest(&self, key: &str) -> Option<&'static str> {
-        let all = self.supported.iter().chain(self.not_yet).copied().flatten().copied();
+        let not_yet = self.not_yet.iter().copied().flatten().copied();
+        let all = self.supported().map(|(known, _)| known).chain(not_yet);
         let lower = key.to_lowercase();
         let (distance, nearest) = all.map(|known| (distance(&lower, known), known)).min()?;
         (distance <= (key.len() / 3).max(2)).then_some(nearest)
@@ -105,9 +140,10 @@ mod tests {
 
     #[test]
     fn the_lists_are_kafkas() {
-        let ours = |key: &&&str| key.starts_with("ottla.");
+        let ours = |key: &&str| key.starts_with("ottla.");
         let size = |known: &Known| {
-            let all: Vec<_> = known.supported.iter().chain(known.not_yet).copied().flatten().collect();
+            let not_yet = known.not_yet.iter().copied().flatten().copied();
+            let all: Vec<_> = known.supported().map(|(known, _)| known).chain(not_yet).collect();
             all.iter().filter(|key| !ours(key)).count()
         };
         // Java's producer has no default.api.timeout.ms.

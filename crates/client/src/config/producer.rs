@@ -6,7 +6,7 @@ use ottla_protocol::records::Compression;
 
 use super::{
     common::{Common, CommonConfig, FRAME_POOL, RECEIVE_MAX, common_setters},
-    known,
+    known::{self, Known},
     value::{MAX_SIZE, check, check_millis, check_millis_or_zero, count, from_text, millis, size},
 };
 use crate::{
@@ -15,17 +15,19 @@ use crate::{
 };
 
 /// The properties of a producer, but for those of every client.
-pub(super) const SUPPORTED: &[&str] = &[
-    "acks",
-    "batch.size",
-    "buffer.memory",
-    "compression.type",
-    "delivery.timeout.ms",
-    "linger.ms",
-    "max.block.ms",
-    "max.in.flight.requests.per.connection",
-    "max.request.size",
+pub(super) const SUPPORTED: &[(&str, &str)] = &[
+    ("acks", "all"),
+    ("batch.size", "16384"),
+    ("buffer.memory", "33554432"),
+    ("compression.type", "none"),
+    ("delivery.timeout.ms", "120000"),
+    ("linger.ms", "5"),
+    ("max.block.ms", "60000"),
+    ("max.in.flight.requests.per.connection", "5"),
+    ("max.request.size", "1048576"),
 ];
+
+const KNOWN: Known = known::PRODUCER;
 
 /// Builds a producer. It is idempotent, and waits for every replica in sync.
 #[derive(Debug, Clone)]
@@ -185,7 +187,7 @@ impl ProducerBuilder {
             "max.in.flight.requests.per.connection" => self.max_in_flight = count(key, value)?,
             "max.request.size" => self.max_request_size = size(key, value)?,
             _ if self.common.set(key, value)? => {}
-            _ => known::PRODUCER.refuse(key, value)?,
+            _ => KNOWN.refuse(key, value)?,
         }
         Ok(())
     }
@@ -196,11 +198,18 @@ impl ProducerBuilder {
         let linger = check_millis_or_zero("linger.ms", self.linger)?;
         let delivery_timeout = check_millis("delivery.timeout.ms", self.delivery_timeout)?;
         if delivery_timeout < linger + common.request_timeout {
-            return Err(BuildError::invalid(
-                "delivery.timeout.ms",
-                delivery_timeout.as_millis(),
-                "at least linger.ms and request.timeout.ms together",
-            ));
+            let delivery = delivery_timeout.as_millis();
+            let default = Self::default();
+            return Err(if delivery_timeout != default.delivery_timeout {
+                let expected = "at least linger.ms and request.timeout.ms together";
+                BuildError::invalid("delivery.timeout.ms", delivery, expected)
+            } else if linger > common.request_timeout {
+                let expected = format!("with request.timeout.ms at most delivery.timeout.ms, {delivery}");
+                BuildError::invalid("linger.ms", linger.as_millis(), expected)
+            } else {
+                let expected = format!("with linger.ms at most delivery.timeout.ms, {delivery}");
+                BuildError::invalid("request.timeout.ms", common.request_timeout.as_millis(), expected)
+            });
         }
         let max_block = check_millis_or_zero("max.block.ms", self.max_block)?;
         Ok(ProducerConfig {

@@ -44,10 +44,16 @@ fn a_property_of_another_client_says_whose_it_is() {
     let (kind, text) = refused(&[("linger.ms", "5")]);
     assert_eq!(
         (kind, text.as_str()),
-        (BuildErrorKind::UnknownProperty, "`linger.ms`: unknown property (it is a producer's)")
+        (
+            BuildErrorKind::ForeignProperty,
+            "`linger.ms`: not this client's property (it is a producer's); leave it out"
+        )
     );
     let error = ProducerBuilder::from_properties([("group.id", "g")]).unwrap_err();
-    assert_eq!(error.to_string(), "`group.id`: unknown property (it is a consumer's)");
+    assert_eq!(
+        error.to_string(),
+        "`group.id`: not this client's property (it is a consumer's); leave it out"
+    );
 }
 
 #[test]
@@ -111,17 +117,49 @@ fn every_supported_property_is_taken() {
         "allow.auto.create.topics" | "check.crcs" | "enable.auto.commit" => "false",
         _ => "5",
     };
-    for key in common::SUPPORTED {
+    for (key, _) in common::SUPPORTED {
         ConsumerBuilder::from_properties([(key, sample(key))]).unwrap();
         ProducerBuilder::from_properties([(key, sample(key))]).unwrap();
         AdminBuilder::from_properties([(key, sample(key))]).unwrap();
     }
-    for key in consumer::SUPPORTED {
+    for (key, _) in consumer::SUPPORTED {
         ConsumerBuilder::from_properties([(key, sample(key))]).unwrap();
     }
-    for key in producer::SUPPORTED {
+    for (key, _) in producer::SUPPORTED {
         ProducerBuilder::from_properties([(key, sample(key))]).unwrap();
     }
+}
+
+#[test]
+fn the_defaults_that_are_told_are_those_that_stand() {
+    let consumer = |properties: &[(&str, &str)]| format!("{:?}", with(properties).unwrap());
+    let needed = [("bootstrap.servers", "h:1"), ("group.id", "g")];
+    for (key, default) in ConsumerBuilder::known_properties().filter(|(_, default)| !default.is_empty()) {
+        assert_eq!(consumer(&[needed[0], needed[1], (key, default)]), consumer(&needed), "{key}");
+    }
+    let producer = |properties: &[(&str, &str)]| {
+        let builder = ProducerBuilder::from_properties(properties.iter().copied()).unwrap();
+        format!("{:?}", builder.parse().unwrap())
+    };
+    for (key, default) in ProducerBuilder::known_properties().filter(|(_, default)| !default.is_empty()) {
+        assert_eq!(producer(&[needed[0], (key, default)]), producer(&needed[..1]), "{key}");
+    }
+}
+
+#[test]
+fn a_limit_that_another_property_breaks_is_blamed_on_what_was_set() {
+    for (properties, blamed) in [
+        (&[("group.id", "g"), ("session.timeout.ms", "5")][..], "session.timeout.ms"),
+        (&[("group.id", "g"), ("heartbeat.interval.ms", "50000")], "heartbeat.interval.ms"),
+        (&[("request.timeout.ms", "400")], "request.timeout.ms"),
+        (&[("fetch.max.wait.ms", "40000")], "fetch.max.wait.ms"),
+    ] {
+        let error = with(properties).unwrap_err();
+        assert_eq!(error.key(), Some(blamed), "{error}");
+    }
+    let late =
+        ProducerBuilder::from_properties([("bootstrap.servers", "h:1"), ("request.timeout.ms", "300000")]);
+    assert_eq!(late.unwrap().parse().unwrap_err().key(), Some("request.timeout.ms"));
 }
 
 #[test]
@@ -339,7 +377,7 @@ fn no_property_is_taken_in_silence() {
     };
     let protocol = |key: &str| if key == "group.remote.assignor" { "consumer" } else { "classic" };
     let told = |properties: &[(&str, &str)]| format!("{:?}", with(properties).unwrap());
-    for key in common::SUPPORTED.iter().chain(consumer::SUPPORTED) {
+    for (key, _) in common::SUPPORTED.iter().chain(consumer::SUPPORTED) {
         let before = [("group.protocol", protocol(key))];
         let after = [before[0], (*key, sample(key))];
         assert_ne!(told(&after), told(&before), "{key} changes nothing");

@@ -23,7 +23,7 @@ use self::{
     sink::Sink,
     watch::Watch,
 };
-use super::topics::{APPEARANCE, existing, matching, obstacles};
+use super::topics::{APPEARANCE, check_name, existing, matching, obstacles};
 use crate::{
     args::{Common, ConsumeArgs},
     common::Clients,
@@ -64,6 +64,9 @@ impl<'a> Plan<'a> {
         if args.isolation.as_deref() == Some("read_committed") {
             return Err(Failure::not_yet("`consume --isolation read_committed`"));
         }
+        if args.format.is_some() && common.is_json() {
+            return Err(Failure::usage("-f and --output json: records are printed by one of them"));
+        }
         let offsets = Offsets::parse(&args.offset)?;
         let places = matches!(offsets.start, None | Some(Start::Beginning | Start::End));
         if args.group.is_some() && (!places || offsets.until.is_some()) {
@@ -75,6 +78,20 @@ impl<'a> Plan<'a> {
         let clients = Clients::new(common)?;
         if offsets.start == Some(Start::Stored) && clients.property("group.id").is_none() {
             return Err(Failure::usage("-o stored: whose offsets? name the group with -X group.id=GROUP"));
+        }
+        if let (None, Some(group), false) =
+            (&args.group, clients.property("group.id"), offsets.start == Some(Start::Stored))
+        {
+            tell(format!(
+                "`group.id` is set, and -G is not: read without a group; -G {group} reads as its member"
+            ));
+        }
+        if !args.regex {
+            args.topics.iter().try_for_each(|topic| check_name(topic))?;
+        } else {
+            for topic in &args.topics {
+                Pattern::new(topic).map_err(|why| Failure::usage(format!("--regex: {why}")))?;
+            }
         }
         let pattern = args.regex.then(|| args.topics.iter().map(|topic| format!("(?:{topic})")));
         let pattern = pattern.map(|topics| Pattern::new(topics.collect::<Vec<_>>().join("|"))).transpose();
@@ -259,6 +276,7 @@ impl<'a> Reading<'a> {
 
     async fn run(mut self, stop: &mut Stop) -> Result<(), Failure> {
         let (end, result) = self.read(stop).await;
+        self.watch.tell_of_ends(&self.consumer.explain());
         let commits = match self.plan.args.group {
             Some(_) => self
                 .plan

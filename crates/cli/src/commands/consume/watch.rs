@@ -65,7 +65,7 @@ impl Watch {
     }
 
     /// That records were there and are not read surprises who did not ask for it.
-    fn tell_of_ends(&mut self, explanation: &Explanation) {
+    pub(super) fn tell_of_ends(&mut self, explanation: &Explanation) {
         let of_group = explanation.group.is_some();
         if self.at_end || !of_group || explanation.began_at_end.is_empty() {
             return;

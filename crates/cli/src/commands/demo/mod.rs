@@ -49,9 +49,10 @@ pub(super) async fn run(args: &DemoArgs, output: Option<Output>, mut stop: Stop)
         () = stop.requested() => None,
         played = play(args, &bootstrap, &progress) => Some(played?),
     };
-    let result = played.map(|(verdict, rebalances)| Figures {
+    let result = played.map(|(verdict, rebalances, lag)| Figures {
         verdict,
         rebalances,
+        lag,
         seconds: begun.elapsed().as_secs_f64(),
     });
     server.stop().await;
@@ -68,7 +69,7 @@ async fn play(
     args: &DemoArgs,
     bootstrap: &str,
     progress: &Arc<Progress>,
-) -> Result<(Verdict, usize), Failure> {
+) -> Result<(Verdict, usize, u64), Failure> {
     let hidden = args.inject_loss.then_some((0, 0));
     let mut stage = Stage::set(bootstrap, args.partitions, hidden, progress.clone()).await?;
     let watcher = Watcher::spawn(&stage);
@@ -96,10 +97,12 @@ async fn play(
     stage.end().await
 }
 
-/// What came of it. Lag is 0 where there are figures at all.
+/// What came of it.
 struct Figures {
     verdict: Verdict,
     rebalances: usize,
+    /// Measured once all have left.
+    lag: u64,
     seconds: f64,
 }
 
@@ -113,10 +116,11 @@ impl Figures {
         let Verdict { produced, consumed, lost, duplicates } = self.verdict;
         format!(
             "{{\"produced\":{produced},\"consumed\":{consumed},\"lost\":{lost},\"duplicates\":{duplicates},\
-             \"rebalances\":{},\"seconds\":{:.3},\"records_per_second\":{:.0},\"lag\":0}}\n",
+             \"rebalances\":{},\"seconds\":{:.3},\"records_per_second\":{:.0},\"lag\":{}}}\n",
             self.rebalances,
             self.seconds,
-            self.rate()
+            self.rate(),
+            self.lag
         )
     }
 
@@ -124,12 +128,13 @@ impl Figures {
         let Verdict { produced, consumed, lost, duplicates } = self.verdict;
         format!(
             "produced    {} records, each acknowledged\nconsumed    {}\nlost        {}\nduplicates  {}\n\
-             rebalances  {}, each member delivered in each\nlag         0\ntime        {:.1} s, {} records/s\n",
+             rebalances  {}, each member delivered in each\nlag         {}\ntime        {:.1} s, {} records/s\n",
             HumanCount(produced),
             HumanCount(consumed),
             HumanCount(lost),
             HumanCount(duplicates),
             self.rebalances,
+            HumanCount(self.lag),
             self.seconds,
             HumanCount(self.rate() as u64)
         )

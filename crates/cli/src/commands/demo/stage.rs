@@ -167,17 +167,18 @@ impl Stage {
         }
     }
 
-    /// Lets everybody leave. Returns what was lost or repeated, and how many generations count.
-    pub(super) async fn end(self) -> Result<(Verdict, usize), Failure> {
+    /// Lets everybody leave. Returns what was lost or repeated, how many generations count, and the lag that is left.
+    pub(super) async fn end(self) -> Result<(Verdict, usize, u64), Failure> {
         for member in self.members {
             member.leave().await?;
         }
+        let lag = lag(&self.admin, self.partitions).await?;
         let counts = |generation: &&Generation| self.board.have_delivered(&generation.members, generation.id);
         let rebalances = self.generations.iter().filter(counts).count();
         let acknowledged = self.load.end().await?;
         drop(self.reports);
         let verdict = self.checker.verdict(&acknowledged).await;
-        Ok((verdict.ok_or_else(|| Failure::failed("the checker has ended early"))?, rebalances))
+        Ok((verdict.ok_or_else(|| Failure::failed("the checker has ended early"))?, rebalances, lag))
     }
 }
 

@@ -1,0 +1,41 @@
+//! `-X list`: the properties that a verb's client takes.
+
+use ottla::{AdminBuilder, ConsumerBuilder, ProducerBuilder};
+
+use crate::{
+    args::{Common, GroupsVerb, TopicsVerb, Verb},
+    failure::Failure,
+    output::Table,
+};
+
+type Known = Vec<(&'static str, &'static str)>;
+
+/// Whether to list them: as JSON or not, and which.
+pub(super) fn asked(outer: &Common, verb: &Verb) -> Option<(bool, Known)> {
+    let (inner, known): (_, Known) = match verb {
+        Verb::Consume(args) => (&args.common, ConsumerBuilder::known_properties().collect()),
+        Verb::Produce(args) => (&args.common, ProducerBuilder::known_properties().collect()),
+        Verb::Lag(args) => (&args.common, AdminBuilder::known_properties().collect()),
+        Verb::Topics(
+            TopicsVerb::List { common, .. }
+            | TopicsVerb::Create { common, .. }
+            | TopicsVerb::Describe { common, .. }
+            | TopicsVerb::Delete { common, .. }
+            | TopicsVerb::AddPartitions { common, .. },
+        )
+        | Verb::Groups(GroupsVerb::List { common } | GroupsVerb::Describe { common, .. }) => {
+            (common, AdminBuilder::known_properties().collect())
+        }
+        _ => return None,
+    };
+    let common = outer.clone().with(inner.clone());
+    common.properties.iter().any(|pair| pair == "list").then(|| (common.is_json(), known))
+}
+
+pub(super) fn list(json: bool, properties: Known) -> Result<(), Failure> {
+    let mut table = Table::new(&["PROPERTY", "DEFAULT"]);
+    for (name, default) in properties {
+        table.push([name.into(), Some(default).filter(|default| !default.is_empty()).into()]);
+    }
+    table.print(json)
+}
