@@ -175,6 +175,15 @@ macro_rules! errors {
                 self
             }
 
+            /// The detail, with this before it.
+            pub(crate) fn detail_before(mut self, text: impl fmt::Display) -> Self {
+                self.0.detail = match self.0.detail.is_empty() {
+                    true => text.to_string(),
+                    false => format!("{text}: {}", self.0.detail),
+                };
+                self
+            }
+
             pub(crate) fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
                 self.0.source = Some(source.into());
                 self
@@ -275,6 +284,8 @@ errors! {
         /// Other members own the partitions by now, or the group rebalances.
         NotMember = Cluster: "not a member of this generation any more",
             "receive again to rejoin; what was not committed is delivered again, perhaps to another member";
+        /// Another member came with this `group.instance.id`: this one is out for good.
+        Fenced = Caller: "another member came with this group.instance.id", "give each member an id of its own";
         /// The partition is not this consumer's.
         NotAssigned = Caller: "not assigned to this consumer", "commit only what it owns";
         /// Its topic, or the partition itself, is gone: its offset with it. What else was to be committed is.
@@ -319,6 +330,8 @@ errors! {
         NoGroup = Caller: "no group whose offsets could be told", "set group.id";
         /// Other members own the partitions by now, or the group rebalances.
         NotMember = Cluster: "not a member of this generation any more", "receive again to rejoin";
+        /// Another member came with this `group.instance.id`: this one is out for good.
+        Fenced = Caller: "another member came with this group.instance.id", "give each member an id of its own";
         /// The topic or the partition does not exist.
         UnknownPartition = Caller: "no such partition", "create it, or check its name";
         /// `default.api.timeout.ms` passed.
@@ -345,6 +358,12 @@ errors! {
         BufferFull = Cluster: "no room in the buffer within max.block", "send more slowly, or raise buffer_memory";
         /// `delivery.timeout.ms` passed: the record may or may not be in the log.
         TimedOut = Cluster: "not acknowledged within delivery.timeout", "send again; it may be in the log already";
+        /// `delivery.timeout.ms` passed before the record could be sent: it is not in the log.
+        NotSent = Cluster: "not sent within delivery.timeout", "send again";
+        /// The topic does not take the record as it is.
+        InvalidRecord = Caller: "the topic does not take the record",
+            "a compacted topic wants keys, and a topic may bound timestamps (message.timestamp.*.max.ms) and, from \
+             Kafka 4.4 on, the size after decompression (max.decompressed.message.bytes)";
         /// No broker told about the topic in time.
         MetadataTimeout = Cluster: "no broker told about the topic within max.block", "check that the brokers run";
         /// No broker gives the producer an identity.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ottla_core::{CommittedOffset, OffsetAndTimestamp, OpFailure, OpId, Outcome, SeekTo, TopicPartition};
-use ottla_protocol::{Now, Timestamp};
+use ottla_protocol::{ErrorCode, Now, Timestamp};
 
 use super::{Consumer, reader::Parking, state::State};
 use crate::{
@@ -264,6 +264,9 @@ pub(super) async fn committed_op(
     };
     outcome.map(|_| ()).map_err(|failure| match failure {
         OpFailure::NoGroup => CommitError::new(CommitErrorKind::NoGroup),
+        OpFailure::NotMember(code @ ErrorCode::FencedInstanceId) => {
+            CommitError::new(CommitErrorKind::Fenced).broker(code)
+        }
         OpFailure::NotMember(code) => CommitError::new(CommitErrorKind::NotMember).broker(code),
         OpFailure::NotAssigned(at) => CommitError::new(CommitErrorKind::NotAssigned).partition(at),
         OpFailure::Gone(at) => CommitError::new(CommitErrorKind::Gone).partition(at),
@@ -300,6 +303,9 @@ async fn offsets_op(
     };
     outcome.map_err(|failure| match failure {
         OpFailure::NoGroup => OffsetsError::new(OffsetsErrorKind::NoGroup),
+        OpFailure::NotMember(code @ ErrorCode::FencedInstanceId) => {
+            OffsetsError::new(OffsetsErrorKind::Fenced).broker(code)
+        }
         OpFailure::NotMember(code) => OffsetsError::new(OffsetsErrorKind::NotMember).broker(code),
         OpFailure::NotAssigned(at) => OffsetsError::new(OffsetsErrorKind::NotAssigned).partition(at),
         OpFailure::TimedOut(what) => {

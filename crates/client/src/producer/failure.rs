@@ -27,12 +27,14 @@ impl From<SendFailure> for SendError {
             SendFailure::Refused { at, error, message } => {
                 let kind = match error {
                     ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => Kind::TooLarge,
+                    ErrorCode::InvalidRecord | ErrorCode::InvalidTimestamp => Kind::InvalidRecord,
                     _ => Kind::Broker,
                 };
                 Self::new(kind).partition(at).broker(error).detail(message.unwrap_or_default())
             }
-            SendFailure::DeliveryTimeout { at, waited, cause } => {
-                obstacle(Self::new(Kind::TimedOut).partition(at), format!("waited {waited:.1?}"), cause)
+            SendFailure::DeliveryTimeout { at, sent, waited, cause } => {
+                let kind = if sent { Kind::TimedOut } else { Kind::NotSent };
+                obstacle(Self::new(kind).partition(at), format!("waited {waited:.1?}"), cause)
             }
             SendFailure::Identity { error } => Self::new(Kind::Identity).broker(error),
             SendFailure::Unsupported { at, cause } => {
@@ -56,6 +58,50 @@ pub(super) fn of_many(Unclaimed { count, first }: Unclaimed) -> SendError {
     let error = SendError::from(first);
     match count {
         1 => error,
-        count => SendError::new(error.kind()).detail(format!("{count} records")).because(error),
+        count => error.detail_before(format!("{count} records; of the first")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn timeout(sent: bool) -> SendFailure {
+        let (waited, cause) = (Duration::from_secs(3), Some(Cause::NoLeader(("t", 0).into())));
+        SendFailure::DeliveryTimeout { at: ("t", 0).into(), sent, waited, cause }
+    }
+
+    #[test]
+    fn several_failures_are_told_by_the_first_and_their_count() {
+        let error = of_many(Unclaimed { count: 7, first: timeout(true) });
+        assert_eq!(
+            error.to_string(),
+            "partition t-0: not acknowledged within delivery.timeout (7 records; of the first: waited 3.0s; last t-0 \
+             has no leader); send again; it may be in the log already"
+        );
+        assert_eq!(error.context().partition, Some(("t", 0).into()));
+    }
+
+    #[test]
+    fn what_was_never_sent_is_not_said_to_be_perhaps_in_the_log() {
+        let error = SendError::from(timeout(false));
+        assert_eq!(error.kind(), Kind::NotSent);
+        assert!(!error.to_string().contains("in the log"), "{error}");
+    }
+
+    #[test]
+    fn a_record_that_the_topic_does_not_take_has_a_next_step() {
+        for code in [ErrorCode::InvalidRecord, ErrorCode::InvalidTimestamp] {
+            let at = ("t", 0).into();
+            let error =
+                SendError::from(SendFailure::Refused { at, error: code, message: Some("no key".into()) });
+            assert_eq!(error.kind(), Kind::InvalidRecord);
+            assert!(
+                error.to_string().contains("no key") && error.to_string().contains("wants keys"),
+                "{error}"
+            );
+        }
     }
 }

@@ -365,9 +365,10 @@ impl<F> Producer<F> {
                 && front.created + self.config.delivery_timeout <= now.mono
                 && let Some(at) = self.name_of(queue)
             {
-                let (batch, waited) = (front.id, self.config.delivery_timeout);
+                let (batch, waited, sent) = (front.id, self.config.delivery_timeout, front.attempts > 0);
                 let cause = self.obstacle(queue, now);
-                self.finish(Part { queue, batch }, Err(SendFailure::DeliveryTimeout { at, waited, cause }));
+                let failure = SendFailure::DeliveryTimeout { at, sent, waited, cause };
+                self.finish(Part { queue, batch }, Err(failure));
             }
         }
     }

@@ -73,10 +73,12 @@ pub enum SendFailure {
         /// What it says about it.
         message: Option<String>,
     },
-    /// Not acknowledged within `delivery.timeout.ms`. A broker may have it all the same.
+    /// Not acknowledged within `delivery.timeout.ms`.
     DeliveryTimeout {
         /// Where it was to go.
         at: TopicPartition,
+        /// Whether it was sent at all: a broker may have it then.
+        sent: bool,
         /// How long was waited.
         waited: Duration,
         /// What stood in the way last.
@@ -125,8 +127,11 @@ impl fmt::Display for SendFailure {
             Self::Refused { at, error, message: Some(message) } => {
                 write!(f, "{at} refused: {error}: {message}")
             }
-            Self::DeliveryTimeout { at, waited, .. } => {
+            Self::DeliveryTimeout { at, waited, sent: true, .. } => {
                 write!(f, "{at}: not acknowledged in {waited:?}; a broker may have it all the same")
+            }
+            Self::DeliveryTimeout { at, waited, sent: false, .. } => {
+                write!(f, "{at}: could not be sent in {waited:?}")
             }
             Self::Identity { error } => write!(f, "no producer id: {error}"),
             Self::Unsupported { at, cause } => write!(f, "{at}: {cause}"),
