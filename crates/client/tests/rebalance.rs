@@ -10,7 +10,7 @@ use std::{
 use ottla::{
     CloseOptions, Consumer, ConsumerBuilder, CooperativeSticky, ErrorCode, Event, GroupProtocol, GroupReason,
     LeaveGroup, OffsetReset, Producer, ProducerRecord, Range, Rebalance, RebalanceListener, TopicPartition,
-    error::RecvErrorKind,
+    error::{CommitErrorKind, RecvErrorKind},
 };
 use ottla_broker::{Config, Fault, Server, TopicSpec};
 use ottla_protocol::ApiKey;
@@ -295,4 +295,17 @@ async fn a_task_beside_the_reader_is_told_what_happens_to_the_membership() {
         let given_up = told.iter().filter(|event| matches!(event, Event::Revoked(gone) if gone.len() == 1));
         assert_eq!(given_up.count(), 2, "at the rebalance, and at the close: {told:?}");
     }
+}
+
+#[tokio::test]
+async fn a_commit_of_a_member_whose_instance_id_another_has_says_what_to_change() {
+    let server = server(1);
+    produce(&server, 0, 0..1).await;
+    let mut member = builder(&server, GroupProtocol::Classic).group_instance_id("one").build().await.unwrap();
+    until(&mut member, "its partition", |member| member.assignment().len() == 1).await;
+    let fenced = Fault::Error(ErrorCode::FencedInstanceId);
+    server.with_cluster(|cluster| cluster.faults().on(ApiKey::OffsetCommit).then(fenced));
+    let error = member.commit_offsets([(("t", 0), 1)]).await.unwrap_err();
+    assert_eq!(error.kind(), CommitErrorKind::Fenced);
+    assert!(error.to_string().ends_with("give each member an id of its own"), "{error}");
 }
