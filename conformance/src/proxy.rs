@@ -7,6 +7,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ottla_protocol::messages::{
+    ProducePartitionResponse, ProduceResponse, ProduceTopicData, ProduceTopicResponse,
+};
+use ottla_protocol::{ApiKey, ErrorCode, Request, RequestHeader, ResponseHeader};
+
 use crate::server::{Connections, Server};
 
 /// What a broker would refuse anyhow.
@@ -42,6 +47,10 @@ struct Rules {
     delays: BTreeMap<i16, Duration>,
     delay_of_others: Duration,
     torn: Option<i16>,
+    /// How many Produce requests more are refused here, and not passed on.
+    refused_produces: u32,
+    /// Where new connections lead, in place of the broker behind.
+    redirected: Option<SocketAddr>,
     held: bool,
     refusing: bool,
     closed: bool,
@@ -94,6 +103,16 @@ impl Proxy {
         self.rules.lock().torn = Some(api);
     }
 
+    /// Answers so many of the next Produce requests with NOT_LEADER_OR_FOLLOWER, and passes none of them on.
+    pub fn refuse_produces(&self, count: u32) {
+        self.rules.lock().refused_produces = count;
+    }
+
+    /// Lets new connections lead elsewhere, or again to the broker behind.
+    pub fn redirect(&self, to: Option<SocketAddr>) {
+        self.rules.lock().redirected = to;
+    }
+
     /// Closes new connections at once, or lets them in.
     pub fn refuse(&self, refusing: bool) {
         self.rules.lock().refusing = refusing;
@@ -137,6 +156,7 @@ fn pass(
     if shared.lock().refusing {
         return Ok(());
     }
+    let upstream = shared.lock().redirected.unwrap_or(upstream);
     let broker = TcpStream::connect(upstream)?;
     connections.keep(id, &broker)?;
     for stream in [&client, &broker] {
@@ -144,9 +164,10 @@ fn pass(
     }
     let waiting = Waiting::default();
     let (sender, receiver) = sync_channel(64);
+    let refusals = sender.clone();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let _ = pass_requests(&client, &broker, &waiting, shared);
+            let _ = pass_requests(&client, &broker, &waiting, refusals, shared);
             let _ = broker.shutdown(Shutdown::Both);
         });
         scope.spawn(|| {
@@ -162,10 +183,17 @@ fn pass_requests(
     mut client: &TcpStream,
     mut broker: &TcpStream,
     waiting: &Waiting,
+    refusals: SyncSender<Response>,
     shared: &Shared,
 ) -> io::Result<()> {
     loop {
         let frame = read_frame(&mut client)?;
+        if let Some(response) = refusal(&frame, shared) {
+            if refusals.send(response).is_err() {
+                return Ok(());
+            }
+            continue;
+        }
         // Length, API key, version, correlation id.
         if let Some(&[_, _, _, _, api @ .., _, _, a, b, c, d]) = frame.first_chunk::<12>() {
             let api = i16::from_be_bytes(api);
@@ -174,6 +202,36 @@ fn pass_requests(
         }
         broker.write_all(&frame)?;
     }
+}
+
+/// What a broker would answer that does not lead the partitions, where that is to be said of a Produce request.
+fn refusal(frame: &[u8], shared: &Shared) -> Option<Response> {
+    let api = i16::from_be_bytes(*frame.get(4..)?.first_chunk()?);
+    let is_refused = |rules: &mut Rules| {
+        let refused = api == ApiKey::Produce as i16 && rules.refused_produces > 0;
+        rules.refused_produces -= u32::from(refused);
+        refused
+    };
+    let (header, request) = is_refused(&mut shared.lock())
+        .then(|| RequestHeader::decode(frame.get(4..).unwrap_or_default()))?
+        .ok()?;
+    let Request::Produce(request) = request else { return None };
+    let partition = |index| ProducePartitionResponse {
+        index,
+        error_code: ErrorCode::NotLeaderOrFollower,
+        base_offset: -1,
+        ..Default::default()
+    };
+    let topic = |topic: ProduceTopicData| ProduceTopicResponse {
+        name: topic.name,
+        topic_id: topic.topic_id,
+        partition_responses: topic.partition_data.iter().map(|data| partition(data.index)).collect(),
+    };
+    let responses = request.topic_data.into_iter().map(topic).collect();
+    let answer = ProduceResponse { responses, ..Default::default() };
+    let RequestHeader { key, version, correlation_id, .. } = header;
+    let frame = ResponseHeader { key, version, correlation_id }.encode(&answer.into());
+    Some(Response { frame, api, due: Instant::now() })
 }
 
 fn read_responses(

@@ -43,6 +43,8 @@ mod kit;
 mod librdkafka;
 #[path = "suite/membership.rs"]
 mod membership;
+#[path = "suite/misled.rs"]
+mod misled;
 #[path = "suite/mixed.rs"]
 mod mixed;
 #[path = "suite/positions.rs"]
@@ -107,6 +109,7 @@ fn all() -> Vec<Case> {
         mixed::cases(),
         agreed::cases(),
         brokers::cases(),
+        misled::cases(),
         librdkafka::cases(),
         java_clients::cases(),
         consume_processes::cases(),

@@ -108,6 +108,11 @@ impl Cluster {
         self.node(node).map(Node::advertised)
     }
 
+    /// Where a node listens behind its proxy.
+    pub fn behind(&self, node: u32) -> Result<SocketAddr, Unavailable> {
+        Ok(self.node(node)?.address)
+    }
+
     /// The proxy before a node, in a cluster behind proxies.
     pub fn proxy(&self, node: u32) -> Result<&Proxy, Unavailable> {
         let proxy = self.node(node)?.proxy.as_ref();

@@ -18,6 +18,7 @@ const OFFSETS: &str = "org.apache.kafka.tools.GetOffsetShell";
 const PERFORMANCE: &str = "org.apache.kafka.tools.ProducerPerformance";
 const PRODUCER: &str = "org.apache.kafka.tools.ConsoleProducer";
 const VERIFIABLE: &str = "org.apache.kafka.tools.VerifiableConsumer";
+const SHARE_CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleShareConsumer";
 const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 
 /// The tools, pointed at a broker. Each call takes a second or so: it starts a JVM.
@@ -131,6 +132,13 @@ impl Tools {
     pub fn spawn_console_consumer(&self, consume: &Consume) -> Result<Process, ProcessError> {
         let mut command = self.java.command(Role::Tool, &[], CONSUMER);
         command.args(["--bootstrap-server", &self.bootstrap]).args(consume.args());
+        Process::spawn(&command).map_err(|error| ProcessError::not_started(&command, error))
+    }
+
+    /// Starts a console consumer of a share group.
+    pub fn spawn_console_share_consumer(&self, topic: &str, group: &str) -> Result<Process, ProcessError> {
+        let mut command = self.java.command(Role::Tool, &[], SHARE_CONSUMER);
+        command.args(["--bootstrap-server", &self.bootstrap, "--topic", topic, "--group", group]);
         Process::spawn(&command).map_err(|error| ProcessError::not_started(&command, error))
     }
 

@@ -1,6 +1,5 @@
 //! Groups: who reads what, and where a group goes on.
 
-use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -9,12 +8,12 @@ use ottla::error::RecvErrorKind;
 use ottla::{Consumer, ErrorCode, GroupReason};
 use ottla_conformance::targets::{Target, unique};
 use ottla_protocol::messages::{JoinGroupRequest, JoinGroupRequestProtocol};
-use ottla_protocol::{ApiKey, Request, RequestHeader, Response, ResponseHeader};
+use ottla_protocol::{ApiKey, Response};
 
 use crate::cases::{Case, Outcome};
 use crate::kit::{
-    Seen, admin, equal, generations, holds, member, members_of, next, numbers, poll_all, shares, topic, wait,
-    within,
+    Seen, admin, ask, equal, generations, holds, member, members_of, next, numbers, poll_all, shares, topic,
+    wait, within,
 };
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -134,24 +133,18 @@ async fn third_member(target: &Target) -> Outcome {
 /// Makes a group of workers that are no consumers: they speak Kafka's group protocol all the same.
 fn join_as_a_worker(stream: &mut TcpStream, group: &str) -> Result<ErrorCode, Failed> {
     // The last version that needs no member id first.
-    let (key, version) = (ApiKey::JoinGroup, 3);
+    let version = 3;
     let protocols = vec![JoinGroupRequestProtocol { name: "sessioned".into(), ..Default::default() }];
-    let request = Request::JoinGroup(JoinGroupRequest {
+    let request = JoinGroupRequest {
         group_id: group.to_owned(),
         session_timeout_ms: 60_000,
         rebalance_timeout_ms: 60_000,
         protocol_type: "connect".to_owned(),
         protocols,
         ..Default::default()
-    });
-    let header = RequestHeader { key, version, correlation_id: 7, client_id: Some("worker".to_owned()) };
-    stream.write_all(&header.encode(&request))?;
-    let mut length = [0; 4];
-    stream.read_exact(&mut length)?;
-    let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-    stream.read_exact(&mut frame)?;
-    match ResponseHeader::decode(key, version, &frame)? {
-        (_, Response::JoinGroup(joined)) => Ok(joined.error_code),
+    };
+    match ask(stream, ApiKey::JoinGroup, version, request)? {
+        Response::JoinGroup(joined) => Ok(joined.error_code),
         _ => Err("an answer to another question".into()),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime};
 
 use libtest_mimic::Failed;
@@ -11,7 +13,7 @@ use ottla::{
     Admin, Compression, Consumer, ConsumerBuilder, Event, OffsetReset, OwnedRecord, Producer, ProducerRecord,
 };
 use ottla_conformance::targets::{Target, unique};
-use ottla_protocol::Timestamp;
+use ottla_protocol::{ApiKey, Request, RequestHeader, Response, ResponseHeader, Timestamp};
 
 use crate::cases::Outcome;
 
@@ -232,4 +234,20 @@ pub(crate) async fn members_of(admin: &Admin, group: &str) -> Result<Vec<String>
         Err(error) if error.kind() == ottla::error::AdminErrorKind::UnknownGroup => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// One question and its answer, on a connection of the case's own.
+pub(crate) fn ask(
+    stream: &mut TcpStream,
+    key: ApiKey,
+    version: i16,
+    request: impl Into<Request>,
+) -> Result<Response, Failed> {
+    let header = RequestHeader { key, version, correlation_id: 1, client_id: None };
+    stream.write_all(&header.encode(&request.into()))?;
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut frame)?;
+    Ok(ResponseHeader::decode(key, version, &frame)?.1)
 }
