@@ -19,6 +19,8 @@ mod assignors;
 mod bad_input;
 #[path = "suite/brokers.rs"]
 mod brokers;
+#[path = "suite/callbacks.rs"]
+mod callbacks;
 #[path = "suite/cases.rs"]
 mod cases;
 #[path = "suite/cli.rs"]
@@ -110,6 +112,7 @@ fn all() -> Vec<Case> {
         agreed::cases(),
         brokers::cases(),
         misled::cases(),
+        callbacks::cases(),
         librdkafka::cases(),
         java_clients::cases(),
         consume_processes::cases(),

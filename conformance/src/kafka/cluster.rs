@@ -46,6 +46,11 @@ impl Cluster {
         Self::start_on(Java::get()?, config)
     }
 
+    /// The same on Kafka 4.3.
+    pub fn start_4_3(config: Config) -> Result<Self, Unavailable> {
+        Self::start_on(Java::get_4_3()?, config)
+    }
+
     pub(super) fn start_on(java: &Java, config: Config) -> Result<Self, Unavailable> {
         let prepared = Self::prepare(java, &config);
         let cluster = prepared.map_err(|error| Unavailable::Failed(format!("a cluster's files: {error}")))?;
@@ -150,6 +155,12 @@ impl Cluster {
     pub fn restart(&self, node: u32) -> Result<(), Unavailable> {
         self.kill(node)?;
         self.node(node)?.start(&self.java)?;
+        self.wait_until_complete()
+    }
+
+    /// Starts a node that was stopped on the newest Kafka; returns as [`Cluster::restart`] does.
+    pub fn upgrade(&self, node: u32) -> Result<(), Unavailable> {
+        self.node(node)?.start(Java::get()?)?;
         self.wait_until_complete()
     }
 

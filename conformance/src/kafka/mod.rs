@@ -77,7 +77,7 @@ pub fn shared() -> Result<&'static Cluster, Unavailable> {
 
 /// The three nodes of Kafka 4.3 that all tests share, started by the first that asks.
 pub fn shared_4_3() -> Result<&'static Cluster, Unavailable> {
-    let start = || Cluster::start_on(Java::get_4_3()?, Config::new(3));
+    let start = || Cluster::start_4_3(Config::new(3));
     SHARED_4_3.get_or_init(start).as_ref().map_err(Clone::clone)
 }
 

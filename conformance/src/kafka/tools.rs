@@ -14,6 +14,7 @@ const WITHIN: Duration = Duration::from_secs(180);
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 const CONFIGS: &str = "org.apache.kafka.tools.ConfigCommand";
+const FEATURES: &str = "org.apache.kafka.tools.FeatureCommand";
 const OFFSETS: &str = "org.apache.kafka.tools.GetOffsetShell";
 const PERFORMANCE: &str = "org.apache.kafka.tools.ProducerPerformance";
 const PRODUCER: &str = "org.apache.kafka.tools.ConsoleProducer";
@@ -68,6 +69,11 @@ impl Tools {
         let nodes: Vec<String> = nodes.into_iter().map(|node| node.to_string()).collect();
         let args = ["--create", "--topic", topic, "--replica-assignment", &nodes.join(",")];
         self.run(TOPICS, &strings(&args)).map(drop)
+    }
+
+    /// Raises a cluster's features to those of a release, such as `4.4`.
+    pub fn upgrade_features(&self, release: &str) -> Result<(), ProcessError> {
+        self.run(FEATURES, &strings(&["upgrade", "--release-version", release])).map(drop)
     }
 
     /// Deletes a topic.

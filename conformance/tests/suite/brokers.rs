@@ -16,7 +16,11 @@ use crate::scene::{Membership, PARTITIONS, Scene, even};
 
 pub(crate) fn cases() -> Vec<Case> {
     let name = "groups_of_each_kind_survive_a_rolling_restart_and_the_kill_of_their_coordinator";
-    vec![Case::alone(name, restarts_and_a_kill).with_java().heavy()]
+    let upgrade = "groups_of_each_kind_survive_a_rolling_upgrade_from_kafka_4_3_to_4_4";
+    vec![
+        Case::alone(name, restarts_and_a_kill).with_java().heavy(),
+        Case::alone(upgrade, upgraded).with_java().heavy(),
+    ]
 }
 
 /// A case's own cluster. What a target refers to lives on, so that it is stopped by hand.
@@ -80,9 +84,8 @@ async fn without_copies(target: &Target) -> Result<Consumer, Failed> {
     Ok(consumer)
 }
 
-fn restarts_and_a_kill() -> Outcome {
-    let own = Own::start(Config::new(3))?;
-    let target = own.target();
+/// A group of each kind, with three members.
+fn groups_of_each_kind(target: &Target) -> Result<Vec<Scene>, Failed> {
     let mut scenes = Vec::new();
     for membership in Membership::ALL {
         // One coordinator for all groups, so that one kill meets them all; after restarts, too.
@@ -92,19 +95,27 @@ fn restarts_and_a_kill() -> Outcome {
                 break group;
             }
         };
-        let mut scene = Scene::of_group(&target, membership, unique("brokers"), group, PARTITIONS, 300)?;
+        let mut scene = Scene::of_group(target, membership, unique("brokers"), group, PARTITIONS, 300)?;
         for _ in 0..3 {
             scene.add(&[])?;
         }
         scenes.push(scene);
     }
-    let settled = |scenes: &mut Vec<Scene>| {
-        scenes.iter_mut().try_for_each(|scene| {
-            scene.settle(&even(PARTITIONS, 3))?;
-            scene.flow(300)
-        })
-    };
     settled(&mut scenes)?;
+    Ok(scenes)
+}
+
+fn settled(scenes: &mut [Scene]) -> Outcome {
+    scenes.iter_mut().try_for_each(|scene| {
+        scene.settle(&even(PARTITIONS, 3))?;
+        scene.flow(300)
+    })
+}
+
+fn restarts_and_a_kill() -> Outcome {
+    let own = Own::start(Config::new(3))?;
+    let target = own.target();
+    let mut scenes = groups_of_each_kind(&target)?;
     for node in own.0.node_ids() {
         in_sync(&target)?;
         own.0.stop(node)?;
@@ -119,6 +130,24 @@ fn restarts_and_a_kill() -> Outcome {
     let alone = wait(without_copies(&target))?;
     own.0.kill(nodes[0])?;
     wait(says(&alone, "the partition has no leader"))?;
+    settled(&mut scenes)?;
+    scenes.into_iter().try_for_each(Scene::finish)
+}
+
+/// Node by node, and the features at the end, as Kafka's documentation has it.
+fn upgraded() -> Outcome {
+    let own = Own(Box::leak(Box::new(Cluster::start_4_3(Config::new(3))?)));
+    let target = own.target();
+    let mut scenes = groups_of_each_kind(&target)?;
+    for node in own.0.node_ids() {
+        in_sync(&target)?;
+        own.0.stop(node)?;
+        settled(&mut scenes)?;
+        own.0.upgrade(node)?;
+        settled(&mut scenes)?;
+    }
+    in_sync(&target)?;
+    target.tools()?.upgrade_features("4.4")?;
     settled(&mut scenes)?;
     scenes.into_iter().try_for_each(Scene::finish)
 }
