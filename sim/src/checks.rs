@@ -12,6 +12,7 @@ use ottla_protocol::{
 use crate::{
     host::Awaited,
     member::{Expect, Member, Sent, names},
+    plan::FLEETING,
     reader::Handed,
     stage::Stage,
     truth::Truth,
@@ -217,6 +218,9 @@ impl Member {
                 format!("{who} hands out {at} offset {offset}")
             });
         }
+        if at.topic == FLEETING {
+            return self.check_fleeting(record, truth);
+        }
         // Under the consumer protocol what was assigned before is carried out first.
         let goes = self.withdrawn.contains(at) && (!self.follows_broker() || self.gives_up(at, stage));
         if goes || self.parted.contains(at) {
@@ -267,6 +271,14 @@ impl Member {
         self.in_hand.push((record.clone(), serial));
     }
 
+    /// A topic that comes and goes: its offsets begin anew, and what was in it is nobody's to account for.
+    fn check_fleeting(&mut self, record: &Handed, truth: &mut Truth) {
+        self.handed += record.size;
+        truth.fleeting.insert(record.at.clone(), record.offset);
+        let serial = self.owned.get(&record.at).map_or(0, |holding| holding.serial);
+        self.in_hand.push((record.clone(), serial));
+    }
+
     /// It committed in the generation before, and follows the current one.
     pub(super) fn violate_generation(&mut self, stage: &mut Stage) {
         let (who, current) = (self.who, self.generation_id);
@@ -311,6 +323,9 @@ impl Member {
         }
         let who = self.who;
         let generation_id = commit.generation_id_or_member_epoch;
+        if generation_id < 0 && self.in_group() && *self.host.machine.subscription() != Subscription::None {
+            stage.violate("who has subscribed commits as a member", || format!("{who} commits as nobody"));
+        }
         let own = [self.generation_id, self.joined_generation_id].contains(&generation_id);
         if generation_id >= 0 && !own {
             // One that has given up the question that brought the current one does not follow it, and joins again.
@@ -329,6 +344,9 @@ impl Member {
                 // One that waited since before the seek says nothing of what came of it.
                 let settles = reached.is_none_or(|reached| offset <= reached).then_some(self.serial);
                 self.committing.push(Sent { at: at.clone(), offset, settles });
+                if at.topic == FLEETING {
+                    continue;
+                }
                 let Some(holding) = self.owned.get(&at) else {
                     if generation_id >= 0 {
                         stage.violate("only what is owned is committed", || {

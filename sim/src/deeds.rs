@@ -7,13 +7,14 @@ use ottla_core::Consumer;
 use ottla_protocol::{
     ApiKey, Request, RequestHeader, Response, ResponseHeader,
     messages::{OffsetCommitRequest, OffsetCommitRequestTopic},
+    records::walk_headers,
 };
 
 use crate::{
     case::Bug,
     dice::{Dice, secs},
     member::Member,
-    plan::Item,
+    plan::{FLEETING, Item},
     role::Role,
     stage::{Event, Link, LinkId, LinkState, Outage, Stage, Who},
     trouble::{Trouble, script},
@@ -64,9 +65,10 @@ impl World {
                 self.cluster.create_partitions(&name, count).expect("it exists, and is narrower");
                 self.pump();
             }
+            Item::Fleet { comes } => self.fleet(comes),
             Item::Create { matches } => {
                 let count = self.dice.number(1..=4) as u32;
-                let number = self.truth.topic_ids.len();
+                let number = self.truth.topics;
                 if !self.cluster.nodes().any(|node| self.cluster.is_up(node)) {
                     return;
                 }
@@ -79,6 +81,34 @@ impl World {
                 self.pump();
             }
         }
+    }
+
+    /// The topic that comes and goes comes, with records in it, or goes.
+    fn fleet(&mut self, comes: bool) {
+        let is_there = self.truth.topic_ids.values().any(|name| name == FLEETING);
+        if comes == is_there || !self.cluster.nodes().any(|node| self.cluster.is_up(node)) {
+            return;
+        }
+        self.stage.tell(|| format!("{FLEETING} {}", if comes { "comes" } else { "goes" }));
+        self.truth.fleeting.clear();
+        if comes {
+            let count = self.dice.number(1..=3) as u32;
+            self.create_topic(FLEETING.to_owned(), count);
+            // Any batch will do.
+            let batch = self.plan.partitions().into_iter().find_map(|at| {
+                let log = self.cluster.log(&at.topic, at.partition)?;
+                let first = walk_headers(&log).next()?.ok()?.0;
+                log.get(first).map(<[u8]>::to_vec)
+            });
+            for (partition, batch) in (0..count as i32).zip(batch.iter().cycle()) {
+                let appended = self.cluster.append(FLEETING, partition, batch, self.stage.now());
+                appended.expect("it was appended before");
+            }
+        } else {
+            self.truth.topic_ids.retain(|_, name| name != FLEETING);
+            self.cluster.delete_topic(FLEETING);
+        }
+        self.pump();
     }
 
     pub(super) fn make(&mut self, trouble: Trouble) {

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use ottla_core::TopicPartition;
+use ottla_core::{GroupReason, Subscription, TopicPartition};
 use ottla_protocol::records::{BatchHeader, Compression, Decompressor, RecordWalk, walk_headers};
 
 use crate::{
@@ -31,7 +31,7 @@ impl World {
             return self.stage.after(secs(4), Event::Quiet);
         }
         self.stage.tell(|| "the trouble is over".to_owned());
-        self.stage.quiet = true;
+        (self.stage.quiet, self.stage.quiet_since) = (true, self.stage.time);
         self.faults = self.faults_so_far();
         self.cluster.faults().clear();
         self.stage.net.cut_off = None;
@@ -122,7 +122,7 @@ impl World {
                 }
                 Some(_) => {}
             },
-            Phase::Settling => match self.uncommitted() {
+            Phase::Settling => match self.uncommitted().or_else(|| self.unsettled()) {
                 None => {
                     self.enter(Phase::Closing);
                     for member in self.members.iter_mut().filter(|member| member.is_live()) {
@@ -131,9 +131,10 @@ impl World {
                 }
                 Some(late) if waited > self.plan.bound() => {
                     let explained = self.explain();
-                    self.stage.violate("everything done is committed once the trouble is over", || {
-                        format!("{late} after {waited:?}\n{explained}")
-                    });
+                    self.stage
+                        .violate("once the trouble is over all is committed, and the group whole", || {
+                            format!("{late} after {waited:?}\n{explained}")
+                        });
                 }
                 Some(_) => {}
             },
@@ -216,6 +217,26 @@ impl World {
             let committed = self.truth.progress(GROUP, &at).committed();
             (end > 0 && committed != Some(end)).then(|| format!("{at}: {committed:?} of {end} are committed"))
         })
+    }
+
+    /// Who is not in the group, as he or the coordinator sees it, and is there; or the other way round.
+    fn unsettled(&self) -> Option<String> {
+        let group = self.cluster.group(GROUP)?;
+        let subscribed = |member: &&Member| {
+            member.is_live() && member.in_group() && *member.host.machine.subscription() != Subscription::None
+        };
+        let there: Vec<&Member> = self.members.iter().filter(subscribed).collect();
+        for member in &there {
+            let reason = member.host.machine.explain(self.stage.now()).group;
+            if !matches!(reason, Some(GroupReason::Member { .. } | GroupReason::Idle { .. })) {
+                return Some(format!("{} is not settled: {reason:?}", member.who));
+            }
+            if !group.members.iter().any(|known| known.member_id == member.member_id) {
+                return Some(format!("{} is no member for the coordinator", member.who));
+            }
+        }
+        let unknown = group.members.iter().find(|known| there.iter().all(|m| m.member_id != known.member_id));
+        unknown.map(|known| format!("the coordinator has {} for a member", known.member_id))
     }
 
     fn explain(&self) -> String {

@@ -3,7 +3,7 @@
 use ottla_core::{Callback, TopicPartition};
 
 use crate::{
-    member::{Member, names},
+    member::{Member, TOLD_IN_PAIRS, names},
     stage::{Event, Stage},
     truth::Truth,
     user::Doing,
@@ -27,6 +27,7 @@ impl Member {
         let Some(callback) = self.host.machine.take_callback() else { return false };
         let who = self.who;
         stage.tell(|| format!("{who} is called: {callback:?}"));
+        self.check_pairs(&callback, stage);
         let from = std::mem::replace(&mut self.doing, Doing::Away);
         self.doing = Doing::Listening(Listening { from: Box::new(from), callback: callback.clone() });
         match &callback {
@@ -45,6 +46,24 @@ impl Member {
         let wait = self.dice.time(listener.takes);
         stage.after(wait, Event::User(self.who, self.stamp));
         true
+    }
+
+    /// Each partition is told to be gone once for each time that it was told to be assigned.
+    fn check_pairs(&mut self, callback: &Callback, stage: &mut Stage) {
+        let who = self.who;
+        let (Callback::Assigned(all) | Callback::Revoked(all) | Callback::Lost(all)) = callback;
+        for at in all {
+            let in_turn = match callback {
+                Callback::Assigned(_) => self.announced.insert(at.clone()),
+                Callback::Revoked(_) => self.announced.remove(at),
+                // What is lost while the listener is told that it is revoked is told on top.
+                Callback::Lost(_) => self.announced.remove(at) || self.parted.contains(at),
+            };
+            if !in_turn {
+                stage
+                    .violate(TOLD_IN_PAIRS, || format!("{who} is called out of turn for {at}: {callback:?}"));
+            }
+        }
     }
 
     /// The listener returns, and the user is in his call again.

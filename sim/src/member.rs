@@ -25,6 +25,9 @@ use crate::{
     world::GROUP,
 };
 
+/// The invariant of listeners.
+pub(super) const TOLD_IN_PAIRS: &str = "a listener hears of a partition once as assigned and once as gone";
+
 /// A partition that a member has now.
 #[derive(Debug, Clone)]
 pub(super) struct Holding {
@@ -90,8 +93,9 @@ pub(crate) struct Member {
     pub(super) away_since: Duration,
     /// Whether the last call was a commit: the next one reads.
     pub(super) just_committed: bool,
-    /// Whether the user called close.
+    /// Whether the user called close, and is told by his listener of all that this takes away.
     pub(super) closed: bool,
+    told_at_the_end: bool,
     pub(super) serial: u64,
     /// The generation, or the member epoch, that the coordinator told last, and the one that the core has told of.
     pub(super) generation_id: i32,
@@ -121,6 +125,8 @@ pub(crate) struct Member {
     pub(super) unannounced: BTreeSet<TopicPartition>,
     /// What the listener was told to be given up, and is not yet.
     pub(super) parted: BTreeSet<TopicPartition>,
+    /// What the listener was told to be assigned, and not to be revoked or lost.
+    pub(super) announced: BTreeSet<TopicPartition>,
     /// In `unsubscribe`, which tells afterwards.
     pub(super) unsubscribing: bool,
     pub(crate) counts: Counts,
@@ -176,6 +182,7 @@ impl Member {
             away_since: Duration::ZERO,
             just_committed: false,
             closed: false,
+            told_at_the_end: false,
             serial: 0,
             generation_id: -1,
             joined_generation_id: -1,
@@ -193,6 +200,7 @@ impl Member {
             withdrawn: BTreeSet::new(),
             unannounced: BTreeSet::new(),
             parted: BTreeSet::new(),
+            announced: BTreeSet::new(),
             unsubscribing: false,
             counts: Counts::default(),
         };
@@ -455,6 +463,9 @@ impl Member {
         self.doing = Doing::Gone;
         self.owned.clear();
         self.reader.drop_all();
+        if let Some(at) = self.announced.first().filter(|_| self.told_at_the_end) {
+            stage.violate(TOLD_IN_PAIRS, || format!("{who} is closed, and was not told what became of {at}"));
+        }
         if self.host.is_connected() {
             stage
                 .violate("a closed consumer leaves nothing behind", || format!("{who} has connections left"));
@@ -503,6 +514,9 @@ impl Member {
     pub(super) fn end(&mut self, kind: CloseKind, leave: LeaveGroup, stage: &mut Stage, truth: &mut Truth) {
         let now = stage.now();
         let limit = Duration::from_secs(5);
+        // Whoever is dropped is told nothing; a listener that takes as long as the close may not be told all.
+        let slow = self.habits.listener.as_ref().is_some_and(|listener| *listener.takes.end() > limit / 5);
+        self.told_at_the_end = kind == CloseKind::Closed && !slow;
         self.host.machine.close(kind, leave, now.mono + limit, now);
         self.reader.drop_all();
         self.closed = true;

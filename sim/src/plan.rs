@@ -38,6 +38,10 @@ pub(crate) enum Item {
     Widen {
         by: u32,
     },
+    /// The topic that comes and goes comes, or goes.
+    Fleet {
+        comes: bool,
+    },
     /// A topic comes into being: one that is subscribed to, or another.
     Create {
         matches: bool,
@@ -75,10 +79,16 @@ pub(crate) struct Plan {
     pub(crate) max_poll: Duration,
     pub(crate) habits: Drawn,
     pub(crate) setup: Setup,
+    /// Whether there is the topic that comes and goes.
+    fleeting: bool,
     protocols: Vec<Protocol>,
     /// Of static members: how many ids there are to choose from.
     ids: usize,
 }
+
+/// A topic that everybody subscribes to and that comes and goes, where a seed has it. It is read and committed like any
+/// other; what becomes of its records is nobody's to account for.
+pub(crate) const FLEETING: &str = "topic_fleeting";
 
 pub(crate) const LARGE: usize = 3000;
 const BRISK: u64 = 15;
@@ -118,11 +128,29 @@ impl Plan {
             max_poll: d.time(secs(6)..=secs(40)),
             habits: Drawn::draw(d, orderly),
             setup,
+            fleeting: false,
             protocols,
             ids: d.number(3..=6),
         };
+        // By dice of its own: the seeds that do without stay as they are known.
+        let mut fleeting = Dice::of(case.seed ^ case.mode.salt(), usize::MAX - 3);
+        plan.fleeting = !orderly && fleeting.chance(0.3);
         plan.draw_items(d);
+        if plan.fleeting {
+            plan.draw_fleeting(&mut fleeting);
+        }
         plan
+    }
+
+    /// Comes, goes, and may come and go again.
+    fn draw_fleeting(&mut self, d: &mut Dice) {
+        let mut at = d.time(Duration::ZERO..=secs(8));
+        let times = d.number(2..=5);
+        for comes in [true, false, true, false, true].into_iter().take(times) {
+            self.items.push((at, Item::Fleet { comes }));
+            // So soon that some do not notice, or late.
+            at += if d.chance(0.3) { d.time(ms(1)..=ms(300)) } else { d.time(secs(2)..=secs(9)) };
+        }
     }
 
     fn draw_items(&mut self, d: &mut Dice) {
@@ -202,7 +230,10 @@ impl Plan {
     pub(crate) fn everything(&self) -> Wants {
         match self.mode {
             Mode::Regex => Wants::Pattern("topic.*".to_owned()),
-            _ => Wants::Topics(self.topics.iter().map(|(name, _)| name.clone()).collect()),
+            _ => {
+                let fleeting = self.fleeting.then(|| FLEETING.to_owned());
+                Wants::Topics(self.topics.iter().map(|(name, _)| name.clone()).chain(fleeting).collect())
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use ottla_core::{GroupReason, Reason, TopicPartition};
 use crate::{
     dice::{ms, secs},
     member::{Member, names},
-    plan::Plan,
+    plan::{FLEETING, Plan},
     stage::{Stage, Who},
     truth::Truth,
     world::{GROUP, World},
@@ -81,6 +81,9 @@ impl Member {
         truth: &Truth,
         plan: &Plan,
     ) -> Option<Doubt> {
+        if at.topic == FLEETING {
+            return None;
+        }
         let (answer, given_up) = (plan.setup.max_wait() + secs(2), plan.setup.given_up());
         let position = self.host.machine.position(at);
         let is_behind = position.is_some_and(|position| position < truth.end(at));

@@ -207,8 +207,9 @@ pub(crate) struct Stage {
     /// Lines for a person to read; `None` where nobody does.
     pub(crate) journal: Option<Vec<Line>>,
     pub(crate) violation: Option<Violation>,
-    /// Whether the trouble is over.
+    /// Whether the trouble is over, and since when.
     pub(crate) quiet: bool,
+    pub(crate) quiet_since: Duration,
 }
 
 impl Stage {
@@ -230,6 +231,7 @@ impl Stage {
             journal: journal.then(Vec::new),
             violation: None,
             quiet: false,
+            quiet_since: Duration::ZERO,
         }
     }
 

@@ -30,6 +30,10 @@ pub(crate) struct Truth {
     /// Whose static id was another's.
     pub(crate) refused: Vec<Role>,
     pub(crate) topic_ids: BTreeMap<TopicId, String>,
+    /// How many topics there have been, but for the one that comes and goes.
+    pub(crate) topics: usize,
+    /// The last offset handed out of each partition of the topic that comes and goes, since it came last.
+    pub(crate) fleeting: BTreeMap<TopicPartition, i64>,
 }
 
 /// How far a group has come.

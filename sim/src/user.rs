@@ -12,6 +12,7 @@ use crate::{
     dice::{ms, secs},
     listener::Listening,
     member::{Expect, Member},
+    plan::FLEETING,
     reader::{Gathered, Handed, Step},
     stage::{Event, Stage},
     truth::Truth,
@@ -258,7 +259,7 @@ impl Member {
             stage.note(|| format!("{who} {asked:?}: {outcome:?}"));
             match (asked, outcome) {
                 (Asked::Commit { number, offsets, since }, Ok(_)) => {
-                    for (at, offset) in offsets {
+                    for (at, offset) in offsets.into_iter().filter(|(at, _)| at.topic != FLEETING) {
                         // Without auto commit, nobody but the owner moves it, and he only by a later request.
                         let newest = self.last_commit.get(&at) == Some(&number) && self.habits.commits > 0.0;
                         let progress = truth.progress(&self.group, &at);
@@ -287,6 +288,13 @@ impl Member {
                             format!("{who} is told {offset:?} for {at}")
                         });
                     }
+                }
+                (Asked::Commit { since, .. }, Err(OpFailure::TimedOut(what)))
+                    if stage.quiet && since > stage.quiet_since + secs(20) =>
+                {
+                    stage.violate("commit() is answered while the coordinator can be reached", || {
+                        format!("{who} is told that time is out: {what}")
+                    });
                 }
                 (Asked::Commit { .. }, Err(OpFailure::NotMember(ErrorCode::StaleMemberEpoch)))
                     if self.told.is_none() && !self.owned.is_empty() =>
@@ -378,6 +386,9 @@ impl Member {
             return;
         }
         let at = self.any_owned();
+        if at.topic == FLEETING {
+            return;
+        }
         let end = truth.end(&at);
         match self.dice.number(0..=9) {
             0 => self.seek_to(&at, SeekTo::Beginning, Expect::At(0), 0, stage, truth),
@@ -456,6 +467,9 @@ impl Member {
         }
         let now = stage.now();
         let at = self.any_owned();
+        if at.topic == FLEETING {
+            return;
+        }
         if self.dice.chance(0.5) {
             let op = self.host.machine.offsets(vec![(at.clone(), SeekTo::End)], now);
             let least = truth.end(&at);

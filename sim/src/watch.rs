@@ -8,6 +8,7 @@ use ottla_core::TopicPartition;
 use crate::{
     member::Member,
     mode::Mode,
+    plan::FLEETING,
     world::{GROUP, Phase, World},
 };
 
@@ -22,6 +23,9 @@ impl World {
     pub(super) fn look_at_commits(&mut self) {
         for group in [GROUP, "by hand"] {
             for ((topic, partition), offset) in self.cluster.committed(group) {
+                if topic == FLEETING {
+                    continue;
+                }
                 let at = TopicPartition::new(topic, partition);
                 self.truth.progress(group, &at).commit(group, &at, offset, &mut self.stage);
             }

@@ -16,7 +16,7 @@ use crate::{
     dice::{Dice, ms},
     member::Member,
     mode::Mode,
-    plan::Plan,
+    plan::{FLEETING, Plan},
     reasons::Doubts,
     report::{Failure, Report},
     source::Source,
@@ -170,6 +170,7 @@ impl World {
 
     pub(super) fn create_topic(&mut self, name: String, partitions: u32) {
         let id = self.cluster.create_topic(&TopicSpec::new(name.as_str(), partitions));
+        self.truth.topics += usize::from(name != FLEETING);
         self.truth.topic_ids.insert(id.expect("its name is free"), name);
     }
 

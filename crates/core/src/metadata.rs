@@ -332,10 +332,10 @@ impl Metadata {
         Some(id)
     }
 
-    /// What is known is of another cluster, or wrong.
+    /// What is known is of another cluster, or wrong. The cluster's id stays until there is another: a connection to a known
+    /// broker that told none would be taken in by whoever is there.
     fn rebootstrap(&mut self) {
         self.bootstrapping = true;
-        self.cluster_id = None;
         self.stale = true;
     }
 

@@ -59,6 +59,20 @@ pub enum Planted {
     /// The last commit of what is given up is made before its readers have let go: what they hand out meanwhile is in no
     /// commit (KAFKA-16460).
     LastCommitComesFirst,
+    /// A commit to a topic that is gone is asked for again for ever, and holds up whatever waits for commits (KAFKA-16235).
+    UnknownTopicHoldsUpCommits,
+    /// A listener is told as often as something takes a partition away, whatever it was told before.
+    ListenerIsToldTwice,
+    /// What a close or an unsubscription finds not yet told as assigned is told all the same.
+    AssignedIsNotTakenBack,
+    /// Who has subscribed commits as nobody while he is no member.
+    CommitsAsNobody,
+    /// A member of a classic group beats ten times too rarely.
+    BeatsTooRarely,
+    /// Who waits for a commit is told of the first partition only.
+    CommitAnswersOnePartition,
+    /// A member does not leave its group when it is closed.
+    ClosesWithoutLeaving,
     /// A producer sends others behind its first batch before a broker knows it (KAFKA-15591).
     FirstBatchIsNotAlone,
 }
@@ -93,6 +107,13 @@ impl Planted {
         Self::TargetMeanwhileIsForgotten,
         Self::RevokedIsNotShared,
         Self::LastCommitComesFirst,
+        Self::UnknownTopicHoldsUpCommits,
+        Self::ListenerIsToldTwice,
+        Self::AssignedIsNotTakenBack,
+        Self::CommitsAsNobody,
+        Self::BeatsTooRarely,
+        Self::CommitAnswersOnePartition,
+        Self::ClosesWithoutLeaving,
         Self::FirstBatchIsNotAlone,
     ];
 }

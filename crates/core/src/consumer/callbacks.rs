@@ -13,7 +13,10 @@ use std::collections::{BTreeSet, VecDeque};
 use ottla_protocol::Now;
 
 use super::Consumer;
-use crate::ids::TopicPartition;
+use crate::{
+    ids::TopicPartition,
+    planted::{Planted, Plot},
+};
 
 /// A call of the user's listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +44,7 @@ pub(super) struct Callbacks {
     owed: BTreeSet<TopicPartition>,
     /// The one that is with the listener.
     out: Option<Callback>,
+    pub(super) plot: Plot,
 }
 
 impl Callbacks {
@@ -62,7 +66,9 @@ impl Callbacks {
         let is_lost = matches!(callback, Callback::Lost(_));
         match &mut callback {
             Callback::Assigned(new) => self.owed.extend(new.iter().cloned()),
-            Callback::Revoked(gone) | Callback::Lost(gone) if !gone.is_empty() => {
+            Callback::Revoked(gone) | Callback::Lost(gone)
+                if !gone.is_empty() && !self.plot.has(Planted::ListenerIsToldTwice) =>
+            {
                 let late =
                     |at: &TopicPartition| is_lost && self.out.as_ref().is_some_and(|out| out.revokes(at));
                 gone.retain(|at| self.owed.remove(at) || late(at));
@@ -79,6 +85,9 @@ impl Callbacks {
 
     /// Nothing is taken over any more: what would be told as assigned is not told at all.
     pub(super) fn take_back_assigned(&mut self) {
+        if self.plot.has(Planted::AssignedIsNotTakenBack) {
+            return;
+        }
         let mut untold = BTreeSet::new();
         for callback in std::mem::take(&mut self.due) {
             let told = |gone: Vec<TopicPartition>, untold: &mut BTreeSet<_>| {

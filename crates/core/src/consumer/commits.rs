@@ -8,6 +8,7 @@ use crate::{
     group::GroupNews,
     offsets::{CommitRefusal, Settled},
     ops::OpFailure,
+    planted::Planted,
 };
 
 impl<F: Clone> Consumer<F> {
@@ -22,7 +23,9 @@ impl<F: Clone> Consumer<F> {
                     if let Some(lane) = part.and_then(|part| self.lanes.get_mut(part)) {
                         lane.committed = Some(offset);
                     }
-                    ops.into_iter().for_each(|op| self.ops.part(op, |_| ()));
+                    if !self.lanes.plot.has(Planted::CommitAnswersOnePartition) || at.partition == 0 {
+                        ops.into_iter().for_each(|op| self.ops.part(op, |_| ()));
+                    }
                     continue;
                 }
                 Err(CommitRefusal::Gone) => ErrorCode::UnknownTopicOrPartition,

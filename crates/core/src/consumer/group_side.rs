@@ -80,7 +80,7 @@ impl GroupSide {
 #[cfg(feature = "planted")]
 impl GroupSide {
     pub(super) fn plant(&mut self, plot: crate::planted::Plot) {
-        (self.commits.plot, self.coordinator.plot) = (plot, plot);
+        (self.commits.plot, self.coordinator.plot, self.callbacks.plot) = (plot, plot, plot);
         self.membership.plant(plot);
     }
 }

@@ -264,6 +264,41 @@ fn a_fenced_static_member_waits_until_its_own_session_is_over() {
 }
 
 #[test]
+fn a_static_member_whose_id_another_took_while_it_was_away_is_told_so() {
+    let mut world = World::in_epoch_one(r#static(), &[0]);
+    world.consumer.unsubscribe(world.now);
+    world.run();
+    let leaves = world.expect(ApiKey::ConsumerGroupHeartbeat);
+    assert_eq!(told(&leaves).member_epoch, -2);
+    world.answer(&leaves, epoch(-2, None));
+    world.subscribe();
+    let joins = world.heartbeat();
+    world.answer(&joins, refused(ErrorCode::UnreleasedInstanceId));
+    let refused = crate::GroupFailure::Refused(ErrorCode::UnreleasedInstanceId);
+    let failure = world.consumer.take_failure(&crate::Filter::All, world.now);
+    assert_eq!(failure, Some(ReadFailure::Group(refused)), "not tried in silence for ever");
+}
+
+#[test]
+fn a_static_member_does_not_wait_for_its_own_session_for_ever() {
+    let mut world = World::in_epoch_one(r#static(), &[0]);
+    let heartbeat = world.heartbeat();
+    world.answer(&heartbeat, refused(ErrorCode::FencedMemberEpoch));
+    let begun = world.now.mono;
+    let failure = loop {
+        let joins = world.heartbeat();
+        world.answer(&joins, refused(ErrorCode::UnreleasedInstanceId));
+        if let Some(failure) = world.consumer.take_failure(&crate::Filter::All, world.now) {
+            break failure;
+        }
+    };
+    let refused = crate::GroupFailure::Refused(ErrorCode::UnreleasedInstanceId);
+    assert_eq!(failure, ReadFailure::Group(refused));
+    let waited = world.now.mono - begun;
+    assert!((50..=62).contains(&waited.as_secs()), "{waited:?}: the longest session");
+}
+
+#[test]
 fn a_member_says_by_its_epoch_how_it_goes() {
     let cases = [
         (consumer_protocol(), LeaveGroup::Default, Some(-1)),

@@ -255,6 +255,7 @@ impl Classic {
             MemberState::Out | MemberState::Failed | MemberState::Leaving => {}
             _ => {
                 self.transition_to(MemberState::Leaving, now);
+                let silent = silent || self.plot.has(Planted::ClosesWithoutLeaving);
                 if silent || self.member_id.is_empty() {
                     self.left(now);
                 }

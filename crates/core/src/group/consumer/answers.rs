@@ -15,6 +15,9 @@ use crate::{
     planted::Planted,
 };
 
+/// The longest session that brokers allow unless told otherwise (`group.consumer.max.session.timeout.ms`).
+const LONGEST_SESSION: Duration = Duration::from_secs(60);
+
 impl ConsumerMember {
     /// The answer to a heartbeat.
     pub(in crate::group) fn handle_heartbeat(
@@ -28,6 +31,10 @@ impl ConsumerMember {
             return GroupNews::None;
         }
         if self.state == ConsumerState::Leaving {
+            if response.error_code.is_ok() {
+                // Whoever has the id from here on is another.
+                self.holds_id_until = None;
+            }
             self.left(now);
             return GroupNews::None;
         }
@@ -39,7 +46,7 @@ impl ConsumerMember {
 
     fn handle_success(&mut self, response: ConsumerGroupHeartbeatResponse, now: Now) -> GroupNews {
         self.attempts.reset();
-        self.was_member = true;
+        self.holds_id_until = Some(now.mono + LONGEST_SESSION);
         if let Some(id) = response.member_id.filter(|id| !id.is_empty()) {
             self.member_id = id;
         }
@@ -81,7 +88,9 @@ impl ConsumerMember {
                 self.full = true;
             }
             // It is this member's own earlier epoch that holds the id, until its session is over.
-            ErrorCode::UnreleasedInstanceId if self.was_member => self.back_off(error, now),
+            ErrorCode::UnreleasedInstanceId if self.holds_id_until.is_some_and(|until| now.mono < until) => {
+                self.back_off(error, now);
+            }
             ErrorCode::TopicAuthorizationFailed | ErrorCode::UnknownServerError => self.back_off(error, now),
             error if error.is_retriable() => self.back_off(error, now),
             error => return self.fail(error, now),

@@ -40,7 +40,8 @@ pub(crate) struct ConsumerMember {
     state: ConsumerState,
     /// Kept for life (KIP-1082).
     pub(super) member_id: String,
-    was_member: bool,
+    /// Until when an id that is not free may be held by an earlier epoch of this very member.
+    holds_id_until: Option<Instant>,
     /// Whether the id was made here: a coordinator of heartbeat version 0 makes its own.
     own_id: bool,
     epoch: i32,
@@ -79,7 +80,7 @@ impl ConsumerMember {
             config,
             state: ConsumerState::Out,
             member_id: new_id(&mut rng),
-            was_member: false,
+            holds_id_until: None,
             own_id: true,
             epoch: JOINS,
             interest: Interest::default(),
