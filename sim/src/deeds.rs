@@ -12,9 +12,9 @@ use ottla_protocol::{
 
 use crate::{
     case::Bug,
-    dice::{Dice, secs},
+    dice::{Dice, ms, secs},
     member::Member,
-    plan::{FLEETING, Item},
+    plan::{FLEETING, Goodbye, Item},
     role::Role,
     stage::{Event, Link, LinkId, LinkState, Outage, Stage, Who},
     trouble::{Trouble, script},
@@ -33,6 +33,7 @@ impl World {
                     member.unsubscribe(stage, truth);
                 }
             }),
+            Item::Part { unsubscribes, tries } => self.part(unsubscribes, tries),
             Item::Crash { again_after, keeps_id } => {
                 let mut role = None;
                 self.with_any(|member, stage, _| {
@@ -80,6 +81,22 @@ impl World {
                 self.create_topic(name, count);
                 self.pump();
             }
+        }
+    }
+
+    fn part(&mut self, unsubscribes: bool, tries: u32) {
+        let now = self.stage.now();
+        let index = self.members.iter().position(|member| member.is_live() && member.has_untold(now));
+        let Some(index) = index else {
+            if tries > 0 {
+                self.plan.items.push((Duration::ZERO, Item::Part { unsubscribes, tries: tries - 1 }));
+                self.stage.after(ms(50), Event::Plan(self.plan.items.len() - 1));
+            }
+            return;
+        };
+        match unsubscribes {
+            true => self.members[index].unsubscribe(&mut self.stage, &mut self.truth),
+            false => self.members[index].close(Goodbye::Default, &mut self.stage, &mut self.truth),
         }
     }
 

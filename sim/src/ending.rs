@@ -146,6 +146,12 @@ impl World {
                         self.stage.violate("close ends in time", || format!("{who} after {waited:?}"));
                     }
                     None if left == 0 => self.enter(Phase::Over),
+                    // A static member's place is kept for its session.
+                    None if self.case.mode != Mode::Static && self.lingers() => {
+                        self.stage.violate("who closes has left the group when the close ends", || {
+                            format!("{left} are members")
+                        });
+                    }
                     // Who stays in the group may be waited for by a rebalance first.
                     None if waited > self.plan.bound() => {
                         self.stage.violate("closed consumers have left the group", || {
@@ -217,6 +223,12 @@ impl World {
             let committed = self.truth.progress(GROUP, &at).committed();
             (end > 0 && committed != Some(end)).then(|| format!("{at}: {committed:?} of {end} are committed"))
         })
+    }
+
+    /// Whether all have been closed for a while.
+    fn lingers(&mut self) -> bool {
+        let since = *self.closed_since.get_or_insert(self.stage.time);
+        self.stage.time > since + secs(2)
     }
 
     /// Who is not in the group, as he or the coordinator sees it, and is there; or the other way round.

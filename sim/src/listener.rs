@@ -1,6 +1,7 @@
 //! The user's rebalance listener: called when he is in a call, and as slow as he likes.
 
-use ottla_core::{Callback, TopicPartition};
+use ottla_core::{Callback, GroupReason, Subscription, TopicPartition};
+use ottla_protocol::Now;
 
 use crate::{
     member::{Member, TOLD_IN_PAIRS, names},
@@ -48,9 +49,22 @@ impl Member {
         true
     }
 
+    /// Whether there is something to tell, and its user is out of every call.
+    pub(crate) fn has_untold(&self, now: Now) -> bool {
+        let waits =
+            || matches!(self.host.machine.explain(now).group, Some(GroupReason::AwaitingListener { .. }));
+        self.doing == Doing::Away && self.habits.listener.is_some() && waits()
+    }
+
     /// Each partition is told to be gone once for each time that it was told to be assigned.
     fn check_pairs(&mut self, callback: &Callback, stage: &mut Stage) {
         let who = self.who;
+        let ends = self.closed || *self.host.machine.subscription() == Subscription::None;
+        if ends && matches!(callback, Callback::Assigned(_)) {
+            stage.violate("nothing is told as assigned once a close or an unsubscription has begun", || {
+                format!("{who}: {callback:?}")
+            });
+        }
         let (Callback::Assigned(all) | Callback::Revoked(all) | Callback::Lost(all)) = callback;
         for at in all {
             let in_turn = match callback {

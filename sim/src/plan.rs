@@ -27,6 +27,11 @@ pub(crate) enum Item {
         keeps_id: bool,
     },
     Unsubscribe,
+    /// A member whose listener is to be told something, and has not been, closes or unsubscribes; there is one soon.
+    Part {
+        unsubscribes: bool,
+        tries: u32,
+    },
     /// A member subscribes to something else.
     Change(Wants),
     /// A member asks for a rebalance.
@@ -139,7 +144,23 @@ impl Plan {
         if plan.fleeting {
             plan.draw_fleeting(&mut fleeting);
         }
+        if !orderly {
+            plan.draw_partings(&mut Dice::of(case.seed ^ case.mode.salt(), usize::MAX - 4));
+        }
         plan
+    }
+
+    /// Members close, or unsubscribe, in the midst of rebalances that others cause.
+    fn draw_partings(&mut self, d: &mut Dice) {
+        let joins = |(at, item): &(Duration, Item)| matches!(item, Item::Join(Role::Group(_))).then_some(*at);
+        let joins: Vec<Duration> = self.items.iter().filter_map(joins).filter(|at| *at >= secs(3)).collect();
+        for at in joins {
+            if !d.chance(0.3) {
+                continue;
+            }
+            let item = Item::Part { unsubscribes: d.chance(0.3), tries: 60 };
+            self.items.push((at + d.time(ms(5)..=ms(900)), item));
+        }
     }
 
     /// Comes, goes, and may come and go again.

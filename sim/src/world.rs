@@ -79,6 +79,8 @@ pub(super) struct World {
     pub(super) phase: Phase,
     pub(super) phase_since: Duration,
     pub(super) recovery: Duration,
+    /// When the last consumer was closed.
+    pub(super) closed_since: Option<Duration>,
     /// How much was handed out when that was looked at last after the trouble, and when it was less.
     pub(super) progress: (u64, Duration),
     pub(super) generation: i32,
@@ -147,6 +149,7 @@ impl World {
             phase: Phase::Trouble,
             phase_since: Duration::ZERO,
             recovery: Duration::ZERO,
+            closed_since: None,
             progress: (0, Duration::ZERO),
             generation: -1,
             doubts: Doubts::new(),

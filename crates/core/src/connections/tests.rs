@@ -162,7 +162,11 @@ fn a_broker_that_is_another_than_was_meant_is_left_and_the_first_addresses_are_a
         assert!(matches!(status, LinkStatus::Retrying { why: Disconnected::Misrouted, .. }), "{status:?}");
         world.pass(Duration::from_secs(2));
         assert!(world.metadata_request.is_some(), "{error:?}: asked of the address that is ready");
-        assert!(matches!(world.metadata.any_ready(&mut world.connections, world.now), Some(Target::Seed(_))));
+        let asked = world.metadata.any_ready(&mut world.connections, world.now);
+        assert!(matches!(asked, Some(Target::Seed(_))), "{asked:?}");
+        world.reach_node();
+        let request = world.answer(error);
+        assert_eq!((request.cluster_id.as_deref(), request.node_id), (Some("c"), 7), "it is told again");
     }
 }
 
