@@ -24,9 +24,11 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![Case::both(name, moves_and_closes)]
 }
 
+type Entries = Vec<(Told, Vec<i32>)>;
+
 /// What a member was told, in order.
 #[derive(Debug, Clone, Default)]
-struct Diary(Arc<Mutex<Vec<(Told, Vec<i32>)>>>);
+struct Diary(Arc<Mutex<Entries>>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {

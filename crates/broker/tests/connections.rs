@@ -30,7 +30,11 @@ fn advertised(config: Config) -> ApiVersionsResponse {
     world.ask(
         conn,
         3,
-        ApiVersionsRequest { client_software_name: "x".into(), client_software_version: "1".into() },
+        ApiVersionsRequest {
+            client_software_name: "x".into(),
+            client_software_version: "1".into(),
+            ..Default::default()
+        },
     )
 }
 
@@ -84,8 +88,11 @@ fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
 fn a_software_name_with_spaces_is_an_invalid_request() {
     let mut world = World::new(Config::default());
     let conn = world.connect(1);
-    let request =
-        ApiVersionsRequest { client_software_name: "a b".into(), client_software_version: "1".into() };
+    let request = ApiVersionsRequest {
+        client_software_name: "a b".into(),
+        client_software_version: "1".into(),
+        ..Default::default()
+    };
     assert_eq!(world.ask(conn, 3, request).error_code, ErrorCode::InvalidRequest);
 }
 

@@ -5,7 +5,7 @@
 //! - [`records`]: record batches, the only data that is not copied out of a frame.
 //! - [`ErrorCode`]: the one table of what a broker's error means.
 //!
-//! Source: the protocol guide, and the schema files of Kafka 4.3.1 with which a test compares every field.
+//! Source: the protocol guide, and the schema files of Kafka 4.4.0 with which a test compares every field.
 
 pub mod api;
 pub mod codec;
