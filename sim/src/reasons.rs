@@ -66,7 +66,7 @@ impl World {
 }
 
 /// Whether no connection of a client's swallows anything.
-fn is_heard(who: Who, stage: &Stage) -> bool {
+pub(super) fn is_heard(who: Who, stage: &Stage) -> bool {
     let silent = |link: &crate::stage::Link| link.who == who && link.state.is_silent();
     !stage.net.links.values().any(silent)
 }

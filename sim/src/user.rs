@@ -14,6 +14,7 @@ use crate::{
     member::{Expect, Member},
     plan::FLEETING,
     reader::{Gathered, Handed, Step},
+    reasons::is_heard,
     stage::{Event, Stage},
     truth::Truth,
 };
@@ -290,7 +291,7 @@ impl Member {
                     }
                 }
                 (Asked::Commit { since, .. }, Err(OpFailure::TimedOut(what)))
-                    if stage.quiet && since > stage.quiet_since + secs(20) =>
+                    if stage.quiet && since > stage.quiet_since + secs(20) && is_heard(self.who, stage) =>
                 {
                     stage.violate("commit() is answered while the coordinator can be reached", || {
                         format!("{who} is told that time is out: {what}")

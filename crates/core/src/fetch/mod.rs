@@ -69,8 +69,9 @@ pub(crate) struct Fetcher {
     held: usize,
     /// All bytes of frames ever received.
     pub(crate) fetched: u64,
-    /// How many responses there were.
+    /// How many responses there were, and how many requests.
     responses: u64,
+    requests: u64,
     /// Whether the budget, and nothing else, kept a fetch from being sent the last time.
     pub(crate) out_of_room: bool,
     pub(crate) plot: Plot,
@@ -80,6 +81,8 @@ pub(crate) struct Fetcher {
 struct Broker {
     session: Session,
     in_flight: Option<InFlight>,
+    /// When it was asked last, among all brokers' requests.
+    turn: u64,
 }
 
 #[derive(Debug)]
@@ -99,6 +102,7 @@ impl Fetcher {
             held: 0,
             fetched: 0,
             responses: 0,
+            requests: 0,
             out_of_room: false,
             plot: Plot::default(),
         }
@@ -165,8 +169,10 @@ impl Fetcher {
         }
         self.out_of_room = false;
         let share = self.config.budget / wanted.len().max(1);
-        let nodes: Vec<NodeId> =
+        let mut nodes: Vec<NodeId> =
             wanted.iter().filter(|(_, asked)| !asked.is_empty()).map(|(node, _)| *node).collect();
+        // Where there is room for one of them only, it goes round: the others would starve.
+        nodes.sort_by_key(|node| self.brokers.get(node).map_or(0, |broker| broker.turn));
         let mut sent = Vec::new();
         for node in nodes {
             if self.busy_since(node).is_some() {
@@ -240,6 +246,8 @@ impl Fetcher {
         };
         let timeout = self.config.request_timeout + self.config.max_wait;
         let id = connections.send(target, Kind::Fetch, version, request, Some(timeout), now);
+        self.requests += 1;
+        broker.turn = self.requests;
         broker.in_flight = Some(InFlight { id, since: now.mono, reserved: room, by_id, asked });
         Some(id)
     }

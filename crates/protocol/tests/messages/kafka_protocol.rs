@@ -14,6 +14,8 @@ use kafka_protocol::{
 
 /// What the other crate does not have: versions that were unstable in Kafka 4.1, or that came later.
 const LACKING: &[(&str, i16)] = &[
+    ("ApiVersionsRequest", 5),
+    ("ApiVersionsResponse", 5),
     ("ListOffsetsRequest", 11),
     ("ListOffsetsResponse", 11),
     ("OffsetCommitRequest", 10),

@@ -109,9 +109,8 @@ fn while_a_leader_is_out_of_reach_metadata_is_asked_for_who_leads_instead() {
     assert!((5..=30).contains(&asked), "{asked} times in 10 s");
 }
 
-#[test]
-fn a_new_leader_told_with_the_error_is_used_at_once() {
-    let mut world = started(config());
+/// The first partition is led by another broker from here on, as the answer to the fetch under way says.
+fn the_first_moves(world: &mut World) {
     let fetch = world.fetches.pop_front().unwrap();
     let partition = FetchPartitionResponse {
         partition_index: 0,
@@ -136,6 +135,48 @@ fn a_new_leader_told_with_the_error_is_used_at_once() {
         world.now,
     );
     world.run();
+}
+
+#[test]
+fn brokers_take_turns_where_there_is_room_for_one_of_them() {
+    let mut world = started(small_budget());
+    the_first_moves(&mut world);
+    let both: Vec<Sent> = world.fetches.drain(..).collect();
+    let mut next = [0, 0];
+    let conn_of_first = both.iter().find(|fetch| !request(fetch).topics.is_empty());
+    let conn_of_first = conn_of_first.unwrap().conn;
+    let mut answer = |world: &mut World, fetch: &Sent| {
+        let partition = usize::from(fetch.conn != conn_of_first);
+        let from = next[partition];
+        next[partition] += 30;
+        world.fetched_by(fetch, partition as i32, ErrorCode::None, Some(batch(from..from + 30)));
+        let size = world.take().unwrap().bytes.len();
+        (partition, size)
+    };
+    let sizes: Vec<usize> = both.iter().map(|fetch| answer(&mut world, fetch).1).collect();
+    assert!(world.fetches.is_empty(), "there is no room: {sizes:?}");
+    let mut size = sizes[0];
+    let mut asked = Vec::new();
+    for _ in 0..6 {
+        world.consumer.handle_released(size);
+        world.run();
+        let explained = world.consumer.explain(world.now);
+        let fetch = world
+            .fetches
+            .pop_front()
+            .unwrap_or_else(|| panic!("room for one, after {asked:?}, {size}: {explained}"));
+        assert!(world.fetches.is_empty(), "and for one only");
+        let partition;
+        (partition, size) = answer(&mut world, &fetch);
+        asked.push(partition);
+    }
+    assert!(asked.windows(2).all(|pair| pair[0] != pair[1]), "{asked:?}");
+}
+
+#[test]
+fn a_new_leader_told_with_the_error_is_used_at_once() {
+    let mut world = started(config());
+    the_first_moves(&mut world);
     let leader = world.consumer.metadata().partition(&at(0)).unwrap();
     assert_eq!((leader.leader, leader.leader_epoch), (Some(NodeId(2)), 9));
     assert_eq!(world.fetches.len(), 2, "each of the two leaders is asked");
