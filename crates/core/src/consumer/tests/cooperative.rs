@@ -151,6 +151,24 @@ fn a_member_that_joins_again_and_is_told_to_be_none_loses_what_it_kept() {
 }
 
 #[test]
+fn a_member_that_joins_again_and_is_told_to_be_fenced_hands_out_nothing_more() {
+    let mut world = World::member(cooperative(), &[0]);
+    world.pass(Duration::from_secs(3));
+    let heartbeat = world.expect(ApiKey::Heartbeat);
+    world.consumer.enforce_rebalance("asked for", world.now).unwrap();
+    world.run();
+    assert!(world.has_asked(ApiKey::JoinGroup));
+    world.answer(
+        &heartbeat,
+        HeartbeatResponse { error_code: ErrorCode::FencedInstanceId, ..Default::default() },
+    );
+    assert!(world.consumer.assignment().is_empty(), "another has its partitions");
+    let fenced = crate::GroupFailure::Refused(ErrorCode::FencedInstanceId);
+    let failure = world.consumer.take_failure(&crate::Filter::All, world.now);
+    assert_eq!(failure, Some(ReadFailure::Group(fenced)));
+}
+
+#[test]
 fn a_group_is_cooperative_only_when_all_assignors_on_offer_are() {
     let mut world = World::member(offering(vec![Box::new(RoundRobin), Box::new(CooperativeSticky)]), &[0]);
     world.events();

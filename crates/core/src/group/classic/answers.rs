@@ -138,7 +138,7 @@ impl Classic {
         let stale = generation_id != self.generation_id && !self.plot.has(Planted::StaleHeartbeatCounts);
         // The next generation may be the one that its own JoinGroup made: the answer is on its way.
         let gone = match response.error_code {
-            ErrorCode::UnknownMemberId => self.owns_while_joining(),
+            ErrorCode::UnknownMemberId | ErrorCode::FencedInstanceId => self.owns_while_joining(),
             ErrorCode::IllegalGeneration => self.owns_while_joining() && self.request.is_none(),
             _ => false,
         };
