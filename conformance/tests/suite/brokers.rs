@@ -6,7 +6,7 @@ use std::time::Duration;
 use libtest_mimic::Failed;
 use ottla::Consumer;
 use ottla::admin::NewTopic;
-use ottla_conformance::kafka::{Cluster, Config};
+use ottla_conformance::kafka::{Cluster, Config, Unavailable};
 use ottla_conformance::targets::{Target, unique};
 
 use crate::cases::{Case, Outcome};
@@ -112,18 +112,23 @@ fn settled(scenes: &mut [Scene]) -> Outcome {
     })
 }
 
+/// Stops the nodes one by one, and starts each again; the groups settle in between.
+fn rolling(own: &Own, scenes: &mut [Scene], start: fn(&Cluster, u32) -> Result<(), Unavailable>) -> Outcome {
+    for node in own.0.node_ids() {
+        in_sync(&own.target())?;
+        own.0.stop(node)?;
+        settled(scenes)?;
+        start(own.0, node)?;
+        settled(scenes)?;
+    }
+    in_sync(&own.target())
+}
+
 fn restarts_and_a_kill() -> Outcome {
     let own = Own::start(Config::new(3))?;
     let target = own.target();
     let mut scenes = groups_of_each_kind(&target)?;
-    for node in own.0.node_ids() {
-        in_sync(&target)?;
-        own.0.stop(node)?;
-        settled(&mut scenes)?;
-        own.0.restart(node)?;
-        settled(&mut scenes)?;
-    }
-    in_sync(&target)?;
+    rolling(&own, &mut scenes, Cluster::restart)?;
     let nodes: Vec<u32> =
         scenes.iter().map(|scene| coordinator(&target, &scene.group)).collect::<Result<_, _>>()?;
     equal("one coordinator", nodes.iter().all(|node| *node == nodes[0]), true)?;
@@ -139,14 +144,7 @@ fn upgraded() -> Outcome {
     let own = Own(Box::leak(Box::new(Cluster::start_4_3(Config::new(3))?)));
     let target = own.target();
     let mut scenes = groups_of_each_kind(&target)?;
-    for node in own.0.node_ids() {
-        in_sync(&target)?;
-        own.0.stop(node)?;
-        settled(&mut scenes)?;
-        own.0.upgrade(node)?;
-        settled(&mut scenes)?;
-    }
-    in_sync(&target)?;
+    rolling(&own, &mut scenes, Cluster::upgrade)?;
     target.tools()?.upgrade_features("4.4")?;
     settled(&mut scenes)?;
     scenes.into_iter().try_for_each(Scene::finish)

@@ -101,24 +101,21 @@ impl Cluster {
 
     /// Makes `node` the leader of a partition, in a new leader epoch. Returns whether there are such.
     pub fn move_leader(&mut self, topic: &str, partition: i32, node: i32, now: Now) -> bool {
-        let plot = self.plot;
-        let found =
-            self.topics.by_key_mut(&TopicKey::Name(topic.into())).and_then(|t| t.partition_mut(partition));
-        let Some(found) = found.filter(|_| self.nodes.is_up(node)) else { return false };
-        found.lead(node, plot);
-        self.logs_changed = true;
-        self.run(now);
-        true
+        self.nodes.is_up(node) && self.lead(topic, partition, node, now)
     }
 
     /// Leaves a partition without a leader until it is given one, or a broker stops or starts. Returns whether there is
     /// such a partition.
     pub fn depose_leader(&mut self, topic: &str, partition: i32, now: Now) -> bool {
+        self.lead(topic, partition, -1, now)
+    }
+
+    fn lead(&mut self, topic: &str, partition: i32, node: i32, now: Now) -> bool {
         let plot = self.plot;
         let found =
             self.topics.by_key_mut(&TopicKey::Name(topic.into())).and_then(|t| t.partition_mut(partition));
         let Some(found) = found else { return false };
-        found.lead(-1, plot);
+        found.lead(node, plot);
         self.logs_changed = true;
         self.run(now);
         true

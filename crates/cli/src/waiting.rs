@@ -22,8 +22,8 @@ pub(crate) struct Waits {
 
 impl Waits {
     /// What stands in the way now; nothing, where all goes on.
-    pub(crate) fn now(&mut self, reasons: impl IntoIterator<Item = String>) {
-        let reasons: Vec<String> = reasons.into_iter().collect();
+    pub(crate) fn now(&mut self, reasons: impl IntoIterator<Item: ToString>) {
+        let reasons: Vec<String> = reasons.into_iter().map(|reason| reason.to_string()).collect();
         if reasons.is_empty() {
             if !self.told.is_empty() {
                 tell("it goes on");
@@ -50,10 +50,7 @@ fn without_figures(reason: &str) -> String {
 }
 
 /// Does the work, and tells meanwhile what it waits for.
-pub(crate) async fn told<T, R: IntoIterator<Item = String>>(
-    reasons: impl Fn() -> R,
-    work: impl Future<Output = T>,
-) -> T {
+pub(crate) async fn told<T, R: ToString>(reasons: impl Fn() -> Vec<R>, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     let mut waits = Waits::default();
     loop {
@@ -61,7 +58,7 @@ pub(crate) async fn told<T, R: IntoIterator<Item = String>>(
             Ok(done) => return done,
             // Nothing in the way is no news here: the work itself says when it is done.
             Err(_) => {
-                let reasons: Vec<String> = reasons().into_iter().collect();
+                let reasons = reasons();
                 if !reasons.is_empty() {
                     waits.now(reasons);
                 }

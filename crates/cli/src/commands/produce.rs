@@ -15,7 +15,7 @@ use ottla::{
 };
 use tokio::sync::mpsc;
 
-use super::topics::{APPEARANCE, check_name, existing, obstacles};
+use super::topics::{APPEARANCE, check_name, existing};
 use crate::{
     args::{Common, ProduceArgs},
     common::Clients,
@@ -51,22 +51,18 @@ pub(super) async fn run(args: &ProduceArgs, common: &Common, mut stop: Stop) -> 
     check_topic(&clients, args).await?;
     let sent = tokio::select! {
         () = stop.requested() => Ok(()),
-        sent = told(|| waits_for(&producer), send_all(&producer, &template)) => sent,
+        sent = told(|| producer.explain(), send_all(&producer, &template)) => sent,
     };
     // Also after an error: what was taken before is on its way. A flush first, as it can be asked what it waits for.
-    let flushed = told(|| waits_for(&producer), producer.flush()).await.map_err(Failure::from);
+    let flushed = told(|| producer.explain(), producer.flush()).await.map_err(Failure::from);
     let closed = flushed.and(producer.close().await.map_err(Failure::from));
     sent.and(closed)
-}
-
-fn waits_for(producer: &Producer) -> Vec<String> {
-    producer.explain().iter().map(ToString::to_string).collect()
 }
 
 /// A producer would let brokers create the topic.
 async fn check_topic(clients: &Clients, args: &ProduceArgs) -> Result<(), Failure> {
     let admin = clients.admin_beside()?.build().await?;
-    let topics = told(|| obstacles(&admin), existing(&admin, std::slice::from_ref(&args.topic))).await;
+    let topics = told(|| admin.explain(), existing(&admin, std::slice::from_ref(&args.topic))).await;
     admin.close().await;
     let count = topics?.values().map(|topic| topic.partitions.len()).sum::<usize>();
     match args.partition {

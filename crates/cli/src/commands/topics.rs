@@ -9,6 +9,7 @@ use std::{
 use ottla::{
     Admin,
     admin::{NewTopic, Topic},
+    config::is_topic_name,
     error::{AdminError, AdminErrorKind},
     group::Pattern,
 };
@@ -64,17 +65,12 @@ pub(super) async fn with_admin<T>(
     work: impl AsyncFnOnce(&Arc<Admin>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let admin = Arc::new(Clients::new(common)?.admin()?.build().await?);
-    let done = told(|| obstacles(&admin), work(&admin)).await;
+    let done = told(|| admin.explain(), work(&admin)).await;
     // Where a task of the work still has it, that has been given up.
     if let Some(admin) = Arc::into_inner(admin) {
         admin.close().await;
     }
     done
-}
-
-/// What an admin client waits for.
-pub(super) fn obstacles(admin: &Admin) -> Vec<String> {
-    admin.explain().iter().map(ToString::to_string).collect()
 }
 
 fn config(pair: &str) -> Result<(String, String), Failure> {
@@ -112,8 +108,7 @@ pub(super) async fn existing(admin: &Admin, names: &[String]) -> Result<BTreeMap
 
 /// A pattern where a name belongs is a habit of other tools.
 pub(super) fn check_name(name: &str) -> Result<(), Failure> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if !name.is_empty() && name.len() <= 249 && name.chars().all(legal) && !matches!(name, "." | "..") {
+    if is_topic_name(name) {
         return Ok(());
     }
     let why = "no topic's name: those are of up to 249 letters, digits, dots, dashes and underscores";

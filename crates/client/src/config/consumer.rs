@@ -505,7 +505,8 @@ impl ConsumerBuilder {
     }
 }
 
-pub(super) fn is_topic_name(name: &str) -> bool {
+/// Whether a topic may have this name: up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`, and not `.` or `..` alone.
+pub fn is_topic_name(name: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !matches!(name, "" | "." | "..") && name.len() <= 249 && name.chars().all(legal)
 }

@@ -18,7 +18,7 @@ mod tests;
 mod value;
 
 pub use admin::AdminBuilder;
-pub use consumer::{ConsumerBuilder, OffsetReset};
+pub use consumer::{ConsumerBuilder, OffsetReset, is_topic_name};
 pub(crate) use consumer::{ConsumerConfig, Wish};
 pub use producer::ProducerBuilder;
 pub use properties::Properties;

@@ -200,17 +200,8 @@ impl<F> Admin<F> {
     pub fn obstacles(&self) -> Vec<Cause> {
         let mut obstacles: Vec<Cause> = Vec::new();
         for (op, task) in &self.tasks {
-            let known =
-                |at: &TopicPartition| self.metadata.partition(at).is_some_and(|known| known.leader.is_none());
-            let leaderless = task.todo.iter().find_map(|work| match work {
-                Work::Offsets { queries, .. } => queries.iter().map(|(at, _)| at).find(|at| known(at)),
-                _ => None,
-            });
-            let cause = leaderless
-                .map(|at| Cause::NoLeader(at.clone()))
-                .or_else(|| task.cause.clone())
-                .or_else(|| self.silence(*op))
-                .or_else(|| Cause::of_metadata(&self.metadata));
+            let told = task.cause.clone().or_else(|| self.silence(*op));
+            let cause = told.or_else(|| Cause::of_metadata(&self.metadata));
             obstacles.extend(cause.filter(|cause| !obstacles.contains(cause)));
         }
         obstacles

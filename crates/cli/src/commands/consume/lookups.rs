@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ottla::{
-    Admin, NodeId, TopicPartition,
+    Admin, Cause, NodeId, TopicPartition,
     admin::OffsetSpec,
     error::{AdminError, AdminErrorKind},
 };
@@ -96,8 +96,8 @@ impl Lookups {
     }
 
     /// What the questions wait for.
-    pub(super) fn waits_for(&self) -> Vec<String> {
-        self.admin.explain().iter().map(ToString::to_string).collect()
+    pub(super) fn waits_for(&self) -> Vec<Cause> {
+        self.admin.explain()
     }
 }
 

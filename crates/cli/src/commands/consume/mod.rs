@@ -23,7 +23,7 @@ use self::{
     sink::Sink,
     watch::Watch,
 };
-use super::topics::{APPEARANCE, check_name, existing, matching, obstacles};
+use super::topics::{APPEARANCE, check_name, existing, matching};
 use crate::{
     args::{Common, ConsumeArgs},
     common::Clients,
@@ -86,16 +86,13 @@ impl<'a> Plan<'a> {
                 "`group.id` is set, and -G is not: read without a group; -G {group} reads as its member"
             ));
         }
-        if !args.regex {
-            args.topics.iter().try_for_each(|topic| check_name(topic))?;
-        } else {
-            for topic in &args.topics {
-                Pattern::new(topic).map_err(|why| Failure::usage(format!("--regex: {why}")))?;
+        let pattern = match args.regex {
+            true => Some(any_of(&args.topics)?),
+            false => {
+                args.topics.iter().try_for_each(|topic| check_name(topic))?;
+                None
             }
-        }
-        let pattern = args.regex.then(|| args.topics.iter().map(|topic| format!("(?:{topic})")));
-        let pattern = pattern.map(|topics| Pattern::new(topics.collect::<Vec<_>>().join("|"))).transpose();
-        let pattern = pattern.map_err(|why| Failure::usage(format!("--regex: {why}")))?;
+        };
         Ok(Self { args, clients, offsets, pattern, json: args.json || common.is_json() })
     }
 
@@ -206,7 +203,7 @@ impl<'a> Reading<'a> {
             reading.consumer.subscribe_pattern(pattern.as_str())?;
             return Ok(reading);
         }
-        let partitions = told(|| obstacles(&admin), plan.partitions(&admin)).await?;
+        let partitions = told(|| admin.explain(), plan.partitions(&admin)).await?;
         match plan.args.group {
             Some(_) => reading.consumer.subscribe(&plan.args.topics)?,
             None => reading.assign(partitions, placed)?,
@@ -354,4 +351,11 @@ impl<'a> Reading<'a> {
         let goal = &mut self.goal;
         records.iter().filter(|record| goal.wants(record)).try_for_each(|record| self.sink.write(&record))
     }
+}
+
+/// What each of these patterns matches. One that is broken is told as it was given.
+fn any_of(patterns: &[String]) -> Result<Pattern, Failure> {
+    let read = |text: &str| Pattern::new(text).map_err(|why| Failure::usage(format!("--regex: {why}")));
+    patterns.iter().try_for_each(|pattern| read(pattern).map(drop))?;
+    read(&patterns.iter().map(|pattern| format!("(?:{pattern})")).collect::<Vec<_>>().join("|"))
 }

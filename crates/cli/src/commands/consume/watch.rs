@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ottla::{Consumer, Explanation, GroupReason, Reason};
+use ottla::{Cause, Consumer, Explanation, GroupReason, Reason};
 
 use crate::{
     failure::{Failure, tell},
@@ -39,7 +39,7 @@ impl Watch {
         &mut self,
         consumer: &Consumer,
         grace: Duration,
-        more: impl FnOnce() -> Vec<String>,
+        more: impl FnOnce() -> Vec<Cause>,
     ) -> Result<(), Failure> {
         let now = Instant::now();
         if now - self.looked < EVERY {
@@ -50,7 +50,7 @@ impl Watch {
         self.tell_of_ends(&explanation);
         let mut reasons = reasons(&explanation);
         if reasons.is_empty() {
-            reasons = more();
+            reasons = more().iter().map(ToString::to_string).collect();
         }
         self.waits.now(reasons);
         let Some((topic, error)) = explanation.missing_topics.first() else {
