@@ -16,7 +16,7 @@ use crate::{
     reader::Handed,
     stage::Stage,
     truth::Truth,
-    user::Doing,
+    user::{Doing, written_beside},
 };
 
 impl Member {
@@ -27,6 +27,7 @@ impl Member {
         if let Response::OffsetCommit(commit) = response {
             self.settle(commit, truth);
         }
+        self.note_heard(awaited, response, truth);
         match response {
             // One that has asked again does not know the answer to the question before.
             Response::JoinGroup(_) if awaited.id != self.asked_to_join => {}
@@ -84,6 +85,20 @@ impl Member {
         }
     }
 
+    /// The coordinator has heard of a static member.
+    fn note_heard(&self, awaited: Awaited, response: &Response, truth: &mut Truth) {
+        let Some(instance) = self.role.in_group().and_then(|role| role.instance.clone()) else { return };
+        let is_heard = match response {
+            Response::JoinGroup(join) => join.error_code.is_ok(),
+            Response::SyncGroup(sync) => sync.error_code.is_ok(),
+            Response::Heartbeat(beat) => beat.error_code.is_ok(),
+            _ => false,
+        };
+        if is_heard {
+            truth.heard.insert(instance, awaited.sent);
+        }
+    }
+
     /// What was sent is committed now, or never will be.
     fn settle(&mut self, commit: &OffsetCommitResponse, truth: &mut Truth) {
         for Sent { at, settles, .. } in std::mem::take(&mut self.committing) {
@@ -109,6 +124,10 @@ impl Member {
         };
         if over && !self.owned.is_empty() {
             self.told = Some(error);
+        }
+        // Who is no member has nothing to leave.
+        if let Some(farewell) = self.farewell.as_mut().filter(|_| over) {
+            farewell.done = true;
         }
     }
 
@@ -340,6 +359,12 @@ impl Member {
             for partition in &topic.partitions {
                 let at = TopicPartition::new(topic.name.clone(), partition.partition_index);
                 let offset = partition.committed_offset;
+                let beside = partition.committed_metadata.as_deref().unwrap_or_default();
+                if !beside.is_empty() && beside != written_beside(&at, offset) {
+                    stage.violate("an offset is committed with what was written beside it", || {
+                        format!("{who} commits {at} = {offset} with {beside:?}")
+                    });
+                }
                 let reached = self.owned.get(&at).and_then(|holding| holding.reached);
                 // One that waited since before the seek says nothing of what came of it.
                 let settles = reached.is_none_or(|reached| offset <= reached).then_some(self.serial);

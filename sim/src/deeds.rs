@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use ottla_broker::{Cluster, GroupKind, GroupView};
+use ottla_broker::{Cluster, GroupKind, GroupView, VersionSet};
 use ottla_core::Consumer;
 use ottla_protocol::{
-    ApiKey, Request, RequestHeader, Response, ResponseHeader,
-    messages::{OffsetCommitRequest, OffsetCommitRequestTopic},
-    records::walk_headers,
+    ApiKey, Request, RequestHeader, Response, ResponseHeader, TopicId,
+    messages::{ConsumerGroupHeartbeatTopicPartitions, OffsetCommitRequest, OffsetCommitRequestTopic},
+    records::{BatchBuilder, Compression, Compressor, Header},
 };
 
 use crate::{
@@ -66,7 +66,16 @@ impl World {
                 self.cluster.create_partitions(&name, count).expect("it exists, and is narrower");
                 self.pump();
             }
+            Item::CloseNewest => {
+                if let Some(member) = self.members.iter_mut().rev().find(|member| member.is_live()) {
+                    member.close(Goodbye::Default, &mut self.stage, &mut self.truth);
+                }
+            }
+            Item::Flood { records } => {
+                self.source.flood(records, &self.plan, &mut self.stage, &mut self.truth);
+            }
             Item::Fleet { comes } => self.fleet(comes),
+            Item::Refill => self.refill(),
             Item::Create { matches } => {
                 let count = self.dice.number(1..=4) as u32;
                 let number = self.truth.topics;
@@ -111,19 +120,34 @@ impl World {
         if comes {
             let count = self.dice.number(1..=3) as u32;
             self.create_topic(FLEETING.to_owned(), count);
-            // Any batch will do.
-            let batch = self.plan.partitions().into_iter().find_map(|at| {
-                let log = self.cluster.log(&at.topic, at.partition)?;
-                let first = walk_headers(&log).next()?.ok()?.0;
-                log.get(first).map(<[u8]>::to_vec)
-            });
-            for (partition, batch) in (0..count as i32).zip(batch.iter().cycle()) {
-                let appended = self.cluster.append(FLEETING, partition, batch, self.stage.now());
-                appended.expect("it was appended before");
-            }
+            self.refill();
         } else {
             self.truth.topic_ids.retain(|_, name| name != FLEETING);
             self.cluster.delete_topic(FLEETING);
+        }
+        self.pump();
+    }
+
+    /// The last time it goes when nothing else is the matter, and some of it has just been read.
+    pub(super) fn end_fleeting(&mut self) {
+        self.refill();
+        self.plan.items.push((Duration::ZERO, Item::Fleet { comes: false }));
+        self.stage.after(ms(150), Event::Plan(self.plan.items.len() - 1));
+    }
+
+    /// There is more in it, if it is there.
+    fn refill(&mut self) {
+        let now = self.stage.now();
+        let mut batch = BatchBuilder::new(Compression::None, 1 << 16);
+        for _ in 0..self.dice.number(1..=20) {
+            let taken = batch.append(now.wall.0, None, Some(&[0; 8]), std::iter::empty::<Header<'_>>());
+            taken.expect("there is room");
+        }
+        let batch = batch.finish(&mut Compressor::new());
+        for partition in 0.. {
+            if self.cluster.append(FLEETING, partition, &batch, now).is_err() {
+                break;
+            }
         }
         self.pump();
     }
@@ -180,6 +204,13 @@ impl World {
                 self.look_at_leaders();
                 leader(&self.cluster) != before
             }
+            Trouble::Lag { node, lasts } => {
+                // One at a time: of two that lag, one may know less than the other, and be right.
+                self.follow_all();
+                self.cluster.set_metadata_lag(node, true);
+                self.stage.after(lasts, Event::Follow(node));
+                true
+            }
             Trouble::MoveCoordinator { node } => {
                 let before = self.cluster.coordinator(GROUP);
                 self.cluster.move_coordinator(GROUP, node, self.stage.now());
@@ -189,6 +220,13 @@ impl World {
             }
         };
         self.faults += u64::from(took_effect);
+    }
+
+    /// No broker's metadata lags.
+    pub(super) fn follow_all(&mut self) {
+        for node in 1..=self.plan.broker.brokers as i32 {
+            self.cluster.set_metadata_lag(node, false);
+        }
     }
 
     /// A broker can be reached again, whatever was the matter.
@@ -236,7 +274,8 @@ impl World {
         let Some(group) = self.cluster.group(GROUP).filter(|_| self.cluster.is_up(coordinator)) else {
             return;
         };
-        let late: Vec<&Late> = self.commits.iter().filter(|late| late.is_over(&group)).collect();
+        let relaxed = self.plan.broker.versions == VersionSet::Kafka4_3;
+        let late: Vec<&Late> = self.commits.iter().filter(|late| late.is_over(&group, relaxed)).collect();
         if late.is_empty() {
             return;
         }
@@ -254,19 +293,25 @@ impl World {
         }
     }
 
-    /// A heartbeat of a member epoch long past arrives, and is refused.
+    /// A heartbeat of a member epoch that is over arrives, and is refused.
     fn beat_late(&mut self) {
         let coordinator = self.cluster.coordinator(GROUP);
         let Some(group) = self.cluster.group(GROUP).filter(|_| self.cluster.is_up(coordinator)) else {
             return;
         };
-        // The epoch before, whose number may be much smaller, is taken for the sake of answers that are lost.
+        // The epoch before, whose number may be much smaller, is taken for the sake of answers that are lost: of a member
+        // that says what it has, and has nothing else than the coordinator knows.
         let is_over = |beat: &&Beat| {
             let member = group.members.iter().find(|member| member.member_id == beat.member_id);
             let between = |other: &Beat, now: i32| {
                 other.member_id == beat.member_id && beat.epoch < other.epoch && other.epoch < now
             };
-            member.is_some_and(|member| self.beats.iter().any(|other| between(other, member.epoch)))
+            member.is_some_and(|member| {
+                let overtaken = self.beats.iter().any(|other| between(other, member.epoch));
+                let knows = |at: &(String, i32)| member.owned.contains(at);
+                let fits = |owned: &Vec<_>| named(owned, &self.truth).iter().all(knows);
+                overtaken || beat.epoch < member.epoch && !beat.owned.as_ref().is_some_and(fits)
+            })
         };
         let late: Vec<&Beat> = self.beats.iter().filter(is_over).collect();
         if group.kind == GroupKind::Classic || late.is_empty() {
@@ -284,7 +329,7 @@ impl World {
         if let Some(Ok((_, Response::ConsumerGroupHeartbeat(answer)))) = answer
             && answer.error_code.is_ok()
         {
-            self.stage.violate("a heartbeat of an epoch long past is refused", || {
+            self.stage.violate("a heartbeat of an epoch that is over is refused", || {
                 format!("one of {epoch} is taken in {}", group.generation_id)
             });
         }
@@ -342,14 +387,15 @@ impl Late {
         self.generation_id == other.generation_id && self.member_id == other.member_id
     }
 
-    /// Whether it must be refused. Under the consumer protocol an older epoch will do for what is still owned.
-    fn is_over(&self, group: &GroupView) -> bool {
+    /// Whether it must be refused. Under the consumer protocol an older epoch will do for what is still owned, all of it,
+    /// where brokers are as `relaxed` as of 4.3 (KIP-1251).
+    fn is_over(&self, group: &GroupView, relaxed: bool) -> bool {
         let member = group.members.iter().find(|member| member.member_id == self.member_id);
         match group.kind {
             GroupKind::Classic => self.generation_id < group.generation_id,
             GroupKind::Consumer => member.is_none_or(|member| {
-                let owns = self.partitions.iter().any(|at| member.owned.contains(at));
-                self.generation_id < member.epoch && !owns
+                let owns = self.partitions.iter().all(|at| member.owned.contains(at));
+                self.generation_id < member.epoch && !(relaxed && owns)
             }),
         }
     }
@@ -360,6 +406,8 @@ impl Late {
 pub(super) struct Beat {
     epoch: i32,
     member_id: String,
+    /// What it says that the member has.
+    owned: Option<Vec<(TopicId, i32)>>,
     version: i16,
     frame: Vec<u8>,
 }
@@ -368,13 +416,23 @@ impl Beat {
     pub(super) fn of(frame: &[u8]) -> Option<Self> {
         let (header, request) = RequestHeader::decode(frame).ok()?;
         let Request::ConsumerGroupHeartbeat(request) = request else { return None };
-        let (epoch, member_id) = (request.member_epoch, request.member_id);
-        (epoch > 0).then(|| Self { epoch, member_id, version: header.version, frame: frame.to_vec() })
+        let of_topic = |topic: ConsumerGroupHeartbeatTopicPartitions| {
+            topic.partitions.into_iter().map(move |number| (topic.topic_id, number))
+        };
+        let owned = request.topic_partitions.map(|topics| topics.into_iter().flat_map(of_topic).collect());
+        let (epoch, member_id, version) = (request.member_epoch, request.member_id, header.version);
+        (epoch > 0).then(|| Self { epoch, member_id, owned, version, frame: frame.to_vec() })
     }
 
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        self.epoch == other.epoch && self.member_id == other.member_id
+        self.epoch == other.epoch && self.member_id == other.member_id && self.owned == other.owned
     }
+}
+
+/// Partitions by their topics' names, of the topics that are there.
+fn named(partitions: &[(TopicId, i32)], truth: &Truth) -> Vec<(String, i32)> {
+    let name = |id| truth.topic_ids.get(id).cloned();
+    partitions.iter().filter_map(|(id, number)| Some((name(id)?, *number))).collect()
 }
 
 /// Dice for what happens in the end, whatever happened before.

@@ -35,13 +35,16 @@ impl World {
         self.faults = self.faults_so_far();
         self.cluster.faults().clear();
         self.stage.net.cut_off = None;
+        self.follow_all();
         for node in 1..=self.plan.broker.brokers as i32 {
             self.restore(node);
         }
         self.dice = last_dice(self.case.seed);
+        self.members.iter().for_each(|member| member.hurry(&mut self.stage));
         for member in self.members.iter_mut().filter(|member| member.is_live() && member.in_group()) {
             member.change(self.plan.everything(), &mut self.stage, &mut self.truth);
         }
+        self.end_fleeting();
         self.enter(Phase::Draining);
     }
 
@@ -81,7 +84,7 @@ impl World {
         }
     }
 
-    fn call(&mut self) {
+    pub(super) fn call(&mut self) {
         let mut role = self.plan.in_group(&mut self.dice);
         if let Role::Group(role) = &mut role {
             // Nobody is in the way of who has no id.
@@ -99,6 +102,7 @@ impl World {
         self.stage.after(ms(100), Event::Look);
         self.look_at_reasons();
         self.look_at_waits();
+        self.look_at_expulsions();
         let waited = self.stage.time - self.phase_since;
         // The last may have read all and committed less, as another took his static id.
         if matches!(self.phase, Phase::Draining | Phase::Settling) {
@@ -122,13 +126,10 @@ impl World {
                 }
                 Some(_) => {}
             },
-            Phase::Settling => match self.uncommitted().or_else(|| self.unsettled()) {
-                None => {
-                    self.enter(Phase::Closing);
-                    for member in self.members.iter_mut().filter(|member| member.is_live()) {
-                        member.close(Goodbye::Default, &mut self.stage, &mut self.truth);
-                    }
-                }
+            Phase::Resting => self.look_at_rests(waited),
+            Phase::Sharing => self.look_at_share(waited),
+            Phase::Settling | Phase::Resuming => match self.uncommitted().or_else(|| self.unsettled()) {
+                None => self.settled(),
                 Some(late) if waited > self.plan.bound() => {
                     let explained = self.explain();
                     self.stage
@@ -162,6 +163,13 @@ impl World {
                 }
             }
             Phase::Trouble | Phase::Over => {}
+        }
+    }
+
+    pub(super) fn close_all(&mut self) {
+        self.enter(Phase::Closing);
+        for member in self.members.iter_mut().filter(|member| member.is_live()) {
+            member.close(Goodbye::Default, &mut self.stage, &mut self.truth);
         }
     }
 
@@ -232,7 +240,7 @@ impl World {
     }
 
     /// Who is not in the group, as he or the coordinator sees it, and is there; or the other way round.
-    fn unsettled(&self) -> Option<String> {
+    pub(super) fn unsettled(&self) -> Option<String> {
         let group = self.cluster.group(GROUP)?;
         let subscribed = |member: &&Member| {
             member.is_live() && member.in_group() && *member.host.machine.subscription() != Subscription::None
@@ -251,7 +259,7 @@ impl World {
         unknown.map(|known| format!("the coordinator has {} for a member", known.member_id))
     }
 
-    fn explain(&self) -> String {
+    pub(super) fn explain(&self) -> String {
         let now = self.stage.now();
         let live = self.members.iter().filter(|member| member.is_live());
         live.map(|member| format!("{}:\n{}", member.who, member.host.machine.explain(now))).collect()

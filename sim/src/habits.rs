@@ -28,6 +28,8 @@ pub(crate) struct Habits {
     /// How often he wants records of one partition only.
     pub(crate) narrows: f64,
     pub(crate) queries: f64,
+    /// How long he waits in `recv` at most before he looks at something else.
+    pub(crate) patience: Duration,
     pub(crate) listener: Option<Listener>,
 }
 
@@ -49,6 +51,9 @@ pub(crate) struct Drawn {
     seeks: bool,
     skips: bool,
     listeners: f64,
+    longest_patience: Duration,
+    /// How often everybody pauses at least.
+    pauses: f64,
 }
 
 impl Drawn {
@@ -58,7 +63,18 @@ impl Drawn {
             seeks: !orderly && d.chance(0.4),
             skips: !orderly && d.chance(0.15),
             listeners: d.pick(&[0.0, 0.5, 1.0]),
+            longest_patience: ms(1500),
+            pauses: 0.0,
         }
+    }
+
+    /// Users wait for up to this long, where there is a time.
+    pub(crate) fn be_patient(&mut self, patience: Option<Duration>) {
+        self.longest_patience = patience.unwrap_or(self.longest_patience);
+    }
+
+    pub(crate) fn pause_often(&mut self) {
+        self.pauses = 0.06;
     }
 
     /// The habits of one user, who loses his partitions when he stays away for `max_poll`.
@@ -78,8 +94,9 @@ impl Drawn {
             partial_commits: if !calm && has_group { d.pick(&[0.0, 0.1]) } else { 0.0 },
             seeks: if self.seeks { 0.01 } else { 0.0 },
             skips: self.skips,
-            pauses: d.pick(&[0.0, 0.0, 0.02]),
+            pauses: d.pick(&[0.0_f64, 0.0, 0.02]).max(self.pauses),
             narrows: d.pick(&[0.0, 0.0, 0.1]),
+            patience: self.longest_patience,
             queries: if has_group { d.pick(&[0.0, 0.02]) } else { 0.0 },
             listener: listens.then(|| Listener {
                 commits: d.pick(&[0.0, 0.5, 1.0]),

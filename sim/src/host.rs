@@ -58,6 +58,7 @@ impl Drop for Bytes {
 pub(crate) struct Awaited {
     pub(crate) id: RequestId,
     pub(crate) key: ApiKey,
+    pub(crate) sent: Duration,
     version: i16,
     /// Of a heartbeat or a commit.
     pub(crate) generation_id: i32,
@@ -157,7 +158,7 @@ impl<M: Machine<Frame = Frame>> Host<M> {
                     Request::OffsetCommit(commit) => commit.generation_id_or_member_epoch,
                     _ => -1,
                 };
-                link.awaited.push_back(Awaited { id, key, version, generation_id });
+                link.awaited.push_back(Awaited { id, key, sent: stage.time, version, generation_id });
                 let client_id = Some(who.to_string());
                 let header = RequestHeader { key, version, correlation_id: id.0, client_id };
                 let mut frame = header.encode(&request);
@@ -258,6 +259,12 @@ impl<M: Machine<Frame = Frame>> Host<M> {
             };
             stage.abandon(link.link, wait);
         }
+    }
+
+    /// The broker at the other end of a connection.
+    pub(crate) fn node_of(&self, conn: ConnId, stage: &mut Stage) -> Option<i32> {
+        let link = self.links.get(&conn)?.link;
+        stage.link(link).map(|link| link.node)
     }
 
     pub(crate) fn is_connected(&self) -> bool {

@@ -6,17 +6,18 @@ use std::{
 };
 
 use ottla_core::{
-    CloseKind, ConnId, Consumer, Disconnected, LeaveGroup, Machine, OpId, Outbound, Reason, RequestId,
-    Subscription, SubscriptionError, TopicPartition,
+    ConnId, Consumer, Disconnected, Machine, OpId, Outbound, Reason, RequestId, Subscription,
+    SubscriptionError, TopicPartition,
 };
-use ottla_protocol::{ErrorCode, Now, Request};
+use ottla_protocol::{ErrorCode, Now, Request, Response};
 
 use crate::{
     dice::Dice,
+    fair::Turns,
     habits::Habits,
     host::{Frame, Host},
     mode::Protocol,
-    plan::Goodbye,
+    parting::Farewell,
     reader::{Handed, Reader},
     role::{Role, Wants},
     stage::{Stage, Who},
@@ -95,7 +96,17 @@ pub(crate) struct Member {
     pub(super) just_committed: bool,
     /// Whether the user called close, and is told by his listener of all that this takes away.
     pub(super) closed: bool,
-    told_at_the_end: bool,
+    pub(super) told_at_the_end: bool,
+    pub(super) farewell: Option<Farewell>,
+    /// The longest time that he was out of every call, since he was told that it was too long.
+    pub(super) longest_absence: Duration,
+    /// What is paused in the end, to see its position committed.
+    pub(super) resting: Option<TopicPartition>,
+    /// When it last asked the coordinator for anything that shows that it is there.
+    pub(super) beaten: Duration,
+    /// When it was told that it is no member.
+    pub(super) told_at: Duration,
+    pub(super) turns: Turns,
     pub(super) serial: u64,
     /// The generation, or the member epoch, that the coordinator told last, and the one that the core has told of.
     pub(super) generation_id: i32,
@@ -183,6 +194,12 @@ impl Member {
             just_committed: false,
             closed: false,
             told_at_the_end: false,
+            farewell: None,
+            longest_absence: Duration::ZERO,
+            resting: None,
+            beaten: Duration::ZERO,
+            told_at: Duration::ZERO,
+            turns: Turns::default(),
             serial: 0,
             generation_id: -1,
             joined_generation_id: -1,
@@ -375,6 +392,7 @@ impl Member {
                 let Some(effect) = self.host.machine.poll_send(now) else { break };
                 self.drain_events(stage);
                 if let Outbound::Send { id, request, .. } = &effect {
+                    self.watch_sent(request, stage, truth);
                     match request {
                         Request::OffsetCommit(commit) => self.check_commit(commit, stage, truth),
                         Request::JoinGroup(_) => {
@@ -438,7 +456,14 @@ impl Member {
         truth: &mut Truth,
     ) {
         if let Some((awaited, reply)) = self.host.decode(conn, frame, stage) {
+            let was_told = self.told;
             self.observe(awaited, &reply.response, truth);
+            if self.told != was_told {
+                self.told_at = stage.time;
+            }
+            if let Response::Fetch(fetch) = &reply.response {
+                self.check_turns(conn, fetch, stage, truth);
+            }
             self.received +=
                 reply.fetched.iter().flat_map(|f| f.spans.iter().flatten()).map(size_of).sum::<usize>();
             let most = self.handed * 2 + self.detours * self.most_held;
@@ -454,74 +479,6 @@ impl Member {
                 self.woken(stage, truth);
             }
         }
-        self.turn(stage, truth);
-    }
-
-    fn gone(&mut self, stage: &mut Stage) {
-        let who = self.who;
-        stage.tell(|| format!("{who} is closed"));
-        self.doing = Doing::Gone;
-        self.owned.clear();
-        self.reader.drop_all();
-        if let Some(at) = self.announced.first().filter(|_| self.told_at_the_end) {
-            stage.violate(TOLD_IN_PAIRS, || format!("{who} is closed, and was not told what became of {at}"));
-        }
-        if self.host.is_connected() {
-            stage
-                .violate("a closed consumer leaves nothing behind", || format!("{who} has connections left"));
-        }
-    }
-
-    /// The process dies.
-    pub(crate) fn crash(&mut self, stage: &mut Stage) {
-        let who = self.who;
-        stage.tell(|| format!("{who} crashes"));
-        self.host.crash(stage);
-        self.doing = Doing::Gone;
-        self.owned.clear();
-        self.in_hand.clear();
-        self.reader.drop_all();
-    }
-
-    // The end.
-
-    /// The user closes it.
-    pub(crate) fn close(&mut self, goodbye: Goodbye, stage: &mut Stage, truth: &mut Truth) {
-        let now = stage.now();
-        let who = self.who;
-        stage.tell(|| format!("{who} close({goodbye:?})"));
-        self.listened(stage);
-        self.all_done(truth);
-        self.reader.sync(&mut self.host.machine, true, now);
-        let leave = match goodbye {
-            Goodbye::Default => LeaveGroup::Default,
-            Goodbye::Leave => LeaveGroup::Leave,
-            Goodbye::Remain => LeaveGroup::Remain,
-        };
-        self.end(CloseKind::Closed, leave, stage, truth);
-    }
-
-    /// The user drops it, perhaps in the middle of a record.
-    pub(crate) fn drop_handle(&mut self, stage: &mut Stage, truth: &mut Truth) {
-        let now = stage.now();
-        let who = self.who;
-        stage.tell(|| format!("{who} is dropped"));
-        self.reader.sync(&mut self.host.machine, false, now);
-        self.in_hand.clear();
-        self.end(CloseKind::Dropped, LeaveGroup::Default, stage, truth);
-    }
-
-    pub(super) fn end(&mut self, kind: CloseKind, leave: LeaveGroup, stage: &mut Stage, truth: &mut Truth) {
-        let now = stage.now();
-        let limit = Duration::from_secs(5);
-        // Whoever is dropped is told nothing; a listener that takes as long as the close may not be told all.
-        let slow = self.habits.listener.as_ref().is_some_and(|listener| *listener.takes.end() > limit / 5);
-        self.told_at_the_end = kind == CloseKind::Closed && !slow;
-        self.host.machine.close(kind, leave, now.mono + limit, now);
-        self.reader.drop_all();
-        self.closed = true;
-        self.stamp += 1;
-        self.doing = Doing::Closing { until: stage.time + limit };
         self.turn(stage, truth);
     }
 }

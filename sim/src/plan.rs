@@ -14,6 +14,7 @@ use crate::{
     setup::Setup,
     stage::Weather,
     trouble::Trouble,
+    variety::Variety,
 };
 
 /// What happens at some time.
@@ -46,6 +47,14 @@ pub(crate) enum Item {
     /// The topic that comes and goes comes, or goes.
     Fleet {
         comes: bool,
+    },
+    /// There is more in it.
+    Refill,
+    /// Whoever came last closes.
+    CloseNewest,
+    /// Many records come at once, in every partition.
+    Flood {
+        records: usize,
     },
     /// A topic comes into being: one that is subscribed to, or another.
     Create {
@@ -84,6 +93,7 @@ pub(crate) struct Plan {
     pub(crate) max_poll: Duration,
     pub(crate) habits: Drawn,
     pub(crate) setup: Setup,
+    pub(crate) variety: Variety,
     /// Whether there is the topic that comes and goes.
     fleeting: bool,
     protocols: Vec<Protocol>,
@@ -133,6 +143,7 @@ impl Plan {
             max_poll: d.time(secs(6)..=secs(40)),
             habits: Drawn::draw(d, orderly),
             setup,
+            variety: Variety::default(),
             fleeting: false,
             protocols,
             ids: d.number(3..=6),
@@ -147,6 +158,7 @@ impl Plan {
         if !orderly {
             plan.draw_partings(&mut Dice::of(case.seed ^ case.mode.salt(), usize::MAX - 4));
         }
+        plan.draw_variety(case);
         plan
     }
 
@@ -169,6 +181,13 @@ impl Plan {
         let times = d.number(2..=5);
         for comes in [true, false, true, false, true].into_iter().take(times) {
             self.items.push((at, Item::Fleet { comes }));
+            if !comes {
+                // Some has just been read, and is not committed, and partitions change hands.
+                self.items.push((at.saturating_sub(d.time(ms(20)..=ms(400))), Item::Refill));
+                let item =
+                    if d.chance(0.5) { Item::Close(Goodbye::Default) } else { Item::Join(self.in_group(d)) };
+                self.items.push((at + d.time(Duration::ZERO..=ms(300)), item));
+            }
             // So soon that some do not notice, or late.
             at += if d.chance(0.3) { d.time(ms(1)..=ms(300)) } else { d.time(secs(2)..=secs(9)) };
         }

@@ -38,7 +38,7 @@ impl World {
             let explained = member.host.machine.explain(now);
             let of_group = explained.group.as_ref().and_then(|reason| {
                 let known = group.as_ref().filter(|_| member.in_group());
-                Some((None, member.doubt_group(reason, known, &self.plan)?))
+                Some((None, member.doubt_group(reason, known, &self.plan, time)?))
             });
             let of_partitions = explained.partitions.iter().filter_map(|(at, reason)| {
                 let doubt = member.doubt(at, reason, explained.group.as_ref(), &self.truth, &self.plan)?;
@@ -101,6 +101,10 @@ impl Member {
             Reason::BufferFull { .. } if self.host.memory.records.get() == 0 && is_behind => {
                 timed(&format!("no room, and nothing is held, at {position:?}"), given_up, answer * 2)
             }
+            // Who waits for anything is given all that may be read: what is left is paused, or in flight.
+            Reason::BufferFull { .. } if self.waits_for_any() && is_behind && !self.is_paused(at) => {
+                timed(&format!("what is paused keeps the room, at {position:?}"), given_up, answer * 2)
+            }
             Reason::Buffered { .. } if self.waits_for_any() => {
                 doubt("the user waits for it", secs(1), secs(1))
             }
@@ -126,11 +130,22 @@ impl Member {
     }
 
     /// What is wrong with its reason for the group.
-    fn doubt_group(&self, reason: &GroupReason, group: Option<&GroupView>, plan: &Plan) -> Option<Doubt> {
+    fn doubt_group(
+        &self,
+        reason: &GroupReason,
+        group: Option<&GroupView>,
+        plan: &Plan,
+        time: Duration,
+    ) -> Option<Doubt> {
         let told = plan.setup.given_up() + plan.setup.session * 2;
         let doubt = |what: String, most, calm| Some(Doubt { what, most, calm });
         let view = group.and_then(|g| g.members.iter().find(|known| known.member_id == self.member_id));
         match reason {
+            GroupReason::Member { .. } | GroupReason::Idle { .. } | GroupReason::RevocationWaiting { .. }
+                if self.is_overdue(plan, time) =>
+            {
+                doubt("a member beats in every interval".to_owned(), told, ms(500))
+            }
             GroupReason::Idle { .. } => {
                 let owned = view.filter(|view| view.revoking.len() < view.owned.len());
                 let owned = owned.filter(|view| view.epoch == self.joined_generation_id)?.owned.len();

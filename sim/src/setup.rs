@@ -34,6 +34,9 @@ pub(crate) struct Setup {
     pub(crate) session: Duration,
 }
 
+/// Of members under the classic protocol.
+pub(crate) const HEARTBEAT_INTERVAL: Duration = secs(1);
+
 const RETRY_BACKOFF: Backoff = Backoff { first: ms(100), most: secs(1) };
 
 impl Setup {
@@ -50,6 +53,17 @@ impl Setup {
             max_wait: d.time(ms(50)..=ms(500)),
             session: d.pick(&[secs(6), secs(6), secs(6), secs(6), secs(6), secs(9)]),
         }
+    }
+
+    /// Leaves hardly room for anything.
+    pub(crate) fn tighten(&mut self, brokers: u32) {
+        self.partition_max = 600;
+        self.budget = self.partition_max * (brokers as usize + 1);
+    }
+
+    /// Answers have room for little at once.
+    pub(crate) fn cut_fetches(&mut self) {
+        self.fetch_max = 1500;
     }
 
     /// How long a broker may hold a fetch.
@@ -124,8 +138,7 @@ impl Plan {
                 ..ConnectionConfig::default()
             },
             metadata: MetadataConfig {
-                // New partitions and topics are to be found in time.
-                max_age: secs(5),
+                max_age: self.variety.max_age,
                 retry_backoff: RETRY_BACKOFF,
                 allow_auto_create: false,
             },
@@ -139,20 +152,22 @@ impl Plan {
                 request_timeout,
             },
             auto_commit: (group.is_some() && habits.commits == 0.0).then_some(self.setup.auto_commit),
-            group: group.map(|id| self.group(id, role)),
             listener: habits.listener.is_some(),
             reset: ResetPolicy::Earliest,
             api_timeout: secs(15),
             retry_backoff: RETRY_BACKOFF,
             seed: d.seed(),
+            group: group.map(|id| self.group(id, role, d)),
             ..ConsumerConfig::new(self.seeds())
         }
     }
 
-    fn group(&self, id: String, role: &Role) -> GroupConfig {
+    fn group(&self, id: String, role: &Role, d: &mut Dice) -> GroupConfig {
         let config = GroupConfig {
+            rack: self.variety.racks.then(|| format!("rack-{}", d.number(1..=3))),
+            rebalance_timeout: self.variety.rebalance_timeout,
             session_timeout: self.setup.session,
-            heartbeat_interval: secs(1),
+            heartbeat_interval: HEARTBEAT_INTERVAL,
             max_poll_interval: self.max_poll,
             ..GroupConfig::new(id)
         };

@@ -75,6 +75,14 @@ impl Source {
         }
     }
 
+    /// Sends many records, to all partitions.
+    pub(crate) fn flood(&mut self, records: usize, plan: &Plan, stage: &mut Stage, truth: &mut Truth) {
+        for at in plan.partitions().iter().cycle().take(records) {
+            self.send(&at.topic, Some(at.partition), plan, stage);
+        }
+        self.turn(stage, truth);
+    }
+
     /// Sends a record to each partition.
     pub(crate) fn probe(&mut self, plan: &Plan, stage: &mut Stage, truth: &mut Truth) {
         for at in plan.partitions() {

@@ -58,6 +58,8 @@ pub(crate) enum Event {
     Burst,
     /// A broker is reachable again.
     Restore(i32),
+    /// A broker's metadata follows the others' again.
+    Follow(i32),
     /// The trouble is over.
     Quiet,
     /// Looks whether all is done.

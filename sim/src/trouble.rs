@@ -49,6 +49,11 @@ pub(crate) enum Trouble {
     MoveCoordinator {
         node: i32,
     },
+    /// A broker's metadata stays as it is.
+    Lag {
+        node: i32,
+        lasts: Duration,
+    },
 }
 
 use ErrorCode::{

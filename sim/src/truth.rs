@@ -30,6 +30,8 @@ pub(crate) struct Truth {
     /// Whose static id was another's.
     pub(crate) refused: Vec<Role>,
     pub(crate) topic_ids: BTreeMap<TopicId, String>,
+    /// When each static member sent what the coordinator last took for a sign of life.
+    pub(crate) heard: BTreeMap<String, Duration>,
     /// How many topics there have been, but for the one that comes and goes.
     pub(crate) topics: usize,
     /// The last offset handed out of each partition of the topic that comes and goes, since it came last.
@@ -50,6 +52,8 @@ pub(crate) struct Progress {
     done: BTreeMap<i64, ()>,
     /// What was committed, and since when.
     committed: Vec<(Duration, i64)>,
+    /// What stands beside the offset that is committed now.
+    beside: String,
     /// Who sought where, and has not committed since.
     sought: Vec<Sought>,
     /// What was sent to be committed and given up unanswered: it may come late.
@@ -125,6 +129,16 @@ impl Progress {
     /// The committed offset now.
     pub(crate) fn committed(&self) -> Option<i64> {
         self.committed.last().map(|(_, offset)| *offset)
+    }
+
+    /// What stands beside an offset that is committed now.
+    pub(crate) fn written_beside(&self, offset: i64) -> String {
+        if self.committed() == Some(offset) { self.beside.clone() } else { String::new() }
+    }
+
+    /// The coordinator has this written beside the committed offset.
+    pub(crate) fn note_beside(&mut self, beside: &str) {
+        beside.clone_into(&mut self.beside);
     }
 
     /// Whether an offset was the committed one (`None`: whether there was none) at some time since then.

@@ -47,9 +47,21 @@ pub(crate) struct Call {
 /// An operation, and what was true when it was asked for.
 #[derive(Debug, Clone)]
 pub(crate) enum Asked {
-    Commit { number: u64, offsets: BTreeMap<TopicPartition, i64>, since: Duration },
-    Committed { at: TopicPartition, since: Duration },
-    End { at: TopicPartition, least: i64 },
+    /// `part`: of some records, with something written beside each offset.
+    Commit {
+        number: u64,
+        offsets: BTreeMap<TopicPartition, i64>,
+        since: Duration,
+        part: bool,
+    },
+    Committed {
+        at: TopicPartition,
+        since: Duration,
+    },
+    End {
+        at: TopicPartition,
+        least: i64,
+    },
 }
 
 impl Member {
@@ -88,8 +100,10 @@ impl Member {
 
     fn next_call(&mut self, stage: &mut Stage, truth: &mut Truth) {
         let now = stage.now();
+        self.longest_absence = self.longest_absence.max(stage.time - self.away_since);
         if stage.quiet {
-            for at in std::mem::take(&mut self.paused) {
+            let resting = self.resting.clone().filter(|at| self.paused.remove(at));
+            for at in std::mem::replace(&mut self.paused, resting.into_iter().collect()) {
                 self.host.machine.set_paused(&at, false, now);
             }
         } else {
@@ -143,8 +157,17 @@ impl Member {
 
     /// `recv` waits for ever, but this user looks at something else from time to time, as by `select!`.
     pub(super) fn be_patient(&mut self, stage: &mut Stage) {
-        let patience = self.dice.time(ms(100)..=ms(1500));
+        // In the end all look up soon, to commit.
+        let longest = if stage.quiet { ms(1500) } else { self.habits.patience };
+        let patience = self.dice.time(ms(100)..=longest);
         stage.after(patience, Event::User(self.who, self.stamp));
+    }
+
+    /// The user looks up soon, however patient he is.
+    pub(crate) fn hurry(&self, stage: &mut Stage) {
+        if let Doing::Reading(_) = self.doing {
+            stage.after(secs(1), Event::User(self.who, self.stamp));
+        }
     }
 
     /// Goes on with the call that the user is in.
@@ -210,7 +233,16 @@ impl Member {
         stage.tell(|| format!("{who} is told {failure:?}"));
         self.think(ms(10), stage);
         match failure {
-            ReadFailure::Group(GroupFailure::MaxPollExceeded(_)) => self.counts.expelled += 1,
+            ReadFailure::Group(GroupFailure::MaxPollExceeded(_)) => {
+                self.counts.expelled += 1;
+                let absence = std::mem::take(&mut self.longest_absence);
+                // The core sees the user return when his position moves, a little before the call that returns.
+                if absence + ms(10) < self.max_poll {
+                    stage.violate("who waits in a call is not away", || {
+                        format!("{who} was away for {absence:?} at most, and is told so")
+                    });
+                }
+            }
             ReadFailure::Lane(at, LaneFailure::Corrupt { offset, .. }) => {
                 self.counts.corrupt += 1;
                 self.detours += 1;
@@ -240,7 +272,8 @@ impl Member {
             }
             Doing::Closing { .. } => self.listen(stage, truth),
             Doing::Committing(op) if !self.ops.iter().any(|(open, _)| open == op) => {
-                // He has been in a call, however long it took.
+                // He has been in a call, however long it took; but it was not one that reads.
+                self.longest_absence = self.longest_absence.max(stage.time - self.away_since);
                 self.host.machine.returned(stage.now());
                 self.think(ms(1), stage);
                 true
@@ -259,7 +292,7 @@ impl Member {
             };
             stage.note(|| format!("{who} {asked:?}: {outcome:?}"));
             match (asked, outcome) {
-                (Asked::Commit { number, offsets, since }, Ok(_)) => {
+                (Asked::Commit { number, offsets, since, part }, Ok(_)) => {
                     for (at, offset) in offsets.into_iter().filter(|(at, _)| at.topic != FLEETING) {
                         // Without auto commit, nobody but the owner moves it, and he only by a later request.
                         let newest = self.last_commit.get(&at) == Some(&number) && self.habits.commits > 0.0;
@@ -270,6 +303,16 @@ impl Member {
                         if newest && self.owned.contains_key(&at) && !was {
                             stage.violate("what commit() reports done is committed", || {
                                 format!("{who} committed {at} = {offset}, and it is {committed:?}")
+                            });
+                        }
+                        let beside = progress.written_beside(offset);
+                        if part
+                            && newest
+                            && committed == Some(offset)
+                            && beside != written_beside(&at, offset)
+                        {
+                            stage.violate("what is written beside an offset is committed with it", || {
+                                format!("{who} committed {at} = {offset}, and finds {beside:?} beside it")
                             });
                         }
                     }
@@ -327,15 +370,21 @@ impl Member {
             Expect::At(offset) => Some((at.clone(), offset)),
             _ => None,
         });
-        self.asked_to_commit(op, known.collect(), stage.time);
+        self.asked_to_commit(op, known.collect(), false, stage.time);
         Some(op)
     }
 
-    fn asked_to_commit(&mut self, op: OpId, offsets: BTreeMap<TopicPartition, i64>, since: Duration) {
+    fn asked_to_commit(
+        &mut self,
+        op: OpId,
+        offsets: BTreeMap<TopicPartition, i64>,
+        part: bool,
+        since: Duration,
+    ) {
         // Of those that are not known here, the core may know the position.
         let all = self.owned.keys().chain(offsets.keys());
         self.last_commit.extend(all.map(|at| (at.clone(), op.0)));
-        self.ops.push((op, Asked::Commit { number: op.0, offsets, since }));
+        self.ops.push((op, Asked::Commit { number: op.0, offsets, since, part }));
     }
 
     /// Commits some of the records that the user has in hand, and keeps the others.
@@ -346,7 +395,9 @@ impl Member {
         for (record, serial) in &self.in_hand[..count] {
             // What was taken away meanwhile is not his to commit.
             if self.owned.get(&record.at).is_some_and(|holding| holding.serial == *serial) {
-                offsets.insert(record.at.clone(), (record.offset + 1).into());
+                let offset = record.offset + 1;
+                let metadata = written_beside(&record.at, offset);
+                offsets.insert(record.at.clone(), CommittedOffset { offset, metadata });
             }
         }
         self.done(count, truth);
@@ -363,7 +414,7 @@ impl Member {
         match self.host.machine.commit(Some(offsets), now) {
             Ok(op) if self.dice.chance(0.5) => {
                 self.stamp += 1;
-                self.asked_to_commit(op, asked, stage.time);
+                self.asked_to_commit(op, asked, true, stage.time);
                 if all {
                     self.away_since = stage.time;
                 }
@@ -374,7 +425,7 @@ impl Member {
             done => {
                 // Nobody waits for it; but it is newer than others.
                 if let Ok(op) = done {
-                    self.asked_to_commit(op, asked, stage.time);
+                    self.asked_to_commit(op, asked, true, stage.time);
                 }
                 let wait = self.dice.time(self.habits.think.clone());
                 self.think(wait * 10, stage);
@@ -484,6 +535,9 @@ impl Member {
     pub(crate) fn unsubscribe(&mut self, stage: &mut Stage, truth: &mut Truth) {
         let (who, now) = (self.who, stage.now());
         stage.tell(|| format!("{who} unsubscribe()"));
+        if self.doing == Doing::Away {
+            self.longest_absence = self.longest_absence.max(stage.time - self.away_since);
+        }
         self.listened(stage);
         self.host.machine.unsubscribe(now);
         self.unsubscribing = true;
@@ -495,4 +549,9 @@ impl Member {
         self.think(wait, stage);
         self.turn(stage, truth);
     }
+}
+
+/// What a user who commits some of his records writes beside an offset.
+pub(crate) fn written_beside(at: &TopicPartition, offset: i64) -> String {
+    format!("{at} is done up to {offset}")
 }

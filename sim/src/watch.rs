@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use ottla_broker::GroupKind;
 use ottla_core::TopicPartition;
+use ottla_protocol::ErrorCode;
 
 use crate::{
+    dice::secs,
     member::Member,
     mode::Mode,
     plan::FLEETING,
+    reasons::is_heard,
     world::{GROUP, Phase, World},
 };
 
@@ -27,7 +30,11 @@ impl World {
                     continue;
                 }
                 let at = TopicPartition::new(topic, partition);
-                self.truth.progress(group, &at).commit(group, &at, offset, &mut self.stage);
+                let beside =
+                    self.cluster.committed_metadata(group, &at.topic, at.partition).unwrap_or_default();
+                let progress = self.truth.progress(group, &at);
+                progress.commit(group, &at, offset, &mut self.stage);
+                progress.note_beside(beside);
             }
         }
     }
@@ -45,28 +52,6 @@ impl World {
                 });
             }
         }
-    }
-
-    /// Under the consumer protocol a static member's place is another's only once it has left it, or its session is over.
-    pub(super) fn look_at_instances(&mut self) {
-        let group = self.cluster.group(GROUP).filter(|group| group.kind == GroupKind::Consumer);
-        let members = group.map(|group| group.members).unwrap_or_default();
-        let mut places = BTreeMap::new();
-        for member in members {
-            let Some(instance) = member.group_instance_id else { continue };
-            if let Some((before, epoch)) = self.places.get(&instance)
-                && *before != member.member_id
-                && *epoch >= 0
-                && self.case.mode == Mode::Static
-            {
-                let id = &member.member_id;
-                self.stage.violate("a static member's place is not given away while it is there", || {
-                    format!("{instance}: {before} in epoch {epoch}, and now {id}")
-                });
-            }
-            places.insert(instance, (member.member_id, member.epoch));
-        }
-        self.places = places;
     }
 
     /// One owner a partition, as the coordinator sees it.
@@ -126,6 +111,26 @@ impl World {
                     format!("{who} hands out {at}, which {other} has, and both are members")
                 });
             }
+        }
+    }
+
+    /// A member that is there, and can be heard, stays one. A group that changes its protocol, or does not wait for slow
+    /// members as long as they may be away, is another matter.
+    pub(super) fn look_at_expulsions(&mut self) {
+        let quiet = self.stage.quiet_since + self.plan.setup.session * 2 + secs(5);
+        let waits = self.plan.variety.rebalance_timeout.is_none() && self.plan.mode != Mode::Mixed;
+        if !(self.stage.quiet && self.plan.brisk && waits) {
+            return;
+        }
+        let live = self.members.iter().filter(|member| member.is_live());
+        let expelled = |member: &&Member| {
+            let error = member.told.filter(|_| member.told_at > quiet);
+            let is_out = matches!(error, Some(ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch));
+            is_out && is_heard(member.who, &self.stage)
+        };
+        if let Some(who) = live.filter(expelled).map(|member| member.who).next() {
+            self.stage
+                .violate("a member that is there stays one", || format!("{who} is told that it is none"));
         }
     }
 }

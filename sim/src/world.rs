@@ -1,7 +1,7 @@
 //! The loop: what comes next happens, until all is done or an invariant is broken.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
@@ -19,6 +19,7 @@ use crate::{
     plan::{FLEETING, Plan},
     reasons::Doubts,
     report::{Failure, Report},
+    rest::Rest,
     source::Source,
     stage::{Event, Link, LinkId, LinkState, Stage, Violation, Who},
     trouble,
@@ -61,6 +62,11 @@ pub(super) enum Phase {
     Probing,
     /// That everything done is committed.
     Settling,
+    /// That where a partition is put back to is committed, too, and then what came of it.
+    Resting,
+    Resuming,
+    /// That one more member has its share.
+    Sharing,
     /// That everybody is closed, and the group empty.
     Closing,
     Over,
@@ -98,6 +104,10 @@ pub(super) struct World {
     pub(super) leaders: BTreeMap<TopicPartition, (i32, i32)>,
     /// Which member has each static member's place, and in which epoch.
     pub(super) places: BTreeMap<String, (String, i32)>,
+    /// The static members that the classic group had when it was stable last, as far as they are in it.
+    pub(super) seats: BTreeSet<String>,
+    /// What is awaited once all is read and committed.
+    pub(super) rests: Vec<Rest>,
     /// How often there was more trouble than the plan's.
     pub(super) made_up: usize,
     pub(super) rebalances: u64,
@@ -160,6 +170,8 @@ impl World {
             stray: Vec::new(),
             leaders: BTreeMap::new(),
             places: BTreeMap::new(),
+            seats: BTreeSet::new(),
+            rests: Vec::new(),
             made_up: 0,
             rebalances: 0,
             faults: 0,
@@ -222,7 +234,7 @@ impl World {
                     self.look_at_logs();
                     self.look_at_commits();
                     self.look_at_group();
-                    self.look_at_instances();
+                    self.look_at_places();
                 }
             }
             // Who would come after the end does not come.
@@ -234,6 +246,7 @@ impl World {
             }
             Event::Burst => self.source.burst(&self.plan, stage, truth),
             Event::Restore(node) => self.restore(node),
+            Event::Follow(node) => self.cluster.set_metadata_lag(node, false),
             Event::Quiet => self.quiet(),
             Event::Look => self.look(),
         }
@@ -284,7 +297,7 @@ impl World {
                 ApiKey::JoinGroup | ApiKey::SyncGroup | ApiKey::LeaveGroup | ApiKey::ConsumerGroupHeartbeat,
             ) => {
                 self.look_at_group();
-                self.look_at_instances();
+                self.look_at_places();
             }
             _ => {}
         }

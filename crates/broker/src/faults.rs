@@ -18,6 +18,9 @@ use ottla_protocol::{ApiKey, ErrorCode};
 pub enum Fault {
     /// It is answered with this error, wherever its response has room for one, and nothing is done.
     Error(ErrorCode),
+    /// Partitions with odd numbers are answered with this error, and nothing is done for them; the others are served.
+    /// Produce, Fetch, ListOffsets, OffsetCommit and OffsetFetch know it; the rest is served as if nothing were.
+    ErrorInSome(ErrorCode),
     /// It is served so much later; the connection waits.
     Delay(Duration),
     /// It is done, but a Fetch returns nothing; the answer asks the client to be silent for so long, and until then the
@@ -39,6 +42,34 @@ pub enum Fault {
 pub struct Faults {
     lines: Vec<Line>,
     happened: u64,
+}
+
+/// An error that a script forces into an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Forced {
+    code: ErrorCode,
+    /// Only for partitions with odd numbers.
+    some: bool,
+}
+
+impl Forced {
+    pub(crate) const fn all(code: ErrorCode) -> Self {
+        Self { code, some: false }
+    }
+
+    pub(crate) const fn some(code: ErrorCode) -> Self {
+        Self { code, some: true }
+    }
+
+    /// Of the request as a whole.
+    pub(crate) fn whole(self) -> Option<ErrorCode> {
+        (!self.some).then_some(self.code)
+    }
+
+    /// Of one partition.
+    pub(crate) fn of(self, partition: i32) -> Option<ErrorCode> {
+        (!self.some || partition % 2 == 1).then_some(self.code)
+    }
 }
 
 #[derive(Debug)]

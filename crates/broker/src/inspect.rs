@@ -107,4 +107,10 @@ impl Cluster {
         let offsets = self.groups.find(group).map(|group| group.offsets.iter());
         offsets.into_iter().flatten().map(|(at, committed)| (at.clone(), committed.offset)).collect()
     }
+
+    /// What a group wrote beside the offset that it committed for a partition.
+    pub fn committed_metadata(&self, group: &str, topic: &str, partition: i32) -> Option<&str> {
+        let offsets = &self.groups.find(group)?.offsets;
+        offsets.get(&(topic.to_owned(), partition)).map(|committed| committed.metadata.as_str())
+    }
 }

@@ -6,9 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use ottla_protocol::{ErrorCode, Now};
+use ottla_protocol::{ErrorCode, Now, TopicId};
 
-use crate::{Cluster, sessions::FetchSessions, topics::TopicKey};
+use crate::{
+    Cluster,
+    sessions::FetchSessions,
+    topics::{Topic, TopicKey},
+};
 
 /// Kafka's `offsets.topic.num.partitions`.
 const COORDINATING: usize = 50;
@@ -21,7 +25,12 @@ pub(crate) struct Node {
     pub(crate) rack: String,
     pub(crate) sessions: FetchSessions,
     pub(crate) up: bool,
+    /// What its metadata tells of topics where it does not follow the others': leaders and their epochs.
+    pub(crate) lags: Option<Leaders>,
 }
+
+/// Who led each partition at some time, and in which epoch.
+pub(crate) type Leaders = BTreeMap<TopicId, Vec<(i32, i32)>>;
 
 /// The brokers `1..=count`, and who leads each coordinating partition.
 #[derive(Debug)]
@@ -38,6 +47,7 @@ impl Nodes {
             port: 9091 + id as u16,
             sessions: FetchSessions::default(),
             up: true,
+            lags: None,
         };
         let ids = 1..=count.clamp(1, 1000) as i32;
         Self {
@@ -69,6 +79,11 @@ impl Nodes {
 
     pub(crate) fn find_mut(&mut self, id: i32) -> Option<&mut Node> {
         self.by_id.get_mut(&id)
+    }
+
+    /// What a broker's metadata tells of topics, where that is out of date.
+    pub(crate) fn lagging(&self, id: i32) -> Option<&Leaders> {
+        self.by_id.get(&id)?.lags.as_ref()
     }
 
     /// The coordinator of a group: -1 where none is up.
@@ -131,6 +146,17 @@ impl Cluster {
         self.move_coordinators(|partition, _| (partition == partition_of(group)).then_some(node), now);
         self.run(now);
         true
+    }
+
+    /// What this broker's metadata tells of topics stays as it is, whatever becomes of them, until `lags` is false: as where
+    /// a broker is slow to hear of the controller's news.
+    pub fn set_metadata_lag(&mut self, node: i32, lags: bool) {
+        let led = |topic: &Topic| topic.partitions.iter().map(|p| (p.leader, p.leader_epoch)).collect();
+        let leaders = || self.topics.iter().map(|(_, topic)| (topic.id, led(topic))).collect();
+        let known = lags.then(leaders);
+        if let Some(node) = self.nodes.find_mut(node) {
+            node.lags = known;
+        }
     }
 
     /// Stops a broker: its connections close, and others lead what it led, as far as any is up. Returns whether it was

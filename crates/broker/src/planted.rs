@@ -33,6 +33,12 @@ pub enum Planted {
     ReplacedMemberStays,
     /// Who is in a classic group is not told of a rebalance.
     RebalanceNotTold,
+    /// An offset commit of an older member epoch is taken as a whole where the member still has one of its partitions.
+    PartlyHeldIsTaken,
+    /// A heartbeat of the member epoch before is taken, whatever it says the member has.
+    EarlierEpochHasAnything,
+    /// A static member of a classic group is out of it after half its session.
+    StaticPlaceIsGivenUp,
 }
 
 #[cfg(feature = "planted")]
@@ -53,6 +59,9 @@ impl Planted {
         Self::TopicsUnseen,
         Self::ReplacedMemberStays,
         Self::RebalanceNotTold,
+        Self::PartlyHeldIsTaken,
+        Self::EarlierEpochHasAnything,
+        Self::StaticPlaceIsGivenUp,
     ];
 }
 

@@ -16,6 +16,7 @@ use crate::{
     Config, ConnId, Fault, Faults, Refusal, TopicSpec,
     api::{self, Outcome, fetch::Fetching},
     connections::{Asked, Connections, Doing},
+    faults::Forced,
     groups::Groups,
     nodes::Nodes,
     planted::Plot,
@@ -215,7 +216,8 @@ impl Cluster {
             }
             Some(Fault::ApplyThenDisconnect) => dropped = true,
             Some(Fault::Throttle(time)) => throttle = Some(time),
-            Some(Fault::Error(code)) => forced = Some(code),
+            Some(Fault::Error(code)) => forced = Some(Forced::all(code)),
+            Some(Fault::ErrorInSome(code)) => forced = Some(Forced::some(code)),
             Some(Fault::Corrupt) | None => {}
         }
         let Some((key, version, correlation_id)) = peek(&frame) else { return self.close(conn) };

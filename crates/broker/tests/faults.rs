@@ -130,6 +130,57 @@ fn a_corrupt_fetch_fails_its_crc_once_and_the_log_is_unharmed() {
     assert_eq!([read(), read()], [false, true]);
 }
 
+#[test]
+fn an_error_in_some_partitions_leaves_the_others_as_they_are() {
+    let mut world = World::new(config(&[("t", 4)]));
+    let conn = world.connect(1);
+    let code = ErrorCode::NotLeaderOrFollower;
+    let odd = |errors: Vec<ErrorCode>| {
+        let expected = [ErrorCode::None, code, ErrorCode::None, code];
+        assert_eq!(errors, expected);
+    };
+    for api in
+        [ApiKey::Produce, ApiKey::Fetch, ApiKey::ListOffsets, ApiKey::OffsetCommit, ApiKey::OffsetFetch]
+    {
+        world.cluster.faults().on(api).then(Fault::ErrorInSome(code));
+    }
+    let partition =
+        |index| ListOffsetsPartition { partition_index: index, timestamp: -1, ..Default::default() };
+    let topics = vec![ListOffsetsTopic { name: "t".into(), partitions: (0..4).map(partition).collect() }];
+    let ends = world.ask(conn, 7, ListOffsetsRequest { replica_id: -1, topics, ..Default::default() });
+    odd(ends.topics[0].partitions.iter().map(|p| p.error_code).collect());
+
+    let partition = |index| OffsetCommitRequestPartition {
+        partition_index: index,
+        committed_offset: 5,
+        ..Default::default()
+    };
+    let topic = OffsetCommitRequestTopic {
+        name: "t".into(),
+        partitions: (0..4).map(partition).collect(),
+        ..Default::default()
+    };
+    let commit = OffsetCommitRequest {
+        group_id: "g".into(),
+        generation_id_or_member_epoch: -1,
+        topics: vec![topic],
+        ..Default::default()
+    };
+    let committed = world.ask(conn, 8, commit);
+    odd(committed.topics[0].partitions.iter().map(|p| p.error_code).collect());
+    let offsets = world.cluster.committed("g");
+    assert_eq!(offsets.into_keys().map(|(_, index)| index).collect::<Vec<_>>(), [0, 2]);
+
+    let topics =
+        Some(vec![OffsetFetchRequestTopic { name: "t".into(), partition_indexes: vec![0, 1, 2, 3] }]);
+    let found = world.ask(conn, 7, OffsetFetchRequest { group_id: "g".into(), topics, ..Default::default() });
+    odd(found.topics[0].partitions.iter().map(|p| p.error_code).collect());
+    assert_eq!(found.topics[0].partitions[2].committed_offset, 5);
+
+    let fetched_all = world.ask(conn, 12, fetch(&[("t", 0, 0), ("t", 1, 0), ("t", 2, 0), ("t", 3, 0)]));
+    odd(fetched(&fetched_all).iter().map(|(_, p)| p.error_code).collect());
+}
+
 /// Every API has a place for an error, in every version.
 #[test]
 fn an_error_makes_a_well_formed_response_of_every_api_in_every_version() {

@@ -17,7 +17,7 @@ use common::{
     group::{Member, stable, view},
     millis,
 };
-use ottla_broker::Config;
+use ottla_broker::{Config, TopicSpec};
 use ottla_protocol::{ErrorCode, messages::*};
 
 fn world() -> World {
@@ -61,6 +61,26 @@ fn where_no_broker_is_up_nobody_leads_until_one_is() {
     let conn = world.connect(1);
     let response = world.ask(conn, 12, fetch(&[("t", 0, end)]));
     assert_eq!(fetched(&response)[0].1.high_watermark, 3);
+}
+
+#[test]
+fn the_metadata_of_a_broker_that_lags_tells_what_was() {
+    let mut world = world();
+    let leader = |told: &MetadataResponse| {
+        let partition =
+            told.topics.iter().find(|topic| topic.name.as_deref() == Some("t")).unwrap().partitions[0]
+                .clone();
+        (partition.leader_id, partition.leader_epoch)
+    };
+    let before = world.cluster.leader("t", 0).unwrap();
+    world.cluster.set_metadata_lag(2, true);
+    assert!(world.cluster.move_leader("t", 0, before.0 % 3 + 1, world.now));
+    world.cluster.create_topic(&TopicSpec::new("new", 1)).unwrap();
+    let (lags, knows) = (metadata(&mut world, 2), metadata(&mut world, 1));
+    assert_eq!((leader(&lags), lags.topics.len()), (before, 1));
+    assert_eq!((leader(&knows), knows.topics.len()), ((before.0 % 3 + 1, before.1 + 1), 2));
+    world.cluster.set_metadata_lag(2, false);
+    assert_eq!(metadata(&mut world, 2).topics, knows.topics);
 }
 
 #[test]

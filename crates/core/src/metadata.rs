@@ -22,6 +22,7 @@ use crate::{
     group::Pattern,
     ids::{NodeId, RequestId, TopicPartition},
     machine::Disconnected,
+    planted::{Planted, Plot},
 };
 
 /// How metadata is refreshed. Java's defaults.
@@ -80,6 +81,7 @@ pub struct Metadata {
     next_candidate: usize,
     revision: u64,
     rng: fastrand::Rng,
+    pub(crate) plot: Plot,
 }
 
 /// A broker.
@@ -96,7 +98,7 @@ pub struct Node {
 pub struct Topic {
     /// [`TopicId::ZERO`] where the broker knows no ids.
     pub id: TopicId,
-    /// [`ErrorCode::None`], or why the rest is empty.
+    /// [`ErrorCode::None`], or why the rest is empty or, where the error may pass, what was told before.
     pub error: ErrorCode,
     /// Made by Kafka for itself.
     pub internal: bool,
@@ -107,7 +109,7 @@ pub struct Topic {
 /// A partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
-    /// Its leader, where it has one.
+    /// Its leader, where it has one that runs.
     pub leader: Option<NodeId>,
     /// -1 where the broker tells none.
     pub leader_epoch: i32,
@@ -142,6 +144,7 @@ impl Metadata {
             last_failure: None,
             revision: 0,
             rng,
+            plot: Plot::default(),
         }
     }
 
@@ -403,16 +406,24 @@ impl Metadata {
 
     fn topic_news(&self, topic: MetadataResponseTopic) -> Option<(String, Topic)> {
         let name = topic.name?;
-        let old = self.topics.get(&name).filter(|old| old.id == topic.topic_id);
+        // An error that may pass says nothing of what was known: older leaders must not be taken for newer ones after it.
+        let passes =
+            topic.error_code.is_retriable() && topic.error_code != ErrorCode::UnknownTopicOrPartition;
+        let same = |id| id == topic.topic_id || passes && topic.topic_id == TopicId::ZERO;
+        let old = self.topics.get(&name).filter(|old| same(old.id));
+        if let Some(old) = old.filter(|_| passes) {
+            return Some((name, Topic { error: topic.error_code, ..old.clone() }));
+        }
+        // A leader that is not among the brokers cannot be asked anything: it stopped, or the broker that answers lags behind.
+        let listed = |leader: Option<NodeId>| leader.filter(|id| self.nodes.contains_key(id));
         let partition = |p: ottla_protocol::messages::MetadataResponsePartition| {
             let known = old.and_then(|old| old.partitions.get(&p.partition_index));
             // A broker that lags behind tells an older leader: the newer epoch stands.
-            if let Some(known) =
-                known.filter(|known| known.leader_epoch > p.leader_epoch && p.leader_epoch >= 0)
-            {
-                return (p.partition_index, known.clone());
+            let newer = |known: &&Partition| known.leader_epoch > p.leader_epoch && p.leader_epoch >= 0;
+            if let Some(known) = known.filter(newer).filter(|_| !self.plot.has(Planted::OlderLeaderIsTaken)) {
+                return (p.partition_index, Partition { leader: listed(known.leader), ..known.clone() });
             }
-            let leader = Some(NodeId(p.leader_id)).filter(|id| id.0 >= 0);
+            let leader = listed(Some(NodeId(p.leader_id)));
             let partition = Partition {
                 leader,
                 leader_epoch: p.leader_epoch,

@@ -75,6 +75,32 @@ pub enum Planted {
     ClosesWithoutLeaving,
     /// A producer sends others behind its first batch before a broker knows it (KAFKA-15591).
     FirstBatchIsNotAlone,
+    /// A partition whose committed offset cannot be told now has none.
+    FailedPartitionHasNoOffset,
+    /// Where a log's leader cannot tell an offset now, it is not asked again.
+    FailedLookupIsForgotten,
+    /// A partition whose offset the coordinator cannot take now counts as committed.
+    RefusedPartitionCounts,
+    /// What is written beside an offset is lost when the commit is made again.
+    RetryLosesMetadata,
+    /// Who waits in a call for longer than `max.poll.interval.ms` is taken to be away.
+    WaitingUserIsAway,
+    /// The newest answer about who leads counts, whichever leader epoch it tells (KIP-320).
+    OlderLeaderIsTaken,
+    /// Who leads a partition now is asked for when `metadata.max.age.ms` is over, and no sooner, whatever brokers tell.
+    NewLeaderIsNotAskedFor,
+    /// What is fetched of paused partitions keeps the room that others need.
+    PausedLanesKeepRoom,
+    /// Who leaves before he is in does not say so.
+    LeavesSilentlyWhileJoining,
+    /// No heartbeats while partitions change hands.
+    HandoverHoldsHeartbeats,
+    /// Auto commit commits no offset below the one before, also after a seek.
+    SeekBackIsNotCommitted,
+    /// Whose group rebalances waits for some seconds before he joins again.
+    JoinsAfterAPause,
+    /// Fetches name partitions in the same order each time: the first are served, and the last starve.
+    FirstIsServedFirst,
 }
 
 #[cfg(feature = "planted")]
@@ -115,6 +141,19 @@ impl Planted {
         Self::CommitAnswersOnePartition,
         Self::ClosesWithoutLeaving,
         Self::FirstBatchIsNotAlone,
+        Self::FailedPartitionHasNoOffset,
+        Self::FailedLookupIsForgotten,
+        Self::RefusedPartitionCounts,
+        Self::RetryLosesMetadata,
+        Self::WaitingUserIsAway,
+        Self::OlderLeaderIsTaken,
+        Self::NewLeaderIsNotAskedFor,
+        Self::PausedLanesKeepRoom,
+        Self::LeavesSilentlyWhileJoining,
+        Self::HandoverHoldsHeartbeats,
+        Self::SeekBackIsNotCommitted,
+        Self::JoinsAfterAPause,
+        Self::FirstIsServedFirst,
     ];
 }
 

@@ -15,6 +15,7 @@ use super::Outcome;
 use crate::{
     Cluster, ConnId,
     connections::Asked,
+    faults::Forced,
     sessions::{FetchPart, Plan},
     topics::Topics,
 };
@@ -35,14 +36,14 @@ pub(crate) struct Fetching {
     min_bytes: u64,
     max_bytes: usize,
     read_committed: bool,
-    forced: Option<ErrorCode>,
+    forced: Option<Forced>,
 }
 
 pub(super) fn handle(
     cluster: &mut Cluster,
     asked: &Asked,
     request: &FetchRequest,
-    forced: Option<ErrorCode>,
+    forced: Option<Forced>,
     now: Now,
 ) -> Outcome {
     let version = asked.header.version;
@@ -220,7 +221,7 @@ impl Fetching {
             records: Some(RecordData::default()),
             ..Default::default()
         };
-        if let Some(code) = self.forced {
+        if let Some(code) = self.forced.and_then(|forced| forced.of(part.index)) {
             return failed(code);
         }
         let Some(topic) = topics.by_key(&part.topic) else { return failed(part.topic.unknown()) };

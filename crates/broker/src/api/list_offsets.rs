@@ -8,7 +8,7 @@ use ottla_protocol::{
     },
 };
 
-use crate::{Cluster, connections::Asked, log::Found, topics::Partition};
+use crate::{Cluster, connections::Asked, faults::Forced, log::Found, topics::Partition};
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -25,11 +25,12 @@ pub(super) fn handle(
     cluster: &Cluster,
     asked: &Asked,
     request: ListOffsetsRequest,
-    forced: Option<ErrorCode>,
+    forced: Option<Forced>,
 ) -> ListOffsetsResponse {
     let topics = request.topics.into_iter().map(|topic| {
         let answer = |wanted: ListOffsetsPartition| {
             let partition = cluster.topics.partition(&topic.name, wanted.partition_index);
+            let forced = forced.and_then(|forced| forced.of(wanted.partition_index));
             let found = match (forced, partition) {
                 (Some(code), _) => Err(code),
                 (None, None) => Err(ErrorCode::UnknownTopicOrPartition),

@@ -24,9 +24,12 @@ pub(super) fn handle(
     let topics = match request.topics {
         // Version 0 has no null, and means all by none.
         Some(topics) if !topics.is_empty() || asked.header.version > 0 => {
-            topics.into_iter().map(|topic| describe(cluster, topic, may_create, forced)).collect()
+            topics.into_iter().map(|topic| describe(cluster, asked.node, topic, may_create, forced)).collect()
         }
-        _ => cluster.topics.iter().map(|(name, topic)| answer(cluster, name, topic, forced)).collect(),
+        _ => {
+            let topics = cluster.topics.iter();
+            topics.filter_map(|(name, topic)| answer(cluster, asked.node, name, topic, forced)).collect()
+        }
     };
     let brokers = cluster.nodes.up().map(|(node_id, node)| MetadataResponseBroker {
         node_id,
@@ -46,6 +49,7 @@ pub(super) fn handle(
 
 fn describe(
     cluster: &mut Cluster,
+    node: i32,
     wanted: MetadataRequestTopic,
     may_create: bool,
     forced: Option<ErrorCode>,
@@ -62,7 +66,8 @@ fn describe(
         (None, None) => return failed(None, wanted.topic_id, forced.unwrap_or(ErrorCode::UnknownTopicId)),
     };
     if let Some(topic) = cluster.topics.find(&name) {
-        return answer(cluster, &name, topic, forced);
+        let unheard = || failed(Some(name.clone()), TopicId::ZERO, ErrorCode::UnknownTopicOrPartition);
+        return answer(cluster, node, &name, topic, forced).unwrap_or_else(unheard);
     }
     let error_code = match check_name(&name) {
         Err(refusal) => refusal.code,
@@ -72,6 +77,7 @@ fn describe(
                 Ok(_) => {
                     return describe(
                         cluster,
+                        node,
                         MetadataRequestTopic { name: Some(name), ..Default::default() },
                         false,
                         None,
@@ -85,26 +91,46 @@ fn describe(
     failed(Some(name), TopicId::ZERO, forced.unwrap_or(error_code))
 }
 
-fn answer(cluster: &Cluster, name: &str, topic: &Topic, forced: Option<ErrorCode>) -> MetadataResponseTopic {
-    let partitions: Vec<_> =
-        (0..).zip(&topic.partitions).map(|(index, partition)| place(cluster, index, partition)).collect();
-    MetadataResponseTopic {
+/// What `node` knows of a topic: nothing, where it has yet to hear of it.
+fn answer(
+    cluster: &Cluster,
+    node: i32,
+    name: &str,
+    topic: &Topic,
+    forced: Option<ErrorCode>,
+) -> Option<MetadataResponseTopic> {
+    let known = match cluster.nodes.lagging(node) {
+        Some(leaders) => Some(leaders.get(&topic.id)?),
+        None => None,
+    };
+    let partition = |(index, partition): (i32, &Partition)| {
+        let now = (partition.leader, partition.leader_epoch);
+        let led = known.map_or(Some(now), |known| known.get(index as usize).copied())?;
+        Some(place(cluster, index, partition, led))
+    };
+    let partitions = (0..).zip(&topic.partitions).filter_map(partition).collect();
+    Some(MetadataResponseTopic {
         error_code: forced.unwrap_or_default(),
         name: Some(name.to_owned()),
         topic_id: topic.id,
         is_internal: false,
         partitions: if forced.is_some() { Vec::new() } else { partitions },
         ..Default::default()
-    }
+    })
 }
 
-fn place(cluster: &Cluster, partition_index: i32, partition: &Partition) -> MetadataResponsePartition {
+fn place(
+    cluster: &Cluster,
+    partition_index: i32,
+    partition: &Partition,
+    (leader_id, leader_epoch): (i32, i32),
+) -> MetadataResponsePartition {
     let (in_sync, offline) = partition.replicas.iter().partition(|id| cluster.nodes.is_up(**id));
     MetadataResponsePartition {
-        error_code: if partition.leader < 0 { ErrorCode::LeaderNotAvailable } else { ErrorCode::None },
+        error_code: if leader_id < 0 { ErrorCode::LeaderNotAvailable } else { ErrorCode::None },
         partition_index,
-        leader_id: partition.leader,
-        leader_epoch: partition.leader_epoch,
+        leader_id,
+        leader_epoch,
         replica_nodes: partition.replicas.clone(),
         isr_nodes: in_sync,
         offline_replicas: offline,

@@ -1,7 +1,8 @@
 //! What each API does, one a file, the names as in `ottla_protocol::messages`.
 //!
 //! Each `handle` takes what is asked and returns how it is answered. Where a script forces an error, `forced` holds it:
-//! the API then answers it wherever its response has room for an error, and does nothing else.
+//! the API then answers it wherever its response has room for an error, and does nothing else. Those whose answers consist
+//! of partitions know errors of some of them, too.
 
 pub(crate) mod api_versions;
 mod consumer_group_describe;
@@ -26,7 +27,7 @@ mod sync_group;
 
 use ottla_protocol::{ErrorCode, Now, Request, Response};
 
-use crate::{Cluster, connections::Asked};
+use crate::{Cluster, connections::Asked, faults::Forced};
 
 /// How a request is answered.
 #[derive(Debug)]
@@ -52,23 +53,24 @@ pub(crate) fn handle(
     asked: &Asked,
     request: Request,
     frame: &[u8],
-    forced: Option<ErrorCode>,
+    in_parts: Option<Forced>,
     now: Now,
 ) -> Outcome {
+    let forced: Option<ErrorCode> = in_parts.and_then(Forced::whole);
     match request {
         Request::ApiVersions(r) => api_versions::handle(cluster, &r, forced).into(),
         Request::Metadata(r) => metadata::handle(cluster, asked, r, forced).into(),
-        Request::Produce(r) => produce::handle(cluster, asked, r, frame, forced, now),
-        Request::Fetch(r) => fetch::handle(cluster, asked, &r, forced, now),
-        Request::ListOffsets(r) => list_offsets::handle(cluster, asked, r, forced).into(),
+        Request::Produce(r) => produce::handle(cluster, asked, r, frame, in_parts, now),
+        Request::Fetch(r) => fetch::handle(cluster, asked, &r, in_parts, now),
+        Request::ListOffsets(r) => list_offsets::handle(cluster, asked, r, in_parts).into(),
         Request::InitProducerId(r) => init_producer_id::handle(cluster, &r, forced).into(),
         Request::FindCoordinator(r) => find_coordinator::handle(cluster, asked, r, forced).into(),
         Request::JoinGroup(r) => join_group::handle(cluster, asked, r, forced, now),
         Request::SyncGroup(r) => sync_group::handle(cluster, asked, r, forced, now),
         Request::Heartbeat(r) => heartbeat::handle(cluster, asked, &r, forced, now).into(),
         Request::LeaveGroup(r) => leave_group::handle(cluster, asked, r, forced, now).into(),
-        Request::OffsetCommit(r) => offset_commit::handle(cluster, asked, r, forced, now).into(),
-        Request::OffsetFetch(r) => offset_fetch::handle(cluster, asked, r, forced).into(),
+        Request::OffsetCommit(r) => offset_commit::handle(cluster, asked, r, in_parts, now).into(),
+        Request::OffsetFetch(r) => offset_fetch::handle(cluster, asked, r, in_parts).into(),
         Request::ListGroups(r) => list_groups::handle(cluster, asked, &r, forced).into(),
         Request::DescribeGroups(r) => describe_groups::handle(cluster, asked, r, forced).into(),
         Request::ConsumerGroupHeartbeat(r) => {

@@ -11,6 +11,7 @@ use ottla_protocol::{
 use crate::{
     Cluster,
     connections::Asked,
+    faults::Forced,
     groups::{Committed, Committer, KNOWS_EPOCHS},
 };
 
@@ -21,16 +22,20 @@ pub(super) fn handle(
     cluster: &mut Cluster,
     asked: &Asked,
     request: OffsetCommitRequest,
-    forced: Option<ErrorCode>,
+    forced: Option<Forced>,
     now: Now,
 ) -> OffsetCommitResponse {
-    let allowed = forced.map_or(Ok(()), Err).and_then(|()| check(cluster, asked, &request, now));
+    let allowed = match forced.and_then(Forced::whole) {
+        Some(code) => Err(code),
+        None => check(cluster, asked, &request, now),
+    };
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let exists = cluster.topics.find(&topic.name).is_some();
         let mut commit = |partition: OffsetCommitRequestPartition| {
             let metadata = partition.committed_metadata.unwrap_or_default();
-            let error_code = match allowed {
+            let forced = forced.and_then(|forced| forced.of(partition.partition_index));
+            let error_code = match allowed.and(forced.map_or(Ok(()), Err)) {
                 Err(code) => code,
                 Ok(()) if !exists => ErrorCode::UnknownTopicOrPartition,
                 Ok(()) if metadata.len() > MAX_METADATA => ErrorCode::OffsetMetadataTooLarge,

@@ -11,7 +11,7 @@ use ottla_protocol::{
     },
 };
 
-use crate::{Cluster, connections::Asked};
+use crate::{Cluster, connections::Asked, faults::Forced};
 
 /// From this version on one request asks for several groups.
 const BATCHED: i16 = 8;
@@ -22,7 +22,7 @@ pub(super) fn handle(
     cluster: &Cluster,
     asked: &Asked,
     request: OffsetFetchRequest,
-    forced: Option<ErrorCode>,
+    forced: Option<Forced>,
 ) -> OffsetFetchResponse {
     let version = asked.header.version;
     if version >= BATCHED {
@@ -56,9 +56,9 @@ fn fetch(
     cluster: &Cluster,
     asked: &Asked,
     wanted: OffsetFetchRequestGroup,
-    forced: Option<ErrorCode>,
+    forced: Option<Forced>,
 ) -> OffsetFetchResponseGroup {
-    let checked = forced.map_or(Ok(()), Err);
+    let checked = forced.and_then(Forced::whole).map_or(Ok(()), Err);
     let checked = checked.and_then(|()| cluster.check_coordinator(asked.node, &wanted.group_id));
     let group_id = wanted.group_id;
     let group = cluster.groups.find(&group_id);
@@ -82,14 +82,20 @@ fn fetch(
     };
     let topics = wanted.topics.unwrap_or_else(all).into_iter().map(|topic| {
         let name = topic.name.clone();
-        answer(topic, |index| match group.and_then(|group| group.offsets.get(&(name.clone(), index))) {
-            Some(committed) => OffsetFetchResponsePartitions {
+        let find = |index| {
+            let forced = forced.and_then(|forced| forced.of(index));
+            let committed = group.and_then(|group| group.offsets.get(&(name.clone(), index)));
+            forced.map_or(Ok(committed), Err)
+        };
+        answer(topic, |index| match find(index) {
+            Ok(Some(committed)) => OffsetFetchResponsePartitions {
                 committed_offset: committed.offset,
                 committed_leader_epoch: committed.leader_epoch,
                 metadata: Some(committed.metadata.clone()),
                 ..Default::default()
             },
-            None => unknown(ErrorCode::None),
+            Ok(None) => unknown(ErrorCode::None),
+            Err(code) => unknown(code),
         })
     });
     OffsetFetchResponseGroup { topics: topics.collect(), group_id, ..Default::default() }

@@ -13,6 +13,7 @@ use super::Outcome;
 use crate::{
     Cluster, Refusal,
     connections::Asked,
+    faults::Forced,
     topics::{Appended, TopicKey},
 };
 
@@ -29,11 +30,12 @@ pub(super) fn handle(
     asked: &Asked,
     request: ProduceRequest,
     frame: &[u8],
-    forced: Option<ErrorCode>,
+    forced: Option<Forced>,
     now: Now,
 ) -> Outcome {
     let version = asked.header.version;
-    let forced = forced.or((!matches!(request.acks, -1..=1)).then_some(ErrorCode::InvalidRequiredAcks));
+    let odd_acks = !matches!(request.acks, -1..=1);
+    let forced = forced.or(odd_acks.then_some(Forced::all(ErrorCode::InvalidRequiredAcks)));
     let mut response = ProduceResponse::default();
     let mut failed = false;
     for topic in request.topic_data {
@@ -41,7 +43,7 @@ pub(super) fn handle(
         let mut answers = Vec::with_capacity(topic.partition_data.len());
         for data in topic.partition_data {
             let bytes = data.records.as_ref().map(|records| records.bytes(frame)).unwrap_or_default();
-            let result = match forced {
+            let result = match forced.and_then(|forced| forced.of(data.index)) {
                 Some(code) => Err(Refusal::new(code, "")),
                 None => check_codec(bytes, version)
                     .and_then(|()| cluster.append_batch(&key, data.index, bytes, Some(asked.node), now)),

@@ -99,7 +99,11 @@ impl ConsumerGroup {
             at.and_then(|at| member.held_since(&at)).is_some_and(|since| epoch >= since)
         };
         let relaxed = turn.rules.versions == VersionSet::Kafka4_3;
-        let holds = epoch < member.epoch && relaxed && committer.partitions.iter().all(held);
+        let held = match turn.rules.plot.has(Planted::PartlyHeldIsTaken) {
+            true => committer.partitions.iter().any(held),
+            false => committer.partitions.iter().all(held),
+        };
+        let holds = epoch < member.epoch && relaxed && held;
         if epoch == member.epoch || holds || turn.rules.plot.has(Planted::StaleCommitAccepted) {
             return Ok(());
         }

@@ -15,7 +15,7 @@ use crate::{
     group::{GroupConfig, GroupFailure, GroupNews, LeaveGroup, Membership, Standing},
     ids::{OpId, RequestId, TopicPartition},
     lanes::{LaneFailure, Position},
-    offsets::{Commits, CommittedFetch, CommittedOffset},
+    offsets::{Commits, CommittedFetch, CommittedNews},
     ops::{OpFailure, Outcome},
     planted::Planted,
 };
@@ -81,6 +81,7 @@ impl GroupSide {
 impl GroupSide {
     pub(super) fn plant(&mut self, plot: crate::planted::Plot) {
         (self.commits.plot, self.coordinator.plot, self.callbacks.plot) = (plot, plot, plot);
+        self.committed.plot = plot;
         self.membership.plant(plot);
     }
 }
@@ -195,10 +196,8 @@ impl<F: Clone> Consumer<F> {
                 }
             }
             Response::OffsetFetch(response) => {
-                match committed.handle_response(response, coordinator, now) {
-                    Ok(found) => self.handle_committed(found, now),
-                    Err(error) => self.committed_refused(error, now),
-                }
+                let found = committed.handle_response(response, coordinator, now);
+                self.handle_committed(found, now);
                 GroupNews::None
             }
             Response::OffsetCommit(response) => {
@@ -214,16 +213,19 @@ impl<F: Clone> Consumer<F> {
         self.handle_group_news(news, now);
     }
 
-    fn handle_committed(&mut self, found: BTreeMap<TopicPartition, Option<CommittedOffset>>, now: Now) {
+    fn handle_committed(&mut self, found: CommittedNews, now: Now) {
         self.wake = true;
-        for (at, offset) in found {
+        for (at, found) in found {
             let ops = self.group.as_mut().and_then(|group| group.asked.remove(&at)).unwrap_or_default();
             for op in ops {
-                self.ops.part(op, |so_far| {
-                    if let Outcome::Committed(offsets) = so_far {
-                        offsets.insert(at.clone(), offset.clone());
-                    }
-                });
+                match &found {
+                    Ok(offset) => self.ops.part(op, |so_far| {
+                        if let Outcome::Committed(offsets) = so_far {
+                            offsets.insert(at.clone(), offset.clone());
+                        }
+                    }),
+                    Err(error) => self.ops.fail(op, OpFailure::Broker(*error, Some(at.clone()))),
+                }
             }
             let Some((part, lane)) = self.lanes.assigned_at(&at) else { continue };
             // A partition that went and came back is asked for again: this may be older than what others committed.
@@ -231,8 +233,9 @@ impl<F: Clone> Consumer<F> {
             if lane.position != Position::Committed || !lane.looking || again {
                 continue;
             }
-            let committed = offset.map(|committed| committed.offset);
+            let committed = found.as_ref().ok().and_then(|found| found.as_ref()).map(|found| found.offset);
             let position = match (committed, self.reset.at(now)) {
+                _ if found.is_err() => Position::Failed(LaneFailure::Broker(found.err().unwrap_or_default())),
                 (Some(_), _) => Position::Known,
                 (None, Some(_)) if self.lanes.plot.has(Planted::NewPartitionsFromEnd) => {
                     Position::Reset(crate::lanes::ResetTo::Latest)
@@ -245,18 +248,6 @@ impl<F: Clone> Consumer<F> {
                 lane.committed = committed;
             }
         }
-    }
-
-    fn committed_refused(&mut self, error: ErrorCode, now: Now) {
-        let ops = self.group.as_mut().map(|group| std::mem::take(&mut group.asked)).unwrap_or_default();
-        for op in ops.into_values().flatten() {
-            self.ops.fail(op, OpFailure::Broker(error, None));
-        }
-        let waiting = self.lanes.assigned().filter(|(_, lane)| lane.position == Position::Committed);
-        for part in waiting.map(|(part, _)| part).collect::<Vec<_>>() {
-            self.lanes.place(part, Position::Failed(LaneFailure::Broker(error)), None, now.mono);
-        }
-        self.wake = true;
     }
 
     /// A request that concerns the group stays without an answer.

@@ -36,6 +36,7 @@ use crate::{
     metadata::{Metadata, Wanted},
     offsets::{CommittedOffset, Lookups, Purpose, ResetPolicy},
     ops::{OpFailure, Ops, Outcome},
+    planted::Planted,
 };
 
 pub use callbacks::Callback;
@@ -133,6 +134,7 @@ impl<F: Clone> Consumer<F> {
         let plot = crate::planted::Plot(Some(bug));
         self.lanes.plot = plot;
         self.fetcher.plot = plot;
+        (self.lookups.plot, self.metadata.plot) = (plot, plot);
         if let Some(group) = &mut self.group {
             group.plant(plot);
         }
@@ -446,9 +448,10 @@ impl<F: Clone> Consumer<F> {
 
     fn step_fetch(&mut self, now: Now) {
         let sent = self.fetcher.poll_send(&mut self.lanes, &mut self.metadata, &mut self.connections, now);
-        if self.fetcher.out_of_room && !self.lanes.has_readable() {
+        let keeps = self.lanes.plot.has(Planted::PausedLanesKeepRoom);
+        if self.fetcher.out_of_room && !self.lanes.has_readable() && !keeps {
             // Only paused lanes have anything: their records must not keep the others from flowing.
-            self.lanes.drop_paused();
+            self.wake |= self.lanes.drop_paused(self.reader.parked, now.mono);
         }
         self.pending.extend(sent.into_iter().map(|(id, node)| (id, Pending::Fetch(node))));
     }

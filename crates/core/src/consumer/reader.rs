@@ -14,6 +14,7 @@ use crate::{
     ids::{LaneEpoch, PartIdx, TopicPartition},
     lanes::{Admission, Filter, LaneFailure, Position, Slice},
     offsets::CommittedOffset,
+    planted::Planted,
 };
 
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl<F: Clone> Consumer<F> {
 
     /// The user waits in a call for records.
     pub fn park(&mut self) {
-        self.reader.parked = true;
+        self.reader.parked = !self.lanes.plot.has(Planted::WaitingUserIsAway);
     }
 
     /// The user waits no longer: a call was given up.
@@ -150,7 +151,11 @@ impl<F: Clone> Consumer<F> {
     /// What auto commit has to commit: where the user has come back from more than is committed.
     pub(super) fn uncommitted(&self, all_delivered: bool) -> BTreeMap<TopicPartition, CommittedOffset> {
         let upto = |lane: &crate::lanes::Lane<F>| if all_delivered { lane.delivered } else { lane.acked };
-        self.positions(upto, |lane| lane.committed != Some(upto(lane)))
+        let back = self.lanes.plot.has(Planted::SeekBackIsNotCommitted);
+        self.positions(upto, |lane| match back {
+            true => lane.committed.is_none_or(|committed| committed < upto(lane)),
+            false => lane.committed != Some(upto(lane)),
+        })
     }
 
     /// Of what is being revoked, all that was delivered and is not committed.

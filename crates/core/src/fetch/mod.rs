@@ -22,7 +22,7 @@ use crate::{
     machine::{Fetched, Span},
     metadata::Metadata,
     offsets::ResetPolicy,
-    planted::Plot,
+    planted::{Planted, Plot},
 };
 
 use session::{Asked, Session};
@@ -371,9 +371,11 @@ impl Fetcher {
             ErrorCode::OffsetOutOfRange => {}
             _ if error.is_stale_metadata() => {
                 let leader = &response.current_leader;
-                let told = metadata.learn_leader(&at, NodeId(leader.leader_id), leader.leader_epoch);
+                let deaf = self.plot.has(Planted::NewLeaderIsNotAskedFor);
+                let told = !deaf && metadata.learn_leader(&at, NodeId(leader.leader_id), leader.leader_epoch);
                 match told {
                     true => lane.retry_at = None,
+                    false if deaf => {}
                     false => metadata.request_update(),
                 }
             }

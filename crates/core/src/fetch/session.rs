@@ -83,6 +83,9 @@ impl Session {
             forgotten.clear();
         }
         named.sort_by(|a, b| a.served.cmp(&b.served).then_with(|| a.at.cmp(&b.at)));
+        if self.plot.has(Planted::FirstIsServedFirst) {
+            named.sort_by(|a, b| a.at.cmp(&b.at));
+        }
         forgotten.sort_by(|a, b| a.at.cmp(&b.at));
         self.known = wanted;
         (named, forgotten)

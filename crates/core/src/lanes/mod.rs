@@ -3,7 +3,8 @@
 //!
 //! A lane's *epoch* moves whenever what was fetched or handed out before no longer counts: on assignment, seek, reset,
 //! revocation, loss and corruption. Responses, slices and reports carry the epoch under which they were made, and what
-//! carries an older one is dropped here and nowhere else. A pause does not move it: a paused lane keeps its slices.
+//! carries an older one is dropped here and nowhere else. A pause does not move it: a paused lane keeps its slices, unless
+//! others need their room.
 //!
 //! The *fence* moves whenever a reader must look again before it hands out another record.
 //!
@@ -217,11 +218,19 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Drops what paused lanes have buffered, to be fetched again when they are resumed.
-    pub(crate) fn drop_paused(&mut self) {
-        let paused = self.assigned().filter(|(_, lane)| lane.paused && lane.queued_bytes > 0);
-        let paused: Vec<_> = paused.map(|(part, _)| part).collect();
-        for part in paused {
+    /// Drops what paused lanes have buffered, to be fetched again when they are resumed. Where the user is back from all that
+    /// he was handed (`back`), what readers still have of them goes, too. Returns whether a reader has anything to drop.
+    pub(crate) fn drop_paused(&mut self, back: bool, now: Instant) -> bool {
+        let is_read = |lane: &Lane<F>| back && lane.held && lane.position == Position::Known;
+        let paused = self.assigned().filter(|(_, lane)| lane.paused);
+        let (read, paused): (Vec<_>, Vec<_>) = paused
+            .filter(|(_, lane)| lane.queued_bytes > 0 || is_read(lane))
+            .map(|(part, lane)| (part, is_read(lane).then_some(lane.delivered)))
+            .partition(|(_, position)| position.is_some());
+        for (part, position) in &read {
+            self.place(*part, Position::Known, *position, now);
+        }
+        for (part, _) in paused {
             let start = self.get(part).and_then(|lane| lane.queue.front()).map(|slice| slice.start);
             self.drop_queue(part);
             if let (Some(lane), Some(start)) = (self.get_mut(part), start) {
@@ -230,6 +239,7 @@ impl<F> Lanes<F> {
                 lane.fetch_at = start;
             }
         }
+        !read.is_empty()
     }
 
     /// Whether a reader that wants anything would get something.

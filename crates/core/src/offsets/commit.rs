@@ -3,7 +3,7 @@
 //!
 //! A broker that does not know a topic has not heard of it yet, or it is gone. Such a partition is kept apart
 //! (`unknown`), so that nothing else waits for it. It is tried again after a newer picture of the cluster, unless
-//! [`Commits::give_up_unknown`] lets go of it.
+//! [`Commits::give_up_unknown`] lets go of it, as it does at once where the picture does not have the topic either.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -51,8 +51,8 @@ pub(crate) struct Commits {
     in_flight: Option<InFlight>,
     unknown: Batch,
     unknown_attempts: Attempts,
-    /// When a broker first did not know these, and which picture of the cluster was the newest then.
-    unknown_since: BTreeMap<TopicPartition, (Instant, u64)>,
+    /// When a broker first did not know these, and which picture of the cluster had them then, if the newest did.
+    unknown_since: BTreeMap<TopicPartition, (Instant, Option<u64>)>,
     interval: Option<Duration>,
     next_auto: Option<Instant>,
     attempts: Attempts,
@@ -215,7 +215,8 @@ impl Commits {
         let since = &self.unknown_since;
         let is_gone = |at: &TopicPartition| {
             let Some((since, revision)) = since.get(at) else { return hurried };
-            hurried || *since + timeout <= now.mono || metadata.revision() > *revision && metadata.lacks(at)
+            let newer = revision.is_none_or(|known| metadata.revision() > known);
+            hurried || *since + timeout <= now.mono || newer && metadata.lacks(at)
         };
         let (gone, rest) = std::mem::take(&mut self.unknown).into_iter().partition(|(at, _)| is_gone(at));
         self.unknown = rest;
@@ -242,7 +243,9 @@ impl Commits {
         by: Option<Committer>,
         to: &mut ToCoordinator<'_>,
     ) -> Result<Option<RequestId>, ErrorCode> {
-        let newer = |(_, revision): &(Instant, u64)| *revision < to.metadata.revision();
+        let newer = |(_, revision): &(Instant, Option<u64>)| {
+            revision.is_none_or(|known| known < to.metadata.revision())
+        };
         if self.unknown_attempts.is_due(to.now) && self.unknown_since.values().all(newer) {
             put_under(&mut self.pending, std::mem::take(&mut self.unknown));
         }
@@ -301,8 +304,13 @@ impl Commits {
             match error {
                 ErrorCode::None => settled.push(Settled::new(at, wish, Ok(()))),
                 ErrorCode::UnknownTopicOrPartition => {
-                    self.unknown_since.entry(at.clone()).or_insert((now.mono, metadata.revision()));
+                    let known = (!metadata.lacks(&at)).then(|| metadata.revision());
+                    self.unknown_since.entry(at.clone()).or_insert((now.mono, known));
                     put_under(&mut self.unknown, Batch::from([(at, wish)]));
+                }
+                error if error.is_retriable() && self.plot.has(Planted::RefusedPartitionCounts) => {
+                    coordinator.heard(error, now);
+                    settled.push(Settled::new(at, wish, Ok(())));
                 }
                 error if error.is_retriable() || membership.commits_again(error, &by) => {
                     coordinator.heard(error, now);
@@ -333,7 +341,10 @@ impl Commits {
     }
 
     /// Under what was asked since, which is newer.
-    fn again(&mut self, batch: Batch, error: Option<ErrorCode>, now: Now) {
+    fn again(&mut self, mut batch: Batch, error: Option<ErrorCode>, now: Now) {
+        if self.plot.has(Planted::RetryLosesMetadata) {
+            batch.values_mut().for_each(|wish| wish.committed.metadata.clear());
+        }
         match self.plot.has(Planted::RetriedCommitWins) {
             true => {
                 let newer = std::mem::replace(&mut self.pending, batch);

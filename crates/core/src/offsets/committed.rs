@@ -17,6 +17,7 @@ use crate::{
     deadline::Earliest,
     ids::{RequestId, TopicPartition},
     offsets::{CommittedOffset, Committer},
+    planted::{Planted, Plot},
 };
 
 /// The newest version that names topics; the next names them by id.
@@ -29,10 +30,11 @@ pub(crate) struct CommittedFetch {
     wanted: BTreeSet<TopicPartition>,
     in_flight: Option<(RequestId, BTreeSet<TopicPartition>)>,
     pub(crate) attempts: Attempts,
+    pub(crate) plot: Plot,
 }
 
-/// The answers, or an error that trying again does not mend.
-pub(crate) type CommittedNews = Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, ErrorCode>;
+/// Of each partition that is answered: what is committed, or an error that trying again does not mend.
+pub(crate) type CommittedNews = BTreeMap<TopicPartition, Result<Option<CommittedOffset>, ErrorCode>>;
 
 impl CommittedFetch {
     pub(crate) fn new(group: String, backoff: Backoff, seed: u64) -> Self {
@@ -41,6 +43,7 @@ impl CommittedFetch {
             wanted: BTreeSet::new(),
             in_flight: None,
             attempts: Attempts::new(backoff, fastrand::Rng::with_seed(seed)),
+            plot: Plot::default(),
         }
     }
 
@@ -112,39 +115,35 @@ impl CommittedFetch {
         coordinator: &mut Coordinator,
         now: Now,
     ) -> CommittedNews {
-        let Some((_, mut asked)) = self.in_flight.take() else { return Ok(BTreeMap::new()) };
-        let mut found = BTreeMap::new();
+        let Some((_, mut asked)) = self.in_flight.take() else { return BTreeMap::new() };
         let (error, partitions) = flatten(response);
-        let mut worst = error;
-        if error.is_ok() {
-            for (at, error, offset) in partitions {
-                match error {
-                    ErrorCode::None => {
-                        asked.remove(&at);
-                        found.insert(at, offset);
-                    }
-                    error => worst = error,
+        let fares: Vec<_> = match error {
+            ErrorCode::None => partitions,
+            error => asked.iter().map(|at| (at.clone(), error, None)).collect(),
+        };
+        let (mut found, mut why) = (BTreeMap::new(), None);
+        for (at, error, offset) in fares {
+            let none = self.plot.has(Planted::FailedPartitionHasNoOffset);
+            let result = match error {
+                ErrorCode::None => Ok(offset),
+                error if may_pass(error) && !none => {
+                    coordinator.heard(error, now);
+                    why.get_or_insert(error);
+                    continue;
                 }
+                error if may_pass(error) => Ok(None),
+                error => Err(error),
+            };
+            if asked.remove(&at) {
+                found.insert(at, result);
             }
         }
-        if asked.is_empty() {
-            self.attempts.reset();
-            return Ok(found);
-        }
-        coordinator.heard(worst, now);
-        match worst {
+        match asked.is_empty() {
+            true => self.attempts.reset(),
             // A partition that the answer leaves out is asked for again, as after an error that may pass.
-            ErrorCode::None | ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownServerError => {}
-            // The epoch moved on; or the member is not known any more, of which the next heartbeat tells.
-            ErrorCode::StaleMemberEpoch | ErrorCode::UnknownMemberId | ErrorCode::GroupIdNotFound => {}
-            error if error.is_retriable() => {}
-            error => {
-                self.attempts.reset();
-                return Err(error);
-            }
+            false => self.again(asked, why, now),
         }
-        self.again(asked, Some(worst).filter(|error| !error.is_ok()), now);
-        Ok(found)
+        found
     }
 
     pub(crate) fn handle_unanswered(&mut self, now: Now) {
@@ -160,6 +159,16 @@ impl CommittedFetch {
 
     pub(crate) fn deadlines(&self, earliest: &mut Earliest) {
         earliest.consider(self.attempts.next().filter(|_| !self.wanted.is_empty()));
+    }
+}
+
+/// Whether it is worth asking again.
+fn may_pass(error: ErrorCode) -> bool {
+    match error {
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownServerError => true,
+        // The epoch moved on; or the member is not known any more, of which the next heartbeat tells.
+        ErrorCode::StaleMemberEpoch | ErrorCode::UnknownMemberId | ErrorCode::GroupIdNotFound => true,
+        error => error.is_retriable(),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     lanes::ResetTo,
     metadata::Metadata,
     offsets::OffsetAndTimestamp,
+    planted::{Planted, Plot},
 };
 
 /// Who asked.
@@ -44,6 +45,7 @@ pub(crate) struct Lookups {
     queries: Vec<Query>,
     backoff: Backoff,
     rng: fastrand::Rng,
+    pub(crate) plot: Plot,
 }
 
 impl ResetTo {
@@ -58,7 +60,8 @@ impl ResetTo {
 
 impl Lookups {
     pub(crate) fn new(backoff: Backoff, seed: u64) -> Self {
-        Self { queries: Vec::new(), backoff, rng: fastrand::Rng::with_seed(seed) }
+        let rng = fastrand::Rng::with_seed(seed);
+        Self { queries: Vec::new(), backoff, rng, plot: Plot::default() }
     }
 
     pub(crate) fn ask(&mut self, at: TopicPartition, to: ResetTo, purpose: Purpose) {
@@ -180,7 +183,9 @@ impl Lookups {
                         metadata.request_update();
                     }
                     query.failed(Some(error), now);
-                    self.queries.push(query);
+                    if !self.plot.has(Planted::FailedLookupIsForgotten) {
+                        self.queries.push(query);
+                    }
                 }
                 error => found.push((query.at, query.purpose, Err(error))),
             }

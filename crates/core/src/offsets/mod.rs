@@ -7,7 +7,7 @@ mod lookup;
 use std::time::Duration;
 
 pub(crate) use commit::{CommitRefusal, Commits, Committer, Settled};
-pub(crate) use committed::CommittedFetch;
+pub(crate) use committed::{CommittedFetch, CommittedNews};
 pub(crate) use lookup::{Lookups, Purpose};
 
 /// What to do where there is no committed offset, or none that is in the log: `auto.offset.reset`.

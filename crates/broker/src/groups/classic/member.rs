@@ -96,7 +96,12 @@ impl Member {
             return false;
         }
         self.expires = None;
-        self.is_new || (self.joining.is_none() && self.syncing.is_none())
+        self.is_new || !self.is_waiting()
+    }
+
+    /// Whether it waits for others.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.joining.is_some() || self.syncing.is_some()
     }
 
     pub(crate) fn supports(&self, protocol: &str) -> bool {

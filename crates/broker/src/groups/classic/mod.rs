@@ -223,7 +223,13 @@ impl ClassicGroup {
         if self.pending.len() < pending {
             self.maybe_complete_join(turn);
         }
-        let over = self.members.values_mut().filter_map(|m| m.check_session(turn.now).then(|| m.id.clone()));
+        let early = turn.rules.plot.has(Planted::StaticPlaceIsGivenUp);
+        let is_over = |m: &mut Member| {
+            let halves = early && m.group_instance_id.is_some() && !m.is_waiting();
+            let half = if halves { m.session_timeout / 2 } else { Duration::ZERO };
+            m.check_session(turn.now + half)
+        };
+        let over = self.members.values_mut().filter_map(|m| is_over(m).then(|| m.id.clone()));
         let over: Vec<String> = over.collect();
         if !over.is_empty() {
             over.iter().for_each(|id| self.remove(id, turn));

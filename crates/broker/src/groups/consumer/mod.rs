@@ -203,7 +203,8 @@ impl ConsumerGroup {
         }
         // The answer that told of the newer epoch may have been lost.
         let unaware = epoch == member.previous_epoch
-            && owned.is_some_and(|owned| owned.iter().all(|at| member.assigned.contains_key(at)));
+            && (owned.is_some_and(|owned| owned.iter().all(|at| member.assigned.contains_key(at)))
+                || turn.rules.plot.has(Planted::EarlierEpochHasAnything));
         if epoch == member.epoch
             || (epoch < member.epoch && unaware)
             || turn.rules.plot.has(Planted::EpochNotFenced)

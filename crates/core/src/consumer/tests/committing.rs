@@ -1,5 +1,5 @@
 use super::*;
-use crate::event::CommitGivenUp;
+use crate::{Filter, LaneFailure, event::CommitGivenUp};
 
 /// A member that has taken records 0 to 10 of partition 0.
 pub(super) fn reading(config: ConsumerConfig) -> (World, crate::Slice<Frame>) {
@@ -292,6 +292,18 @@ fn a_commit_to_a_topic_that_is_gone_fails_when_metadata_says_so_too() {
 }
 
 #[test]
+fn a_commit_to_a_topic_that_is_known_to_be_gone_fails_at_once() {
+    let (mut world, _op, first) = two_committing();
+    world.topics.clear();
+    world.commit_says(&first, ErrorCode::UnknownTopicOrPartition);
+    world.pass(Duration::from_secs(2));
+    let again = commits(&mut world, &[(0, 6)]);
+    let second = world.expect(ApiKey::OffsetCommit);
+    world.commit_says(&second, ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(world.consumer.take_outcome(again), Some(Err(OpFailure::Gone(at(0)))));
+}
+
+#[test]
 fn others_do_not_wait_for_a_partition_whose_topic_is_not_known() {
     let (mut world, _op, first) = two_committing();
     world.commit_fares(&first, &[ErrorCode::None, ErrorCode::UnknownTopicOrPartition]);
@@ -355,4 +367,37 @@ fn a_close_leaves_before_its_deadline_though_the_coordinator_keeps_no_offset() {
     assert!(world.has_asked(ApiKey::LeaveGroup));
     let error = Some(ErrorCode::CoordinatorLoadInProgress);
     assert!(world.events().contains(&Event::CommitGivenUp(CommitGivenUp { at: at(0), offset: 10, error })));
+}
+
+fn refused(partition_index: i32, error_code: ErrorCode) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions { error_code, ..found(partition_index, -1) }
+}
+
+/// A member of partitions 0 and 1, whose committed offsets are asked for.
+fn entered() -> World {
+    let mut world = World::new(group_config());
+    world.subscribe();
+    world.enter(1, &[0, 1]);
+    world
+}
+
+#[test]
+fn a_partition_whose_committed_offset_is_refused_fails_alone() {
+    let mut world = entered();
+    let denied = ErrorCode::TopicAuthorizationFailed;
+    world.committed_fares(|index| if index == 0 { refused(0, denied) } else { found(index, 7) });
+    assert_eq!(world.consumer.position(&at(1)), Some(7));
+    let failure = world.consumer.take_failure(&Filter::All, world.now);
+    assert_eq!(failure, Some(ReadFailure::Lane(at(0), LaneFailure::Broker(denied))));
+}
+
+#[test]
+fn a_partition_whose_committed_offset_may_be_told_later_holds_no_other_up() {
+    let mut world = entered();
+    let unstable = ErrorCode::UnstableOffsetCommit;
+    world.committed_fares(|index| if index == 0 { refused(0, unstable) } else { found(index, 7) });
+    assert_eq!((world.consumer.position(&at(0)), world.consumer.position(&at(1))), (None, Some(7)));
+    world.pass(Duration::from_secs(2));
+    world.committed(3);
+    assert_eq!((world.consumer.position(&at(0)), world.consumer.position(&at(1))), (Some(3), Some(7)));
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Admission;
 
 fn small_budget() -> ConsumerConfig {
     let fetch =
@@ -41,6 +42,31 @@ fn nothing_is_fetched_while_the_budget_is_used_up_and_the_reason_is_told() {
     world.consumer.handle_released(slice.bytes.len());
     world.run();
     assert_eq!(world.fetches.len(), 1);
+}
+
+#[test]
+fn what_a_reader_has_of_a_paused_partition_does_not_keep_the_others_from_flowing() {
+    let mut world = started(small_budget());
+    world.fetched(0, 0..60);
+    let slice = world.take().unwrap();
+    world.back_from(&slice, 20);
+    world.consumer.set_paused(&at(0), true, world.now);
+    world.run();
+    assert_eq!(
+        world.consumer.admission(slice.part, slice.epoch),
+        Admission::Paused,
+        "he may be about to resume"
+    );
+    world.consumer.park();
+    world.run();
+    assert_eq!(world.consumer.admission(slice.part, slice.epoch), Admission::Over, "he waits for others");
+    assert!(world.consumer.take_wake(), "the reader is to drop it");
+    world.consumer.handle_released(slice.bytes.len());
+    world.run();
+    let asked = request(world.fetches.back().unwrap());
+    assert_eq!(asked.forgotten_topics_data[0].partitions, [0], "the other is asked for alone");
+    world.consumer.set_paused(&at(0), false, world.now);
+    assert_eq!(world.consumer.position(&at(0)), Some(20), "nothing is skipped or repeated");
 }
 
 #[test]
@@ -265,4 +291,19 @@ fn without_a_session_who_was_served_last_is_asked_for_last() {
         let asked: Vec<i32> = asked.iter().flat_map(|topic| &topic.partitions).map(|p| p.partition).collect();
         assert_eq!(asked, order, "or a batch that does not fit behind others would never come");
     }
+}
+
+#[test]
+fn a_leader_that_is_not_among_the_brokers_is_asked_for_until_it_is() {
+    let mut world = World::new(config());
+    world.leader = 2;
+    world.consumer.assign([at(0)], world.now).unwrap();
+    world.consumer.seek(&at(0), SeekTo::Offset(0), world.now);
+    world.run();
+    world.pass(Duration::from_secs(10));
+    let reason = &world.consumer.explain(world.now).partitions[0].1;
+    assert!(matches!(reason, Reason::NoLeader { .. }), "{reason:?}");
+    world.leader = 1;
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.fetches.len(), 1, "long before metadata.max.age.ms");
 }

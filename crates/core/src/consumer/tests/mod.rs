@@ -42,6 +42,8 @@ struct World {
     /// What was asked and is not answered yet.
     asked: VecDeque<Sent>,
     partitions: i32,
+    /// Who leads all of them, as metadata tells. Broker 1 is the only one that it lists.
+    leader: i32,
     /// The topics that exist.
     topics: Vec<&'static str>,
     /// The newest versions that the broker speaks of these.
@@ -92,6 +94,7 @@ impl World {
             now,
             asked,
             partitions: 2,
+            leader: 1,
             topics: vec!["t"],
             newest: Vec::new(),
             called: Vec::new(),
@@ -133,11 +136,16 @@ impl World {
 
     /// Answers the OffsetFetch under way with one offset for all.
     fn committed(&mut self, offset: i64) {
+        self.committed_fares(|index| found(index, offset));
+    }
+
+    /// Answers the OffsetFetch under way, partition by partition.
+    fn committed_fares(&mut self, found: impl Fn(i32) -> OffsetFetchResponsePartitions) {
         let fetch = self.expect(ApiKey::OffsetFetch);
         let Request::OffsetFetch(asked) = &fetch.request else { unreachable!() };
         let topic = |topic: &OffsetFetchRequestTopics| OffsetFetchResponseTopics {
             name: topic.name.clone(),
-            partitions: topic.partition_indexes.iter().map(|index| found(*index, offset)).collect(),
+            partitions: topic.partition_indexes.iter().map(|index| found(*index)).collect(),
             ..Default::default()
         };
         let topics = asked.groups[0].topics.iter().flatten().map(topic).collect();
@@ -166,7 +174,7 @@ impl World {
                             self.consumer.handle_disconnected(sent.conn, Disconnected::Closed, self.now);
                         }
                         Request::Metadata(request) => {
-                            let response = metadata(request, &self.topics, self.partitions);
+                            let response = metadata(request, &self.topics, self.partitions, self.leader);
                             self.reply(&sent, response);
                         }
                         Request::FindCoordinator(_) => self.reply(&sent, coordinator()),
@@ -322,10 +330,10 @@ fn versions(newest: &[(ApiKey, i16)]) -> ApiVersionsResponse {
 }
 
 /// These topics exist, and no others: the first has the id of ones, the next of twos.
-fn metadata(request: &MetadataRequest, topics: &[&str], partitions: i32) -> MetadataResponse {
+fn metadata(request: &MetadataRequest, topics: &[&str], partitions: i32, leader_id: i32) -> MetadataResponse {
     let partition = |partition_index| MetadataResponsePartition {
         partition_index,
-        leader_id: 1,
+        leader_id,
         leader_epoch: 3,
         ..Default::default()
     };

@@ -251,11 +251,13 @@ impl Classic {
             LeaveGroup::Leave => false,
             LeaveGroup::Remain => true,
         };
+        let joining = matches!(self.state, MemberState::Joining | MemberState::Syncing);
+        let hushed = joining && self.plot.has(Planted::LeavesSilentlyWhileJoining);
         match self.state {
             MemberState::Out | MemberState::Failed | MemberState::Leaving => {}
             _ => {
                 self.transition_to(MemberState::Leaving, now);
-                let silent = silent || self.plot.has(Planted::ClosesWithoutLeaving);
+                let silent = silent || self.plot.has(Planted::ClosesWithoutLeaving) || hushed;
                 if silent || self.member_id.is_empty() {
                     self.left(now);
                 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ottla_protocol::{
-    ApiKey, ErrorCode,
+    ApiKey, ErrorCode, Now,
     messages::{
         DescribeGroupsRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupRequestProtocol,
         LeaveGroupMemberIdentity, LeaveGroupRequest, SyncGroupRequest,
@@ -18,6 +18,9 @@ use crate::{
     ids::RequestId,
     planted::Planted,
 };
+
+/// Of [`Planted::JoinsAfterAPause`].
+const PAUSE: Duration = Duration::from_secs(4);
 
 type Sent = Result<Option<RequestId>, ErrorCode>;
 
@@ -34,6 +37,7 @@ impl Classic {
         }
         if self.request.is_none() && self.attempts.is_due(to.now) {
             self.request = match self.state {
+                MemberState::Joining if self.lingers(to.now) => None,
                 MemberState::Joining if may_join && self.knows_its_topics() => self.send_join(to, owned)?,
                 MemberState::Syncing => self.send_sync(to)?,
                 MemberState::Leaving => self.send_leave(to)?,
@@ -42,10 +46,16 @@ impl Classic {
             };
             sent.extend(self.request);
         }
-        if self.state.beats() && self.heartbeat.is_none() && self.heartbeat_due <= to.now.mono {
+        let busy = matches!(self.state, MemberState::Revoking | MemberState::Reconciling);
+        let holds = busy && self.plot.has(Planted::HandoverHoldsHeartbeats);
+        if self.state.beats() && self.heartbeat.is_none() && self.heartbeat_due <= to.now.mono && !holds {
             sent.extend(self.send_heartbeat(to)?);
         }
         Ok(sent)
+    }
+
+    fn lingers(&self, now: Now) -> bool {
+        self.plot.has(Planted::JoinsAfterAPause) && self.generation_id >= 0 && now.mono < self.since + PAUSE
     }
 
     /// The coordinator answers when the slowest member has come: `request.timeout.ms` would cut that short.

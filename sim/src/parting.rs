@@ -1,0 +1,118 @@
+//! The end of a consumer: closed, dropped or crashed.
+
+use std::time::Duration;
+
+use ottla_core::{CloseKind, GroupReason, LeaveGroup};
+
+use crate::{
+    member::{Member, TOLD_IN_PAIRS},
+    plan::Goodbye,
+    reasons::is_heard,
+    stage::Stage,
+    truth::Truth,
+    user::Doing,
+};
+
+/// How long a user waits for his consumer to close.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// A close that has to tell the coordinator.
+#[derive(Debug)]
+pub(super) struct Farewell {
+    since: Duration,
+    /// It was said, or there is a reason not to.
+    pub(super) done: bool,
+}
+
+impl Member {
+    pub(super) fn gone(&mut self, stage: &mut Stage) {
+        let who = self.who;
+        stage.tell(|| format!("{who} is closed"));
+        self.doing = Doing::Gone;
+        self.owned.clear();
+        self.reader.drop_all();
+        if let Some(at) = self.announced.first().filter(|_| self.told_at_the_end) {
+            stage.violate(TOLD_IN_PAIRS, || format!("{who} is closed, and was not told what became of {at}"));
+        }
+        self.check_farewell(stage);
+        if self.host.is_connected() {
+            stage
+                .violate("a closed consumer leaves nothing behind", || format!("{who} has connections left"));
+        }
+    }
+
+    /// The process dies.
+    pub(crate) fn crash(&mut self, stage: &mut Stage) {
+        let who = self.who;
+        stage.tell(|| format!("{who} crashes"));
+        self.host.crash(stage);
+        self.doing = Doing::Gone;
+        self.owned.clear();
+        self.in_hand.clear();
+        self.reader.drop_all();
+    }
+
+    /// The user closes it.
+    pub(crate) fn close(&mut self, goodbye: Goodbye, stage: &mut Stage, truth: &mut Truth) {
+        let now = stage.now();
+        let who = self.who;
+        stage.tell(|| format!("{who} close({goodbye:?})"));
+        self.listened(stage);
+        self.all_done(truth);
+        self.reader.sync(&mut self.host.machine, true, now);
+        let leave = match goodbye {
+            Goodbye::Default => LeaveGroup::Default,
+            Goodbye::Leave => LeaveGroup::Leave,
+            Goodbye::Remain => LeaveGroup::Remain,
+        };
+        self.end(CloseKind::Closed, leave, stage, truth);
+    }
+
+    /// The user drops it, perhaps in the middle of a record.
+    pub(crate) fn drop_handle(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        let now = stage.now();
+        let who = self.who;
+        stage.tell(|| format!("{who} is dropped"));
+        self.reader.sync(&mut self.host.machine, false, now);
+        self.in_hand.clear();
+        self.end(CloseKind::Dropped, LeaveGroup::Default, stage, truth);
+    }
+
+    pub(super) fn end(&mut self, kind: CloseKind, leave: LeaveGroup, stage: &mut Stage, truth: &mut Truth) {
+        let now = stage.now();
+        // Whoever is dropped is told nothing; a listener that takes as long as the close may not be told all.
+        let slow = self.habits.listener.as_ref().is_some_and(|listener| *listener.takes.end() > LIMIT / 5);
+        self.told_at_the_end = kind == CloseKind::Closed && !slow;
+        self.farewell =
+            self.owes_farewell(kind, leave, stage).then(|| Farewell { since: stage.time, done: false });
+        self.host.machine.close(kind, leave, now.mono + LIMIT, now);
+        self.reader.drop_all();
+        self.closed = true;
+        self.stamp += 1;
+        self.doing = Doing::Closing { until: stage.time + LIMIT };
+        self.turn(stage, truth);
+    }
+
+    /// Whether the coordinator is to hear that it goes: it knows this member, by an id that the member knows, too.
+    fn owes_farewell(&self, kind: CloseKind, leave: LeaveGroup, stage: &Stage) -> bool {
+        let known = self.host.machine.group_metadata().is_some_and(|group| !group.member_id.is_empty());
+        let reason = self.host.machine.explain(stage.now()).group;
+        let is_in = match reason {
+            Some(GroupReason::Member { .. } | GroupReason::Idle { .. }) => true,
+            // Under the consumer protocol there is an id before anybody was asked.
+            Some(GroupReason::Joining { .. }) => !self.follows_broker(),
+            _ => false,
+        };
+        let leaves = leave != LeaveGroup::Remain && !self.is_static();
+        known && is_in && leaves && kind == CloseKind::Closed && is_heard(self.who, stage)
+    }
+
+    /// Who closes says so, where he could.
+    fn check_farewell(&mut self, stage: &mut Stage) {
+        let Some(Farewell { since, done: false }) = self.farewell else { return };
+        let who = self.who;
+        if stage.time - since < LIMIT * 3 / 5 && is_heard(who, stage) {
+            stage.violate("who closes tells the coordinator", || format!("{who} is closed, and has not"));
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What only some seeds have. Each kind has dice of its own, so that the seeds that do without stay as they are known.
+
+use std::time::Duration;
+
+use ottla_broker::Fault;
+use ottla_protocol::{ApiKey, ErrorCode};
+
+use crate::{
+    case::Case,
+    dice::{Dice, ms, secs},
+    mode::Mode,
+    plan::{Item, Plan},
+    role::Role,
+    trouble::Trouble,
+};
+
+/// How a seed differs from what most have.
+#[derive(Debug)]
+pub(crate) struct Variety {
+    /// `metadata.max.age.ms`: short where new partitions and topics are to be found in time.
+    pub(crate) max_age: Duration,
+    /// How long a rebalance waits for a member, where that is not `max.poll.interval.ms`.
+    pub(crate) rebalance_timeout: Option<Duration>,
+    /// Whether members are in racks.
+    pub(crate) racks: bool,
+}
+
+impl Default for Variety {
+    fn default() -> Self {
+        Self { max_age: secs(5), rebalance_timeout: None, racks: false }
+    }
+}
+
+use ErrorCode::{
+    CoordinatorLoadInProgress, KafkaStorageError, NotEnoughReplicas, NotLeaderOrFollower, OffsetNotAvailable,
+    UnstableOffsetCommit,
+};
+
+/// What a broker may say of some of the partitions that it is asked about.
+const IN_PARTS: [(ApiKey, &[ErrorCode]); 5] = [
+    (ApiKey::OffsetCommit, &[CoordinatorLoadInProgress]),
+    (ApiKey::OffsetFetch, &[UnstableOffsetCommit]),
+    (ApiKey::ListOffsets, &[NotLeaderOrFollower, OffsetNotAvailable]),
+    (ApiKey::Produce, &[NotEnoughReplicas, NotLeaderOrFollower]),
+    (ApiKey::Fetch, &[NotLeaderOrFollower, KafkaStorageError]),
+];
+
+impl Plan {
+    pub(crate) fn draw_variety(&mut self, case: &Case) {
+        if self.orderly {
+            return;
+        }
+        let dice = |kind: usize| Dice::of(case.seed ^ case.mode.salt(), usize::MAX - kind);
+        self.draw_answers_in_parts(&mut dice(5));
+        self.draw_comings_and_goings(&mut dice(6));
+        self.draw_lag(&mut dice(7));
+        self.draw_settings(&mut dice(8));
+        self.draw_room(&mut dice(9));
+    }
+
+    /// Answers in which partitions fare differently: from the start, when offsets are looked up, or later.
+    fn draw_answers_in_parts(&mut self, d: &mut Dice) {
+        if !d.chance(0.4) {
+            return;
+        }
+        for _ in 0..d.number(2..=5) {
+            let (api, errors) = d.pick(&IN_PARTS);
+            let (fault, times) = (Fault::ErrorInSome(d.pick(errors)), d.pick(&[1, 2, 4]));
+            let (after, node) = (d.pick(&[0, 0, 1]), None);
+            let at = if d.chance(0.4) { Duration::ZERO } else { d.time(secs(1)..=self.trouble) };
+            self.items.push((at, Item::Trouble(Trouble::Requests { api, fault, times, after, node })));
+        }
+    }
+
+    /// The coordinator moves while members wait for a generation, members go as soon as they come, and what was said long
+    /// ago arrives.
+    fn draw_comings_and_goings(&mut self, d: &mut Dice) {
+        let joins = |(at, item): &(Duration, Item)| matches!(item, Item::Join(Role::Group(_))).then_some(*at);
+        let joins: Vec<Duration> = self.items.iter().filter_map(joins).filter(|at| *at >= secs(2)).collect();
+        let (moves, visits) = (d.chance(0.3), d.chance(0.3));
+        for at in joins.into_iter().filter(|_| moves) {
+            let node = d.number(1..=self.broker.brokers as usize) as i32;
+            self.items.push((at + d.time(ms(5)..=ms(900)), Item::Trouble(Trouble::MoveCoordinator { node })));
+        }
+        for _ in 0..d.number(1..=4) {
+            if visits {
+                let (at, role) = (d.time(secs(3)..=self.trouble), self.in_group(d));
+                self.items.push((at, Item::Join(role)));
+                self.items.push((at + d.time(ms(1)..=ms(250)), Item::CloseNewest));
+            }
+            self.items.push((d.time(secs(4)..=self.trouble), Item::Ghost));
+        }
+    }
+
+    /// A broker's metadata lags behind while leaders move.
+    fn draw_lag(&mut self, d: &mut Dice) {
+        let brokers = self.broker.brokers as usize;
+        if brokers < 2 || !d.chance(0.4) {
+            return;
+        }
+        for _ in 0..d.number(1..=3) {
+            let (at, lasts) = (d.time(secs(2)..=self.trouble), d.time(secs(1)..=secs(9)));
+            let node = d.number(1..=brokers) as i32;
+            self.items.push((at, Item::Trouble(Trouble::Lag { node, lasts })));
+            for _ in 0..d.number(1..=4) {
+                let node = d.number(1..=brokers) as i32;
+                self.items
+                    .push((at + d.time(Duration::ZERO..=lasts), Item::Trouble(Trouble::MoveLeader { node })));
+            }
+        }
+    }
+
+    /// Settings that most leave as they are.
+    fn draw_settings(&mut self, d: &mut Dice) {
+        let grows = |(_, item): &(Duration, Item)| {
+            matches!(item, Item::Widen { .. } | Item::Fleet { .. } | Item::Create { .. })
+        };
+        let finds = self.mode != Mode::Regex && !self.items.iter().any(grows);
+        let longest = d.pick(&[secs(30), secs(300)]);
+        let rebalance = d.time(secs(9)..=secs(20));
+        self.variety = Variety {
+            max_age: if finds && d.chance(0.6) { longest } else { secs(5) },
+            rebalance_timeout: d.chance(0.25).then_some(rebalance),
+            racks: d.chance(0.3),
+        };
+        // In a call for longer than he may be away.
+        let patience = d.chance(0.4).then(|| self.max_poll * 3 / 2);
+        self.habits.be_patient(patience);
+    }
+
+    /// Hardly room for anything, partitions that are paused with what is fetched of them, and a log with much to read.
+    fn draw_room(&mut self, d: &mut Dice) {
+        if d.chance(0.25) {
+            self.setup.tighten(self.broker.brokers);
+            self.habits.pause_often();
+        }
+        if d.chance(0.25) {
+            // Without sessions brokers begin with the first partition that is named, each time.
+            if d.chance(0.6) {
+                self.broker.max_fetch_sessions = 0;
+                self.setup.cut_fetches();
+            }
+            for _ in 0..d.number(1..=2) {
+                let (at, records) = (d.time(secs(1)..=self.trouble), d.number(300..=900));
+                self.items.push((at, Item::Flood { records }));
+            }
+        }
+    }
+}
