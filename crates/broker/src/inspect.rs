@@ -78,9 +78,31 @@ impl Cluster {
         self.topics.partition(topic, partition).map(|partition| partition.log.end_offset())
     }
 
-    /// All batches of a partition, as a consumer would get them.
+    /// The first offset of a partition that may be read.
+    pub fn log_start_offset(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.topics.partition(topic, partition).map(|partition| partition.log.start_offset())
+    }
+
+    /// All batches of a partition, as a consumer would get them: the first may begin before the log does.
     pub fn log(&self, topic: &str, partition: i32) -> Option<Vec<u8>> {
-        self.topics.partition(topic, partition).map(|partition| partition.log.read(0, usize::MAX, true))
+        self.log_from(topic, partition, 0)
+    }
+
+    /// The same from the batch on that holds an offset.
+    pub fn log_from(&self, topic: &str, partition: i32, offset: i64) -> Option<Vec<u8>> {
+        self.topics.partition(topic, partition).map(|partition| partition.log.read(offset, usize::MAX, true))
+    }
+
+    /// Moves a partition's log start offset forward, up to the log's end at most, as retention and DeleteRecords do: what
+    /// lies before it cannot be read any more. Returns the log start offset then.
+    pub fn delete_records(&mut self, topic: &str, partition: i32, before: i64, now: Now) -> Option<i64> {
+        let found = self.topics.find_mut(topic).and_then(|topic| topic.partition_mut(partition))?;
+        found.log.delete_before(before.min(found.log.end_offset()));
+        let start = found.log.start_offset();
+        // Fetches that wait below it are to be told.
+        self.logs_changed = true;
+        self.run(now);
+        Some(start)
     }
 
     /// Appends a batch as a producer's request would, and returns its base offset.

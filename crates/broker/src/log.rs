@@ -11,6 +11,7 @@ use crate::Refusal;
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     batches: Vec<Batch>,
+    start_offset: i64,
     end_offset: i64,
     size: u64,
 }
@@ -19,7 +20,7 @@ pub(crate) struct Log {
 struct Batch {
     /// The offset after its last.
     next_offset: i64,
-    /// The largest timestamp of all batches so far: what makes a search by time a binary one.
+    /// The largest timestamp of all records from the log's start to its last: what makes a search by time a binary one.
     newest: i64,
     /// Where it would lie if the log were one file.
     position: u64,
@@ -35,9 +36,9 @@ pub(crate) struct Found {
 }
 
 impl Log {
-    /// The first offset. Nothing is ever deleted from a log.
+    /// The first offset that may be read. The batch that holds it may begin before it.
     pub(crate) const fn start_offset(&self) -> i64 {
-        0
+        self.start_offset
     }
 
     /// The offset that the next record gets. There is one replica, so this is the high watermark too.
@@ -67,6 +68,19 @@ impl Log {
         base_offset
     }
 
+    /// Removes what lies before `offset`, which is in the log or its end: whole batches, and of the first that is left
+    /// nothing.
+    pub(crate) fn delete_before(&mut self, offset: i64) {
+        self.start_offset = self.start_offset.max(offset);
+        self.batches.drain(..self.index_of(self.start_offset));
+        // A timestamp that is gone must not lead a search to batches that are younger without it.
+        let mut newest = i64::MIN;
+        for batch in &mut self.batches {
+            newest = newest.max(newest_from(&batch.bytes, self.start_offset));
+            batch.newest = newest;
+        }
+    }
+
     /// The index of the batch that holds `offset`.
     fn index_of(&self, offset: i64) -> usize {
         self.batches.partition_point(|batch| batch.next_offset <= offset)
@@ -93,7 +107,9 @@ impl Log {
     /// The first record at `timestamp` or after it.
     pub(crate) fn find_by_time(&self, timestamp: i64) -> Result<Option<Found>, ErrorCode> {
         let at = self.batches.partition_point(|batch| batch.newest < timestamp);
-        self.batches.get(at).map_or(Ok(None), |batch| search(&batch.bytes, timestamp))
+        self.batches
+            .get(at)
+            .map_or(Ok(None), |batch| search(&batch.bytes, self.start_offset, |found| found >= timestamp))
     }
 
     /// The first record with the largest timestamp.
@@ -105,15 +121,15 @@ impl Log {
 /// What one batch may decompress to when it is searched.
 const MAX_DECOMPRESSED: usize = 64 * 1024 * 1024;
 
-/// The first record of a batch at `timestamp` or after it.
-fn search(batch: &[u8], timestamp: i64) -> Result<Option<Found>, ErrorCode> {
+/// The first record of a batch, from the offset `start` on, whose timestamp will do.
+fn search(batch: &[u8], start: i64, will_do: impl Fn(i64) -> bool) -> Result<Option<Found>, ErrorCode> {
     let corrupt = |_| ErrorCode::CorruptMessage;
     let header = BatchHeader::decode(batch).map_err(corrupt)?;
     let found = |offset, timestamp| {
         Ok(Some(Found { offset, timestamp, leader_epoch: header.partition_leader_epoch }))
     };
     if header.timestamp_type() == TimestampType::LogAppendTime {
-        return found(header.base_offset, header.max_timestamp);
+        return found(header.base_offset.max(start), header.max_timestamp);
     }
     let compressed = batch.get(header.records_range(0)).unwrap_or_default();
     let mut records = Vec::new();
@@ -121,11 +137,24 @@ fn search(batch: &[u8], timestamp: i64) -> Result<Option<Found>, ErrorCode> {
     Decompressor::new().decompress(codec, compressed, &mut records, MAX_DECOMPRESSED).map_err(corrupt)?;
     for record in RecordWalk::new(&header, &records) {
         let record = record.map_err(corrupt)?;
-        if record.timestamp >= timestamp {
+        if record.offset >= start && will_do(record.timestamp) {
             return found(record.offset, record.timestamp);
         }
     }
     Ok(None)
+}
+
+/// The largest timestamp in a batch from the offset `start` on.
+fn newest_from(batch: &[u8], start: i64) -> i64 {
+    let Ok(header) = BatchHeader::decode(batch) else { return i64::MIN };
+    if header.base_offset >= start || header.timestamp_type() == TimestampType::LogAppendTime {
+        return header.max_timestamp;
+    }
+    let mut newest = i64::MIN;
+    while let Ok(Some(found)) = search(batch, start, |timestamp| timestamp > newest) {
+        newest = found.timestamp;
+    }
+    newest
 }
 
 /// Checks what a producer sent for one partition: exactly one whole batch that is what its header says.

@@ -184,6 +184,45 @@ fn a_waiting_fetch_learns_at_once_that_the_topic_is_gone() {
 }
 
 #[test]
+fn what_is_deleted_from_a_log_is_out_of_range() {
+    let mut world = World::new(config(&[("t", 1)]));
+    let conn = world.connect(1);
+    for _ in 0..3 {
+        world.append("t", 0, 10);
+    }
+    // Inside the second batch, which stays whole.
+    assert_eq!(world.cluster.delete_records("t", 0, 15, world.now), Some(15));
+    assert_eq!(world.cluster.log_start_offset("t", 0), Some(15));
+    let below = world.ask(conn, 12, fetch(&[("t", 0, 14)]));
+    assert_eq!(only(&below).error_code, ErrorCode::OffsetOutOfRange);
+    assert_eq!((only(&below).log_start_offset, only(&below).high_watermark), (15, 30));
+    let part = world.ask(conn, 12, fetch(&[("t", 0, 15)]));
+    assert_eq!((base_offsets(only(&part)), only(&part).log_start_offset), (vec![10, 20], 15));
+    // Never back, and at most to the end.
+    assert_eq!(world.cluster.delete_records("t", 0, 3, world.now), Some(15));
+    assert_eq!(world.cluster.delete_records("t", 0, 99, world.now), Some(30));
+    assert_eq!(base_offsets(only(&world.ask(conn, 12, fetch(&[("t", 0, 30)])))), [0; 0]);
+    assert_eq!(world.append("t", 0, 2), 30);
+    assert_eq!(base_offsets(only(&world.ask(conn, 12, fetch(&[("t", 0, 31)])))), [30]);
+    assert_eq!(world.cluster.delete_records("t", 1, 0, world.now), None);
+}
+
+#[test]
+fn a_waiting_fetch_learns_at_once_that_its_offset_is_deleted() {
+    let mut world = World::new(config(&[("t", 1)]));
+    let conn = world.connect(1);
+    world.append("t", 0, 10);
+    let waits = FetchRequest { min_bytes: 10_000, max_wait_ms: 5000, ..fetch(&[("t", 0, 5)]) };
+    world.send(conn, 12, waits);
+    world.cluster.delete_records("t", 0, 5, world.now);
+    world.drain();
+    assert!(world.reply::<FetchResponse>(conn).is_none(), "its own is there");
+    world.cluster.delete_records("t", 0, 6, world.now);
+    world.drain();
+    assert_eq!(only(&world.reply(conn).expect("at once")).error_code, ErrorCode::OffsetOutOfRange);
+}
+
+#[test]
 fn read_committed_gets_a_list_of_aborted_transactions_which_is_empty() {
     let mut world = World::new(config(&[("t", 1)]));
     let conn = world.connect(1);

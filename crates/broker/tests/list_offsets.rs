@@ -77,6 +77,28 @@ fn the_largest_timestamp_is_found_from_version_7_on() {
 }
 
 #[test]
+fn what_is_deleted_from_a_log_is_not_found() {
+    for compression in Compression::ALL {
+        let mut world = filled(compression);
+        assert_eq!(world.cluster.delete_records("t", 0, 2, world.now), Some(2));
+        assert_eq!(find(&mut world, 1, 7, -2), (ErrorCode::None, 2, -1));
+        for (timestamp, expected) in [(0, (2, 200)), (200, (2, 200)), (201, (4, 400)), (501, (-1, -1))] {
+            let (code, offset, found) = find(&mut world, 1, 7, timestamp);
+            assert_eq!(
+                (code, (offset, found)),
+                (ErrorCode::None, expected),
+                "{compression:?} at {timestamp}"
+            );
+        }
+        world.cluster.delete_records("t", 0, 6, world.now);
+        for timestamp in [-2, -1] {
+            assert_eq!(find(&mut world, 1, 7, timestamp), (ErrorCode::None, 6, -1));
+        }
+        assert_eq!(find(&mut world, 1, 7, -3), (ErrorCode::None, -1, -1));
+    }
+}
+
+#[test]
 fn nothing_is_tiered() {
     let mut world = filled(Compression::None);
     assert_eq!(find(&mut world, 1, 9, -5), (ErrorCode::None, -1, -1));
