@@ -101,6 +101,22 @@ pub enum Planted {
     JoinsAfterAPause,
     /// Fetches name partitions in the same order each time: the first are served, and the last starve.
     FirstIsServedFirst,
+    /// An offset that is not in the log any more is asked for again, and so for ever.
+    OutOfRangeIsAskedAgain,
+    /// Where the log has lost its beginning, reading goes on at its end, although the reset policy is the earliest.
+    TrimmedPartitionSkipsToEnd,
+    /// The reset policies latest and by duration begin where earliest does.
+    ResetGoesToTheBeginning,
+    /// Without a reset policy reading begins at the log's start all the same, and the user is told nothing.
+    NoneResets,
+    /// A user who does nothing about a partition that has no offset is not told again.
+    NoOffsetIsToldOnce,
+    /// A time after the last record leads to the log's start.
+    NothingSoLateMeansBeginning,
+    /// What comes between the answer that no record is so late and the one that tells the end is skipped.
+    NothingSoLateIsAskedOnce,
+    /// What an assignment has in common with the one before begins anew.
+    SecondAssignForgetsPositions,
 }
 
 #[cfg(feature = "planted")]
@@ -154,6 +170,14 @@ impl Planted {
         Self::SeekBackIsNotCommitted,
         Self::JoinsAfterAPause,
         Self::FirstIsServedFirst,
+        Self::OutOfRangeIsAskedAgain,
+        Self::TrimmedPartitionSkipsToEnd,
+        Self::ResetGoesToTheBeginning,
+        Self::NoneResets,
+        Self::NoOffsetIsToldOnce,
+        Self::NothingSoLateMeansBeginning,
+        Self::NothingSoLateIsAskedOnce,
+        Self::SecondAssignForgetsPositions,
     ];
 }
 

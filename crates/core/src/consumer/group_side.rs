@@ -234,7 +234,7 @@ impl<F: Clone> Consumer<F> {
                 continue;
             }
             let committed = found.as_ref().ok().and_then(|found| found.as_ref()).map(|found| found.offset);
-            let position = match (committed, self.reset.at(now)) {
+            let position = match (committed, self.reset.at(self.lanes.plot, now)) {
                 _ if found.is_err() => Position::Failed(LaneFailure::Broker(found.err().unwrap_or_default())),
                 (Some(_), _) => Position::Known,
                 (None, Some(_)) if self.lanes.plot.has(Planted::NewPartitionsFromEnd) => {

@@ -9,10 +9,11 @@ use crate::{
     connections::Unanswered,
     deadline::Earliest,
     ids::ConnId,
-    lanes::{Lane, LaneFailure, Position, ResetTo},
+    lanes::{Lane, LaneFailure, Position, ResetTo, TooLate},
     machine::{Disconnected, Machine, Outbound, Reply},
     offsets::Purpose,
     ops::OpFailure,
+    planted::Planted,
 };
 
 impl<F: Clone> Machine for Consumer<F> {
@@ -136,16 +137,32 @@ impl<F: Clone> Consumer<F> {
             (Purpose::Lane(part, epoch), result) => {
                 let counts = |lane: &&Lane<F>| lane.epoch == epoch && lane.assigned;
                 let Some(lane) = self.lanes.get(part).filter(counts) else { return };
-                let at_end = lane.position == Position::Reset(ResetTo::Latest);
-                let (position, offset) = match result {
-                    Ok(Some(found)) => (Position::Known, Some(found.offset)),
-                    // No record is that young: what comes from now on is.
-                    Ok(None) => (Position::Reset(ResetTo::Latest), None),
-                    Err(error) => (Position::Failed(LaneFailure::Broker(error)), None),
+                let (position, offset, late) = match (lane.position.clone(), lane.too_late, result) {
+                    (_, _, Err(error)) => (Position::Failed(LaneFailure::Broker(error)), None, None),
+                    (_, Some(TooLate { timestamp, end: None }), Ok(Some(found)))
+                        if !self.lanes.plot.has(Planted::NothingSoLateIsAskedOnce) =>
+                    {
+                        let late = TooLate { timestamp, end: Some(found.offset) };
+                        (Position::Reset(ResetTo::Timestamp(timestamp)), None, Some(late))
+                    }
+                    (_, _, Ok(Some(found))) => (Position::Known, Some(found.offset), None),
+                    (_, Some(TooLate { end: Some(end), .. }), Ok(None)) => {
+                        (Position::Known, Some(end), lane.too_late)
+                    }
+                    (Position::Reset(ResetTo::Timestamp(timestamp)), _, Ok(None)) => {
+                        let to = match self.lanes.plot.has(Planted::NothingSoLateMeansBeginning) {
+                            true => ResetTo::Earliest,
+                            false => ResetTo::Latest,
+                        };
+                        (Position::Reset(to), None, Some(TooLate { timestamp, end: None }))
+                    }
+                    (_, _, Ok(None)) => (Position::Reset(ResetTo::Latest), None, None),
                 };
+                let at_end = lane.position == Position::Reset(ResetTo::Latest) || late.is_some();
                 self.lanes.place(part, position, offset, now.mono);
-                if let Some(lane) = self.lanes.get_mut(part).filter(|_| at_end) {
-                    lane.began_at_end = offset.map(|offset| (offset, now.mono));
+                if let Some(lane) = self.lanes.get_mut(part) {
+                    lane.too_late = late;
+                    lane.began_at_end = offset.filter(|_| at_end).map(|offset| (offset, now.mono));
                 }
             }
         }

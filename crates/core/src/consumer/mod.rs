@@ -207,7 +207,9 @@ impl<F: Clone> Consumer<F> {
             self.lanes.unassign(part);
         }
         for at in &wanted {
-            if self.lanes.assigned_at(at).is_none() {
+            if self.lanes.assigned_at(at).is_none()
+                || self.lanes.plot.has(Planted::SecondAssignForgetsPositions)
+            {
                 self.lanes.assign(at, Position::Committed, now.mono);
             }
         }
@@ -458,18 +460,20 @@ impl<F: Clone> Consumer<F> {
 
     /// Sets out to find the positions that are unknown.
     fn find_positions(&mut self, now: Now) {
-        let reset = self.reset;
+        let (reset, plot) = (self.reset, self.lanes.plot);
         for (part, lane) in self.lanes.assigned_mut() {
             if lane.looking || lane.revoking || lane.fresh {
                 continue;
             }
             match (&lane.position, &mut self.group) {
+                // A partition that was let go and is back: what was handed out of it is about to be committed.
+                (Position::Committed, Some(group)) if group.commits.is_under_way(&lane.at) => {}
                 (Position::Committed, Some(group)) => {
                     lane.looking = true;
                     group.committed.ask(lane.at.clone());
                 }
                 (Position::Committed, None) => {
-                    lane.position = match reset.at(now) {
+                    lane.position = match reset.at(plot, now) {
                         Some(to) => Position::Reset(to),
                         None => Position::Failed(crate::lanes::LaneFailure::NoOffset),
                     };

@@ -359,9 +359,13 @@ impl Fetcher {
         lane.retry_at = Some(now.mono + self.config.retry_backoff.first);
         let at = lane.at.clone();
         match error {
+            ErrorCode::OffsetOutOfRange if self.plot.has(Planted::OutOfRangeIsAskedAgain) => {}
             ErrorCode::OffsetOutOfRange if lane.is_drained() => {
                 let offset = lane.fetch_at;
-                let position = match reset.at(now) {
+                let position = match reset.at(self.plot, now) {
+                    Some(ResetTo::Earliest) if self.plot.has(Planted::TrimmedPartitionSkipsToEnd) => {
+                        Position::Reset(ResetTo::Latest)
+                    }
                     Some(to) => Position::Reset(to),
                     None => Position::Failed(LaneFailure::OutOfRange { offset }),
                 };
@@ -413,8 +417,12 @@ impl Fetcher {
 
 impl ResetPolicy {
     /// Where to begin, the time taken once: a retry must not move it.
-    pub(crate) fn at(self, now: Now) -> Option<ResetTo> {
+    pub(crate) fn at(self, plot: Plot, now: Now) -> Option<ResetTo> {
         match self {
+            Self::Latest | Self::ByDuration(_) if plot.has(Planted::ResetGoesToTheBeginning) => {
+                Some(ResetTo::Earliest)
+            }
+            Self::None if plot.has(Planted::NoneResets) => Some(ResetTo::Earliest),
             Self::Earliest => Some(ResetTo::Earliest),
             Self::Latest => Some(ResetTo::Latest),
             Self::ByDuration(ago) => {

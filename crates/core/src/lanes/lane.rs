@@ -72,6 +72,15 @@ pub(crate) enum Position {
     Failed(LaneFailure),
 }
 
+/// A time that no record had come to when the log was asked. Reading begins at the end; but records that come between that
+/// answer and the one that tells the end must not be skipped: the log is asked for the time once more behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooLate {
+    pub(crate) timestamp: i64,
+    /// The end, once it is known.
+    pub(crate) end: Option<i64>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Lane<F> {
     pub(crate) at: TopicPartition,
@@ -82,6 +91,8 @@ pub(crate) struct Lane<F> {
     /// The user's listener has not been told yet, or has not answered.
     pub(crate) fresh: bool,
     pub(crate) position: Position,
+    /// Where no record was young enough for a reset by time.
+    pub(crate) too_late: Option<TooLate>,
     /// A request that finds the position out is under way.
     pub(crate) looking: bool,
     /// Behind what is queued: where the next fetch begins.
@@ -120,6 +131,7 @@ impl<F> Lane<F> {
             revoking: false,
             fresh: false,
             position: Position::Committed,
+            too_late: None,
             looking: false,
             fetch_at: 0,
             queue: VecDeque::new(),
@@ -146,9 +158,10 @@ impl<F> Lane<F> {
         self.is_readable() && self.position == Position::Known && due
     }
 
-    /// Whether nothing of it waits to be read: what the log says of the fetch position concerns the user now.
+    /// Whether nothing of it waits to be read, nor is in the user's hands: what the log says of the fetch position concerns
+    /// him now.
     pub(crate) fn is_drained(&self) -> bool {
-        self.queue.is_empty() && self.delivered == self.fetch_at
+        self.queue.is_empty() && !self.held && self.delivered == self.fetch_at
     }
 
     pub(super) fn is_readable(&self) -> bool {

@@ -24,7 +24,7 @@ use std::{
 
 use ottla_protocol::DecodeError;
 
-pub(crate) use lane::{Lane, Position};
+pub(crate) use lane::{Lane, Position, TooLate};
 pub use lane::{LaneFailure, ResetTo, Slice};
 
 use crate::deadline::Earliest;
@@ -173,6 +173,7 @@ impl<F> Lanes<F> {
         }
         if let Some(lane) = self.get_mut(part) {
             lane.position = position;
+            lane.too_late = None;
             lane.looking = false;
             lane.retry_at = None;
             lane.last_error = None;
@@ -299,6 +300,7 @@ impl<F> Lanes<F> {
             stands && lane.failure_due.is_none_or(|due| due <= now) && filter.admits(&lane.at)
         };
         let lane = self.lanes.iter_mut().find(due)?;
+        let gap = if self.plot.has(Planted::NoOffsetIsToldOnce) { gap * 100_000 } else { gap };
         lane.failure_due = Some(now + gap);
         match &lane.position {
             Position::Failed(failure) => Some((lane.at.clone(), failure.clone())),

@@ -165,6 +165,12 @@ impl Commits {
         self.in_flight.is_none() && self.pending.is_empty() && self.unknown.is_empty()
     }
 
+    /// Whether an offset of this partition waits to be committed, but for those that the broker does not know.
+    pub(crate) fn is_under_way(&self, at: &TopicPartition) -> bool {
+        let sent = self.in_flight.as_ref().is_some_and(|sent| sent.batch.contains_key(at));
+        sent || self.pending.contains_key(at)
+    }
+
     /// Why it is tried again, and when.
     pub(crate) fn retry(&self, now: Now) -> Option<Retry> {
         self.attempts.retry(now).or_else(|| self.unknown_attempts.retry(now))

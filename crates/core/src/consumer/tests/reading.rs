@@ -178,6 +178,78 @@ fn what_is_buffered_is_read_before_an_offset_out_of_range_moves_the_position() {
 }
 
 #[test]
+fn an_offset_out_of_range_moves_nothing_while_the_user_has_what_was_before() {
+    let mut world = assigned_by_hand();
+    world.fetched(0, 0..5);
+    let slice = world.take().unwrap();
+    world.consumer.report(slice.part, slice.epoch, 5, false, true);
+    let fetch = world.fetches.pop_front().unwrap();
+    world.fetched_by(&fetch, 0, ErrorCode::OffsetOutOfRange, None);
+    assert!(!world.has_asked(ApiKey::ListOffsets));
+    world.back_from(&slice, 5);
+    world.pass(Duration::from_millis(200));
+    world.fetched(1, 0..1);
+    let fetch = world.fetches.pop_front().unwrap();
+    world.fetched_by(&fetch, 0, ErrorCode::OffsetOutOfRange, None);
+    assert!(world.has_asked(ApiKey::ListOffsets));
+}
+
+/// The offset that the log is asked for in ListOffsets, as a timestamp.
+fn asked_for(sent: &Sent) -> i64 {
+    let Request::ListOffsets(request) = &sent.request else { unreachable!() };
+    request.topics[0].partitions[0].timestamp
+}
+
+#[test]
+fn what_comes_while_no_record_is_late_enough_is_not_skipped() {
+    let mut world = assigned_by_hand();
+    world.consumer.seek(&at(0), SeekTo::Timestamp(Timestamp(500)), world.now);
+    world.run();
+    let mut answer = |timestamp, offset| {
+        let lookup = world.expect(ApiKey::ListOffsets);
+        assert_eq!(asked_for(&lookup), timestamp);
+        world.answer(&lookup, ends(offset));
+        world.consumer.position(&at(0))
+    };
+    assert_eq!(answer(500, -1), None);
+    // Two records came in between: the second is late enough.
+    assert_eq!(answer(-1, 42), None);
+    assert_eq!(answer(500, 41), Some(41));
+}
+
+#[test]
+fn a_time_after_the_last_record_leads_to_the_end() {
+    let mut world = assigned_by_hand();
+    world.consumer.seek(&at(0), SeekTo::Timestamp(Timestamp(500)), world.now);
+    world.run();
+    for (timestamp, offset) in [(500, -1), (-1, 42), (500, -1)] {
+        let lookup = world.expect(ApiKey::ListOffsets);
+        assert_eq!(asked_for(&lookup), timestamp);
+        world.answer(&lookup, ends(offset));
+    }
+    assert_eq!(world.consumer.position(&at(0)), Some(42));
+}
+
+#[test]
+fn a_partition_that_returns_by_hand_begins_behind_what_is_being_committed() {
+    let mut world = World::new(group_config());
+    world.consumer.assign([at(0)], world.now).unwrap();
+    world.run();
+    world.committed(0);
+    world.fetched(0, 0..5);
+    let slice = world.take().unwrap();
+    world.back_from(&slice, 5);
+    world.consumer.commit(None, world.now).unwrap();
+    world.consumer.assign([], world.now).unwrap();
+    world.consumer.assign([at(0)], world.now).unwrap();
+    world.run();
+    assert!(!world.has_asked(ApiKey::OffsetFetch));
+    let commit = world.expect(ApiKey::OffsetCommit);
+    world.commit_says(&commit, ErrorCode::None);
+    assert!(world.has_asked(ApiKey::OffsetFetch));
+}
+
+#[test]
 fn a_topic_that_does_not_exist_waits_with_a_reason() {
     let mut world = World::new(config());
     world.consumer.assign([TopicPartition::new("ghost", 0)], world.now).unwrap();
