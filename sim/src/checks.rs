@@ -19,6 +19,8 @@ use crate::{
     user::{Doing, written_beside},
 };
 
+const IN_ORDER: &str = "offsets are handed out in order, without a gap";
+
 impl Member {
     /// What the coordinator tells, as it stands on the wire.
     pub(super) fn observe(&mut self, awaited: Awaited, response: &Response, truth: &mut Truth) {
@@ -254,6 +256,10 @@ impl Member {
         }
         truth.handed(&self.group, record, stage);
         truth.fresh.insert((who, at.clone()));
+        let expect = self.owned.get(at).map(|holding| holding.expect);
+        if self.habits.beginnings.checked && expect.is_some_and(|expect| expect != Expect::At(*offset)) {
+            self.begins(at, *offset, IN_ORDER, stage, truth);
+        }
         let end = truth.end(at);
         let progress = truth.progress(&self.group, at);
         let Some(holding) = self.owned.get_mut(at) else {
@@ -269,11 +275,12 @@ impl Member {
                 let committed = progress.was_committed(Some(*offset), holding.since);
                 committed || (*offset == 0 && progress.was_committed(None, holding.since))
             }
+            Expect::Found { .. } => false,
         };
         if !fits {
             let expect = holding.expect;
             let committed = progress.committed();
-            stage.violate("offsets are handed out in order, without a gap", || {
+            stage.violate(IN_ORDER, || {
                 format!(
                     "{who} hands out {at} offset {offset} where {expect:?} is next (committed: {committed:?})"
                 )
@@ -389,6 +396,7 @@ impl Member {
                 if let Expect::EndSince(_) = holding.expect {
                     limit = limit.max(end);
                 }
+                let limit = limit.max(self.let_go.get(&at).copied().unwrap_or(0));
                 if offset > limit {
                     stage.violate("nothing is committed that the user is not back from", || {
                         format!("{who} commits {at} = {offset}; {limit} is the most")

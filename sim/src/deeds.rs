@@ -36,9 +36,9 @@ impl World {
             Item::Part { unsubscribes, tries } => self.part(unsubscribes, tries),
             Item::Crash { again_after, keeps_id } => {
                 let mut role = None;
-                self.with_any(|member, stage, _| {
+                self.with_any(|member, stage, truth| {
                     role = Some(member.role.clone());
-                    member.crash(stage);
+                    member.crash(stage, truth);
                 });
                 if let (Some(mut role), Some(wait)) = (role, again_after) {
                     if let Role::Group(role) = &mut role
@@ -76,6 +76,8 @@ impl World {
             }
             Item::Fleet { comes } => self.fleet(comes),
             Item::Refill => self.refill(),
+            Item::Trim { unread } => self.trim(unread),
+            Item::Assign => self.assign_anew(),
             Item::Create { matches } => {
                 let count = self.dice.number(1..=4) as u32;
                 let number = self.truth.topics;

@@ -4,11 +4,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ottla_core::{GroupReason, Subscription, TopicPartition};
-use ottla_protocol::records::{BatchHeader, Compression, Decompressor, RecordWalk, walk_headers};
 
 use crate::{
     deeds::last_dice,
     dice::{Dice, ms, secs},
+    logs::{Written, records},
     member::Member,
     mode::Mode,
     plan::Goodbye,
@@ -271,7 +271,7 @@ impl World {
         for at in self.plan.partitions() {
             let log = self.cluster.log(&at.topic, at.partition).unwrap_or_default();
             let mut last = 0;
-            for (offset, id) in records(&log) {
+            for Written { offset, id, .. } in records(&log) {
                 // Ids rise with each record that is sent.
                 let before = std::mem::replace(&mut last, id);
                 if id < before {
@@ -289,7 +289,7 @@ impl World {
             }
         }
         for (at, acknowledged) in &self.truth.acknowledged {
-            for (offset, id) in acknowledged {
+            for (offset, id) in acknowledged.range(self.truth.start(at)..) {
                 if seen.get(id) != Some(&(at.clone(), *offset)) {
                     self.stage
                         .violate("what was acknowledged is in the log", || format!("{at} offset {offset}"));
@@ -313,27 +313,4 @@ impl World {
             }
         }
     }
-}
-
-/// Every record of a log, by offset.
-fn records(log: &[u8]) -> Vec<(i64, u64)> {
-    let mut found = Vec::new();
-    let mut decompressor = Decompressor::new();
-    for batch in walk_headers(log) {
-        let (range, header) = batch.expect("the broker checked it");
-        let packed = &log[range.start + BatchHeader::SIZE..range.end];
-        let mut unpacked = Vec::new();
-        match header.compression().expect("the broker checked it") {
-            Compression::None => unpacked.extend_from_slice(packed),
-            codec => {
-                decompressor.decompress(codec, packed, &mut unpacked, 1 << 24).expect("it was compressed")
-            }
-        }
-        for record in RecordWalk::new(&header, &unpacked) {
-            let record = record.expect("it was written");
-            let id = record.value.and_then(<[u8]>::first_chunk).expect("it begins with its number");
-            found.push((record.offset, u64::from_be_bytes(*id)));
-        }
-    }
-    found
 }

@@ -3,6 +3,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use crate::{
+    beginnings::Beginnings,
     dice::{Dice, ms, secs},
     role::Role,
 };
@@ -31,6 +32,7 @@ pub(crate) struct Habits {
     /// How long he waits in `recv` at most before he looks at something else.
     pub(crate) patience: Duration,
     pub(crate) listener: Option<Listener>,
+    pub(crate) beginnings: Beginnings,
 }
 
 /// How a user answers to rebalances.
@@ -54,6 +56,7 @@ pub(crate) struct Drawn {
     longest_patience: Duration,
     /// How often everybody pauses at least.
     pauses: f64,
+    pub(crate) beginnings: Beginnings,
 }
 
 impl Drawn {
@@ -65,6 +68,7 @@ impl Drawn {
             listeners: d.pick(&[0.0, 0.5, 1.0]),
             longest_patience: ms(1500),
             pauses: 0.0,
+            beginnings: Beginnings::default(),
         }
     }
 
@@ -98,6 +102,7 @@ impl Drawn {
             narrows: d.pick(&[0.0, 0.0, 0.1]),
             patience: self.longest_patience,
             queries: if has_group { d.pick(&[0.0, 0.02]) } else { 0.0 },
+            beginnings: self.beginnings,
             listener: listens.then(|| Listener {
                 commits: d.pick(&[0.0, 0.5, 1.0]),
                 seeks: if self.seeks { 0.3 } else { 0.0 },

@@ -9,7 +9,8 @@
 //! - `stage`: what all share: the time, what is to come, the network, chance, the journal.
 //! - `plan`: what a seed contains; `trouble`: its faults; `setup`: how its machines are configured.
 //! - `member`: a consumer; `role`: what it is there for; `reader`: its handle's half; `user`: who calls it, by his
-//!   `habits`, and his rebalance `listener`; `checks`: what is checked of it.
+//!   `habits`, and his rebalance `listener`; `checks`: what is checked of it, and `beginnings`: where it begins to read.
+//! - `logs`: what the logs hold, and how they lose their beginning.
 //! - `source`: the producer.
 //! - `truth`: what is known from outside: produced, delivered, done, committed.
 //! - `world`: the loop; `deeds`: what the plan has in store; `watch`: what is looked at all the time, and `reasons`: what
@@ -20,6 +21,7 @@
     reason = "where the simulation is wrong about itself it has to stop"
 )]
 
+mod beginnings;
 mod case;
 mod checks;
 mod deeds;
@@ -29,6 +31,7 @@ mod fair;
 mod habits;
 mod host;
 mod listener;
+mod logs;
 mod member;
 mod mode;
 mod parting;

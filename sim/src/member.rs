@@ -16,6 +16,7 @@ use crate::{
     fair::Turns,
     habits::Habits,
     host::{Frame, Host},
+    logs::Wanted,
     mode::Protocol,
     parting::Farewell,
     reader::{Handed, Reader},
@@ -61,6 +62,12 @@ pub(super) enum Expect {
     At(i64),
     /// The log's end at some time since it was here.
     EndSince(i64),
+    /// What the log answered at some time since then. Whether what lies before may go unread.
+    Found {
+        wanted: Wanted,
+        since: Duration,
+        skips: bool,
+    },
 }
 
 pub(crate) struct Member {
@@ -111,6 +118,8 @@ pub(crate) struct Member {
     /// The generation, or the member epoch, that the coordinator told last, and the one that the core has told of.
     pub(super) generation_id: i32,
     pub(crate) joined_generation_id: i32,
+    /// What was assigned by hand and is no more: the largest position that a commit may tell yet.
+    pub(super) let_go: BTreeMap<TopicPartition, i64>,
     /// The last one whose assignment it asked for, and that in which it committed although there was a newer one.
     pub(super) synced_generation_id: i32,
     pub(super) committed_before: Option<i32>,
@@ -203,6 +212,7 @@ impl Member {
             serial: 0,
             generation_id: -1,
             joined_generation_id: -1,
+            let_go: BTreeMap::new(),
             synced_generation_id: -1,
             committed_before: None,
             asked_to_join: RequestId(0),
@@ -391,6 +401,7 @@ impl Member {
                 self.reader.read_slots(&mut self.host.machine, now);
                 let Some(effect) = self.host.machine.poll_send(now) else { break };
                 self.drain_events(stage);
+                self.look_at_positions(stage, truth);
                 if let Outbound::Send { id, request, .. } = &effect {
                     self.watch_sent(request, stage, truth);
                     match request {
@@ -409,6 +420,7 @@ impl Member {
                 self.host.act(effect, stage);
             }
             self.drain_events(stage);
+            self.look_at_positions(stage, truth);
             if self.host.machine.is_closed() {
                 return self.gone(stage);
             }

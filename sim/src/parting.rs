@@ -5,7 +5,7 @@ use std::time::Duration;
 use ottla_core::{CloseKind, GroupReason, LeaveGroup};
 
 use crate::{
-    member::{Member, TOLD_IN_PAIRS},
+    member::{Member, Sent, TOLD_IN_PAIRS},
     plan::Goodbye,
     reasons::is_heard,
     stage::Stage,
@@ -42,9 +42,15 @@ impl Member {
     }
 
     /// The process dies.
-    pub(crate) fn crash(&mut self, stage: &mut Stage) {
+    pub(crate) fn crash(&mut self, stage: &mut Stage, truth: &mut Truth) {
         let who = self.who;
         stage.tell(|| format!("{who} crashes"));
+        if self.habits.beginnings.checked && !self.in_group() {
+            // No generation refuses what it has sent: whoever reads in its place may have committed more by then.
+            for Sent { at, offset, .. } in std::mem::take(&mut self.committing) {
+                truth.progress(&self.group, &at).may_come_late(offset);
+            }
+        }
         self.host.crash(stage);
         self.doing = Doing::Gone;
         self.owned.clear();

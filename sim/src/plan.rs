@@ -56,6 +56,12 @@ pub(crate) enum Item {
     Flood {
         records: usize,
     },
+    /// A log loses its beginning: only what the group has read, or more.
+    Trim {
+        unread: bool,
+    },
+    /// Somebody who reads alone is assigned other partitions.
+    Assign,
     /// A topic comes into being: one that is subscribed to, or another.
     Create {
         matches: bool,
@@ -157,6 +163,7 @@ impl Plan {
         }
         if !orderly {
             plan.draw_partings(&mut Dice::of(case.seed ^ case.mode.salt(), usize::MAX - 4));
+            plan.draw_beginnings(case);
         }
         plan.draw_variety(case);
         plan
@@ -286,7 +293,7 @@ impl Plan {
         Wants::Topics(if some.is_empty() { [self.topics[0].0.clone()].into() } else { some })
     }
 
-    fn alone(&self, d: &mut Dice) -> Role {
+    pub(crate) fn alone(&self, d: &mut Dice) -> Role {
         let mut partitions = self.partitions();
         let kept = d.number(1..=partitions.len());
         while partitions.len() > kept {

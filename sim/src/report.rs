@@ -11,7 +11,7 @@ use crate::{
 /// What every seed contains at least.
 pub(crate) const LEAST_REBALANCES: u64 = 2;
 pub(crate) const LEAST_FAULTS: u64 = 1;
-const LEAST_DELIVERIES: u64 = 200;
+pub(crate) const LEAST_DELIVERIES: u64 = 200;
 
 /// What one seed contained.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ottla_broker::{Config, VersionSet};
 use ottla_core::{
     Address, Assignor, Backoff, ConnectionConfig, ConsumerConfig, FetchConfig, GroupConfig, GroupProtocol,
-    MetadataConfig, Range, ResetPolicy,
+    MetadataConfig, Range,
     group::{CooperativeSticky, RoundRobin, Sticky},
     producer::ProducerConfig,
 };
@@ -153,7 +153,7 @@ impl Plan {
             },
             auto_commit: (group.is_some() && habits.commits == 0.0).then_some(self.setup.auto_commit),
             listener: habits.listener.is_some(),
-            reset: ResetPolicy::Earliest,
+            reset: habits.beginnings.reset(),
             api_timeout: secs(15),
             retry_backoff: RETRY_BACKOFF,
             seed: d.seed(),

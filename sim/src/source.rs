@@ -12,6 +12,7 @@ use crate::{
     dice::Dice,
     host::{Frame, Host},
     plan::Plan,
+    report::LEAST_DELIVERIES,
     stage::{Event, Stage, Who},
     truth::Truth,
 };
@@ -23,13 +24,25 @@ pub(crate) struct Source {
     waiting: BTreeMap<u64, (String, Ticket)>,
     pub(crate) acknowledged: u64,
     pub(crate) failed: u64,
+    /// What is sent may go unread: more is sent until enough was read for the seed to count.
+    goes_unread: bool,
+    is_read: bool,
 }
 
 impl Source {
     pub(crate) fn new(plan: &Plan, mut dice: Dice, stage: &Stage) -> Self {
         let machine = Producer::new(plan.producer.clone(), plan.seeds(), dice.seed(), stage.now());
         let host = Host::new(Who(0), machine);
-        Self { host, dice, last_id: 0, waiting: BTreeMap::new(), acknowledged: 0, failed: 0 }
+        Self {
+            host,
+            dice,
+            last_id: 0,
+            waiting: BTreeMap::new(),
+            acknowledged: 0,
+            failed: 0,
+            goes_unread: plan.habits.beginnings.checked,
+            is_read: false,
+        }
     }
 
     /// Sends some records, and does so again later.
@@ -43,6 +56,7 @@ impl Source {
             self.send(&name, partition, plan, stage);
         }
         self.turn(stage, truth);
+        self.is_read = truth.deliveries >= LEAST_DELIVERIES;
         if !stage.quiet || !self.has_sent_enough() {
             let wait = self.dice.time(plan.burst_every.clone());
             stage.after(wait, Event::Burst);
@@ -93,7 +107,7 @@ impl Source {
 
     /// Whether there is enough to be read for the seed to count.
     fn has_sent_enough(&self) -> bool {
-        self.acknowledged >= 300
+        self.acknowledged >= 300 && (self.is_read || !self.goes_unread)
     }
 
     /// Whether every record has been decided.

@@ -9,6 +9,7 @@ use ottla_core::TopicPartition;
 use ottla_protocol::TopicId;
 
 use crate::{
+    logs::Log,
     reader::Handed,
     role::Role,
     stage::{Stage, Who},
@@ -20,8 +21,7 @@ pub(crate) struct Truth {
     content: BTreeMap<TopicPartition, BTreeMap<i64, u64>>,
     /// What the producer was told to be appended.
     pub(crate) acknowledged: BTreeMap<TopicPartition, BTreeMap<i64, u64>>,
-    /// The logs' ends.
-    pub(crate) ends: BTreeMap<TopicPartition, i64>,
+    pub(crate) logs: BTreeMap<TopicPartition, Log>,
     /// By group, or by whoever reads alone.
     pub(crate) groups: BTreeMap<String, Reading>,
     pub(crate) deliveries: u64,
@@ -93,21 +93,17 @@ impl Truth {
         *self.progress(group, &record.at).handed.entry(record.offset).or_default() += 1;
     }
 
-    pub(crate) fn end(&self, at: &TopicPartition) -> i64 {
-        self.ends.get(at).copied().unwrap_or_default()
-    }
-
     /// The producer was told that a record is in the log.
     pub(crate) fn acknowledged(&mut self, at: &TopicPartition, offset: i64, id: u64, stage: &mut Stage) {
         self.see(at, offset, id, stage);
         self.acknowledged.entry(at.clone()).or_default().insert(offset, id);
     }
 
-    /// The first acknowledged record that a group has not done.
+    /// The first acknowledged record that a group has not done, and could do.
     pub(crate) fn missing(&self, group: &str, at: &TopicPartition) -> Option<i64> {
         let progress = self.groups.get(group).and_then(|reading| reading.parts.get(at));
         let acknowledged = self.acknowledged.get(at)?;
-        let excused = progress.map_or(0, |progress| progress.excused);
+        let excused = progress.map_or(0, |progress| progress.excused).max(self.start(at));
         acknowledged
             .keys()
             .copied()
@@ -146,7 +142,8 @@ impl Progress {
         self.starts(since).any(|committed| committed == offset)
     }
 
-    fn starts(&self, since: Duration) -> impl Iterator<Item = Option<i64>> {
+    /// The committed offset at that time, and each since.
+    pub(crate) fn starts(&self, since: Duration) -> impl Iterator<Item = Option<i64>> {
         let at_that_time = self.committed.iter().rposition(|(at, _)| *at < since);
         let first = at_that_time.map(|index| Some(self.committed[index].1)).or(Some(None));
         let later = self.committed[at_that_time.map_or(0, |index| index + 1)..].iter();

@@ -62,6 +62,11 @@ pub(crate) enum Asked {
         at: TopicPartition,
         least: i64,
     },
+    Time {
+        at: TopicPartition,
+        time: i64,
+        since: Duration,
+    },
 }
 
 impl Member {
@@ -110,6 +115,7 @@ impl Member {
             if self.dice.chance(self.habits.seeks) {
                 self.seek_somewhere(stage, truth);
             }
+            self.look_for_a_time(stage, truth);
             if self.dice.chance(self.habits.pauses) {
                 self.toggle_pause(stage);
             }
@@ -248,6 +254,9 @@ impl Member {
                 self.detours += 1;
                 self.seek(&at, offset, stage, truth);
             }
+            ReadFailure::Lane(at, failure @ (LaneFailure::NoOffset | LaneFailure::OutOfRange { .. })) => {
+                self.is_told_of_no_offset(&at, &failure, stage, truth);
+            }
             // Another has come under the same id, or was there before.
             ReadFailure::Group(GroupFailure::Refused(
                 ErrorCode::FencedInstanceId | ErrorCode::UnreleasedInstanceId,
@@ -333,6 +342,10 @@ impl Member {
                         });
                     }
                 }
+                (Asked::Time { at, time, since }, Ok(Outcome::Offsets(found))) => {
+                    let found = found.get(&at).copied().flatten().map(|found| found.offset);
+                    self.check_time((&at, time, since), found, stage, truth);
+                }
                 (Asked::Commit { since, .. }, Err(OpFailure::TimedOut(what)))
                     if stage.quiet && since > stage.quiet_since + secs(20) && is_heard(self.who, stage) =>
                 {
@@ -354,7 +367,7 @@ impl Member {
 
     // The other calls.
 
-    fn any_owned(&mut self) -> TopicPartition {
+    pub(super) fn any_owned(&mut self) -> TopicPartition {
         let owned: Vec<_> = self.owned.keys().cloned().collect();
         self.dice.pick(&owned)
     }
@@ -367,7 +380,8 @@ impl Member {
         stage.note(|| format!("{who} commit()"));
         let known = self.owned.iter().filter(|(_, holding)| holding.known);
         let known = known.filter_map(|(at, holding)| match holding.expect {
-            Expect::At(offset) => Some((at.clone(), offset)),
+            // What is in the log no more may be found out to be so before it is committed.
+            Expect::At(offset) if offset >= truth.start(at) => Some((at.clone(), offset)),
             _ => None,
         });
         self.asked_to_commit(op, known.collect(), false, stage.time);
@@ -443,7 +457,7 @@ impl Member {
         }
         let end = truth.end(&at);
         match self.dice.number(0..=9) {
-            0 => self.seek_to(&at, SeekTo::Beginning, Expect::At(0), 0, stage, truth),
+            0 => self.seek_beginning(&at, stage, truth),
             1 if self.habits.skips => {
                 self.seek_to(&at, SeekTo::End, Expect::EndSince(end), end, stage, truth);
             }
@@ -465,7 +479,7 @@ impl Member {
         self.seek_to(at, SeekTo::Offset(offset), Expect::At(offset), offset, stage, truth);
     }
 
-    fn seek_to(
+    pub(super) fn seek_to(
         &mut self,
         at: &TopicPartition,
         to: SeekTo,
@@ -495,7 +509,8 @@ impl Member {
             holding.limit = Some(holding.limit.unwrap_or(start).max(before).max(least));
             holding.expect = expect;
             holding.known = matches!(to, SeekTo::Offset(_));
-            holding.reached = Some(if to == SeekTo::End { i64::MIN } else { least });
+            let is_known = matches!(to, SeekTo::Offset(_) | SeekTo::Beginning);
+            holding.reached = Some(if is_known { least } else { i64::MIN });
         }
     }
 

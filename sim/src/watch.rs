@@ -16,13 +16,6 @@ use crate::{
 };
 
 impl World {
-    pub(super) fn look_at_logs(&mut self) {
-        for at in self.plan.partitions() {
-            let end = self.cluster.log_end_offset(&at.topic, at.partition).unwrap_or_default();
-            self.truth.ends.insert(at, end);
-        }
-    }
-
     pub(super) fn look_at_commits(&mut self) {
         for group in [GROUP, "by hand"] {
             for ((topic, partition), offset) in self.cluster.committed(group) {
