@@ -96,7 +96,8 @@ impl Member {
             Response::Heartbeat(beat) => beat.error_code.is_ok(),
             _ => false,
         };
-        if is_heard {
+        // One that closes for good may leave before an answer to what it asked before comes.
+        if is_heard && !self.closed {
             truth.heard.insert(instance, awaited.sent);
         }
     }

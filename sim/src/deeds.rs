@@ -71,6 +71,7 @@ impl World {
                     member.close(Goodbye::Default, &mut self.stage, &mut self.truth);
                 }
             }
+            Item::Hush { lasts } => self.source.hush(self.stage.time + lasts),
             Item::Flood { records } => {
                 self.source.flood(records, &self.plan, &mut self.stage, &mut self.truth);
             }

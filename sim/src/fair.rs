@@ -82,7 +82,7 @@ impl Member {
         stage: &mut Stage,
         truth: &mut Truth,
     ) {
-        let (mut served, mut others) = (Vec::new(), Vec::new());
+        let (mut served, mut failed) = (Vec::new(), Vec::new());
         for topic in &fetch.responses {
             for partition in &topic.partitions {
                 let name = match topic.topic.is_empty() {
@@ -91,11 +91,15 @@ impl Member {
                 };
                 let at = TopicPartition::new(name, partition.partition_index);
                 let brought = partition.records.as_ref().is_some_and(|records| !records.is_empty());
-                if brought { served.push(at) } else { others.push(at) }
+                match brought {
+                    true => served.push(at),
+                    false if !partition.error_code.is_ok() => failed.push(at),
+                    false => {}
+                }
             }
         }
         // What went wrong with a partition is not this.
-        for at in served.iter().chain(&others) {
+        for at in served.iter().chain(&failed) {
             self.turns.passed.remove(at);
         }
         if served.is_empty() {

@@ -72,9 +72,9 @@ impl Drawn {
         }
     }
 
-    /// Users wait for up to this long, where there is a time.
-    pub(crate) fn be_patient(&mut self, patience: Option<Duration>) {
-        self.longest_patience = patience.unwrap_or(self.longest_patience);
+    /// Users wait for up to this long.
+    pub(crate) fn be_patient(&mut self, patience: Duration) {
+        self.longest_patience = patience;
     }
 
     pub(crate) fn pause_often(&mut self) {

@@ -247,6 +247,9 @@ impl Member {
         // What is not wanted any more goes, and is lost where that takes too long.
         self.warned |= role.wants != wants && incremental;
         role.wants = wants;
+        // It is a call of the user's.
+        self.longest_absence = self.longest_absence.max(stage.time - self.away_since);
+        self.away_since = stage.time;
         if *self.host.machine.subscription() != Subscription::None {
             stage.tell(|| format!("{who} changes its subscription"));
             self.subscribe_as_wanted(stage);

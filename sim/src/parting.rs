@@ -90,7 +90,7 @@ impl Member {
         let slow = self.habits.listener.as_ref().is_some_and(|listener| *listener.takes.end() > LIMIT / 5);
         self.told_at_the_end = kind == CloseKind::Closed && !slow;
         self.farewell =
-            self.owes_farewell(kind, leave, stage).then(|| Farewell { since: stage.time, done: false });
+            self.owes_farewell(kind, leave, stage).then_some(Farewell { since: stage.time, done: false });
         self.host.machine.close(kind, leave, now.mono + LIMIT, now);
         self.reader.drop_all();
         self.closed = true;

@@ -52,6 +52,10 @@ pub(crate) enum Item {
     Refill,
     /// Whoever came last closes.
     CloseNewest,
+    /// The producer has nothing to send for so long.
+    Hush {
+        lasts: Duration,
+    },
     /// Many records come at once, in every partition.
     Flood {
         records: usize,

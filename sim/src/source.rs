@@ -1,6 +1,6 @@
 //! The producer: numbers its records, and tells the truth which of them were acknowledged.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use ottla_core::{
     ConnId, Disconnected, Machine, TopicPartition,
@@ -27,6 +27,8 @@ pub(crate) struct Source {
     /// What is sent may go unread: more is sent until enough was read for the seed to count.
     goes_unread: bool,
     is_read: bool,
+    /// Until when it has nothing to send.
+    silent_until: Duration,
 }
 
 impl Source {
@@ -42,6 +44,7 @@ impl Source {
             failed: 0,
             goes_unread: plan.habits.beginnings.checked,
             is_read: false,
+            silent_until: Duration::ZERO,
         }
     }
 
@@ -52,7 +55,8 @@ impl Source {
             true => Some(self.dice.number(0..=partitions as usize - 1) as i32),
             false => None,
         };
-        for _ in 0..self.dice.number(plan.burst.clone()) {
+        let silent = !stage.quiet && stage.time < self.silent_until;
+        for _ in 0..if silent { 0 } else { self.dice.number(plan.burst.clone()) } {
             self.send(&name, partition, plan, stage);
         }
         self.turn(stage, truth);
@@ -87,6 +91,11 @@ impl Source {
                 self.failed += 1;
             }
         }
+    }
+
+    /// It has nothing to send until then.
+    pub(crate) fn hush(&mut self, until: Duration) {
+        self.silent_until = until;
     }
 
     /// Sends many records, to all partitions.

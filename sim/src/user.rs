@@ -105,7 +105,7 @@ impl Member {
 
     fn next_call(&mut self, stage: &mut Stage, truth: &mut Truth) {
         let now = stage.now();
-        self.longest_absence = self.longest_absence.max(stage.time - self.away_since);
+        self.check_absence(stage);
         if stage.quiet {
             let resting = self.resting.clone().filter(|at| self.paused.remove(at));
             for at in std::mem::replace(&mut self.paused, resting.into_iter().collect()) {
@@ -141,6 +141,18 @@ impl Member {
             }
         }
         self.read(stage, truth);
+    }
+
+    /// Who stays away too long has lost what he had.
+    fn check_absence(&mut self, stage: &mut Stage) {
+        let (who, absence) = (self.who, stage.time - self.away_since);
+        self.longest_absence = self.longest_absence.max(absence);
+        let had = self.owned.iter().find(|(_, holding)| holding.since < self.away_since);
+        if let Some((at, _)) = had.filter(|_| self.in_group() && absence > self.max_poll + ms(100)) {
+            stage.violate("who stays away too long gives up his partitions", || {
+                format!("{who} was away for {absence:?}, and has {at}")
+            });
+        }
     }
 
     fn read(&mut self, stage: &mut Stage, truth: &mut Truth) {

@@ -123,9 +123,13 @@ impl Plan {
             rebalance_timeout: d.chance(0.25).then_some(rebalance),
             racks: d.chance(0.3),
         };
-        // In a call for longer than he may be away.
-        let patience = d.chance(0.4).then(|| self.max_poll * 3 / 2);
-        self.habits.be_patient(patience);
+        // In a call for longer than he may be away, while there is nothing to be read.
+        if d.chance(0.4) {
+            self.max_poll = d.time(secs(6)..=secs(9));
+            self.habits.be_patient(self.max_poll * 3 / 2);
+            let lasts = self.max_poll * 2;
+            self.items.push((d.time(secs(3)..=secs(12)), Item::Hush { lasts }));
+        }
     }
 
     /// Hardly room for anything, partitions that are paused with what is fetched of them, and a log with much to read.

@@ -83,8 +83,8 @@ pub enum Planted {
     RefusedPartitionCounts,
     /// What is written beside an offset is lost when the commit is made again.
     RetryLosesMetadata,
-    /// Who waits in a call for longer than `max.poll.interval.ms` is taken to be away.
-    WaitingUserIsAway,
+    /// Who has waited in a call once is taken to be in it, however long he is away.
+    AbsenceIsNotNoticed,
     /// The newest answer about who leads counts, whichever leader epoch it tells (KIP-320).
     OlderLeaderIsTaken,
     /// Who leads a partition now is asked for when `metadata.max.age.ms` is over, and no sooner, whatever brokers tell.
@@ -161,7 +161,7 @@ impl Planted {
         Self::FailedLookupIsForgotten,
         Self::RefusedPartitionCounts,
         Self::RetryLosesMetadata,
-        Self::WaitingUserIsAway,
+        Self::AbsenceIsNotNoticed,
         Self::OlderLeaderIsTaken,
         Self::NewLeaderIsNotAskedFor,
         Self::PausedLanesKeepRoom,

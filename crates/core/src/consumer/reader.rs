@@ -52,12 +52,12 @@ impl<F: Clone> Consumer<F> {
     /// The user is back in a call.
     pub fn returned(&mut self, now: Now) {
         self.reader.touch(now);
-        self.reader.parked = false;
+        self.reader.parked = self.reader.parked && self.lanes.plot.has(Planted::AbsenceIsNotNoticed);
     }
 
     /// The user waits in a call for records.
     pub fn park(&mut self) {
-        self.reader.parked = !self.lanes.plot.has(Planted::WaitingUserIsAway);
+        self.reader.parked = true;
     }
 
     /// The user waits no longer: a call was given up.
