@@ -172,6 +172,8 @@ fn pass(
         });
         scope.spawn(|| {
             let _ = read_responses(&broker, sender, &waiting, shared);
+            // Else a client that only waits would not hear that the broker is gone: its requests are still read.
+            let _ = client.shutdown(Shutdown::Read);
         });
         let _ = write_responses(receiver, &client, shared);
         connections.cut(id);
@@ -286,4 +288,28 @@ fn read_frame(from: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut frame = length.to_vec();
     from.take(size as u64).read_to_end(&mut frame)?;
     if frame.len() == size + 4 { Ok(frame) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_only_waits_hears_that_the_broker_is_gone() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let proxy = Proxy::start(listener.local_addr()?)?;
+        let mut client = TcpStream::connect(proxy.address())?;
+        client.set_read_timeout(Some(Duration::from_secs(30)))?;
+        let frame = [0, 0, 0, 8, 0, 1, 0, 4, 0, 0, 0, 7];
+        client.write_all(&frame)?;
+        let (mut broker, _) = listener.accept()?;
+        let mut asked = [0; 12];
+        broker.read_exact(&mut asked)?;
+        assert_eq!(asked, frame);
+        drop(broker);
+        assert_eq!(client.read(&mut [0])?, 0, "the end, not a time-out");
+        Ok(())
+    }
 }

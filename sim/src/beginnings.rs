@@ -7,6 +7,7 @@ use ottla_core::{LaneFailure, ResetPolicy, SeekTo, TopicPartition};
 use ottla_protocol::Timestamp;
 
 use crate::{
+    calls::Asked,
     case::Case,
     dice::{Dice, ms, secs},
     logs::{Wanted, wall_at},
@@ -15,7 +16,6 @@ use crate::{
     role::Role,
     stage::Stage,
     truth::Truth,
-    user::Asked,
     world::World,
 };
 
@@ -96,6 +96,7 @@ impl Member {
         let (who, now) = (self.who, stage.now());
         stage.tell(|| format!("{who} takes {} instead", names(&chosen)));
         self.host.machine.assign(chosen.clone(), now).expect("it is in no group");
+        self.turns.wants_others();
         let gone: Vec<TopicPartition> =
             self.owned.keys().filter(|at| !chosen.contains(at)).cloned().collect();
         for (at, holding) in gone.iter().filter_map(|at| self.owned.remove_entry(at)) {

@@ -10,13 +10,14 @@ use ottla_protocol::{
 };
 
 use crate::{
+    calls::written_beside,
     host::Awaited,
     member::{Expect, Member, Sent, names},
     plan::FLEETING,
     reader::Handed,
     stage::Stage,
     truth::Truth,
-    user::{Doing, written_beside},
+    user::Doing,
 };
 
 const IN_ORDER: &str = "offsets are handed out in order, without a gap";

@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use ottla_broker::{Cluster, GroupKind, GroupView, VersionSet};
+use ottla_broker::Cluster;
 use ottla_core::Consumer;
-use ottla_protocol::{
-    ApiKey, Request, RequestHeader, Response, ResponseHeader, TopicId,
-    messages::{ConsumerGroupHeartbeatTopicPartitions, OffsetCommitRequest, OffsetCommitRequestTopic},
-    records::{BatchBuilder, Compression, Compressor, Header},
-};
+use ottla_protocol::records::{BatchBuilder, Compression, Compressor, Header};
 
 use crate::{
     case::Bug,
@@ -271,73 +267,6 @@ impl World {
         }
     }
 
-    /// A commit of an earlier generation arrives, and must change nothing.
-    fn send_late(&mut self) {
-        let coordinator = self.cluster.coordinator(GROUP);
-        let Some(group) = self.cluster.group(GROUP).filter(|_| self.cluster.is_up(coordinator)) else {
-            return;
-        };
-        let relaxed = self.plan.broker.versions == VersionSet::Kafka4_3;
-        let late: Vec<&Late> = self.commits.iter().filter(|late| late.is_over(&group, relaxed)).collect();
-        if late.is_empty() {
-            return;
-        }
-        let Late { generation_id, frame, .. } = self.dice.pick(&late).clone();
-        self.stage.tell(|| format!("a commit of generation {generation_id} arrives late"));
-        let before = self.cluster.committed(GROUP);
-        let broker = self.cluster.handle_connect(coordinator, self.stage.now());
-        self.cluster.handle_frame(broker, frame, self.stage.now());
-        self.pump();
-        self.cluster.handle_disconnect(broker, self.stage.now());
-        if self.cluster.committed(GROUP) != before {
-            self.stage.violate("a commit of an earlier generation is refused", || {
-                format!("one of {generation_id} is taken in {}", group.generation_id)
-            });
-        }
-    }
-
-    /// A heartbeat of a member epoch that is over arrives, and is refused.
-    fn beat_late(&mut self) {
-        let coordinator = self.cluster.coordinator(GROUP);
-        let Some(group) = self.cluster.group(GROUP).filter(|_| self.cluster.is_up(coordinator)) else {
-            return;
-        };
-        // The epoch before, whose number may be much smaller, is taken for the sake of answers that are lost: of a member
-        // that says what it has, and has nothing else than the coordinator knows.
-        let is_over = |beat: &&Beat| {
-            let member = group.members.iter().find(|member| member.member_id == beat.member_id);
-            let between = |other: &Beat, now: i32| {
-                other.member_id == beat.member_id && beat.epoch < other.epoch && other.epoch < now
-            };
-            member.is_some_and(|member| {
-                let overtaken = self.beats.iter().any(|other| between(other, member.epoch));
-                let knows = |at: &(String, i32)| member.owned.contains(at);
-                let fits = |owned: &Vec<_>| named(owned, &self.truth).iter().all(knows);
-                overtaken || beat.epoch < member.epoch && !beat.owned.as_ref().is_some_and(fits)
-            })
-        };
-        let late: Vec<&Beat> = self.beats.iter().filter(is_over).collect();
-        if group.kind == GroupKind::Classic || late.is_empty() {
-            return;
-        }
-        let Beat { epoch, frame, version, .. } = self.dice.pick(&late).clone();
-        self.stage.tell(|| format!("a heartbeat of epoch {epoch} arrives late"));
-        self.stray.clear();
-        let broker = self.cluster.handle_connect(coordinator, self.stage.now());
-        self.cluster.handle_frame(broker, frame, self.stage.now());
-        self.pump();
-        self.cluster.handle_disconnect(broker, self.stage.now());
-        let answer = self.stray.pop();
-        let answer = answer.map(|f| ResponseHeader::decode(ApiKey::ConsumerGroupHeartbeat, version, &f));
-        if let Some(Ok((_, Response::ConsumerGroupHeartbeat(answer)))) = answer
-            && answer.error_code.is_ok()
-        {
-            self.stage.violate("a heartbeat of an epoch that is over is refused", || {
-                format!("one of {epoch} is taken in {}", group.generation_id)
-            });
-        }
-    }
-
     fn with_any(&mut self, what: impl FnOnce(&mut Member, &mut Stage, &mut Truth)) {
         let live: Vec<usize> =
             self.members.iter().enumerate().filter(|(_, member)| member.is_live()).map(|(n, _)| n).collect();
@@ -359,83 +288,6 @@ impl World {
         }
         !links.is_empty()
     }
-}
-
-/// A commit that may arrive again, when its time is over.
-#[derive(Debug, Clone)]
-pub(super) struct Late {
-    generation_id: i32,
-    member_id: String,
-    partitions: Vec<(String, i32)>,
-    frame: Vec<u8>,
-}
-
-impl Late {
-    /// One that a member of the group sent.
-    pub(super) fn of(commit: &OffsetCommitRequest, frame: &[u8]) -> Option<Self> {
-        let of_topic = |topic: &OffsetCommitRequestTopic| {
-            let name = topic.name.clone();
-            let numbers: Vec<i32> = topic.partitions.iter().map(|p| p.partition_index).collect();
-            numbers.into_iter().map(move |number| (name.clone(), number))
-        };
-        (commit.group_id == GROUP && commit.generation_id_or_member_epoch >= 0).then(|| Self {
-            generation_id: commit.generation_id_or_member_epoch,
-            member_id: commit.member_id.clone(),
-            partitions: commit.topics.iter().flat_map(of_topic).collect(),
-            frame: frame.to_vec(),
-        })
-    }
-
-    pub(super) fn is_like(&self, other: &Self) -> bool {
-        self.generation_id == other.generation_id && self.member_id == other.member_id
-    }
-
-    /// Whether it must be refused. Under the consumer protocol an older epoch will do for what is still owned, all of it,
-    /// where brokers are as `relaxed` as of 4.3 (KIP-1251).
-    fn is_over(&self, group: &GroupView, relaxed: bool) -> bool {
-        let member = group.members.iter().find(|member| member.member_id == self.member_id);
-        match group.kind {
-            GroupKind::Classic => self.generation_id < group.generation_id,
-            GroupKind::Consumer => member.is_none_or(|member| {
-                let owns = self.partitions.iter().all(|at| member.owned.contains(at));
-                self.generation_id < member.epoch && !(relaxed && owns)
-            }),
-        }
-    }
-}
-
-/// A heartbeat of the consumer protocol that may arrive again.
-#[derive(Debug, Clone)]
-pub(super) struct Beat {
-    epoch: i32,
-    member_id: String,
-    /// What it says that the member has.
-    owned: Option<Vec<(TopicId, i32)>>,
-    version: i16,
-    frame: Vec<u8>,
-}
-
-impl Beat {
-    pub(super) fn of(frame: &[u8]) -> Option<Self> {
-        let (header, request) = RequestHeader::decode(frame).ok()?;
-        let Request::ConsumerGroupHeartbeat(request) = request else { return None };
-        let of_topic = |topic: ConsumerGroupHeartbeatTopicPartitions| {
-            topic.partitions.into_iter().map(move |number| (topic.topic_id, number))
-        };
-        let owned = request.topic_partitions.map(|topics| topics.into_iter().flat_map(of_topic).collect());
-        let (epoch, member_id, version) = (request.member_epoch, request.member_id, header.version);
-        (epoch > 0).then(|| Self { epoch, member_id, owned, version, frame: frame.to_vec() })
-    }
-
-    pub(super) fn is_like(&self, other: &Self) -> bool {
-        self.epoch == other.epoch && self.member_id == other.member_id && self.owned == other.owned
-    }
-}
-
-/// Partitions by their topics' names, of the topics that are there.
-fn named(partitions: &[(TopicId, i32)], truth: &Truth) -> Vec<(String, i32)> {
-    let name = |id| truth.topic_ids.get(id).cloned();
-    partitions.iter().filter_map(|(id, number)| Some((name(id)?, *number))).collect()
 }
 
 /// Dice for what happens in the end, whatever happened before.

@@ -7,14 +7,17 @@
 //!
 //! - `case`: which seed, of which `mode`, is run; `shrink`: makes a failure smaller.
 //! - `stage`: what all share: the time, what is to come, the network, chance, the journal.
-//! - `plan`: what a seed contains; `trouble`: its faults; `setup`: how its machines are configured.
-//! - `member`: a consumer; `role`: what it is there for; `reader`: its handle's half; `user`: who calls it, by his
-//!   `habits`, and his rebalance `listener`; `checks`: what is checked of it, and `beginnings`: where it begins to read.
+//! - `plan`: what a seed contains, and `variety`: what only some have; `trouble`: its faults; `setup`: how its machines are
+//!   configured.
+//! - `member`: a consumer, and `parting`: how it ends; `role`: what it is there for; `reader`: its handle's half; `user`: who
+//!   reads from it, by his `habits`, what else he `calls`, and his rebalance `listener`.
+//! - `checks`: what is checked of it; `beginnings`: where it begins to read; `wire`: what it asks of brokers, and gets.
 //! - `logs`: what the logs hold, and how they lose their beginning.
 //! - `source`: the producer.
 //! - `truth`: what is known from outside: produced, delivered, done, committed.
-//! - `world`: the loop; `deeds`: what the plan has in store; `watch`: what is looked at all the time, and `reasons`: what
-//!   members say of themselves; `ending`: what must come true in the end.
+//! - `world`: the loop; `deeds`: what the plan has in store; `late`: what arrives when its time is over.
+//! - `watch`: what is looked at all the time; `places`: those of static members; `reasons`: what members say of themselves.
+//! - `ending`: what must come true in the end; `rest`: what is tried then.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -22,14 +25,15 @@
 )]
 
 mod beginnings;
+mod calls;
 mod case;
 mod checks;
 mod deeds;
 mod dice;
 mod ending;
-mod fair;
 mod habits;
 mod host;
+mod late;
 mod listener;
 mod logs;
 mod member;
@@ -51,6 +55,7 @@ mod truth;
 mod user;
 mod variety;
 mod watch;
+mod wire;
 mod world;
 
 pub use case::{Bug, Case};

@@ -12,8 +12,8 @@ use ottla_core::{
 use ottla_protocol::{ErrorCode, Now, Request, Response};
 
 use crate::{
+    calls::Asked,
     dice::Dice,
-    fair::Turns,
     habits::Habits,
     host::{Frame, Host},
     logs::Wanted,
@@ -23,7 +23,8 @@ use crate::{
     role::{Role, Wants},
     stage::{Stage, Who},
     truth::Truth,
-    user::{Asked, Doing},
+    user::Doing,
+    wire::Turns,
     world::GROUP,
 };
 
@@ -250,6 +251,7 @@ impl Member {
         // It is a call of the user's.
         self.longest_absence = self.longest_absence.max(stage.time - self.away_since);
         self.away_since = stage.time;
+        self.turns.wants_others();
         if *self.host.machine.subscription() != Subscription::None {
             stage.tell(|| format!("{who} changes its subscription"));
             self.subscribe_as_wanted(stage);

@@ -111,7 +111,8 @@ impl World {
     /// members as long as they may be away, is another matter.
     pub(super) fn look_at_expulsions(&mut self) {
         let quiet = self.stage.quiet_since + self.plan.setup.session * 2 + secs(5);
-        let waits = self.plan.variety.rebalance_timeout.is_none() && self.plan.mode != Mode::Mixed;
+        let patient = self.plan.variety.rebalance_timeout.is_none() && self.plan.max_poll >= secs(12);
+        let waits = patient && self.plan.mode != Mode::Mixed;
         if !(self.stage.quiet && self.plan.brisk && waits) {
             return;
         }

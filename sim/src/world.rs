@@ -12,8 +12,8 @@ use ottla_protocol::{ApiKey, Request, RequestHeader};
 
 use crate::{
     case::{Bug, Case},
-    deeds::{Beat, Late},
     dice::{Dice, ms},
+    late::{Beat, Late},
     member::Member,
     mode::Mode,
     plan::{FLEETING, Plan},

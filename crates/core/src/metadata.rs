@@ -5,6 +5,9 @@
 //! the addresses that the user gave are tried again (KIP-899); they alone, when a broker says that what is known is of
 //! another cluster (KIP-1102, KIP-1242).
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},

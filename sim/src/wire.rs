@@ -23,6 +23,13 @@ pub(super) struct Turns {
     epochs: BTreeMap<(TopicId, String, i32), i32>,
 }
 
+impl Turns {
+    /// Other topics are wanted: what was known of those that are not, for a while, may be forgotten.
+    pub(super) fn wants_others(&mut self) {
+        self.epochs.clear();
+    }
+}
+
 /// After so many answers for each partition of a broker one of them has been passed over.
 const ROUNDS: usize = 2;
 
