@@ -107,8 +107,8 @@ impl World {
         }
     }
 
-    /// A member that is there, and can be heard, stays one. A group that changes its protocol, or does not wait for slow
-    /// members as long as they may be away, is another matter.
+    /// A member that is there, and can be heard, stays one, if its user comes back in time: so that it can join again. A group
+    /// that changes its protocol, or does not wait as long as for users, is another matter.
     pub(super) fn look_at_expulsions(&mut self) {
         let quiet = self.stage.quiet_since + self.plan.setup.session * 2 + secs(5);
         let patient = self.plan.variety.rebalance_timeout.is_none() && self.plan.max_poll >= secs(12);
@@ -120,7 +120,7 @@ impl World {
         let expelled = |member: &&Member| {
             let error = member.told.filter(|_| member.told_at > quiet);
             let is_out = matches!(error, Some(ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch));
-            is_out && is_heard(member.who, &self.stage)
+            is_out && !member.may_be_away() && is_heard(member.who, &self.stage)
         };
         if let Some(who) = live.filter(expelled).map(|member| member.who).next() {
             self.stage
