@@ -44,7 +44,7 @@ impl Member {
             // One that joins again does not follow what came of it before, nor of a question that it has asked again.
             Response::SyncGroup(_) if !self.syncing || awaited.id != self.asked_to_sync => {}
             Response::SyncGroup(sync) if sync.error_code.is_ok() => {
-                (self.told, self.warned) = (None, false);
+                (self.told, self.warned, self.synced) = (None, false, true);
                 let assignment = Assignment::decode(&sync.assignment).unwrap_or_default();
                 self.keeps(&assignment.partitions);
             }
@@ -91,10 +91,10 @@ impl Member {
     /// The coordinator has heard of a static member.
     fn note_heard(&self, awaited: Awaited, response: &Response, truth: &mut Truth) {
         let Some(instance) = self.role.in_group().and_then(|role| role.instance.clone()) else { return };
+        // Who has joined has to ask for his assignment in time, whatever else he sends.
         let is_heard = match response {
-            Response::JoinGroup(join) => join.error_code.is_ok(),
             Response::SyncGroup(sync) => sync.error_code.is_ok(),
-            Response::Heartbeat(beat) => beat.error_code.is_ok(),
+            Response::Heartbeat(beat) => beat.error_code.is_ok() && self.synced,
             _ => false,
         };
         // One that closes for good may leave before an answer to what it asked before comes.

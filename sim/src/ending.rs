@@ -208,6 +208,8 @@ impl World {
             let Some(offset) = self.truth.missing(GROUP, &at) else { continue };
             let since =
                 before.get(&at).filter(|(known, _)| *known == offset).map_or(time, |(_, since)| *since);
+            // What comes once more, before what is missing, flows too.
+            let since = since.max(self.truth.progress(GROUP, &at).flowed);
             self.longest_wait = self.longest_wait.max(time - since);
             self.waits.insert(at, (offset, since));
         }

@@ -140,6 +140,8 @@ pub(crate) struct Member {
     pub(super) waited_for_until: Option<Instant>,
     /// It has joined, and asked for its assignment.
     pub(super) syncing: bool,
+    /// It has been told its assignment.
+    pub(super) synced: bool,
     /// What the coordinator has told to be this member's no more, or the user does not subscribe to any more.
     pub(super) withdrawn: BTreeSet<TopicPartition>,
     /// What is new, and the listener has not returned.
@@ -225,6 +227,7 @@ impl Member {
             committing: Vec::new(),
             waited_for_until: None,
             syncing: false,
+            synced: false,
             withdrawn: BTreeSet::new(),
             unannounced: BTreeSet::new(),
             parted: BTreeSet::new(),
@@ -413,6 +416,7 @@ impl Member {
                         Request::OffsetCommit(commit) => self.check_commit(commit, stage, truth),
                         Request::JoinGroup(_) => {
                             (self.asked_to_join, self.syncing, self.committed_before) = (*id, false, None);
+                            self.synced = false;
                         }
                         Request::SyncGroup(_) => {
                             (self.asked_to_sync, self.syncing) = (*id, true);

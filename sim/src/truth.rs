@@ -48,6 +48,8 @@ pub(crate) struct Reading {
 pub(crate) struct Progress {
     /// How often each offset was handed out.
     handed: BTreeMap<i64, u32>,
+    /// When one was handed out last.
+    pub(crate) flowed: Duration,
     /// What users came back from.
     done: BTreeMap<i64, ()>,
     /// What was committed, and since when.
@@ -90,7 +92,9 @@ impl Truth {
     pub(crate) fn handed(&mut self, group: &str, record: &Handed, stage: &mut Stage) {
         self.deliveries += 1;
         self.see(&record.at, record.offset, record.id, stage);
-        *self.progress(group, &record.at).handed.entry(record.offset).or_default() += 1;
+        let progress = self.progress(group, &record.at);
+        *progress.handed.entry(record.offset).or_default() += 1;
+        progress.flowed = stage.time;
     }
 
     /// The producer was told that a record is in the log.

@@ -45,11 +45,13 @@ impl Member {
                     }
                 }
             }
-            Request::Heartbeat(_) | Request::JoinGroup(_) | Request::SyncGroup(_) => self.beaten = stage.time,
+            Request::Heartbeat(_) | Request::SyncGroup(_) => self.beaten = stage.time,
+            Request::JoinGroup(_) => {
+                self.beaten = stage.time;
+                self.keeps_no_place(truth);
+            }
             Request::LeaveGroup(_) => {
-                if let Some(instance) = self.role.in_group().and_then(|role| role.instance.as_ref()) {
-                    truth.heard.remove(instance);
-                }
+                self.keeps_no_place(truth);
                 self.says_goodbye();
             }
             Request::ConsumerGroupHeartbeat(beat) => {
@@ -59,6 +61,13 @@ impl Member {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Its place is kept no longer than it may take to ask for its assignment, or not at all.
+    fn keeps_no_place(&self, truth: &mut Truth) {
+        if let Some(instance) = self.role.in_group().and_then(|role| role.instance.as_ref()) {
+            truth.heard.remove(instance);
         }
     }
 
