@@ -37,10 +37,9 @@ impl Beginnings {
 }
 
 impl Plan {
-    /// By dice of their own, each: the seeds that do without stay as they are known.
     pub(crate) fn draw_beginnings(&mut self, case: &Case) {
-        let dice = |index| Dice::of(case.seed ^ case.mode.salt(), usize::MAX - index);
-        let (mut trims, mut resets, mut times, mut assigns) = (dice(10), dice(11), dice(12), dice(13));
+        let (mut trims, mut resets) = (case.dice(10), case.dice(11));
+        let (mut times, mut assigns) = (case.dice(12), case.dice(13));
         let before = self.items.len();
         let late = secs(3)..=self.trouble;
         if trims.chance(0.3) {

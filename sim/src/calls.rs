@@ -299,7 +299,7 @@ impl Member {
         let (who, now) = (self.who, stage.now());
         stage.tell(|| format!("{who} unsubscribe()"));
         if self.doing == Doing::Away {
-            self.longest_absence = self.longest_absence.max(stage.time - self.away_since);
+            self.note_absence(stage);
         }
         self.listened(stage);
         self.host.machine.unsubscribe(now);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::mode::Mode;
+use crate::{dice::Dice, mode::Mode};
 
 /// A bug to switch on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,11 @@ impl Case {
     /// A seed as it is.
     pub fn new(mode: Mode, seed: u64) -> Self {
         Self { mode, seed, planted: None, without: BTreeSet::new() }
+    }
+
+    /// Dice for a kind of thing that only some seeds have, by its number: the seeds that do without stay as they are known.
+    pub(crate) fn dice(&self, kind: usize) -> Dice {
+        Dice::of(self.seed ^ self.mode.salt(), usize::MAX - kind)
     }
 
     /// The same with a bug.

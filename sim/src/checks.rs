@@ -103,6 +103,13 @@ impl Member {
         }
     }
 
+    /// Nobody awaits what was sent any more, and it may yet be committed.
+    pub(super) fn commit_may_come_late(&mut self, truth: &mut Truth) {
+        for Sent { at, offset, .. } in std::mem::take(&mut self.committing) {
+            truth.progress(&self.group, &at).may_come_late(offset);
+        }
+    }
+
     /// What was sent is committed now, or never will be.
     fn settle(&mut self, commit: &OffsetCommitResponse, truth: &mut Truth) {
         for Sent { at, settles, .. } in std::mem::take(&mut self.committing) {
@@ -346,9 +353,7 @@ impl Member {
     ) {
         self.counts.commits += 1;
         // One that was given up unanswered may wait in a broker still: nothing tells it from a later one.
-        for Sent { at, offset, .. } in std::mem::take(&mut self.committing) {
-            truth.progress(&self.group, &at).may_come_late(offset);
-        }
+        self.commit_may_come_late(truth);
         let who = self.who;
         let generation_id = commit.generation_id_or_member_epoch;
         if generation_id < 0 && self.in_group() && *self.host.machine.subscription() != Subscription::None {

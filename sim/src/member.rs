@@ -252,7 +252,7 @@ impl Member {
         self.warned |= role.wants != wants && incremental;
         role.wants = wants;
         // It is a call of the user's.
-        self.longest_absence = self.longest_absence.max(stage.time - self.away_since);
+        self.note_absence(stage);
         self.away_since = stage.time;
         self.turns.wants_others();
         if *self.host.machine.subscription() != Subscription::None {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ottla_core::{CloseKind, GroupReason, LeaveGroup};
 
 use crate::{
-    member::{Member, Sent, TOLD_IN_PAIRS},
+    member::{Member, TOLD_IN_PAIRS},
     plan::Goodbye,
     reasons::is_heard,
     stage::Stage,
@@ -47,9 +47,7 @@ impl Member {
         stage.tell(|| format!("{who} crashes"));
         if self.habits.beginnings.checked && !self.in_group() {
             // No generation refuses what it has sent: whoever reads in its place may have committed more by then.
-            for Sent { at, offset, .. } in std::mem::take(&mut self.committing) {
-                truth.progress(&self.group, &at).may_come_late(offset);
-            }
+            self.commit_may_come_late(truth);
         }
         self.host.crash(stage);
         self.doing = Doing::Gone;

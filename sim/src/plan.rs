@@ -158,26 +158,29 @@ impl Plan {
             protocols,
             ids: d.number(3..=6),
         };
-        // By dice of its own: the seeds that do without stay as they are known.
-        let mut fleeting = Dice::of(case.seed ^ case.mode.salt(), usize::MAX - 3);
+        let mut fleeting = case.dice(3);
         plan.fleeting = !orderly && fleeting.chance(0.3);
         plan.draw_items(d);
         if plan.fleeting {
             plan.draw_fleeting(&mut fleeting);
         }
         if !orderly {
-            plan.draw_partings(&mut Dice::of(case.seed ^ case.mode.salt(), usize::MAX - 4));
+            plan.draw_partings(&mut case.dice(4));
             plan.draw_beginnings(case);
         }
         plan.draw_variety(case);
         plan
     }
 
+    /// When members are to join, from then on.
+    pub(crate) fn group_joins(&self, from: Duration) -> Vec<Duration> {
+        let joins = |(at, item): &(Duration, Item)| matches!(item, Item::Join(Role::Group(_))).then_some(*at);
+        self.items.iter().filter_map(joins).filter(|at| *at >= from).collect()
+    }
+
     /// Members close, or unsubscribe, in the midst of rebalances that others cause.
     fn draw_partings(&mut self, d: &mut Dice) {
-        let joins = |(at, item): &(Duration, Item)| matches!(item, Item::Join(Role::Group(_))).then_some(*at);
-        let joins: Vec<Duration> = self.items.iter().filter_map(joins).filter(|at| *at >= secs(3)).collect();
-        for at in joins {
+        for at in self.group_joins(secs(3)) {
             if !d.chance(0.3) {
                 continue;
             }

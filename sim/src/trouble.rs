@@ -167,7 +167,8 @@ impl Trouble {
         }
     }
 
-    fn node(d: &mut Dice, brokers: u32) -> i32 {
+    /// Some broker.
+    pub(crate) fn node(d: &mut Dice, brokers: u32) -> i32 {
         d.number(1..=brokers as usize) as i32
     }
 }

@@ -113,10 +113,16 @@ impl Member {
         self.read(stage, truth);
     }
 
+    /// For how long he has been out of every call that reads.
+    pub(super) fn note_absence(&mut self, stage: &Stage) -> Duration {
+        let absence = stage.time - self.away_since;
+        self.longest_absence = self.longest_absence.max(absence);
+        absence
+    }
+
     /// Who stays away too long has lost what he had.
     fn check_absence(&mut self, stage: &mut Stage) {
-        let (who, absence) = (self.who, stage.time - self.away_since);
-        self.longest_absence = self.longest_absence.max(absence);
+        let (who, absence) = (self.who, self.note_absence(stage));
         let had = self.owned.iter().find(|(_, holding)| holding.since < self.away_since);
         if let Some((at, _)) = had.filter(|_| self.in_group() && absence > self.max_poll + ms(100)) {
             stage.violate("who stays away too long gives up his partitions", || {
@@ -264,7 +270,7 @@ impl Member {
             Doing::Closing { .. } => self.listen(stage, truth),
             Doing::Committing(op) if !self.ops.iter().any(|(open, _)| open == op) => {
                 // He has been in a call, however long it took; but it was not one that reads.
-                self.longest_absence = self.longest_absence.max(stage.time - self.away_since);
+                self.note_absence(stage);
                 self.host.machine.returned(stage.now());
                 self.think(ms(1), stage);
                 true

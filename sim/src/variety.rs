@@ -1,4 +1,4 @@
-//! What only some seeds have. Each kind has dice of its own, so that the seeds that do without stay as they are known.
+//! What only some seeds have.
 
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ use crate::{
     dice::{Dice, ms, secs},
     mode::Mode,
     plan::{Item, Plan},
-    role::Role,
     trouble::Trouble,
 };
 
@@ -50,12 +49,11 @@ impl Plan {
         if self.orderly {
             return;
         }
-        let dice = |kind: usize| Dice::of(case.seed ^ case.mode.salt(), usize::MAX - kind);
-        self.draw_answers_in_parts(&mut dice(5));
-        self.draw_comings_and_goings(&mut dice(6));
-        self.draw_lag(&mut dice(7));
-        self.draw_settings(&mut dice(8));
-        self.draw_room(&mut dice(9));
+        self.draw_answers_in_parts(&mut case.dice(5));
+        self.draw_comings_and_goings(&mut case.dice(6));
+        self.draw_lag(&mut case.dice(7));
+        self.draw_settings(&mut case.dice(8));
+        self.draw_room(&mut case.dice(9));
     }
 
     /// Answers in which partitions fare differently: from the start, when offsets are looked up, or later.
@@ -75,11 +73,10 @@ impl Plan {
     /// The coordinator moves while members wait for a generation, members go as soon as they come, and what was said long
     /// ago arrives.
     fn draw_comings_and_goings(&mut self, d: &mut Dice) {
-        let joins = |(at, item): &(Duration, Item)| matches!(item, Item::Join(Role::Group(_))).then_some(*at);
-        let joins: Vec<Duration> = self.items.iter().filter_map(joins).filter(|at| *at >= secs(2)).collect();
+        let joins = self.group_joins(secs(2));
         let (moves, visits) = (d.chance(0.3), d.chance(0.3));
         for at in joins.into_iter().filter(|_| moves) {
-            let node = d.number(1..=self.broker.brokers as usize) as i32;
+            let node = Trouble::node(d, self.broker.brokers);
             self.items.push((at + d.time(ms(5)..=ms(900)), Item::Trouble(Trouble::MoveCoordinator { node })));
         }
         for _ in 0..d.number(1..=4) {
@@ -94,16 +91,16 @@ impl Plan {
 
     /// A broker's metadata lags behind while leaders move.
     fn draw_lag(&mut self, d: &mut Dice) {
-        let brokers = self.broker.brokers as usize;
+        let brokers = self.broker.brokers;
         if brokers < 2 || !d.chance(0.4) {
             return;
         }
         for _ in 0..d.number(1..=3) {
             let (at, lasts) = (d.time(secs(2)..=self.trouble), d.time(secs(1)..=secs(9)));
-            let node = d.number(1..=brokers) as i32;
+            let node = Trouble::node(d, brokers);
             self.items.push((at, Item::Trouble(Trouble::Lag { node, lasts })));
             for _ in 0..d.number(1..=4) {
-                let node = d.number(1..=brokers) as i32;
+                let node = Trouble::node(d, brokers);
                 self.items
                     .push((at + d.time(Duration::ZERO..=lasts), Item::Trouble(Trouble::MoveLeader { node })));
             }

@@ -25,7 +25,7 @@ mod offset_fetch;
 mod produce;
 mod sync_group;
 
-use ottla_protocol::{ErrorCode, Now, Request, Response};
+use ottla_protocol::{Now, Request, Response};
 
 use crate::{Cluster, connections::Asked, faults::Forced};
 
@@ -56,7 +56,7 @@ pub(crate) fn handle(
     in_parts: Option<Forced>,
     now: Now,
 ) -> Outcome {
-    let forced: Option<ErrorCode> = in_parts.and_then(Forced::whole);
+    let forced = in_parts.and_then(Forced::whole);
     match request {
         Request::ApiVersions(r) => api_versions::handle(cluster, &r, forced).into(),
         Request::Metadata(r) => metadata::handle(cluster, asked, r, forced).into(),

@@ -233,16 +233,17 @@ impl<F: Clone> Consumer<F> {
             if lane.position != Position::Committed || !lane.looking || again {
                 continue;
             }
-            let committed = found.as_ref().ok().and_then(|found| found.as_ref()).map(|found| found.offset);
-            let position = match (committed, self.reset.at(self.lanes.plot, now)) {
-                _ if found.is_err() => Position::Failed(LaneFailure::Broker(found.err().unwrap_or_default())),
-                (Some(_), _) => Position::Known,
-                (None, Some(_)) if self.lanes.plot.has(Planted::NewPartitionsFromEnd) => {
+            let found = found.map(|found| found.map(|found| found.offset));
+            let position = match (found, self.reset.at(self.lanes.plot, now)) {
+                (Err(error), _) => Position::Failed(LaneFailure::Broker(error)),
+                (Ok(Some(_)), _) => Position::Known,
+                (Ok(None), Some(_)) if self.lanes.plot.has(Planted::NewPartitionsFromEnd) => {
                     Position::Reset(crate::lanes::ResetTo::Latest)
                 }
-                (None, Some(to)) => Position::Reset(to),
-                (None, None) => Position::Failed(LaneFailure::NoOffset),
+                (Ok(None), Some(to)) => Position::Reset(to),
+                (Ok(None), None) => Position::Failed(LaneFailure::NoOffset),
             };
+            let committed = found.ok().flatten();
             self.lanes.place(part, position, committed, now.mono);
             if let Some(lane) = self.lanes.get_mut(part) {
                 lane.committed = committed;

@@ -221,8 +221,7 @@ impl Commits {
         let since = &self.unknown_since;
         let is_gone = |at: &TopicPartition| {
             let Some((since, revision)) = since.get(at) else { return hurried };
-            let newer = revision.is_none_or(|known| metadata.revision() > known);
-            hurried || *since + timeout <= now.mono || newer && metadata.lacks(at)
+            hurried || *since + timeout <= now.mono || is_newer(metadata, *revision) && metadata.lacks(at)
         };
         let (gone, rest) = std::mem::take(&mut self.unknown).into_iter().partition(|(at, _)| is_gone(at));
         self.unknown = rest;
@@ -249,9 +248,7 @@ impl Commits {
         by: Option<Committer>,
         to: &mut ToCoordinator<'_>,
     ) -> Result<Option<RequestId>, ErrorCode> {
-        let newer = |(_, revision): &(Instant, Option<u64>)| {
-            revision.is_none_or(|known| known < to.metadata.revision())
-        };
+        let newer = |(_, revision): &(Instant, Option<u64>)| is_newer(to.metadata, *revision);
         if self.unknown_attempts.is_due(to.now) && self.unknown_since.values().all(newer) {
             put_under(&mut self.pending, std::mem::take(&mut self.unknown));
         }
@@ -370,6 +367,11 @@ impl Commits {
             earliest.consider(self.unknown_attempts.next());
         }
     }
+}
+
+/// Whether this picture of the cluster is newer than the one that had what a broker did not know.
+fn is_newer(metadata: &Metadata, known: Option<u64>) -> bool {
+    known.is_none_or(|known| metadata.revision() > known)
 }
 
 /// Where both have a partition, `batch` is the newer wish; who asked for the older waits for it too.
