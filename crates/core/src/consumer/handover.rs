@@ -180,6 +180,9 @@ impl<F: Clone> Consumer<F> {
         self.tell(Callback::Assigned(added.clone()));
         self.events.push(Event::Assigned(added));
         self.wake = true;
+        if let Some(group) = self.group.as_mut().filter(|_| revoked_some) {
+            group.membership.revoked(now);
+        }
     }
 
     fn unassign_revoking(&mut self) -> Vec<TopicPartition> {

@@ -251,12 +251,20 @@ impl Membership {
         }
     }
 
+    /// What the assignment takes away is given up, and what it brings is being taken over. A coordinator that waits for
+    /// that is told at once: the listener has what is new yet to hear of, and that may take long.
+    pub(crate) fn revoked(&mut self, now: Now) {
+        if let Self::Consumer(member) = self {
+            member.carried_out(now);
+        }
+    }
+
     /// What [`GroupNews::Assigned`] asked for is done.
     pub(crate) fn handed_over(&mut self, revoked_some: bool, now: Now) -> GroupNews {
         match self {
             Self::Classic(member) => member.handed_over(revoked_some, now),
             Self::Consumer(member) => {
-                member.handed_over(revoked_some, now);
+                member.handed_over(now);
                 GroupNews::None
             }
         }

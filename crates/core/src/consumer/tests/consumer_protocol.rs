@@ -1,7 +1,7 @@
 //! Members of groups whose coordinator shares out (KIP-848).
 
 use super::*;
-use crate::{Event, GroupProtocol, LeaveGroup};
+use crate::{Callback, Event, GroupProtocol, LeaveGroup};
 
 pub(super) fn consumer_protocol() -> ConsumerConfig {
     let mut config = group_config();
@@ -131,6 +131,29 @@ fn what_is_taken_away_is_committed_and_acknowledged_while_the_rest_flows() {
     let events = world.events();
     assert!(matches!(&events[0], Event::RevocationWaiting { held, .. } if *held == [at(1)]));
     assert_eq!(events[1..], [Event::Revoked(vec![at(1)]), Event::Assigned(vec![])]);
+}
+
+#[test]
+fn what_is_given_up_is_acknowledged_before_the_listener_has_heard_of_what_comes() {
+    let mut config = consumer_protocol();
+    config.listener = true;
+    let mut world = World::new(config);
+    world.subscribe();
+    let joins = world.heartbeat();
+    world.answer(&joins, epoch(1, Some(&[0, 1])));
+    world.listener_is_told(Callback::Assigned(vec![at(0), at(1)]));
+    world.committed(0);
+    let acknowledges = world.heartbeat();
+    world.answer(&acknowledges, epoch(1, None));
+    let heartbeat = world.heartbeat();
+    world.answer(&heartbeat, epoch(1, Some(&[0])));
+    let heartbeat = world.heartbeat();
+    assert_eq!(told(&heartbeat).topic_partitions, None, "the listener has yet to be told");
+    world.answer(&heartbeat, epoch(1, None));
+    world.listener_is_told(Callback::Revoked(vec![at(1)]));
+    assert_eq!(told(&world.expect(ApiKey::ConsumerGroupHeartbeat)).topic_partitions, Some(topics(&[0])));
+    world.listener_is_told(Callback::Assigned(vec![]));
+    assert!(!world.has_asked(ApiKey::ConsumerGroupHeartbeat), "once is enough");
 }
 
 #[test]

@@ -306,6 +306,31 @@ fn a_dynamic_member_that_is_to_remain_says_nothing() {
 }
 
 #[test]
+fn a_static_member_that_was_left_out_of_a_generation_commits_nothing_of_what_it_had() {
+    for (generation_id, left_out) in [(2, false), (3, true)] {
+        let mut config = r#static();
+        config.group.as_mut().unwrap().assignors = vec![Box::new(CooperativeSticky)];
+        let mut world = World::member(config, &[0, 1]);
+        world.fetched(1, 0..10);
+        let slice = world.take().unwrap();
+        world.heartbeat_says(ErrorCode::RebalanceInProgress);
+        world.events();
+        world.enter(generation_id, &[0]);
+        world.back_from(&slice, 4);
+        let gone = vec![if left_out { Event::Lost(vec![at(0), at(1)]) } else { Event::Revoked(vec![at(1)]) }];
+        let told = |event: &Event| matches!(event, Event::Lost(_) | Event::Revoked(_));
+        assert_eq!(world.has_asked(ApiKey::OffsetCommit), !left_out, "another may have read on");
+        assert_eq!(world.has_asked(ApiKey::OffsetFetch), left_out, "and committed that");
+        if !left_out {
+            let commit = world.expect(ApiKey::OffsetCommit);
+            world.commit_says(&commit, ErrorCode::None);
+        }
+        assert_eq!(world.events().into_iter().filter(told).collect::<Vec<_>>(), gone);
+        assert_eq!(world.consumer.assignment(), [at(0)]);
+    }
+}
+
+#[test]
 fn a_fenced_static_member_fails_for_good_and_says_so() {
     let mut world = World::member(r#static(), &[0]);
     world.heartbeat_says(ErrorCode::FencedInstanceId);

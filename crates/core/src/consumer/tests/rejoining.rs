@@ -80,6 +80,21 @@ fn a_join_is_waited_for_five_seconds_longer_than_the_rebalance_may_take() {
 }
 
 #[test]
+fn a_sync_that_nobody_answers_is_waited_for_no_longer_than_any_request() {
+    let mut world = World::new(group_config());
+    world.subscribe();
+    let join = world.expect(ApiKey::JoinGroup);
+    world.answer(&join, joined(1));
+    world.expect(ApiKey::SyncGroup);
+    world.consumer.park();
+    let limit = world.consumer.connections.request_timeout();
+    world.pass(limit - Duration::from_secs(1));
+    assert!(!world.has_asked(ApiKey::JoinGroup));
+    world.pass(Duration::from_secs(2));
+    assert_eq!(join_request(&world.expect(ApiKey::JoinGroup)).member_id, "me");
+}
+
+#[test]
 fn a_member_refused_in_its_join_comes_again_under_its_id_unless_that_is_unknown() {
     for (error, id) in [
         (ErrorCode::UnknownMemberId, ""),

@@ -28,6 +28,7 @@ impl Classic {
         self.request = None;
         match response.error_code {
             ErrorCode::None => {
+                let left_out = self.was_left_out(response.generation_id);
                 self.attempts.reset();
                 self.reason = None;
                 self.member_id.clone_from(&response.member_id);
@@ -48,6 +49,10 @@ impl Classic {
                     if shares_out { MemberState::Assigning } else { MemberState::Syncing },
                     now,
                 );
+                if left_out {
+                    self.last.partitions.clear();
+                    return GroupNews::Lost;
+                }
                 GroupNews::None
             }
             ErrorCode::MemberIdRequired => {

@@ -122,6 +122,14 @@ impl Classic {
         self.state == MemberState::Joining && self.is_cooperative() && self.generation_id >= 0
     }
 
+    /// Whether there was a generation that it has not joined, in which what it owns may have been another's. A static
+    /// member stays in the group (KIP-345): the leader shared out by its wishes of before, which say nothing of what it
+    /// was given since. Any other is no member any more, and is told so.
+    fn was_left_out(&self, generation_id: i32) -> bool {
+        let is_static = self.config.instance_id.is_some();
+        is_static && self.owns_while_joining() && generation_id > self.generation_id + 1
+    }
+
     fn nobody(&self) -> Committer {
         let instance_id = self.config.instance_id.clone();
         Committer { generation_id: -1, member_id: String::new(), instance_id }

@@ -106,8 +106,8 @@ impl Classic {
             protocol_name: self.protocol.clone(),
             assignments: self.shared_out.clone(),
         };
-        let held = self.held(to);
-        Ok(Some(to.send(open, request, held)))
+        // Held only until the leader has shared out. Whoever asks again meanwhile is told the same generation.
+        Ok(Some(to.send(open, request, None)))
     }
 
     fn send_describe(&self, to: &mut ToCoordinator<'_>) -> Sent {

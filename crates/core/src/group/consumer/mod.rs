@@ -174,12 +174,17 @@ impl ConsumerMember {
         GroupNews::None
     }
 
-    /// The assignment that was told is carried out, as far as its topics are known. One that came meanwhile is next. The
-    /// coordinator waits for what was given up; what is yet to be named is better taken over first.
-    pub(super) fn handed_over(&mut self, revoked_some: bool, now: Now) {
+    /// Everything is taken over that has a name. What has none is better taken over before it is told.
+    pub(super) fn handed_over(&mut self, now: Now) {
+        if self.nameless.is_empty() {
+            self.carried_out(now);
+        }
+    }
+
+    /// The assignment that was told is carried out: the coordinator is to know. One that came meanwhile is next.
+    pub(super) fn carried_out(&mut self, now: Now) {
         let done = self.announced || self.plot.has(Planted::TargetMeanwhileIsForgotten);
-        let tells = self.nameless.is_empty() || revoked_some;
-        if self.state == ConsumerState::Reconciling && done && tells {
+        if self.state == ConsumerState::Reconciling && done {
             self.transition_to(ConsumerState::Acknowledging, now);
         }
     }
