@@ -122,7 +122,7 @@ impl Member {
 
     pub(super) fn commit_all(&mut self, stage: &mut Stage, truth: &mut Truth) -> Option<OpId> {
         let (who, now) = (self.who, stage.now());
-        self.all_done(truth);
+        self.all_done(stage, truth);
         self.reader.sync(&mut self.host.machine, true, now);
         let op = self.host.machine.commit(None, now).ok()?;
         stage.note(|| format!("{who} commit()"));
@@ -162,13 +162,13 @@ impl Member {
                 offsets.insert(record.at.clone(), CommittedOffset { offset, metadata });
             }
         }
-        self.done(count, truth);
+        self.done(count, stage, truth);
         let covers = |(at, position): (&TopicPartition, i64)| {
             offsets.get(at).is_some_and(|committed| committed.offset >= position)
         };
         let all = self.reader.positions().all(covers);
         if all {
-            self.all_done(truth);
+            self.all_done(stage, truth);
         }
         stage.note(|| format!("{who} commit_offsets({offsets:?}), {} in hand", self.in_hand.len()));
         self.reader.sync(&mut self.host.machine, all, now);

@@ -11,10 +11,10 @@ use ottla_protocol::{
 
 use crate::{
     calls::written_beside,
+    handed::Handed,
     host::Awaited,
     member::{Expect, Member, Sent, names},
     plan::FLEETING,
-    reader::Handed,
     stage::Stage,
     truth::Truth,
     user::Doing,
@@ -334,8 +334,14 @@ impl Member {
     }
 
     /// The user has come back from the first `count` records that he has.
-    pub(super) fn done(&mut self, count: usize, truth: &mut Truth) {
+    pub(super) fn done(&mut self, count: usize, stage: &mut Stage, truth: &mut Truth) {
+        let who = self.who;
         for (record, serial) in self.in_hand.drain(..count) {
+            if !record.is_intact() {
+                stage.violate("a record stays as it is as long as it is kept", || {
+                    format!("{who} has {} offset {}, which has changed", record.at, record.offset)
+                });
+            }
             truth.progress(&self.group, &record.at).done(record.offset);
             if let Some(holding) = self.owned.get_mut(&record.at).filter(|holding| holding.serial == serial) {
                 holding.limit = holding.limit.max(Some(record.offset + 1));
@@ -344,8 +350,8 @@ impl Member {
         }
     }
 
-    pub(super) fn all_done(&mut self, truth: &mut Truth) {
-        self.done(self.in_hand.len(), truth);
+    pub(super) fn all_done(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        self.done(self.in_hand.len(), stage, truth);
     }
 
     pub(super) fn check_commit(

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ottla_core::{ConnId, Disconnected, Fetched, Machine, Outbound, Reply, RequestId, spans};
+use ottla_core::{ConnId, Disconnected, Fetched, HoldsBytes, Machine, Outbound, Reply, RequestId, spans};
 use ottla_protocol::{ApiKey, Request, RequestHeader, Response, ResponseHeader};
 
 use crate::{
@@ -40,8 +40,10 @@ impl Frame {
         memory.records.set(memory.records.get() + records);
         Self(Rc::new(Bytes { bytes, records, memory: memory.clone() }))
     }
+}
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+impl HoldsBytes for Frame {
+    fn bytes(&self) -> &[u8] {
         &self.0.bytes
     }
 }

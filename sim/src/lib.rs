@@ -9,7 +9,7 @@
 //! - `stage`: what all share: the time, what is to come, the network, chance, the journal.
 //! - `plan`: what a seed contains, and `variety`: what only some have; `trouble`: its faults; `setup`: how its machines are
 //!   configured.
-//! - `member`: a consumer, and `parting`: how it ends; `role`: what it is there for; `reader`: its handle's half; `user`: who
+//! - `member`: a consumer, and `parting`: how it ends; `role`: what it is there for; `handed`: what is in its user's hands; `user`: who
 //!   reads from it, by his `habits`, what else he `calls`, and his rebalance `listener`.
 //! - `checks`: what is checked of it; `beginnings`: where it begins to read; `wire`: what it asks of brokers, and gets.
 //! - `logs`: what the logs hold, and how they lose their beginning.
@@ -32,6 +32,7 @@ mod deeds;
 mod dice;
 mod ending;
 mod habits;
+mod handed;
 mod host;
 mod late;
 mod listener;
@@ -41,7 +42,6 @@ mod mode;
 mod parting;
 mod places;
 mod plan;
-mod reader;
 mod reasons;
 mod report;
 mod rest;

@@ -21,11 +21,13 @@ pub(crate) struct Listening {
 impl Member {
     /// Calls the listener, if there is something to tell. Returns whether it is busy now.
     pub(super) fn listen(&mut self, stage: &mut Stage, truth: &mut Truth) -> bool {
-        if matches!(self.doing, Doing::Listening(_)) {
-            return true;
-        }
-        let Some(listener) = self.habits.listener.clone() else { return false };
-        let Some(callback) = self.host.machine.take_callback() else { return false };
+        let callback = self.host.machine.take_callback();
+        callback.map(|callback| self.begin_listening(callback, stage, truth)).is_some()
+    }
+
+    /// The listener is called.
+    pub(super) fn begin_listening(&mut self, callback: Callback, stage: &mut Stage, truth: &mut Truth) {
+        let listener = self.habits.listener.clone().expect("only a listener is told anything");
         let who = self.who;
         stage.tell(|| format!("{who} is called: {callback:?}"));
         self.check_pairs(&callback, stage);
@@ -46,7 +48,6 @@ impl Member {
         self.stamp += 1;
         let wait = self.dice.time(listener.takes);
         stage.after(wait, Event::User(self.who, self.stamp));
-        true
     }
 
     /// Whether there is something to tell, and its user is out of every call.

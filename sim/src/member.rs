@@ -6,8 +6,8 @@ use std::{
 };
 
 use ottla_core::{
-    ConnId, Consumer, Disconnected, Machine, OpId, Outbound, Reason, RequestId, Subscription,
-    SubscriptionError, TopicPartition,
+    ConnId, Consumer, Disconnected, Machine, OpId, Outbound, Reader, ReaderConfig, Reason, RequestId,
+    Subscription, SubscriptionError, TopicPartition,
 };
 use ottla_protocol::{ErrorCode, Now, Request, Response};
 
@@ -15,11 +15,11 @@ use crate::{
     calls::Asked,
     dice::Dice,
     habits::Habits,
+    handed::Handed,
     host::{Frame, Host},
     logs::Wanted,
     mode::Protocol,
     parting::Farewell,
-    reader::{Handed, Reader},
     role::{Role, Wants},
     stage::{Stage, Who},
     truth::Truth,
@@ -27,6 +27,9 @@ use crate::{
     wire::Turns,
     world::GROUP,
 };
+
+/// More than any batch here decompresses to.
+const READING: ReaderConfig = ReaderConfig { check_crcs: true, max_decompressed: 1 << 20 };
 
 /// The invariant of listeners.
 pub(super) const TOLD_IN_PAIRS: &str = "a listener hears of a partition once as assigned and once as gone";
@@ -82,7 +85,7 @@ pub(crate) struct Member {
     pub(crate) most_held: usize,
     /// How long its user may stay away.
     pub(super) max_poll: Duration,
-    pub(super) reader: Reader,
+    pub(super) reader: Reader<Frame>,
     pub(super) dice: Dice,
     pub(super) doing: Doing,
     pub(super) stamp: u64,
@@ -171,7 +174,7 @@ pub(crate) struct Counts {
 impl Member {
     pub(crate) fn new(
         who: Who,
-        machine: Consumer<Frame>,
+        mut machine: Consumer<Frame>,
         role: Role,
         habits: Habits,
         (most_held, max_poll): (usize, Duration),
@@ -182,6 +185,7 @@ impl Member {
             Role::Group(_) => GROUP.to_owned(),
             Role::Alone { group, .. } => group.clone().unwrap_or_else(|| format!("{who} alone")),
         };
+        let reader = Reader::new(&mut machine, READING, stage.now());
         let mut member = Self {
             who,
             host: Host::new(who, machine),
@@ -190,7 +194,7 @@ impl Member {
             habits,
             most_held,
             max_poll,
-            reader: Reader::default(),
+            reader,
             dice,
             doing: Doing::Away,
             stamp: 0,
@@ -405,9 +409,7 @@ impl Member {
             let now = stage.now();
             self.host.begin(stage);
             self.drain_events(stage);
-            loop {
-                self.reader.read_slots(&mut self.host.machine, now);
-                let Some(effect) = self.host.machine.poll_send(now) else { break };
+            while let Some(effect) = self.host.machine.poll_send(now) {
                 self.drain_events(stage);
                 self.look_at_positions(stage, truth);
                 if let Outbound::Send { id, request, .. } = &effect {

@@ -30,7 +30,7 @@ impl Member {
         stage.tell(|| format!("{who} is closed"));
         self.doing = Doing::Gone;
         self.owned.clear();
-        self.reader.drop_all();
+        self.reader.close(&mut self.host.machine, stage.now());
         if let Some(at) = self.announced.first().filter(|_| self.told_at_the_end) {
             stage.violate(TOLD_IN_PAIRS, || format!("{who} is closed, and was not told what became of {at}"));
         }
@@ -53,7 +53,7 @@ impl Member {
         self.doing = Doing::Gone;
         self.owned.clear();
         self.in_hand.clear();
-        self.reader.drop_all();
+        self.reader.close(&mut self.host.machine, stage.now());
     }
 
     /// The user closes it.
@@ -62,7 +62,7 @@ impl Member {
         let who = self.who;
         stage.tell(|| format!("{who} close({goodbye:?})"));
         self.listened(stage);
-        self.all_done(truth);
+        self.all_done(stage, truth);
         self.reader.sync(&mut self.host.machine, true, now);
         let leave = match goodbye {
             Goodbye::Default => LeaveGroup::Default,
@@ -90,7 +90,6 @@ impl Member {
         self.farewell =
             self.owes_farewell(kind, leave, stage).then_some(Farewell { since: stage.time, done: false });
         self.host.machine.close(kind, leave, now.mono + LIMIT, now);
-        self.reader.drop_all();
         self.closed = true;
         self.stamp += 1;
         self.doing = Doing::Closing { until: stage.time + LIMIT };

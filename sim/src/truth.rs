@@ -9,8 +9,8 @@ use ottla_core::TopicPartition;
 use ottla_protocol::TopicId;
 
 use crate::{
+    handed::Handed,
     logs::Log,
-    reader::Handed,
     role::Role,
     stage::{Stage, Who},
 };

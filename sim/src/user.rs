@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use ottla_core::{CloseKind, Filter, GroupFailure, LaneFailure, LeaveGroup, OpId, ReadFailure};
+use ottla_core::{
+    CloseKind, Filter, GroupFailure, Handed as Record, LaneFailure, LeaveGroup, Look, OpId, ReadFailure,
+    Records,
+};
 use ottla_protocol::ErrorCode;
 
 use crate::{
     dice::{ms, secs},
+    handed::Handed,
     listener::Listening,
     member::Member,
-    reader::{Gathered, Handed, Step},
     stage::{Event, Stage},
     truth::Truth,
 };
@@ -39,6 +42,13 @@ pub(crate) struct Call {
     most: Option<usize>,
 }
 
+/// What came of a call that reads.
+enum Gathered {
+    Records(Vec<Handed>),
+    /// None: `None` where he waits.
+    Look(Option<Look>),
+}
+
 impl Member {
     /// Whether he is in a call, and would take any record.
     pub(super) fn waits_for_any(&self) -> bool {
@@ -65,7 +75,7 @@ impl Member {
                 self.woken(stage, truth);
             }
             Doing::Reading(_) => {
-                self.host.machine.unpark(stage.now());
+                self.host.machine.unpark(self.reader.id(), stage.now());
                 self.think(ms(1), stage);
             }
             _ => return,
@@ -138,10 +148,11 @@ impl Member {
         }
         let most = self.habits.poll;
         if most.is_none()
-            && let Some(record) = self.reader.at_hand(&filter, &self.host.machine)
+            && self.reader.has_at_hand(&filter)
+            && let Some(Record { block, span }) = self.reader.next_at_hand()
         {
-            self.all_done(truth);
-            return self.hand_out(vec![record], stage, truth);
+            self.all_done(stage, truth);
+            return self.hand_out(vec![Handed::new(&block, &span)], stage, truth);
         }
         self.stamp += 1;
         self.doing = Doing::Reading(Call { filter, most });
@@ -167,44 +178,47 @@ impl Member {
     /// Goes on with the call that the user is in.
     fn try_read(&mut self, stage: &mut Stage, truth: &mut Truth) {
         let Doing::Reading(call) = self.doing.clone() else { return };
-        let now = stage.now();
         // A call begins with the user's return from all that he had.
-        self.all_done(truth);
-        self.reader.sync(&mut self.host.machine, true, now);
-        if self.listen(stage, truth) {
-            return;
-        }
-        let machine = &mut self.host.machine;
-        let gathered = match call.most {
-            Some(most) => self.reader.gather(machine, &call.filter, most, now),
-            None => loop {
-                match self.reader.look(machine, &call.filter, now) {
-                    None => break Gathered::Parked,
-                    Some(Step::Failed(failure)) => break Gathered::Failed(failure),
-                    Some(Step::NotSubscribed) => break Gathered::NotSubscribed,
-                    Some(Step::Closed) => break Gathered::Closed,
-                    Some(Step::Read) => {
-                        if let Some(record) = self.reader.advance() {
-                            break Gathered::Records(vec![record]);
-                        }
-                    }
-                }
-            },
-        };
+        self.all_done(stage, truth);
+        let gathered = self.gather(&call, stage);
         self.drain_events(stage);
         match gathered {
-            Gathered::Parked => self.doing = Doing::Reading(call),
             Gathered::Records(records) if records.is_empty() => self.think(ms(1), stage),
             Gathered::Records(records) => self.hand_out(records, stage, truth),
-            Gathered::Failed(failure) => self.fail(failure, stage, truth),
-            Gathered::NotSubscribed | Gathered::Closed => {
+            Gathered::Look(None) => {}
+            Gathered::Look(Some(Look::Tell(callback))) => self.begin_listening(callback, stage, truth),
+            Gathered::Look(Some(Look::Failed(failure))) => self.fail(failure, stage, truth),
+            Gathered::Look(Some(look)) => {
                 let wait = self.dice.time(ms(50)..=ms(1000));
                 self.think(wait, stage);
-                if matches!(gathered, Gathered::NotSubscribed) && self.dice.chance(0.5) {
+                if matches!(look, Look::NotSubscribed) && self.dice.chance(0.5) {
                     self.subscribe(stage);
                 }
             }
         }
+    }
+
+    /// What the client's handle does in `recv` and `poll`, but for the waiting.
+    fn gather(&mut self, call: &Call, stage: &Stage) -> Gathered {
+        let (machine, reader, now) = (&mut self.host.machine, &mut self.reader, stage.now());
+        let mut records = Records::default();
+        while reader.has_room(&records, call.most.unwrap_or(1)) {
+            let look = match records.is_empty() {
+                true => reader.look(machine, &call.filter, now),
+                false if reader.take_more(machine, &call.filter) => Some(Look::Read),
+                false => break,
+            };
+            match (look, call.most) {
+                (Some(Look::Read), Some(most)) => reader.fill(&mut records, most),
+                (Some(Look::Read), None) => {
+                    if let Some(Record { block, span }) = reader.advance() {
+                        return Gathered::Records(vec![Handed::new(&block, &span)]);
+                    }
+                }
+                (look, _) => return Gathered::Look(look),
+            }
+        }
+        Gathered::Records(records.iter().map(|(block, span)| Handed::new(block, span)).collect())
     }
 
     fn hand_out(&mut self, records: Vec<Handed>, stage: &mut Stage, truth: &mut Truth) {
@@ -271,7 +285,7 @@ impl Member {
             Doing::Committing(op) if !self.ops.iter().any(|(open, _)| open == op) => {
                 // He has been in a call, however long it took; but it was not one that reads.
                 self.note_absence(stage);
-                self.host.machine.returned(stage.now());
+                self.host.machine.returned(self.reader.id(), stage.now());
                 self.think(ms(1), stage);
                 true
             }

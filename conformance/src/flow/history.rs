@@ -115,13 +115,6 @@ impl History {
         waits.sort_unstable();
         waits
     }
-
-    /// The longest time within which nobody was handed anything: what stands still with all others is not one partition.
-    pub fn stillness(&self, during: Range<u64>) -> u64 {
-        let times = self.delivered.iter().map(|(delivery, _)| delivery.at);
-        let pairs = times.clone().zip(times.skip(1)).filter(|(_, next)| during.contains(next));
-        pairs.map(|(at, next)| next - at).max().unwrap_or_default()
-    }
 }
 
 /// The value at this share of a sorted list, the last one for 1.0.

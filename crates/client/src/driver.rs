@@ -87,6 +87,11 @@ impl<M> Shared<M> {
         self.data.notify_waiters();
     }
 
+    /// Has everybody who waits look again.
+    pub(crate) fn wake(&self) {
+        self.data.notify_waiters();
+    }
+
     /// Returns when the driver is no more.
     async fn ended(&self) {
         let mut notified = std::pin::pin!(self.data.notified());

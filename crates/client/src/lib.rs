@@ -37,8 +37,8 @@ pub use admin::Admin;
 pub use config::{AdminBuilder, ConsumerBuilder, OffsetReset, ProducerBuilder, Properties};
 pub use consumer::{
     Bytes, CloseOptions, Closer, Consumer, Deserializer, DetachedRecord, EventStream, Iter, OwnedRecord,
-    Poison, Poll, Rebalance, RebalanceListener, Record, RecordStream, Records, SeekPosition, TypedConsumer,
-    TypedRecord, Utf8,
+    Poison, Poll, Reader, Rebalance, RebalanceListener, Record, RecordStream, Records, SeekPosition,
+    TypedConsumer, TypedRecord, Utf8,
 };
 pub use error::{AdminError, BuildError, CommitError, OffsetsError, RecvError, SeekError, SendError};
 pub use ottla_core::{

@@ -27,6 +27,8 @@ ids! {
     PartIdx(u32);
     /// Moves when what was fetched or handed out for a lane before no longer counts.
     LaneEpoch(u32);
+    /// One of a consumer's readers: never used twice.
+    ReaderId(u32);
     /// An operation that a user waits for.
     OpId(u64);
 }

@@ -22,6 +22,7 @@ mod offsets;
 mod ops;
 mod planted;
 pub mod producer;
+mod reader;
 
 pub use backoff::{Backoff, Retry};
 pub use cause::Cause;
@@ -39,7 +40,7 @@ pub use group::{
     Assignor, ConsumerState, CooperativeSticky, GroupConfig, GroupFailure, GroupMetadata, GroupProtocol,
     LeaveGroup, MemberState, MembershipState, Pattern, Range, RoundRobin, Sticky,
 };
-pub use ids::{ConnId, LaneEpoch, NodeId, OpId, PartIdx, RequestId, TopicPartition};
+pub use ids::{ConnId, LaneEpoch, NodeId, OpId, PartIdx, ReaderId, RequestId, TopicPartition};
 pub use lanes::{Admission, Filter, LaneFailure, ResetTo, Slice};
 pub use machine::{Disconnected, Fetched, Machine, Outbound, Reply, Span, spans};
 pub use metadata::{Metadata, MetadataConfig, Node, Partition, Topic, Wanted};
@@ -47,3 +48,4 @@ pub use offsets::{CommittedOffset, OffsetAndTimestamp, ResetPolicy};
 pub use ops::{OpFailure, Outcome};
 #[cfg(feature = "planted")]
 pub use planted::Planted;
+pub use reader::{Block, Handed, HoldsBytes, Look, Reader, ReaderConfig, Records, RecordsIter};

@@ -1,10 +1,16 @@
 //! The user's rebalance listener: told inside `recv`, `poll` and `close`, while heartbeats go on.
 
-use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use ottla_core::{Callback, CommittedOffset, TopicPartition};
+use ottla_core::{Callback, CommittedOffset, Machine, TopicPartition};
 
-use super::{SeekPosition, offsets, state::State};
+use super::{Core, SeekPosition, offsets};
 use crate::{
     driver::Shared,
     error::{CommitError, OffsetsError, SeekError},
@@ -56,7 +62,7 @@ pub trait RebalanceListener: Send + Sync + 'static {
 
 /// The consumer, as far as a [`RebalanceListener`] may use it.
 #[derive(Debug, Clone)]
-pub struct Rebalance(Arc<Shared<State>>);
+pub struct Rebalance(Arc<Shared<Core>>);
 
 impl Rebalance {
     /// Commits everything that was handed out. See [`Consumer::commit`](super::Consumer::commit).
@@ -65,7 +71,7 @@ impl Rebalance {
     ///
     /// [`CommitError`]: nothing, or not everything, was committed.
     pub async fn commit(&self) -> Result<(), CommitError> {
-        let op = self.0.with(|state, now| state.core.commit(None, now));
+        let op = self.0.with(|core, now| core.commit(None, now));
         offsets::committed_op(&self.0, op).await
     }
 
@@ -79,7 +85,7 @@ impl Rebalance {
         offsets: impl IntoIterator<Item = (P, O)>,
     ) -> Result<(), CommitError> {
         let offsets = offsets::checked(offsets)?;
-        let op = self.0.with(|state, now| state.core.commit(Some(offsets), now));
+        let op = self.0.with(|core, now| core.commit(Some(offsets), now));
         offsets::committed_op(&self.0, op).await
     }
 
@@ -111,24 +117,24 @@ impl Rebalance {
     /// Where the partition is read next, as far as that is known already.
     pub fn position(&self, partition: impl Into<TopicPartition>) -> Option<i64> {
         let at = partition.into();
-        self.0.inspect(|state| state.core.position(&at))
+        self.0.inspect(|core| core.position(&at))
     }
 
     /// Hands out nothing of this partition until it is [resumed](Self::resume).
     pub fn pause(&self, partition: impl Into<TopicPartition>) {
         let at = partition.into();
-        self.0.with(|state, now| state.core.set_paused(&at, true, now));
+        self.0.with(|core, now| core.set_paused(&at, true, now));
     }
 
     /// Goes on with this partition.
     pub fn resume(&self, partition: impl Into<TopicPartition>) {
         let at = partition.into();
-        self.0.with(|state, now| state.core.set_paused(&at, false, now));
+        self.0.with(|core, now| core.set_paused(&at, false, now));
     }
 
     /// The partitions that are the consumer's now, those that come or go included.
     pub fn assignment(&self) -> Vec<TopicPartition> {
-        self.0.inspect(|state| state.core.assignment())
+        self.0.inspect(|core| core.assignment())
     }
 }
 
@@ -160,51 +166,105 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// What the listener is being told. It outlives the call of the consumer in which it began.
+/// What the listener is being told. It outlives the call of the consumer in which it began: the next call of any reader
+/// goes on with it.
 #[derive(Default)]
 pub(super) struct Listening {
     listener: Option<Listener>,
-    /// In a mutex because a consumer is shared by reference between threads, and this is not: it is never locked.
-    call: std::sync::Mutex<Option<Call>>,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+enum Told {
+    /// Everything that it was to be told.
+    #[default]
+    All,
+    /// This is to go on: nobody is at it.
+    Interrupted(Call),
+    /// A reader is at it.
+    UnderWay,
 }
 
 impl Listening {
     pub(super) fn new(listener: Option<Listener>) -> Self {
-        Self { listener, call: std::sync::Mutex::default() }
+        Self { listener, told: Mutex::default() }
     }
 
-    pub(super) fn begin(&mut self, shared: &Arc<Shared<State>>, callback: Callback) {
-        let call = self.listener.as_ref().map(|listener| (listener.0)(Rebalance(shared.clone()), callback));
-        *self.call() = call;
+    /// Whether a call is to go on.
+    pub(super) fn is_interrupted(&self) -> bool {
+        matches!(*self.told(), Told::Interrupted(_))
     }
 
-    fn call(&mut self) -> &mut Option<Call> {
-        self.call.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner)
+    pub(super) fn begin(&self, shared: &Arc<Shared<Core>>, callback: Callback) {
+        if let Some(listener) = &self.listener {
+            *self.told() = Told::Interrupted((listener.0)(Rebalance(shared.clone()), callback));
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        // Nothing under this lock panics.
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The call that is to go on, if nobody is at it.
+    fn resume<'a>(&'a self, shared: &'a Shared<Core>) -> Option<Turn<'a>> {
+        let mut told = self.told();
+        match std::mem::replace(&mut *told, Told::UnderWay) {
+            Told::Interrupted(call) => Some(Turn { listening: self, shared, call: Some(call) }),
+            other => {
+                *told = other;
+                None
+            }
+        }
     }
 
     /// Goes on with what has begun, to its end. Cancel-safe.
-    pub(super) async fn finish(&mut self, shared: &Shared<State>) {
-        let Some(call) = self.call() else { return };
-        call.await;
-        *self.call() = None;
-        shared.with(|state, now| state.core.callback_done(now));
+    pub(super) async fn finish(&self, shared: &Shared<Core>) {
+        let Some(mut turn) = self.resume(shared) else { return };
+        if let Some(call) = &mut turn.call {
+            call.await;
+        }
+        turn.call = None;
+        drop(turn);
+        shared.with(|core, now| core.callback_done(now));
     }
 
     /// Tells everything that there is to tell until the consumer is closed.
-    pub(super) async fn finish_all(&mut self, shared: &Arc<Shared<State>>) {
+    pub(super) async fn finish_all(&self, shared: &Arc<Shared<Core>>) {
         if self.listener.is_none() {
             return;
         }
         loop {
             self.finish(shared).await;
-            let next = shared.wait(|state, _| match state.core.take_callback() {
+            let next = shared.wait(|core, _| match core.take_callback() {
                 Some(callback) => Some(Some(callback)),
-                None => ottla_core::Machine::is_closed(&state.core).then_some(None),
+                None if self.is_interrupted() => Some(None),
+                None => core.is_closed().then_some(None),
             });
             match next.await {
                 Ok(Some(callback)) => self.begin(shared, callback),
+                Ok(None) if self.is_interrupted() => {}
                 _ => return,
             }
+        }
+    }
+}
+
+/// A reader is at a call of the listener. Dropped before its end, it leaves the call to the next.
+struct Turn<'a> {
+    listening: &'a Listening,
+    shared: &'a Shared<Core>,
+    call: Option<Call>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let call = self.call.take();
+        let gives_up = call.is_some();
+        *self.listening.told() = call.map_or(Told::All, Told::Interrupted);
+        if gives_up {
+            // Others may be waiting in a call.
+            self.shared.wake();
         }
     }
 }

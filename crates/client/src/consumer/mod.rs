@@ -4,23 +4,19 @@
 //! microseconds, only at a slice's end and when the fence has moved. Nothing is awaited between taking a record and
 //! returning it.
 
-mod cursor;
 mod deserialize;
-mod inflated;
 mod listener;
 mod offsets;
 mod poll;
 mod reader;
 mod record;
 mod records;
-mod state;
 mod stream;
 
 use std::{sync::Arc, time::Duration};
 
 use ottla_core::{
-    CloseKind, Consumer as Core, Event, Explanation, Filter, GroupMetadata, LeaveGroup, Subscription,
-    SubscriptionError, TopicPartition,
+    CloseKind, Event, Explanation, GroupMetadata, LeaveGroup, Subscription, SubscriptionError, TopicPartition,
 };
 
 pub use deserialize::{Bytes, Deserializer, Poison, TypedConsumer, TypedRecord, Utf8};
@@ -28,18 +24,22 @@ pub(crate) use listener::Listener;
 pub use listener::{Rebalance, RebalanceListener};
 pub use offsets::SeekPosition;
 pub use poll::Poll;
+pub use reader::Reader;
 pub use record::{DetachedRecord, OwnedRecord, Record};
 pub use records::{Iter, Records};
 pub use stream::{EventStream, RecordStream};
 
-use self::{reader::Reader, state::State};
+use self::{listener::Listening, reader::Settings};
 use crate::{
     config::{ConsumerBuilder, ConsumerConfig, Wish},
     driver::{Driver, Shared},
     error::{BuildError, BuildErrorKind, RecvError},
-    net::clock,
+    net::{clock, frame_pool::Frame},
     reach::reach,
 };
+
+/// The machine that a consumer's handles and its driver share.
+type Core = ottla_core::Consumer<Arc<Frame>>;
 
 /// How long a dropped consumer tries to commit and to leave its group.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -70,11 +70,9 @@ impl Default for CloseOptions {
 /// lives; what was handed out last is then delivered again.
 #[derive(Debug)]
 pub struct Consumer {
-    driver: Option<Driver<State>>,
-    shared: Arc<Shared<State>>,
+    driver: Option<Driver<Core>>,
+    shared: Arc<Shared<Core>>,
     reader: Reader,
-    max_poll_records: usize,
-    api_timeout: Duration,
 }
 
 impl Consumer {
@@ -92,14 +90,13 @@ impl Consumer {
             Some(Wish::Pattern(pattern)) => core.subscribe_pattern(pattern.as_str(), now),
             None => Ok(()),
         };
-        let driver = Driver::spawn(State::new(core), config.driver())
+        let driver = Driver::spawn(core, config.driver())
             .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
         let shared = driver.shared().clone();
-        let fence = shared.inspect(|state| state.fence().clone());
-        let reader = Reader::new(&config, fence);
-        let (max_poll_records, api_timeout) = (config.max_poll_records, config.common.default_api_timeout);
-        let consumer = Self { driver: Some(driver), shared, reader, max_poll_records, api_timeout };
-        reach(&consumer.shared, |state| state.core.metadata(), &config.common).await?;
+        let listening = Arc::new(Listening::new(config.listener.clone()));
+        let reader = Reader::new(&shared, listening, Arc::new(Settings::new(&config)));
+        let consumer = Self { driver: Some(driver), shared, reader };
+        reach(&consumer.shared, |core| core.metadata(), &config.common).await?;
         Ok(consumer)
     }
 
@@ -113,10 +110,7 @@ impl Consumer {
     /// [`RecvError`] tells what keeps one partition, or the group, from records; others go on with the next call.
     #[inline]
     pub async fn recv(&mut self) -> Result<Option<OwnedRecord>, RecvError> {
-        match self.reader.next_at_hand() {
-            Some(record) => Ok(Some(record)),
-            None => self.reader.next(&self.shared, &Filter::All).await,
-        }
+        self.reader.recv().await
     }
 
     /// As [`recv`](Self::recv), of these partitions alone. Those of others wait.
@@ -128,24 +122,23 @@ impl Consumer {
         &mut self,
         partitions: impl IntoIterator<Item = P>,
     ) -> Result<Option<OwnedRecord>, RecvError> {
-        let filter = Filter::Only(partitions.into_iter().map(Into::into).collect());
-        if self.reader.has_at_hand(&filter)
-            && let Some(record) = self.reader.next_at_hand()
-        {
-            return Ok(Some(record));
-        }
-        self.reader.next(&self.shared, &filter).await
+        self.reader.recv_from(partitions).await
     }
 
     /// Up to [`max_poll_records`](ConsumerBuilder::max_poll_records) records, as soon as there are any; none when the
     /// time is over. To be awaited, perhaps narrowed down before: see [`Poll`].
     pub fn poll(&mut self, timeout: Duration) -> Poll<'_> {
-        Poll::new(self, timeout)
+        self.reader.poll(timeout)
     }
 
     /// The records one by one, as a stream that ends when a [`Closer`] closes the consumer.
     pub fn stream(&mut self) -> RecordStream<'_> {
-        RecordStream::new(self)
+        self.reader.stream()
+    }
+
+    /// One more handle that reads for this consumer, for another task or thread.
+    pub fn reader(&self) -> Reader {
+        self.reader.reader()
     }
 
     /// Keys and values as these deserializers make them.
@@ -163,7 +156,7 @@ impl Consumer {
         topics: impl IntoIterator<Item = S>,
     ) -> Result<(), SubscriptionError> {
         let topics: Vec<String> = topics.into_iter().map(Into::into).collect();
-        self.shared.with(|state, now| state.core.subscribe(topics, now))
+        self.shared.with(|core, now| core.subscribe(topics, now))
     }
 
     /// Reads what the group gives it of the topics whose whole names match this regular expression, in place of an
@@ -175,7 +168,7 @@ impl Consumer {
     ///
     /// [`SubscriptionError`]: not an expression, without a group, or after [`assign`](Self::assign).
     pub fn subscribe_pattern(&mut self, pattern: &str) -> Result<(), SubscriptionError> {
-        self.shared.with(|state, now| state.core.subscribe_pattern(pattern, now))
+        self.shared.with(|core, now| core.subscribe_pattern(pattern, now))
     }
 
     /// Has the group share out anew although nothing has changed. The reason goes to the coordinator's log.
@@ -185,12 +178,12 @@ impl Consumer {
     /// [`SubscriptionError`]: not a member, or the coordinator alone decides (consumer protocol; Java's consumer then
     /// only logs).
     pub fn enforce_rebalance(&mut self, reason: &str) -> Result<(), SubscriptionError> {
-        self.shared.with(|state, now| state.core.enforce_rebalance(reason, now))
+        self.shared.with(|core, now| core.enforce_rebalance(reason, now))
     }
 
     /// The place in the group; `None` without a group.
     pub fn group_metadata(&self) -> Option<GroupMetadata> {
-        self.shared.inspect(|state| state.core.group_metadata())
+        self.shared.inspect(|core| core.group_metadata())
     }
 
     /// Reads these partitions, whatever the group's other members do. Those assigned already keep their positions.
@@ -203,24 +196,24 @@ impl Consumer {
         partitions: impl IntoIterator<Item = P>,
     ) -> Result<(), SubscriptionError> {
         let partitions: Vec<TopicPartition> = partitions.into_iter().map(Into::into).collect();
-        self.shared.with(|state, now| state.core.assign(partitions, now))
+        self.shared.with(|core, now| core.assign(partitions, now))
     }
 
     /// Reads nothing any more, and leaves the group. Nothing is committed: [`commit`](Self::commit) first. A listener is
     /// told inside the next call, when the partitions may be another member's already: in its
     /// [`on_revoked`](RebalanceListener::on_revoked) nothing of them can be committed, where Java's still can.
     pub fn unsubscribe(&mut self) {
-        self.shared.with(|state, now| state.core.unsubscribe(now));
+        self.shared.with(|core, now| core.unsubscribe(now));
     }
 
     /// What was asked for: topics, or partitions.
     pub fn subscription(&self) -> Subscription {
-        self.shared.inspect(|state| state.core.subscription().clone())
+        self.shared.inspect(|core| core.subscription().clone())
     }
 
     /// The partitions that are this consumer's now.
     pub fn assignment(&self) -> Vec<TopicPartition> {
-        self.shared.inspect(|state| state.core.assignment())
+        self.shared.inspect(|core| core.assignment())
     }
 
     /// Hands out nothing of these partitions until they are [resumed](Self::resume). What is buffered stays. Partitions
@@ -236,21 +229,21 @@ impl Consumer {
 
     fn set_paused<P: Into<TopicPartition>>(&mut self, partitions: impl IntoIterator<Item = P>, paused: bool) {
         let partitions: Vec<TopicPartition> = partitions.into_iter().map(Into::into).collect();
-        self.shared.with(|state, now| {
+        self.shared.with(|core, now| {
             for at in &partitions {
-                state.core.set_paused(at, paused, now);
+                core.set_paused(at, paused, now);
             }
         });
     }
 
     /// The partitions that are paused.
     pub fn paused(&self) -> Vec<TopicPartition> {
-        self.shared.inspect(|state| state.core.paused())
+        self.shared.inspect(|core| core.paused())
     }
 
     /// Why records are, or are not, flowing now: for the group, and for each partition.
     pub fn explain(&self) -> Explanation {
-        self.shared.with(|state, now| state.core.explain(now))
+        self.shared.with(|core, now| core.explain(now))
     }
 
     /// What happens to the membership, as a stream for another task: joins and how long they took, partitions that come
@@ -262,12 +255,12 @@ impl Consumer {
     /// The next of the [events](Self::events) if it is there, and how many were dropped since the start because nobody
     /// asked in time (1024 are kept). Does not wait.
     pub fn next_event(&mut self) -> (Option<Event>, u64) {
-        self.shared.with(|state, _| state.core.poll_event())
+        self.shared.with(|core, _| core.poll_event())
     }
 
     /// How many bytes of responses were fetched, and how many of records among them dropped unread.
     pub fn fetched_bytes(&self) -> (u64, u64) {
-        self.shared.inspect(|state| state.core.fetched_bytes())
+        self.shared.inspect(|core| core.fetched_bytes())
     }
 
     /// What closes the consumer from elsewhere.
@@ -289,10 +282,10 @@ impl Consumer {
 
     /// [`close`](Self::close) in another way.
     pub async fn close_with(mut self, options: CloseOptions) {
-        let reader = &mut self.reader;
-        self.shared.with(|state, now| {
-            reader.sync(state, true, now);
-            state.core.close(CloseKind::Closed, options.leave, now.mono + options.timeout, now);
+        let reading = &mut self.reader.reading;
+        self.shared.with(|core, now| {
+            reading.sync(core, true, now);
+            core.close(CloseKind::Closed, options.leave, now.mono + options.timeout, now);
         });
         let telling = self.reader.listening.finish_all(&self.shared);
         // A listener that takes longer is left alone: the machine is closed by then.
@@ -305,10 +298,10 @@ impl Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        let reader = &mut self.reader;
-        self.shared.with(|state, now| {
-            reader.sync(state, false, now);
-            state.core.close(CloseKind::Dropped, LeaveGroup::Default, now.mono + DROP_TIMEOUT, now);
+        let reading = &mut self.reader.reading;
+        self.shared.with(|core, now| {
+            reading.sync(core, false, now);
+            core.close(CloseKind::Dropped, LeaveGroup::Default, now.mono + DROP_TIMEOUT, now);
         });
     }
 }
@@ -317,12 +310,12 @@ impl Drop for Consumer {
 ///
 /// The consumer's owner then closes it, so that what he was doing is done and committed first.
 #[derive(Debug, Clone)]
-pub struct Closer(Arc<Shared<State>>);
+pub struct Closer(Arc<Shared<Core>>);
 
 impl Closer {
     /// Ends it.
     pub fn close(&self) {
-        self.0.with(|state, _| state.stop());
+        self.0.with(|core, _| core.stop());
     }
 }
 

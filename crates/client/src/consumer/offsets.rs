@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ottla_core::{CommittedOffset, OffsetAndTimestamp, OpFailure, OpId, Outcome, SeekTo, TopicPartition};
 use ottla_protocol::{ErrorCode, Now, Timestamp};
 
-use super::{Consumer, reader::Parking, state::State};
+use super::{Consumer, Core, Reader, reader::Parking};
 use crate::{
     driver::Shared,
     error::{CommitError, CommitErrorKind, OffsetsError, OffsetsErrorKind, SeekError, SeekErrorKind},
@@ -75,18 +75,18 @@ impl Consumer {
     /// [`OffsetsError`]: the partition is not this consumer's, or no answer came in time.
     pub async fn position(&self, partition: impl Into<TopicPartition>) -> Result<i64, OffsetsError> {
         let at = partition.into();
-        let reader = &self.reader;
-        let found = self.shared.wait(|state, _| {
-            if let Some(position) = reader.position(&at, state) {
+        let reading = &self.reader.reading;
+        let found = self.shared.wait(|core, _| {
+            if let Some(position) = reading.position(&at, core) {
                 return Some(Some(position));
             }
-            match state.core.position(&at) {
+            match core.position(&at) {
                 Some(position) => Some(Some(position)),
-                None if !state.core.assignment().contains(&at) => Some(None),
+                None if !core.assignment().contains(&at) => Some(None),
                 None => None,
             }
         });
-        match tokio::time::timeout(self.api_timeout, found).await {
+        match tokio::time::timeout(self.reader.settings.api_timeout, found).await {
             Ok(found) => found?.ok_or_else(|| OffsetsError::new(OffsetsErrorKind::NotAssigned).partition(at)),
             Err(_) => Err(OffsetsError::new(OffsetsErrorKind::TimedOut).partition(at)),
         }
@@ -95,49 +95,37 @@ impl Consumer {
     /// The end of the partition's log, as of the last fetch; `None` before the first, or if it is not this consumer's.
     pub fn high_watermark(&self, partition: impl Into<TopicPartition>) -> Option<i64> {
         let at = partition.into();
-        self.shared.inspect(|state| state.core.high_watermark(&at))
+        self.shared.inspect(|core| core.high_watermark(&at))
     }
 
     /// How many offsets each of this consumer's partitions is behind the end of its log, as of the last fetch; `None`
     /// before the first.
     pub fn lag(&self) -> BTreeMap<TopicPartition, Option<i64>> {
-        let reader = &self.reader;
-        self.shared.inspect(|state| {
+        let reading = &self.reader.reading;
+        self.shared.inspect(|core| {
             let lag = |at: &TopicPartition| {
-                let position = reader.position(at, state).or_else(|| state.core.position(at))?;
-                Some((state.core.high_watermark(at)? - position).max(0))
+                let position = reading.position(at, core).or_else(|| core.position(at))?;
+                Some((core.high_watermark(at)? - position).max(0))
             };
-            state.core.assignment().into_iter().map(|at| (at.clone(), lag(&at))).collect()
+            core.assignment().into_iter().map(|at| (at.clone(), lag(&at))).collect()
         })
     }
 
     /// Commits everything that was handed out: all that `poll` returned, each record that `recv` returned before this
-    /// call. Commits of one consumer are made in order. A future that is dropped leaves the commit under way.
+    /// call; of what its [readers](Self::reader) have, all that their users have come back from. Commits of one consumer are
+    /// made in order. A future that is dropped leaves the commit under way.
     ///
     /// # Errors
     ///
     /// [`CommitError`]: nothing, or not everything, was committed.
     pub async fn commit(&mut self) -> Result<(), CommitError> {
-        let op = self.begin_commit();
-        let _waiting = Parking::begin(&self.shared);
-        committed_op(&self.shared, op).await
+        self.reader.commit().await
     }
 
     /// [`commit`](Self::commit) that does not wait. A failure that passes is tried again; another is told by nobody, and
     /// mended by the next commit.
     pub fn commit_async(&mut self) {
-        if let Ok(op) = self.begin_commit() {
-            self.shared.with(|state, _| state.core.forget_op(op));
-        }
-    }
-
-    fn begin_commit(&mut self) -> Result<OpId, OpFailure> {
-        let reader = &mut self.reader;
-        self.shared.with(|state, now| {
-            // It covers all that was handed out, so nothing of it is in the user's hands any more.
-            reader.sync(state, true, now);
-            state.core.commit(None, now)
-        })
+        self.reader.commit_async();
     }
 
     /// Commits these offsets: of each partition the next one to read. Otherwise as [`commit`](Self::commit).
@@ -152,17 +140,7 @@ impl Consumer {
         &mut self,
         offsets: impl IntoIterator<Item = (P, O)>,
     ) -> Result<(), CommitError> {
-        let offsets = checked(offsets)?;
-        let covers =
-            |(at, position): (&TopicPartition, i64)| offsets.get(at).is_some_and(|c| c.offset >= position);
-        let all = self.reader.positions().all(covers);
-        let reader = &mut self.reader;
-        let op = self.shared.with(|state, now| {
-            reader.sync(state, all, now);
-            state.core.commit(Some(offsets), now)
-        });
-        let _waiting = Parking::begin(&self.shared);
-        committed_op(&self.shared, op).await
+        self.reader.commit_offsets(offsets).await
     }
 
     /// What the group has committed of these partitions; `None` where nothing. Cancel-safe.
@@ -222,7 +200,7 @@ impl Consumer {
         wanted: impl Iterator<Item = (TopicPartition, SeekTo)>,
     ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>, OffsetsError> {
         let wanted = wanted.collect();
-        let op = self.shared.with(|state, now| state.core.offsets(wanted, now));
+        let op = self.shared.with(|core, now| core.offsets(wanted, now));
         match offsets_op(&self.shared, Ok(op)).await? {
             Outcome::Offsets(offsets) => Ok(offsets),
             _ => Ok(BTreeMap::new()),
@@ -230,11 +208,63 @@ impl Consumer {
     }
 }
 
-pub(super) fn seek(shared: &Shared<State>, at: TopicPartition, to: SeekPosition) -> Result<(), SeekError> {
+impl Reader {
+    /// Commits everything that this reader has handed out, and of what others have all that their users have come back
+    /// from. Otherwise as [`Consumer::commit`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::commit`].
+    pub async fn commit(&mut self) -> Result<(), CommitError> {
+        let op = self.begin_commit();
+        let _waiting = Parking::begin(self);
+        committed_op(&self.shared, op).await
+    }
+
+    /// As [`Consumer::commit_async`].
+    pub fn commit_async(&mut self) {
+        if let Ok(op) = self.begin_commit() {
+            self.shared.with(|core, _| core.forget_op(op));
+        }
+    }
+
+    fn begin_commit(&mut self) -> Result<OpId, OpFailure> {
+        let reading = &mut self.reading;
+        self.shared.with(|core, now| {
+            // It covers all that was handed out, so nothing of it is in the user's hands any more.
+            reading.sync(core, true, now);
+            core.commit(None, now)
+        })
+    }
+
+    /// As [`Consumer::commit_offsets`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::commit_offsets`].
+    pub async fn commit_offsets<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
+        &mut self,
+        offsets: impl IntoIterator<Item = (P, O)>,
+    ) -> Result<(), CommitError> {
+        let offsets = checked(offsets)?;
+        let covers =
+            |(at, position): (&TopicPartition, i64)| offsets.get(at).is_some_and(|c| c.offset >= position);
+        let all = self.reading.positions().all(covers);
+        let reading = &mut self.reading;
+        let op = self.shared.with(|core, now| {
+            reading.sync(core, all, now);
+            core.commit(Some(offsets), now)
+        });
+        let _waiting = Parking::begin(self);
+        committed_op(&self.shared, op).await
+    }
+}
+
+pub(super) fn seek(shared: &Shared<Core>, at: TopicPartition, to: SeekPosition) -> Result<(), SeekError> {
     if let SeekPosition::Offset(offset @ ..0) = to {
         return Err(SeekError::new(SeekErrorKind::InvalidOffset).partition(at).offset(offset));
     }
-    match shared.with(|state, now| state.core.seek(&at, to.into(), now)) {
+    match shared.with(|core, now| core.seek(&at, to.into(), now)) {
         true => Ok(()),
         false => Err(SeekError::new(SeekErrorKind::NotAssigned).partition(at)),
     }
@@ -255,7 +285,7 @@ pub(super) fn checked<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
 }
 
 pub(super) async fn committed_op(
-    shared: &Arc<Shared<State>>,
+    shared: &Arc<Shared<Core>>,
     op: Result<OpId, OpFailure>,
 ) -> Result<(), CommitError> {
     let outcome = match op {
@@ -283,10 +313,10 @@ pub(super) async fn committed_op(
 }
 
 pub(super) async fn committed(
-    shared: &Arc<Shared<State>>,
+    shared: &Arc<Shared<Core>>,
     partitions: Vec<TopicPartition>,
 ) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, OffsetsError> {
-    let op = shared.with(|state, now| state.core.committed(partitions, now));
+    let op = shared.with(|core, now| core.committed(partitions, now));
     match offsets_op(shared, op).await? {
         Outcome::Committed(offsets) => Ok(offsets),
         _ => Ok(BTreeMap::new()),
@@ -294,7 +324,7 @@ pub(super) async fn committed(
 }
 
 async fn offsets_op(
-    shared: &Arc<Shared<State>>,
+    shared: &Arc<Shared<Core>>,
     op: Result<OpId, OpFailure>,
 ) -> Result<Outcome, OffsetsError> {
     let outcome = match op {
@@ -333,24 +363,24 @@ impl From<SeekPosition> for SeekTo {
 
 /// An operation that is waited for; dropped, it is forgotten.
 struct Operation<'a> {
-    shared: &'a Arc<Shared<State>>,
+    shared: &'a Arc<Shared<Core>>,
     op: OpId,
 }
 
 impl<'a> Operation<'a> {
-    fn new(shared: &'a Arc<Shared<State>>, op: OpId) -> Self {
+    fn new(shared: &'a Arc<Shared<Core>>, op: OpId) -> Self {
         Self { shared, op }
     }
 
     async fn outcome(self) -> Result<Result<Outcome, OpFailure>, crate::driver::Ended> {
         let op = self.op;
-        self.shared.wait(|state: &mut State, _: Now| state.core.take_outcome(op)).await
+        self.shared.wait(|core: &mut Core, _: Now| core.take_outcome(op)).await
     }
 }
 
 impl Drop for Operation<'_> {
     fn drop(&mut self) {
         let op = self.op;
-        self.shared.with(|state, _| state.core.forget_op(op));
+        self.shared.with(|core, _| core.forget_op(op));
     }
 }

@@ -8,26 +8,25 @@ use std::{
 
 use ottla_core::{Filter, TopicPartition};
 
-use super::{Consumer, Records};
+use super::{Reader, Records};
 use crate::error::RecvError;
 
-/// What [`Consumer::poll`] returns: to be awaited.
+/// What [`Consumer::poll`](super::Consumer::poll) returns: to be awaited.
 ///
 /// To await it says that the records of the poll before are done. Cancel-safe: a future that is dropped loses no
 /// record. It ends with a [`RecvError`] as `recv` does.
 #[derive(Debug)]
 #[must_use = "nothing is polled until it is awaited"]
 pub struct Poll<'a> {
-    consumer: &'a mut Consumer,
+    reader: &'a mut Reader,
     timeout: Duration,
     filter: Filter,
     most: usize,
 }
 
 impl<'a> Poll<'a> {
-    pub(super) fn new(consumer: &'a mut Consumer, timeout: Duration) -> Self {
-        let most = consumer.max_poll_records;
-        Self { consumer, timeout, filter: Filter::All, most }
+    pub(super) fn new(reader: &'a mut Reader, timeout: Duration, most: usize) -> Self {
+        Self { reader, timeout, filter: Filter::All, most }
     }
 
     /// Of these partitions alone. Those of others wait.
@@ -48,7 +47,7 @@ impl<'a> IntoFuture for Poll<'a> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { consumer, timeout, filter, most } = self;
-        Box::pin(async move { consumer.reader.gather(&consumer.shared, &filter, most, timeout).await })
+        let Self { reader, timeout, filter, most } = self;
+        Box::pin(async move { reader.gather(&filter, most, timeout).await })
     }
 }

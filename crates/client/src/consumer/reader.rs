@@ -1,100 +1,135 @@
-//! The reading half of a consumer: its cursors, and the order in which they and the core are asked.
+//! A reading handle: the core's reader, and what waits for it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use ottla_core::{
-    Admission, Callback, Filter, GroupFailure, LaneEpoch, LaneFailure, PartIdx, ReadFailure, Subscription,
-    TopicPartition,
-};
-use ottla_protocol::{DecodeError, ErrorCode, Now, codec::DecodeErrorKind, records::Decompressor};
+use ottla_core::{Filter, GroupFailure, LaneFailure, Look, ReadFailure, ReaderConfig, TopicPartition};
+use ottla_protocol::{ErrorCode, codec::DecodeErrorKind};
 
-use super::{
-    OwnedRecord, Records,
-    cursor::{Cursor, Unpacker},
-    inflated::InflatedPool,
-    listener::Listening,
-    state::State,
-};
+use super::{Core, OwnedRecord, Poll, RecordStream, Records, listener::Listening};
 use crate::{
     config::ConsumerConfig,
     driver::Shared,
     error::{RecvError, RecvErrorKind},
+    net::frame_pool::Frame,
 };
 
-#[derive(Debug)]
-pub(super) struct Reader {
-    /// The one being read first. At most one a partition.
-    cursors: Vec<Cursor>,
-    unpacker: Unpacker,
-    fence: Arc<AtomicU64>,
-    fence_seen: u64,
-    /// Damage found in a slice: told to the core with the next look.
-    failed: Option<(PartIdx, LaneEpoch, i64, DecodeError)>,
-    group: Option<String>,
-    pub(super) listening: Listening,
+/// One of several handles that read for one consumer: what [`Consumer::reader`](super::Consumer::reader) returns.
+///
+/// A consumer and its readers share its partitions among themselves as records come, and may run in different tasks and
+/// threads. A partition is with one of them at a time, from the records that it takes until its user comes back for more,
+/// so that each partition is handled in order. A rebalance waits for the readers that have records of what is revoked, and
+/// for no others. Each reader that has records must be asked for more within
+/// [`max_poll_interval`](crate::ConsumerBuilder::max_poll_interval).
+///
+/// A reader that is dropped gives back what its user has not come back from: others are handed it again. Readers that are
+/// left when the consumer closes are told that this is the end; what they have in hand then is not committed.
+pub struct Reader {
+    pub(super) shared: Arc<Shared<Core>>,
+    pub(super) reading: ottla_core::Reader<Arc<Frame>>,
+    pub(super) listening: Arc<Listening>,
+    pub(super) settings: Arc<Settings>,
 }
 
-/// What came of a look at the core.
+/// What all readers of a consumer have in common.
+#[derive(Debug)]
+pub(super) struct Settings {
+    group: Option<String>,
+    reading: ReaderConfig,
+    max_poll_records: usize,
+    pub(super) api_timeout: Duration,
+}
+
+impl Settings {
+    pub(super) fn new(config: &ConsumerConfig) -> Self {
+        Self {
+            group: config.group.as_ref().map(|group| group.id.clone()),
+            reading: ReaderConfig {
+                check_crcs: config.check_crcs,
+                max_decompressed: config.max_decompressed_batch_bytes,
+            },
+            max_poll_records: config.max_poll_records,
+            api_timeout: config.common.default_api_timeout,
+        }
+    }
+}
+
+/// What came of a wait.
 enum Step {
-    /// The listener is to be told something first.
-    Tell(Callback),
-    /// The first cursor has something.
-    Read,
-    Failed(RecvError),
-    Closed,
+    /// A call of the listener was given up, and is to go on.
+    Listen,
+    Look(Look),
 }
 
 impl Reader {
-    pub(super) fn new(config: &ConsumerConfig, fence: Arc<AtomicU64>) -> Self {
-        let unpacker = Unpacker {
-            decompressor: Decompressor::new(),
-            pool: InflatedPool::default(),
-            check_crcs: config.check_crcs,
-            max_decompressed: config.max_decompressed_batch_bytes,
-        };
-        let group = config.group.as_ref().map(|group| group.id.clone());
-        let listening = Listening::new(config.listener.clone());
-        Self { cursors: Vec::new(), unpacker, fence, fence_seen: u64::MAX, failed: None, group, listening }
+    pub(super) fn new(
+        shared: &Arc<Shared<Core>>,
+        listening: Arc<Listening>,
+        settings: Arc<Settings>,
+    ) -> Self {
+        let reading = shared.with(|core, now| ottla_core::Reader::new(core, settings.reading, now));
+        Self { shared: shared.clone(), reading, listening, settings }
     }
 
-    /// The next record of the slice at hand, without a look at the core: the way of nearly every record.
+    /// One more reader of the same consumer.
+    pub fn reader(&self) -> Self {
+        Self::new(&self.shared, self.listening.clone(), self.settings.clone())
+    }
+
+    /// As [`Consumer::recv`](super::Consumer::recv).
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::recv`](super::Consumer::recv).
     #[inline]
-    pub(super) fn next_at_hand(&mut self) -> Option<OwnedRecord> {
-        let cursor = self.cursors.first_mut()?;
-        cursor.acknowledge();
-        if self.fence.load(Ordering::Acquire) != self.fence_seen || cursor.admission != Admission::Open {
-            return None;
+    pub async fn recv(&mut self) -> Result<Option<OwnedRecord>, RecvError> {
+        match self.reading.next_at_hand() {
+            Some(record) => Ok(Some(record.into())),
+            None => self.next(&Filter::All).await,
         }
-        self.advance()
     }
 
-    /// Whether what is at hand is of one of these partitions.
-    pub(super) fn has_at_hand(&self, filter: &Filter) -> bool {
-        self.cursors.first().is_some_and(|cursor| admits(filter, cursor))
+    /// As [`Consumer::recv_from`](super::Consumer::recv_from).
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::recv`](super::Consumer::recv).
+    pub async fn recv_from<P: Into<TopicPartition>>(
+        &mut self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<Option<OwnedRecord>, RecvError> {
+        let filter = Filter::Only(partitions.into_iter().map(Into::into).collect());
+        if self.reading.has_at_hand(&filter)
+            && let Some(record) = self.reading.next_at_hand()
+        {
+            return Ok(Some(record.into()));
+        }
+        self.next(&filter).await
+    }
+
+    /// As [`Consumer::poll`](super::Consumer::poll).
+    pub fn poll(&mut self, timeout: Duration) -> Poll<'_> {
+        let most = self.settings.max_poll_records;
+        Poll::new(self, timeout, most)
+    }
+
+    /// As [`Consumer::stream`](super::Consumer::stream).
+    pub fn stream(&mut self) -> RecordStream<'_> {
+        RecordStream::new(self)
     }
 
     /// The next record, as soon as there is one. `None` when the consumer is closed.
-    pub(super) async fn next(
-        &mut self,
-        shared: &Arc<Shared<State>>,
-        filter: &Filter,
-    ) -> Result<Option<OwnedRecord>, RecvError> {
-        let parking = Parking(shared);
+    async fn next(&mut self, filter: &Filter) -> Result<Option<OwnedRecord>, RecvError> {
+        let shared = self.shared.clone();
+        let parking = Parking { shared: &shared, reader: self.reading.id() };
         let next = loop {
-            self.listening.finish(shared).await;
-            match shared.wait(|state, now| self.look(state, filter, now)).await? {
-                Step::Tell(callback) => self.listening.begin(shared, callback),
-                Step::Failed(error) => break Err(error),
-                Step::Closed => break Ok(None),
-                Step::Read => {
-                    if let Some(record) = self.advance() {
-                        break Ok(Some(record));
+            match self.look(filter).await? {
+                Look::Tell(callback) => self.listening.begin(&shared, callback),
+                Look::Failed(failure) => break Err(self.error(failure)),
+                Look::NotSubscribed => break Err(RecvError::new(RecvErrorKind::NotSubscribed)),
+                Look::Closed => break Ok(None),
+                Look::Read => {
+                    if let Some(record) = self.reading.advance() {
+                        break Ok(Some(record.into()));
                     }
                 }
             }
@@ -106,149 +141,58 @@ impl Reader {
     /// Up to `most` records, as soon as there are any; none when the time is over, or the consumer closed.
     pub(super) async fn gather(
         &mut self,
-        shared: &Arc<Shared<State>>,
         filter: &Filter,
         most: usize,
         timeout: Duration,
     ) -> Result<Records, RecvError> {
-        let mut records = Records::default();
-        let parking = Parking(shared);
+        let mut records = ottla_core::Records::default();
+        let shared = self.shared.clone();
+        let parking = Parking { shared: &shared, reader: self.reading.id() };
         let deadline = tokio::time::Instant::now() + timeout;
-        // Damage is told once the records before it are out of the user's hands.
-        while records.has_room(most) && (records.is_empty() || self.failed.is_none()) {
-            let step = if records.is_empty() {
-                let look = async {
-                    self.listening.finish(shared).await;
-                    shared.wait(|state, now| self.look(state, filter, now)).await
-                };
-                match tokio::time::timeout_at(deadline, look).await {
-                    Ok(step) => step?,
+        while self.reading.has_room(&records, most) {
+            let look = if records.is_empty() {
+                match tokio::time::timeout_at(deadline, self.look(filter)).await {
+                    Ok(look) => look?,
                     Err(_) => break,
                 }
             } else {
                 // What was gathered is in hand: only what can be had at once is added.
-                match shared.with(|state, _| self.take(state, filter)) {
-                    true => Step::Read,
+                match shared.with(|core, _| self.reading.take_more(core, filter)) {
+                    true => Look::Read,
                     false => break,
                 }
             };
-            match step {
-                Step::Tell(callback) => self.listening.begin(shared, callback),
-                Step::Failed(error) => return Err(error),
-                Step::Closed => break,
-                Step::Read => {
-                    if let Some(cursor) = self.cursors.first_mut()
-                        && let Err(error) = cursor.fill(&mut self.unpacker, &mut records, most)
-                    {
-                        self.failed = Some((cursor.part, cursor.epoch, cursor.position, error));
-                    }
-                }
+            match look {
+                Look::Tell(callback) => self.listening.begin(&shared, callback),
+                Look::Failed(failure) => return Err(self.error(failure)),
+                Look::NotSubscribed => return Err(RecvError::new(RecvErrorKind::NotSubscribed)),
+                Look::Closed => break,
+                Look::Read => self.reading.fill(&mut records, most),
             }
         }
         if !records.is_empty() {
             parking.leave();
         }
-        Ok(records)
+        Ok(Records(records))
     }
 
-    /// The next record of the first cursor. Inlined with all that it calls for each record: a span that is written and
-    /// at once read again, in wider pieces, stalls (a tenth of `recv`'s time).
-    #[inline(always)]
-    fn advance(&mut self) -> Option<OwnedRecord> {
-        let cursor = self.cursors.first_mut()?;
-        match cursor.next(&mut self.unpacker)? {
-            Ok(span) => Some(OwnedRecord { block: cursor.block().clone(), span }),
-            Err(error) => {
-                self.failed = Some((cursor.part, cursor.epoch, cursor.position, error));
-                None
+    /// What is next, once the listener has been told what it is to be told.
+    async fn look(&mut self, filter: &Filter) -> Result<Look, RecvError> {
+        loop {
+            self.listening.finish(&self.shared).await;
+            let (reading, listening) = (&mut self.reading, &self.listening);
+            let step = self.shared.wait(|core, now| match listening.is_interrupted() {
+                true => Some(Step::Listen),
+                false => reading.look(core, filter, now).map(Step::Look),
+            });
+            if let Step::Look(look) = step.await? {
+                return Ok(look);
             }
         }
-    }
-
-    /// One look at the core: where the reader is, and what it may read. `None`: nothing now.
-    fn look(&mut self, state: &mut State, filter: &Filter, now: Now) -> Option<Step> {
-        self.sync(state, true, now);
-        if let Some((part, epoch, position, error)) = self.failed.take() {
-            state.core.corrupt(part, epoch, position, error, now);
-            self.cursors.retain(|cursor| cursor.part != part);
-        }
-        if state.stopping || state.core.is_closing() {
-            return Some(Step::Closed);
-        }
-        if let Some(callback) = state.core.take_callback() {
-            return Some(Step::Tell(callback));
-        }
-        if self.take(state, filter) {
-            return Some(Step::Read);
-        }
-        if let Some(failure) = state.core.take_failure(filter, now) {
-            return Some(Step::Failed(self.error(failure)));
-        }
-        if *state.core.subscription() == Subscription::None {
-            return Some(Step::Failed(RecvError::new(RecvErrorKind::NotSubscribed)));
-        }
-        state.core.park();
-        None
-    }
-
-    /// Brings a cursor that may be read to the front, of a fresh slice if need be.
-    fn take(&mut self, state: &mut State, filter: &Filter) -> bool {
-        for cursor in &mut self.cursors {
-            cursor.admission = state.core.admission(cursor.part, cursor.epoch);
-        }
-        let open = |cursor: &Cursor| cursor.admission == Admission::Open && !cursor.is_spent();
-        if let Some(index) = self.cursors.iter().position(|cursor| open(cursor) && admits(filter, cursor)) {
-            self.cursors.swap(0, index);
-            return true;
-        }
-        let Some(slice) = state.core.take(filter) else { return false };
-        let Some(at) = state.core.name_of(slice.part).cloned() else { return false };
-        let slot = state.open_slot(&slice);
-        let before =
-            self.cursors.iter().find(|cursor| (cursor.part, cursor.epoch) == (slice.part, slice.epoch));
-        if let Some(before) = before {
-            // The user may still have the slice before in hand: to take the next acknowledges nothing.
-            slot.store(before.slot.load(Ordering::Acquire), Ordering::Release);
-        }
-        // The lane's slice before is spent or over: this one goes on where it ended.
-        self.cursors.retain(|cursor| cursor.part != slice.part);
-        self.cursors.insert(0, Cursor::new(slice, at, slot));
-        true
-    }
-
-    /// Tells the core where the reader is, and drops what it may not go on with. `back`: the user has come back from
-    /// everything that was handed out.
-    pub(super) fn sync(&mut self, state: &mut State, back: bool, now: Now) {
-        if back {
-            state.core.returned(now);
-        }
-        self.cursors.retain_mut(|cursor| {
-            let spent = cursor.is_spent();
-            if back {
-                cursor.acknowledge();
-            }
-            let holds = !back || !spent;
-            let admission = state.core.report(cursor.part, cursor.epoch, cursor.position, back, holds);
-            cursor.admission = admission;
-            !back || (!spent && admission != Admission::Over)
-        });
-        self.fence_seen = state.core.fence();
-    }
-
-    /// The position of a partition's cursor, which is ahead of what the core has been told.
-    pub(super) fn position(&self, at: &TopicPartition, state: &State) -> Option<i64> {
-        let cursor = self.cursors.iter().find(|cursor| cursor.at() == at)?;
-        let admission = state.core.admission(cursor.part, cursor.epoch);
-        (admission != Admission::Over).then_some(cursor.position)
-    }
-
-    /// Where each partition's reader is.
-    pub(super) fn positions(&self) -> impl Iterator<Item = (&TopicPartition, i64)> {
-        self.cursors.iter().map(|cursor| (cursor.at(), cursor.position))
     }
 
     fn error(&self, failure: ReadFailure) -> RecvError {
-        let group = |error: RecvError| match &self.group {
+        let group = |error: RecvError| match &self.settings.group {
             Some(group) => error.group(group.clone()),
             None => error,
         };
@@ -278,6 +222,19 @@ impl Reader {
     }
 }
 
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let reading = &mut self.reading;
+        self.shared.with(|core, now| reading.close(core, now));
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("id", &self.reading.id()).finish_non_exhaustive()
+    }
+}
+
 /// What a coordinator means, where its code alone does not say what to change.
 fn refusal(code: ErrorCode) -> &'static str {
     match code {
@@ -296,21 +253,18 @@ fn refusal(code: ErrorCode) -> &'static str {
     }
 }
 
-fn admits(filter: &Filter, cursor: &Cursor) -> bool {
-    match filter {
-        Filter::All => true,
-        Filter::Only(parts) => parts.contains(cursor.at()),
-    }
-}
-
 /// Undoes the core's belief that the user waits in a call, when the call is given up.
-pub(super) struct Parking<'a>(&'a Shared<State>);
+pub(super) struct Parking<'a> {
+    shared: &'a Shared<Core>,
+    reader: ottla_core::ReaderId,
+}
 
 impl<'a> Parking<'a> {
     /// The user waits in a call, however long it takes.
-    pub(super) fn begin(shared: &'a Shared<State>) -> Self {
-        shared.with(|state, _| state.core.park());
-        Self(shared)
+    pub(super) fn begin(reader: &'a Reader) -> Self {
+        let id = reader.reading.id();
+        reader.shared.with(|core, _| core.park(id));
+        Self { shared: &reader.shared, reader: id }
     }
 
     /// The call ends with a look at the core, which knows by that.
@@ -321,6 +275,6 @@ impl<'a> Parking<'a> {
 
 impl Drop for Parking<'_> {
     fn drop(&mut self) {
-        self.0.with(|state, now| state.core.unpark(now));
+        self.shared.with(|core, now| core.unpark(self.reader, now));
     }
 }

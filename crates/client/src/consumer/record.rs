@@ -2,10 +2,12 @@
 
 use std::{fmt, sync::Arc};
 
-use ottla_core::{NodeId, TopicPartition};
+use ottla_core::{Handed, NodeId, TopicPartition};
 use ottla_protocol::records::{Headers, RecordSpan, TimestampType};
 
-use super::cursor::Block;
+use crate::net::frame_pool::Frame;
+
+type Block = ottla_core::Block<Arc<Frame>>;
 
 /// A record of [`Records`](super::Records), borrowed from it.
 #[derive(Clone, Copy)]
@@ -39,6 +41,13 @@ pub struct DetachedRecord {
     pub value: Option<Vec<u8>>,
     /// Its headers in order, duplicates included: their keys, as [`Header::key`](crate::Header::key) has them, and values.
     pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl From<Handed<Arc<Frame>>> for OwnedRecord {
+    #[inline(always)]
+    fn from(Handed { block, span }: Handed<Arc<Frame>>) -> Self {
+        Self { block, span }
+    }
 }
 
 macro_rules! accessors {

@@ -11,7 +11,7 @@ use std::{
 use futures_core::Stream;
 use ottla_core::Event;
 
-use super::{Consumer, OwnedRecord, state::State};
+use super::{Core, OwnedRecord, Reader};
 use crate::{driver::Shared, error::RecvError};
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -40,12 +40,12 @@ impl<'a, S, T> Turn<'a, S, T> {
     }
 }
 
-/// What [`Consumer::stream`] returns. To take the next record says that the one before is done.
-pub struct RecordStream<'a>(Turn<'a, &'a mut Consumer, Result<OwnedRecord, RecvError>>);
+/// What [`Consumer::stream`](super::Consumer::stream) returns. To take the next record says that the one before is done.
+pub struct RecordStream<'a>(Turn<'a, &'a mut Reader, Result<OwnedRecord, RecvError>>);
 
 impl<'a> RecordStream<'a> {
-    pub(super) fn new(consumer: &'a mut Consumer) -> Self {
-        Self(Turn::Ready(consumer))
+    pub(super) fn new(reader: &'a mut Reader) -> Self {
+        Self(Turn::Ready(reader))
     }
 }
 
@@ -53,15 +53,15 @@ impl Stream for RecordStream<'_> {
     type Item = Result<OwnedRecord, RecvError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Turn::Ready(consumer) = &mut self.0
-            && let Some(record) = consumer.reader.next_at_hand()
+        if let Turn::Ready(reader) = &mut self.0
+            && let Some(record) = reader.reading.next_at_hand()
         {
-            return Poll::Ready(Some(Ok(record)));
+            return Poll::Ready(Some(Ok(record.into())));
         }
-        self.0.poll(cx, |consumer| {
+        self.0.poll(cx, |reader| {
             Box::pin(async move {
-                let received = consumer.recv().await.transpose();
-                (consumer, received)
+                let received = reader.recv().await.transpose();
+                (reader, received)
             })
         })
     }
@@ -73,13 +73,13 @@ impl fmt::Debug for RecordStream<'_> {
     }
 }
 
-/// What happens to the membership, for a task beside the one that reads: what [`Consumer::events`] returns.
+/// What happens to the membership, for a task beside the one that reads: what [`Consumer::events`](super::Consumer::events) returns.
 ///
 /// It ends when the consumer is closed. An event goes to one of those who ask.
-pub struct EventStream(Turn<'static, Arc<Shared<State>>, Event>);
+pub struct EventStream(Turn<'static, Arc<Shared<Core>>, Event>);
 
 impl EventStream {
-    pub(super) fn new(shared: Arc<Shared<State>>) -> Self {
+    pub(super) fn new(shared: Arc<Shared<Core>>) -> Self {
         Self(Turn::Ready(shared))
     }
 
@@ -95,7 +95,7 @@ impl Stream for EventStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         self.0.poll(cx, |shared| {
             Box::pin(async move {
-                let event = shared.wait(|state, _| state.core.poll_event().0).await.ok();
+                let event = shared.wait(|core, _| core.poll_event().0).await.ok();
                 (shared, event)
             })
         })

@@ -16,6 +16,7 @@ use std::{
     },
 };
 
+use ottla_core::HoldsBytes;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     sync::Notify,
@@ -157,9 +158,8 @@ impl Drop for Buffer {
 #[derive(Debug)]
 pub(crate) struct Frame(Buffer);
 
-impl Frame {
-    /// All of them, behind the frame's length.
-    pub(crate) fn bytes(&self) -> &[u8] {
+impl HoldsBytes for Frame {
+    fn bytes(&self) -> &[u8] {
         self.0.bytes()
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ottla_core::{ConnId, Disconnected, Machine, Outbound, Reply, RequestId};
+use ottla_core::{ConnId, Disconnected, HoldsBytes, Machine, Outbound, Reply, RequestId};
 use ottla_protocol::{
     ApiKey, Now, Request, Response, ResponseHeader,
     codec::RecordData,

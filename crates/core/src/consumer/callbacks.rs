@@ -120,7 +120,7 @@ impl<F: Clone> Consumer<F> {
     pub(super) fn tell(&mut self, callback: Callback) {
         let group = self.group.as_mut().filter(|group| group.callbacks.listening);
         if group.is_some_and(|group| group.callbacks.push(callback)) {
-            self.lanes.raise_fence();
+            self.lanes.fence().raise();
             self.wake = true;
         }
     }
@@ -140,7 +140,7 @@ impl<F: Clone> Consumer<F> {
         if let Some(group) = &mut self.group {
             group.callbacks.out = None;
         }
-        self.reader.touch(now);
+        self.readers.touch_all(now);
         self.changed();
     }
 }

@@ -51,7 +51,10 @@ impl<F: Clone> Consumer<F> {
             group.callbacks.take_back_assigned();
         }
         if self.is_auto_committing() {
-            let offsets = self.uncommitted(kind == CloseKind::Closed);
+            let offsets = self.uncommitted(|lane| match kind {
+                CloseKind::Closed => lane.done(),
+                CloseKind::Dropped => lane.acked,
+            });
             if let Some(group) = &mut self.group {
                 group.commits.request(offsets, None);
             }
@@ -59,7 +62,7 @@ impl<F: Clone> Consumer<F> {
         let rest = deadline.saturating_duration_since(now.mono);
         let last_call = now.mono + rest - (rest / 4).min(TO_LEAVE);
         self.closing = Some(Closing { deadline, last_call, leave, told: false, done: false });
-        self.reader.touch(now);
+        self.readers.touch_all(now);
         self.stop();
     }
 

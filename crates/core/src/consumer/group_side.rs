@@ -92,7 +92,8 @@ impl<F: Clone> Consumer<F> {
         self.step_handover(now);
         self.look_at_cluster(now);
         if self.group.as_mut().is_some_and(|group| group.commits.take_due(now)) && self.closing.is_none() {
-            let mut offsets = self.uncommitted(self.lanes.plot.has(Planted::AutoCommitRunsAhead));
+            let ahead = self.lanes.plot.has(Planted::AutoCommitRunsAhead);
+            let mut offsets = self.uncommitted(|lane| if ahead { lane.delivered } else { lane.acked });
             offsets.retain(|at, _| !self.metadata.lacks(at));
             if let Some(group) = &mut self.group {
                 group.commits.request(offsets, None);
@@ -156,11 +157,8 @@ impl<F: Clone> Consumer<F> {
 
     /// A user who stays away too long gives up his partitions, so that others can read them.
     fn check_poll_interval(&mut self, now: Now) {
-        let Some(interval) = self.poll_interval().filter(|_| !self.reader.parked && self.closing.is_none())
-        else {
-            return;
-        };
-        if self.reader.last_poll + interval <= now.mono {
+        let overdue = self.overdue_at().filter(|at| *at <= now.mono && self.closing.is_none());
+        if let Some(interval) = self.poll_interval().filter(|_| overdue.is_some()) {
             self.failure = Some(GroupFailure::MaxPollExceeded(interval));
             self.lose_all(ErrorCode::UnknownMemberId);
             if let Some(group) = &mut self.group {
@@ -169,16 +167,10 @@ impl<F: Clone> Consumer<F> {
         }
     }
 
-    /// How long the user may stay away; `None` where there is no membership to lose.
-    pub(super) fn poll_interval(&self) -> Option<Duration> {
-        let membership = &self.group.as_ref()?.membership;
-        membership.is_in().then_some(membership.config().max_poll_interval)
-    }
-
     /// Joins again with the subscription that stands.
     pub(super) fn rejoin(&mut self, now: Now) {
         self.changed();
-        self.reader.touch(now);
+        self.readers.touch_all(now);
         if let (Some(group), Some(interest)) = (&mut self.group, self.subscription.interest()) {
             group.membership.subscribe(interest, now);
         }

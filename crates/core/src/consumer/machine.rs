@@ -82,9 +82,7 @@ impl<F: Clone> Machine for Consumer<F> {
             group.commits.deadlines(&mut earliest);
             earliest.consider(group.handover.as_ref().map(|handover| handover.deadline));
         }
-        if !self.reader.parked {
-            earliest.consider(self.poll_interval().map(|interval| self.reader.last_poll + interval));
-        }
+        earliest.consider(self.overdue_at());
         self.close_deadlines(&mut earliest);
         earliest.get()
     }

@@ -2,7 +2,7 @@
 //!
 //! The parts are plain structures which this one calls with what they need. Everything that is due is done in one
 //! place, [`Consumer::step`]; answers come in through the [`Machine`](crate::Machine) in `machine.rs`; the reader's
-//! half is in `reader.rs`.
+//! half is in `readers.rs`.
 
 mod callbacks;
 mod closing;
@@ -12,7 +12,7 @@ mod explain;
 mod group_side;
 mod handover;
 mod machine;
-mod reader;
+mod readers;
 mod reasons;
 mod subscription;
 #[cfg(test)]
@@ -42,7 +42,7 @@ use crate::{
 pub use callbacks::Callback;
 pub use closing::CloseKind;
 pub use config::ConsumerConfig;
-pub use reader::ReadFailure;
+pub use readers::ReadFailure;
 pub use reasons::{CommitReason, Explanation, GroupReason, Reason};
 pub use subscription::{Subscription, SubscriptionError};
 
@@ -78,9 +78,11 @@ pub struct Consumer<F> {
     reset: ResetPolicy,
     api_timeout: Duration,
     retry_backoff: Backoff,
-    reader: reader::ReaderState,
+    readers: readers::Readers,
     /// What the next call of the user is to be told.
     failure: Option<GroupFailure>,
+    /// Nothing more is handed out.
+    stopped: bool,
     closing: Option<closing::Closing>,
     wake: bool,
     stir: bool,
@@ -119,8 +121,9 @@ impl<F: Clone> Consumer<F> {
             reset: config.reset,
             api_timeout: config.api_timeout,
             retry_backoff: backoff,
-            reader: reader::ReaderState::new(now),
+            readers: readers::Readers::new(now),
             failure: None,
+            stopped: false,
             closing: None,
             wake: false,
             stir: true,
@@ -162,7 +165,7 @@ impl<F: Clone> Consumer<F> {
         }
         let Some(group) = &mut self.group else { return Err(SubscriptionError::NoGroup) };
         self.stir = true;
-        self.reader.touch(now);
+        self.readers.touch_all(now);
         // The same pattern again keeps the topics that are known to match.
         let news = match subscription.interest().filter(|_| subscription != self.subscription) {
             Some(interest) => group.membership.subscribe(interest, now),
@@ -327,7 +330,7 @@ impl<F: Clone> Consumer<F> {
         offsets: Option<BTreeMap<TopicPartition, CommittedOffset>>,
         now: Now,
     ) -> Result<OpId, OpFailure> {
-        let offsets = offsets.unwrap_or_else(|| self.delivered());
+        let offsets = offsets.unwrap_or_else(|| self.done());
         let Some(group) = &mut self.group else { return Err(OpFailure::NoGroup) };
         // From outside, a coordinator takes it while the group is empty: over what others have done meanwhile.
         let outside = group.membership.committer().is_some_and(|by| by.generation_id < 0);
@@ -412,6 +415,7 @@ impl<F: Clone> Consumer<F> {
         if self.close_is_done() {
             return;
         }
+        self.read_slots(now);
         let group = self.group.as_ref();
         let waiting_for = |op, so_far: &_| {
             let retry = match so_far {
@@ -453,7 +457,8 @@ impl<F: Clone> Consumer<F> {
         let keeps = self.lanes.plot.has(Planted::PausedLanesKeepRoom);
         if self.fetcher.out_of_room && !self.lanes.has_readable() && !keeps {
             // Only paused lanes have anything: their records must not keep the others from flowing.
-            self.wake |= self.lanes.drop_paused(self.reader.parked, now.mono);
+            let readers = &self.readers;
+            self.wake |= self.lanes.drop_paused(|reader| readers.is_waiting(reader), now.mono);
         }
         self.pending.extend(sent.into_iter().map(|(id, node)| (id, Pending::Fetch(node))));
     }

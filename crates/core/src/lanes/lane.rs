@@ -4,7 +4,10 @@ use std::{collections::VecDeque, ops::Range, time::Instant};
 
 use ottla_protocol::{DecodeError, ErrorCode};
 
-use crate::ids::{LaneEpoch, NodeId, PartIdx, TopicPartition};
+use crate::{
+    ids::{LaneEpoch, NodeId, PartIdx, ReaderId, TopicPartition},
+    reader::Slot,
+};
 
 /// Record batches of one partition, in one response: what a reader takes.
 #[derive(Debug, Clone)]
@@ -81,6 +84,13 @@ pub(crate) struct TooLate {
     pub(crate) end: Option<i64>,
 }
 
+/// The reader that has a lane: no other is given anything of it.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    pub(crate) reader: ReaderId,
+    pub(super) slot: Slot,
+}
+
 #[derive(Debug)]
 pub(crate) struct Lane<F> {
     pub(crate) at: TopicPartition,
@@ -99,8 +109,8 @@ pub(crate) struct Lane<F> {
     pub(crate) fetch_at: i64,
     pub(super) queue: VecDeque<Slice<F>>,
     pub(crate) queued_bytes: usize,
-    /// A reader has a slice of it, or has handed out records of it since the user's last return.
-    pub(crate) held: bool,
+    /// Who has a slice of it, or has handed out records of it since his user's last return.
+    pub(crate) holder: Option<Holder>,
     /// Behind the last record handed out, as far as the reader has told.
     pub(crate) delivered: i64,
     /// Behind the last record that the user had come back from.
@@ -136,7 +146,7 @@ impl<F> Lane<F> {
             fetch_at: 0,
             queue: VecDeque::new(),
             queued_bytes: 0,
-            held: false,
+            holder: None,
             delivered: -1,
             acked: -1,
             committed: None,
@@ -161,7 +171,12 @@ impl<F> Lane<F> {
     /// Whether nothing of it waits to be read, nor is in the user's hands: what the log says of the fetch position concerns
     /// him now.
     pub(crate) fn is_drained(&self) -> bool {
-        self.queue.is_empty() && !self.held && self.delivered == self.fetch_at
+        self.queue.is_empty() && self.holder.is_none() && self.delivered == self.fetch_at
+    }
+
+    /// Behind the last record that is in nobody's hands.
+    pub(crate) fn done(&self) -> i64 {
+        if self.holder.is_some() { self.acked } else { self.delivered }
     }
 
     pub(super) fn is_readable(&self) -> bool {

@@ -24,12 +24,15 @@ use std::{
 
 use ottla_protocol::DecodeError;
 
-pub(crate) use lane::{Lane, Position, TooLate};
+pub(crate) use lane::{Holder, Lane, Position, TooLate};
 pub use lane::{LaneFailure, ResetTo, Slice};
 
-use crate::deadline::Earliest;
-use crate::ids::{LaneEpoch, PartIdx, TopicPartition};
-use crate::planted::{Planted, Plot};
+use crate::{
+    deadline::Earliest,
+    ids::{LaneEpoch, PartIdx, ReaderId, TopicPartition},
+    planted::{Planted, Plot},
+    reader::{Fence, Slot},
+};
 
 /// Every lane, and the order in which they are read.
 #[derive(Debug)]
@@ -38,7 +41,9 @@ pub(crate) struct Lanes<F> {
     index: BTreeMap<TopicPartition, PartIdx>,
     /// Lanes with slices, the one whose turn it is first.
     ready: VecDeque<PartIdx>,
-    fence: u64,
+    /// Lanes that a reader has taken a slice of, and may have let go since.
+    taken: Vec<PartIdx>,
+    fence: Fence,
     /// Bytes that were fetched and dropped unread.
     pub(crate) wasted: u64,
     pub(crate) plot: Plot,
@@ -54,7 +59,7 @@ pub enum Filter {
 }
 
 impl Filter {
-    fn admits(&self, at: &TopicPartition) -> bool {
+    pub(crate) fn admits(&self, at: &TopicPartition) -> bool {
         match self {
             Self::All => true,
             Self::Only(parts) => parts.contains(at),
@@ -68,18 +73,15 @@ impl<F> Lanes<F> {
             lanes: Vec::new(),
             index: BTreeMap::new(),
             ready: VecDeque::new(),
-            fence: 0,
+            taken: Vec::new(),
+            fence: Fence::default(),
             wasted: 0,
             plot: Plot::default(),
         }
     }
 
-    pub(crate) fn fence(&self) -> u64 {
-        self.fence
-    }
-
-    pub(crate) fn raise_fence(&mut self) {
-        self.fence += 1;
+    pub(crate) fn fence(&self) -> &Fence {
+        &self.fence
     }
 
     /// The lane of a partition, made where there is none yet.
@@ -149,7 +151,7 @@ impl<F> Lanes<F> {
             lane.assigned = false;
             lane.revoking = false;
             lane.fresh = false;
-            lane.held = false;
+            lane.holder = None;
         }
     }
 
@@ -159,7 +161,7 @@ impl<F> Lanes<F> {
         if !self.plot.has(Planted::RevokingLaneIsRead) {
             self.drop_queue(part);
         }
-        self.fence += 1;
+        self.fence.raise();
         if let Some(lane) = self.get_mut(part) {
             lane.revoking = true;
         }
@@ -181,7 +183,7 @@ impl<F> Lanes<F> {
             lane.failure_due = None;
             lane.since = now;
             lane.began_at_end = None;
-            lane.held = false;
+            lane.holder = None;
             if let Some(offset) = offset {
                 // A failure comes while the user may still have the last record in hand.
                 let failed = matches!(lane.position, Position::Failed(_));
@@ -193,7 +195,7 @@ impl<F> Lanes<F> {
 
     /// Opens or closes the gate at the user's wish. What is buffered stays.
     pub(crate) fn set_paused(&mut self, part: PartIdx, paused: bool, now: Instant) {
-        self.fence += 1;
+        self.fence.raise();
         if let Some(lane) = self.get_mut(part) {
             lane.paused = paused;
             lane.since = now;
@@ -203,7 +205,7 @@ impl<F> Lanes<F> {
     /// Ends an epoch.
     fn empty(&mut self, part: PartIdx) {
         self.drop_queue(part);
-        self.fence += 1;
+        self.fence.raise();
         if let Some(lane) = self.get_mut(part) {
             lane.epoch = LaneEpoch(lane.epoch.0.wrapping_add(1));
         }
@@ -219,10 +221,11 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Drops what paused lanes have buffered, to be fetched again when they are resumed. Where the user is back from all that
-    /// he was handed (`back`), what readers still have of them goes, too. Returns whether a reader has anything to drop.
-    pub(crate) fn drop_paused(&mut self, back: bool, now: Instant) -> bool {
-        let is_read = |lane: &Lane<F>| back && lane.held && lane.position == Position::Known;
+    /// Drops what paused lanes have buffered, to be fetched again when they are resumed. What a reader still has of them goes,
+    /// too, where its user is back from all that he was handed. Returns whether a reader has anything to drop.
+    pub(crate) fn drop_paused(&mut self, is_back: impl Fn(ReaderId) -> bool, now: Instant) -> bool {
+        let is_held = |lane: &Lane<F>| lane.holder.as_ref().is_some_and(|holder| is_back(holder.reader));
+        let is_read = |lane: &Lane<F>| is_held(lane) && lane.position == Position::Known;
         let paused = self.assigned().filter(|(_, lane)| lane.paused);
         let (read, paused): (Vec<_>, Vec<_>) = paused
             .filter(|(_, lane)| lane.queued_bytes > 0 || is_read(lane))
@@ -269,23 +272,51 @@ impl<F> Lanes<F> {
         true
     }
 
-    /// The next slice for a reader: of the lane whose turn it is.
-    pub(crate) fn take(&mut self, filter: &Filter) -> Option<Slice<F>> {
+    /// The next slice for a reader, of the lane whose turn it is, and where he says how far his user has come.
+    pub(crate) fn take(&mut self, reader: ReaderId, filter: &Filter) -> Option<(Slice<F>, Slot)> {
+        let is_free = |lane: &&Lane<F>| lane.holder.as_ref().is_none_or(|holder| holder.reader == reader);
         let admitted = |part: &PartIdx| {
             let leaks = self.plot.has(Planted::RevokingLaneIsRead);
             let readable = |lane: &&Lane<F>| lane.is_readable() || leaks && lane.revoking;
-            self.get(*part).filter(readable).is_some_and(|lane| filter.admits(&lane.at))
+            self.get(*part).filter(readable).filter(is_free).is_some_and(|lane| filter.admits(&lane.at))
         };
         let index = self.ready.iter().position(admitted)?;
         let part = self.ready.remove(index)?;
         let lane = self.lanes.get_mut(part.0 as usize)?;
         let slice = lane.queue.pop_front()?;
         lane.queued_bytes -= slice.bytes.len();
-        lane.held = true;
+        let new = || Holder { reader, slot: Slot::new(slice.start) };
+        // The user may still have the slice before in hand: to take the next acknowledges nothing.
+        let slot = lane.holder.get_or_insert_with(new).slot.clone();
         if !lane.queue.is_empty() {
             self.ready.push_back(part);
         }
-        Some(slice)
+        if !self.taken.contains(&part) {
+            self.taken.push(part);
+        }
+        Some((slice, slot))
+    }
+
+    /// Takes over how far readers' users have come, and says whose has.
+    pub(crate) fn read_slots(&mut self, mut has_come: impl FnMut(ReaderId)) {
+        let mut taken = std::mem::take(&mut self.taken);
+        taken.retain(|part| {
+            let Some(lane) = self.get(*part) else { return false };
+            let Some(Holder { reader, slot }) = &lane.holder else { return false };
+            let (reader, position, epoch) = (*reader, slot.load(), lane.epoch);
+            if position > lane.acked {
+                self.report(*part, epoch, position, true, true);
+                has_come(reader);
+            }
+            true
+        });
+        self.taken = taken;
+    }
+
+    /// The lanes that a reader has.
+    pub(crate) fn held_by(&self, reader: ReaderId) -> impl Iterator<Item = PartIdx> {
+        let held = move |lane: &Lane<F>| lane.holder.as_ref().is_some_and(|holder| holder.reader == reader);
+        self.taken.iter().copied().filter(move |part| self.get(*part).is_some_and(held))
     }
 
     /// A failure that the user is to be told: again after each `gap`, as long as it stands.
@@ -329,7 +360,9 @@ impl<F> Lanes<F> {
         if acked {
             lane.acked = position;
         }
-        lane.held = held;
+        if !held {
+            lane.holder = None;
+        }
         if lane.suspect.is_some_and(|suspect| position > suspect) {
             lane.suspect = None;
         }
@@ -377,12 +410,12 @@ impl<F> Lanes<F> {
 
     /// Those of them that a reader holds.
     pub(crate) fn held_up(&self) -> Vec<TopicPartition> {
-        self.revoking().filter(|(_, lane)| lane.held).map(|(_, lane)| lane.at.clone()).collect()
+        self.revoking().filter(|(_, lane)| lane.holder.is_some()).map(|(_, lane)| lane.at.clone()).collect()
     }
 
     /// Whether every lane that is being revoked has been let go.
     pub(crate) fn is_quiescent(&self) -> bool {
-        self.revoking().all(|(_, lane)| !lane.held)
+        self.revoking().all(|(_, lane)| lane.holder.is_none())
     }
 
     /// A partition that is not to be read before the user's listener has answered.

@@ -17,7 +17,7 @@ pub(super) fn by_hand() -> ConsumerConfig {
 fn auto_commit_commits_what_the_user_came_back_from() {
     let (mut world, slice) = reading(group_config());
     world.consumer.report(slice.part, slice.epoch, 7, false, true);
-    world.consumer.reader_at(slice.part, slice.epoch, 6, world.now);
+    world.reads_to(6);
     world.pass(Duration::from_secs(5));
     assert_eq!(World::offsets_committed(&world.expect(ApiKey::OffsetCommit)), [(0, 6)]);
 }
@@ -172,9 +172,9 @@ fn nothing_is_committed_of_what_was_lost_at_the_deadline() {
     let deadline = world.now.mono + Duration::from_secs(10);
     while world.now.mono < deadline {
         // The user is at work all the time, and does not come back into a call.
-        world.consumer.reader_at(slice.part, slice.epoch, 1, world.now);
+        world.reads_to(1);
         world.consumer.report(slice.part, slice.epoch, 4, false, true);
-        world.consumer.park();
+        world.consumer.park(world.reader);
         while world.has_asked(ApiKey::OffsetCommit) {
             let commit = world.expect(ApiKey::OffsetCommit);
             world.commit_says(&commit, ErrorCode::None);

@@ -57,7 +57,7 @@ fn what_a_reader_has_of_a_paused_partition_does_not_keep_the_others_from_flowing
         Admission::Paused,
         "he may be about to resume"
     );
-    world.consumer.park();
+    world.consumer.park(world.reader);
     world.run();
     assert_eq!(world.consumer.admission(slice.part, slice.epoch), Admission::Over, "he waits for others");
     assert!(world.consumer.take_wake(), "the reader is to drop it");

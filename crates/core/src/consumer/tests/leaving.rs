@@ -123,7 +123,7 @@ fn a_topic_that_comes_to_match_brings_nobody_back_who_stayed_away() {
             world.answer(&leave, LeaveGroupResponse::default());
         }
         assert!(!world.has_asked(ApiKey::JoinGroup));
-        world.consumer.returned(world.now);
+        world.consumer.returned(world.reader, world.now);
         assert!(world.consumer.take_failure(&crate::Filter::All, world.now).is_some());
         world.run();
         assert_eq!(world.topics_joined_for(), ["t", "t2"]);
@@ -164,7 +164,7 @@ fn a_user_who_stayed_away_is_told_what_he_lost_and_why_and_only_then_joins_again
             let leave = world.expect(ApiKey::LeaveGroup);
             world.answer(&leave, LeaveGroupResponse::default());
         }
-        world.consumer.returned(world.now);
+        world.consumer.returned(world.reader, world.now);
         world.listener_is_told(Callback::Lost(vec![at(0)]));
         assert!(!world.has_asked(ApiKey::JoinGroup));
         let why = world.consumer.take_failure(&crate::Filter::All, world.now);

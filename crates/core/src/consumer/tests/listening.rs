@@ -127,7 +127,7 @@ fn a_listener_that_takes_longer_than_the_rebalance_loses_its_partitions() {
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
     take_commits(&mut world);
     assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
-    world.consumer.park();
+    world.consumer.park(world.reader);
     world.pass(Duration::from_secs(301));
     assert!(world.consumer.assignment().is_empty());
     world.listener_returns();
@@ -203,7 +203,7 @@ fn what_a_listener_was_too_slow_to_give_up_may_not_be_committed() {
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
     world.enter(2, &[1]);
     assert_eq!(world.consumer.take_callback(), Some(Callback::Revoked(vec![at(0)])));
-    world.consumer.park();
+    world.consumer.park(world.reader);
     world.pass(Duration::from_secs(301));
     let mut commit = |number| world.consumer.commit(Some([(at(number), 9.into())].into()), world.now);
     assert_eq!(commit(0), Err(OpFailure::NotAssigned(at(0))), "it may be another member's by now");

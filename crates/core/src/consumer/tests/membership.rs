@@ -116,12 +116,12 @@ fn partitions_are_lost_when_the_user_stays_away_until_the_rebalance_is_over() {
         group.rebalance_timeout = rebalance.map(Duration::from_secs);
         let mut world = World::member(config, &[0]);
         world.fetched(0, 0..10);
-        let slice = world.take().unwrap();
+        world.take().unwrap();
         world.pass(Duration::from_secs(8));
-        world.consumer.reader_at(slice.part, slice.epoch, 1, world.now);
+        world.reads_to(1);
         world.heartbeat_says(ErrorCode::RebalanceInProgress);
         world.pass(Duration::from_secs(4));
-        world.consumer.reader_at(slice.part, slice.epoch, 2, world.now);
+        world.reads_to(2);
         world.events();
         world.pass(Duration::from_secs(7));
         assert_eq!(world.events(), [Event::Lost(vec![at(0)])]);
@@ -224,7 +224,7 @@ fn fetching_goes_on_while_the_coordinator_is_unreachable() {
 fn a_user_who_stays_away_is_told_and_joins_again_with_the_next_call() {
     let mut world = World::member(group_config(), &[0]);
     world.events();
-    world.consumer.returned(world.now);
+    world.consumer.returned(world.reader, world.now);
     world.pass(Duration::from_secs(301));
     assert_eq!(world.events(), [Event::Lost(vec![at(0)])]);
     let leave = world.expect(ApiKey::LeaveGroup);
@@ -250,8 +250,8 @@ fn a_user_who_comes_back_before_the_leave_is_answered_joins_all_the_same() {
 #[test]
 fn a_user_who_waits_for_records_is_not_away() {
     let mut world = World::member(group_config(), &[0]);
-    world.consumer.returned(world.now);
-    world.consumer.park();
+    world.consumer.returned(world.reader, world.now);
+    world.consumer.park(world.reader);
     for _ in 0..400 {
         world.pass(Duration::from_secs(1));
         if world.has_asked(ApiKey::Heartbeat) {

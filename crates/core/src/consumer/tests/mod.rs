@@ -29,8 +29,9 @@ use super::*;
 use crate::{
     Address, FetchConfig, GroupConfig, LeaveGroup,
     group::Assignment,
-    ids::{ConnId, TopicPartition},
+    ids::{ConnId, ReaderId, TopicPartition},
     machine::{Disconnected, Fetched, Machine, Outbound, Reply, spans},
+    reader::Slot,
 };
 
 type Frame = Rc<Vec<u8>>;
@@ -38,6 +39,9 @@ type Frame = Rc<Vec<u8>>;
 /// A consumer, and a cluster of one broker of which the test plays the interesting part.
 struct World {
     consumer: Consumer<Frame>,
+    reader: ReaderId,
+    /// Where the reader leaves how far its user has come, of what was taken last.
+    slot: Option<Slot>,
     now: Now,
     /// What was asked and is not answered yet.
     asked: VecDeque<Sent>,
@@ -87,10 +91,13 @@ fn group_config() -> ConsumerConfig {
 impl World {
     fn new(config: ConsumerConfig) -> Self {
         let now = Now { mono: Instant::now(), wall: Timestamp(1_000_000) };
-        let consumer = Consumer::new(config, now);
+        let mut consumer = Consumer::new(config, now);
+        let (reader, _) = consumer.open_reader(now);
         let (asked, fetches) = (VecDeque::new(), VecDeque::new());
         Self {
             consumer,
+            reader,
+            slot: None,
             now,
             asked,
             partitions: 2,
@@ -256,15 +263,22 @@ impl World {
 
     /// The user comes back into a call and takes a slice.
     fn take(&mut self) -> Option<crate::Slice<Frame>> {
-        self.consumer.returned(self.now);
-        let slice = self.consumer.take(&crate::Filter::All);
+        self.consumer.returned(self.reader, self.now);
+        let (slice, slot) = self.consumer.take(self.reader, &crate::Filter::All).unzip();
+        self.slot = slot;
         self.run();
         slice
     }
 
+    /// The user goes on in the slice taken last, without a look at the consumer.
+    fn reads_to(&mut self, position: i64) {
+        self.slot.as_ref().expect("a slice was taken").store(position);
+        self.consumer.read_slots(self.now);
+    }
+
     /// The user comes back from everything up to `position`.
     fn back_from(&mut self, slice: &crate::Slice<Frame>, position: i64) -> crate::Admission {
-        self.consumer.returned(self.now);
+        self.consumer.returned(self.reader, self.now);
         let spent = position >= slice.next;
         let admission = self.consumer.report(slice.part, slice.epoch, position, true, !spent);
         self.run();

@@ -37,7 +37,7 @@ fn a_coordinator_of_version_zero_is_told_the_topics_that_match_a_pattern() {
     assert_eq!(told(&joins).subscribed_topic_names, Some(vec!["t".to_owned()]));
     world.answer(&joins, named("made", epoch(1, Some(&[]))));
     world.topics.extend(["t2", "x"]);
-    world.consumer.park();
+    world.consumer.park(world.reader);
     let start = world.now.mono;
     loop {
         assert!(world.now.mono - start <= Duration::from_secs(310), "metadata.max.age passed");
@@ -108,7 +108,7 @@ fn a_member_that_comes_again_says_everything() {
 #[test]
 fn the_interval_between_heartbeats_comes_with_each_answer() {
     let mut world = World::in_epoch_one(consumer_protocol(), &[0]);
-    world.consumer.park();
+    world.consumer.park(world.reader);
     let mut gaps = Vec::new();
     for millis in [5000, 5000, 5000, 2000, 2000, 7000] {
         world.pass(Duration::from_secs(20));

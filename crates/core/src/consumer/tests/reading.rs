@@ -48,8 +48,8 @@ fn partitions_take_turns() {
 fn a_reader_of_some_partitions_leaves_the_others() {
     let mut world = assigned_by_hand();
     world.fetched(0, 0..5);
-    assert!(world.consumer.take(&Filter::Only(vec![at(1)])).is_none());
-    assert!(world.consumer.take(&Filter::Only(vec![at(0)])).is_some());
+    assert!(world.consumer.take(world.reader, &Filter::Only(vec![at(1)])).is_none());
+    assert!(world.consumer.take(world.reader, &Filter::Only(vec![at(0)])).is_some());
 }
 
 #[test]
@@ -69,9 +69,9 @@ fn what_was_taken_before_a_seek_is_over() {
     let mut world = assigned_by_hand();
     world.fetched(0, 0..5);
     let slice = world.take().unwrap();
-    let fence = world.consumer.fence();
+    let fence = world.consumer.lanes.fence().get();
     world.consumer.seek(&at(0), SeekTo::Offset(3), world.now);
-    assert_ne!(world.consumer.fence(), fence);
+    assert_ne!(world.consumer.lanes.fence().get(), fence);
     assert_eq!(world.back_from(&slice, 2), Admission::Over);
     assert_eq!(world.consumer.position(&at(0)), Some(3));
 }

@@ -71,7 +71,7 @@ fn a_join_is_waited_for_five_seconds_longer_than_the_rebalance_may_take() {
     config.group.as_mut().unwrap().rebalance_timeout = Some(Duration::from_secs(60));
     let mut world = World::new(config);
     world.subscribe();
-    world.consumer.park();
+    world.consumer.park(world.reader);
     assert_eq!(join_request(&world.expect(ApiKey::JoinGroup)).rebalance_timeout_ms, 60_000);
     world.pass(Duration::from_secs(64));
     assert!(!world.has_asked(ApiKey::JoinGroup), "the request time-out would cut it short");
@@ -86,7 +86,7 @@ fn a_sync_that_nobody_answers_is_waited_for_no_longer_than_any_request() {
     let join = world.expect(ApiKey::JoinGroup);
     world.answer(&join, joined(1));
     world.expect(ApiKey::SyncGroup);
-    world.consumer.park();
+    world.consumer.park(world.reader);
     let limit = world.consumer.connections.request_timeout();
     world.pass(limit - Duration::from_secs(1));
     assert!(!world.has_asked(ApiKey::JoinGroup));
@@ -228,7 +228,7 @@ fn any_member_rejoins_when_its_pattern_matches_other_topics() {
     assert_eq!(world.topics_joined_for(), ["t"]);
     for (topics, matching) in [(vec!["t", "t2", "x"], vec!["t", "t2"]), (vec!["t", "x"], vec!["t"])] {
         world.topics = topics;
-        world.consumer.park();
+        world.consumer.park(world.reader);
         for _ in 0..10 {
             world.pass(Duration::from_secs(30));
             if world.has_asked(ApiKey::Heartbeat) {
@@ -284,7 +284,7 @@ fn a_join_is_waited_for_no_shorter_than_any_request() {
     config.group.as_mut().unwrap().max_poll_interval = Duration::from_secs(10);
     let mut world = World::new(config);
     world.subscribe();
-    world.consumer.park();
+    world.consumer.park(world.reader);
     world.expect(ApiKey::JoinGroup);
     world.pass(Duration::from_secs(89));
     assert!(!world.has_asked(ApiKey::JoinGroup));

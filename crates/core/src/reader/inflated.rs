@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// More than this is not kept: decompressed batches are outside the byte budget.
 const KEPT_MAX: usize = 4 << 20;
 
-/// The free buffers of one consumer.
+/// The free buffers of one reader.
 #[derive(Debug, Clone, Default)]
 pub(super) struct InflatedPool(Arc<Mutex<Free>>);
 

@@ -1,64 +1,24 @@
 //! The walk over one slice: check a batch, decompress it, hand out its records, once.
 
-use std::{
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-};
+use std::{ops::Range, sync::Arc};
 
-use ottla_core::{Admission, LaneEpoch, NodeId, PartIdx, Slice, TopicPartition};
 use ottla_protocol::{
     DecodeError,
     records::{BatchHeader, BatchWalk, Compression, Decompressor, RecordSpan, check_crc},
 };
 
 use super::{
-    Records,
-    inflated::{Inflated, InflatedPool},
+    block::{Block, Bytes, HoldsBytes},
+    inflated::InflatedPool,
+    records::Records,
+    shared::Slot,
 };
-use crate::net::frame_pool::Frame;
+use crate::{
+    ids::{LaneEpoch, PartIdx, TopicPartition},
+    lanes::{Admission, Slice},
+};
 
-/// Bytes that records are views of: a fetched frame, or what one batch of it decompressed to.
-#[derive(Debug)]
-pub(super) struct Block {
-    pub(super) at: TopicPartition,
-    /// Whom it was fetched from.
-    pub(super) broker: NodeId,
-    bytes: Bytes,
-}
-
-#[derive(Debug)]
-enum Bytes {
-    Fetched(Arc<Frame>),
-    Inflated(Inflated),
-}
-
-impl Block {
-    /// One of the same partition.
-    fn with(&self, bytes: Bytes) -> Self {
-        Self { at: self.at.clone(), broker: self.broker, bytes }
-    }
-
-    /// The memory of a decompressed batch.
-    pub(super) fn inflated_size(&self) -> usize {
-        match &self.bytes {
-            Bytes::Fetched(_) => 0,
-            Bytes::Inflated(inflated) => inflated.bytes.capacity(),
-        }
-    }
-
-    #[inline]
-    pub(super) fn bytes(&self) -> &[u8] {
-        match &self.bytes {
-            Bytes::Fetched(frame) => frame.bytes(),
-            Bytes::Inflated(inflated) => &inflated.bytes,
-        }
-    }
-}
-
-/// How batches are made readable: one a consumer, as its contexts are reused.
+/// How batches are made readable: one a reader, as its contexts are reused.
 #[derive(Debug)]
 pub(super) struct Unpacker {
     pub(super) decompressor: Decompressor,
@@ -69,25 +29,24 @@ pub(super) struct Unpacker {
 
 /// A reader's place in a slice.
 #[derive(Debug)]
-pub(super) struct Cursor {
+pub(super) struct Cursor<F> {
     pub(super) part: PartIdx,
     pub(super) epoch: LaneEpoch,
     /// The offset behind the last record handed out.
     pub(super) position: i64,
-    /// Where the position goes when the user comes back: the driver reads it without asking the reader.
-    pub(super) slot: Arc<AtomicI64>,
+    slot: Slot,
     pub(super) admission: Admission,
-    frame: Arc<Frame>,
+    frame: F,
     /// The batches still to come.
     rest: Range<usize>,
     next: i64,
-    block: Arc<Block>,
+    block: Arc<Block<F>>,
     walk: Option<BatchWalk>,
     batch_end: i64,
 }
 
-impl Cursor {
-    pub(super) fn new(slice: Slice<Arc<Frame>>, at: TopicPartition, slot: Arc<AtomicI64>) -> Self {
+impl<F: HoldsBytes + Clone> Cursor<F> {
+    pub(super) fn new(slice: Slice<F>, at: TopicPartition, slot: Slot) -> Self {
         let block = Block { at, broker: slice.broker, bytes: Bytes::Fetched(slice.frame.clone()) };
         Self {
             part: slice.part,
@@ -108,7 +67,7 @@ impl Cursor {
         &self.block.at
     }
 
-    pub(super) fn block(&self) -> &Arc<Block> {
+    pub(super) fn block(&self) -> &Arc<Block<F>> {
         &self.block
     }
 
@@ -117,10 +76,10 @@ impl Cursor {
         self.walk.is_none() && self.rest.is_empty()
     }
 
-    /// Tells the driver that the user is back from all before the position.
+    /// The user is back from all before the position: the consumer sees it without asking the reader.
     #[inline]
     pub(super) fn acknowledge(&self) {
-        self.slot.store(self.position, Ordering::Release);
+        self.slot.store(self.position);
     }
 
     /// The next record of the batch at hand.
@@ -167,7 +126,7 @@ impl Cursor {
     pub(super) fn fill(
         &mut self,
         unpacker: &mut Unpacker,
-        records: &mut Records,
+        records: &mut Records<F>,
         most: usize,
     ) -> Result<(), DecodeError> {
         loop {
@@ -202,7 +161,7 @@ impl Cursor {
     fn fill_from(
         &mut self,
         walk: &mut BatchWalk,
-        records: &mut Records,
+        records: &mut Records<F>,
         most: usize,
     ) -> Option<Result<(), DecodeError>> {
         let bytes = self.block.bytes();

@@ -1,0 +1,244 @@
+//! A reader: walks what a consumer has fetched, and tells it how far its user has come.
+//!
+//! A consumer has one reader or several. Each owns what it walks, so that a record costs no lock; it looks at the
+//! consumer, under whatever lock that lies, at the end of a slice and when the fence has moved. A partition is with one
+//! reader at a time, from the slice that it takes until its user has come back from the last record of it: so each
+//! partition is read in order, and a revocation knows for whom it waits.
+//!
+//! The order of calls: [`Reader::next_at_hand`] as long as it has something; then [`Reader::look`] until it says what is
+//! next; after [`Look::Read`] comes [`Reader::advance`], or for several records [`Reader::fill`] and
+//! [`Reader::take_more`], which hand out what the look has found.
+
+mod block;
+mod cursor;
+mod inflated;
+mod records;
+mod shared;
+
+use std::sync::Arc;
+
+use ottla_protocol::{
+    DecodeError, Now,
+    records::{Decompressor, RecordSpan},
+};
+
+pub use block::{Block, HoldsBytes};
+pub use records::{Records, RecordsIter};
+pub(crate) use shared::{Fence, Slot};
+
+use crate::{
+    consumer::{Callback, Consumer, ReadFailure, Subscription},
+    ids::{LaneEpoch, PartIdx, ReaderId, TopicPartition},
+    lanes::{Admission, Filter},
+};
+use cursor::{Cursor, Unpacker};
+use inflated::InflatedPool;
+
+/// How batches are read.
+#[derive(Debug, Clone, Copy)]
+pub struct ReaderConfig {
+    /// `check.crcs`.
+    pub check_crcs: bool,
+    /// The most bytes that a batch may decompress to.
+    pub max_decompressed: usize,
+}
+
+/// One of those who read what a consumer has fetched. `F` keeps the bytes of fetched records alive.
+#[derive(Debug)]
+pub struct Reader<F> {
+    id: ReaderId,
+    /// The one being read first. At most one a partition.
+    cursors: Vec<Cursor<F>>,
+    unpacker: Unpacker,
+    fence: Fence,
+    fence_seen: u64,
+    /// Damage found in a slice: told to the consumer with the next look.
+    failed: Option<Damage>,
+}
+
+#[derive(Debug)]
+struct Damage {
+    part: PartIdx,
+    epoch: LaneEpoch,
+    position: i64,
+    error: DecodeError,
+}
+
+/// A record: its place, and what it is a place in.
+#[derive(Debug)]
+pub struct Handed<F> {
+    /// Where its bytes are.
+    pub block: Arc<Block<F>>,
+    /// Its place there.
+    pub span: RecordSpan,
+}
+
+/// What came of a look at the consumer.
+#[derive(Debug)]
+pub enum Look {
+    /// The listener is to be told something first.
+    Tell(Callback),
+    /// There is something to hand out.
+    Read,
+    /// The user is to be told this.
+    Failed(ReadFailure),
+    /// Nothing is subscribed to, nor assigned.
+    NotSubscribed,
+    /// The consumer is closed, or about to be.
+    Closed,
+}
+
+impl<F: HoldsBytes + Clone> Reader<F> {
+    /// One more reader of a consumer.
+    pub fn new(core: &mut Consumer<F>, config: ReaderConfig, now: Now) -> Self {
+        let unpacker = Unpacker {
+            decompressor: Decompressor::new(),
+            pool: InflatedPool::default(),
+            check_crcs: config.check_crcs,
+            max_decompressed: config.max_decompressed,
+        };
+        let (id, fence) = core.open_reader(now);
+        Self { id, cursors: Vec::new(), unpacker, fence, fence_seen: u64::MAX, failed: None }
+    }
+
+    /// Its name among the consumer's.
+    pub fn id(&self) -> ReaderId {
+        self.id
+    }
+
+    /// The next record of the slice at hand, without a look at the consumer: the way of nearly every record. To ask says
+    /// that the user is back from the record before.
+    #[inline]
+    pub fn next_at_hand(&mut self) -> Option<Handed<F>> {
+        let cursor = self.cursors.first_mut()?;
+        cursor.acknowledge();
+        if self.fence.get() != self.fence_seen || cursor.admission != Admission::Open {
+            return None;
+        }
+        self.advance()
+    }
+
+    /// Whether what is at hand is of one of these partitions.
+    pub fn has_at_hand(&self, filter: &Filter) -> bool {
+        self.cursors.first().is_some_and(|cursor| filter.admits(cursor.at()))
+    }
+
+    /// The next record of what a look has found. `None` at the end of the slice, and where it is damaged. Inlined with all
+    /// that it calls for each record: a span that is written and at once read again, in wider pieces, stalls (a tenth of
+    /// the time of a `recv`).
+    #[inline(always)]
+    pub fn advance(&mut self) -> Option<Handed<F>> {
+        let cursor = self.cursors.first_mut()?;
+        match cursor.next(&mut self.unpacker)? {
+            Ok(span) => Some(Handed { block: cursor.block().clone(), span }),
+            Err(error) => {
+                self.failed = Some(Damage::at(cursor, error));
+                None
+            }
+        }
+    }
+
+    /// Hands out records of what a look has found, up to `most` together with those that are there.
+    pub fn fill(&mut self, records: &mut Records<F>, most: usize) {
+        if let Some(cursor) = self.cursors.first_mut()
+            && let Err(error) = cursor.fill(&mut self.unpacker, records, most)
+        {
+            self.failed = Some(Damage::at(cursor, error));
+        }
+    }
+
+    /// Whether more records may be added to these. Damage is told once the records before it are out of the user's hands.
+    pub fn has_room(&self, records: &Records<F>, most: usize) -> bool {
+        records.has_room(most) && (records.is_empty() || self.failed.is_none())
+    }
+
+    /// One look at the consumer: where the reader is, and what it may read. The user is back from all that was handed
+    /// out. `None`: nothing now, and the user waits.
+    pub fn look(&mut self, core: &mut Consumer<F>, filter: &Filter, now: Now) -> Option<Look> {
+        self.sync(core, true, now);
+        if let Some(Damage { part, epoch, position, error }) = self.failed.take() {
+            core.corrupt(part, epoch, position, error, now);
+            self.cursors.retain(|cursor| cursor.part != part);
+        }
+        if core.is_stopped() {
+            return Some(Look::Closed);
+        }
+        if let Some(callback) = core.take_callback() {
+            return Some(Look::Tell(callback));
+        }
+        if self.take_more(core, filter) {
+            return Some(Look::Read);
+        }
+        if let Some(failure) = core.take_failure(filter, now) {
+            return Some(Look::Failed(failure));
+        }
+        if *core.subscription() == Subscription::None {
+            return Some(Look::NotSubscribed);
+        }
+        core.park(self.id);
+        None
+    }
+
+    /// Finds something more to hand out, of a fresh slice if need be. What was handed out before is in the user's hands
+    /// still.
+    pub fn take_more(&mut self, core: &mut Consumer<F>, filter: &Filter) -> bool {
+        for cursor in &mut self.cursors {
+            cursor.admission = core.admission(cursor.part, cursor.epoch);
+        }
+        let open = |cursor: &Cursor<F>| cursor.admission == Admission::Open && !cursor.is_spent();
+        let index = self.cursors.iter().position(|cursor| open(cursor) && filter.admits(cursor.at()));
+        if let Some(index) = index {
+            self.cursors.swap(0, index);
+            return true;
+        }
+        let Some((slice, slot)) = core.take(self.id, filter) else { return false };
+        let Some(at) = core.name_of(slice.part).cloned() else { return false };
+        // The lane's slice before is spent or over: this one goes on where it ended.
+        self.cursors.retain(|cursor| cursor.part != slice.part);
+        self.cursors.insert(0, Cursor::new(slice, at, slot));
+        true
+    }
+
+    /// Tells the consumer where the reader is, and drops what it may not go on with. `back`: the user has come back from
+    /// everything that was handed out.
+    pub fn sync(&mut self, core: &mut Consumer<F>, back: bool, now: Now) {
+        if back {
+            core.returned(self.id, now);
+        }
+        self.cursors.retain_mut(|cursor| {
+            let spent = cursor.is_spent();
+            if back {
+                cursor.acknowledge();
+            }
+            let holds = !back || !spent;
+            let admission = core.report(cursor.part, cursor.epoch, cursor.position, back, holds);
+            cursor.admission = admission;
+            !back || (!spent && admission != Admission::Over)
+        });
+        self.fence_seen = self.fence.get();
+    }
+
+    /// The reader is no more. What it has goes to the others, from where its user has come back to.
+    pub fn close(&mut self, core: &mut Consumer<F>, now: Now) {
+        self.cursors.clear();
+        core.close_reader(self.id, now);
+    }
+
+    /// The position of a partition's cursor, which is ahead of what the consumer has been told.
+    pub fn position(&self, at: &TopicPartition, core: &Consumer<F>) -> Option<i64> {
+        let cursor = self.cursors.iter().find(|cursor| cursor.at() == at)?;
+        let admission = core.admission(cursor.part, cursor.epoch);
+        (admission != Admission::Over).then_some(cursor.position)
+    }
+
+    /// Where the reader is in each partition that it holds.
+    pub fn positions(&self) -> impl Iterator<Item = (&TopicPartition, i64)> {
+        self.cursors.iter().map(|cursor| (cursor.at(), cursor.position))
+    }
+}
+
+impl Damage {
+    fn at<F>(cursor: &Cursor<F>, error: DecodeError) -> Self {
+        Self { part: cursor.part, epoch: cursor.epoch, position: cursor.position, error }
+    }
+}

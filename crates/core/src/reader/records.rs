@@ -1,0 +1,99 @@
+//! Records of several partitions, gathered for one call.
+
+use std::{ops::Range, sync::Arc};
+
+use ottla_protocol::records::RecordSpan;
+
+use super::block::{Block, HoldsBytes};
+
+/// Records of several partitions, each partition's in order. They own the memory that they lie in.
+#[derive(Debug)]
+pub struct Records<F> {
+    pub(super) spans: Vec<RecordSpan>,
+    runs: Vec<Run<F>>,
+    /// Bytes in decompressed batches.
+    inflated: usize,
+}
+
+/// Neighbouring records in one block.
+#[derive(Debug)]
+struct Run<F> {
+    block: Arc<Block<F>>,
+    spans: Range<usize>,
+}
+
+impl<F> Default for Records<F> {
+    fn default() -> Self {
+        Self { spans: Vec::new(), runs: Vec::new(), inflated: 0 }
+    }
+}
+
+impl<F> Records<F> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Every record: its place, and what it is a place in.
+    pub fn iter(&self) -> RecordsIter<'_, F> {
+        RecordsIter { records: self, runs: self.runs.iter(), block: None, spans: [].iter() }
+    }
+}
+
+impl<F: HoldsBytes> Records<F> {
+    /// Whether more of up to `most` records may be added. Decompressed batches are outside the byte budget, so they are
+    /// few.
+    pub(super) fn has_room(&self, most: usize) -> bool {
+        const INFLATED_MAX: usize = 4 << 20;
+        self.spans.len() < most && self.inflated < INFLATED_MAX
+    }
+
+    /// The records pushed last, from the one with this index on, lie in `block`.
+    pub(super) fn end_run(&mut self, block: &Arc<Block<F>>, start: usize) {
+        let end = self.spans.len();
+        match self.runs.last_mut() {
+            Some(run) if Arc::ptr_eq(&run.block, block) => run.spans.end = end,
+            _ if start < end => {
+                self.inflated += block.inflated_size();
+                self.runs.push(Run { block: block.clone(), spans: start..end });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Walks [`Records`].
+#[derive(Debug)]
+pub struct RecordsIter<'a, F> {
+    records: &'a Records<F>,
+    runs: std::slice::Iter<'a, Run<F>>,
+    block: Option<&'a Arc<Block<F>>>,
+    spans: std::slice::Iter<'a, RecordSpan>,
+}
+
+impl<F> Clone for RecordsIter<'_, F> {
+    fn clone(&self) -> Self {
+        Self { runs: self.runs.clone(), spans: self.spans.clone(), ..*self }
+    }
+}
+
+impl<'a, F> Iterator for RecordsIter<'a, F> {
+    type Item = (&'a Arc<Block<F>>, &'a RecordSpan);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let (Some(block), Some(span)) = (self.block, self.spans.next()) {
+                return Some((block, span));
+            }
+            let run = self.runs.next()?;
+            self.block = Some(&run.block);
+            self.spans = self.records.spans.get(run.spans.clone()).unwrap_or_default().iter();
+        }
+    }
+}
