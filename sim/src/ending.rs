@@ -12,6 +12,7 @@ use crate::{
     member::Member,
     mode::Mode,
     plan::Goodbye,
+    reasons::is_heard,
     report::{LEAST_FAULTS, LEAST_REBALANCES},
     role::Role,
     stage::Event,
@@ -169,6 +170,7 @@ impl World {
     pub(super) fn close_all(&mut self) {
         self.enter(Phase::Closing);
         for member in self.members.iter_mut().filter(|member| member.is_live()) {
+            self.hushed |= !is_heard(member.who, &self.stage);
             member.close(Goodbye::Default, &mut self.stage, &mut self.truth);
         }
     }
@@ -238,12 +240,18 @@ impl World {
     /// Whether all have been closed for a while.
     fn lingers(&mut self) -> bool {
         let since = *self.closed_since.get_or_insert(self.stage.time);
-        self.stage.time > since + secs(2)
+        self.stage.time > since + secs(2) && !self.hushed
     }
 
     /// Who is not in the group, as he or the coordinator sees it, and is there; or the other way round.
     pub(super) fn unsettled(&self) -> Option<String> {
         let group = self.cluster.group(GROUP)?;
+        if group.pending > 0 {
+            return Some(format!(
+                "the coordinator waits for {} to join with the id that they got",
+                group.pending
+            ));
+        }
         let subscribed = |member: &&Member| {
             member.is_live() && member.in_group() && *member.host.machine.subscription() != Subscription::None
         };

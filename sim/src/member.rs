@@ -254,6 +254,8 @@ impl Member {
         }
         // What is not wanted any more goes, and is lost where that takes too long.
         self.warned |= role.wants != wants && incremental;
+        // It joins again, and does not follow the answer to what it asked before.
+        self.syncing &= role.wants == wants;
         role.wants = wants;
         // It is a call of the user's.
         self.note_absence(stage);

@@ -87,6 +87,8 @@ pub(super) struct World {
     pub(super) recovery: Duration,
     /// When the last consumer was closed.
     pub(super) closed_since: Option<Duration>,
+    /// Whether somebody closes whose connection swallows what he says.
+    pub(super) hushed: bool,
     /// How much was handed out when that was looked at last after the trouble, and when it was less.
     pub(super) progress: (u64, Duration),
     pub(super) generation: i32,
@@ -160,6 +162,7 @@ impl World {
             phase_since: Duration::ZERO,
             recovery: Duration::ZERO,
             closed_since: None,
+            hushed: false,
             progress: (0, Duration::ZERO),
             generation: -1,
             doubts: Doubts::new(),

@@ -40,6 +40,8 @@ pub struct GroupView {
     pub leader: Option<String>,
     /// Its members, in the order of their ids.
     pub members: Vec<MemberView>,
+    /// How many were given an id and have not joined with it: a rebalance waits for them.
+    pub pending: usize,
 }
 
 /// A member of a [`GroupView`].

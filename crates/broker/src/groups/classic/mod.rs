@@ -454,6 +454,7 @@ impl ClassicGroup {
             protocol: self.protocol.clone(),
             leader: self.leader.clone(),
             members: self.members.values().map(|member| member.view(self.generation_id)).collect(),
+            pending: self.pending.len(),
         }
     }
 }

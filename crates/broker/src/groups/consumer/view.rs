@@ -69,6 +69,7 @@ impl ConsumerGroup {
             protocol: Some(self.assignor().to_owned()),
             leader: None,
             members: self.members.values().map(view).collect(),
+            pending: 0,
         }
     }
 }

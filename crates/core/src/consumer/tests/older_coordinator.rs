@@ -50,6 +50,43 @@ fn a_coordinator_of_version_zero_is_told_the_topics_that_match_a_pattern() {
 }
 
 #[test]
+fn another_pattern_holds_up_no_heartbeat_while_a_revocation_waits() {
+    let mut world = of_version_zero(consumer_protocol());
+    world.consumer.subscribe_pattern("t.*", world.now).unwrap();
+    world.run();
+    let joins = world.heartbeat();
+    world.answer(&joins, named("made", epoch(1, Some(&[0]))));
+    world.committed(0);
+    world.fetched(0, 0..10);
+    let slice = world.take().unwrap();
+    let acknowledges = world.heartbeat();
+    world.answer(&acknowledges, epoch(1, Some(&[])));
+    world.consumer.subscribe_pattern("t", world.now).unwrap();
+    world.run();
+    for beats in 0.. {
+        let heartbeat = world.heartbeat();
+        assert_eq!(told(&heartbeat).subscribed_topic_names, None, "a record is in the user's hands");
+        world.answer(&heartbeat, epoch(1, None));
+        if beats > 3 && !world.has_asked(ApiKey::ConsumerGroupHeartbeat) {
+            break;
+        }
+        assert!(beats < 20, "no pause between them");
+    }
+    world.back_from(&slice, 10);
+    let commit = world.expect(ApiKey::OffsetCommit);
+    world.commit_says(&commit, ErrorCode::None);
+    let start = world.now.mono;
+    loop {
+        assert!(world.now.mono - start <= Duration::from_secs(310), "metadata.max.age passed");
+        let heartbeat = world.heartbeat();
+        if let Some(names) = &told(&heartbeat).subscribed_topic_names {
+            break assert_eq!(*names, ["t"]);
+        }
+        world.answer(&heartbeat, epoch(1, None));
+    }
+}
+
+#[test]
 fn a_group_that_stays_at_epoch_zero_while_nothing_matches_is_joined_until_something_does() {
     let mut world = of_version_zero(consumer_protocol());
     world.topics = vec!["x"];

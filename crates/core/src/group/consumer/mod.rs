@@ -296,6 +296,11 @@ impl ConsumerMember {
         GroupNews::Assigned(resolved.into_iter().collect())
     }
 
+    /// Whether it is known which topics to tell.
+    fn knows_its_topics(&self) -> bool {
+        !self.matches_here || self.interest.pattern.is_none() || self.matched_in.is_some()
+    }
+
     fn match_pattern(&mut self, metadata: &Metadata) {
         let Some(pattern) = self.interest.pattern.as_ref().filter(|_| self.matches_here) else { return };
         if metadata.covers(&Wanted::All) && self.matched_in != Some(metadata.revision()) {

@@ -28,7 +28,8 @@ impl ConsumerMember {
         if self.heartbeat.is_some() || !self.attempts.is_due(to.now) {
             return Ok(Vec::new());
         }
-        let due = self.due <= to.now.mono || self.changed || self.full;
+        let news = self.changed && self.knows_its_topics();
+        let due = self.due <= to.now.mono || news || self.full;
         let sends = match self.state {
             ConsumerState::Joining => may_join,
             ConsumerState::Acknowledging | ConsumerState::Leaving => true,
@@ -46,7 +47,9 @@ impl ConsumerMember {
             return Ok(None);
         };
         self.matches_here = open.version == 0;
-        if self.matches_here && self.interest.pattern.is_some() && self.matched_in.is_none() {
+        // Older coordinators leave a group without topics in epoch 0, in which each heartbeat is a join.
+        let joins = self.epoch == JOINS && self.state != ConsumerState::Leaving;
+        if joins && !self.knows_its_topics() {
             return Ok(None);
         }
         if self.matches_here && std::mem::take(&mut self.own_id) {
@@ -81,10 +84,10 @@ impl ConsumerMember {
     }
 
     fn news(&mut self, version: i16, owned: Owned<'_>) -> ConsumerGroupHeartbeatRequest {
-        // Older coordinators leave a group without topics in epoch 0, in which each heartbeat is a join.
         let still_joins = self.epoch == JOINS && self.state.is_member();
         let full = std::mem::take(&mut self.full) || still_joins;
-        let tells_interest = std::mem::take(&mut self.changed) || full;
+        // A handover holds up what metadata says of a pattern: the member is there meanwhile, with the topics of before.
+        let tells_interest = self.knows_its_topics() && (std::mem::take(&mut self.changed) || full);
         let by_pattern = self.interest.pattern.as_ref().filter(|_| version >= 1);
         let topics = || self.interest.topics.iter().cloned().collect();
         let pattern = match by_pattern {
