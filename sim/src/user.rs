@@ -218,7 +218,7 @@ impl Member {
                 (look, _) => return Gathered::Look(look),
             }
         }
-        Gathered::Records(records.iter().map(|(block, span)| Handed::new(block, span)).collect())
+        Gathered::Records(records.iter().map(|(block, _, span)| Handed::new(block, span)).collect())
     }
 
     fn hand_out(&mut self, records: Vec<Handed>, stage: &mut Stage, truth: &mut Truth) {

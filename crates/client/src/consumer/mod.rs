@@ -16,7 +16,8 @@ mod stream;
 use std::{sync::Arc, time::Duration};
 
 use ottla_core::{
-    CloseKind, Event, Explanation, GroupMetadata, LeaveGroup, Subscription, SubscriptionError, TopicPartition,
+    CloseKind, Event, Explanation, Filter, GroupMetadata, LeaveGroup, Subscription, SubscriptionError,
+    TopicPartition,
 };
 
 pub use deserialize::{Bytes, Deserializer, Poison, TypedConsumer, TypedRecord, Utf8};
@@ -110,7 +111,11 @@ impl Consumer {
     /// [`RecvError`] tells what keeps one partition, or the group, from records; others go on with the next call.
     #[inline]
     pub async fn recv(&mut self) -> Result<Option<OwnedRecord>, RecvError> {
-        self.reader.recv().await
+        // Not by the reader's own: a future inside a future costs each record.
+        match self.reader.at_hand() {
+            Some(record) => Ok(Some(record)),
+            None => self.reader.next(&Filter::All).await,
+        }
     }
 
     /// As [`recv`](Self::recv), of these partitions alone. Those of others wait.

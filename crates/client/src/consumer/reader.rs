@@ -82,8 +82,8 @@ impl Reader {
     /// As [`Consumer::recv`](super::Consumer::recv).
     #[inline]
     pub async fn recv(&mut self) -> Result<Option<OwnedRecord>, RecvError> {
-        match self.reading.next_at_hand() {
-            Some(record) => Ok(Some(record.into())),
+        match self.at_hand() {
+            Some(record) => Ok(Some(record)),
             None => self.next(&Filter::All).await,
         }
     }
@@ -99,9 +99,9 @@ impl Reader {
     ) -> Result<Option<OwnedRecord>, RecvError> {
         let filter = Filter::Only(partitions.into_iter().map(Into::into).collect());
         if self.reading.has_at_hand(&filter)
-            && let Some(record) = self.reading.next_at_hand()
+            && let Some(record) = self.at_hand()
         {
-            return Ok(Some(record.into()));
+            return Ok(Some(record));
         }
         self.next(&filter).await
     }
@@ -117,8 +117,14 @@ impl Reader {
         RecordStream::new(self)
     }
 
+    /// The next record, if it is at hand.
+    #[inline]
+    pub(super) fn at_hand(&mut self) -> Option<OwnedRecord> {
+        self.reading.next_at_hand().map(OwnedRecord)
+    }
+
     /// The next record, as soon as there is one. `None` when the consumer is closed.
-    async fn next(&mut self, filter: &Filter) -> Result<Option<OwnedRecord>, RecvError> {
+    pub(super) async fn next(&mut self, filter: &Filter) -> Result<Option<OwnedRecord>, RecvError> {
         let shared = self.shared.clone();
         let parking = Parking { shared: &shared, reader: self.reading.id() };
         let next = loop {
@@ -129,7 +135,7 @@ impl Reader {
                 Look::Closed => break Ok(None),
                 Look::Read => {
                     if let Some(record) = self.reading.advance() {
-                        break Ok(Some(record.into()));
+                        break Ok(Some(OwnedRecord(record)));
                     }
                 }
             }

@@ -13,6 +13,7 @@ type Block = ottla_core::Block<Arc<Frame>>;
 #[derive(Clone, Copy)]
 pub struct Record<'a> {
     pub(super) block: &'a Arc<Block>,
+    pub(super) bytes: &'a [u8],
     pub(super) span: &'a RecordSpan,
 }
 
@@ -21,10 +22,7 @@ pub struct Record<'a> {
 /// As long as it is kept, the fetched bytes around it are kept too, and count against
 /// [`buffer_memory`](crate::ConsumerBuilder::buffer_memory): [`detach`](Self::detach) what is to be kept long.
 #[derive(Clone)]
-pub struct OwnedRecord {
-    pub(super) block: Arc<Block>,
-    pub(super) span: RecordSpan,
-}
+pub struct OwnedRecord(pub(super) Handed<Arc<Frame>>);
 
 /// A record on its own: a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,58 +41,54 @@ pub struct DetachedRecord {
     pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
-impl From<Handed<Arc<Frame>>> for OwnedRecord {
-    #[inline(always)]
-    fn from(Handed { block, span }: Handed<Arc<Frame>>) -> Self {
-        Self { block, span }
-    }
-}
-
 macro_rules! accessors {
     ([$($lifetime:lifetime)?]) => {
         /// Its topic.
         pub fn topic(&self) -> &$($lifetime)? str {
-            &self.block.at.topic
+            &self.block().at.topic
         }
 
         /// Its partition.
         pub fn partition(&self) -> i32 {
-            self.block.at.partition
+            self.block().at.partition
         }
 
         /// Its topic and partition.
         pub fn topic_partition(&self) -> &$($lifetime)? TopicPartition {
-            &self.block.at
+            &self.block().at
         }
 
         /// Its offset in the partition.
+        #[inline]
         pub fn offset(&self) -> i64 {
-            self.span.offset
+            self.span().offset
         }
 
         /// The broker that it was fetched from: the partition's leader, or a follower that is nearer (KIP-392).
         pub fn broker(&self) -> NodeId {
-            self.block.broker
+            self.block().broker
         }
 
         /// Its timestamp in milliseconds since 1970; -1 where it has none.
         pub fn timestamp(&self) -> i64 {
-            self.span.timestamp
+            self.span().timestamp
         }
 
         /// What the timestamp means.
         pub fn timestamp_type(&self) -> TimestampType {
-            self.span.timestamp_type
+            self.span().timestamp_type
         }
 
         /// Its key.
+        #[inline]
         pub fn key(&self) -> Option<&$($lifetime)? [u8]> {
-            self.span.key.of(self.block.bytes())
+            self.span().key.of(self.bytes())
         }
 
         /// Its value.
+        #[inline]
         pub fn value(&self) -> Option<&$($lifetime)? [u8]> {
-            self.span.value.of(self.block.bytes())
+            self.span().value.of(self.bytes())
         }
 
         /// A copy that shares no memory. Headers that cannot be read are left out.
@@ -115,23 +109,51 @@ macro_rules! accessors {
 impl<'a> Record<'a> {
     accessors!(['a]);
 
+    fn block(&self) -> &'a Arc<Block> {
+        self.block
+    }
+
+    #[inline]
+    fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    #[inline]
+    fn span(&self) -> &'a RecordSpan {
+        self.span
+    }
+
     /// Its headers in order, duplicates included; decoded while one iterates.
     pub fn headers(&self) -> Headers<'a> {
-        self.span.headers(self.block.bytes())
+        self.span().headers(self.bytes())
     }
 
     /// The same record, on its own feet.
     pub fn to_owned(&self) -> OwnedRecord {
-        OwnedRecord { block: self.block.clone(), span: *self.span }
+        OwnedRecord(Handed { block: self.block.clone(), span: *self.span })
     }
 }
 
 impl OwnedRecord {
     accessors!([]);
 
+    fn block(&self) -> &Arc<Block> {
+        &self.0.block
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self.0.block.bytes()
+    }
+
+    #[inline]
+    fn span(&self) -> &RecordSpan {
+        &self.0.span
+    }
+
     /// Its headers in order, duplicates included; decoded while one iterates.
     pub fn headers(&self) -> Headers<'_> {
-        self.span.headers(self.block.bytes())
+        self.span().headers(self.bytes())
     }
 }
 

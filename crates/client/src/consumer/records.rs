@@ -49,8 +49,8 @@ impl<'a> Iterator for Iter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Record<'a>> {
-        let (block, span) = self.0.next()?;
-        Some(Record { block, span })
+        let (block, bytes, span) = self.0.next()?;
+        Some(Record { block, bytes, span })
     }
 }
 

@@ -54,9 +54,9 @@ impl Stream for RecordStream<'_> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Turn::Ready(reader) = &mut self.0
-            && let Some(record) = reader.reading.next_at_hand()
+            && let Some(record) = reader.at_hand()
         {
-            return Poll::Ready(Some(Ok(record.into())));
+            return Poll::Ready(Some(Ok(record)));
         }
         self.0.poll(cx, |reader| {
             Box::pin(async move {

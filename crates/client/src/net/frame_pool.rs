@@ -138,6 +138,7 @@ impl Buffer {
     }
 
     /// What has arrived.
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -159,6 +160,7 @@ impl Drop for Buffer {
 pub(crate) struct Frame(Buffer);
 
 impl HoldsBytes for Frame {
+    #[inline]
     fn bytes(&self) -> &[u8] {
         self.0.bytes()
     }

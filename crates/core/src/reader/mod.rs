@@ -73,6 +73,12 @@ pub struct Handed<F> {
     pub span: RecordSpan,
 }
 
+impl<F> Clone for Handed<F> {
+    fn clone(&self) -> Self {
+        Self { block: self.block.clone(), span: self.span }
+    }
+}
+
 /// What came of a look at the consumer.
 #[derive(Debug)]
 pub enum Look {

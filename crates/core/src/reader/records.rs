@@ -39,9 +39,9 @@ impl<F> Records<F> {
         self.spans.is_empty()
     }
 
-    /// Every record: its place, and what it is a place in.
+    /// Every record: what it is a place in, the bytes of that, and its place.
     pub fn iter(&self) -> RecordsIter<'_, F> {
-        RecordsIter { records: self, runs: self.runs.iter(), block: None, spans: [].iter() }
+        RecordsIter { records: self, runs: self.runs.iter(), block: None, bytes: &[], spans: [].iter() }
     }
 }
 
@@ -73,6 +73,8 @@ pub struct RecordsIter<'a, F> {
     records: &'a Records<F>,
     runs: std::slice::Iter<'a, Run<F>>,
     block: Option<&'a Arc<Block<F>>>,
+    /// The block's.
+    bytes: &'a [u8],
     spans: std::slice::Iter<'a, RecordSpan>,
 }
 
@@ -82,17 +84,17 @@ impl<F> Clone for RecordsIter<'_, F> {
     }
 }
 
-impl<'a, F> Iterator for RecordsIter<'a, F> {
-    type Item = (&'a Arc<Block<F>>, &'a RecordSpan);
+impl<'a, F: HoldsBytes> Iterator for RecordsIter<'a, F> {
+    type Item = (&'a Arc<Block<F>>, &'a [u8], &'a RecordSpan);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let (Some(block), Some(span)) = (self.block, self.spans.next()) {
-                return Some((block, span));
+                return Some((block, self.bytes, span));
             }
             let run = self.runs.next()?;
-            self.block = Some(&run.block);
+            (self.block, self.bytes) = (Some(&run.block), run.block.bytes());
             self.spans = self.records.spans.get(run.spans.clone()).unwrap_or_default().iter();
         }
     }
