@@ -48,6 +48,14 @@ pub struct Output {
     pub stderr: String,
 }
 
+impl Output {
+    /// The lines of its standard error that tell of anything else than a wait, which a busy machine may bring.
+    pub fn complaints(&self) -> Vec<&str> {
+        let waits = |line: &&str| line.starts_with("ottla: waiting: ") || *line == "ottla: it goes on";
+        self.stderr.lines().filter(|line| !waits(line)).collect()
+    }
+}
+
 impl Process {
     /// Starts a tethered child whose standard input is empty.
     pub fn spawn(command: &Command) -> io::Result<Self> {

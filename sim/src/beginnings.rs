@@ -11,7 +11,7 @@ use crate::{
     case::Case,
     dice::{Dice, ms, secs},
     logs::{Wanted, wall_at},
-    member::{Expect, Member, names},
+    member::{Expect, Kept, Member, names},
     plan::{FLEETING, Item, Plan},
     role::Role,
     stage::Stage,
@@ -134,8 +134,8 @@ impl Member {
         let moved: Vec<TopicPartition> = self.owned.keys().filter(moved).cloned().collect();
         for at in moved {
             let serial = self.owned[&at].serial;
-            let in_hand = self.in_hand.iter().find(|(record, of)| record.at == at && *of == serial);
-            if let Some((record, _)) = in_hand {
+            let in_hand = self.in_hand.iter().find(|kept| kept.record.at == at && kept.serial == serial);
+            if let Some(Kept { record, .. }) = in_hand {
                 let (who, offset) = (self.who, record.offset);
                 stage.violate("a position does not move while its user has what was there before", || {
                     format!("{who}, {at}: he has offset {offset}")

@@ -7,7 +7,7 @@ use ottla_protocol::ErrorCode;
 
 use crate::{
     dice::{ms, secs},
-    member::{Expect, Member},
+    member::{Expect, Kept, Member},
     plan::FLEETING,
     reasons::is_heard,
     stage::Stage,
@@ -128,6 +128,8 @@ impl Member {
         stage.note(|| format!("{who} commit()"));
         let known = self.owned.iter().filter(|(_, holding)| holding.known);
         let known = known.filter_map(|(at, holding)| match holding.expect {
+            // What another reader has is left out.
+            _ if self.in_hand.iter().any(|kept| kept.record.at == *at) => None,
             // What is in the log no more may be found out to be so before it is committed.
             Expect::At(offset) if offset >= truth.start(at) => Some((at.clone(), offset)),
             _ => None,
@@ -152,9 +154,11 @@ impl Member {
     /// Commits some of the records that the user has in hand, and keeps the others.
     pub(super) fn commit_part(&mut self, stage: &mut Stage, truth: &mut Truth) {
         let (who, now) = (self.who, stage.now());
-        let count = self.dice.number(1..=self.in_hand.len() - 1);
+        let id = self.reader.id();
+        let own = self.in_hand.iter().filter(|kept| kept.by == id).count();
+        let count = self.dice.number(1..=own - 1);
         let mut offsets: BTreeMap<TopicPartition, CommittedOffset> = BTreeMap::new();
-        for (record, serial) in &self.in_hand[..count] {
+        for Kept { record, serial, .. } in self.in_hand.iter().filter(|kept| kept.by == id).take(count) {
             // What was taken away meanwhile is not his to commit.
             if self.owned.get(&record.at).is_some_and(|holding| holding.serial == *serial) {
                 let offset = record.offset + 1;
@@ -162,7 +166,7 @@ impl Member {
                 offsets.insert(record.at.clone(), CommittedOffset { offset, metadata });
             }
         }
-        self.done(count, stage, truth);
+        self.done(id, count, stage, truth);
         let covers = |(at, position): (&TopicPartition, i64)| {
             offsets.get(at).is_some_and(|committed| committed.offset >= position)
         };
@@ -177,10 +181,7 @@ impl Member {
             Ok(op) if self.dice.chance(0.5) => {
                 self.stamp += 1;
                 self.asked_to_commit(op, asked, true, stage.time);
-                if all {
-                    self.away_since = stage.time;
-                }
-                self.doing = Doing::Committing(op);
+                self.await_commit(op);
                 // The outcome may be there already.
                 self.woken(stage, truth);
             }

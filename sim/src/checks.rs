@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use ottla_core::{Event, Reason, Subscription, TopicPartition, group::consumer_protocol::Assignment};
+use ottla_core::{
+    Event, ReaderId, Reason, Subscription, TopicPartition, group::consumer_protocol::Assignment,
+};
 use ottla_protocol::{
     ErrorCode, Response,
     messages::{ConsumerGroupHeartbeatAssignment, OffsetCommitRequest, OffsetCommitResponse},
@@ -11,9 +13,10 @@ use ottla_protocol::{
 
 use crate::{
     calls::written_beside,
+    dice::ms,
     handed::Handed,
     host::Awaited,
-    member::{Expect, Member, Sent, names},
+    member::{Expect, Kept, Member, Sent, names},
     plan::FLEETING,
     stage::Stage,
     truth::Truth,
@@ -204,11 +207,11 @@ impl Member {
         let who = self.who;
         self.counts.revoked += 1;
         self.waited_for_until = None;
-        let held = |(record, serial): &&(Handed, u64)| {
+        let held = |Kept { record, serial, .. }: &&Kept| {
             let holding = self.owned.get(&record.at).filter(|holding| holding.serial == *serial);
             holding.is_some() && partitions.contains(&record.at)
         };
-        if let Some((record, _)) = self.in_hand.iter().find(held).filter(|_| !self.unsubscribing) {
+        if let Some(Kept { record, .. }) = self.in_hand.iter().find(held).filter(|_| !self.unsubscribing) {
             stage.violate("nothing is revoked that the user has in hand", || {
                 format!("{who} gives up {} while its user has offset {}", record.at, record.offset)
             });
@@ -226,6 +229,8 @@ impl Member {
         // The core sees the user return when his position moves, a little before the call that returns.
         let since = self.away_since.saturating_sub(Duration::from_millis(10));
         let away = !matches!(self.doing, Doing::Reading(_)) && stage.time >= since + self.max_poll;
+        let mut helpers = self.helpers.iter().filter(|helper| helper.is_away());
+        let away = away || helpers.any(|helper| stage.time + ms(10) >= helper.away_since + self.max_poll);
         let withdrawn = partitions.iter().all(|at| self.withdrawn.contains(at));
         let late = self.waited_for_until.take().is_some_and(|deadline| stage.now().mono >= deadline);
         if self.told.is_none() && !self.warned && !away && !late && !withdrawn {
@@ -235,7 +240,13 @@ impl Member {
     }
 
     /// What may be handed out.
-    pub(super) fn check_handed(&mut self, record: &Handed, stage: &mut Stage, truth: &mut Truth) {
+    pub(super) fn check_handed(
+        &mut self,
+        record: &Handed,
+        by: ReaderId,
+        stage: &mut Stage,
+        truth: &mut Truth,
+    ) {
         let who = self.who;
         let Handed { at, offset, .. } = record;
         if self.closed {
@@ -252,7 +263,7 @@ impl Member {
             });
         }
         if at.topic == FLEETING {
-            return self.check_fleeting(record, truth);
+            return self.check_fleeting(record, by, truth);
         }
         // Under the consumer protocol what was assigned before is carried out first.
         let goes = self.withdrawn.contains(at) && (!self.follows_broker() || self.gives_up(at, stage));
@@ -306,15 +317,23 @@ impl Member {
         holding.known = true;
         self.handed += record.size;
         let serial = holding.serial;
-        self.in_hand.push((record.clone(), serial));
+        if let Some(kept) =
+            self.in_hand.iter().find(|k| k.record.at == *at && k.serial == serial && k.by != by)
+        {
+            let (other, had) = (kept.by, kept.record.offset);
+            stage.violate("a partition is with one reader at a time", || {
+                format!("{who}'s reader {by} hands out {at} offset {offset}, and {other} has {had}")
+            });
+        }
+        self.in_hand.push(Kept { record: record.clone(), serial, by });
     }
 
     /// A topic that comes and goes: its offsets begin anew, and what was in it is nobody's to account for.
-    fn check_fleeting(&mut self, record: &Handed, truth: &mut Truth) {
+    fn check_fleeting(&mut self, record: &Handed, by: ReaderId, truth: &mut Truth) {
         self.handed += record.size;
         truth.fleeting.insert(record.at.clone(), record.offset);
         let serial = self.owned.get(&record.at).map_or(0, |holding| holding.serial);
-        self.in_hand.push((record.clone(), serial));
+        self.in_hand.push(Kept { record: record.clone(), serial, by });
     }
 
     /// It committed in the generation before, and follows the current one.
@@ -333,10 +352,16 @@ impl Member {
         explained.partitions.iter().any(|(of, reason)| of == at && *reason == Reason::BeingRevoked)
     }
 
-    /// The user has come back from the first `count` records that he has.
-    pub(super) fn done(&mut self, count: usize, stage: &mut Stage, truth: &mut Truth) {
+    /// The user of this reader has come back from the first `count` records that he has.
+    pub(super) fn done(&mut self, by: ReaderId, count: usize, stage: &mut Stage, truth: &mut Truth) {
         let who = self.who;
-        for (record, serial) in self.in_hand.drain(..count) {
+        let mut left = count;
+        let mut is_done = |kept: &mut Kept| {
+            let done = kept.by == by && left > 0;
+            left -= usize::from(done);
+            done
+        };
+        for Kept { record, serial, .. } in self.in_hand.extract_if(.., &mut is_done) {
             if !record.is_intact() {
                 stage.violate("a record stays as it is as long as it is kept", || {
                     format!("{who} has {} offset {}, which has changed", record.at, record.offset)
@@ -350,8 +375,18 @@ impl Member {
         }
     }
 
+    /// The first user has come back from all that he has.
     pub(super) fn all_done(&mut self, stage: &mut Stage, truth: &mut Truth) {
-        self.done(self.in_hand.len(), stage, truth);
+        self.done(self.reader.id(), usize::MAX, stage, truth);
+    }
+
+    /// What a reader that is gone had is handed out again from there.
+    pub(super) fn hands_out_again(&mut self, at: &TopicPartition, offset: i64, serial: u64) {
+        if let Some(holding) = self.owned.get_mut(at).filter(|holding| holding.serial == serial) {
+            self.serial += 1;
+            holding.serial = self.serial;
+            holding.expect = Expect::At(offset);
+        }
     }
 
     pub(super) fn check_commit(

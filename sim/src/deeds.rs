@@ -10,6 +10,7 @@ use crate::{
     case::Bug,
     dice::{Dice, ms, secs},
     member::Member,
+    mode::Mode,
     plan::{FLEETING, Goodbye, Item},
     role::Role,
     stage::{Event, Link, LinkId, LinkState, Outage, Stage, Who},
@@ -252,6 +253,10 @@ impl World {
         }
         let (most, dice) = ((self.plan.most_held(), self.plan.max_poll), self.dice.fork());
         let mut member = Member::new(who, machine, role, habits, most, dice, &mut self.stage);
+        if self.case.mode == Mode::Readers {
+            member.plan_is_orderly = self.plan.orderly;
+            (0..self.dice.number(1..=2)).for_each(|_| member.add_helper(&mut self.stage));
+        }
         member.turn(&mut self.stage, &mut self.truth);
         self.members.push(member);
     }

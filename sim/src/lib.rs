@@ -33,6 +33,7 @@ mod dice;
 mod ending;
 mod habits;
 mod handed;
+mod helper;
 mod host;
 mod late;
 mod listener;

@@ -1,9 +1,12 @@
 //! The user's rebalance listener: called when he is in a call, and as slow as he likes.
 
-use ottla_core::{Callback, GroupReason, Subscription, TopicPartition};
+use std::time::Duration;
+
+use ottla_core::{Callback, GroupReason, ReaderId, Subscription, TopicPartition};
 use ottla_protocol::Now;
 
 use crate::{
+    helper::Helper,
     member::{Member, TOLD_IN_PAIRS, names},
     stage::{Event, Stage},
     truth::Truth,
@@ -15,8 +18,12 @@ use crate::{
 pub(crate) struct Listening {
     /// The call of the user's from which it was called.
     pub(super) from: Box<Doing>,
-    callback: Callback,
+    told: Told,
 }
+
+/// What it is told.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Told(Callback);
 
 impl Member {
     /// Calls the listener, if there is something to tell. Returns whether it is busy now.
@@ -25,14 +32,26 @@ impl Member {
         callback.map(|callback| self.begin_listening(callback, stage, truth)).is_some()
     }
 
-    /// The listener is called.
+    /// The listener is called, in the call that the first user is in.
     pub(super) fn begin_listening(&mut self, callback: Callback, stage: &mut Stage, truth: &mut Truth) {
+        let from = std::mem::replace(&mut self.doing, Doing::Away);
+        let (told, takes) = self.tell_listener(callback.clone(), stage, truth);
+        self.doing = Doing::Listening(Listening { from: Box::new(from), told });
+        self.stamp += 1;
+        stage.after(takes, Event::User(self.who, self.stamp));
+    }
+
+    /// What the listener does first, and how long it takes.
+    pub(super) fn tell_listener(
+        &mut self,
+        callback: Callback,
+        stage: &mut Stage,
+        truth: &mut Truth,
+    ) -> (Told, Duration) {
         let listener = self.habits.listener.clone().expect("only a listener is told anything");
         let who = self.who;
         stage.tell(|| format!("{who} is called: {callback:?}"));
         self.check_pairs(&callback, stage);
-        let from = std::mem::replace(&mut self.doing, Doing::Away);
-        self.doing = Doing::Listening(Listening { from: Box::new(from), callback: callback.clone() });
         match &callback {
             Callback::Revoked(_) if self.dice.chance(listener.commits) && !self.closed => {
                 let _ = self.commit_all(stage, truth);
@@ -45,16 +64,15 @@ impl Member {
             }
             _ => {}
         }
-        self.stamp += 1;
-        let wait = self.dice.time(listener.takes);
-        stage.after(wait, Event::User(self.who, self.stamp));
+        (Told(callback), self.dice.time(listener.takes))
     }
 
     /// Whether there is something to tell, and its user is out of every call.
     pub(crate) fn has_untold(&self, now: Now) -> bool {
         let waits =
             || matches!(self.host.machine.explain(now).group, Some(GroupReason::AwaitingListener { .. }));
-        self.doing == Doing::Away && self.habits.listener.is_some() && waits()
+        let idle = self.doing == Doing::Away && !self.helpers.iter().any(Helper::is_listening);
+        idle && self.habits.listener.is_some() && waits()
     }
 
     /// Each partition is told to be gone once for each time that it was told to be assigned.
@@ -84,18 +102,23 @@ impl Member {
     /// The listener returns, and the user is in his call again.
     pub(super) fn listened(&mut self, stage: &mut Stage) {
         let Doing::Listening(listening) = &self.doing else { return };
-        let Listening { from, callback } = listening.clone();
-        match &callback {
-            Callback::Assigned(partitions) => self.unannounced.retain(|at| !partitions.contains(at)),
-            Callback::Revoked(partitions) => self.parted.extend(partitions.iter().cloned()),
-            Callback::Lost(_) => {}
-        }
-        self.host.machine.callback_done(stage.now());
+        let Listening { from, told } = listening.clone();
+        self.heard(&told, self.reader.id(), stage);
         self.doing = *from;
         self.stamp += 1;
         if let Doing::Reading(_) = self.doing {
             self.be_patient(stage);
         }
+    }
+
+    /// The listener returns, in a call of this reader's.
+    pub(super) fn heard(&mut self, Told(callback): &Told, by: ReaderId, stage: &Stage) {
+        match callback {
+            Callback::Assigned(partitions) => self.unannounced.retain(|at| !partitions.contains(at)),
+            Callback::Revoked(partitions) => self.parted.extend(partitions.iter().cloned()),
+            Callback::Lost(_) => {}
+        }
+        self.host.machine.callback_done(by, stage.now());
     }
 
     /// What was given up, the listener has been told before.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use ottla_core::{
-    ConnId, Consumer, Disconnected, Machine, OpId, Outbound, Reader, ReaderConfig, Reason, RequestId,
-    Subscription, SubscriptionError, TopicPartition,
+    ConnId, Consumer, Disconnected, Machine, OpId, Outbound, Reader, ReaderConfig, ReaderId, Reason,
+    RequestId, Subscription, SubscriptionError, TopicPartition,
 };
 use ottla_protocol::{ErrorCode, Now, Request, Response};
 
@@ -16,6 +16,7 @@ use crate::{
     dice::Dice,
     habits::Habits,
     handed::Handed,
+    helper::Helper,
     host::{Frame, Host},
     logs::Wanted,
     mode::Protocol,
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// More than any batch here decompresses to.
-const READING: ReaderConfig = ReaderConfig { check_crcs: true, max_decompressed: 1 << 20 };
+pub(super) const READING: ReaderConfig = ReaderConfig { check_crcs: true, max_decompressed: 1 << 20 };
 
 /// The invariant of listeners.
 pub(super) const TOLD_IN_PAIRS: &str = "a listener hears of a partition once as assigned and once as gone";
@@ -47,6 +48,16 @@ pub(super) struct Holding {
     pub(super) known: bool,
     /// Tells one assignment of a partition from the next.
     pub(super) serial: u64,
+}
+
+/// A record in a user's hands.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) record: Handed,
+    /// Of its partition's assignment.
+    pub(super) serial: u64,
+    /// Who handed it out.
+    pub(super) by: ReaderId,
 }
 
 /// An offset that was sent to be committed.
@@ -89,8 +100,12 @@ pub(crate) struct Member {
     pub(super) dice: Dice,
     pub(super) doing: Doing,
     pub(super) stamp: u64,
-    /// Records that the user has and has not come back from, each with the serial of its assignment.
-    pub(super) in_hand: Vec<(Handed, u64)>,
+    /// More readers, with users of their own.
+    pub(super) helpers: Vec<Helper>,
+    /// Whether nothing may be read twice.
+    pub(super) plan_is_orderly: bool,
+    /// Records that users have and have not come back from.
+    pub(super) in_hand: Vec<Kept>,
     pub(super) owned: BTreeMap<TopicPartition, Holding>,
     pub(super) paused: BTreeSet<TopicPartition>,
     pub(super) ops: Vec<(OpId, Asked)>,
@@ -198,6 +213,8 @@ impl Member {
             dice,
             doing: Doing::Away,
             stamp: 0,
+            helpers: Vec::new(),
+            plan_is_orderly: false,
             in_hand: Vec::new(),
             owned: BTreeMap::new(),
             paused: BTreeSet::new(),
@@ -340,8 +357,9 @@ impl Member {
 
     /// Whether its reader, or its user, has records of a partition.
     pub(super) fn holds(&self, at: &TopicPartition) -> bool {
-        self.in_hand.iter().any(|(record, _)| record.at == *at)
-            || self.reader.positions().any(|(of, _)| of == at)
+        let readers = std::iter::once(&self.reader).chain(self.helpers.iter().map(|helper| &helper.reader));
+        self.in_hand.iter().any(|kept| kept.record.at == *at)
+            || readers.flat_map(Reader::positions).any(|(of, _)| of == at)
     }
 
     /// Whether it has records of a partition, taken or not.

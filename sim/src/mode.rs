@@ -20,12 +20,21 @@ pub enum Mode {
     Static,
     /// Members that subscribe to a pattern, by either protocol.
     Regex,
+    /// Members with two or three readers each, by either protocol.
+    Readers,
 }
 
 impl Mode {
     /// Every mode.
-    pub const ALL: [Self; 6] =
-        [Self::Eager, Self::Cooperative, Self::ConsumerProtocol, Self::Mixed, Self::Static, Self::Regex];
+    pub const ALL: [Self; 7] = [
+        Self::Eager,
+        Self::Cooperative,
+        Self::ConsumerProtocol,
+        Self::Mixed,
+        Self::Static,
+        Self::Regex,
+        Self::Readers,
+    ];
 
     /// Its name in commands.
     pub fn name(self) -> &'static str {
@@ -36,6 +45,7 @@ impl Mode {
             Self::Mixed => "mixed",
             Self::Static => "static",
             Self::Regex => "regex",
+            Self::Readers => "readers",
         }
     }
 
@@ -121,7 +131,7 @@ impl Protocol {
                     vec![eager.clone(), eager, Self::consumer(d)]
                 }
             },
-            Mode::Static | Mode::Regex => vec![Self::any(d)],
+            Mode::Static | Mode::Regex | Mode::Readers => vec![Self::any(d)],
         }
     }
 }

@@ -31,6 +31,7 @@ impl Member {
         self.doing = Doing::Gone;
         self.owned.clear();
         self.reader.close(&mut self.host.machine, stage.now());
+        (0..self.helpers.len()).for_each(|index| self.helper_is_gone(index, stage));
         if let Some(at) = self.announced.first().filter(|_| self.told_at_the_end) {
             stage.violate(TOLD_IN_PAIRS, || format!("{who} is closed, and was not told what became of {at}"));
         }
@@ -54,6 +55,7 @@ impl Member {
         self.owned.clear();
         self.in_hand.clear();
         self.reader.close(&mut self.host.machine, stage.now());
+        (0..self.helpers.len()).for_each(|index| self.helper_is_gone(index, stage));
     }
 
     /// The user closes it.
@@ -63,6 +65,9 @@ impl Member {
         stage.tell(|| format!("{who} close({goodbye:?})"));
         self.listened(stage);
         self.all_done(stage, truth);
+        if !self.helpers.is_empty() && (self.plan_is_orderly || self.dice.chance(0.5)) {
+            self.stop_helpers(stage, truth);
+        }
         self.reader.sync(&mut self.host.machine, true, now);
         let leave = match goodbye {
             Goodbye::Default => LeaveGroup::Default,
@@ -89,6 +94,9 @@ impl Member {
         self.told_at_the_end = kind == CloseKind::Closed && !slow;
         self.farewell =
             self.owes_farewell(kind, leave, stage).then_some(Farewell { since: stage.time, done: false });
+        // What others have in hand comes again, and is not waited for.
+        let first = self.reader.id();
+        self.in_hand.retain(|kept| kept.by == first);
         self.host.machine.close(kind, leave, now.mono + LIMIT, now);
         self.closed = true;
         self.stamp += 1;

@@ -40,6 +40,8 @@ pub(crate) enum Event {
     Alarm(Who),
     /// A user's next step, unless he has done another since.
     User(Who, u64),
+    /// The same of the user of one of its other readers.
+    Helper(Who, usize, u64),
     /// A connection comes about, or not.
     Connect(LinkId),
     Refuse(LinkId),

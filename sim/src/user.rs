@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use ottla_core::{
     CloseKind, Filter, GroupFailure, Handed as Record, LaneFailure, LeaveGroup, Look, OpId, ReadFailure,
-    Records,
+    ReaderId, Records,
 };
 use ottla_protocol::ErrorCode;
 
 use crate::{
     dice::{ms, secs},
     handed::Handed,
+    helper::Helper,
     listener::Listening,
     member::Member,
     stage::{Event, Stage},
@@ -50,9 +51,10 @@ enum Gathered {
 }
 
 impl Member {
-    /// Whether he is in a call, and would take any record.
+    /// Whether every user is in a call, and would take any record.
     pub(super) fn waits_for_any(&self) -> bool {
-        matches!(&self.doing, Doing::Reading(Call { filter: Filter::All, .. }))
+        let waits = matches!(&self.doing, Doing::Reading(Call { filter: Filter::All, .. }));
+        waits && self.helpers.iter().all(Helper::is_waiting)
     }
 
     /// The user is busy for so long.
@@ -102,7 +104,9 @@ impl Member {
             if self.dice.chance(self.habits.queries) {
                 self.ask(stage, truth);
             }
-            if self.dice.chance(self.habits.partial_commits) && self.in_hand.len() > 1 {
+            if self.dice.chance(self.habits.partial_commits)
+                && self.in_hand.iter().filter(|kept| kept.by == self.reader.id()).count() > 1
+            {
                 return self.commit_part(stage, truth);
             }
         }
@@ -115,15 +119,20 @@ impl Member {
                 && waits
             {
                 self.stamp += 1;
-                self.away_since = stage.time;
-                self.doing = Doing::Committing(op);
+                self.await_commit(op);
                 return;
             }
         }
         self.read(stage, truth);
     }
 
-    /// For how long he has been out of every call that reads.
+    /// He waits in a call: not away, however long it takes.
+    pub(super) fn await_commit(&mut self, op: OpId) {
+        self.host.machine.park(self.reader.id());
+        self.doing = Doing::Committing(op);
+    }
+
+    /// For how long he has been out of every call.
     pub(super) fn note_absence(&mut self, stage: &Stage) -> Duration {
         let absence = stage.time - self.away_since;
         self.longest_absence = self.longest_absence.max(absence);
@@ -133,7 +142,9 @@ impl Member {
     /// Who stays away too long has lost what he had.
     fn check_absence(&mut self, stage: &mut Stage) {
         let (who, absence) = (self.who, self.note_absence(stage));
-        let had = self.owned.iter().find(|(_, holding)| holding.since < self.away_since);
+        // Of several readers one with nothing does not count.
+        let counts = self.helpers.is_empty() || self.in_hand.iter().any(|kept| kept.by == self.reader.id());
+        let had = self.owned.iter().find(|(_, holding)| counts && holding.since < self.away_since);
         if let Some((at, _)) = had.filter(|_| self.in_group() && absence > self.max_poll + ms(100)) {
             stage.violate("who stays away too long gives up his partitions", || {
                 format!("{who} was away for {absence:?}, and has {at}")
@@ -187,7 +198,10 @@ impl Member {
             Gathered::Records(records) => self.hand_out(records, stage, truth),
             Gathered::Look(None) => {}
             Gathered::Look(Some(Look::Tell(callback))) => self.begin_listening(callback, stage, truth),
-            Gathered::Look(Some(Look::Failed(failure))) => self.fail(failure, stage, truth),
+            Gathered::Look(Some(Look::Failed(failure))) => {
+                self.think(ms(10), stage);
+                self.is_told(failure, stage, truth);
+            }
             Gathered::Look(Some(look)) => {
                 let wait = self.dice.time(ms(50)..=ms(1000));
                 self.think(wait, stage);
@@ -225,25 +239,41 @@ impl Member {
         let who = self.who;
         let (first, count) = (records[0].clone(), records.len());
         stage.note(|| format!("{who} reads {count} from {} offset {}", first.at, first.offset));
+        let busy = self.check_all_handed(records, self.reader.id(), stage, truth);
+        self.think(busy, stage);
+    }
+
+    /// Checks what a user is handed, and says how long he is busy with it.
+    pub(super) fn check_all_handed(
+        &mut self,
+        records: Vec<Handed>,
+        by: ReaderId,
+        stage: &mut Stage,
+        truth: &mut Truth,
+    ) -> Duration {
         let mut busy = Duration::ZERO;
         for record in records {
-            self.check_handed(&record, stage, truth);
+            self.check_handed(&record, by, stage, truth);
             busy += self.dice.time(self.habits.think.clone());
         }
         if !stage.quiet && self.dice.chance(self.habits.absent) {
             busy += self.dice.time(self.habits.absence.clone());
         }
-        self.think(busy, stage);
+        busy
     }
 
-    fn fail(&mut self, failure: ReadFailure, stage: &mut Stage, truth: &mut Truth) {
+    /// A user is told, in whose reader's call it may be.
+    pub(super) fn is_told(&mut self, failure: ReadFailure, stage: &mut Stage, truth: &mut Truth) {
         let who = self.who;
         stage.tell(|| format!("{who} is told {failure:?}"));
-        self.think(ms(10), stage);
         match failure {
             ReadFailure::Group(GroupFailure::MaxPollExceeded(_)) => {
                 self.counts.expelled += 1;
-                let absence = std::mem::take(&mut self.longest_absence);
+                let helpers = self.helpers.iter().filter(|helper| helper.is_away());
+                let still = helpers.map(|helper| stage.time - helper.away_since).max();
+                let own = (self.doing == Doing::Away).then(|| stage.time - self.away_since);
+                let absence =
+                    std::mem::take(&mut self.longest_absence).max(still.max(own).unwrap_or_default());
                 // The core sees the user return when his position moves, a little before the call that returns.
                 if absence + ms(10) < self.max_poll {
                     stage.violate("who waits in a call is not away", || {
@@ -276,20 +306,20 @@ impl Member {
     /// Something came about that the user may be waiting for. Returns whether he was.
     pub(super) fn woken(&mut self, stage: &mut Stage, truth: &mut Truth) -> bool {
         self.take_outcomes(stage, truth);
-        match &self.doing {
-            Doing::Reading(_) => {
-                self.try_read(stage, truth);
-                true
+        let helped = self.wake_helpers(stage, truth);
+        helped
+            | match &self.doing {
+                Doing::Reading(_) => {
+                    self.try_read(stage, truth);
+                    true
+                }
+                Doing::Closing { .. } => self.listen(stage, truth),
+                Doing::Committing(op) if !self.ops.iter().any(|(open, _)| open == op) => {
+                    self.host.machine.unpark(self.reader.id(), stage.now());
+                    self.think(ms(1), stage);
+                    true
+                }
+                _ => false,
             }
-            Doing::Closing { .. } => self.listen(stage, truth),
-            Doing::Committing(op) if !self.ops.iter().any(|(open, _)| open == op) => {
-                // He has been in a call, however long it took; but it was not one that reads.
-                self.note_absence(stage);
-                self.host.machine.returned(self.reader.id(), stage.now());
-                self.think(ms(1), stage);
-                true
-            }
-            _ => false,
-        }
     }
 }

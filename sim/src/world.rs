@@ -218,6 +218,9 @@ impl World {
             Event::Alarm(Who(0)) => self.source.handle_alarm(stage, truth),
             Event::Alarm(Who(n)) => self.members[n - 1].handle_alarm(stage, truth),
             Event::User(Who(n), stamp) => self.members[n - 1].handle_user(stamp, stage, truth),
+            Event::Helper(Who(n), index, stamp) => {
+                self.members[n - 1].handle_helper(index, stamp, stage, truth);
+            }
             Event::Connect(id) => self.connect(id),
             Event::Refuse(id) => self.tell_client(id, Disconnected::Refused("nobody listens".to_owned())),
             Event::Up(id, frame) => self.up(id, frame),

@@ -34,8 +34,7 @@ pub(crate) fn ended(output: &Output, status: i32, parts: &[&str]) -> Outcome {
         (output.status.code(), output.stderr.as_str()),
         (Some(status), output.stderr.as_str()),
     )?;
-    let told = output.stderr.lines().filter(|line| !line.starts_with("ottla: waiting: "));
-    equal("lines on stderr", told.count(), 1)
+    equal("lines on stderr", output.complaints().len(), 1)
         .map_err(|failed| format!("{}:\n{}", failed.message().unwrap_or_default(), output.stderr))?;
     for part in parts {
         holds(&format!("`{part}` is in `{}`", output.stderr.trim()), output.stderr.contains(part))?;

@@ -167,7 +167,7 @@ impl Scene<'_> {
         for process in processes.iter_mut().skip(usize::from(killed)) {
             process.signal("TERM")?;
             let output = process.end(ALL_WITHIN)?;
-            equal("the status", (output.status.code(), output.stderr), (Some(0), String::new()))?;
+            equal("the status", (output.status.code(), output.complaints()), (Some(0), Vec::new()))?;
         }
         let printed = printed(&processes)?;
         let expected =

@@ -117,6 +117,12 @@ pub enum Planted {
     NothingSoLateIsAskedOnce,
     /// What an assignment has in common with the one before begins anew.
     SecondAssignForgetsPositions,
+    /// Of several readers each is given whatever is there: one partition is with two.
+    PartitionIsWithSeveralReaders,
+    /// What a dropped reader had goes to nobody.
+    DroppedReaderKeepsPartitions,
+    /// Only the consumer's own user can stay away too long.
+    OtherReadersMayStayAway,
 }
 
 #[cfg(feature = "planted")]
@@ -178,6 +184,9 @@ impl Planted {
         Self::NothingSoLateMeansBeginning,
         Self::NothingSoLateIsAskedOnce,
         Self::SecondAssignForgetsPositions,
+        Self::PartitionIsWithSeveralReaders,
+        Self::DroppedReaderKeepsPartitions,
+        Self::OtherReadersMayStayAway,
     ];
 }
 

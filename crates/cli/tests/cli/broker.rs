@@ -10,7 +10,7 @@ fn it_announces_every_broker_and_ends_with_0_on_sigterm() {
     let leaders: Vec<_> = rows.iter().map(|row| row["leader"].as_i64().unwrap()).collect();
     assert_eq!(leaders, [1, 2, 3]);
     let done = broker.stop();
-    assert_eq!((done.status, done.stderr.as_str()), (Some(0), ""));
+    assert_eq!((done.status, done.complaints()), (Some(0), vec![]));
 }
 
 #[test]

@@ -200,7 +200,7 @@ fn a_reader_of_stdout_that_has_enough_is_no_failure() {
     assert_eq!(first, "0\n");
     drop(stdout);
     let done = reader.wait();
-    assert_eq!((done.status, done.stderr.as_str()), (Some(0), ""));
+    assert_eq!((done.status, done.complaints()), (Some(0), vec![]));
 }
 
 #[test]

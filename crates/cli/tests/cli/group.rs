@@ -175,7 +175,7 @@ fn a_group_that_begins_at_the_end_says_what_it_leaves_out() {
     assert!(done.stderr.contains("no committed offset for t-0 (at 3)"), "{done:?}");
     assert_eq!(done.ok(), "");
     let again = broker.run(&["consume", "t", "-G", "new", "-e"]);
-    assert_eq!(again.stderr, "", "it has one now");
+    assert!(again.complaints().is_empty(), "it has one now: {again:?}");
 }
 
 #[test]

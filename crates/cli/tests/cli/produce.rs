@@ -94,7 +94,7 @@ fn a_topic_deleted_meanwhile_is_told_while_input_still_comes() {
 fn delimiters_have_the_escapes_of_f_and_a_line_without_one_is_told() {
     let broker = Broker::start(&["t:1"]);
     let done = broker.produce(&["t", "-K", r"\t"], "k\tv\nnone\nneither\n");
-    let told: Vec<_> = done.stderr.lines().collect();
+    let told = done.complaints();
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].contains("line 2 lacks the delimiter of -K"), "{told:?}");
     assert!(told[1].contains("2 lines lack"), "{told:?}");

@@ -34,11 +34,16 @@ impl Done {
         self.stdout
     }
 
+    /// The lines of its standard error that tell of anything else than a wait, which a busy machine may bring.
+    pub(crate) fn complaints(&self) -> Vec<&str> {
+        let waits = |line: &&str| line.starts_with("ottla: waiting: ") || *line == "ottla: it goes on";
+        self.stderr.lines().filter(|line| !waits(line)).collect()
+    }
+
     /// Its one line of failure, if it ended with this status; what it waited for it may have told before.
     pub(crate) fn failed(self, status: i32) -> String {
         assert_eq!(self.status, Some(status), "{self:?}");
-        let lines: Vec<&str> =
-            self.stderr.lines().filter(|line| !line.starts_with("ottla: waiting: ")).collect();
+        let lines = self.complaints();
         // Wrong usage is followed by the verb's help.
         let line = match (status, lines.as_slice()) {
             (_, [line]) | (2, [line, "", ..]) => line,

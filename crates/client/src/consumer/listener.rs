@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ottla_core::{Callback, CommittedOffset, Machine, TopicPartition};
+use ottla_core::{Callback, CommittedOffset, Machine, ReaderId, TopicPartition};
 
 use super::{Core, SeekPosition, offsets};
 use crate::{
@@ -218,24 +218,24 @@ impl Listening {
         }
     }
 
-    /// Goes on with what has begun, to its end. Cancel-safe.
-    pub(super) async fn finish(&self, shared: &Shared<Core>) {
+    /// Goes on with what has begun, to its end, in a call of this reader's. Cancel-safe.
+    pub(super) async fn finish(&self, shared: &Shared<Core>, reader: ReaderId) {
         let Some(mut turn) = self.resume(shared) else { return };
         if let Some(call) = &mut turn.call {
             call.await;
         }
         turn.call = None;
         drop(turn);
-        shared.with(|core, now| core.callback_done(now));
+        shared.with(|core, now| core.callback_done(reader, now));
     }
 
     /// Tells everything that there is to tell until the consumer is closed.
-    pub(super) async fn finish_all(&self, shared: &Arc<Shared<Core>>) {
+    pub(super) async fn finish_all(&self, shared: &Arc<Shared<Core>>, reader: ReaderId) {
         if self.listener.is_none() {
             return;
         }
         loop {
-            self.finish(shared).await;
+            self.finish(shared, reader).await;
             let next = shared.wait(|core, _| match core.take_callback() {
                 Some(callback) => Some(Some(callback)),
                 None if self.is_interrupted() => Some(None),

@@ -292,7 +292,7 @@ impl Consumer {
             reading.sync(core, true, now);
             core.close(CloseKind::Closed, options.leave, now.mono + options.timeout, now);
         });
-        let telling = self.reader.listening.finish_all(&self.shared);
+        let telling = self.reader.listening.finish_all(&self.shared, self.reader.reading.id());
         // A listener that takes longer is left alone: the machine is closed by then.
         _ = tokio::time::timeout(options.timeout, telling).await;
         if let Some(driver) = self.driver.take() {

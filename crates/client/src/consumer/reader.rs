@@ -185,7 +185,7 @@ impl Reader {
     /// What is next, once the listener has been told what it is to be told.
     async fn look(&mut self, filter: &Filter) -> Result<Look, RecvError> {
         loop {
-            self.listening.finish(&self.shared).await;
+            self.listening.finish(&self.shared, self.reading.id()).await;
             let (reading, listening) = (&mut self.reading, &self.listening);
             let step = self.shared.wait(|core, now| match listening.is_interrupted() {
                 true => Some(Step::Listen),

@@ -14,7 +14,7 @@ use ottla_protocol::Now;
 
 use super::Consumer;
 use crate::{
-    ids::TopicPartition,
+    ids::{ReaderId, TopicPartition},
     planted::{Planted, Plot},
 };
 
@@ -135,12 +135,12 @@ impl<F: Clone> Consumer<F> {
         None
     }
 
-    /// The listener has returned.
-    pub fn callback_done(&mut self, now: Now) {
+    /// The listener has returned, in a call of this reader's.
+    pub fn callback_done(&mut self, reader: ReaderId, now: Now) {
         if let Some(group) = &mut self.group {
             group.callbacks.out = None;
         }
-        self.readers.touch_all(now);
+        self.readers.touch(reader, now);
         self.changed();
     }
 }

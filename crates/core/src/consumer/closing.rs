@@ -62,7 +62,7 @@ impl<F: Clone> Consumer<F> {
         let rest = deadline.saturating_duration_since(now.mono);
         let last_call = now.mono + rest - (rest / 4).min(TO_LEAVE);
         self.closing = Some(Closing { deadline, last_call, leave, told: false, done: false });
-        self.readers.touch_all(now);
+        self.readers.touch_own(now);
         self.stop();
     }
 

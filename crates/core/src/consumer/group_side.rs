@@ -170,7 +170,7 @@ impl<F: Clone> Consumer<F> {
     /// Joins again with the subscription that stands.
     pub(super) fn rejoin(&mut self, now: Now) {
         self.changed();
-        self.readers.touch_all(now);
+        self.readers.touch_own(now);
         if let (Some(group), Some(interest)) = (&mut self.group, self.subscription.interest()) {
             group.membership.subscribe(interest, now);
         }

@@ -165,7 +165,7 @@ impl<F: Clone> Consumer<F> {
         }
         let Some(group) = &mut self.group else { return Err(SubscriptionError::NoGroup) };
         self.stir = true;
-        self.readers.touch_all(now);
+        self.readers.touch_own(now);
         // The same pattern again keeps the topics that are known to match.
         let news = match subscription.interest().filter(|_| subscription != self.subscription) {
             Some(interest) => group.membership.subscribe(interest, now),

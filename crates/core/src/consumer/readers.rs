@@ -58,14 +58,10 @@ impl Readers {
         }
     }
 
-    /// The consumer's user shows that he is there, whoever reads for him.
-    pub(super) fn touch_all(&mut self, now: Now) {
+    /// The user of the consumer itself shows that he is there: its first reader is his.
+    pub(super) fn touch_own(&mut self, now: Now) {
         self.since = now.mono;
-        for call in self.calls.values_mut() {
-            if let Call::Last(at) = call {
-                *at = now.mono;
-            }
-        }
+        self.touch(ReaderId(0), now);
     }
 
     fn set(&mut self, reader: ReaderId, to: Call) {
@@ -113,7 +109,11 @@ impl<F: Clone> Consumer<F> {
     /// A reader is no more. What it has goes to the others, from where its user has come back to.
     pub(crate) fn close_reader(&mut self, reader: ReaderId, now: Now) {
         self.read_slots(now);
-        for part in self.lanes.held_by(reader).collect::<Vec<_>>() {
+        let held: Vec<PartIdx> = match self.lanes.plot.has(Planted::DroppedReaderKeepsPartitions) {
+            true => Vec::new(),
+            false => self.lanes.held_by(reader).collect(),
+        };
+        for part in held {
             let acked = self.lanes.get(part).map(|lane| lane.acked);
             self.lanes.place(part, Position::Known, acked, now.mono);
         }
@@ -143,7 +143,9 @@ impl<F: Clone> Consumer<F> {
     /// When the user has stayed away for too long; `None` as long as he is there, or has no membership to lose.
     pub(super) fn overdue_at(&self) -> Option<Instant> {
         let interval = self.poll_interval()?;
-        let since = self.readers.away_since(|reader| self.lanes.held_by(reader).next().is_some())?;
+        let blind = self.lanes.plot.has(Planted::OtherReadersMayStayAway);
+        let has = |reader| self.lanes.held_by(reader).next().is_some() && !(blind && reader != ReaderId(0));
+        let since = self.readers.away_since(has)?;
         Some(since + interval)
     }
 

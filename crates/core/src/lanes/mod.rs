@@ -274,11 +274,12 @@ impl<F> Lanes<F> {
 
     /// The next slice for a reader, of the lane whose turn it is, and where he says how far his user has come.
     pub(crate) fn take(&mut self, reader: ReaderId, filter: &Filter) -> Option<(Slice<F>, Slot)> {
-        let is_free = |lane: &&Lane<F>| lane.holder.as_ref().is_none_or(|holder| holder.reader == reader);
         let admitted = |part: &PartIdx| {
             let leaks = self.plot.has(Planted::RevokingLaneIsRead);
             let readable = |lane: &&Lane<F>| lane.is_readable() || leaks && lane.revoking;
-            self.get(*part).filter(readable).filter(is_free).is_some_and(|lane| filter.admits(&lane.at))
+            self.get(*part)
+                .filter(readable)
+                .is_some_and(|lane| filter.admits(&lane.at) && self.is_free(lane, reader))
         };
         let index = self.ready.iter().position(admitted)?;
         let part = self.ready.remove(index)?;
@@ -295,6 +296,12 @@ impl<F> Lanes<F> {
             self.taken.push(part);
         }
         Some((slice, slot))
+    }
+
+    /// Whether a lane is with no other reader.
+    fn is_free(&self, lane: &Lane<F>, reader: ReaderId) -> bool {
+        let shares = self.plot.has(Planted::PartitionIsWithSeveralReaders);
+        shares || lane.holder.as_ref().is_none_or(|holder| holder.reader == reader)
     }
 
     /// Takes over how far readers' users have come, and says whose has.

@@ -21,7 +21,7 @@ impl World {
     }
 
     pub(super) fn listener_returns(&mut self) {
-        self.consumer.callback_done(self.now);
+        self.consumer.callback_done(self.reader, self.now);
         self.run();
     }
 

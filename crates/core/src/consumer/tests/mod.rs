@@ -9,6 +9,7 @@ mod leaving;
 mod listening;
 mod membership;
 mod older_coordinator;
+mod readers;
 mod reading;
 mod rejoining;
 
