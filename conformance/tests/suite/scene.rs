@@ -111,9 +111,20 @@ impl Scene {
         name: &str,
         members: usize,
     ) -> Result<Self, Failed> {
+        Self::start_with(target, membership, name, members, &[])
+    }
+
+    /// The same with members that are given more.
+    pub(crate) fn start_with(
+        target: &Target,
+        membership: Membership,
+        name: &str,
+        members: usize,
+        more: &[(&str, &str)],
+    ) -> Result<Self, Failed> {
         let mut scene = Self::empty(target, membership, name, PARTITIONS, 1000)?;
         for _ in 0..members {
-            scene.add(&[])?;
+            scene.add(more)?;
         }
         let beside = format!("{}-beside", scene.group);
         scene.beside = Some(start_member(target, membership, &beside, &scene.topic, &[])?);

@@ -21,8 +21,9 @@ const IN_SHORT: [&str; 3] = [
 
 pub(crate) fn cases() -> Vec<Case> {
     type Run = fn(&Target, Membership) -> Outcome;
-    let scenes: [(&str, bool, Run); 10] = [
+    let scenes: [(&str, bool, Run); 11] = [
         ("members_come_go_and_are_killed", true, come_go_and_die),
+        ("members_with_three_readers_each_come_go_and_are_killed", false, several_readers),
         ("a_static_member_restarts_within_its_session_and_after_it", false, static_member_restarts),
         ("two_members_have_one_static_id", false, one_static_id),
         ("partitions_are_added", false, partitions_added),
@@ -62,6 +63,20 @@ fn come_go_and_die(target: &Target, membership: Membership) -> Outcome {
         Ok(())
     };
     scene.when("a member is killed", killed, &even(PARTITIONS, 2), (8, false))?;
+    scene.finish()
+}
+
+/// As for one reader each: what goes is waited for, committed, and repeated by nobody.
+fn several_readers(target: &Target, membership: Membership) -> Outcome {
+    let three = [("readers", "3")];
+    let mut scene = Scene::start_with(target, membership, "three-readers", 2, &three)?;
+    scene.when("a member joins", |scene| scene.add(&three).map(drop), &even(PARTITIONS, 3), (0, true))?;
+    scene.when("a member closes", |scene| scene.close(1), &even(PARTITIONS, 2), (0, true))?;
+    let killed = |scene: &mut Scene| {
+        scene.kill(0);
+        Ok(())
+    };
+    scene.when("a member is killed", killed, &even(PARTITIONS, 1), (0, false))?;
     scene.finish()
 }
 

@@ -36,18 +36,19 @@ mod reach;
 pub use admin::Admin;
 pub use config::{AdminBuilder, ConsumerBuilder, OffsetReset, ProducerBuilder, Properties};
 pub use consumer::{
-    Bytes, CloseOptions, Closer, Consumer, Deserializer, DetachedRecord, EventStream, Iter, OwnedRecord,
-    Poison, Poll, Reader, Rebalance, RebalanceListener, Record, RecordStream, Records, SeekPosition,
-    TypedConsumer, TypedRecord, Utf8,
+    Bytes, CloseOptions, Closer, Consumer, Deserializer, DetachedRecord, EventStream, HandedOut, Iter,
+    OwnedRecord, Poison, Poll, Reader, Rebalance, RebalanceListener, Record, RecordStream, Records,
+    SeekPosition, TypedConsumer, TypedRecord, Utf8,
 };
 pub use error::{AdminError, BuildError, CommitError, OffsetsError, RecvError, SeekError, SendError};
 pub use ottla_core::{
-    Assignor, Cause, CommitGivenUp, CommitReason, CommittedOffset, CooperativeSticky, Event, Explanation,
-    GroupMetadata, GroupProtocol, GroupReason, LeaveGroup, NodeId, OffsetAndTimestamp, Range, Reason, Retry,
-    RoundRobin, Sticky, Subscription, SubscriptionError, TopicPartition, group,
+    Assignor, Cause, CommitGivenUp, CommitReason, CommittedOffset, CooperativeSticky, Disconnected, Event,
+    Explanation, GroupMetadata, GroupProtocol, GroupReason, LaneFailure, LeaveGroup, NodeId,
+    OffsetAndTimestamp, Range, Reason, Retry, RoundRobin, Sticky, Subscription, SubscriptionError,
+    TopicPartition, group,
 };
 pub use ottla_protocol::{
-    ErrorCode,
+    ApiKey, DecodeError, ErrorCode, Timestamp,
     records::{Compression, Header, Headers, TimestampType},
 };
 pub use producer::{Delivered, Delivery, HeaderKey, Producer, ProducerRecord};

@@ -26,7 +26,7 @@ pub use listener::{Rebalance, RebalanceListener};
 pub use offsets::SeekPosition;
 pub use poll::Poll;
 pub use reader::Reader;
-pub use record::{DetachedRecord, OwnedRecord, Record};
+pub use record::{DetachedRecord, HandedOut, OwnedRecord, Record};
 pub use records::{Iter, Records};
 pub use stream::{EventStream, RecordStream};
 

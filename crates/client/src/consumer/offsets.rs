@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use ottla_core::{CommittedOffset, OffsetAndTimestamp, OpFailure, OpId, Outcome, SeekTo, TopicPartition};
 use ottla_protocol::{ErrorCode, Now, Timestamp};
 
-use super::{Consumer, Core, Reader, reader::Parking};
+use super::{Consumer, Core, HandedOut, Reader, reader::Parking};
 use crate::{
     driver::Shared,
     error::{CommitError, CommitErrorKind, OffsetsError, OffsetsErrorKind, SeekError, SeekErrorKind},
@@ -143,6 +143,16 @@ impl Consumer {
         self.reader.commit_offsets(offsets).await
     }
 
+    /// Commits a record, and with it all that comes before it in its partition. Otherwise as
+    /// [`commit_offsets`](Self::commit_offsets).
+    ///
+    /// # Errors
+    ///
+    /// As [`commit_offsets`](Self::commit_offsets).
+    pub async fn commit_through(&mut self, record: &impl HandedOut) -> Result<(), CommitError> {
+        self.reader.commit_through(record).await
+    }
+
     /// What the group has committed of these partitions; `None` where nothing. Cancel-safe.
     ///
     /// # Errors
@@ -235,6 +245,15 @@ impl Reader {
             reading.sync(core, true, now);
             core.commit(None, now)
         })
+    }
+
+    /// As [`Consumer::commit_through`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::commit_offsets`].
+    pub async fn commit_through(&mut self, record: &impl HandedOut) -> Result<(), CommitError> {
+        self.commit_offsets([(record.place().clone(), record.behind())]).await
     }
 
     /// As [`Consumer::commit_offsets`].

@@ -21,8 +21,9 @@ use crate::{
 /// for no others. Each reader that has records must be asked for more within
 /// [`max_poll_interval`](crate::ConsumerBuilder::max_poll_interval).
 ///
-/// A reader that is dropped gives back what its user has not come back from: others are handed it again. Readers that are
-/// left when the consumer closes are told that this is the end; what they have in hand then is not committed.
+/// A reader that is dropped gives back what its user has not come back from: others are handed it again
+/// ([`close`](Self::close) says that it is done). Readers that are left when the consumer closes are told that this is the
+/// end; what they have in hand then is not committed: close them first.
 pub struct Reader {
     pub(super) shared: Arc<Shared<Core>>,
     pub(super) reading: ottla_core::Reader<Arc<Frame>>,
@@ -115,6 +116,13 @@ impl Reader {
     /// As [`Consumer::stream`](super::Consumer::stream).
     pub fn stream(&mut self) -> RecordStream<'_> {
         RecordStream::new(self)
+    }
+
+    /// Says that the user is done with all that was handed out, and ends the reader. What it has not handed out yet goes to
+    /// the others.
+    pub fn close(mut self) {
+        let reading = &mut self.reading;
+        self.shared.with(|core, now| reading.sync(core, true, now));
     }
 
     /// The next record, if it is at hand.

@@ -64,6 +64,11 @@ macro_rules! accessors {
             self.span().offset
         }
 
+        /// The offset behind it: what to commit once it, and all before it in its partition, are done.
+        pub fn next_offset(&self) -> i64 {
+            self.offset() + 1
+        }
+
         /// The broker that it was fetched from: the partition's leader, or a follower that is nearer (KIP-392).
         pub fn broker(&self) -> NodeId {
             self.block().broker
@@ -154,6 +159,64 @@ impl OwnedRecord {
     /// Its headers in order, duplicates included; decoded while one iterates.
     pub fn headers(&self) -> Headers<'_> {
         self.span().headers(self.bytes())
+    }
+}
+
+/// What is the same record, wherever it was fetched from.
+macro_rules! equality {
+    ($($record:ty),*) => {$(
+        impl PartialEq for $record {
+            fn eq(&self, other: &Self) -> bool {
+                let place = |record: &Self| (record.offset(), record.timestamp(), record.timestamp_type());
+                place(self) == place(other)
+                    && self.topic_partition() == other.topic_partition()
+                    && self.key() == other.key()
+                    && self.value() == other.value()
+                    && self.headers().eq(other.headers())
+            }
+        }
+
+        impl Eq for $record {}
+    )*};
+}
+equality!(Record<'_>, OwnedRecord);
+
+/// A record that was handed out: [`Record`], [`OwnedRecord`] or [`DetachedRecord`].
+pub trait HandedOut {
+    /// Its topic and partition.
+    fn place(&self) -> &TopicPartition;
+
+    /// The offset behind it.
+    fn behind(&self) -> i64;
+}
+
+impl HandedOut for Record<'_> {
+    fn place(&self) -> &TopicPartition {
+        self.topic_partition()
+    }
+
+    fn behind(&self) -> i64 {
+        self.next_offset()
+    }
+}
+
+impl HandedOut for OwnedRecord {
+    fn place(&self) -> &TopicPartition {
+        self.topic_partition()
+    }
+
+    fn behind(&self) -> i64 {
+        self.next_offset()
+    }
+}
+
+impl HandedOut for DetachedRecord {
+    fn place(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+
+    fn behind(&self) -> i64 {
+        self.offset + 1
     }
 }
 

@@ -1,6 +1,6 @@
 //! What one `poll` returns.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, iter::FusedIterator, sync::Arc};
 
 use ottla_core::TopicPartition;
 
@@ -30,6 +30,12 @@ impl Records {
         Iter(self.0.iter())
     }
 
+    /// Of each partition the offset to commit once all of these are done: behind its last record, and behind what follows
+    /// that no consumer is handed, such as the markers of transactions (KIP-945).
+    pub fn next_offsets(&self) -> BTreeMap<TopicPartition, i64> {
+        self.0.next_offsets().map(|(at, next)| (at.clone(), next)).collect()
+    }
+
     /// The partitions that there are records of, and their records.
     pub fn by_partition(&self) -> BTreeMap<&TopicPartition, Vec<Record<'_>>> {
         let mut by_partition: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -52,7 +58,16 @@ impl<'a> Iterator for Iter<'a> {
         let (block, bytes, span) = self.0.next()?;
         Some(Record { block, bytes, span })
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let remaining = self.0.remaining();
+        (remaining, Some(remaining))
+    }
 }
+
+impl ExactSizeIterator for Iter<'_> {}
+
+impl FusedIterator for Iter<'_> {}
 
 impl<'a> IntoIterator for &'a Records {
     type Item = Record<'a>;

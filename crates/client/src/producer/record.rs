@@ -106,8 +106,8 @@ impl<'a> ProducerRecord<'a> {
 
     /// Its timestamp. Default the time at which it is sent; a topic may be set to replace it by that of its append.
     #[must_use]
-    pub const fn timestamp(mut self, timestamp: Timestamp) -> Self {
-        self.timestamp = Some(timestamp);
+    pub fn timestamp(mut self, timestamp: impl Into<Timestamp>) -> Self {
+        self.timestamp = Some(timestamp.into());
         self
     }
 

@@ -146,11 +146,11 @@ impl<F: HoldsBytes + Clone> Reader<F> {
 
     /// Hands out records of what a look has found, up to `most` together with those that are there.
     pub fn fill(&mut self, records: &mut Records<F>, most: usize) {
-        if let Some(cursor) = self.cursors.first_mut()
-            && let Err(error) = cursor.fill(&mut self.unpacker, records, most)
-        {
+        let Some(cursor) = self.cursors.first_mut() else { return };
+        if let Err(error) = cursor.fill(&mut self.unpacker, records, most) {
             self.failed = Some(Damage::at(cursor, error));
         }
+        records.end_slice(cursor.block(), cursor.position);
     }
 
     /// Whether more records may be added to these. Damage is told once the records before it are out of the user's hands.

@@ -5,12 +5,15 @@ use std::{ops::Range, sync::Arc};
 use ottla_protocol::records::RecordSpan;
 
 use super::block::{Block, HoldsBytes};
+use crate::ids::TopicPartition;
 
 /// Records of several partitions, each partition's in order. They own the memory that they lie in.
 #[derive(Debug)]
 pub struct Records<F> {
     pub(super) spans: Vec<RecordSpan>,
     runs: Vec<Run<F>>,
+    /// Where each slice that was walked goes on, the newest last.
+    next: Vec<(Arc<Block<F>>, i64)>,
     /// Bytes in decompressed batches.
     inflated: usize,
 }
@@ -24,7 +27,7 @@ struct Run<F> {
 
 impl<F> Default for Records<F> {
     fn default() -> Self {
-        Self { spans: Vec::new(), runs: Vec::new(), inflated: 0 }
+        Self { spans: Vec::new(), runs: Vec::new(), next: Vec::new(), inflated: 0 }
     }
 }
 
@@ -39,6 +42,11 @@ impl<F> Records<F> {
         self.spans.is_empty()
     }
 
+    /// Of each partition where reading goes on, once for each slice of it, the newest last.
+    pub fn next_offsets(&self) -> impl Iterator<Item = (&TopicPartition, i64)> {
+        self.next.iter().map(|(block, next)| (&block.at, *next))
+    }
+
     /// Every record: what it is a place in, the bytes of that, and its place.
     pub fn iter(&self) -> RecordsIter<'_, F> {
         RecordsIter { records: self, runs: self.runs.iter(), block: None, bytes: &[], spans: [].iter() }
@@ -51,6 +59,11 @@ impl<F: HoldsBytes> Records<F> {
     pub(super) fn has_room(&self, most: usize) -> bool {
         const INFLATED_MAX: usize = 4 << 20;
         self.spans.len() < most && self.inflated < INFLATED_MAX
+    }
+
+    /// The slice that `block` is of goes on there.
+    pub(super) fn end_slice(&mut self, block: &Arc<Block<F>>, next: i64) {
+        self.next.push((block.clone(), next));
     }
 
     /// The records pushed last, from the one with this index on, lie in `block`.
@@ -81,6 +94,13 @@ pub struct RecordsIter<'a, F> {
 impl<F> Clone for RecordsIter<'_, F> {
     fn clone(&self) -> Self {
         Self { runs: self.runs.clone(), spans: self.spans.clone(), ..*self }
+    }
+}
+
+impl<F> RecordsIter<'_, F> {
+    /// How many are still to come.
+    pub fn remaining(&self) -> usize {
+        self.spans.len() + self.runs.clone().map(|run| run.spans.len()).sum::<usize>()
     }
 }
 
