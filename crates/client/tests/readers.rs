@@ -57,7 +57,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what}"));
+    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "{what}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
