@@ -218,6 +218,10 @@ impl Member {
             _ => {
                 // Back, so that nothing is skipped: from where the user is, which is not known before he has read.
                 let Expect::At(next) = self.owned[&at].expect else { return };
+                // What another reader has may come again, when that is dropped.
+                let kept =
+                    self.in_hand.iter().filter(|kept| kept.by != self.reader.id() && kept.record.at == at);
+                let next = kept.map(|kept| kept.record.offset).min().unwrap_or(next).min(next);
                 let offset = self.dice.offset((next - 30).max(0)..=next);
                 self.seek(&at, offset, stage, truth);
             }

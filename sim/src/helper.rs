@@ -207,9 +207,13 @@ impl Member {
 
     pub(super) fn helper_is_gone(&mut self, index: usize, stage: &mut Stage) {
         let helper = &mut self.helpers[index];
-        helper.doing = Doing::Gone;
-        helper.stamp += 1;
         let id = helper.reader.id();
+        helper.stamp += 1;
+        // A call of the listener goes on in another's.
+        if let Doing::Listening(told) = std::mem::replace(&mut helper.doing, Doing::Gone) {
+            self.heard(&told, id, stage);
+        }
+        let helper = &mut self.helpers[index];
         helper.reader.close(&mut self.host.machine, stage.now());
         self.in_hand.retain(|kept| kept.by != id);
     }
