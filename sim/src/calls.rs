@@ -154,11 +154,10 @@ impl Member {
     /// Commits some of the records that the user has in hand, and keeps the others.
     pub(super) fn commit_part(&mut self, stage: &mut Stage, truth: &mut Truth) {
         let (who, now) = (self.who, stage.now());
-        let id = self.reader.id();
-        let own = self.in_hand.iter().filter(|kept| kept.by == id).count();
+        let own = self.own_in_hand().count();
         let count = self.dice.number(1..=own - 1);
         let mut offsets: BTreeMap<TopicPartition, CommittedOffset> = BTreeMap::new();
-        for Kept { record, serial, .. } in self.in_hand.iter().filter(|kept| kept.by == id).take(count) {
+        for Kept { record, serial, .. } in self.own_in_hand().take(count) {
             // What was taken away meanwhile is not his to commit.
             if self.owned.get(&record.at).is_some_and(|holding| holding.serial == *serial) {
                 let offset = record.offset + 1;
@@ -166,7 +165,7 @@ impl Member {
                 offsets.insert(record.at.clone(), CommittedOffset { offset, metadata });
             }
         }
-        self.done(id, count, stage, truth);
+        self.done(self.reader.id(), count, stage, truth);
         let covers = |(at, position): (&TopicPartition, i64)| {
             offsets.get(at).is_some_and(|committed| committed.offset >= position)
         };

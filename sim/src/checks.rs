@@ -40,8 +40,7 @@ impl Member {
             Response::JoinGroup(join) => match join.error_code {
                 ErrorCode::None => {
                     // A generation without it, in which what it has may have been another's (KIP-345).
-                    let is_static = self.role.in_group().is_some_and(|role| role.instance.is_some());
-                    self.warned |= is_static && join.generation_id > self.generation_id + 1;
+                    self.warned |= self.is_static() && join.generation_id > self.generation_id + 1;
                     self.generation_id = join.generation_id;
                     self.joined_by = awaited.id;
                 }

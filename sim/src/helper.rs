@@ -1,9 +1,9 @@
 //! More readers of a member's, each with a user of his own who does nothing but read. They share the member's partitions
 //! with its first reader, as threads of one program would.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use ottla_core::{Filter, Look, Reader, Records};
+use ottla_core::{Filter, Look, Reader};
 
 use crate::{
     dice::ms,
@@ -13,6 +13,7 @@ use crate::{
     member::{Member, READING},
     stage::{Event, Stage},
     truth::Truth,
+    user::{Gathered, gather},
 };
 
 /// One of them.
@@ -126,38 +127,24 @@ impl Member {
         let id = self.helpers[index].reader.id();
         self.done(id, usize::MAX, stage, truth);
         let (machine, helper) = (&mut self.host.machine, &mut self.helpers[index]);
-        let mut records = Records::default();
-        let most = helper.most.unwrap_or(1);
-        while helper.reader.has_room(&records, most) {
-            let look = match records.is_empty() {
-                true => helper.reader.look(machine, &Filter::All, now),
-                false if helper.reader.take_more(machine, &Filter::All) => Some(Look::Read),
-                false => break,
-            };
-            match look {
-                Some(Look::Read) => helper.reader.fill(&mut records, most),
-                Some(Look::Tell(callback)) => {
-                    helper.stamp += 1;
-                    let stamp = helper.stamp;
-                    let (told, takes) = self.tell_listener(callback, stage, truth);
-                    self.helpers[index].doing = Doing::Listening(told);
-                    return stage.after(takes, Event::Helper(self.who, index, stamp));
-                }
-                // What is said once is said to the user who can do something about it.
-                Some(Look::Failed(failure)) => {
-                    self.helper_thinks(index, ms(10), stage);
-                    return self.is_told(failure, stage, truth);
-                }
-                Some(Look::NotSubscribed) => return self.helper_thinks(index, ms(200), stage),
-                Some(Look::Closed) => return self.helper_is_gone(index, stage),
-                None => {
-                    helper.doing = Doing::Reading;
-                    return;
-                }
+        match gather(&mut helper.reader, machine, &Filter::All, helper.most, now) {
+            Gathered::Records(records) => self.helper_has(index, records, stage, truth),
+            Gathered::Look(None) => helper.doing = Doing::Reading,
+            Gathered::Look(Some(Look::Tell(callback))) => {
+                helper.stamp += 1;
+                let stamp = helper.stamp;
+                let (told, takes) = self.tell_listener(callback, stage, truth);
+                self.helpers[index].doing = Doing::Listening(told);
+                stage.after(takes, Event::Helper(self.who, index, stamp));
             }
+            // What is said once is said to the user who can do something about it.
+            Gathered::Look(Some(Look::Failed(failure))) => {
+                self.helper_thinks(index, ms(10), stage);
+                self.is_told(failure, stage, truth);
+            }
+            Gathered::Look(Some(Look::Closed)) => self.helper_is_gone(index, stage),
+            Gathered::Look(Some(_)) => self.helper_thinks(index, ms(200), stage),
         }
-        let records = records.iter().map(|(block, _, span)| Handed::new(block, span)).collect();
-        self.helper_has(index, records, stage, truth);
     }
 
     fn helper_has(&mut self, index: usize, records: Vec<Handed>, stage: &mut Stage, truth: &mut Truth) {
@@ -182,7 +169,7 @@ impl Member {
         let (who, id) = (self.who, self.helpers[index].reader.id());
         stage.tell(|| format!("{who} drops reader {id}"));
         let kept = self.in_hand.iter().filter(|kept| kept.by == id);
-        let mut first = std::collections::BTreeMap::new();
+        let mut first = BTreeMap::new();
         for kept in kept {
             first.entry(kept.record.at.clone()).or_insert((kept.record.offset, kept.serial));
         }

@@ -355,6 +355,11 @@ impl Member {
         self.paused.contains(at)
     }
 
+    /// What the first user has in hand.
+    pub(super) fn own_in_hand(&self) -> impl Iterator<Item = &Kept> {
+        self.in_hand.iter().filter(|kept| kept.by == self.reader.id())
+    }
+
     /// Whether its reader, or its user, has records of a partition.
     pub(super) fn holds(&self, at: &TopicPartition) -> bool {
         let readers = std::iter::once(&self.reader).chain(self.helpers.iter().map(|helper| &helper.reader));

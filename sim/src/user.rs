@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use ottla_core::{
-    CloseKind, Filter, GroupFailure, Handed as Record, LaneFailure, LeaveGroup, Look, OpId, ReadFailure,
-    ReaderId, Records,
+    CloseKind, Consumer, Filter, GroupFailure, Handed as Record, LaneFailure, LeaveGroup, Look, OpId,
+    ReadFailure, Reader, ReaderId, Records,
 };
-use ottla_protocol::ErrorCode;
+use ottla_protocol::{ErrorCode, Now};
 
 use crate::{
     dice::{ms, secs},
     handed::Handed,
     helper::Helper,
+    host::Frame,
     listener::Listening,
     member::Member,
     stage::{Event, Stage},
@@ -44,10 +45,38 @@ pub(crate) struct Call {
 }
 
 /// What came of a call that reads.
-enum Gathered {
+pub(super) enum Gathered {
     Records(Vec<Handed>),
     /// None: `None` where he waits.
     Look(Option<Look>),
+}
+
+/// What the client's handle does in `recv` (`most` is `None`) and `poll`, but for the waiting.
+pub(super) fn gather(
+    reader: &mut Reader<Frame>,
+    machine: &mut Consumer<Frame>,
+    filter: &Filter,
+    most: Option<usize>,
+    now: Now,
+) -> Gathered {
+    let mut records = Records::default();
+    while reader.has_room(&records, most.unwrap_or(1)) {
+        let look = match records.is_empty() {
+            true => reader.look(machine, filter, now),
+            false if reader.take_more(machine, filter) => Some(Look::Read),
+            false => break,
+        };
+        match (look, most) {
+            (Some(Look::Read), Some(most)) => reader.fill(&mut records, most),
+            (Some(Look::Read), None) => {
+                if let Some(Record { block, span }) = reader.advance() {
+                    return Gathered::Records(vec![Handed::new(&block, &span)]);
+                }
+            }
+            (look, _) => return Gathered::Look(look),
+        }
+    }
+    Gathered::Records(records.iter().map(|(block, _, span)| Handed::new(block, span)).collect())
 }
 
 impl Member {
@@ -104,9 +133,7 @@ impl Member {
             if self.dice.chance(self.habits.queries) {
                 self.ask(stage, truth);
             }
-            if self.dice.chance(self.habits.partial_commits)
-                && self.in_hand.iter().filter(|kept| kept.by == self.reader.id()).count() > 1
-            {
+            if self.dice.chance(self.habits.partial_commits) && self.own_in_hand().count() > 1 {
                 return self.commit_part(stage, truth);
             }
         }
@@ -143,7 +170,7 @@ impl Member {
     fn check_absence(&mut self, stage: &mut Stage) {
         let (who, absence) = (self.who, self.note_absence(stage));
         // Of several readers one with nothing does not count.
-        let counts = self.helpers.is_empty() || self.in_hand.iter().any(|kept| kept.by == self.reader.id());
+        let counts = self.helpers.is_empty() || self.own_in_hand().next().is_some();
         let had = self.owned.iter().find(|(_, holding)| counts && holding.since < self.away_since);
         if let Some((at, _)) = had.filter(|_| self.in_group() && absence > self.max_poll + ms(100)) {
             stage.violate("who stays away too long gives up his partitions", || {
@@ -191,7 +218,8 @@ impl Member {
         let Doing::Reading(call) = self.doing.clone() else { return };
         // A call begins with the user's return from all that he had.
         self.all_done(stage, truth);
-        let gathered = self.gather(&call, stage);
+        let Call { filter, most } = &call;
+        let gathered = gather(&mut self.reader, &mut self.host.machine, filter, *most, stage.now());
         self.drain_events(stage);
         match gathered {
             Gathered::Records(records) if records.is_empty() => self.think(ms(1), stage),
@@ -210,29 +238,6 @@ impl Member {
                 }
             }
         }
-    }
-
-    /// What the client's handle does in `recv` and `poll`, but for the waiting.
-    fn gather(&mut self, call: &Call, stage: &Stage) -> Gathered {
-        let (machine, reader, now) = (&mut self.host.machine, &mut self.reader, stage.now());
-        let mut records = Records::default();
-        while reader.has_room(&records, call.most.unwrap_or(1)) {
-            let look = match records.is_empty() {
-                true => reader.look(machine, &call.filter, now),
-                false if reader.take_more(machine, &call.filter) => Some(Look::Read),
-                false => break,
-            };
-            match (look, call.most) {
-                (Some(Look::Read), Some(most)) => reader.fill(&mut records, most),
-                (Some(Look::Read), None) => {
-                    if let Some(Record { block, span }) = reader.advance() {
-                        return Gathered::Records(vec![Handed::new(&block, &span)]);
-                    }
-                }
-                (look, _) => return Gathered::Look(look),
-            }
-        }
-        Gathered::Records(records.iter().map(|(block, _, span)| Handed::new(block, span)).collect())
     }
 
     fn hand_out(&mut self, records: Vec<Handed>, stage: &mut Stage, truth: &mut Truth) {
@@ -307,19 +312,19 @@ impl Member {
     pub(super) fn woken(&mut self, stage: &mut Stage, truth: &mut Truth) -> bool {
         self.take_outcomes(stage, truth);
         let helped = self.wake_helpers(stage, truth);
-        helped
-            | match &self.doing {
-                Doing::Reading(_) => {
-                    self.try_read(stage, truth);
-                    true
-                }
-                Doing::Closing { .. } => self.listen(stage, truth),
-                Doing::Committing(op) if !self.ops.iter().any(|(open, _)| open == op) => {
-                    self.host.machine.unpark(self.reader.id(), stage.now());
-                    self.think(ms(1), stage);
-                    true
-                }
-                _ => false,
+        let woken = match &self.doing {
+            Doing::Reading(_) => {
+                self.try_read(stage, truth);
+                true
             }
+            Doing::Closing { .. } => self.listen(stage, truth),
+            Doing::Committing(op) if !self.ops.iter().any(|(open, _)| open == op) => {
+                self.host.machine.unpark(self.reader.id(), stage.now());
+                self.think(ms(1), stage);
+                true
+            }
+            _ => false,
+        };
+        helped || woken
     }
 }

@@ -2,24 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers")]
 
+mod common;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use ottla::{
-    Consumer, ConsumerBuilder, OffsetReset, Producer, ProducerRecord, Reader, Rebalance, RebalanceListener,
-    TopicPartition,
-};
-use ottla_broker::{Config, Server, TopicSpec};
+use ottla::{Consumer, ConsumerBuilder, OffsetReset, Reader, Rebalance, RebalanceListener, TopicPartition};
+use ottla_broker::Server;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn server(partitions: u32) -> Server {
-    let topics = vec![TopicSpec::new("t", partitions)];
-    Server::start_on_thread(Config { topics, ..Config::default() }, ([127, 0, 0, 1], 0)).unwrap()
-}
+use common::{PATIENCE, produce, server};
 
 fn builder(server: &Server) -> ConsumerBuilder {
     Consumer::builder()
@@ -27,17 +21,6 @@ fn builder(server: &Server) -> ConsumerBuilder {
         .group_id("g")
         .auto_offset_reset(OffsetReset::Earliest)
         .subscribe(["t"])
-}
-
-async fn produce(server: &Server, partitions: i32, each: u32) {
-    let producer = Producer::builder().bootstrap_servers([server.bootstrap()]).build().await.unwrap();
-    for value in 0..each {
-        for partition in 0..partitions {
-            let record = ProducerRecord::to("t").partition(partition).value(value.to_string().into_bytes());
-            drop(producer.send(record).await.unwrap());
-        }
-    }
-    producer.close().await.unwrap();
 }
 
 /// What was handed out, in the order of time: partition and offset.
@@ -63,7 +46,9 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn readers_on_other_threads_share_the_partitions_and_read_each_in_order() {
     let server = server(4);
-    produce(&server, 4, 300).await;
+    for partition in 0..4 {
+        produce(&server, partition, 0..300).await;
+    }
     let consumer = builder(&server).build().await.unwrap();
     let handed = Handed::default();
     let reading: Vec<_> = (0..3).map(|_| tokio::spawn(read_on(consumer.reader(), handed.clone()))).collect();
@@ -83,7 +68,7 @@ async fn readers_on_other_threads_share_the_partitions_and_read_each_in_order() 
 #[tokio::test]
 async fn what_a_dropped_reader_has_in_hand_comes_again_and_what_a_closed_one_has_does_not() {
     let server = server(1);
-    produce(&server, 1, 10).await;
+    produce(&server, 0, 0..10).await;
     let mut consumer = builder(&server).build().await.unwrap();
     for (closes, next) in [(false, 2), (true, 5)] {
         let mut reader = consumer.reader();
@@ -114,7 +99,9 @@ async fn a_reader_that_is_left_when_its_consumer_is_gone_is_told_that_this_is_th
 #[tokio::test]
 async fn a_commit_through_a_record_covers_it_and_all_before_it_in_its_partition() {
     let server = server(2);
-    produce(&server, 2, 5).await;
+    for partition in 0..2 {
+        produce(&server, partition, 0..5).await;
+    }
     let mut consumer = builder(&server).enable_auto_commit(false).build().await.unwrap();
     let mut records = Vec::new();
     while records.len() < 10 {
@@ -151,7 +138,7 @@ impl RebalanceListener for Slow {
 #[tokio::test]
 async fn a_listener_that_one_reader_began_is_finished_by_another() {
     let server = server(1);
-    produce(&server, 1, 1).await;
+    produce(&server, 0, 0..1).await;
     let slow = Slow::default();
     let consumer = builder(&server).rebalance_listener(slow.clone()).build().await.unwrap();
     let (mut first, mut second) = (consumer.reader(), consumer.reader());

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers")]
 
+mod common;
+
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -9,18 +11,13 @@ use std::{
 
 use ottla::{
     CloseOptions, Consumer, ConsumerBuilder, CooperativeSticky, ErrorCode, Event, GroupProtocol, GroupReason,
-    LeaveGroup, OffsetReset, Producer, ProducerRecord, Range, Rebalance, RebalanceListener, TopicPartition,
+    LeaveGroup, OffsetReset, Range, Rebalance, RebalanceListener, TopicPartition,
     error::{CommitErrorKind, RecvErrorKind},
 };
-use ottla_broker::{Config, Fault, Server, TopicSpec};
+use ottla_broker::{Fault, Server};
 use ottla_protocol::ApiKey;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn server(partitions: u32) -> Server {
-    let topics = vec![TopicSpec::new("t", partitions)];
-    Server::start_on_thread(Config { topics, ..Config::default() }, ([127, 0, 0, 1], 0)).unwrap()
-}
+use common::{PATIENCE, produce, server};
 
 fn builder(server: &Server, protocol: GroupProtocol) -> ConsumerBuilder {
     let builder = Consumer::builder()
@@ -35,15 +32,6 @@ fn builder(server: &Server, protocol: GroupProtocol) -> ConsumerBuilder {
         }
         GroupProtocol::Consumer => builder,
     }
-}
-
-async fn produce(server: &Server, partition: i32, values: std::ops::Range<u32>) {
-    let producer = Producer::builder().bootstrap_servers([server.bootstrap()]).build().await.unwrap();
-    for value in values {
-        let record = ProducerRecord::to("t").partition(partition).value(value.to_string().into_bytes());
-        producer.send(record).await.unwrap().await.unwrap();
-    }
-    producer.close().await.unwrap();
 }
 
 /// Writes down what it is told, and does as it is asked.

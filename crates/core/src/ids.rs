@@ -3,10 +3,10 @@
 use std::fmt;
 
 macro_rules! ids {
-    ($( $(#[$doc:meta])* $name:ident($inner:ty); )*) => {$(
+    ($( $(#[$doc:meta])* $vis:vis $name:ident($inner:ty); )*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub $inner);
+        $vis struct $name($vis $inner);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,19 +18,19 @@ macro_rules! ids {
 
 ids! {
     /// A broker's id, as metadata tells it.
-    NodeId(i32);
+    pub NodeId(i32);
     /// One attempt at a connection: never used twice.
-    ConnId(u64);
+    pub ConnId(u64);
     /// A request, and its correlation id on the wire.
-    RequestId(i32);
+    pub RequestId(i32);
     /// A partition's place in the list of lanes, for as long as the client lives.
-    PartIdx(u32);
+    pub(crate) PartIdx(u32);
     /// Moves when what was fetched or handed out for a lane before no longer counts.
-    LaneEpoch(u32);
+    pub(crate) LaneEpoch(u32);
     /// One of a consumer's readers: never used twice.
-    ReaderId(u32);
+    pub ReaderId(u32);
     /// An operation that a user waits for.
-    OpId(u64);
+    pub OpId(u64);
 }
 
 /// A topic's name and a partition's number.

@@ -1,6 +1,7 @@
 //! Ottla's state machines: what a Kafka consumer decides, as plain data.
 //!
-//! Nothing here sleeps, locks, reads a clock or touches a socket. The world comes in by `handle_*`, effects go out by
+//! Nothing here sleeps, reads a clock or touches a socket, and no decision takes a lock: the one there is keeps the memory of
+//! batches for the next, as records are dropped in any thread. The world comes in by `handle_*`, effects go out by
 //! `poll_*` ([`Machine`]), and the time is an argument. So a whole group can be stepped in one thread, in virtual time,
 //! from a seed.
 
@@ -40,8 +41,8 @@ pub use group::{
     Assignor, ConsumerState, CooperativeSticky, GroupConfig, GroupFailure, GroupMetadata, GroupProtocol,
     LeaveGroup, MemberState, MembershipState, Pattern, Range, RoundRobin, Sticky,
 };
-pub use ids::{ConnId, LaneEpoch, NodeId, OpId, PartIdx, ReaderId, RequestId, TopicPartition};
-pub use lanes::{Admission, Filter, LaneFailure, ResetTo, Slice};
+pub use ids::{ConnId, NodeId, OpId, ReaderId, RequestId, TopicPartition};
+pub use lanes::{Filter, LaneFailure, ResetTo};
 pub use machine::{Disconnected, Fetched, Machine, Outbound, Reply, Span, spans};
 pub use metadata::{Metadata, MetadataConfig, Node, Partition, Topic, Wanted};
 pub use offsets::{CommittedOffset, OffsetAndTimestamp, ResetPolicy};

@@ -253,7 +253,7 @@ impl Reader {
     ///
     /// As [`Consumer::commit_offsets`].
     pub async fn commit_through(&mut self, record: &impl HandedOut) -> Result<(), CommitError> {
-        self.commit_offsets([(record.place().clone(), record.behind())]).await
+        self.commit_offsets([(record.topic_partition().clone(), record.next_offset())]).await
     }
 
     /// As [`Consumer::commit_offsets`].

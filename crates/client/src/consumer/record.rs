@@ -184,41 +184,41 @@ equality!(Record<'_>, OwnedRecord);
 /// A record that was handed out: [`Record`], [`OwnedRecord`] or [`DetachedRecord`].
 pub trait HandedOut {
     /// Its topic and partition.
-    fn place(&self) -> &TopicPartition;
+    fn topic_partition(&self) -> &TopicPartition;
 
-    /// The offset behind it.
-    fn behind(&self) -> i64;
-}
+    /// Its offset in the partition.
+    fn offset(&self) -> i64;
 
-impl HandedOut for Record<'_> {
-    fn place(&self) -> &TopicPartition {
-        self.topic_partition()
-    }
-
-    fn behind(&self) -> i64 {
-        self.next_offset()
-    }
-}
-
-impl HandedOut for OwnedRecord {
-    fn place(&self) -> &TopicPartition {
-        self.topic_partition()
-    }
-
-    fn behind(&self) -> i64 {
-        self.next_offset()
+    /// The offset behind it: what to commit once it, and all before it in its partition, are done.
+    fn next_offset(&self) -> i64 {
+        self.offset() + 1
     }
 }
 
 impl HandedOut for DetachedRecord {
-    fn place(&self) -> &TopicPartition {
+    fn topic_partition(&self) -> &TopicPartition {
         &self.topic_partition
     }
 
-    fn behind(&self) -> i64 {
-        self.offset + 1
+    fn offset(&self) -> i64 {
+        self.offset
     }
 }
+
+macro_rules! handed_out {
+    ($($record:ty),*) => {$(
+        impl HandedOut for $record {
+            fn topic_partition(&self) -> &TopicPartition {
+                &self.block().at
+            }
+
+            fn offset(&self) -> i64 {
+                self.span().offset
+            }
+        }
+    )*};
+}
+handed_out!(Record<'_>, OwnedRecord);
 
 macro_rules! debug {
     ($($record:ty),*) => {$(

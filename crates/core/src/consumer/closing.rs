@@ -66,11 +66,6 @@ impl<F: Clone> Consumer<F> {
         self.stop();
     }
 
-    /// Whether [`Consumer::close`] was called.
-    pub fn is_closing(&self) -> bool {
-        self.closing.is_some()
-    }
-
     pub(super) fn step_closing(&mut self, now: Now) {
         let Some(closing) = &mut self.closing else { return };
         if closing.done {

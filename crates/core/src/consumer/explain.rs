@@ -149,7 +149,7 @@ impl<F: Clone> Consumer<F> {
         })
     }
 
-    fn reason(&self, part: crate::PartIdx, lane: &Lane<F>, now: Now) -> Reason {
+    fn reason(&self, part: crate::ids::PartIdx, lane: &Lane<F>, now: Now) -> Reason {
         let waited = now.mono.saturating_duration_since(lane.since);
         match &lane.position {
             _ if self.closing.is_some() => return Reason::Closing,

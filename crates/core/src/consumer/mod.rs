@@ -121,7 +121,7 @@ impl<F: Clone> Consumer<F> {
             reset: config.reset,
             api_timeout: config.api_timeout,
             retry_backoff: backoff,
-            readers: readers::Readers::new(now),
+            readers: readers::Readers::new(),
             failure: None,
             stopped: false,
             closing: None,

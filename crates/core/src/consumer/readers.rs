@@ -22,13 +22,14 @@ use crate::{
     reader::{Fence, Slot},
 };
 
+/// The first reader of a consumer: its own user's.
+const OWN: ReaderId = ReaderId(0);
+
 /// Every reader, and when its user was last in a call.
 #[derive(Debug)]
 pub(super) struct Readers {
     calls: BTreeMap<ReaderId, Call>,
     next: u32,
-    /// Before there is a reader: when the consumer was last asked for anything.
-    since: Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +41,8 @@ enum Call {
 }
 
 impl Readers {
-    pub(super) fn new(now: Now) -> Self {
-        Self { calls: BTreeMap::new(), next: 0, since: now.mono }
+    pub(super) fn new() -> Self {
+        Self { calls: BTreeMap::new(), next: OWN.0 }
     }
 
     fn open(&mut self, now: Now) -> ReaderId {
@@ -58,10 +59,9 @@ impl Readers {
         }
     }
 
-    /// The user of the consumer itself shows that he is there: its first reader is his.
+    /// The user of the consumer itself shows that he is there.
     pub(super) fn touch_own(&mut self, now: Now) {
-        self.since = now.mono;
-        self.touch(ReaderId(0), now);
+        self.touch(OWN, now);
     }
 
     fn set(&mut self, reader: ReaderId, to: Call) {
@@ -83,11 +83,8 @@ impl Readers {
         };
         let last = || self.calls.iter().filter_map(away);
         let holding = last().filter(|(id, _)| has(*id)).map(|(_, at)| at).min();
-        let all = || match self.calls.len() {
-            0 => Some(self.since),
-            all => last().map(|(_, at)| at).max().filter(|_| last().count() == all),
-        };
-        holding.into_iter().chain(all()).min()
+        let all = last().map(|(_, at)| at).max().filter(|_| last().count() == self.calls.len());
+        holding.into_iter().chain(all).min()
     }
 }
 
@@ -122,7 +119,7 @@ impl<F: Clone> Consumer<F> {
     }
 
     /// The user is back in a call.
-    pub fn returned(&mut self, reader: ReaderId, now: Now) {
+    pub(crate) fn returned(&mut self, reader: ReaderId, now: Now) {
         if !self.lanes.plot.has(Planted::AbsenceIsNotNoticed) || !self.readers.is_waiting(reader) {
             self.readers.set(reader, Call::Last(now.mono));
         }
@@ -144,7 +141,7 @@ impl<F: Clone> Consumer<F> {
     pub(super) fn overdue_at(&self) -> Option<Instant> {
         let interval = self.poll_interval()?;
         let blind = self.lanes.plot.has(Planted::OtherReadersMayStayAway);
-        let has = |reader| self.lanes.held_by(reader).next().is_some() && !(blind && reader != ReaderId(0));
+        let has = |reader| self.lanes.held_by(reader).next().is_some() && !(blind && reader != OWN);
         let since = self.readers.away_since(has)?;
         Some(since + interval)
     }
@@ -156,13 +153,13 @@ impl<F: Clone> Consumer<F> {
     }
 
     /// Whether a reader may go on with a slice.
-    pub fn admission(&self, part: PartIdx, epoch: LaneEpoch) -> Admission {
+    pub(crate) fn admission(&self, part: PartIdx, epoch: LaneEpoch) -> Admission {
         self.lanes.admits(part, epoch)
     }
 
     /// Where a reader is in a lane. `acked` where the user has come back from the records before; `holds` as long as it
     /// may hand out more of the slice, or the user has records of it in hand. Tells whether it may go on.
-    pub fn report(
+    pub(crate) fn report(
         &mut self,
         part: PartIdx,
         epoch: LaneEpoch,
@@ -193,7 +190,7 @@ impl<F: Clone> Consumer<F> {
     }
 
     /// Whether nothing more is handed out.
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stopped
     }
 
@@ -209,7 +206,7 @@ impl<F: Clone> Consumer<F> {
     }
 
     /// What the user is to be told instead of records, if anything.
-    pub fn take_failure(&mut self, filter: &Filter, now: Now) -> Option<ReadFailure> {
+    pub(crate) fn take_failure(&mut self, filter: &Filter, now: Now) -> Option<ReadFailure> {
         if let Some(failure) = self.failure {
             if let GroupFailure::MaxPollExceeded(_) = failure {
                 self.failure = None;
@@ -222,13 +219,13 @@ impl<F: Clone> Consumer<F> {
     }
 
     /// A reader found a damaged batch at its position.
-    pub fn corrupt(&mut self, part: PartIdx, epoch: LaneEpoch, at: i64, error: DecodeError, now: Now) {
+    pub(crate) fn corrupt(&mut self, part: PartIdx, epoch: LaneEpoch, at: i64, error: DecodeError, now: Now) {
         self.lanes.corrupt(part, epoch, at, error, now.mono);
         self.changed();
     }
 
     /// The name of a lane's partition.
-    pub fn name_of(&self, part: PartIdx) -> Option<&TopicPartition> {
+    pub(crate) fn name_of(&self, part: PartIdx) -> Option<&TopicPartition> {
         self.lanes.get(part).map(|lane| &lane.at)
     }
 

@@ -11,23 +11,23 @@ use crate::{
 
 /// Record batches of one partition, in one response: what a reader takes.
 #[derive(Debug, Clone)]
-pub struct Slice<F> {
+pub(crate) struct Slice<F> {
     /// Its lane.
-    pub part: PartIdx,
+    pub(crate) part: PartIdx,
     /// The lane's epoch when it was asked for.
-    pub epoch: LaneEpoch,
+    pub(crate) epoch: LaneEpoch,
     /// The broker that it came from.
-    pub broker: NodeId,
+    pub(crate) broker: NodeId,
     /// What holds the bytes.
-    pub frame: F,
+    pub(crate) frame: F,
     /// Where the batches are: whole ones only.
-    pub bytes: Range<u32>,
+    pub(crate) bytes: Range<u32>,
     /// The first offset to hand out: the first batch may begin before it.
-    pub start: i64,
+    pub(crate) start: i64,
     /// The offset behind the last batch.
-    pub next: i64,
+    pub(crate) next: i64,
     /// The partition's high watermark when it was fetched.
-    pub high_watermark: i64,
+    pub(crate) high_watermark: i64,
 }
 
 /// Why a partition gives no records until the user seeks.

@@ -24,8 +24,8 @@ use std::{
 
 use ottla_protocol::DecodeError;
 
-pub(crate) use lane::{Holder, Lane, Position, TooLate};
-pub use lane::{LaneFailure, ResetTo, Slice};
+pub(crate) use lane::{Holder, Lane, Position, Slice, TooLate};
+pub use lane::{LaneFailure, ResetTo};
 
 use crate::{
     deadline::Earliest,
@@ -446,7 +446,7 @@ impl<F> Lanes<F> {
 
 /// What a reader may do with a slice that it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
+pub(crate) enum Admission {
     /// Go on.
     Open,
     /// Keep it, and hand nothing out.

@@ -1,6 +1,6 @@
 //! What records are views of.
 
-use std::{rc::Rc, sync::Arc};
+use std::sync::Arc;
 
 use super::inflated::Inflated;
 use crate::ids::{NodeId, TopicPartition};
@@ -11,20 +11,8 @@ pub trait HoldsBytes {
     fn bytes(&self) -> &[u8];
 }
 
-impl HoldsBytes for Vec<u8> {
-    fn bytes(&self) -> &[u8] {
-        self
-    }
-}
-
 impl<T: HoldsBytes + ?Sized> HoldsBytes for Arc<T> {
     #[inline]
-    fn bytes(&self) -> &[u8] {
-        (**self).bytes()
-    }
-}
-
-impl<T: HoldsBytes + ?Sized> HoldsBytes for Rc<T> {
     fn bytes(&self) -> &[u8] {
         (**self).bytes()
     }

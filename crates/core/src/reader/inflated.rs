@@ -1,5 +1,8 @@
 //! Memory of decompressed batches, used again when the last record of a batch is dropped: memory that is fresh from the
 //! system costs a fault for each page, and is in no cache.
+//!
+//! A lock, though this is core: users drop records in whatever thread they like. It is held for a push or a pop, and nothing
+//! that is decided depends on it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::{Filter, LaneFailure, event::CommitGivenUp};
 
 /// A member that has taken records 0 to 10 of partition 0.
-pub(super) fn reading(config: ConsumerConfig) -> (World, crate::Slice<Frame>) {
+pub(super) fn reading(config: ConsumerConfig) -> (World, crate::lanes::Slice<Frame>) {
     let mut world = World::member(config, &[0]);
     world.fetched(0, 0..10);
     let slice = world.take().unwrap();

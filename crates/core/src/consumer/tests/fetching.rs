@@ -1,5 +1,5 @@
 use super::*;
-use crate::Admission;
+use crate::lanes::Admission;
 
 fn small_budget() -> ConsumerConfig {
     let fetch =

@@ -92,7 +92,7 @@ fn a_rebalance_waits_for_the_user_to_come_back_while_heartbeats_go_on() {
     assert!(world.has_asked(ApiKey::Heartbeat));
     assert!(!world.has_asked(ApiKey::JoinGroup), "the user has records in hand");
     assert!(world.consumer.explain(world.now).to_string().contains("come back from t-0"));
-    assert_eq!(world.back_from(&slice, 4), crate::Admission::Over);
+    assert_eq!(world.back_from(&slice, 4), crate::lanes::Admission::Over);
     let commit = world.expect(ApiKey::OffsetCommit);
     assert_eq!(World::offsets_committed(&commit), [(0, 4)]);
     world.commit_says(&commit, ErrorCode::None);

@@ -263,7 +263,7 @@ impl World {
     }
 
     /// The user comes back into a call and takes a slice.
-    fn take(&mut self) -> Option<crate::Slice<Frame>> {
+    fn take(&mut self) -> Option<crate::lanes::Slice<Frame>> {
         self.consumer.returned(self.reader, self.now);
         let (slice, slot) = self.consumer.take(self.reader, &crate::Filter::All).unzip();
         self.slot = slot;
@@ -278,7 +278,7 @@ impl World {
     }
 
     /// The user comes back from everything up to `position`.
-    fn back_from(&mut self, slice: &crate::Slice<Frame>, position: i64) -> crate::Admission {
+    fn back_from(&mut self, slice: &crate::lanes::Slice<Frame>, position: i64) -> crate::lanes::Admission {
         self.consumer.returned(self.reader, self.now);
         let spent = position >= slice.next;
         let admission = self.consumer.report(slice.part, slice.epoch, position, true, !spent);

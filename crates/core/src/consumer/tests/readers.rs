@@ -1,7 +1,10 @@
 //! Several readers of one consumer.
 
 use super::{committing::by_hand, *};
-use crate::{Filter, ReaderId, Slice, lanes::Admission};
+use crate::{
+    Filter, ReaderId,
+    lanes::{Admission, Slice},
+};
 
 impl World {
     fn second_reader(&mut self) -> ReaderId {
@@ -31,6 +34,17 @@ fn with_two(config: ConsumerConfig) -> (World, ReaderId, ReaderId) {
     world.fetched(0, 5..9);
     let (first, second) = (world.reader, world.second_reader());
     (world, first, second)
+}
+
+/// The first one's user is back from its slice, offsets 0 to 5 of partition 0; the second one's has records up to 3 of
+/// partition 1 in hand.
+fn with_some_in_hand(config: ConsumerConfig) -> World {
+    let (mut world, first, second) = with_two(config);
+    world.fetched(1, 0..5);
+    let (of_first, of_second) = (world.taken_by(first).unwrap(), world.taken_by(second).unwrap());
+    world.consumer.report(of_second.part, of_second.epoch, 3, false, true);
+    world.spent_by(first, &of_first);
+    world
 }
 
 #[test]
@@ -67,11 +81,7 @@ fn a_revocation_waits_for_each_reader_that_has_records() {
 
 #[test]
 fn a_commit_leaves_out_what_another_reader_has_in_hand() {
-    let (mut world, first, second) = with_two(by_hand());
-    world.fetched(1, 0..5);
-    let (of_first, of_second) = (world.taken_by(first).unwrap(), world.taken_by(second).unwrap());
-    world.consumer.report(of_second.part, of_second.epoch, 3, false, true);
-    world.spent_by(first, &of_first);
+    let mut world = with_some_in_hand(by_hand());
     world.consumer.commit(None, world.now).unwrap();
     world.run();
     assert_eq!(World::offsets_committed(&world.expect(ApiKey::OffsetCommit)), [(0, 5), (1, 0)]);
@@ -79,11 +89,7 @@ fn a_commit_leaves_out_what_another_reader_has_in_hand() {
 
 #[test]
 fn a_close_commits_nothing_that_another_reader_has_in_hand() {
-    let (mut world, first, second) = with_two(group_config());
-    world.fetched(1, 0..5);
-    let (of_first, of_second) = (world.taken_by(first).unwrap(), world.taken_by(second).unwrap());
-    world.consumer.report(of_second.part, of_second.epoch, 3, false, true);
-    world.spent_by(first, &of_first);
+    let mut world = with_some_in_hand(group_config());
     let deadline = world.now.mono + Duration::from_secs(5);
     world.consumer.close(CloseKind::Closed, LeaveGroup::Default, deadline, world.now);
     world.run();

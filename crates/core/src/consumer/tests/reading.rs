@@ -1,7 +1,7 @@
 use ottla_protocol::{DecodeError, codec::DecodeErrorKind};
 
 use super::*;
-use crate::{Admission, Filter, LaneFailure};
+use crate::{Filter, LaneFailure, lanes::Admission};
 
 /// A consumer that reads partitions 0 and 1 without a group.
 fn assigned_by_hand() -> World {
