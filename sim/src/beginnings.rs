@@ -115,7 +115,7 @@ impl Member {
         if let Role::Alone { partitions, .. } = &mut self.role {
             *partitions = chosen;
         }
-        self.turn(stage, truth);
+        self.called(stage, truth);
     }
 
     /// Holds the positions that it has against what they may be, as soon as they are known.

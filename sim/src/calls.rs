@@ -315,7 +315,7 @@ impl Member {
         self.paused.clear();
         let wait = self.dice.time(ms(100)..=secs(3));
         self.think(wait, stage);
-        self.turn(stage, truth);
+        self.called(stage, truth);
     }
 }
 

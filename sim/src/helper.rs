@@ -94,7 +94,7 @@ impl Member {
             }
             Doing::Reading | Doing::Gone => return,
         }
-        self.turn(stage, truth);
+        self.called(stage, truth);
     }
 
     /// He comes back for more.

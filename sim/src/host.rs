@@ -176,6 +176,11 @@ impl<M: Machine<Frame = Frame>> Host<M> {
         }
     }
 
+    /// Whether a user's call, or memory that was given back, has the driver take a turn.
+    pub(crate) fn is_stirred(&mut self) -> bool {
+        self.machine.take_stir() || self.memory.released.get() > 0
+    }
+
     /// The end of a turn: sets the alarm.
     pub(crate) fn end(&mut self, stage: &mut Stage) {
         let deadline = self.machine.poll_timeout();

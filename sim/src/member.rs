@@ -186,6 +186,9 @@ pub(crate) struct Counts {
     pub(crate) commits: u64,
 }
 
+/// More than this at one moment is a busy loop.
+const MOST_ROUNDS: u32 = 200;
+
 impl Member {
     pub(crate) fn new(
         who: Who,
@@ -281,8 +284,7 @@ impl Member {
         if *self.host.machine.subscription() != Subscription::None {
             stage.tell(|| format!("{who} changes its subscription"));
             self.subscribe_as_wanted(stage);
-            self.drain_events(stage);
-            self.turn(stage, truth);
+            self.called(stage, truth);
         }
     }
 
@@ -301,8 +303,7 @@ impl Member {
             ) => {}
             Err(error) => stage.violate("a rebalance can be enforced", || error.to_string()),
         }
-        self.drain_events(stage);
-        self.turn(stage, truth);
+        self.called(stage, truth);
     }
 
     pub(super) fn subscribe(&mut self, stage: &mut Stage) {
@@ -420,13 +421,40 @@ impl Member {
 
     // The driver's half.
 
+    /// The user's calls are over: the driver takes a turn only if they have stirred the machine.
+    pub(crate) fn called(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        if self.doing == Doing::Gone {
+            return;
+        }
+        self.drain_events(stage);
+        self.look_at_positions(stage, truth);
+        if self.host.is_stirred() || self.users_look(stage, truth) {
+            self.turn(stage, truth);
+        }
+    }
+
+    /// Those who wait look again, as often as they are woken. Returns whether that leaves something to the driver.
+    fn users_look(&mut self, stage: &mut Stage, truth: &mut Truth) -> bool {
+        for _ in 0..MOST_ROUNDS {
+            if !self.host.machine.take_wake() || !self.woken(stage, truth) {
+                return self.host.is_stirred();
+            }
+            if self.host.is_stirred() {
+                return true;
+            }
+        }
+        let who = self.who;
+        stage.violate("no busy loop", || format!("the users of {who} wake each other for ever"));
+        false
+    }
+
     /// Does what the driver does until there is nothing left for it nor for a user who waits.
     pub(crate) fn turn(&mut self, stage: &mut Stage, truth: &mut Truth) {
         if self.doing == Doing::Gone {
             return;
         }
         for round in 0.. {
-            if round > 200 || stage.violation.is_some() {
+            if round > MOST_ROUNDS || stage.violation.is_some() {
                 let who = self.who;
                 stage.violate("no busy loop", || format!("{who} and its user wake each other for ever"));
                 return;
@@ -460,7 +488,9 @@ impl Member {
             if self.host.machine.is_closed() {
                 return self.gone(stage);
             }
-            if !self.host.machine.take_wake() || !self.woken(stage, truth) {
+            // What was stirred by now has been carried out.
+            _ = self.host.machine.take_stir();
+            if !self.users_look(stage, truth) {
                 break;
             }
         }

@@ -101,7 +101,7 @@ impl Member {
         self.closed = true;
         self.stamp += 1;
         self.doing = Doing::Closing { until: stage.time + LIMIT };
-        self.turn(stage, truth);
+        self.called(stage, truth);
     }
 
     /// Whether the coordinator is to hear that it goes: it knows this member, by an id that the member knows, too.

@@ -148,7 +148,7 @@ impl Member {
         self.resting = Some(at.clone());
         self.seek(&at, offset, stage, truth);
         let serial = self.owned.get(&at)?.serial;
-        self.turn(stage, truth);
+        self.called(stage, truth);
         Some((at, offset, serial))
     }
 
@@ -156,7 +156,7 @@ impl Member {
         if let Some(at) = self.resting.take() {
             self.host.machine.set_paused(&at, false, stage.now());
             self.paused.remove(&at);
-            self.turn(stage, truth);
+            self.called(stage, truth);
         }
     }
 }

@@ -59,7 +59,7 @@ impl Source {
         for _ in 0..if silent { 0 } else { self.dice.number(plan.burst.clone()) } {
             self.send(&name, partition, plan, stage);
         }
-        self.turn(stage, truth);
+        self.called(stage, truth);
         self.is_read = truth.deliveries >= LEAST_DELIVERIES;
         if !stage.quiet || !self.has_sent_enough() {
             let wait = self.dice.time(plan.burst_every.clone());
@@ -103,7 +103,7 @@ impl Source {
         for at in plan.partitions().iter().cycle().take(records) {
             self.send(&at.topic, Some(at.partition), plan, stage);
         }
-        self.turn(stage, truth);
+        self.called(stage, truth);
     }
 
     /// Sends a record to each partition.
@@ -111,7 +111,7 @@ impl Source {
         for at in plan.partitions() {
             self.send(&at.topic, Some(at.partition), plan, stage);
         }
-        self.turn(stage, truth);
+        self.called(stage, truth);
     }
 
     /// Whether there is enough to be read for the seed to count.
@@ -124,6 +124,13 @@ impl Source {
         self.waiting.is_empty() && self.has_sent_enough()
     }
 
+    /// The user's calls are over: the driver takes a turn only if they have stirred the machine.
+    fn called(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        if self.host.is_stirred() {
+            self.turn(stage, truth);
+        }
+    }
+
     pub(crate) fn turn(&mut self, stage: &mut Stage, truth: &mut Truth) {
         for _ in 0..200 {
             let now = stage.now();
@@ -131,6 +138,8 @@ impl Source {
             while let Some(effect) = self.host.machine.poll_send(now) {
                 self.host.act(effect, stage);
             }
+            // What was stirred by now has been carried out.
+            _ = self.host.machine.take_stir();
             if !self.host.machine.take_wake() {
                 return self.host.end(stage);
             }

@@ -111,7 +111,7 @@ impl Member {
             }
             _ => return,
         }
-        self.turn(stage, truth);
+        self.called(stage, truth);
     }
 
     fn next_call(&mut self, stage: &mut Stage, truth: &mut Truth) {

@@ -4,8 +4,9 @@
 //! costs no heartbeat and a runtime that shuts down does not prevent a clean leave; or a task of the ambient runtime.
 //! It never awaits user code nor a full channel. It ends when the machine is closed, whoever still looks on.
 //!
-//! There is no command channel: a handle changes the machine under the lock ([`Shared::with`]), which wakes the driver;
-//! and waits for what comes of it ([`Shared::wait`]).
+//! There is no command channel: a handle changes the machine under the lock ([`Shared::with`]), which wakes the driver only
+//! where that left something to do, and waits for what comes of it ([`Shared::wait`]). Connections feed the machine
+//! ([`Shared::feed`]), which always wakes the driver.
 
 use std::{
     collections::HashMap,
@@ -107,17 +108,24 @@ impl<M> Shared<M> {
 }
 
 impl<M: Machine> Shared<M> {
-    /// Changes the machine; the driver carries out what follows.
+    /// Something came from outside: the driver carries out what follows.
+    pub(crate) fn feed(&self, change: impl FnOnce(&mut M, Now)) {
+        self.with(change);
+        self.driver.notify_one();
+    }
+
+    /// A user's call: the driver is woken where the machine says that this left something to do.
     pub(crate) fn with<T>(&self, change: impl FnOnce(&mut M, Now) -> T) -> T {
-        let _wake = NotifyOnDrop(&self.driver);
+        let mut driver = NotifyOnDrop { driver: &self.driver, due: true };
         let mut machine = self.lock();
         // The clock is read under the lock, so that a machine never sees the time go back.
         let value = change(&mut machine, clock::now());
-        let wake = machine.take_wake();
+        let (wake, stir) = (machine.take_wake(), machine.take_stir());
         drop(machine);
         if wake {
             self.data.notify_waiters();
         }
+        driver.due = stir;
         value
     }
 
@@ -142,12 +150,17 @@ impl<M: Machine> Shared<M> {
     }
 }
 
-/// Wakes the driver behind a change, be it cut short by a panic: then the driver ends.
-struct NotifyOnDrop<'a>(&'a Notify);
+/// Wakes the driver behind a change where that is due, as it is behind one that a panic cut short: then the driver ends.
+struct NotifyOnDrop<'a> {
+    driver: &'a Notify,
+    due: bool,
+}
 
 impl Drop for NotifyOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.notify_one();
+        if self.due {
+            self.driver.notify_one();
+        }
     }
 }
 
@@ -275,6 +288,8 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
             machine.handle_timeout(now);
         }
         effects.extend(std::iter::from_fn(|| machine.poll_send(now)));
+        // What was stirred by now has been carried out.
+        _ = machine.take_stir();
         let (deadline, closed, wake) = (machine.poll_timeout(), machine.is_closed(), machine.take_wake());
         drop(machine);
         if wake {
@@ -310,7 +325,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
         if let Err(TrySendError::Full(_)) = link.queue.try_send(encoded) {
             self.close(conn);
             let why = Disconnected::Failed(format!("{SEND_QUEUE} requests wait to be written"));
-            self.end.0.with(|machine, now| machine.handle_disconnected(conn, why, now));
+            self.end.0.feed(|machine, now| machine.handle_disconnected(conn, why, now));
         }
     }
 
@@ -333,7 +348,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
         };
         self.links.remove(&conn);
         tracing::debug!(%conn, %why, "disconnected");
-        self.end.0.with(|machine, now| machine.handle_disconnected(conn, why, now));
+        self.end.0.feed(|machine, now| machine.handle_disconnected(conn, why, now));
     }
 }
 

@@ -3,7 +3,10 @@
 //!
 //! 1. feed what arrived, or call `handle_timeout` when the deadline has passed;
 //! 2. drain `poll_send`;
-//! 3. wait until `poll_timeout`, or until something arrives.
+//! 3. wait until `poll_timeout`, until something arrives, or until a user's call has stirred the machine.
+//!
+//! Users call the machine's other methods between turns. Such a call needs a turn only where [`Machine::take_stir`] says
+//! so; users who wait look again where [`Machine::take_wake`] says so.
 
 use std::{fmt, time::Instant};
 
@@ -31,10 +34,10 @@ pub trait Machine {
     fn handle_released(&mut self, _bytes: usize) {}
     /// Whether something came about, since the last call, that a user may be waiting for.
     fn take_wake(&mut self) -> bool;
-    /// Whether a user's call, since the last time this was asked, left something for the driver to do.
-    fn take_stir(&mut self) -> bool {
-        true
-    }
+    /// Whether a user's call, since the last time this was asked, left something for the driver to do: something to be
+    /// sent, or an earlier deadline. A call that forgets to say so is acted upon only with the next turn, which may be
+    /// minutes away.
+    fn take_stir(&mut self) -> bool;
     /// Whether everything is done and the driver may end.
     fn is_closed(&self) -> bool;
 }

@@ -248,7 +248,7 @@ impl Consumer {
 
     /// Why records are, or are not, flowing now: for the group, and for each partition.
     pub fn explain(&self) -> Explanation {
-        self.shared.with(|core, now| core.explain(now))
+        self.shared.inspect(|core| core.explain(clock::now()))
     }
 
     /// What happens to the membership, as a stream for another task: joins and how long they took, partitions that come

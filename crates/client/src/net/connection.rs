@@ -65,7 +65,7 @@ where
         Ok(stream) => stream,
         Err(why) => return why,
     };
-    shared.with(|machine, now| machine.handle_connected(conn, now));
+    shared.feed(|machine, now| machine.handle_connected(conn, now));
     let in_flight = InFlight::default();
     let (reader, writer) = stream.split();
     tokio::select! {
@@ -126,7 +126,7 @@ where
 {
     loop {
         match read_reply(&mut reader, in_flight, shared, receive_max).await {
-            Ok(reply) => shared.with(|machine, now| machine.handle_reply(conn, reply, now)),
+            Ok(reply) => shared.feed(|machine, now| machine.handle_reply(conn, reply, now)),
             Err(why) => return why,
         }
     }

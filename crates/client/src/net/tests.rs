@@ -34,7 +34,9 @@ struct Asker {
     reply: Option<Reply<Arc<Frame>>>,
     lost: Option<Disconnected>,
     released: usize,
+    turns: usize,
     wake: bool,
+    stir: bool,
     panics: bool,
 }
 
@@ -47,7 +49,9 @@ impl Asker {
             reply: None,
             lost: None,
             released: 0,
+            turns: 0,
             wake: false,
+            stir: false,
             panics: false,
         }
     }
@@ -82,7 +86,9 @@ impl Machine for Asker {
     }
 
     fn poll_send(&mut self, _: Now) -> Option<Outbound> {
-        self.out.pop_front()
+        let next = self.out.pop_front();
+        self.turns += usize::from(next.is_none());
+        next
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -96,6 +102,10 @@ impl Machine for Asker {
 
     fn take_wake(&mut self) -> bool {
         std::mem::take(&mut self.wake)
+    }
+
+    fn take_stir(&mut self) -> bool {
+        std::mem::take(&mut self.stir)
     }
 
     fn is_closed(&self) -> bool {
@@ -269,7 +279,10 @@ async fn a_fetch_keeps_its_frame_until_it_is_dropped() {
     drop(fetched.frame);
     let released = shared.wait(|asker, _| Some(asker.released).filter(|bytes| *bytes > 0)).await.unwrap();
     assert_eq!(released, fetched.size);
-    shared.with(|asker, _| asker.lost = Some(Disconnected::Closed));
+    shared.with(|asker, _| {
+        asker.lost = Some(Disconnected::Closed);
+        asker.stir = true;
+    });
     driver.join().await;
 }
 
@@ -305,7 +318,25 @@ async fn a_wait_that_was_cancelled_takes_nothing() {
     assert!(tokio::time::timeout(Duration::from_millis(20), cancelled).await.is_err());
     shared.with(|asker, _| {
         asker.lost = Some(Disconnected::Closed);
-        asker.wake = true;
+        (asker.wake, asker.stir) = (true, true);
     });
     assert_eq!(outcome(driver).await, Disconnected::Closed);
+}
+
+#[tokio::test]
+async fn a_call_wakes_the_driver_only_where_it_left_something_to_do() {
+    let port = peer(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    let driver = drive(ask(port), false);
+    let shared = driver.shared().clone();
+    let pause = || tokio::time::sleep(Duration::from_millis(1));
+    // Far enough apart that each would be seen.
+    for _ in 0..100 {
+        shared.with(|_, _| ());
+        pause().await;
+    }
+    let turns = shared.inspect(|asker| asker.turns);
+    assert!(turns < 20, "{turns} turns for one connection and one request");
+
+    shared.with(|asker, _| (asker.lost, asker.stir) = (Some(Disconnected::Closed), true));
+    driver.join().await;
 }

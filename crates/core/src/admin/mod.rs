@@ -79,6 +79,7 @@ pub struct Admin<F> {
     results: BTreeMap<OpId, Result<Outcome, Failure>>,
     closed: bool,
     wake: bool,
+    stir: bool,
     tried: Instant,
     rng: fastrand::Rng,
     frame: PhantomData<fn() -> F>,
@@ -151,6 +152,7 @@ impl<F> Admin<F> {
             results: BTreeMap::new(),
             closed: false,
             wake: false,
+            stir: false,
             tried: now.mono,
             rng: fastrand::Rng::with_seed(seed),
             frame: PhantomData,
@@ -187,6 +189,7 @@ impl<F> Admin<F> {
             gathered,
         };
         self.tasks.insert(id, task);
+        self.stir = true;
         self.finish_if_done(id);
         id
     }
@@ -221,7 +224,7 @@ impl<F> Admin<F> {
         self.connections.close_all();
         self.sent.clear();
         self.closed = true;
-        self.wake = true;
+        (self.wake, self.stir) = (true, true);
     }
 
     /// The topics whose leaders are needed.
@@ -492,6 +495,10 @@ impl<F> Machine for Admin<F> {
 
     fn take_wake(&mut self) -> bool {
         std::mem::take(&mut self.wake)
+    }
+
+    fn take_stir(&mut self) -> bool {
+        std::mem::take(&mut self.stir)
     }
 
     fn is_closed(&self) -> bool {

@@ -43,7 +43,8 @@ impl<F: Clone> Consumer<F> {
             group.callbacks.end();
         }
         if self.closing.is_some() {
-            return;
+            // It may have waited for the listener.
+            return self.changed();
         }
         if let Some(group) = &mut self.group {
             // A handover under way ends here: the close gives up everything itself.

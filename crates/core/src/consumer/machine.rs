@@ -97,7 +97,7 @@ impl<F: Clone> Machine for Consumer<F> {
     }
 
     fn take_stir(&mut self) -> bool {
-        std::mem::take(&mut self.stir)
+        std::mem::take(&mut self.stir) | self.readers.take_departure()
     }
 
     fn is_closed(&self) -> bool {

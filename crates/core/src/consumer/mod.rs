@@ -243,7 +243,7 @@ impl<F: Clone> Consumer<F> {
         self.changed();
     }
 
-    /// A user's call changed something: for waiting users to look at, and for the driver to act upon.
+    /// A user's call changed something: waiting users are to look at it, and the driver is to act upon it.
     fn changed(&mut self) {
         (self.wake, self.stir) = (true, true);
     }

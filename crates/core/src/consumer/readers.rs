@@ -30,6 +30,8 @@ const OWN: ReaderId = ReaderId(0);
 pub(super) struct Readers {
     calls: BTreeMap<ReaderId, Call>,
     next: u32,
+    /// How many users waited when [`Readers::take_departure`] was last asked.
+    waiting: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +44,7 @@ enum Call {
 
 impl Readers {
     pub(super) fn new() -> Self {
-        Self { calls: BTreeMap::new(), next: OWN.0 }
+        Self { calls: BTreeMap::new(), next: OWN.0, waiting: 0 }
     }
 
     fn open(&mut self, now: Now) -> ReaderId {
@@ -72,6 +74,12 @@ impl Readers {
 
     pub(super) fn is_waiting(&self, reader: ReaderId) -> bool {
         matches!(self.calls.get(&reader), Some(Call::Waiting))
+    }
+
+    /// Whether, since this was last asked, a user who waited has gone on: from now on that user may be overdue.
+    pub(super) fn take_departure(&mut self) -> bool {
+        let waiting = self.calls.values().filter(|call| matches!(call, Call::Waiting)).count();
+        waiting < std::mem::replace(&mut self.waiting, waiting)
     }
 
     /// When the user was last there, who is to call in time; `None` as long as nobody is away. Of several readers each
@@ -128,6 +136,8 @@ impl<F: Clone> Consumer<F> {
     /// The user waits in a call for records.
     pub fn park(&mut self, reader: ReaderId) {
         self.readers.set(reader, Call::Waiting);
+        // What its user waits with may be what keeps others from being fetched.
+        self.stir |= self.fetcher.out_of_room;
     }
 
     /// The user waits no longer: a call was given up.

@@ -406,18 +406,15 @@ impl<F> Machine for Producer<F> {
     type Frame = F;
 
     fn handle_connected(&mut self, conn: ConnId, now: Now) {
-        self.stir = true;
         self.connections.handle_connected(conn, now);
     }
 
     fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now) {
-        self.stir = true;
         let unanswered = self.connections.handle_disconnected(conn, why, now);
         self.handle_unanswered(unanswered, now);
     }
 
     fn handle_reply(&mut self, conn: ConnId, reply: Reply<F>, now: Now) {
-        self.stir = true;
         let Some(reply) = self.connections.handle_reply(conn, reply, now) else { return };
         match reply.response {
             Response::Metadata(response) => {
