@@ -162,7 +162,7 @@ impl Member {
             if self.owned.get(&record.at).is_some_and(|holding| holding.serial == *serial) {
                 let offset = record.offset + 1;
                 let metadata = written_beside(&record.at, offset);
-                offsets.insert(record.at.clone(), CommittedOffset { offset, metadata });
+                offsets.insert(record.at.clone(), CommittedOffset::new(offset).with_metadata(metadata));
             }
         }
         self.done(self.reader.id(), count, stage, truth);

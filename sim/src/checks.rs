@@ -290,6 +290,7 @@ impl Member {
             });
             return;
         };
+        self.leader_epochs.handed(record, holding.serial);
         let fits = match holding.expect {
             Expect::At(expected) => *offset == expected,
             Expect::EndSince(least) => (least..=end).contains(offset),
@@ -437,6 +438,13 @@ impl Member {
                     }
                     continue;
                 };
+                let epoch = self.leader_epochs.before(&at, offset, holding.serial);
+                let told = partition.committed_leader_epoch;
+                if epoch.is_some_and(|epoch| told >= 0 && told != epoch) {
+                    stage.violate("a commit tells the leader epoch of the record before it", || {
+                        format!("{who} commits {at} = {offset} with epoch {told}, which is of {epoch:?}")
+                    });
+                }
                 let end = truth.end(&at);
                 if let Expect::EndSince(_) = holding.expect {
                     truth.progress(&self.group, &at).excuse_below(offset);

@@ -36,6 +36,11 @@ impl Handed {
         }
     }
 
+    /// Of the leader that appended it.
+    pub(crate) fn leader_epoch(&self) -> Option<i32> {
+        self.block.leader_epoch
+    }
+
     /// Whether it is still what it was when it was handed out.
     pub(crate) fn is_intact(&self) -> bool {
         id(self.span.value.of(self.block.bytes()).unwrap_or_default()) == self.id

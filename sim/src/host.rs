@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use ottla_core::{ConnId, Disconnected, Fetched, HoldsBytes, Machine, Outbound, Reply, RequestId, spans};
+use ottla_core::{
+    ConnId, Disconnected, Fetched, HoldsBytes, Machine, Outbound, Reply, RequestId, Spans, spans,
+};
 use ottla_protocol::{ApiKey, Request, RequestHeader, Response, ResponseHeader};
 
 use crate::{
@@ -220,8 +222,7 @@ impl<M: Machine<Frame = Frame>> Host<M> {
                 stage.note(|| format!("{who} <- {conn} {}", describe_response(&response)));
                 let spans = spans(&response, &frame);
                 let fetched = matches!(response, Response::Fetch(_)).then(|| {
-                    let length = |span: &ottla_core::Span| (span.end - span.start) as usize;
-                    let records = spans.iter().flatten().map(length).sum();
+                    let records = spans.iter().flatten().map(Spans::size).sum();
                     let size = frame.len();
                     Fetched { frame: Frame::new(frame, records, &self.memory), size, spans }
                 });

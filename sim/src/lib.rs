@@ -31,6 +31,7 @@ mod checks;
 mod deeds;
 mod dice;
 mod ending;
+mod epochs;
 mod habits;
 mod handed;
 mod helper;

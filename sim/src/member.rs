@@ -14,6 +14,7 @@ use ottla_protocol::{ErrorCode, Now, Request, Response};
 use crate::{
     calls::Asked,
     dice::Dice,
+    epochs::LeaderEpochs,
     habits::Habits,
     handed::Handed,
     helper::Helper,
@@ -152,6 +153,7 @@ pub(crate) struct Member {
     pub(super) told: Option<ErrorCode>,
     /// It told what may be the end of the generation, or of one before.
     pub(super) warned: bool,
+    pub(super) leader_epochs: LeaderEpochs,
     /// What a commit that is not answered yet says.
     pub(super) committing: Vec<Sent>,
     /// Until when what is to be given up is waited for.
@@ -248,6 +250,7 @@ impl Member {
             member_id: String::new(),
             told: None,
             warned: false,
+            leader_epochs: LeaderEpochs::default(),
             committing: Vec::new(),
             waited_for_until: None,
             syncing: false,
@@ -542,8 +545,12 @@ impl Member {
             if let Response::Fetch(fetch) = &reply.response {
                 self.check_turns(conn, fetch, stage, truth);
             }
-            self.received +=
-                reply.fetched.iter().flat_map(|f| f.spans.iter().flatten()).map(size_of).sum::<usize>();
+            self.received += reply
+                .fetched
+                .iter()
+                .flat_map(|f| f.spans.iter().flatten())
+                .map(ottla_core::Spans::size)
+                .sum::<usize>();
             let most = self.handed * 2 + self.detours * self.most_held;
             if self.received > most {
                 let (who, received, handed) = (self.who, self.received, self.handed);
@@ -559,10 +566,6 @@ impl Member {
         }
         self.turn(stage, truth);
     }
-}
-
-fn size_of(span: &ottla_core::Span) -> usize {
-    (span.end - span.start) as usize
 }
 
 pub(crate) fn names(partitions: &[TopicPartition]) -> String {

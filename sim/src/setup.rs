@@ -148,7 +148,6 @@ impl Plan {
                 partition_max_bytes: self.setup.partition_max,
                 max_wait: self.setup.max_wait,
                 budget: self.setup.budget,
-                retry_backoff: RETRY_BACKOFF,
                 request_timeout,
             },
             auto_commit: (group.is_some() && habits.commits == 0.0).then_some(self.setup.auto_commit),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use ottla::{Compression, DetachedRecord, Producer, ProducerRecord};
+use ottla::{Compression, DetachedRecord, Producer, ProducerRecord, TimestampType};
 use ottla_conformance::targets::Target;
 use ottla_protocol::Timestamp;
 
@@ -33,7 +33,9 @@ fn record(topic: &str, since: i64, n: i64) -> DetachedRecord {
     DetachedRecord {
         topic_partition: (topic, 0).into(),
         offset: n,
+        leader_epoch: Some(0),
         timestamp: since + n,
+        timestamp_type: TimestampType::CreateTime,
         key: keys[(n % 3) as usize].clone(),
         value: if n % 5 == 0 { None } else { text(&format!("value {n}, as long as a compressor likes")) },
         headers: [("trace", text("a")), ("trace", text("b")), ("empty", text("")), ("null", None)]

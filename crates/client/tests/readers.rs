@@ -109,7 +109,8 @@ async fn a_commit_through_a_record_covers_it_and_all_before_it_in_its_partition(
         assert_eq!(polled.iter().len(), polled.len());
         for (at, next) in polled.next_offsets() {
             let last = polled.iter().filter(|record| *record.topic_partition() == at).last();
-            assert_eq!(last.map(|record| record.next_offset()), Some(next));
+            assert_eq!(last.map(|record| record.next_offset()), Some(next.offset));
+            assert_eq!(next.leader_epoch, Some(0), "of the leader that appended the record before");
         }
         records.extend(polled.iter().map(|record| record.to_owned()));
     }

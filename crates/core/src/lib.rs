@@ -42,10 +42,10 @@ pub use group::{
     LeaveGroup, MemberState, MembershipState, Pattern, Range, RoundRobin, Sticky,
 };
 pub use ids::{ConnId, NodeId, OpId, ReaderId, RequestId, TopicPartition};
-pub use lanes::{Filter, LaneFailure, ResetTo};
-pub use machine::{Disconnected, Fetched, Machine, Outbound, Reply, Span, spans};
+pub use lanes::{Filter, LaneFailure, LanePhase};
+pub use machine::{Disconnected, Fetched, Machine, Outbound, Reply, Span, Spans, spans};
 pub use metadata::{Metadata, MetadataConfig, Node, Partition, Topic, Wanted};
-pub use offsets::{CommittedOffset, OffsetAndTimestamp, ResetPolicy};
+pub use offsets::{CommittedOffset, OffsetAndTimestamp, Position, ResetPolicy, ResetTo};
 pub use ops::{OpFailure, Outcome};
 #[cfg(feature = "planted")]
 pub use planted::Planted;

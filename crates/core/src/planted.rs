@@ -115,6 +115,8 @@ pub enum Planted {
     NothingSoLateMeansBeginning,
     /// What comes between the answer that no record is so late and the one that tells the end is skipped.
     NothingSoLateIsAskedOnce,
+    /// A commit tells the leader epoch of what was handed out last, however far the user has come.
+    NewestLeaderEpochIsCommitted,
     /// What an assignment has in common with the one before begins anew.
     SecondAssignForgetsPositions,
     /// Of several readers each is given whatever is there: one partition is with two.
@@ -183,6 +185,7 @@ impl Planted {
         Self::NoOffsetIsToldOnce,
         Self::NothingSoLateMeansBeginning,
         Self::NothingSoLateIsAskedOnce,
+        Self::NewestLeaderEpochIsCommitted,
         Self::SecondAssignForgetsPositions,
         Self::PartitionIsWithSeveralReaders,
         Self::DroppedReaderKeepsPartitions,

@@ -1,10 +1,10 @@
-//! ARCHITECTURE.md draws the members' states: its arrows are those of the tables in the code.
+//! ARCHITECTURE.md draws the states of members and lanes: its arrows are those of the tables in the code.
 
 #![allow(clippy::expect_used, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeSet;
 
-use ottla_core::{ConsumerState, MemberState};
+use ottla_core::{ConsumerState, LanePhase, MemberState};
 
 type Edges = BTreeSet<(String, String)>;
 
@@ -46,4 +46,12 @@ fn the_classic_states_are_drawn_as_they_are() {
 fn the_consumer_protocols_states_are_drawn_as_they_are() {
     let ends = (ConsumerState::Out, ConsumerState::Failed);
     assert_eq!(drawn(1), table(&ConsumerState::ALL, ConsumerState::may_follow, ends));
+}
+
+#[test]
+fn the_lanes_phases_are_drawn_as_they_are() {
+    let pairs = LanePhase::ALL.iter().flat_map(|from| LanePhase::ALL.iter().map(move |to| (*from, *to)));
+    let legal = pairs.filter(|(from, to)| to.may_follow(*from));
+    let table: Edges = legal.map(|(from, to)| (format!("{from:?}"), format!("{to:?}"))).collect();
+    assert_eq!(drawn(2), table);
 }

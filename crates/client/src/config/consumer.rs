@@ -149,7 +149,6 @@ impl ConsumerConfig {
                 partition_max_bytes: self.max_partition_fetch_bytes,
                 max_wait: self.fetch_max_wait,
                 budget: self.buffer_memory,
-                retry_backoff: common.retry_backoff,
                 request_timeout: common.request_timeout,
             },
             group: self.group.as_ref().map(GroupSettings::machine),

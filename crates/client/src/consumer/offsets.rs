@@ -253,7 +253,8 @@ impl Reader {
     ///
     /// As [`Consumer::commit_offsets`].
     pub async fn commit_through(&mut self, record: &impl HandedOut) -> Result<(), CommitError> {
-        self.commit_offsets([(record.topic_partition().clone(), record.next_offset())]).await
+        let behind = CommittedOffset::new(record.next_offset()).with_leader_epoch(record.leader_epoch());
+        self.commit_offsets([(record.topic_partition().clone(), behind)]).await
     }
 
     /// As [`Consumer::commit_offsets`].

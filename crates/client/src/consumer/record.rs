@@ -31,8 +31,12 @@ pub struct DetachedRecord {
     pub topic_partition: TopicPartition,
     /// Its offset in the partition.
     pub offset: i64,
+    /// The epoch of the leader that appended it, where the log tells it (KIP-320).
+    pub leader_epoch: Option<i32>,
     /// Its timestamp in milliseconds since 1970; -1 where it has none.
     pub timestamp: i64,
+    /// What the timestamp means.
+    pub timestamp_type: TimestampType,
     /// Its key.
     pub key: Option<Vec<u8>>,
     /// Its value.
@@ -74,6 +78,11 @@ macro_rules! accessors {
             self.block().broker
         }
 
+        /// The epoch of the leader that appended it, where the log tells it (KIP-320).
+        pub fn leader_epoch(&self) -> Option<i32> {
+            self.block().leader_epoch
+        }
+
         /// Its timestamp in milliseconds since 1970; -1 where it has none.
         pub fn timestamp(&self) -> i64 {
             self.span().timestamp
@@ -102,7 +111,9 @@ macro_rules! accessors {
             DetachedRecord {
                 topic_partition: self.topic_partition().clone(),
                 offset: self.offset(),
+                leader_epoch: self.leader_epoch(),
                 timestamp: self.timestamp(),
+                timestamp_type: self.timestamp_type(),
                 key: self.key().map(<[u8]>::to_vec),
                 value: self.value().map(<[u8]>::to_vec),
                 headers: headers.map(|header| (header.key.to_vec(), header.value.map(<[u8]>::to_vec))).collect(),
@@ -193,6 +204,9 @@ pub trait HandedOut {
     fn next_offset(&self) -> i64 {
         self.offset() + 1
     }
+
+    /// The epoch of the leader that appended it, where the log tells it (KIP-320).
+    fn leader_epoch(&self) -> Option<i32>;
 }
 
 impl HandedOut for DetachedRecord {
@@ -202,6 +216,10 @@ impl HandedOut for DetachedRecord {
 
     fn offset(&self) -> i64 {
         self.offset
+    }
+
+    fn leader_epoch(&self) -> Option<i32> {
+        self.leader_epoch
     }
 }
 
@@ -214,6 +232,10 @@ macro_rules! handed_out {
 
             fn offset(&self) -> i64 {
                 self.span().offset
+            }
+
+            fn leader_epoch(&self) -> Option<i32> {
+                self.block().leader_epoch
             }
         }
     )*};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, iter::FusedIterator, sync::Arc};
 
-use ottla_core::TopicPartition;
+use ottla_core::{CommittedOffset, TopicPartition};
 
 use super::Record;
 use crate::net::frame_pool::Frame;
@@ -32,8 +32,8 @@ impl Records {
 
     /// Of each partition the offset to commit once all of these are done: behind its last record, and behind what follows
     /// that no consumer is handed, such as the markers of transactions (KIP-945).
-    pub fn next_offsets(&self) -> BTreeMap<TopicPartition, i64> {
-        self.0.next_offsets().map(|(at, next)| (at.clone(), next)).collect()
+    pub fn next_offsets(&self) -> BTreeMap<TopicPartition, CommittedOffset> {
+        self.0.next_offsets().map(|(at, next)| (at.clone(), next.into())).collect()
     }
 
     /// The partitions that there are records of, and their records.

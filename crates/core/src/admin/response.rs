@@ -19,7 +19,7 @@ use crate::{
     group::consumer_protocol::Assignment,
     ids::{NodeId, OpId, TopicPartition},
     metadata::{Metadata, MetadataConfig},
-    offsets::{CommittedOffset, OffsetAndTimestamp},
+    offsets::{CommittedOffset, OffsetAndTimestamp, known_epoch},
 };
 
 /// What a response means for the work that it answers.
@@ -163,9 +163,7 @@ impl<F> Admin<F> {
                     continue;
                 }
                 if left.remove(&at).is_some() {
-                    let offset =
-                        Some(OffsetAndTimestamp { offset: found.offset, timestamp: found.timestamp })
-                            .filter(|offset| offset.offset >= 0);
+                    let offset = OffsetAndTimestamp::told(&found);
                     let refused = |error| Failure::Refused(Refusal { error, message: None });
                     self.gather_offset(op, at, found.error_code.ok().map(|()| offset).map_err(refused));
                 }
@@ -318,10 +316,12 @@ fn gather_committed(
     offsets: &mut BTreeMap<TopicPartition, CommittedOffset>,
     response: OffsetFetchResponse,
 ) -> Result<(), ErrorCode> {
-    let mut add = |topic: &str, partition, offset, metadata: Option<String>, error: ErrorCode| {
+    let mut add = |topic: &str, partition, offset, epoch, metadata: Option<String>, error: ErrorCode| {
         error.ok()?;
         if offset >= 0 {
-            let committed = CommittedOffset { offset, metadata: metadata.unwrap_or_default() };
+            let committed = CommittedOffset::new(offset)
+                .with_leader_epoch(known_epoch(epoch))
+                .with_metadata(metadata.unwrap_or_default());
             offsets.insert(TopicPartition::new(topic, partition), committed);
         }
         Ok(())
@@ -330,7 +330,8 @@ fn gather_committed(
     response.error_code.ok()?;
     for topic in response.topics {
         for p in topic.partitions {
-            add(&topic.name, p.partition_index, p.committed_offset, p.metadata, p.error_code)?;
+            let (offset, epoch) = (p.committed_offset, p.committed_leader_epoch);
+            add(&topic.name, p.partition_index, offset, epoch, p.metadata, p.error_code)?;
         }
     }
     // From version 8 on.
@@ -338,7 +339,8 @@ fn gather_committed(
         group.error_code.ok()?;
         for topic in group.topics {
             for p in topic.partitions {
-                add(&topic.name, p.partition_index, p.committed_offset, p.metadata, p.error_code)?;
+                let (offset, epoch) = (p.committed_offset, p.committed_leader_epoch);
+                add(&topic.name, p.partition_index, offset, epoch, p.metadata, p.error_code)?;
             }
         }
     }

@@ -6,11 +6,10 @@ use ottla_protocol::{ErrorCode, Now};
 
 use super::{CommitReason, Consumer, Explanation, GroupReason, Reason, Subscription, group_side::GroupSide};
 use crate::{
-    backoff::Retry,
     connections::{Kind, LinkStatus, Target},
     group::{GroupFailure, MembershipState, Standing},
     ids::NodeId,
-    lanes::{Lane, Position},
+    lanes::{FetchState, Lane, LanePhase},
     offsets::Purpose,
 };
 
@@ -151,12 +150,12 @@ impl<F: Clone> Consumer<F> {
 
     fn reason(&self, part: crate::ids::PartIdx, lane: &Lane<F>, now: Now) -> Reason {
         let waited = now.mono.saturating_duration_since(lane.since);
-        match &lane.position {
+        match (lane.phase(), &lane.state) {
             _ if self.closing.is_some() => return Reason::Closing,
-            _ if lane.revoking => return Reason::BeingRevoked,
-            _ if lane.fresh => return Reason::AwaitingListener,
+            (LanePhase::Revoking, _) => return Reason::BeingRevoked,
+            (LanePhase::Announcing, _) => return Reason::AwaitingListener,
             _ if lane.paused => return Reason::Paused,
-            Position::Failed(failure) => return Reason::Failed(failure.clone()),
+            (_, FetchState::Failed(failure)) => return Reason::Failed(failure.clone()),
             _ if lane.queued_bytes > 0 => return Reason::Buffered { bytes: lane.queued_bytes },
             _ => {}
         }
@@ -164,7 +163,7 @@ impl<F: Clone> Consumer<F> {
         if let Some(error) = topic.map(|topic| topic.error).filter(|error| !error.is_ok()) {
             return Reason::TopicUnknown(error);
         }
-        if lane.position == Position::Committed {
+        if lane.state == FetchState::AwaitsCommitted {
             return self.looking_up_committed(waited, now);
         }
         let Some(topic) = topic else { return Reason::AwaitingMetadata };
@@ -172,7 +171,7 @@ impl<F: Clone> Consumer<F> {
             return Reason::TopicUnknown(ErrorCode::UnknownTopicOrPartition);
         };
         let Some(leader) = partition.leader else { return Reason::NoLeader { waited } };
-        if let Position::Reset(_) = lane.position {
+        if let FetchState::AwaitsReset(_) = lane.state {
             return self.link_reason(leader, Kind::Main, now).unwrap_or_else(|| {
                 let retry = self.lookups.retry(Purpose::Lane(part, lane.epoch), now);
                 Reason::LookingUpOffset { waited, retry }
@@ -182,14 +181,11 @@ impl<F: Clone> Consumer<F> {
             return reason;
         }
         let busy = self.fetcher.busy_since(leader).map(|since| now.mono.saturating_duration_since(since));
-        match lane.last_error {
+        match lane.attempts.retry(now).filter(|retry| retry.error.is_some()) {
             _ if let Some(waited) = busy.filter(|waited| *waited > self.fetcher.max_wait() + GRACE) => {
                 Reason::Unanswered { node: leader.0, waited }
             }
-            Some(error) => {
-                let rest = lane.retry_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now.mono));
-                Reason::Retrying(Retry { error: Some(error), attempt: lane.failures + 1, rest })
-            }
+            Some(retry) => Reason::Retrying(retry),
             None if self.fetcher.asks_for(part, lane.epoch) => {
                 let lag = lane.high_watermark.map(|end| (end - lane.fetch_at).max(0));
                 Reason::Fetching { lag }

@@ -14,8 +14,8 @@ use crate::{
     event::Event,
     group::{GroupConfig, GroupFailure, GroupNews, LeaveGroup, Membership, Standing},
     ids::{OpId, RequestId, TopicPartition},
-    lanes::{LaneFailure, Position},
-    offsets::{Commits, CommittedFetch, CommittedNews},
+    lanes::{FetchState, LaneFailure, Search},
+    offsets::{Commits, CommittedFetch, CommittedNews, Position, ResetTo},
     ops::{OpFailure, Outcome},
     planted::Planted,
 };
@@ -194,7 +194,8 @@ impl<F: Clone> Consumer<F> {
             }
             Response::OffsetCommit(response) => {
                 let metadata = &mut self.metadata;
-                let settled = commits.handle_response(id, response, coordinator, membership, metadata, now);
+                let again = |error, by: &_| membership.commits_again(error, by);
+                let settled = commits.handle_response(id, response, coordinator, again, metadata, now);
                 self.settle_commits(settled, now)
             }
             response => {
@@ -222,23 +223,23 @@ impl<F: Clone> Consumer<F> {
             let Some((part, lane)) = self.lanes.assigned_at(&at) else { continue };
             // A partition that went and came back is asked for again: this may be older than what others committed.
             let again = self.group.as_ref().is_some_and(|group| group.committed.asks_again(&at));
-            if lane.position != Position::Committed || !lane.looking || again {
+            if lane.state != FetchState::AwaitsCommitted || !lane.looking || again {
                 continue;
             }
-            let found = found.map(|found| found.map(|found| found.offset));
-            let position = match (found, self.reset.at(self.lanes.plot, now)) {
-                (Err(error), _) => Position::Failed(LaneFailure::Broker(error)),
-                (Ok(Some(_)), _) => Position::Known,
+            let (state, committed) = match (found, self.reset.at(self.lanes.plot, now)) {
+                (Err(error), _) => (FetchState::Failed(LaneFailure::Broker(error)), None),
+                (Ok(Some(committed)), _) => (FetchState::Fetching, Some(committed)),
                 (Ok(None), Some(_)) if self.lanes.plot.has(Planted::NewPartitionsFromEnd) => {
-                    Position::Reset(crate::lanes::ResetTo::Latest)
+                    (FetchState::AwaitsReset(Search::For(ResetTo::Latest)), None)
                 }
-                (Ok(None), Some(to)) => Position::Reset(to),
-                (Ok(None), None) => Position::Failed(LaneFailure::NoOffset),
+                (Ok(None), Some(to)) => (FetchState::AwaitsReset(Search::For(to)), None),
+                (Ok(None), None) => (FetchState::Failed(LaneFailure::NoOffset), None),
             };
-            let committed = found.ok().flatten();
-            self.lanes.place(part, position, committed, now.mono);
+            let position = committed
+                .map(|committed| Position { offset: committed.offset, leader_epoch: committed.leader_epoch });
+            self.lanes.place(part, state, position, now.mono);
             if let Some(lane) = self.lanes.get_mut(part) {
-                lane.committed = committed;
+                lane.committed = position.map(|position| position.offset);
             }
         }
     }

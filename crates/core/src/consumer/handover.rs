@@ -16,7 +16,6 @@ use crate::{
     event::Event,
     group::GroupNews,
     ids::{PartIdx, TopicPartition},
-    lanes::Position,
     planted::Planted,
 };
 
@@ -146,7 +145,7 @@ impl<F: Clone> Consumer<F> {
                     return false;
                 }
                 group.handover = None;
-                self.lanes.open_fresh();
+                self.lanes.open_announced();
                 self.wake = true;
                 if let Some(group) = &mut self.group {
                     let news = group.membership.handed_over(revoked_some, now);
@@ -174,8 +173,7 @@ impl<F: Clone> Consumer<F> {
         let mut added = partitions;
         added.retain(|at| self.lanes.assigned_at(at).is_none());
         for at in &added {
-            self.lanes.assign(at, Position::Committed, now.mono);
-            self.lanes.set_fresh(at, group.callbacks.is_listening());
+            self.lanes.assign(at, group.callbacks.is_listening(), now.mono);
         }
         self.tell(Callback::Assigned(added.clone()));
         self.events.push(Event::Assigned(added));

@@ -9,11 +9,10 @@ use crate::{
     connections::Unanswered,
     deadline::Earliest,
     ids::ConnId,
-    lanes::{Lane, LaneFailure, Position, ResetTo, TooLate},
+    lanes::{FetchState, Lane, LaneFailure, Searched},
     machine::{Disconnected, Machine, Outbound, Reply},
-    offsets::Purpose,
+    offsets::{Position, Purpose},
     ops::OpFailure,
-    planted::Planted,
 };
 
 impl<F: Clone> Machine for Consumer<F> {
@@ -133,34 +132,20 @@ impl<F: Clone> Consumer<F> {
             (Purpose::Op(op), Ok(found)) => self.ops.part(op, |so_far| add_offset(so_far, at, found)),
             (Purpose::Op(op), Err(error)) => self.ops.fail(op, OpFailure::Broker(error, Some(at))),
             (Purpose::Lane(part, epoch), result) => {
-                let counts = |lane: &&Lane<F>| lane.epoch == epoch && lane.assigned;
+                let counts = |lane: &&Lane<F>| lane.epoch == epoch && lane.phase().is_assigned();
                 let Some(lane) = self.lanes.get(part).filter(counts) else { return };
-                let (position, offset, late) = match (lane.position.clone(), lane.too_late, result) {
-                    (_, _, Err(error)) => (Position::Failed(LaneFailure::Broker(error)), None, None),
-                    (_, Some(TooLate { timestamp, end: None }), Ok(Some(found)))
-                        if !self.lanes.plot.has(Planted::NothingSoLateIsAskedOnce) =>
-                    {
-                        let late = TooLate { timestamp, end: Some(found.offset) };
-                        (Position::Reset(ResetTo::Timestamp(timestamp)), None, Some(late))
-                    }
-                    (_, _, Ok(Some(found))) => (Position::Known, Some(found.offset), None),
-                    (_, Some(TooLate { end: Some(end), .. }), Ok(None)) => {
-                        (Position::Known, Some(end), lane.too_late)
-                    }
-                    (Position::Reset(ResetTo::Timestamp(timestamp)), _, Ok(None)) => {
-                        let to = match self.lanes.plot.has(Planted::NothingSoLateMeansBeginning) {
-                            true => ResetTo::Earliest,
-                            false => ResetTo::Latest,
-                        };
-                        (Position::Reset(to), None, Some(TooLate { timestamp, end: None }))
-                    }
-                    (_, _, Ok(None)) => (Position::Reset(ResetTo::Latest), None, None),
-                };
-                let at_end = lane.position == Position::Reset(ResetTo::Latest) || late.is_some();
-                self.lanes.place(part, position, offset, now.mono);
+                let FetchState::AwaitsReset(search) = lane.state else { return };
+                let (state, position, at_end) =
+                    match result.map(|found| search.answered(found, self.lanes.plot)) {
+                        Err(error) => (FetchState::Failed(LaneFailure::Broker(error)), None, false),
+                        Ok(Searched::Next(search)) => (FetchState::AwaitsReset(search), None, false),
+                        Ok(Searched::Found { offset, leader_epoch, at_end }) => {
+                            (FetchState::Fetching, Some(Position { offset, leader_epoch }), at_end)
+                        }
+                    };
+                self.lanes.place(part, state, position, now.mono);
                 if let Some(lane) = self.lanes.get_mut(part) {
-                    lane.too_late = late;
-                    lane.began_at_end = offset.filter(|_| at_end).map(|offset| (offset, now.mono));
+                    lane.began_at_end = position.filter(|_| at_end).map(|at| (at.offset, now.mono));
                 }
             }
         }

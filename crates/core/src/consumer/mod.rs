@@ -32,9 +32,9 @@ use crate::{
     fetch::Fetcher,
     group::{GroupFailure, GroupMetadata, GroupNews, Pattern, Standing},
     ids::{NodeId, OpId, RequestId, TopicPartition},
-    lanes::{Lanes, Position, ResetTo},
+    lanes::{FetchState, LaneFailure, LanePhase, Lanes, Search},
     metadata::{Metadata, Wanted},
-    offsets::{CommittedOffset, Lookups, Purpose, ResetPolicy},
+    offsets::{CommittedOffset, Lookups, OffsetAndTimestamp, Purpose, ResetPolicy, ResetTo},
     ops::{OpFailure, Ops, Outcome},
     planted::Planted,
 };
@@ -59,6 +59,18 @@ pub enum SeekTo {
     End,
     /// At the first record that is no older.
     Timestamp(Timestamp),
+}
+
+impl SeekTo {
+    /// What the log is to be asked; the offset itself where it need not be.
+    fn search(self) -> Result<ResetTo, i64> {
+        match self {
+            Self::Offset(offset) => Err(offset),
+            Self::Beginning => Ok(ResetTo::Earliest),
+            Self::End => Ok(ResetTo::Latest),
+            Self::Timestamp(at) => Ok(ResetTo::Timestamp(at)),
+        }
+    }
 }
 
 /// A consumer's state. `F` keeps the bytes of fetched records alive.
@@ -110,7 +122,7 @@ impl<F: Clone> Consumer<F> {
             connections: Connections::new(config.connections, seeds.u64(..)),
             metadata: Metadata::new(config.metadata, config.seeds, seeds.u64(..), now),
             group,
-            lanes: Lanes::new(),
+            lanes: Lanes::new(backoff, seeds.u64(..)),
             fetcher: Fetcher::new(config.fetch),
             lookups: Lookups::new(backoff, seeds.u64(..)),
             ops: Ops::default(),
@@ -213,7 +225,7 @@ impl<F: Clone> Consumer<F> {
             if self.lanes.assigned_at(at).is_none()
                 || self.lanes.plot.has(Planted::SecondAssignForgetsPositions)
             {
-                self.lanes.assign(at, Position::Committed, now.mono);
+                self.lanes.assign(at, false, now.mono);
             }
         }
         self.manual_topics = wanted.iter().map(|at| at.topic.clone()).collect();
@@ -278,13 +290,11 @@ impl<F: Clone> Consumer<F> {
     /// Moves the position. `false` where the partition is not this consumer's.
     pub fn seek(&mut self, at: &TopicPartition, to: SeekTo, now: Now) -> bool {
         let Some((part, _)) = self.lanes.assigned_at(at) else { return false };
-        let (position, offset) = match to {
-            SeekTo::Offset(offset) => (Position::Known, Some(offset)),
-            SeekTo::Beginning => (Position::Reset(ResetTo::Earliest), None),
-            SeekTo::End => (Position::Reset(ResetTo::Latest), None),
-            SeekTo::Timestamp(at) => (Position::Reset(ResetTo::Timestamp(at.0)), None),
+        let (state, position) = match to.search() {
+            Ok(to) => (FetchState::AwaitsReset(Search::For(to)), None),
+            Err(offset) => (FetchState::Fetching, Some(offset.into())),
         };
-        self.lanes.place(part, position, offset, now.mono);
+        self.lanes.place(part, state, position, now.mono);
         self.changed();
         true
     }
@@ -305,7 +315,7 @@ impl<F: Clone> Consumer<F> {
     /// The next offset to be handed out, as far as the reader has told; `None` while it is being found out.
     pub fn position(&self, at: &TopicPartition) -> Option<i64> {
         let (_, lane) = self.lanes.assigned_at(at)?;
-        (lane.position == Position::Known).then_some(lane.delivered)
+        lane.delivered.filter(|_| lane.state == FetchState::Fetching)
     }
 
     /// The end of the log when it was last fetched.
@@ -372,17 +382,13 @@ impl<F: Clone> Consumer<F> {
         let so_far = Outcome::Offsets(BTreeMap::new());
         let op = self.ops.begin(so_far, partitions.len(), now.mono + self.api_timeout);
         for (at, to) in partitions {
-            let to = match to {
-                SeekTo::Beginning => ResetTo::Earliest,
-                SeekTo::End => ResetTo::Latest,
-                SeekTo::Timestamp(at) => ResetTo::Timestamp(at.0),
-                SeekTo::Offset(offset) => {
-                    let found = crate::offsets::OffsetAndTimestamp { offset, timestamp: -1 };
+            match to.search() {
+                Ok(to) => self.lookups.ask(at, to, Purpose::Op(op)),
+                Err(offset) => {
+                    let found = OffsetAndTimestamp { offset, timestamp: -1, leader_epoch: None };
                     self.ops.part(op, |so_far| add_offset(so_far, at, Some(found)));
-                    continue;
                 }
-            };
-            self.lookups.ask(at, to, Purpose::Op(op));
+            }
         }
         self.changed();
         op
@@ -441,7 +447,7 @@ impl<F: Clone> Consumer<F> {
         let (lanes, ops) = (&self.lanes, &self.ops);
         self.lookups.retain(|purpose| match purpose {
             Purpose::Lane(part, epoch) => {
-                lanes.get(*part).is_some_and(|lane| lane.assigned && lane.epoch == *epoch)
+                lanes.get(*part).is_some_and(|lane| lane.phase().is_assigned() && lane.epoch == *epoch)
             }
             Purpose::Op(op) => ops.is_open(*op),
         });
@@ -467,34 +473,34 @@ impl<F: Clone> Consumer<F> {
     fn find_positions(&mut self, now: Now) {
         let (reset, plot) = (self.reset, self.lanes.plot);
         for (part, lane) in self.lanes.assigned_mut() {
-            if lane.looking || lane.revoking || lane.fresh {
+            if lane.looking || lane.phase() != LanePhase::Owned {
                 continue;
             }
-            match (&lane.position, &mut self.group) {
+            match (&lane.state, &mut self.group) {
                 // A partition that was let go and is back: what was handed out of it is about to be committed.
-                (Position::Committed, Some(group)) if group.commits.is_under_way(&lane.at) => {}
-                (Position::Committed, Some(group)) => {
+                (FetchState::AwaitsCommitted, Some(group)) if group.commits.is_under_way(&lane.at) => {}
+                (FetchState::AwaitsCommitted, Some(group)) => {
                     lane.looking = true;
                     group.committed.ask(lane.at.clone());
                 }
-                (Position::Committed, None) => {
-                    lane.position = match reset.at(plot, now) {
-                        Some(to) => Position::Reset(to),
-                        None => Position::Failed(crate::lanes::LaneFailure::NoOffset),
+                (FetchState::AwaitsCommitted, None) => {
+                    lane.state = match reset.at(plot, now) {
+                        Some(to) => FetchState::AwaitsReset(Search::For(to)),
+                        None => FetchState::Failed(LaneFailure::NoOffset),
                     };
                     self.wake = true;
                 }
                 _ => {}
             }
-            if let Position::Reset(to) = lane.position {
+            if let FetchState::AwaitsReset(search) = lane.state {
                 lane.looking = true;
-                self.lookups.ask(lane.at.clone(), to, Purpose::Lane(part, lane.epoch));
+                self.lookups.ask(lane.at.clone(), search.asks(), Purpose::Lane(part, lane.epoch));
             }
         }
     }
 }
 
-fn add_offset(so_far: &mut Outcome, at: TopicPartition, found: Option<crate::offsets::OffsetAndTimestamp>) {
+fn add_offset(so_far: &mut Outcome, at: TopicPartition, found: Option<OffsetAndTimestamp>) {
     if let Outcome::Offsets(offsets) = so_far {
         offsets.insert(at, found);
     }

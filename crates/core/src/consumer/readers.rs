@@ -16,8 +16,8 @@ use super::Consumer;
 use crate::{
     group::GroupFailure,
     ids::{LaneEpoch, PartIdx, ReaderId, TopicPartition},
-    lanes::{Admission, Filter, Lane, LaneFailure, Position, Slice},
-    offsets::CommittedOffset,
+    lanes::{Admission, FetchState, Filter, Lane, LaneFailure, LanePhase, Slice},
+    offsets::{CommittedOffset, Position},
     planted::Planted,
     reader::{Fence, Slot},
 };
@@ -119,8 +119,8 @@ impl<F: Clone> Consumer<F> {
             false => self.lanes.held_by(reader).collect(),
         };
         for part in held {
-            let acked = self.lanes.get(part).map(|lane| lane.acked);
-            self.lanes.place(part, Position::Known, acked, now.mono);
+            let acked = self.lanes.get(part).and_then(|lane| Some(lane.position(lane.acked?)));
+            self.lanes.place(part, FetchState::Fetching, acked, now.mono);
         }
         self.readers.calls.remove(&reader);
         self.changed();
@@ -247,35 +247,41 @@ impl<F: Clone> Consumer<F> {
     /// What is to be committed without being asked for: where that, by `upto`, is not what is committed.
     pub(super) fn uncommitted(
         &self,
-        upto: impl Fn(&Lane<F>) -> i64,
+        upto: impl Fn(&Lane<F>) -> Option<i64>,
     ) -> BTreeMap<TopicPartition, CommittedOffset> {
         let back = self.lanes.plot.has(Planted::SeekBackIsNotCommitted);
         self.positions(&upto, |lane| match back {
-            true => lane.committed.is_none_or(|committed| committed < upto(lane)),
-            false => lane.committed != Some(upto(lane)),
+            true => lane.committed < upto(lane),
+            false => lane.committed != upto(lane),
         })
     }
 
     /// Of what is being revoked, all that was delivered and is not committed.
     pub(super) fn uncommitted_revoking(&self) -> BTreeMap<TopicPartition, CommittedOffset> {
-        self.positions(|lane| lane.delivered, |lane| lane.revoking && lane.committed != Some(lane.delivered))
+        let goes = |lane: &Lane<F>| lane.phase() == LanePhase::Revoking;
+        self.positions(|lane| lane.delivered, |lane| goes(lane) && lane.committed != lane.delivered)
     }
 
     fn positions(
         &self,
-        upto: impl Fn(&Lane<F>) -> i64,
+        upto: impl Fn(&Lane<F>) -> Option<i64>,
         wanted: impl Fn(&Lane<F>) -> bool,
     ) -> BTreeMap<TopicPartition, CommittedOffset> {
         let known = self.lanes.assigned().map(|(_, lane)| lane);
         // What was read before a damaged batch, or before the log's end or beginning moved past it, was read.
-        let is_known = |position: &Position| match position {
-            Position::Known => true,
-            Position::Failed(why) => {
+        let is_known = |state: &FetchState| match state {
+            FetchState::Fetching => true,
+            FetchState::Failed(why) => {
                 matches!(why, LaneFailure::Corrupt { .. } | LaneFailure::OutOfRange { .. })
             }
-            Position::Committed | Position::Reset(_) => false,
+            FetchState::AwaitsCommitted | FetchState::AwaitsReset(_) => false,
         };
-        let known = known.filter(|lane| is_known(&lane.position) && upto(lane) >= 0 && wanted(lane));
-        known.map(|lane| (lane.at.clone(), upto(lane).into())).collect()
+        let newest = self.lanes.plot.has(Planted::NewestLeaderEpochIsCommitted);
+        let position = |lane: &Lane<F>, offset| match newest {
+            true => Position { offset, ..lane.position(i64::MAX) },
+            false => lane.position(offset),
+        };
+        let known = known.filter(|lane| is_known(&lane.state) && wanted(lane));
+        known.filter_map(|lane| Some((lane.at.clone(), position(lane, upto(lane)?).into()))).collect()
     }
 }

@@ -15,13 +15,12 @@ use ottla_protocol::{
 };
 
 use crate::{
-    backoff::Backoff,
     connections::{Connections, Kind, LinkStatus, Target},
     ids::{LaneEpoch, NodeId, PartIdx, RequestId},
-    lanes::{LaneFailure, Lanes, Position, ResetTo, Slice},
+    lanes::{FetchState, LaneFailure, Lanes, Search, Slice},
     machine::{Fetched, Span},
     metadata::Metadata,
-    offsets::ResetPolicy,
+    offsets::{ResetPolicy, ResetTo, known_epoch},
     planted::{Planted, Plot},
 };
 
@@ -40,8 +39,6 @@ pub struct FetchConfig {
     pub max_wait: Duration,
     /// How many bytes of responses may be held at once, those in flight included.
     pub budget: usize,
-    /// `retry.backoff.ms` and `retry.backoff.max.ms`.
-    pub retry_backoff: Backoff,
     /// `request.timeout.ms`, on top of the wait.
     pub request_timeout: Duration,
 }
@@ -54,7 +51,6 @@ impl Default for FetchConfig {
             partition_max_bytes: 1 << 20,
             max_wait: Duration::from_millis(500),
             budget: 64 << 20,
-            retry_backoff: Backoff { first: Duration::from_millis(100), most: Duration::from_secs(1) },
             request_timeout: Duration::from_secs(30),
         }
     }
@@ -90,8 +86,16 @@ struct InFlight {
     id: RequestId,
     since: Instant,
     reserved: usize,
-    by_id: bool,
     asked: BTreeMap<PartIdx, (LaneEpoch, i64)>,
+    /// The same by the topics' names or ids as the request had them: metadata may have others when the answer comes.
+    named: BTreeMap<TopicKey, BTreeMap<i32, PartIdx>>,
+}
+
+/// What a topic is called in a request and in the answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum TopicKey {
+    Id(TopicId),
+    Name(String),
 }
 
 impl Fetcher {
@@ -149,7 +153,7 @@ impl Fetcher {
         let mut wanted: BTreeMap<NodeId, BTreeMap<PartIdx, Asked>> = BTreeMap::new();
         let mut leaderless = false;
         for (part, lane) in lanes.assigned() {
-            if !lane.wants_records(now.mono) {
+            if !lane.wants_records(now) {
                 continue;
             }
             let known = metadata.partition(&lane.at).and_then(|p| Some((p.leader?, p.leader_epoch)));
@@ -215,6 +219,14 @@ impl Fetcher {
         let broker = self.brokers.entry(node).or_default();
         broker.session.plot = self.plot;
         let asked = wanted.iter().map(|(part, asked)| (*part, (asked.epoch, asked.offset))).collect();
+        let mut by_topic: BTreeMap<TopicKey, BTreeMap<i32, PartIdx>> = BTreeMap::new();
+        for (part, asked) in &wanted {
+            let key = match by_id {
+                true => TopicKey::Id(asked.topic_id),
+                false => TopicKey::Name(asked.at.topic.clone()),
+            };
+            by_topic.entry(key).or_default().insert(asked.at.partition, *part);
+        }
         let (named, forgotten) = broker.session.next(wanted, by_id);
         let partition_max_bytes = self.config.partition_max_bytes as i32;
         let partition = |asked: &Asked| FetchPartition {
@@ -248,7 +260,7 @@ impl Fetcher {
         let id = connections.send(target, Kind::Fetch, version, request, Some(timeout), now);
         self.requests += 1;
         broker.turn = self.requests;
-        broker.in_flight = Some(InFlight { id, since: now.mono, reserved: room, by_id, asked });
+        broker.in_flight = Some(InFlight { id, since: now.mono, reserved: room, asked, named: by_topic });
         Some(id)
     }
 
@@ -277,6 +289,14 @@ impl Fetcher {
             {
                 metadata.request_update();
             }
+            // A session that the broker has lost is opened anew at once; anything else would be answered again.
+            let lost_session = matches!(
+                response.error_code,
+                ErrorCode::FetchSessionIdNotFound | ErrorCode::InvalidFetchSessionEpoch
+            );
+            if !lost_session {
+                put_off(&fetch, response.error_code, lanes, now);
+            }
             return;
         }
         for hint in &response.node_endpoints {
@@ -289,48 +309,47 @@ impl Fetcher {
         }
         let mut spans = fetched.spans.into_iter();
         for topic in response.responses {
+            // One of the two is empty: which, the version decides.
+            let named = fetch.named.get(&TopicKey::Id(topic.topic_id));
+            let named = named.or_else(|| fetch.named.get(&TopicKey::Name(topic.topic)));
             for partition in topic.partitions {
-                let span = spans.next();
-                let asked = fetch.asked.iter().find_map(|(part, (epoch, offset))| {
-                    let lane =
-                        lanes.get(*part).filter(|lane| lane.at.partition == partition.partition_index)?;
-                    let same = match fetch.by_id {
-                        true => {
-                            metadata.topic(&lane.at.topic).is_some_and(|known| known.id == topic.topic_id)
-                        }
-                        false => lane.at.topic == topic.topic,
-                    };
-                    same.then_some((*part, *epoch, *offset))
-                });
+                let spans = spans.next();
+                let part = named.and_then(|parts| parts.get(&partition.partition_index)).copied();
+                let asked = part.and_then(|part| Some((part, *fetch.asked.get(&part)?)));
+                let counts = |(part, (epoch, _)): &(PartIdx, (LaneEpoch, i64))| {
+                    lanes.get(*part).is_some_and(|lane| lane.epoch == *epoch && lane.phase().is_assigned())
+                };
                 // A partition that was not asked for is the broker's mistake: its records are nobody's.
-                let Some((part, epoch, offset)) = asked else { continue };
-                if lanes.get(part).is_none_or(|lane| lane.epoch != epoch || !lane.assigned) {
+                let Some((part, (epoch, offset))) = asked.filter(counts) else {
                     lanes.wasted += partition.records.as_ref().map_or(0, |records| records.len()) as u64;
                     continue;
-                }
+                };
                 if partition.error_code.is_ok() {
-                    let slice = |span: Span, next| Slice {
+                    let slice = |span: Span, start| Slice {
                         part,
                         epoch,
                         broker: node,
                         frame: fetched.frame.clone(),
                         bytes: span.start..span.end,
-                        start: offset,
-                        next,
+                        start,
+                        next: span.next,
+                        leader_epoch: known_epoch(span.leader_epoch),
                         high_watermark: partition.high_watermark,
                     };
-                    match span {
-                        Some(Ok(span)) => {
+                    match spans {
+                        Some(Ok(spans)) => {
                             if let Some(lane) = lanes.get_mut(part) {
                                 lane.high_watermark = Some(partition.high_watermark);
-                                if span.end > span.start {
-                                    lane.served = self.responses;
+                                if spans.iter().next().is_some() {
+                                    lane.served = Some(self.responses);
                                 }
-                                (lane.last_error, lane.retry_at, lane.failures) = (None, None, 0);
+                                lane.attempts.reset();
                             }
+                            let mut start = offset;
                             // Batches that end before the position have nothing for it.
-                            if let Some(next) = span.next.filter(|next| *next > offset) {
-                                lanes.push(slice(span, next), now.mono);
+                            for span in spans.iter().filter(|span| span.next > offset) {
+                                lanes.push(slice(span, start), now.mono);
+                                start = span.next;
                             }
                         }
                         Some(Err(error)) => lanes.corrupt(part, epoch, offset, error, now.mono),
@@ -354,22 +373,21 @@ impl Fetcher {
     ) {
         let error = response.error_code;
         let Some(lane) = lanes.get_mut(part) else { return };
-        lane.last_error = Some(error);
-        lane.failures += 1;
-        lane.retry_at = Some(now.mono + self.config.retry_backoff.first);
+        lane.attempts.failed(error, now);
         let at = lane.at.clone();
         match error {
             ErrorCode::OffsetOutOfRange if self.plot.has(Planted::OutOfRangeIsAskedAgain) => {}
             ErrorCode::OffsetOutOfRange if lane.is_drained() => {
                 let offset = lane.fetch_at;
-                let position = match reset.at(self.plot, now) {
+                let state = match reset.at(self.plot, now) {
                     Some(ResetTo::Earliest) if self.plot.has(Planted::TrimmedPartitionSkipsToEnd) => {
-                        Position::Reset(ResetTo::Latest)
+                        FetchState::AwaitsReset(Search::For(ResetTo::Latest))
                     }
-                    Some(to) => Position::Reset(to),
-                    None => Position::Failed(LaneFailure::OutOfRange { offset }),
+                    Some(to) => FetchState::AwaitsReset(Search::For(to)),
+                    None => FetchState::Failed(LaneFailure::OutOfRange { offset }),
                 };
-                lanes.place(part, position, Some(offset), now.mono);
+                let position = lane.position(offset);
+                lanes.place(part, state, Some(position), now.mono);
             }
             // What is buffered is read first; the same answer will come again.
             ErrorCode::OffsetOutOfRange => {}
@@ -378,7 +396,7 @@ impl Fetcher {
                 let deaf = self.plot.has(Planted::NewLeaderIsNotAskedFor);
                 let told = !deaf && metadata.learn_leader(&at, NodeId(leader.leader_id), leader.leader_epoch);
                 match told {
-                    true => lane.retry_at = None,
+                    true => lane.attempts.hurry(),
                     false if deaf => {}
                     false => metadata.request_update(),
                 }
@@ -386,9 +404,9 @@ impl Fetcher {
             ErrorCode::UnknownLeaderEpoch => metadata.request_update(),
             _ if error.is_retriable() || error == ErrorCode::UnknownServerError => {}
             _ => {
-                let offset = lane.fetch_at;
                 if lane.is_drained() {
-                    lanes.place(part, Position::Failed(LaneFailure::Broker(error)), Some(offset), now.mono);
+                    let (state, offset) = (FetchState::Failed(LaneFailure::Broker(error)), lane.fetch_at);
+                    lanes.place(part, state, Some(offset.into()), now.mono);
                 }
             }
         }
@@ -406,29 +424,17 @@ impl Fetcher {
             let Some(fetch) = broker.in_flight.take_if(|fetch| fetch.id == id) else { continue };
             broker.session.disconnected();
             metadata.request_update();
-            for part in fetch.asked.keys() {
-                if let Some(lane) = lanes.get_mut(*part) {
-                    lane.retry_at = Some(now.mono + self.config.retry_backoff.first);
-                }
-            }
+            put_off(&fetch, None, lanes, now);
         }
     }
 }
 
-impl ResetPolicy {
-    /// Where to begin, the time taken once: a retry must not move it.
-    pub(crate) fn at(self, plot: Plot, now: Now) -> Option<ResetTo> {
-        match self {
-            Self::Latest | Self::ByDuration(_) if plot.has(Planted::ResetGoesToTheBeginning) => {
-                Some(ResetTo::Earliest)
-            }
-            Self::None if plot.has(Planted::NoneResets) => Some(ResetTo::Earliest),
-            Self::Earliest => Some(ResetTo::Earliest),
-            Self::Latest => Some(ResetTo::Latest),
-            Self::ByDuration(ago) => {
-                Some(ResetTo::Timestamp(now.wall.0.saturating_sub(ago.as_millis() as i64)))
-            }
-            Self::None => None,
+/// Everything that was asked for is asked for again, after a pause.
+fn put_off<F>(fetch: &InFlight, error: impl Into<Option<ErrorCode>>, lanes: &mut Lanes<F>, now: Now) {
+    let error = error.into();
+    for (part, (epoch, _)) in &fetch.asked {
+        if let Some(lane) = lanes.get_mut(*part).filter(|lane| lane.epoch == *epoch) {
+            lane.attempts.failed(error, now);
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Asked {
     pub(super) offset: i64,
     pub(super) leader_epoch: i32,
     /// By which response it was served last.
-    pub(super) served: u64,
+    pub(super) served: Option<u64>,
 }
 
 /// See the module's documentation.
@@ -126,7 +126,7 @@ mod tests {
 
     fn asked(partition: i32, offset: i64) -> Asked {
         let at = TopicPartition::new("t", partition);
-        Asked { at, topic_id: TopicId([1; 16]), epoch: LaneEpoch(0), offset, leader_epoch: 0, served: 0 }
+        Asked { at, topic_id: TopicId([1; 16]), epoch: LaneEpoch(0), offset, leader_epoch: 0, served: None }
     }
 
     fn wanted(list: &[(i32, i64)]) -> BTreeMap<PartIdx, Asked> {

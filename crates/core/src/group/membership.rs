@@ -5,16 +5,17 @@ use std::{collections::BTreeSet, fmt};
 use ottla_protocol::{ErrorCode, Now, Response};
 
 use super::{
-    ConsumerState, GroupConfig, GroupMetadata, GroupNews, GroupProtocol, LeaveGroup, MemberState, Pattern,
-    classic::Classic, consumer::ConsumerMember,
+    ConsumerState, GroupConfig, GroupMetadata, GroupNews, GroupProtocol, LeaveGroup, MemberState,
+    classic::Classic,
+    consumer::ConsumerMember,
+    interest::{Committer, Interest, Owned, Standing},
 };
 use crate::{
     backoff::{Attempts, Backoff},
     coordinator::{Coordinator, ToCoordinator},
     deadline::Earliest,
-    ids::{RequestId, TopicPartition},
+    ids::RequestId,
     metadata::{Metadata, Wanted},
-    offsets::Committer,
 };
 
 /// Where a member stands, by the names of its group's protocol.
@@ -34,47 +35,6 @@ impl fmt::Display for MembershipState {
         }
     }
 }
-
-/// The same, as far as the rest of the consumer is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
-    Out,
-    /// On the way in, or in again.
-    Joining,
-    /// In the group, its assignment known.
-    Member,
-    Leaving,
-    Failed,
-}
-
-/// What a member wants to read.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Interest {
-    /// With a pattern: the topics that match it, as far as they are known.
-    pub(crate) topics: BTreeSet<String>,
-    pub(crate) pattern: Option<Pattern>,
-}
-
-impl Interest {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.topics.is_empty() && self.pattern.is_none()
-    }
-
-    pub(super) fn wants(&self, topic: &str) -> bool {
-        self.topics.contains(topic) || self.pattern.as_ref().is_some_and(|pattern| pattern.matches(topic))
-    }
-
-    /// The same pattern asked for again still has the topics that were found to match.
-    pub(super) fn after(self, before: &Self) -> Self {
-        match self.pattern.is_some() && self.pattern == before.pattern {
-            true => before.clone(),
-            false => self,
-        }
-    }
-}
-
-/// The partitions that a member has now.
-pub(crate) type Owned<'a> = &'a dyn Fn() -> Vec<TopicPartition>;
 
 #[derive(Debug)]
 pub(crate) enum Membership {

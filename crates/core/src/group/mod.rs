@@ -5,6 +5,7 @@ mod classic;
 mod consumer;
 pub mod consumer_protocol;
 mod consumer_state;
+mod interest;
 mod member_state;
 mod membership;
 mod pattern;
@@ -21,9 +22,10 @@ pub use assignor::{
 };
 pub use consumer_protocol::{Assignment, Subscription};
 pub use consumer_state::ConsumerState;
+pub(crate) use interest::{Committer, Interest, Standing};
 pub use member_state::MemberState;
+pub(crate) use membership::Membership;
 pub use membership::MembershipState;
-pub(crate) use membership::{Interest, Membership, Standing};
 pub use pattern::Pattern;
 
 use crate::ids::TopicPartition;

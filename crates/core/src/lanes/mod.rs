@@ -8,14 +8,12 @@
 //!
 //! The *fence* moves whenever a reader must look again before it hands out another record.
 //!
-//! ```text
-//!          assign              position found                     revoke
-//! Free ─────────────> Seeking ────────────────> Flowing ─────────────────> Revoking ──> Free
-//!                        ^                        │  ^                         (when no reader holds it)
-//!                        └── seek, out of range ──┘  └── pause, resume
-//! ```
+//! [`LanePhase`] tells whose a partition is; [`FetchState`], within that, whether its position is known.
 
+mod epochs;
 mod lane;
+mod phase;
+mod search;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -24,12 +22,17 @@ use std::{
 
 use ottla_protocol::DecodeError;
 
-pub(crate) use lane::{Holder, Lane, Position, Slice, TooLate};
-pub use lane::{LaneFailure, ResetTo};
+pub use lane::LaneFailure;
+pub(crate) use lane::{FetchState, Holder, Lane, Slice};
+pub use phase::LanePhase;
+pub(crate) use search::{Search, Searched};
 
+use self::epochs::LeaderEpochs;
 use crate::{
+    backoff::{Attempts, Backoff},
     deadline::Earliest,
     ids::{LaneEpoch, PartIdx, ReaderId, TopicPartition},
+    offsets::Position,
     planted::{Planted, Plot},
     reader::{Fence, Slot},
 };
@@ -44,6 +47,8 @@ pub(crate) struct Lanes<F> {
     /// Lanes that a reader has taken a slice of, and may have let go since.
     taken: Vec<PartIdx>,
     fence: Fence,
+    backoff: Backoff,
+    rng: fastrand::Rng,
     /// Bytes that were fetched and dropped unread.
     pub(crate) wasted: u64,
     pub(crate) plot: Plot,
@@ -68,13 +73,16 @@ impl Filter {
 }
 
 impl<F> Lanes<F> {
-    pub(crate) fn new() -> Self {
+    /// `backoff` is between attempts at fetching a partition; `seed` decides its jitter.
+    pub(crate) fn new(backoff: Backoff, seed: u64) -> Self {
         Self {
             lanes: Vec::new(),
             index: BTreeMap::new(),
             ready: VecDeque::new(),
             taken: Vec::new(),
             fence: Fence::default(),
+            backoff,
+            rng: fastrand::Rng::with_seed(seed),
             wasted: 0,
             plot: Plot::default(),
         }
@@ -90,7 +98,8 @@ impl<F> Lanes<F> {
             return *part;
         }
         let part = PartIdx(self.lanes.len() as u32);
-        self.lanes.push(Lane::new(at.clone(), now));
+        let attempts = Attempts::new(self.backoff, self.rng.fork());
+        self.lanes.push(Lane::new(at.clone(), attempts, now));
         self.index.insert(at.clone(), part);
         part
     }
@@ -110,18 +119,22 @@ impl<F> Lanes<F> {
     /// The lane of a partition that is assigned now.
     pub(crate) fn assigned_at(&self, at: &TopicPartition) -> Option<(PartIdx, &Lane<F>)> {
         let part = self.find(at)?;
-        self.get(part).filter(|lane| lane.assigned).map(|lane| (part, lane))
+        self.get(part).filter(|lane| lane.phase.is_assigned()).map(|lane| (part, lane))
     }
 
     /// The lanes that are assigned.
     pub(crate) fn assigned(&self) -> impl Iterator<Item = (PartIdx, &Lane<F>)> {
         let numbered = self.lanes.iter().enumerate();
-        numbered.map(|(index, lane)| (PartIdx(index as u32), lane)).filter(|(_, lane)| lane.assigned)
+        numbered
+            .map(|(index, lane)| (PartIdx(index as u32), lane))
+            .filter(|(_, lane)| lane.phase.is_assigned())
     }
 
     pub(crate) fn assigned_mut(&mut self) -> impl Iterator<Item = (PartIdx, &mut Lane<F>)> {
         let numbered = self.lanes.iter_mut().enumerate();
-        numbered.map(|(index, lane)| (PartIdx(index as u32), lane)).filter(|(_, lane)| lane.assigned)
+        numbered
+            .map(|(index, lane)| (PartIdx(index as u32), lane))
+            .filter(|(_, lane)| lane.phase.is_assigned())
     }
 
     /// The names of the partitions that are assigned.
@@ -129,17 +142,20 @@ impl<F> Lanes<F> {
         self.assigned().map(|(_, lane)| lane.at.clone()).collect()
     }
 
-    /// Gives a partition to this consumer, its position to be found out as said.
-    pub(crate) fn assign(&mut self, at: &TopicPartition, position: Position, now: Instant) {
+    /// Gives a partition to this consumer, its committed offset to be asked for. With a listener to `announce` it to it is not
+    /// read before that has answered.
+    pub(crate) fn assign(&mut self, at: &TopicPartition, announce: bool, now: Instant) {
         let part = self.intern(at, now);
-        self.empty(part);
+        self.unassign(part);
         let keeps = self.plot.has(Planted::ReturningPartitionKeepsPosition);
+        let attempts = Attempts::new(self.backoff, self.rng.fork());
         if let Some(lane) = self.get_mut(part) {
             let (at, epoch, before) = (lane.at.clone(), lane.epoch, lane.delivered);
-            *lane = Lane { epoch, assigned: true, position, ..Lane::new(at, now) };
-            if keeps && before > 0 {
-                lane.position = Position::Known;
-                (lane.fetch_at, lane.delivered, lane.acked) = (before, before, before);
+            *lane = Lane { epoch, ..Lane::new(at, attempts, now) };
+            lane.transition_to(if announce { LanePhase::Announcing } else { LanePhase::Owned });
+            if let Some(before) = before.filter(|before| keeps && *before > 0) {
+                lane.state = FetchState::Fetching;
+                (lane.fetch_at, lane.delivered, lane.acked) = (before, Some(before), Some(before));
             }
         }
     }
@@ -147,10 +163,8 @@ impl<F> Lanes<F> {
     /// Takes a partition away: revoked or lost.
     pub(crate) fn unassign(&mut self, part: PartIdx) {
         self.empty(part);
-        if let Some(lane) = self.get_mut(part) {
-            lane.assigned = false;
-            lane.revoking = false;
-            lane.fresh = false;
+        if let Some(lane) = self.get_mut(part).filter(|lane| lane.phase.is_assigned()) {
+            lane.transition_to(LanePhase::Free);
             lane.holder = None;
         }
     }
@@ -162,33 +176,33 @@ impl<F> Lanes<F> {
             self.drop_queue(part);
         }
         self.fence.raise();
-        if let Some(lane) = self.get_mut(part) {
-            lane.revoking = true;
+        if let Some(lane) = self.get_mut(part).filter(|lane| lane.phase != LanePhase::Revoking) {
+            lane.transition_to(LanePhase::Revoking);
         }
     }
 
-    /// Moves the position of a lane: what was fetched or handed out before no longer counts.
-    pub(crate) fn place(&mut self, part: PartIdx, position: Position, offset: Option<i64>, now: Instant) {
+    /// Moves the position of a lane, or has it looked for: what was fetched or handed out before no longer counts.
+    pub(crate) fn place(&mut self, part: PartIdx, state: FetchState, at: Option<Position>, now: Instant) {
         match self.plot.has(Planted::SeekKeepsEpoch) {
             true => self.drop_queue(part),
             false => self.empty(part),
         }
         if let Some(lane) = self.get_mut(part) {
-            lane.position = position;
-            lane.too_late = None;
+            lane.state = state;
             lane.looking = false;
-            lane.retry_at = None;
-            lane.last_error = None;
+            lane.attempts.reset();
             lane.suspect = None;
             lane.failure_due = None;
             lane.since = now;
             lane.began_at_end = None;
             lane.holder = None;
-            if let Some(offset) = offset {
+            if let Some(Position { offset, leader_epoch }) = at {
+                (lane.fetch_at, lane.delivered) = (offset, Some(offset));
                 // A failure comes while the user may still have the last record in hand.
-                let failed = matches!(lane.position, Position::Failed(_));
-                let acked = if failed { lane.acked } else { offset };
-                (lane.fetch_at, lane.delivered, lane.acked) = (offset, offset, acked);
+                if !matches!(lane.state, FetchState::Failed(_)) {
+                    lane.acked = Some(offset);
+                    lane.leader_epochs = LeaderEpochs::beginning(leader_epoch);
+                }
             }
         }
     }
@@ -225,14 +239,14 @@ impl<F> Lanes<F> {
     /// too, where its user is back from all that he was handed. Returns whether a reader has anything to drop.
     pub(crate) fn drop_paused(&mut self, is_back: impl Fn(ReaderId) -> bool, now: Instant) -> bool {
         let is_held = |lane: &Lane<F>| lane.holder.as_ref().is_some_and(|holder| is_back(holder.reader));
-        let is_read = |lane: &Lane<F>| is_held(lane) && lane.position == Position::Known;
+        let is_read = |lane: &Lane<F>| is_held(lane) && lane.state == FetchState::Fetching;
         let paused = self.assigned().filter(|(_, lane)| lane.paused);
         let (read, paused): (Vec<_>, Vec<_>) = paused
             .filter(|(_, lane)| lane.queued_bytes > 0 || is_read(lane))
-            .map(|(part, lane)| (part, is_read(lane).then_some(lane.delivered)))
+            .map(|(part, lane)| (part, lane.delivered.filter(|_| is_read(lane)).map(|at| lane.position(at))))
             .partition(|(_, position)| position.is_some());
         for (part, position) in &read {
-            self.place(*part, Position::Known, *position, now);
+            self.place(*part, FetchState::Fetching, *position, now);
         }
         for (part, _) in paused {
             let start = self.get(part).and_then(|lane| lane.queue.front()).map(|slice| slice.start);
@@ -256,14 +270,14 @@ impl<F> Lanes<F> {
         let size = slice.bytes.len();
         let part = slice.part;
         let Some(lane) = self.lanes.get_mut(part.0 as usize) else { return false };
-        if lane.epoch != slice.epoch || !lane.assigned || lane.revoking || lane.fetch_at != slice.start {
+        let wants = matches!(lane.phase, LanePhase::Announcing | LanePhase::Owned);
+        if lane.epoch != slice.epoch || !wants || lane.fetch_at != slice.start {
             self.wasted += size as u64;
             return false;
         }
         lane.fetch_at = slice.next;
         lane.high_watermark = Some(slice.high_watermark);
         lane.queued_bytes += size;
-        lane.last_error = None;
         lane.since = now;
         if lane.queue.is_empty() {
             self.ready.push_back(part);
@@ -276,7 +290,8 @@ impl<F> Lanes<F> {
     pub(crate) fn take(&mut self, reader: ReaderId, filter: &Filter) -> Option<(Slice<F>, Slot)> {
         let admitted = |part: &PartIdx| {
             let leaks = self.plot.has(Planted::RevokingLaneIsRead);
-            let readable = |lane: &&Lane<F>| lane.is_readable() || leaks && lane.revoking;
+            let leaks = |lane: &Lane<F>| leaks && lane.phase == LanePhase::Revoking;
+            let readable = |lane: &&Lane<F>| lane.is_readable() || leaks(lane);
             self.get(*part)
                 .filter(readable)
                 .is_some_and(|lane| filter.admits(&lane.at) && self.is_free(lane, reader))
@@ -286,6 +301,7 @@ impl<F> Lanes<F> {
         let lane = self.lanes.get_mut(part.0 as usize)?;
         let slice = lane.queue.pop_front()?;
         lane.queued_bytes -= slice.bytes.len();
+        lane.leader_epochs.enter(slice.start, slice.leader_epoch);
         let new = || Holder { reader, slot: Slot::new(slice.start) };
         // The user may still have the slice before in hand: to take the next acknowledges nothing.
         let slot = lane.holder.get_or_insert_with(new).slot.clone();
@@ -311,7 +327,7 @@ impl<F> Lanes<F> {
             let Some(lane) = self.get(*part) else { return false };
             let Some(Holder { reader, slot }) = &lane.holder else { return false };
             let (reader, position, epoch) = (*reader, slot.load(), lane.epoch);
-            if position > lane.acked {
+            if lane.acked.is_none_or(|acked| position > acked) {
                 self.report(*part, epoch, position, true, true);
                 has_come(reader);
             }
@@ -334,14 +350,14 @@ impl<F> Lanes<F> {
         now: Instant,
     ) -> Option<(TopicPartition, LaneFailure)> {
         let due = |lane: &&mut Lane<F>| {
-            let stands = lane.is_readable() && matches!(lane.position, Position::Failed(_));
+            let stands = lane.is_readable() && matches!(lane.state, FetchState::Failed(_));
             stands && lane.failure_due.is_none_or(|due| due <= now) && filter.admits(&lane.at)
         };
         let lane = self.lanes.iter_mut().find(due)?;
         let gap = if self.plot.has(Planted::NoOffsetIsToldOnce) { gap * 100_000 } else { gap };
         lane.failure_due = Some(now + gap);
-        match &lane.position {
-            Position::Failed(failure) => Some((lane.at.clone(), failure.clone())),
+        match &lane.state {
+            FetchState::Failed(failure) => Some((lane.at.clone(), failure.clone())),
             _ => None,
         }
     }
@@ -349,9 +365,10 @@ impl<F> Lanes<F> {
     /// Whether a reader may go on with a slice; otherwise it drops it.
     pub(crate) fn admits(&self, part: PartIdx, epoch: LaneEpoch) -> Admission {
         match self.get(part) {
-            Some(lane) if lane.epoch == epoch && lane.assigned && !lane.revoking => match lane.paused {
-                true => Admission::Paused,
-                false => Admission::Open,
+            Some(lane) if lane.epoch == epoch => match lane.phase {
+                LanePhase::Announcing | LanePhase::Owned if lane.paused => Admission::Paused,
+                LanePhase::Announcing | LanePhase::Owned => Admission::Open,
+                LanePhase::Free | LanePhase::Revoking => Admission::Over,
             },
             _ => Admission::Over,
         }
@@ -360,12 +377,12 @@ impl<F> Lanes<F> {
     /// Where a reader is. `acked` where the user has come back from the records before; `held` as long as it may hand
     /// out more of the slice, or the user has records of it in hand.
     pub(crate) fn report(&mut self, part: PartIdx, epoch: LaneEpoch, position: i64, acked: bool, held: bool) {
-        let Some(lane) = self.get_mut(part).filter(|lane| lane.epoch == epoch && lane.assigned) else {
-            return;
-        };
-        lane.delivered = position;
+        let counts = |lane: &&mut Lane<F>| lane.epoch == epoch && lane.phase.is_assigned();
+        let Some(lane) = self.get_mut(part).filter(counts) else { return };
+        lane.delivered = Some(position);
         if acked {
-            lane.acked = position;
+            lane.acked = Some(position);
+            lane.leader_epochs.forget_before(position);
         }
         if !held {
             lane.holder = None;
@@ -378,8 +395,12 @@ impl<F> Lanes<F> {
     /// The user says that he is done with all before `position`: auto commit is not to go back behind it.
     pub(crate) fn acknowledge(&mut self, at: &TopicPartition, position: i64) {
         let lane = self.find(at).and_then(|part| self.get_mut(part));
-        if let Some(lane) = lane.filter(|lane| (lane.acked..=lane.delivered).contains(&position)) {
-            lane.acked = position;
+        let is_ahead = |lane: &&mut Lane<F>| match (lane.acked, lane.delivered) {
+            (Some(acked), Some(delivered)) => (acked..=delivered).contains(&position),
+            _ => false,
+        };
+        if let Some(lane) = lane.filter(is_ahead) {
+            lane.acked = Some(position);
         }
     }
 
@@ -394,21 +415,21 @@ impl<F> Lanes<F> {
     ) {
         let Some(lane) = self.get_mut(part).filter(|lane| lane.epoch == epoch) else { return };
         let again = lane.suspect == Some(at);
-        let position = match again {
-            true => Position::Failed(LaneFailure::Corrupt { offset: at, error }),
-            false => Position::Known,
+        let state = match again {
+            true => FetchState::Failed(LaneFailure::Corrupt { offset: at, error }),
+            false => FetchState::Fetching,
         };
-        let acked = lane.acked;
-        self.place(part, position, Some(at), now);
+        let (acked, leader_epochs) = (lane.acked, std::mem::take(&mut lane.leader_epochs));
+        self.place(part, state, Some(at.into()), now);
         if let Some(lane) = self.get_mut(part) {
-            lane.acked = acked;
+            (lane.acked, lane.leader_epochs) = (acked, leader_epochs);
             lane.suspect = Some(at);
         }
     }
 
     /// The lanes that are being revoked.
     pub(crate) fn revoking(&self) -> impl Iterator<Item = (PartIdx, &Lane<F>)> {
-        self.assigned().filter(|(_, lane)| lane.revoking)
+        self.assigned().filter(|(_, lane)| lane.phase == LanePhase::Revoking)
     }
 
     pub(crate) fn has_revoking(&self) -> bool {
@@ -425,21 +446,15 @@ impl<F> Lanes<F> {
         self.revoking().all(|(_, lane)| lane.holder.is_none())
     }
 
-    /// A partition that is not to be read before the user's listener has answered.
-    pub(crate) fn set_fresh(&mut self, at: &TopicPartition, fresh: bool) {
-        if let Some(lane) = self.find(at).and_then(|part| self.get_mut(part)) {
-            lane.fresh = fresh;
-        }
-    }
-
     /// The listener has answered.
-    pub(crate) fn open_fresh(&mut self) {
-        self.assigned_mut().for_each(|(_, lane)| lane.fresh = false);
+    pub(crate) fn open_announced(&mut self) {
+        let announced = self.lanes.iter_mut().filter(|lane| lane.phase == LanePhase::Announcing);
+        announced.for_each(|lane| lane.transition_to(LanePhase::Owned));
     }
 
     pub(crate) fn deadlines(&self, earliest: &mut Earliest) {
         for (_, lane) in self.assigned() {
-            earliest.consider(lane.retry_at);
+            earliest.consider(lane.attempts.next());
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     coordinator::{Coordinator, ToCoordinator},
     deadline::Earliest,
     event::CommitGivenUp,
-    group::Membership,
+    group::Committer,
     ids::{OpId, RequestId, TopicPartition},
     metadata::Metadata,
     offsets::CommittedOffset,
@@ -33,15 +33,6 @@ use crate::{
 
 /// The newest version that names topics; the next names them by id.
 const NEWEST: i16 = 9;
-
-/// On whose behalf a commit is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Committer {
-    /// The generation, or the member epoch; -1 for nobody.
-    pub(crate) generation_id: i32,
-    pub(crate) member_id: String,
-    pub(crate) instance_id: Option<String>,
-}
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -265,6 +256,7 @@ impl Commits {
             topics.entry(&at.topic).or_default().push(OffsetCommitRequestPartition {
                 partition_index: at.partition,
                 committed_offset: committed.offset,
+                committed_leader_epoch: committed.leader_epoch.unwrap_or(-1),
                 committed_metadata: Some(committed.metadata.clone()),
                 ..Default::default()
             });
@@ -293,7 +285,7 @@ impl Commits {
         id: RequestId,
         response: OffsetCommitResponse,
         coordinator: &mut Coordinator,
-        membership: &Membership,
+        commits_again: impl Fn(ErrorCode, &Committer) -> bool,
         metadata: &mut Metadata,
         now: Now,
     ) -> Vec<Settled> {
@@ -315,7 +307,7 @@ impl Commits {
                     coordinator.heard(error, now);
                     settled.push(Settled::new(at, wish, Ok(())));
                 }
-                error if error.is_retriable() || membership.commits_again(error, &by) => {
+                error if error.is_retriable() || commits_again(error, &by) => {
                     coordinator.heard(error, now);
                     why.get_or_insert(error);
                     again.insert(at, wish);

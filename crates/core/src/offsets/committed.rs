@@ -15,8 +15,9 @@ use crate::{
     connections::Kind,
     coordinator::{Coordinator, ToCoordinator},
     deadline::Earliest,
+    group::Committer,
     ids::{RequestId, TopicPartition},
-    offsets::{CommittedOffset, Committer},
+    offsets::{CommittedOffset, known_epoch},
     planted::{Planted, Plot},
 };
 
@@ -176,8 +177,10 @@ type Flat = (ErrorCode, Vec<(TopicPartition, ErrorCode, Option<CommittedOffset>)
 
 /// The same answer, whichever version told it.
 fn flatten(response: OffsetFetchResponse) -> Flat {
-    let one = |topic: &str, index, error, offset, metadata: Option<String>| {
-        let found = CommittedOffset { offset, metadata: metadata.unwrap_or_default() };
+    let one = |topic: &str, index, error, offset, leader_epoch, metadata: Option<String>| {
+        let found = CommittedOffset::new(offset)
+            .with_leader_epoch(known_epoch(leader_epoch))
+            .with_metadata(metadata.unwrap_or_default());
         (TopicPartition::new(topic, index), error, Some(found).filter(|found| found.offset >= 0))
     };
     let mut flat = Vec::new();
@@ -190,6 +193,7 @@ fn flatten(response: OffsetFetchResponse) -> Flat {
                         p.partition_index,
                         p.error_code,
                         p.committed_offset,
+                        p.committed_leader_epoch,
                         p.metadata,
                     ));
                 }
@@ -204,6 +208,7 @@ fn flatten(response: OffsetFetchResponse) -> Flat {
                         p.partition_index,
                         p.error_code,
                         p.committed_offset,
+                        p.committed_leader_epoch,
                         p.metadata,
                     ));
                 }

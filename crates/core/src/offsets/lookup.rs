@@ -12,9 +12,8 @@ use crate::{
     connections::{Connections, Kind, Target},
     deadline::Earliest,
     ids::{LaneEpoch, NodeId, OpId, PartIdx, RequestId, TopicPartition},
-    lanes::ResetTo,
     metadata::Metadata,
-    offsets::OffsetAndTimestamp,
+    offsets::{OffsetAndTimestamp, ResetTo},
     planted::{Planted, Plot},
 };
 
@@ -46,16 +45,6 @@ pub(crate) struct Lookups {
     backoff: Backoff,
     rng: fastrand::Rng,
     pub(crate) plot: Plot,
-}
-
-impl ResetTo {
-    fn timestamp(self) -> i64 {
-        match self {
-            Self::Earliest => -2,
-            Self::Latest => -1,
-            Self::Timestamp(at) => at.max(0),
-        }
-    }
 }
 
 impl Lookups {
@@ -135,7 +124,7 @@ impl Lookups {
             let request = ListOffsetsRequest {
                 replica_id: -1,
                 topics: topics.into_iter().map(topic).collect(),
-                timeout_ms: 30_000,
+                timeout_ms: connections.request_timeout().as_millis() as i32,
                 ..Default::default()
             };
             let id = connections.send(target, Kind::Main, version, request, None, now);
@@ -173,9 +162,7 @@ impl Lookups {
             let answer = answers.get(&query.at);
             match answer.map_or(ErrorCode::UnknownServerError, |answer| answer.error_code) {
                 ErrorCode::None => {
-                    let known = answer.filter(|answer| answer.offset >= 0);
-                    let offset =
-                        known.map(|a| OffsetAndTimestamp { offset: a.offset, timestamp: a.timestamp });
+                    let offset = answer.and_then(OffsetAndTimestamp::told);
                     found.push((query.at, query.purpose, Ok(offset)));
                 }
                 error if error.is_retriable() || error == ErrorCode::UnknownServerError => {

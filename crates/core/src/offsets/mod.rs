@@ -3,41 +3,77 @@
 mod commit;
 mod committed;
 mod lookup;
+mod reset;
 
-use std::time::Duration;
+use ottla_protocol::messages::ListOffsetsPartitionResponse;
 
-pub(crate) use commit::{CommitRefusal, Commits, Committer, Settled};
+pub(crate) use commit::{CommitRefusal, Commits, Settled};
 pub(crate) use committed::{CommittedFetch, CommittedNews};
 pub(crate) use lookup::{Lookups, Purpose};
+pub use reset::{ResetPolicy, ResetTo};
 
-/// What to do where there is no committed offset, or none that is in the log: `auto.offset.reset`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ResetPolicy {
-    /// Read from the start of the log.
-    Earliest,
-    /// Read what comes from now on.
-    #[default]
-    Latest,
-    /// Read from the first record that is no older than this (KIP-1106). The time is taken once, not at each retry:
-    /// this differs from Java.
-    ByDuration(Duration),
-    /// Tell the user.
-    None,
+/// Where a partition is read next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The offset of the next record.
+    pub offset: i64,
+    /// The leader epoch of the record before it, where it is known: by it a broker can tell whether that record is still in
+    /// its log (KIP-320).
+    pub leader_epoch: Option<i32>,
+}
+
+impl From<i64> for Position {
+    fn from(offset: i64) -> Self {
+        Self { offset, leader_epoch: None }
+    }
 }
 
 /// An offset to commit, or one that was.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct CommittedOffset {
     /// The next offset to read.
     pub offset: i64,
+    /// The leader epoch of the record before it, where it is known (KIP-320).
+    pub leader_epoch: Option<i32>,
     /// Whatever the committer wrote beside it.
     pub metadata: String,
 }
 
+impl CommittedOffset {
+    /// This offset, with nothing beside it.
+    pub fn new(offset: i64) -> Self {
+        Self { offset, ..Self::default() }
+    }
+
+    /// The leader epoch of the record before it.
+    #[must_use]
+    pub fn with_leader_epoch(self, leader_epoch: impl Into<Option<i32>>) -> Self {
+        Self { leader_epoch: leader_epoch.into(), ..self }
+    }
+
+    /// What is to be written beside it.
+    #[must_use]
+    pub fn with_metadata(self, metadata: impl Into<String>) -> Self {
+        Self { metadata: metadata.into(), ..self }
+    }
+}
+
 impl From<i64> for CommittedOffset {
     fn from(offset: i64) -> Self {
-        Self { offset, metadata: String::new() }
+        Self::new(offset)
     }
+}
+
+impl From<Position> for CommittedOffset {
+    fn from(Position { offset, leader_epoch }: Position) -> Self {
+        Self::new(offset).with_leader_epoch(leader_epoch)
+    }
+}
+
+/// A leader epoch as the protocol tells it: -1 where it is not known.
+pub(crate) fn known_epoch(told: i32) -> Option<i32> {
+    Some(told).filter(|epoch| *epoch >= 0)
 }
 
 /// A record's offset that was looked up by time.
@@ -47,4 +83,18 @@ pub struct OffsetAndTimestamp {
     pub offset: i64,
     /// Its timestamp; -1 where the look-up was not by time.
     pub timestamp: i64,
+    /// The leader epoch that the broker told beside it (KIP-320).
+    pub leader_epoch: Option<i32>,
+}
+
+impl OffsetAndTimestamp {
+    /// What a broker found, if anything.
+    pub(crate) fn told(answer: &ListOffsetsPartitionResponse) -> Option<Self> {
+        let found = Self {
+            offset: answer.offset,
+            timestamp: answer.timestamp,
+            leader_epoch: known_epoch(answer.leader_epoch),
+        };
+        (found.offset >= 0).then_some(found)
+    }
 }

@@ -25,6 +25,8 @@ pub struct Block<F> {
     pub at: TopicPartition,
     /// The broker that it was fetched from.
     pub broker: NodeId,
+    /// The epoch of the leader that appended the records, where the log tells it (KIP-320).
+    pub leader_epoch: Option<i32>,
     pub(super) bytes: Bytes<F>,
 }
 
@@ -37,7 +39,7 @@ pub(super) enum Bytes<F> {
 impl<F: HoldsBytes> Block<F> {
     /// One of the same partition.
     pub(super) fn with(&self, bytes: Bytes<F>) -> Self {
-        Self { at: self.at.clone(), broker: self.broker, bytes }
+        Self { at: self.at.clone(), broker: self.broker, leader_epoch: self.leader_epoch, bytes }
     }
 
     /// The memory of a decompressed batch.

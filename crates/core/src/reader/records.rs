@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use ottla_protocol::records::RecordSpan;
 
 use super::block::{Block, HoldsBytes};
-use crate::ids::TopicPartition;
+use crate::{ids::TopicPartition, offsets::Position};
 
 /// Records of several partitions, each partition's in order. They own the memory that they lie in.
 #[derive(Debug)]
@@ -43,8 +43,9 @@ impl<F> Records<F> {
     }
 
     /// Of each partition where reading goes on, once for each slice of it, the newest last.
-    pub fn next_offsets(&self) -> impl Iterator<Item = (&TopicPartition, i64)> {
-        self.next.iter().map(|(block, next)| (&block.at, *next))
+    pub fn next_offsets(&self) -> impl Iterator<Item = (&TopicPartition, Position)> {
+        let position = |block: &Block<F>, offset| Position { offset, leader_epoch: block.leader_epoch };
+        self.next.iter().map(move |(block, next)| (&block.at, position(block, *next)))
     }
 
     /// Every record: what it is a place in, the bytes of that, and its place.

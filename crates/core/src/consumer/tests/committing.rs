@@ -205,7 +205,7 @@ fn what_others_wrote_beside_an_offset_is_read_without_harm() {
         };
         let group = OffsetFetchResponseGroup { topics: vec![topic], ..Default::default() };
         world.answer(&fetch, OffsetFetchResponse { groups: vec![group], ..Default::default() });
-        let committed = CommittedOffset { offset: 30, metadata: metadata.unwrap_or_default() };
+        let committed = CommittedOffset::new(30).with_metadata(metadata.unwrap_or_default());
         let told = Outcome::Committed([(at(0), Some(committed))].into());
         assert_eq!(world.consumer.take_outcome(op), Some(Ok(told)));
     }
@@ -400,4 +400,54 @@ fn a_partition_whose_committed_offset_may_be_told_later_holds_no_other_up() {
     world.pass(Duration::from_secs(2));
     world.committed(3);
     assert_eq!((world.consumer.position(&at(0)), world.consumer.position(&at(1))), (Some(3), Some(7)));
+}
+
+/// What a commit says: partition, offset, leader epoch.
+fn epochs_committed(sent: &Sent) -> Vec<(i32, i64, i32)> {
+    let Request::OffsetCommit(request) = &sent.request else { panic!("{sent:?}") };
+    let partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
+    partitions.map(|p| (p.partition_index, p.committed_offset, p.committed_leader_epoch)).collect()
+}
+
+fn commit_now(world: &mut World) -> Vec<(i32, i64, i32)> {
+    world.consumer.commit(None, world.now).unwrap();
+    world.run();
+    let commit = world.expect(ApiKey::OffsetCommit);
+    let said = epochs_committed(&commit);
+    world.commit_says(&commit, ErrorCode::None);
+    said
+}
+
+#[test]
+fn a_commit_tells_the_leader_epoch_of_the_record_before_it() {
+    let mut world = World::new(ConsumerConfig { auto_commit: None, ..group_config() });
+    world.subscribe();
+    world.enter(1, &[0]);
+    world.committed_fares(|index| OffsetFetchResponsePartitions {
+        committed_leader_epoch: 2,
+        ..found(index, 0)
+    });
+    assert_eq!(commit_now(&mut world), [(0, 0, 2)], "as the coordinator told it");
+
+    let of_epoch = |offsets, epoch| {
+        let mut batch = batch(offsets);
+        ottla_protocol::records::set_partition_leader_epoch(&mut batch, epoch).unwrap();
+        batch
+    };
+    let batches = [of_epoch(0..3, 4), of_epoch(3..5, 4), of_epoch(5..9, 6)].concat();
+    let fetch = world.fetches.pop_front().unwrap();
+    world.fetched_by(&fetch, 0, ErrorCode::None, Some(batches));
+
+    let first = world.take().unwrap();
+    assert_eq!((first.start, first.next, first.leader_epoch), (0, 5, Some(4)));
+    world.reads_to(5);
+    let second = world.take().unwrap();
+    assert_eq!((second.start, second.next, second.leader_epoch), (5, 9, Some(6)));
+    assert_eq!(commit_now(&mut world), [(0, 5, 4)], "the user is back from the first slice alone");
+    world.reads_to(6);
+    assert_eq!(commit_now(&mut world), [(0, 6, 6)]);
+    world.back_from(&second, 9);
+    assert_eq!(commit_now(&mut world), [(0, 9, 6)]);
+    world.consumer.seek(&at(0), SeekTo::Offset(3), world.now);
+    assert_eq!(commit_now(&mut world), [(0, 3, -1)], "nobody has told what is before a sought offset");
 }

@@ -216,17 +216,56 @@ fn records_of_a_partition_that_was_not_asked_for_are_nobodys() {
     assert!(world.take().is_none());
 }
 
+/// The fetch under way is answered without any partition.
+fn brings_nothing(world: &mut World, response: FetchResponse) {
+    let fetch = world.fetches.pop_front().unwrap();
+    let fetched = Fetched { size: 0, spans: Vec::new(), frame: Frame::default() };
+    let reply = Reply { id: fetch.id, response: response.into(), fetched: Some(fetched) };
+    world.consumer.handle_reply(fetch.conn, reply, world.now);
+    world.run();
+}
+
+#[test]
+fn a_fetch_that_is_refused_as_a_whole_is_sent_again_after_a_pause_and_the_reason_is_told() {
+    let mut world = started(config());
+    for most in [120, 240] {
+        let refused = FetchResponse { error_code: ErrorCode::KafkaStorageError, ..Default::default() };
+        brings_nothing(&mut world, refused);
+        let said = world.consumer.explain(world.now).to_string();
+        assert!(said.contains("t-0: KAFKA_STORAGE_ERROR"), "{said}");
+        world.pass(Duration::from_millis(79));
+        assert!(world.fetches.is_empty(), "or a broker in trouble is asked in a tight loop");
+        world.pass(Duration::from_millis(most - 79));
+        assert_eq!(world.fetches.len(), 1);
+    }
+    world.fetched(0, 0..5);
+    assert!(world.take().is_some());
+}
+
+#[test]
+fn an_answer_is_told_by_the_topics_id_that_was_asked_for_whatever_metadata_has_by_then() {
+    let mut world = started(config());
+    world.topics = vec!["another", "t"];
+    world.consumer.metadata.request_update();
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.consumer.metadata.topic("t").map(|topic| topic.id), Some(TopicId([2; 16])));
+    world.fetched(0, 0..5);
+    assert_eq!(world.take().map(|slice| (slice.start, slice.next)), Some((0, 5)));
+}
+
+#[test]
+fn bytes_that_nobody_asked_for_count_as_wasted() {
+    let mut world = started(config());
+    let fetch = world.fetches.pop_front().unwrap();
+    let unasked = batch(0..5);
+    let size = unasked.len() as u64;
+    world.fetched_by(&fetch, 7, ErrorCode::None, Some(unasked));
+    assert_eq!(world.consumer.fetched_bytes(), (size, size));
+}
+
 /// What a broker answers whose quota is exceeded: nothing, and for how long to be silent.
 fn throttled(world: &mut World, throttle_time_ms: i32, session_id: i32) {
-    let fetch = world.fetches.pop_front().unwrap();
-    let response = FetchResponse { throttle_time_ms, session_id, ..Default::default() }.into();
-    let fetched = Fetched { size: 0, spans: Vec::new(), frame: Frame::default() };
-    world.consumer.handle_reply(
-        fetch.conn,
-        Reply { id: fetch.id, response, fetched: Some(fetched) },
-        world.now,
-    );
-    world.run();
+    brings_nothing(world, FetchResponse { throttle_time_ms, session_id, ..Default::default() });
 }
 
 #[test]
@@ -277,16 +316,10 @@ fn without_a_session_who_was_served_last_is_asked_for_last() {
     let mut world = started(config());
     for (served, order) in [(0, [1, 0]), (1, [0, 1])] {
         world.fetched(served, 0..5);
-        let unknown = FetchResponse { error_code: ErrorCode::FetchSessionIdNotFound, ..Default::default() };
-        let fetch = world.fetches.pop_front().unwrap();
-        let spans = Vec::new();
-        let fetched = Some(Fetched { size: 0, spans, frame: Rc::new(Vec::new()) });
-        world.consumer.handle_reply(
-            fetch.conn,
-            Reply { id: fetch.id, response: unknown.into(), fetched },
-            world.now,
+        brings_nothing(
+            &mut world,
+            FetchResponse { error_code: ErrorCode::FetchSessionIdNotFound, ..Default::default() },
         );
-        world.run();
         let asked = &request(&world.fetches[0]).topics;
         let asked: Vec<i32> = asked.iter().flat_map(|topic| &topic.partitions).map(|p| p.partition).collect();
         assert_eq!(asked, order, "or a batch that does not fit behind others would never come");

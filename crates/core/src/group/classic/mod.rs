@@ -12,13 +12,15 @@ use std::time::Instant;
 
 use ottla_protocol::{ErrorCode, Now, messages::SyncGroupRequestAssignment};
 
-use super::{GroupConfig, GroupNews, LastAssignment, LeaveGroup, MemberState, Pulse, membership::Interest};
+use super::{
+    GroupConfig, GroupNews, LastAssignment, LeaveGroup, MemberState, Pulse,
+    interest::{Committer, Interest},
+};
 use crate::{
     backoff::{Attempts, Backoff},
     deadline::Earliest,
     ids::RequestId,
     metadata::{Metadata, Wanted},
-    offsets::Committer,
     planted::{Planted, Plot},
 };
 

@@ -16,14 +16,13 @@ use ottla_protocol::{ErrorCode, Now, TopicId};
 
 use super::{
     ConsumerState, GroupConfig, GroupNews, LeaveGroup, Pulse,
-    membership::{Interest, Owned},
+    interest::{Committer, Interest, Owned},
 };
 use crate::{
     backoff::{Attempts, Backoff},
     deadline::Earliest,
     ids::{RequestId, TopicPartition},
     metadata::{Metadata, Wanted},
-    offsets::Committer,
     planted::{Planted, Plot},
 };
 

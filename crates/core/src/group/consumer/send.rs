@@ -11,7 +11,7 @@ use super::{ConsumerMember, JOINS};
 use crate::{
     connections::Kind,
     coordinator::ToCoordinator,
-    group::{ConsumerState, membership::Owned, millis},
+    group::{ConsumerState, interest::Owned, millis},
     ids::{RequestId, TopicPartition},
 };
 

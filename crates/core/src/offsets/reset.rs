@@ -1,0 +1,63 @@
+//! Where reading begins when no offset says so.
+
+use std::time::Duration;
+
+use ottla_protocol::{Now, Timestamp};
+
+use crate::planted::{Planted, Plot};
+
+/// What to do where there is no committed offset, or none that is in the log: `auto.offset.reset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ResetPolicy {
+    /// Read from the start of the log.
+    Earliest,
+    /// Read what comes from now on.
+    #[default]
+    Latest,
+    /// Read from the first record that is no older than this (KIP-1106). The time is taken once, not at each retry:
+    /// this differs from Java.
+    ByDuration(Duration),
+    /// Tell the user.
+    None,
+}
+
+/// Where reading is to begin when the log has to be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResetTo {
+    /// The log's start.
+    Earliest,
+    /// The log's end.
+    Latest,
+    /// The first record at or after this time; the end if there is none.
+    Timestamp(Timestamp),
+}
+
+impl ResetPolicy {
+    /// Where to begin, the time taken once: a retry must not move it.
+    pub(crate) fn at(self, plot: Plot, now: Now) -> Option<ResetTo> {
+        match self {
+            Self::Latest | Self::ByDuration(_) if plot.has(Planted::ResetGoesToTheBeginning) => {
+                Some(ResetTo::Earliest)
+            }
+            Self::None if plot.has(Planted::NoneResets) => Some(ResetTo::Earliest),
+            Self::Earliest => Some(ResetTo::Earliest),
+            Self::Latest => Some(ResetTo::Latest),
+            Self::ByDuration(ago) => {
+                let since = now.wall.0.saturating_sub(ago.as_millis() as i64);
+                Some(ResetTo::Timestamp(Timestamp(since)))
+            }
+            Self::None => None,
+        }
+    }
+}
+
+impl ResetTo {
+    /// As ListOffsets asks for it.
+    pub(super) fn timestamp(self) -> i64 {
+        match self {
+            Self::Earliest => -2,
+            Self::Latest => -1,
+            Self::Timestamp(at) => at.0.max(0),
+        }
+    }
+}
