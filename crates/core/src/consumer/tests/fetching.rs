@@ -135,7 +135,7 @@ fn while_a_leader_is_out_of_reach_metadata_is_asked_for_who_leads_instead() {
     assert!((5..=30).contains(&asked), "{asked} times in 10 s");
 }
 
-/// The first partition is led by another broker from here on, as the answer to the fetch under way says.
+/// Answers the fetch under way: another broker leads the first partition from here on.
 fn the_first_moves(world: &mut World) {
     let fetch = world.fetches.pop_front().unwrap();
     let partition = FetchPartitionResponse {
@@ -216,7 +216,8 @@ fn records_of_a_partition_that_was_not_asked_for_are_nobodys() {
     assert!(world.take().is_none());
 }
 
-/// What a broker answers whose quota is exceeded: nothing, and for how long to be silent.
+/// Answers the fetch under way as a broker whose quota is exceeded: without records, and with a time for which to
+/// be silent.
 fn throttled(world: &mut World, throttle_time_ms: i32, session_id: i32) {
     let fetch = world.fetches.pop_front().unwrap();
     let response = FetchResponse { throttle_time_ms, session_id, ..Default::default() }.into();
