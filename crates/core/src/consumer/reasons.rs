@@ -271,7 +271,7 @@ impl fmt::Display for GroupReason {
                 "no partition assigned: the coordinator, which matches the pattern, has none for it",
             ),
             Self::Idle { partitions: Some(0), .. } => {
-                f.write_str("no partition assigned: there is no topic like those subscribed to")
+                f.write_str("no partition assigned: no topic of the subscription exists")
             }
             Self::Idle { members: Some(members), partitions: Some(partitions) } => {
                 write!(f, "no partition assigned: {members} members, {partitions} partitions")
@@ -323,7 +323,7 @@ impl fmt::Display for CommitReason {
             Self::Retrying(retry) => write!(f, "tried again after {retry}"),
             Self::Coordinator(reason) => reason.fmt(f),
             Self::AwaitingGeneration => f.write_str("waiting for the next generation"),
-            Self::Waiting => f.write_str("about to be asked for"),
+            Self::Waiting => f.write_str("about to be sent"),
         }
     }
 }
@@ -346,7 +346,7 @@ impl fmt::Display for Explanation {
             writeln!(f, "{at}: {reason}")?;
         }
         for (at, offset, ago) in &self.began_at_end {
-            writeln!(f, "{at}: began {ago:.1?} ago at the end, offset {offset}: what was there is not read")?;
+            writeln!(f, "{at}: began {ago:.1?} ago at the end, offset {offset}: earlier records are unread")?;
         }
         Ok(())
     }
