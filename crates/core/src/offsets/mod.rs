@@ -1,4 +1,4 @@
-//! Offsets: where to begin, and what has been done.
+//! Offsets: where reading begins, and which records are done.
 
 mod commit;
 mod committed;
@@ -10,27 +10,27 @@ pub(crate) use commit::{CommitRefusal, Commits, Committer, Settled};
 pub(crate) use committed::{CommittedFetch, CommittedNews};
 pub(crate) use lookup::{Lookups, Purpose};
 
-/// What to do where there is no committed offset, or none that is in the log: `auto.offset.reset`.
+/// `auto.offset.reset`: where reading begins if there is no committed offset, or none that is in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ResetPolicy {
     /// Read from the start of the log.
     Earliest,
-    /// Read what comes from now on.
+    /// Read from the end of the log: the records that come from now on.
     #[default]
     Latest,
-    /// Read from the first record that is no older than this (KIP-1106). The time is taken once, not at each retry:
-    /// this differs from Java.
+    /// Read from the first record that is no older than this (KIP-1106). The time is taken once, where Java takes
+    /// it anew at each retry.
     ByDuration(Duration),
-    /// Tell the user.
+    /// Read nothing, and tell the user.
     None,
 }
 
-/// An offset to commit, or one that was.
+/// An offset to commit, or one that was committed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CommittedOffset {
     /// The next offset to read.
     pub offset: i64,
-    /// Whatever the committer wrote beside it.
+    /// Any text that the committer wrote beside the offset.
     pub metadata: String,
 }
 
