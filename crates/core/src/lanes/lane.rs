@@ -1,4 +1,4 @@
-//! A lane: what is known of one partition, and what was fetched of it and not read yet.
+//! A lane: the state of one partition, and the slices of it that were fetched and not read yet.
 
 use std::{collections::VecDeque, ops::Range, time::Instant};
 
@@ -9,18 +9,18 @@ use crate::{
     reader::Slot,
 };
 
-/// Record batches of one partition, in one response: what a reader takes.
+/// The record batches of one partition in one response. A reader takes them together.
 #[derive(Debug, Clone)]
 pub(crate) struct Slice<F> {
     /// Its lane.
     pub(crate) part: PartIdx,
-    /// The lane's epoch when it was asked for.
+    /// The lane's epoch when the slice was asked for.
     pub(crate) epoch: LaneEpoch,
     /// The broker that it came from.
     pub(crate) broker: NodeId,
-    /// What holds the bytes.
+    /// The frame that holds the bytes.
     pub(crate) frame: F,
-    /// Where the batches are: whole ones only.
+    /// The place of the batches in the frame; they are whole batches only.
     pub(crate) bytes: Range<u32>,
     /// The first offset to hand out: the first batch may begin before it.
     pub(crate) start: i64,
@@ -35,7 +35,7 @@ pub(crate) struct Slice<F> {
 pub enum LaneFailure {
     /// A batch is damaged, and was still so when it was fetched again.
     Corrupt {
-        /// Where it begins, or the position inside it.
+        /// Where the batch begins, or the position inside it.
         offset: i64,
         /// What is wrong with it.
         error: DecodeError,
@@ -67,7 +67,7 @@ pub enum ResetTo {
 pub(crate) enum Position {
     /// The group's committed offset is to be asked for.
     Committed,
-    /// The log is to be asked.
+    /// The log is to be asked for the offset.
     Reset(ResetTo),
     /// Known: [`Lane::fetch_at`].
     Known,
@@ -75,8 +75,9 @@ pub(crate) enum Position {
     Failed(LaneFailure),
 }
 
-/// A time that no record had come to when the log was asked. Reading begins at the end; but records that come between that
-/// answer and the one that tells the end must not be skipped: the log is asked for the time once more behind it.
+/// A time that was later than all records when the log was asked for it. Reading then begins at the log's end, for
+/// which the log is asked next. Records that are late enough may come between the two answers, so the log is asked
+/// for the time once more after that; otherwise they would be skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLate {
     pub(crate) timestamp: i64,
@@ -84,7 +85,7 @@ pub(crate) struct TooLate {
     pub(crate) end: Option<i64>,
 }
 
-/// The reader that has a lane: no other is given anything of it.
+/// The reader that has a lane. No other reader is given slices of it.
 #[derive(Debug)]
 pub(crate) struct Holder {
     pub(crate) reader: ReaderId,
@@ -98,26 +99,26 @@ pub(crate) struct Lane<F> {
     pub(crate) assigned: bool,
     pub(crate) paused: bool,
     pub(crate) revoking: bool,
-    /// The user's listener has not been told yet, or has not answered.
+    /// The user's listener has not been told of the partition yet, or has not returned.
     pub(crate) fresh: bool,
     pub(crate) position: Position,
-    /// Where no record was young enough for a reset by time.
+    /// Set where no record was late enough for a reset by time.
     pub(crate) too_late: Option<TooLate>,
-    /// A request that finds the position out is under way.
+    /// The position is being looked up.
     pub(crate) looking: bool,
-    /// Behind what is queued: where the next fetch begins.
+    /// The offset at which the next fetch begins, behind the queued slices.
     pub(crate) fetch_at: i64,
     pub(super) queue: VecDeque<Slice<F>>,
     pub(crate) queued_bytes: usize,
-    /// Who has a slice of it, or has handed out records of it since his user's last return.
+    /// The reader that has a slice of the lane, or that has handed out records of it since its user was last back.
     pub(crate) holder: Option<Holder>,
-    /// Behind the last record handed out, as far as the reader has told.
+    /// The offset behind the last record that was handed out, as far as the reader has told.
     pub(crate) delivered: i64,
-    /// Behind the last record that the user had come back from.
+    /// The offset behind the last record that the user has come back from.
     pub(crate) acked: i64,
     pub(crate) committed: Option<i64>,
     pub(crate) high_watermark: Option<i64>,
-    /// Where a damaged batch was found, and will be a failure if found again.
+    /// The position at which a damaged batch was found. If that is found again, the lane fails.
     pub(super) suspect: Option<i64>,
     pub(crate) retry_at: Option<Instant>,
     pub(crate) last_error: Option<ErrorCode>,
@@ -125,9 +126,9 @@ pub(crate) struct Lane<F> {
     pub(crate) failures: u32,
     pub(super) failure_due: Option<Instant>,
     pub(crate) since: Instant,
-    /// Where reading began when it began at the log's end, and when that was.
+    /// If reading began at the log's end: the offset at which it began, and when.
     pub(crate) began_at_end: Option<(i64, Instant)>,
-    /// The response that brought it records last; 0 where none has.
+    /// The number of the response that brought it records last; 0 where none has.
     pub(crate) served: u64,
 }
 
@@ -162,19 +163,19 @@ impl<F> Lane<F> {
         }
     }
 
-    /// Whether a fetch may ask for it, once it has room.
+    /// Whether a fetch may ask for records of the lane, as far as there is room.
     pub(crate) fn wants_records(&self, now: Instant) -> bool {
         let due = self.retry_at.is_none_or(|at| at <= now);
         self.is_readable() && self.position == Position::Known && due
     }
 
-    /// Whether nothing of it waits to be read, nor is in the user's hands: what the log says of the fetch position concerns
-    /// him now.
+    /// Whether no record of the lane waits to be read or is in the user's hands. Only then does an error at the
+    /// fetch position concern the user.
     pub(crate) fn is_drained(&self) -> bool {
         self.queue.is_empty() && self.holder.is_none() && self.delivered == self.fetch_at
     }
 
-    /// Behind the last record that is in nobody's hands.
+    /// The offset behind the last record that was handed out and is in nobody's hands.
     pub(crate) fn done(&self) -> i64 {
         if self.holder.is_some() { self.acked } else { self.delivered }
     }

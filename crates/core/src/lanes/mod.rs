@@ -1,10 +1,9 @@
-//! Lanes: one a partition, where fetch, seek, pause, revocation and reading meet, and the only place where they can
-//! race.
+//! Lanes: one for each partition. Fetch, seek, pause, revocation and reading meet here, and can race nowhere else.
 //!
-//! A lane's *epoch* moves whenever what was fetched or handed out before no longer counts: on assignment, seek, reset,
-//! revocation, loss and corruption. Responses, slices and reports carry the epoch under which they were made, and what
-//! carries an older one is dropped here and nowhere else. A pause does not move it: a paused lane keeps its slices, unless
-//! others need their room.
+//! A lane's *epoch* moves whenever records that were fetched or handed out before no longer count: on assignment,
+//! seek, reset, revocation, loss and corruption. Responses, slices and reports carry the epoch under which they
+//! were made. Those of an older epoch are dropped here and nowhere else. A pause does not move the epoch: a paused
+//! lane keeps its slices, unless other lanes need their room.
 //!
 //! The *fence* moves whenever a reader must look again before it hands out another record.
 //!
@@ -41,7 +40,7 @@ pub(crate) struct Lanes<F> {
     index: BTreeMap<TopicPartition, PartIdx>,
     /// Lanes with slices, the one whose turn it is first.
     ready: VecDeque<PartIdx>,
-    /// Lanes that a reader has taken a slice of, and may have let go since.
+    /// Lanes of which a reader has taken a slice. It may have let them go since.
     taken: Vec<PartIdx>,
     fence: Fence,
     /// Bytes that were fetched and dropped unread.
@@ -129,7 +128,7 @@ impl<F> Lanes<F> {
         self.assigned().map(|(_, lane)| lane.at.clone()).collect()
     }
 
-    /// Gives a partition to this consumer, its position to be found out as said.
+    /// Gives a partition to this consumer. `position` says how its position is to be found.
     pub(crate) fn assign(&mut self, at: &TopicPartition, position: Position, now: Instant) {
         let part = self.intern(at, now);
         self.empty(part);
@@ -155,8 +154,8 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Closes the gate of a partition that is to be given up. Its buffered records are dropped; what a reader has
-    /// handed out may still be reported.
+    /// Closes the gate of a partition that is to be given up. Its buffered records are dropped. A reader may still
+    /// report the records that it has handed out.
     pub(crate) fn begin_revoking(&mut self, part: PartIdx) {
         if !self.plot.has(Planted::RevokingLaneIsRead) {
             self.drop_queue(part);
@@ -167,7 +166,7 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Moves the position of a lane: what was fetched or handed out before no longer counts.
+    /// Moves the position of a lane. Records that were fetched or handed out before no longer count.
     pub(crate) fn place(&mut self, part: PartIdx, position: Position, offset: Option<i64>, now: Instant) {
         match self.plot.has(Planted::SeekKeepsEpoch) {
             true => self.drop_queue(part),
@@ -185,7 +184,7 @@ impl<F> Lanes<F> {
             lane.began_at_end = None;
             lane.holder = None;
             if let Some(offset) = offset {
-                // A failure comes while the user may still have the last record in hand.
+                // When a lane fails, the user may still have its last record in hand, so `acked` stays.
                 let failed = matches!(lane.position, Position::Failed(_));
                 let acked = if failed { lane.acked } else { offset };
                 (lane.fetch_at, lane.delivered, lane.acked) = (offset, offset, acked);
@@ -193,7 +192,7 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Opens or closes the gate at the user's wish. What is buffered stays.
+    /// Opens or closes the gate at the user's wish. Buffered records stay.
     pub(crate) fn set_paused(&mut self, part: PartIdx, paused: bool, now: Instant) {
         self.fence.raise();
         if let Some(lane) = self.get_mut(part) {
@@ -202,7 +201,7 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Ends an epoch.
+    /// Drops a lane's buffered records and ends its epoch.
     fn empty(&mut self, part: PartIdx) {
         self.drop_queue(part);
         self.fence.raise();
@@ -221,8 +220,9 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Drops what paused lanes have buffered, to be fetched again when they are resumed. What a reader still has of them goes,
-    /// too, where its user is back from all that he was handed. Returns whether a reader has anything to drop.
+    /// Drops the records that paused lanes have buffered; they are fetched again when the lanes are resumed. Slices
+    /// of them that a reader has are dropped, too, if its user is back from all records (`is_back`). Returns
+    /// whether a reader has any to drop.
     pub(crate) fn drop_paused(&mut self, is_back: impl Fn(ReaderId) -> bool, now: Instant) -> bool {
         let is_held = |lane: &Lane<F>| lane.holder.as_ref().is_some_and(|holder| is_back(holder.reader));
         let is_read = |lane: &Lane<F>| is_held(lane) && lane.position == Position::Known;
@@ -238,20 +238,20 @@ impl<F> Lanes<F> {
             let start = self.get(part).and_then(|lane| lane.queue.front()).map(|slice| slice.start);
             self.drop_queue(part);
             if let (Some(lane), Some(start)) = (self.get_mut(part), start) {
-                // The epoch stays: a reader may be in the middle of the slice before. A fetch that is under way goes on
-                // behind what was dropped, and is refused for that.
+                // The epoch stays, as a reader may be in the middle of the slice before. A fetch under way began
+                // behind the records that are dropped now, and its answer is refused for that.
                 lane.fetch_at = start;
             }
         }
         !read.is_empty()
     }
 
-    /// Whether a reader that wants anything would get something.
+    /// Whether a reader that takes any lane would get a slice.
     pub(crate) fn has_readable(&self) -> bool {
         self.ready.iter().any(|part| self.get(*part).is_some_and(Lane::is_readable))
     }
 
-    /// Takes what a fetch brought, if it still counts.
+    /// Queues a slice that a fetch brought. Returns `false` where it does not count any more.
     pub(crate) fn push(&mut self, slice: Slice<F>, now: Instant) -> bool {
         let size = slice.bytes.len();
         let part = slice.part;
@@ -272,7 +272,8 @@ impl<F> Lanes<F> {
         true
     }
 
-    /// The next slice for a reader, of the lane whose turn it is, and where he says how far his user has come.
+    /// The next slice for a reader, of the lane whose turn it is, and the slot in which the reader leaves how far
+    /// its user has come.
     pub(crate) fn take(&mut self, reader: ReaderId, filter: &Filter) -> Option<(Slice<F>, Slot)> {
         let admitted = |part: &PartIdx| {
             let leaks = self.plot.has(Planted::RevokingLaneIsRead);
@@ -287,7 +288,8 @@ impl<F> Lanes<F> {
         let slice = lane.queue.pop_front()?;
         lane.queued_bytes -= slice.bytes.len();
         let new = || Holder { reader, slot: Slot::new(slice.start) };
-        // The user may still have the slice before in hand: to take the next acknowledges nothing.
+        // The user may still have the slice before in hand. To take the next one acknowledges nothing, so the slot
+        // stays.
         let slot = lane.holder.get_or_insert_with(new).slot.clone();
         if !lane.queue.is_empty() {
             self.ready.push_back(part);
@@ -304,7 +306,7 @@ impl<F> Lanes<F> {
         shares || lane.holder.as_ref().is_none_or(|holder| holder.reader == reader)
     }
 
-    /// Takes over how far readers' users have come, and says whose has.
+    /// Takes over from the slots how far users have come. Calls `has_come` for each reader whose user has moved.
     pub(crate) fn read_slots(&mut self, mut has_come: impl FnMut(ReaderId)) {
         let mut taken = std::mem::take(&mut self.taken);
         taken.retain(|part| {
@@ -326,7 +328,7 @@ impl<F> Lanes<F> {
         self.taken.iter().copied().filter(move |part| self.get(*part).is_some_and(held))
     }
 
-    /// A failure that the user is to be told: again after each `gap`, as long as it stands.
+    /// A failure that the user is to be told. It is told again after each `gap`, as long as it stands.
     pub(crate) fn take_failure(
         &mut self,
         filter: &Filter,
@@ -346,7 +348,7 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Whether a reader may go on with a slice; otherwise it drops it.
+    /// Whether a reader may go on with a slice of this lane and epoch.
     pub(crate) fn admits(&self, part: PartIdx, epoch: LaneEpoch) -> Admission {
         match self.get(part) {
             Some(lane) if lane.epoch == epoch && lane.assigned && !lane.revoking => match lane.paused {
@@ -357,8 +359,8 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Where a reader is. `acked` where the user has come back from the records before; `held` as long as it may hand
-    /// out more of the slice, or the user has records of it in hand.
+    /// Takes a reader's position. `acked` says that the user has come back from all records before it. `held` says
+    /// that the reader may hand out more of the slice, or that the user has records of it in hand.
     pub(crate) fn report(&mut self, part: PartIdx, epoch: LaneEpoch, position: i64, acked: bool, held: bool) {
         let Some(lane) = self.get_mut(part).filter(|lane| lane.epoch == epoch && lane.assigned) else {
             return;
@@ -375,7 +377,8 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// The user says that he is done with all before `position`: auto commit is not to go back behind it.
+    /// The user commits `position`, and so is done with all records before it. Otherwise auto commit would go back
+    /// behind it.
     pub(crate) fn acknowledge(&mut self, at: &TopicPartition, position: i64) {
         let lane = self.find(at).and_then(|part| self.get_mut(part));
         if let Some(lane) = lane.filter(|lane| (lane.acked..=lane.delivered).contains(&position)) {
@@ -383,7 +386,7 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// A reader found a damaged batch: fetched again once, then a failure.
+    /// A reader found a damaged batch. It is fetched again once; if it is found damaged again, the lane fails.
     pub(crate) fn corrupt(
         &mut self,
         part: PartIdx,
@@ -415,7 +418,7 @@ impl<F> Lanes<F> {
         self.revoking().next().is_some()
     }
 
-    /// Those of them that a reader holds.
+    /// The lanes that are being revoked and that a reader holds.
     pub(crate) fn held_up(&self) -> Vec<TopicPartition> {
         self.revoking().filter(|(_, lane)| lane.holder.is_some()).map(|(_, lane)| lane.at.clone()).collect()
     }
@@ -425,14 +428,14 @@ impl<F> Lanes<F> {
         self.revoking().all(|(_, lane)| lane.holder.is_none())
     }
 
-    /// A partition that is not to be read before the user's listener has answered.
+    /// Sets whether a partition is not to be read before the user's listener has returned.
     pub(crate) fn set_fresh(&mut self, at: &TopicPartition, fresh: bool) {
         if let Some(lane) = self.find(at).and_then(|part| self.get_mut(part)) {
             lane.fresh = fresh;
         }
     }
 
-    /// The listener has answered.
+    /// The listener has returned, so new partitions may be read.
     pub(crate) fn open_fresh(&mut self) {
         self.assigned_mut().for_each(|(_, lane)| lane.fresh = false);
     }
@@ -444,7 +447,7 @@ impl<F> Lanes<F> {
     }
 }
 
-/// What a reader may do with a slice that it has.
+/// The use that a reader may make of a slice that it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// Go on.
