@@ -32,10 +32,10 @@ use session::{Asked, Session};
 pub struct FetchConfig {
     /// `fetch.min.bytes`: a broker holds a fetch until it has so many bytes, or for `max_wait`.
     pub min_bytes: i32,
-    /// `fetch.max.bytes`: how many bytes one response may bring; a first batch that is larger comes all the same.
+    /// `fetch.max.bytes`: how many bytes a response may bring. A larger batch comes only as the first of a response.
     pub max_bytes: usize,
-    /// `max.partition.fetch.bytes`: how many bytes of one partition a response may bring; here, too, a first batch
-    /// that is larger comes all the same.
+    /// `max.partition.fetch.bytes`: how many bytes of one partition a response may bring. A larger batch comes only
+    /// as the first of a response.
     pub partition_max_bytes: usize,
     /// `fetch.max.wait.ms`: how long a broker may hold a fetch.
     pub max_wait: Duration,

@@ -4,7 +4,7 @@
 //!
 //! If a broker does not know a topic, it has not heard of the topic yet, or the topic is gone. Such a partition is
 //! kept apart (`unknown`), so that no other waits for it. It is tried again when there is newer metadata, unless
-//! [`Commits::give_up_unknown`] lets go of it; so it does at once if the newer metadata lacks the partition, too.
+//! [`Commits::give_up_unknown`] lets go of it; so it does at once where the metadata lacks the partition, too.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -209,7 +209,7 @@ impl Commits {
     }
 
     /// Gives up partitions that a broker does not know: at once where something waits for the commits (`hurried`),
-    /// otherwise when newer metadata lacks the partition, too, or after `timeout`.
+    /// otherwise when the metadata lacks the partition, too, or after `timeout`.
     pub(crate) fn give_up_unknown(
         &mut self,
         hurried: bool,
@@ -371,7 +371,8 @@ impl Commits {
     }
 }
 
-/// Whether the metadata is newer than the revision `known`, which had a partition that a broker did not know.
+/// Whether the metadata is newer than the revision `known`, which had a partition that a broker did not know; also
+/// where none had it (`None`).
 fn is_newer(metadata: &Metadata, known: Option<u64>) -> bool {
     known.is_none_or(|known| metadata.revision() > known)
 }

@@ -18,7 +18,7 @@ impl<T: HoldsBytes + ?Sized> HoldsBytes for Arc<T> {
     }
 }
 
-/// Bytes that records are views of: a fetched frame, or what one batch of it decompressed to.
+/// Bytes that records are views of: a fetched frame, or one batch of it that was decompressed.
 #[derive(Debug)]
 pub struct Block<F> {
     /// The partition.

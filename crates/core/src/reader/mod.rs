@@ -6,8 +6,8 @@
 //! has come back from the slice's last record. So each partition is read in order, and a revocation knows which
 //! readers it waits for.
 //!
-//! The order of calls: [`Reader::next_at_hand`] as long as it has something; then [`Reader::look`] until it says what is
-//! next; after [`Look::Read`] comes [`Reader::advance`], or for several records [`Reader::fill`] and
+//! The order of calls: [`Reader::next_at_hand`] as long as it has something; then [`Reader::look`] until it returns
+//! something; after [`Look::Read`] comes [`Reader::advance`], or for several records [`Reader::fill`] and
 //! [`Reader::take_more`], which hand out the records that the look has found.
 
 mod block;
