@@ -47,7 +47,7 @@ pub enum SendFailure {
         topic: String,
         /// How long the send waited.
         waited: Duration,
-        /// What stood in the way.
+        /// The last obstacle.
         cause: Option<Cause>,
     },
     /// No room came free within `max.block.ms`: brokers take less than is sent.
@@ -81,7 +81,7 @@ pub enum SendFailure {
         sent: bool,
         /// How long the record waited.
         waited: Duration,
-        /// What stood in the way last.
+        /// The last obstacle.
         cause: Option<Cause>,
     },
     /// No broker gives this producer an identity.
@@ -89,7 +89,7 @@ pub enum SendFailure {
         /// The broker's answer.
         error: ErrorCode,
     },
-    /// The broker does not speak what is needed.
+    /// The broker does not speak an API that is needed.
     Unsupported {
         /// Where it was to go.
         at: TopicPartition,
