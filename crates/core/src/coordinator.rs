@@ -32,7 +32,7 @@ pub(crate) struct Open {
 }
 
 impl ToCoordinator<'_> {
-    /// A connection for a request of this API; `None` until one is ready, which is then under way. Fails where the
+    /// A connection for a request of this API; `None` as long as one is still under way. Fails where the
     /// coordinator speaks no version of the API up to `newest`.
     pub(crate) fn open(&mut self, kind: Kind, key: ApiKey, newest: i16) -> Result<Option<Open>, ErrorCode> {
         let Some(node) = self.coordinator.ready(kind, self.metadata, self.connections, self.now) else {

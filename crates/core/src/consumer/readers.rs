@@ -172,8 +172,8 @@ impl<F: Clone> Consumer<F> {
         holds: bool,
     ) -> Admission {
         let admission = self.lanes.admits(part, epoch);
-        // Nothing more is handed out of a slice that is over, but records that were are in the user's hands until
-        // they come back (`acked`).
+        // A slice that is over hands out nothing more, but the records that it has handed out are in the user's
+        // hands until the user is back (`acked`).
         let holds = holds && (admission != Admission::Over || !acked);
         self.lanes.report(part, epoch, position, acked, holds);
         // A revocation may wait for this report.

@@ -118,7 +118,7 @@ pub(crate) struct Lane<F> {
     pub(crate) acked: i64,
     pub(crate) committed: Option<i64>,
     pub(crate) high_watermark: Option<i64>,
-    /// The position at which a damaged batch was found. If that is found again, the lane fails.
+    /// The position at which a damaged batch was found. If one is found there again, the lane fails.
     pub(super) suspect: Option<i64>,
     pub(crate) retry_at: Option<Instant>,
     pub(crate) last_error: Option<ErrorCode>,

@@ -238,8 +238,8 @@ impl<F> Lanes<F> {
             let start = self.get(part).and_then(|lane| lane.queue.front()).map(|slice| slice.start);
             self.drop_queue(part);
             if let (Some(lane), Some(start)) = (self.get_mut(part), start) {
-                // The epoch stays, as a reader may be in the middle of the slice before. A fetch under way began
-                // behind the records that are dropped now, and its answer is refused for that.
+                // The epoch stays, as a reader may be in the middle of the slice before. A fetch under way asks for
+                // records behind those that are dropped, and its answer is refused for that.
                 lane.fetch_at = start;
             }
         }

@@ -1,10 +1,10 @@
 //! A reader: it walks the records that a consumer has fetched, and tells the consumer how far its user has come.
 //!
 //! A consumer has one reader or several. Each reader owns the slices that it walks, so that a record costs no lock.
-//! It looks at the consumer, under whatever lock that lies, at the end of a slice and when the fence has moved. A
-//! partition is with one reader at a time, from the moment at which the reader takes a slice of it until its user
-//! has come back from the slice's last record. So each partition is read in order, and a revocation knows which
-//! readers it waits for.
+//! It looks at the consumer, under whatever lock the consumer lies, at the end of a slice and when the fence has
+//! moved. A partition is with one reader at a time, from the moment at which the reader takes a slice of it until
+//! its user has come back from the slice's last record. So each partition is read in order, and a revocation knows
+//! which readers it waits for.
 //!
 //! The order of calls: [`Reader::next_at_hand`] as long as it has something; then [`Reader::look`] until it returns
 //! something; after [`Look::Read`] comes [`Reader::advance`], or for several records [`Reader::fill`] and

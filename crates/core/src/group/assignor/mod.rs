@@ -60,7 +60,7 @@ pub trait Assignor: fmt::Debug + Send + Sync {
         false
     }
 
-    /// The user data of a member's subscription, by which its assignor tells the leader's. Default: none.
+    /// The user data of a member's subscription, which the leader's assignor reads. Default: none.
     fn user_data(&self, _last: &LastAssignment) -> Option<Vec<u8>> {
         None
     }

@@ -1,7 +1,7 @@
 //! The classic protocol. An eager member gives up all its partitions before it joins again. A cooperative member
 //! keeps them, and gives up afterwards only those that go to others (KIP-429).
 //!
-//! JoinGroup and SyncGroup have a connection of their own. The coordinator holds them until the whole group is
+//! JoinGroup and SyncGroup have a connection of their own, as the coordinator holds them until the whole group is
 //! there; otherwise heartbeats would wait behind them. Heartbeats go on while partitions are given up.
 
 mod answers;
@@ -99,7 +99,8 @@ impl Classic {
     }
 
     /// Outside a generation, offsets are committed in nobody's name. A cooperative member that joins again still commits
-    /// in its generation. It commits in the next one only once it is assigned; only then is it known to belong to it.
+    /// in its generation. It commits in the next generation only once it has its assignment, as only then is it
+    /// known to belong to that generation.
     pub(super) fn committer(&self) -> Option<Committer> {
         let member = || Committer {
             generation_id: self.generation_id,

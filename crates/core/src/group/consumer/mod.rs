@@ -175,7 +175,7 @@ impl ConsumerMember {
     }
 
     /// The partitions of all topics that have names are taken over. The coordinator is told only when those of
-    /// nameless topics are taken over as well: nobody waits for that.
+    /// nameless topics are taken over as well, as nobody waits for that.
     pub(super) fn handed_over(&mut self, now: Now) {
         if self.nameless.is_empty() {
             self.carried_out(now);
