@@ -265,8 +265,8 @@ impl<F> Producer<F> {
                 }
                 self.finish(part, Ok(acked));
             }
-            // A batch behind one that failed is to be refused in this way. If the first batch is, the broker has
-            // forgotten this producer, or lost records that it acknowledged, and the sequence starts anew.
+            // A batch behind one that failed is expected to be refused in this way. If the first batch is, the broker
+            // has forgotten this producer, or lost records that it acknowledged, and the sequence starts anew.
             ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId => {
                 if let Some(queue) = self.queues.get_mut(part.queue)
                     && queue.is_first(part.batch)

@@ -8,7 +8,7 @@ use super::{Delivered, SendFailure};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(pub(super) u64);
 
-/// A record that was taken, and by which its outcome is asked for.
+/// Stands for a record that was taken. The record's outcome is asked for with it.
 ///
 /// Every ticket must be given to [`Producer::take_result`](super::Producer::take_result), until that has answered,
 /// or to [`Producer::release`](super::Producer::release); otherwise the outcome is kept for ever.
