@@ -10,7 +10,7 @@ use crate::ids::TopicPartition;
 
 /// The arguments of an assignor, sorted. From here on a member is named by its place in `members`.
 pub(super) struct Roster<'a> {
-    /// In Java's order, and none twice.
+    /// In Java's order. The coordinator names none twice.
     pub(super) members: Vec<&'a Member>,
     /// By name; only those that have partitions and subscribers.
     pub(super) topics: Vec<Topic<'a>>,
