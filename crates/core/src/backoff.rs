@@ -39,24 +39,24 @@ impl Attempts {
         Self { backoff, failures: 0, error: None, next: None, rng }
     }
 
-    /// It failed with this answer, or without any.
+    /// An attempt failed with this error, or without an answer.
     pub(crate) fn failed(&mut self, error: impl Into<Option<ErrorCode>>, now: Now) {
         self.failures += 1;
         self.error = error.into();
         self.next = Some(now.mono + self.backoff.after(self.failures, &mut self.rng));
     }
 
-    /// Something was answered that does not put off the next attempt.
+    /// Notes an answer, an error or success (`None`), that does not put off the next attempt.
     pub(crate) fn note(&mut self, error: impl Into<Option<ErrorCode>>) {
         self.error = error.into();
     }
 
-    /// The next need not wait.
+    /// The next attempt need not wait.
     pub(crate) fn hurry(&mut self) {
         self.next = None;
     }
 
-    /// It is done, or given up.
+    /// The thing is done, or given up.
     pub(crate) fn reset(&mut self) {
         (self.failures, self.error, self.next) = (0, None, None);
     }
@@ -73,7 +73,7 @@ impl Attempts {
         self.error
     }
 
-    /// What is to be told, where anything has gone wrong.
+    /// The failure and the next attempt, to be told where anything has gone wrong.
     pub(crate) fn retry(&self, now: Now) -> Option<Retry> {
         let rest = self.next.map_or(Duration::ZERO, |at| at.saturating_duration_since(now.mono));
         let troubled = self.failures > 0 || self.error.is_some();
@@ -84,11 +84,11 @@ impl Attempts {
 /// Something went wrong, and is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
-    /// What was answered; `None` where no answer came.
+    /// The error that was answered; `None` where no answer came.
     pub error: Option<ErrorCode>,
     /// Which attempt is next, or under way: the first is 1.
     pub attempt: u32,
-    /// In how long it is made; zero where it is under way, or waits for something else.
+    /// The time until the attempt is made; zero where it is under way, or waits for something else.
     pub rest: Duration,
 }
 

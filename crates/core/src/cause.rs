@@ -1,4 +1,4 @@
-//! What stood in the way of an operation, the last time it was tried: what a time-out tells with it.
+//! The obstacle that was in the way of an operation when it was last tried. A time-out tells it.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub enum Cause {
     },
     /// A connection could not be made, or ended.
     Connection {
-        /// Where to.
+        /// The address to connect to.
         address: Address,
         /// Why.
         why: Disconnected,
@@ -32,7 +32,7 @@ pub enum Cause {
     Connecting(Address),
     /// The partition has no leader.
     NoLeader(TopicPartition),
-    /// The broker does not speak an API, or no version of it that we speak.
+    /// The broker does not speak an API, or no version of it that the client speaks.
     Unsupported(ApiKey),
 }
 

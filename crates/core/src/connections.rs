@@ -1,5 +1,5 @@
-//! The rules of connections: which there are, when they are opened, closed and tried again, what they can speak, and
-//! how long an answer may take. The driver only moves bytes.
+//! The rules of connections: which ones there are, when they are opened, closed and tried again, which versions
+//! their brokers speak, and how long an answer may take. The driver only moves bytes.
 //!
 //! A broker answers one request at a time per connection, so requests that may be held, or whose answers are long,
 //! have connections of their own: [`Kind`].
@@ -30,7 +30,7 @@ use crate::{
     machine::{Disconnected, Outbound, Reply},
 };
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Heartbeats, commits, metadata, offsets: answered at once.
@@ -43,7 +43,7 @@ pub enum Kind {
     Produce,
 }
 
-/// Whom a connection leads to.
+/// The broker that a connection leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     /// One of the addresses that the user gave.
@@ -76,8 +76,8 @@ pub struct ConnectionConfig {
     pub reconnect_backoff: Backoff,
     /// `connections.max.idle.ms`.
     pub max_idle: Duration,
-    /// How long a connection may take to be of use: `socket.connection.setup.timeout.ms`. In Java that ends where the
-    /// connection stands, and what the broker speaks is waited for by `request.timeout.ms`.
+    /// `socket.connection.setup.timeout.ms`: how long a connection may take until it can be used. In Java the time
+    /// ends when the connection stands, and the wait for the broker's versions ends after `request.timeout.ms`.
     pub setup_timeout: Duration,
 }
 
@@ -92,7 +92,7 @@ impl Default for ConnectionConfig {
     }
 }
 
-/// How long the setup of a connection is waited for, where any broker will do, before another is tried beside it.
+/// Where any broker will do: how long one connection may take to set up before another is tried beside it.
 pub(crate) const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Every connection of a client.
@@ -105,13 +105,13 @@ pub struct Connections {
     last_request: i32,
     /// A broker's connection broke, or came to nothing.
     broken: bool,
-    /// Told to brokers with their ids, which refuse a connection that was meant for another (KIP-1242).
+    /// A broker is told this together with its own id, and refuses a connection that was meant for another (KIP-1242).
     cluster_id: Option<String>,
     misrouted: bool,
     rng: fastrand::Rng,
 }
 
-/// Why a connection is not there to be used, for those who ask.
+/// How it stands with a connection, for those who ask why it cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkStatus {
     /// It can be used.
@@ -194,7 +194,7 @@ impl Connections {
         }
     }
 
-    /// Whether a request can be sent there now. If not, what is needed for it is under way.
+    /// Whether a request can be sent there now. If not, the connection is opened as soon as it may be.
     pub fn ready(&mut self, target: Target, kind: Kind, address: &Address, now: Now) -> bool {
         let fresh = || Link {
             address: address.clone(),
@@ -207,7 +207,8 @@ impl Connections {
         };
         let link = self.links.entry((target, kind)).or_insert_with(fresh);
         if link.address != *address {
-            // A broker that moved: what is in flight to the old place may still be answered, so only a dead link moves.
+            // The broker has moved. Requests in flight to its old address may still be answered, so only a closed
+            // link moves.
             if let State::Closed { .. } = link.state {
                 *link = fresh();
             }
@@ -259,7 +260,8 @@ impl Connections {
         self.config.request_timeout
     }
 
-    /// Sends a request to a connection that is ready. It is answered, or told to be [`Unanswered`], exactly once.
+    /// Sends a request to a connection that is ready. The request is answered, or returned as [`Unanswered`],
+    /// exactly once.
     pub fn send(
         &mut self,
         target: Target,
@@ -289,7 +291,7 @@ impl Connections {
         RequestId(self.last_request)
     }
 
-    /// A connection stands: asks what its broker speaks.
+    /// A connection stands. The broker is asked which versions it speaks.
     pub fn handle_connected(&mut self, conn: ConnId, now: Now) {
         if let Some((target, kind)) = self.key_of(conn) {
             self.ask_versions(target, kind, conn, ApiKey::ApiVersions.versions().max, now);
@@ -299,7 +301,7 @@ impl Connections {
     fn ask_versions(&mut self, target: Target, kind: Kind, conn: ConnId, version: i16, now: Now) {
         let id = self.next_request();
         let Some(link) = self.links.get_mut(&(target, kind)) else { return };
-        // A broker refuses either without the other.
+        // A broker refuses the cluster's id without the node's, and the node's without the cluster's.
         let (cluster_id, node_id) = match (&self.cluster_id, target) {
             (Some(cluster), Target::Node(node)) => (Some(cluster.clone()), node.0),
             _ => (None, -1),
@@ -342,27 +344,27 @@ impl Connections {
             .collect()
     }
 
-    /// Whether a connection to a broker broke, or came to nothing, since this was last asked: the broker may be gone, and
-    /// what it led be led by another.
+    /// Whether a connection to a broker broke, or came to nothing, since this was last asked. That broker may be
+    /// gone, and its partitions may have other leaders.
     pub fn take_broken(&mut self) -> bool {
         std::mem::take(&mut self.broken)
     }
 
-    /// The cluster that brokers are known to be of.
+    /// Takes over the id of the cluster that brokers are known to be of.
     pub(crate) fn learn_cluster(&mut self, id: Option<&str>) {
         if self.cluster_id.as_deref() != id {
             self.cluster_id = id.map(str::to_owned);
         }
     }
 
-    /// Whether another broker than the one meant was reached, since this was last asked: what is known of the cluster
-    /// is not to be relied on.
+    /// Whether another broker than the one meant was reached, since this was last asked. If so, the metadata is not
+    /// to be relied on.
     pub(crate) fn take_misrouted(&mut self) -> bool {
         std::mem::take(&mut self.misrouted)
     }
 
-    /// A request was answered. Returns the reply where it is not one of the connection's own; `None` too where nobody
-    /// waits for it any more.
+    /// A request was answered. Returns the reply, unless the request was the connection's own (ApiVersions), or
+    /// nobody waits for it any more.
     pub fn handle_reply<F>(&mut self, conn: ConnId, reply: Reply<F>, now: Now) -> Option<Reply<F>> {
         let (target, kind) = self.key_of(conn)?;
         let link = self.links.get_mut(&(target, kind))?;
@@ -376,7 +378,7 @@ impl Connections {
         }
         let Response::ApiVersions(response) = reply.response else { return Some(reply) };
         let State::Asking { version, .. } = link.state else { return None };
-        // KIP-511: a broker that does not know the version answers in version 0, with those that it knows.
+        // KIP-511: a broker that does not know the version answers in version 0, with the versions that it knows.
         let theirs = response.api_keys.iter().find(|api| api.api_key == ApiKey::ApiVersions as i16);
         let older = theirs.map_or(0, |api| api.max_version);
         match response.error_code {
@@ -406,7 +408,7 @@ impl Connections {
         None
     }
 
-    /// Ends what took too long. Returns the requests left unanswered.
+    /// Ends connections that took too long, or were idle for too long. Returns the requests left unanswered.
     pub fn handle_timeout(&mut self, now: Now) -> Vec<Unanswered> {
         let mut ended = Vec::new();
         for link in self.links.values_mut() {
@@ -465,7 +467,7 @@ impl Connections {
         }
     }
 
-    /// Closes every connection: nothing more is awaited.
+    /// Closes every connection. No answer is awaited any more.
     pub fn close_all(&mut self) {
         for link in std::mem::take(&mut self.links).into_values() {
             if let State::Connecting { conn, .. } | State::Asking { conn, .. } | State::Ready { conn, .. } =

@@ -1,4 +1,4 @@
-//! Which broker coordinates the group: looked up when needed, forgotten when a broker says that it is another.
+//! The group's coordinator: it is looked up when needed, and forgotten when a broker says that another one is it.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::{
     planted::{Planted, Plot},
 };
 
-/// What it takes to send a request to the coordinator.
+/// All that it takes to send a request to the coordinator.
 pub(crate) struct ToCoordinator<'a> {
     pub(crate) coordinator: &'a mut Coordinator,
     pub(crate) metadata: &'a Metadata,
@@ -32,8 +32,8 @@ pub(crate) struct Open {
 }
 
 impl ToCoordinator<'_> {
-    /// `None` until there is a connection: what is needed for it is under way. An error where the coordinator does not
-    /// speak the API, in no version up to `newest`.
+    /// A connection for a request of this API; `None` as long as one is still under way. Fails where the
+    /// coordinator speaks no version of the API up to `newest`.
     pub(crate) fn open(&mut self, kind: Kind, key: ApiKey, newest: i16) -> Result<Option<Open>, ErrorCode> {
         let Some(node) = self.coordinator.ready(kind, self.metadata, self.connections, self.now) else {
             return Ok(None);
@@ -45,7 +45,7 @@ impl ToCoordinator<'_> {
         }
     }
 
-    /// Sends. Without a time-out of its own a request has `request.timeout.ms`.
+    /// Sends a request. Without a `timeout` it has `request.timeout.ms`.
     pub(crate) fn send(
         &mut self,
         open: Open,
@@ -61,11 +61,12 @@ impl ToCoordinator<'_> {
 pub(crate) struct Coordinator {
     group: String,
     node: Option<NodeId>,
-    /// Which broker it was before it was forgotten.
+    /// The broker that was the coordinator before it was forgotten.
     last: Option<NodeId>,
     in_flight: Option<RequestId>,
     pub(crate) attempts: Attempts,
-    /// `None` once it could be reached: one that is found and cannot be reached is as good as unknown.
+    /// Since when no coordinator could be reached; `None` once one could. A coordinator that is found and cannot be
+    /// reached is as good as unknown.
     unknown_since: Option<Instant>,
     pub(crate) plot: Plot,
 }
@@ -83,23 +84,23 @@ impl Coordinator {
         }
     }
 
-    /// Which broker it is, where it is known.
+    /// The broker that is the coordinator, where it is known.
     pub(crate) fn node(&self) -> Option<NodeId> {
         self.node
     }
 
-    /// Since when it has not been known.
+    /// Since when the coordinator has not been known.
     pub(crate) fn unknown_since(&self) -> Option<Instant> {
         self.unknown_since.filter(|_| self.node.is_none())
     }
 
-    /// Which broker it was, where it is not known any more.
+    /// The broker that was the coordinator, where none is known any more.
     pub(crate) fn last(&self) -> Option<NodeId> {
         self.last.filter(|_| self.node.is_none())
     }
 
-    /// The coordinator where a connection of `kind` to it is ready; otherwise what is needed is under way. One that is
-    /// gone from the cluster, or out of reach, is looked up again: another may have taken over.
+    /// The coordinator, if a connection of `kind` to it is ready; otherwise one is under way. If the coordinator is
+    /// gone from the cluster, or out of reach, it is looked up again, as another broker may have taken over.
     pub(crate) fn ready(
         &mut self,
         kind: Kind,
@@ -118,7 +119,7 @@ impl Coordinator {
         ready
     }
 
-    /// Looks it up where that is due.
+    /// Looks the coordinator up where that is due.
     pub(crate) fn poll_send(
         &mut self,
         metadata: &mut Metadata,
@@ -170,14 +171,15 @@ impl Coordinator {
         self.attempts.failed(None, now);
     }
 
-    /// An answer of a broker that was taken for it: one of the errors that say it is another is heeded.
+    /// A broker that was taken for the coordinator answered with this error. If the error says that another broker
+    /// is the coordinator, it is forgotten.
     pub(crate) fn heard(&mut self, error: ErrorCode, now: Now) {
         if matches!(error, ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) {
             self.forget(error, now);
         }
     }
 
-    /// It is another broker, as this answer says, or cannot be reached.
+    /// Forgets the coordinator: another broker is it, as this error says, or it cannot be reached.
     pub(crate) fn forget(&mut self, error: impl Into<Option<ErrorCode>>, now: Now) {
         if self.plot.has(Planted::OldCoordinatorIsKept) {
             return;

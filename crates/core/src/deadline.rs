@@ -4,9 +4,9 @@ use std::time::Instant;
 
 /// Collects deadlines and keeps the earliest of those still to come.
 ///
-/// One that has passed is left out: at that moment everything was tried, so what could not be done waits for an event
-/// and not for the time. Without this rule a machine that waits for a connection would be called again at once, for
-/// ever.
+/// A deadline that has passed is left out. Everything was tried at that moment, and work that could not be done
+/// waits for an event and not for the time. Otherwise a machine that waits for a connection would be called again
+/// at once, for ever.
 #[derive(Debug, Clone, Copy)]
 pub struct Earliest {
     after: Instant,

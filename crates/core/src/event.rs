@@ -1,4 +1,4 @@
-//! What a consumer tells of its group: a bounded stream, of which the oldest is dropped when nobody listens.
+//! The events of a consumer in its group: a bounded stream, of which the oldest event is dropped when nobody takes them.
 
 use std::{
     collections::VecDeque,
@@ -26,11 +26,11 @@ pub enum Event {
         /// How long it took from the moment at which the member set out; zero for an epoch that came by itself.
         took: Duration,
     },
-    /// Partitions are new: under an eager group all that the member has. Empty where there is nothing new.
+    /// Partitions are new: in an eager group all that the member has. Empty where none is new.
     Assigned(Vec<TopicPartition>),
-    /// Partitions were given up in good order: what was delivered could be committed.
+    /// Partitions were given up in good order, and the records delivered of them could be committed.
     Revoked(Vec<TopicPartition>),
-    /// Partitions are gone without that.
+    /// Partitions are gone before the records delivered of them could be committed.
     Lost(Vec<TopicPartition>),
     /// A rebalance waits: for the user to come back to `recv`, `poll` or `close`, for a commit, or for the listener.
     RevocationWaiting {
@@ -38,15 +38,15 @@ pub enum Event {
         since: Instant,
         /// When the partitions are lost instead.
         deadline: Instant,
-        /// Whose records the user has in hand; empty where it waits for something else.
+        /// The partitions of which the user has records in hand; empty where the rebalance waits for something else.
         held: Vec<TopicPartition>,
     },
-    /// An offset is in no commit, and is not tried again.
+    /// An offset was not committed, and is not tried again.
     CommitGivenUp(CommitGivenUp),
 }
 
-/// An offset that nobody asked to be committed (auto commit did, a revocation or a close), and that is not: what was read
-/// since the commit before is read again by whoever reads the partition next.
+/// An offset that was to be committed without a call of the user's, by auto commit, a revocation or a close, and
+/// that is not committed. The partition's next reader reads the records since the commit before again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CommitGivenUp {
@@ -54,8 +54,8 @@ pub struct CommitGivenUp {
     pub at: TopicPartition,
     /// The offset that should have been committed.
     pub offset: i64,
-    /// What the coordinator answered last: [`ErrorCode::UnknownTopicOrPartition`] where the topic is gone. `None` where no
-    /// answer came before a close had to leave.
+    /// The coordinator's last error; [`ErrorCode::UnknownTopicOrPartition`] where the topic is gone; `None` where
+    /// no answer came before a close had to leave.
     pub error: Option<ErrorCode>,
 }
 
@@ -75,7 +75,7 @@ impl fmt::Display for CommitGivenUp {
 pub(crate) struct Events {
     kept: VecDeque<Event>,
     dropped: u64,
-    /// For whoever waits to look up.
+    /// There are events that waiting users have not been woken for.
     fresh: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Names for what would otherwise be bare numbers.
+//! Types for ids and names that would otherwise be bare numbers.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ ids! {
     pub RequestId(i32);
     /// A partition's place in the list of lanes, for as long as the client lives.
     pub(crate) PartIdx(u32);
-    /// Moves when what was fetched or handed out for a lane before no longer counts.
+    /// Moves when records that were fetched or handed out for a lane before no longer count.
     pub(crate) LaneEpoch(u32);
     /// One of a consumer's readers: never used twice.
     pub ReaderId(u32);

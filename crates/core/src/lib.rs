@@ -1,9 +1,9 @@
-//! Ottla's state machines: what a Kafka consumer decides, as plain data.
+//! Ottla's state machines: the decisions of a Kafka client, as plain data.
 //!
-//! Nothing here sleeps, reads a clock or touches a socket, and no decision takes a lock: the one there is keeps the memory of
-//! batches for the next, as records are dropped in any thread. The world comes in by `handle_*`, effects go out by
-//! `poll_*` ([`Machine`]), and the time is an argument. So a whole group can be stepped in one thread, in virtual time,
-//! from a seed.
+//! Nothing here sleeps, reads a clock or touches a socket. No decision takes a lock: the only lock guards memory of
+//! batches that is kept for the next ones, as records are dropped in any thread. The world comes in by `handle_*`,
+//! effects go out by `poll_*` ([`Machine`]), and the time is an argument. So a whole group can be stepped in one
+//! thread, in virtual time, from a seed.
 
 pub mod admin;
 mod backoff;

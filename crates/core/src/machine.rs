@@ -16,7 +16,7 @@ use crate::ids::{ConnId, RequestId};
 
 /// A client's state, moved by what arrives and by the time.
 pub trait Machine {
-    /// What keeps the bytes of a response alive. Its drop tells the driver that they are free again.
+    /// The value that keeps the bytes of a response alive. Its drop tells the driver that they are free again.
     type Frame;
     /// A connection that was asked for stands.
     fn handle_connected(&mut self, conn: ConnId, now: Now);
@@ -26,7 +26,7 @@ pub trait Machine {
     fn handle_reply(&mut self, conn: ConnId, reply: Reply<Self::Frame>, now: Now);
     /// The deadline of [`Machine::poll_timeout`] has passed.
     fn handle_timeout(&mut self, now: Now);
-    /// What to do next, until there is nothing.
+    /// The next effect on the world; `None` where there is nothing to do.
     fn poll_send(&mut self, now: Now) -> Option<Outbound>;
     /// When to call [`Machine::handle_timeout`].
     fn poll_timeout(&self) -> Option<Instant>;
@@ -56,7 +56,7 @@ pub enum Outbound {
     },
     /// Send a request.
     Send {
-        /// Where.
+        /// The connection to send it on.
         conn: ConnId,
         /// Its correlation id.
         id: RequestId,
@@ -67,7 +67,7 @@ pub enum Outbound {
     },
     /// Close a connection. Nothing more is heard of it.
     Close {
-        /// Which.
+        /// The connection.
         conn: ConnId,
     },
 }
@@ -86,9 +86,9 @@ pub struct Reply<F> {
 /// The bytes of a Fetch response.
 #[derive(Debug)]
 pub struct Fetched<F> {
-    /// What keeps them alive.
+    /// The frame that keeps them alive.
     pub frame: F,
-    /// How many there are.
+    /// How many bytes there are.
     pub size: usize,
     /// For each partition, in the response's order: its whole batches.
     pub spans: Vec<Result<Spans, DecodeError>>,
@@ -172,11 +172,11 @@ pub enum Disconnected {
     Refused(String),
     /// The broker closed the connection.
     Closed,
-    /// The broker closed the connection when it was asked what it speaks.
+    /// The broker closed the connection when it was asked for its versions.
     ClosedUnanswered,
     /// Reading or writing failed.
     Failed(String),
-    /// What came is not Kafka's protocol; the text says what it looks like.
+    /// The bytes that came are not Kafka's protocol; the text says what they look like.
     NotKafka(String),
     /// A response could not be read.
     Undecodable(ApiKey, DecodeError),
@@ -186,7 +186,7 @@ pub enum Disconnected {
     ConnectTimedOut,
     /// Another broker answers there, or another cluster (KIP-1242).
     Misrouted,
-    /// The broker refused to tell what it speaks.
+    /// The broker refused to tell its versions.
     Refusing(ErrorCode),
 }
 

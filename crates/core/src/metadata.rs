@@ -1,9 +1,9 @@
-//! What the cluster looks like: its brokers, the topics that are wanted, and who leads their partitions.
+//! Metadata: the brokers of the cluster, the topics that are wanted, and the leaders of their partitions.
 //!
-//! Refreshed when something shows it to be out of date, such as a broker out of reach, when a wanted topic is missing,
-//! and every `metadata.max.age.ms`; one request at a time, with back-off between failures. When no known broker can be reached,
-//! the addresses that the user gave are tried again (KIP-899); they alone, when a broker says that what is known is of
-//! another cluster (KIP-1102, KIP-1242).
+//! It is refreshed when something shows it to be out of date, such as a broker out of reach, when a wanted topic is
+//! missing, and every `metadata.max.age.ms`. One request is in flight at a time, with back-off between failures.
+//! When no known broker can be reached, the addresses that the user gave are tried again (KIP-899). When a broker
+//! says that the known ones are of another cluster, only those addresses are tried (KIP-1102, KIP-1242).
 
 #[cfg(test)]
 mod tests;
@@ -101,7 +101,8 @@ pub struct Node {
 pub struct Topic {
     /// [`TopicId::ZERO`] where the broker knows no ids.
     pub id: TopicId,
-    /// [`ErrorCode::None`], or why the rest is empty or, where the error may pass, what was told before.
+    /// [`ErrorCode::None`], or the broker's error. With an error there are no partitions, or those of the answer
+    /// before, where the error may pass.
     pub error: ErrorCode,
     /// Made by Kafka for itself.
     pub internal: bool,
@@ -112,7 +113,7 @@ pub struct Topic {
 /// A partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
-    /// Its leader, where it has one that runs.
+    /// Its leader; `None` where it has none that runs.
     pub leader: Option<NodeId>,
     /// -1 where the broker tells none.
     pub leader_epoch: i32,
@@ -156,12 +157,13 @@ impl Metadata {
         self.refreshed.is_some()
     }
 
-    /// Moves with each answer: what was computed from an older picture may be out of date.
+    /// Moves with each answer, and with each leader that is learnt. Anything computed under an older revision may
+    /// be out of date.
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// The brokers.
+    /// The brokers, by id.
     pub fn nodes(&self) -> &BTreeMap<NodeId, Node> {
         &self.nodes
     }
@@ -176,12 +178,12 @@ impl Metadata {
         &self.topics
     }
 
-    /// A topic that exists.
+    /// A topic, where it exists.
     pub fn topic(&self, name: &str) -> Option<&Topic> {
         self.topics.get(name).filter(|topic| topic.error.is_ok())
     }
 
-    /// A partition that exists.
+    /// A partition, where it exists.
     pub fn partition(&self, at: &TopicPartition) -> Option<&Partition> {
         self.topic(&at.topic)?.partitions.get(&at.partition)
     }
@@ -191,7 +193,7 @@ impl Metadata {
         match self.topics.get(&at.topic) {
             Some(topic) if topic.error.is_ok() => !topic.partitions.contains_key(&at.partition),
             Some(topic) => topic.error == ErrorCode::UnknownTopicOrPartition,
-            // Where all are asked for, none is named that is not there.
+            // Where all topics were asked for, the answer names each that exists.
             None => self.covers(&Wanted::All),
         }
     }
@@ -207,7 +209,7 @@ impl Metadata {
         topics.map(|(name, _)| name).filter(|name| pattern.matches(name)).cloned().collect()
     }
 
-    /// Topics to be asked for by id, until they are told (Metadata 12 and later).
+    /// Sets the topics to ask for by id, until their names are told (Metadata 12 and later).
     pub fn want_ids(&mut self, ids: &BTreeSet<TopicId>) {
         if self.wanted_ids != *ids {
             self.wanted_ids.clone_from(ids);
@@ -230,7 +232,8 @@ impl Metadata {
         self.stale = true;
     }
 
-    /// A leader that a broker told on the way (KIP-951). Older news is ignored.
+    /// Takes over a leader that a broker told on the way (KIP-951). Returns `false` where it is not newer than the
+    /// known one, or not among the known brokers.
     pub fn learn_leader(&mut self, at: &TopicPartition, leader: NodeId, epoch: i32) -> bool {
         let known = self.nodes.contains_key(&leader);
         let partition =
@@ -246,7 +249,7 @@ impl Metadata {
         }
     }
 
-    /// A broker that was named outside metadata, by a coordinator look-up or a leader hint.
+    /// Takes over a broker that was named outside metadata, by a coordinator look-up or a leader hint.
     pub fn learn_node(&mut self, id: NodeId, address: Address) {
         let rack = self.nodes.get(&id).and_then(|node| node.rack.clone());
         self.nodes.insert(id, Node { address, rack });
@@ -257,13 +260,13 @@ impl Metadata {
         self.nodes.get(&node).map(|node| &node.address)
     }
 
-    /// Whether a request can be sent to this broker now; if not, what is needed is under way.
+    /// Whether a request can be sent to this broker now. If not, a connection is under way.
     pub fn node_ready(&self, node: NodeId, kind: Kind, connections: &mut Connections, now: Now) -> bool {
         let Some(address) = self.address(node) else { return false };
         connections.ready(Target::Node(node), kind, address, now)
     }
 
-    /// A broker that can be asked now, whichever; if there is none, connections are under way.
+    /// Any broker that can be asked now. If there is none, connections are under way.
     pub fn any_ready(&mut self, connections: &mut Connections, now: Now) -> Option<Target> {
         let nodes = self.nodes.iter().map(|(id, node)| (Target::Node(*id), &node.address));
         let seeds = self.seeds.iter().enumerate().map(|(index, address)| (Target::Seed(index), address));
@@ -308,7 +311,7 @@ impl Metadata {
             self.rebootstrap();
         }
         connections.learn_cluster(self.cluster_id.as_deref());
-        // The pause is for asking the same again: a topic that was never asked for need not wait.
+        // The pause is for asking the same again. A topic that was never asked for need not wait.
         let asked = self.has_asked(wanted) && self.wanted_ids.is_subset(&self.asked_ids);
         let paused = now.mono < self.not_before && (self.failures > 0 || asked);
         if self.in_flight.is_some() || paused || !self.is_due(wanted, now.mono) {
@@ -338,8 +341,8 @@ impl Metadata {
         Some(id)
     }
 
-    /// What is known is of another cluster, or wrong. The cluster's id stays until there is another: a connection to a known
-    /// broker that told none would be taken in by whoever is there.
+    /// The known brokers are of another cluster, or wrong. The cluster's id stays until there is another; otherwise
+    /// a connection to a known broker would tell no id, and any broker at that address would accept it.
     fn rebootstrap(&mut self) {
         self.bootstrapping = true;
         self.stale = true;
@@ -351,7 +354,7 @@ impl Metadata {
         self.stale || aged || nameless || !self.has_asked(wanted) || self.is_incomplete(wanted)
     }
 
-    /// Whether what is wanted has been asked for and answered, be it that a topic does not exist.
+    /// Whether all wanted topics have been asked for and answered, even if a topic does not exist.
     pub fn covers(&self, wanted: &Wanted) -> bool {
         self.has_asked(wanted) && self.in_flight.is_none() && self.refreshed.is_some()
     }
@@ -399,7 +402,8 @@ impl Metadata {
             true => self.back_off(now),
             false => {
                 self.failures = 0;
-                // A leader that is wrong in the answer too, or out of reach, must not make us ask without a pause.
+                // The pause grows with answers that follow each other closely. Otherwise a leader that is wrong in
+                // the answer, too, or out of reach would be asked about without a pause.
                 let again = before.is_some_and(|before| now.mono < before + Duration::from_secs(1));
                 self.repeats = if again { (self.repeats + 1).min(2) } else { 0 };
                 self.not_before = now.mono + self.config.retry_backoff.first * (1 << self.repeats);
@@ -409,7 +413,8 @@ impl Metadata {
 
     fn topic_news(&self, topic: MetadataResponseTopic) -> Option<(String, Topic)> {
         let name = topic.name?;
-        // An error that may pass says nothing of what was known: older leaders must not be taken for newer ones after it.
+        // An error that may pass ends nothing that was known; otherwise older leaders would be taken for newer ones
+        // after it.
         let passes =
             topic.error_code.is_retriable() && topic.error_code != ErrorCode::UnknownTopicOrPartition;
         let same = |id| id == topic.topic_id || passes && topic.topic_id == TopicId::ZERO;
@@ -417,11 +422,11 @@ impl Metadata {
         if let Some(old) = old.filter(|_| passes) {
             return Some((name, Topic { error: topic.error_code, ..old.clone() }));
         }
-        // A leader that is not among the brokers cannot be asked anything: it stopped, or the broker that answers lags behind.
+        // A leader that is not among the brokers counts as none. It has stopped, or the broker that answers lags behind.
         let listed = |leader: Option<NodeId>| leader.filter(|id| self.nodes.contains_key(id));
         let partition = |p: ottla_protocol::messages::MetadataResponsePartition| {
             let known = old.and_then(|old| old.partitions.get(&p.partition_index));
-            // A broker that lags behind tells an older leader: the newer epoch stands.
+            // A broker that lags behind tells an older leader, so the newer epoch stands.
             let newer = |known: &&Partition| known.leader_epoch > p.leader_epoch && p.leader_epoch >= 0;
             if let Some(known) = known.filter(newer).filter(|_| !self.plot.has(Planted::OlderLeaderIsTaken)) {
                 return (p.partition_index, Partition { leader: listed(known.leader), ..known.clone() });
@@ -440,7 +445,7 @@ impl Metadata {
         Some((name, Topic { id, error, internal, partitions }))
     }
 
-    /// The request in flight stays without an answer: what it asked is not known.
+    /// The request in flight will not be answered, so its topics count as not asked for.
     pub fn handle_unanswered(&mut self, now: Now) {
         (self.in_flight, self.asked) = (None, None);
         self.stale = true;

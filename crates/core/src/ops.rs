@@ -10,12 +10,12 @@ use crate::{
     offsets::{CommittedOffset, OffsetAndTimestamp},
 };
 
-/// What came of an operation.
+/// The outcome of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is done.
+    /// The operation is done.
     Done,
-    /// Looked up in the log; `None` where no record is that young.
+    /// The offsets that were looked up in the logs; `None` where no record is that late.
     Offsets(BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>),
     /// The group's offsets; `None` where there is none.
     Committed(BTreeMap<TopicPartition, Option<CommittedOffset>>),
@@ -27,15 +27,15 @@ pub enum Outcome {
 pub enum OpFailure {
     /// `default.api.timeout.ms` passed; the text says what it waited for.
     TimedOut(String),
-    /// A broker refused; the partition where it concerns one.
+    /// A broker refused with this error; with the partition, where it concerns one.
     Broker(ErrorCode, Option<TopicPartition>),
     /// There is no group to commit to or to ask of: `group.id` is not set.
     NoGroup,
     /// The partitions belong to another member by now, or will in a moment.
     NotMember(ErrorCode),
-    /// Its topic, or the partition itself, is gone, and its offset with it.
+    /// The partition or its topic is gone, and its offset with it.
     Gone(TopicPartition),
-    /// A member commits what it owns, and this it does not.
+    /// The member does not own this partition, and so may not commit it.
     NotAssigned(TopicPartition),
     /// The broker is too old, or too new.
     Unsupported(ApiKey),
@@ -69,12 +69,12 @@ impl Ops {
         id
     }
 
-    /// Whether anybody still waits for it.
+    /// Whether anybody still waits for the operation.
     pub(crate) fn is_open(&self, id: OpId) -> bool {
         self.open.contains_key(&id)
     }
 
-    /// One part has come.
+    /// One part of an operation has ended. `add` puts it into the outcome.
     pub(crate) fn part(&mut self, id: OpId, add: impl FnOnce(&mut Outcome)) {
         let Some(op) = self.open.get_mut(&id) else { return };
         add(&mut op.so_far);
@@ -98,7 +98,7 @@ impl Ops {
         }
     }
 
-    /// Ends what has waited too long.
+    /// Fails the operations that have waited too long. Returns whether there were any.
     pub(crate) fn expire(&mut self, now: Instant, waiting_for: impl Fn(OpId, &Outcome) -> String) -> bool {
         let late = self.open.iter().filter(|(_, op)| op.deadline <= now);
         let late: Vec<(OpId, String)> = late.map(|(id, op)| (*id, waiting_for(*id, &op.so_far))).collect();
@@ -113,7 +113,7 @@ impl Ops {
         self.done.remove(&id)
     }
 
-    /// Nobody waits for it any more. What it asked for is still done.
+    /// Nobody waits for the operation any more. It is carried out all the same.
     pub(crate) fn forget(&mut self, id: OpId) {
         self.open.remove(&id);
         self.done.remove(&id);

@@ -5,17 +5,17 @@
 #[cfg_attr(not(feature = "planted"), expect(unreachable_pub, reason = "exported only with the feature"))]
 #[non_exhaustive]
 pub enum Planted {
-    /// A seek leaves the lane's epoch as it is: what was fetched for the old position still counts.
+    /// A seek leaves the lane's epoch as it is, so records that were fetched for the old position still count.
     SeekKeepsEpoch,
-    /// What a lane has buffered is handed out while the lane is being given up (KAFKA-20332).
+    /// Records that a lane has buffered are handed out while the lane is being given up (KAFKA-20332).
     RevokingLaneIsRead,
     /// Of two commits that wait, the one with the larger offset wins.
     LargestCommitWins,
     /// A commit that is tried again takes the place of a newer one.
     RetriedCommitWins,
-    /// What was to be committed before partitions were lost is committed afterwards.
+    /// Commits that waited when partitions were lost are sent afterwards.
     CommitsSurviveLoss,
-    /// On a revocation nothing is committed unasked.
+    /// On a revocation auto commit commits nothing.
     NoCommitOnRevocation,
     /// A fetch session goes on behind a lost connection, as if the broker had seen the request.
     SessionSurvivesDisconnect,
@@ -25,24 +25,25 @@ pub enum Planted {
     StaleHeartbeatCounts,
     /// A rebalance does not wait for readers.
     JoinsWithoutQuiescence,
-    /// A member whose id is not known keeps it.
+    /// A member whose id the coordinator does not know keeps it.
     UnknownMemberKeepsId,
     /// A heartbeat's answer that the group rebalances is ignored.
     RebalanceIsIgnored,
     /// A commit under an epoch that has moved on is given up (librdkafka #4672).
     StaleEpochFails,
-    /// Auto commit commits what was handed out before the user has come back from it (KAFKA-18641).
+    /// Auto commit commits records that were handed out before the user has come back from them (KAFKA-18641).
     AutoCommitRunsAhead,
-    /// A partition without a committed offset begins at the log's end, whatever the reset policy says: what was written
-    /// between its creation and its assignment is skipped (KAFKA-12261).
+    /// A partition without a committed offset begins at the log's end, whatever the reset policy says. Records
+    /// written between its creation and its assignment are skipped (KAFKA-12261).
     NewPartitionsFromEnd,
-    /// A partition that comes back begins where this member left it, not where others have got since (librdkafka #1767).
+    /// A partition that comes back begins where this member left it, and not where others have read to since
+    /// (librdkafka #1767).
     ReturningPartitionKeepsPosition,
-    /// What the user has paused flows again after a rebalance (reactor-kafka #432).
+    /// Partitions that the user has paused flow again after a rebalance (reactor-kafka #432).
     RebalanceResumes,
-    /// A commit that was refused for want of a membership changes nothing: the member goes on (franz-go #1340).
+    /// A commit that was refused for want of a membership changes nothing, and the member goes on (franz-go #1340).
     RefusedCommitGoesOn,
-    /// What is owned in a generation that is over is still claimed in the next (KAFKA-13419).
+    /// A member still claims partitions of a generation that is over (KAFKA-13419).
     LostGenerationIsKept,
     /// A broker that says that it is not the coordinator any more is asked again, and so for ever (librdkafka #1605).
     OldCoordinatorIsKept,
@@ -54,56 +55,58 @@ pub enum Planted {
     FencedMemberGoesOn,
     /// A target assignment that comes while one is carried out is forgotten.
     TargetMeanwhileIsForgotten,
-    /// A cooperative member that gave something up does not join again: nobody gets it.
+    /// A cooperative member that gave partitions up does not join again, so nobody gets them.
     RevokedIsNotShared,
-    /// The last commit of what is given up is made before its readers have let go: what they hand out meanwhile is in no
-    /// commit (KAFKA-16460).
+    /// The last commit of partitions that are given up is made before their readers have let go. Records that they
+    /// hand out meanwhile are in no commit (KAFKA-16460).
     LastCommitComesFirst,
-    /// A commit to a topic that is gone is asked for again for ever, and holds up whatever waits for commits (KAFKA-16235).
+    /// A commit to a topic that is gone is tried again for ever, and holds up everything that waits for commits
+    /// (KAFKA-16235).
     UnknownTopicHoldsUpCommits,
-    /// A listener is told as often as something takes a partition away, whatever it was told before.
+    /// A listener is told each time that something takes a partition away, even if it was told before.
     ListenerIsToldTwice,
-    /// What a close or an unsubscription finds not yet told as assigned is told all the same.
+    /// Partitions that a close or an unsubscription finds not yet told as assigned are told all the same.
     AssignedIsNotTakenBack,
-    /// Who has subscribed commits as nobody while he is no member.
+    /// A consumer that has subscribed commits in nobody's name while it is no member.
     CommitsAsNobody,
     /// A member of a classic group beats ten times too rarely.
     BeatsTooRarely,
-    /// Who waits for a commit is told of the first partition only.
+    /// Only the first partition of a commit counts for the user who waits for it.
     CommitAnswersOnePartition,
     /// A member does not leave its group when it is closed.
     ClosesWithoutLeaving,
-    /// A producer sends others behind its first batch before a broker knows it (KAFKA-15591).
+    /// A producer sends batches behind its first one before a broker knows the producer (KAFKA-15591).
     FirstBatchIsNotAlone,
-    /// A partition whose committed offset cannot be told now has none.
+    /// A partition whose committed offset cannot be told now counts as one that has none.
     FailedPartitionHasNoOffset,
-    /// Where a log's leader cannot tell an offset now, it is not asked again.
+    /// A leader that cannot tell an offset of its log now is not asked again.
     FailedLookupIsForgotten,
     /// A partition whose offset the coordinator cannot take now counts as committed.
     RefusedPartitionCounts,
-    /// What is written beside an offset is lost when the commit is made again.
+    /// The text beside an offset is lost when the commit is made again.
     RetryLosesMetadata,
-    /// Who has waited in a call once is taken to be in it, however long he is away.
+    /// A user who has waited in a call once is taken to be in it, however long they are away.
     AbsenceIsNotNoticed,
-    /// The newest answer about who leads counts, whichever leader epoch it tells (KIP-320).
+    /// The newest answer about a leader counts, whichever leader epoch it tells (KIP-320).
     OlderLeaderIsTaken,
-    /// Who leads a partition now is asked for when `metadata.max.age.ms` is over, and no sooner, whatever brokers tell.
+    /// Metadata is asked for a partition's leader when `metadata.max.age.ms` is over, and no sooner, whatever
+    /// brokers tell.
     NewLeaderIsNotAskedFor,
-    /// What is fetched of paused partitions keeps the room that others need.
+    /// Records that were fetched of paused partitions keep the room that others need.
     PausedLanesKeepRoom,
-    /// Who leaves before he is in does not say so.
+    /// A member that leaves while it joins does not say so.
     LeavesSilentlyWhileJoining,
-    /// No heartbeats while partitions change hands.
+    /// No heartbeats are sent while partitions change hands.
     HandoverHoldsHeartbeats,
     /// Auto commit commits no offset below the one before, also after a seek.
     SeekBackIsNotCommitted,
-    /// Whose group rebalances waits for some seconds before he joins again.
+    /// A member whose group rebalances waits for some seconds before it joins again.
     JoinsAfterAPause,
-    /// Fetches name partitions in the same order each time: the first are served, and the last starve.
+    /// Fetches name partitions in the same order each time, so the first are served and the last starve.
     FirstIsServedFirst,
     /// An offset that is not in the log any more is asked for again, and so for ever.
     OutOfRangeIsAskedAgain,
-    /// Where the log has lost its beginning, reading goes on at its end, although the reset policy is the earliest.
+    /// Where the log has lost its beginning, reading goes on at its end, although the reset policy is `earliest`.
     TrimmedPartitionSkipsToEnd,
     /// The reset policies latest and by duration begin where earliest does.
     ResetGoesToTheBeginning,
@@ -113,15 +116,15 @@ pub enum Planted {
     NoOffsetIsToldOnce,
     /// A time after the last record leads to the log's start.
     NothingSoLateMeansBeginning,
-    /// What comes between the answer that no record is so late and the one that tells the end is skipped.
+    /// Records that come between the answer that no record is so late and the one that tells the log's end are skipped.
     NothingSoLateIsAskedOnce,
-    /// A commit tells the leader epoch of what was handed out last, however far the user has come.
+    /// A commit tells the leader epoch of the record that was handed out last, however far the user has come.
     NewestLeaderEpochIsCommitted,
-    /// What an assignment has in common with the one before begins anew.
+    /// Partitions that an assignment has in common with the one before lose their positions.
     SecondAssignForgetsPositions,
-    /// Of several readers each is given whatever is there: one partition is with two.
+    /// Each of several readers is given any slice that is there, so one partition may be with two.
     PartitionIsWithSeveralReaders,
-    /// What a dropped reader had goes to nobody.
+    /// The partitions of a dropped reader go to nobody.
     DroppedReaderKeepsPartitions,
     /// Only the consumer's own user can stay away too long.
     OtherReadersMayStayAway,

@@ -1,11 +1,11 @@
 //! Asks a cluster about its topics, groups and offsets, and changes topics.
 //!
-//! A handle starts an [`Operation`], which is broken into work: what one request can do. Work that failed in a way
-//! that may pass is tried again, with back-off, until the operation's time is up; what has been gathered by then is
-//! its [`Outcome`].
+//! A handle starts an [`Operation`], which is broken into pieces of work that one request can do. Work that failed
+//! in a way that may pass is tried again, with back-off, until the operation's time is up. The answers are gathered
+//! into its [`Outcome`].
 //!
-//! - `operation`: what can be asked, and what comes of it.
-//! - `request`: from work to a request, and to whom.
+//! - `operation`: the operations, and their outcomes.
+//! - `request`: from work to a request, and to the broker that it goes to.
 //! - `response`: from a response to what it adds to the outcome.
 
 mod operation;
@@ -38,7 +38,7 @@ use crate::{
 };
 use response::Verdict;
 
-/// How an admin client behaves. Java's defaults.
+/// The settings of an admin client. The defaults are Java's.
 #[derive(Debug, Clone)]
 pub struct AdminConfig {
     /// Limits of connections.
@@ -91,14 +91,14 @@ struct Task {
     started: Instant,
     not_before: Option<Instant>,
     failures: u32,
-    /// What stood in the way last.
+    /// The last obstacle.
     cause: Option<Cause>,
     todo: Vec<Work>,
     in_flight: usize,
     gathered: Outcome,
 }
 
-/// What one request can do, or one request for each broker concerned.
+/// A piece of work that one request can do, or one request to each broker concerned.
 #[derive(Debug, Clone)]
 enum Work {
     Cluster,
@@ -110,7 +110,7 @@ enum Work {
     },
     DeleteTopics(Vec<String>),
     CreatePartitions(BTreeMap<String, i32>),
-    /// Becomes [`Work::Groups`] of each broker, once they are known.
+    /// Becomes [`Work::Groups`] of each broker, once the brokers are known.
     GroupsEverywhere,
     Groups(NodeId),
     Coordinator(String),
@@ -132,7 +132,7 @@ struct Sent {
     op: OpId,
     work: Work,
     target: Target,
-    /// A look-up of this group's coordinator, before the work itself can be sent.
+    /// The group whose coordinator this request looks up, before the work itself can be sent.
     lookup: Option<String>,
 }
 
@@ -164,7 +164,7 @@ impl<F> Admin<F> {
         &self.metadata
     }
 
-    /// Begins an operation. What comes of it is kept until [`Admin::take_result`] or [`Admin::forget`].
+    /// Begins an operation. Its result is kept until [`Admin::take_result`] or [`Admin::forget`].
     pub fn start(&mut self, operation: Operation, now: Now) -> OpId {
         self.last_op.0 += 1;
         let id = self.last_op;
@@ -173,7 +173,7 @@ impl<F> Admin<F> {
             return id;
         }
         if let Operation::ListOffsets { partitions, .. } = &operation {
-            // What is known not to exist may exist by now.
+            // Partitions that are known not to exist may exist by now.
             let missing: Vec<_> =
                 partitions.keys().filter(|at| self.metadata.partition(at).is_none()).collect();
             missing.into_iter().for_each(|at| self.metadata.forget(&at.topic));
@@ -194,12 +194,12 @@ impl<F> Admin<F> {
         id
     }
 
-    /// What came of an operation, once it has ended.
+    /// The result of an operation, once it has ended. It is told once.
     pub fn take_result(&mut self, op: OpId) -> Option<Result<Outcome, Failure>> {
         self.results.remove(&op)
     }
 
-    /// What stands in the way of each operation under way, as far as anything does.
+    /// The obstacles in the way of the operations under way. Empty where there are none.
     pub fn obstacles(&self) -> Vec<Cause> {
         let mut obstacles: Vec<Cause> = Vec::new();
         for (op, task) in &self.tasks {
@@ -210,13 +210,13 @@ impl<F> Admin<F> {
         obstacles
     }
 
-    /// Nobody waits for it any more. A change that was sent is made all the same.
+    /// Nobody waits for this operation any more. A change that was sent is made all the same.
     pub fn forget(&mut self, op: OpId) {
         self.tasks.remove(&op);
         self.results.remove(&op);
     }
 
-    /// Gives up what is under way, and closes.
+    /// Gives up the operations under way, and closes.
     pub fn close(&mut self) {
         for op in std::mem::take(&mut self.tasks).into_keys() {
             self.results.insert(op, Err(Failure::Closed));
@@ -339,7 +339,7 @@ impl<F> Admin<F> {
         }
     }
 
-    /// Gives up what is out of time.
+    /// Gives up the operations whose time is up.
     fn expire(&mut self, now: Now) {
         let late = |task: &Task| task.started + self.config.api_timeout <= now.mono;
         let late: Vec<OpId> = self.tasks.iter().filter(|(_, task)| late(task)).map(|(op, _)| *op).collect();
@@ -350,7 +350,8 @@ impl<F> Admin<F> {
         }
     }
 
-    /// Its time is up. What concerns several groups or partitions has a result for each: those that answered keep theirs.
+    /// The operation's time is up. One that concerns several groups or partitions has a result for each, and those
+    /// that were answered keep theirs.
     fn give_up(&mut self, op: OpId, cause: Option<Cause>) {
         let failure = Failure::TimedOut { waited: self.config.api_timeout, cause };
         let Some(task) = self.tasks.get_mut(&op) else { return };
@@ -365,7 +366,7 @@ impl<F> Admin<F> {
         }
     }
 
-    /// A broker that owes an answer.
+    /// The broker that owes this operation an answer, as an obstacle.
     fn silence(&self, op: OpId) -> Option<Cause> {
         let sent = self.sent.values().find(|sent| sent.op == op)?;
         let address = self.address_of(sent.target)?;
@@ -375,7 +376,8 @@ impl<F> Admin<F> {
 }
 
 impl Task {
-    /// Fails the groups or partitions of this work alone, where the outcome has a result for each. Whether it has.
+    /// Fails the groups or partitions of this work alone, where the outcome has a result for each. Returns whether
+    /// it has.
     fn fail_part(&mut self, work: &Work, failure: &Failure, metadata: &Metadata) -> bool {
         match (&mut self.gathered, work) {
             (
@@ -402,7 +404,7 @@ impl Task {
     }
 }
 
-/// An operation's work, and what its outcome begins with.
+/// The outcome that an operation begins with, and its work.
 fn plan(operation: Operation) -> (Outcome, Vec<Work>) {
     match operation {
         Operation::DescribeCluster => (Outcome::Cluster(Cluster::default()), vec![Work::Cluster]),

@@ -1,4 +1,4 @@
-//! What can be asked of a cluster, and what comes of it.
+//! The operations of an admin client, and their outcomes.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -26,7 +26,7 @@ pub enum Operation {
     CreateTopics {
         /// The topics.
         topics: Vec<NewTopic>,
-        /// Only tells whether it could be done.
+        /// Whether only to tell if the topics could be created.
         validate_only: bool,
     },
     /// Topics to be deleted, with all records. Answered by [`Outcome::Changes`].
@@ -41,14 +41,15 @@ pub enum Operation {
     CommittedOffsets {
         /// The group's id.
         group: String,
-        /// Waits for transactions that are about to commit offsets (KIP-447).
+        /// Whether to wait for transactions that are about to commit offsets (KIP-447).
         require_stable: bool,
     },
     /// Offsets in the logs of partitions. Answered by [`Outcome::Offsets`].
     ListOffsets {
         /// What is asked of each partition.
         partitions: BTreeMap<TopicPartition, OffsetSpec>,
-        /// Whether the latest offset is the end of what committed readers see, and not the high watermark.
+        /// Whether the latest offset is the last stable offset, up to which `read_committed` consumers read, and
+        /// not the high watermark.
         read_committed: bool,
     },
     /// The broker that coordinates a group. Answered by [`Outcome::Coordinator`].
@@ -71,11 +72,11 @@ pub struct NewTopic {
 /// Which offset of a partition is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OffsetSpec {
-    /// The first that is there.
+    /// The first offset in the log.
     Earliest,
     /// The one that the next record will get.
     Latest,
-    /// That of the first record with this timestamp, or a later one; in milliseconds.
+    /// The offset of the first record with this timestamp or a later one, in milliseconds since 1970.
     Timestamp(i64),
 }
 
@@ -89,7 +90,7 @@ impl OffsetSpec {
     }
 }
 
-/// What came of an operation.
+/// The outcome of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -97,15 +98,15 @@ pub enum Outcome {
     Cluster(Cluster),
     /// Topics by name; one that does not exist is there with its error.
     Topics(BTreeMap<String, Topic>),
-    /// What became of each topic.
+    /// The result for each topic.
     Changes(BTreeMap<String, Result<(), Refusal>>),
     /// Groups by id.
     Groups(BTreeMap<String, GroupListing>),
-    /// Groups by id, or what stood in the way of each.
+    /// Groups by id, each with its description or its failure.
     GroupDescriptions(BTreeMap<String, Result<GroupDescription, Failure>>),
-    /// The group's offsets; nothing where there is none.
+    /// The group's offsets. A partition without one is left out.
     Committed(BTreeMap<TopicPartition, CommittedOffset>),
-    /// What was found, or what stood in its way; `None` where no record is that young.
+    /// The offset of each partition, or its failure; `None` where no record is that late.
     Offsets(BTreeMap<TopicPartition, Result<Option<OffsetAndTimestamp>, Failure>>),
     /// The broker.
     Coordinator(Coordinator),
@@ -122,7 +123,7 @@ pub struct Cluster {
     pub nodes: BTreeMap<NodeId, Node>,
 }
 
-/// A broker's no, and its own words about it.
+/// A broker's refusal, and its own words about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The error.
@@ -179,7 +180,7 @@ pub struct MemberDescription {
     pub client_id: String,
     /// Where it connects from.
     pub host: String,
-    /// Its partitions; empty where the bytes are not those of consumers.
+    /// Its partitions; empty where the group is not one of consumers.
     pub assignment: Vec<TopicPartition>,
 }
 
@@ -192,15 +193,15 @@ pub struct Coordinator {
     pub address: Address,
 }
 
-/// Why an operation failed as a whole.
+/// Why an operation failed, as a whole or for one group or partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
     /// `default.api.timeout.ms` passed. A change may have been made all the same.
     TimedOut {
-        /// How long was waited.
+        /// How long the operation waited.
         waited: Duration,
-        /// What stood in the way last.
+        /// The last obstacle.
         cause: Option<Cause>,
     },
     /// A broker refused.

@@ -1,4 +1,4 @@
-//! From work to a request: to whom it goes, in which version.
+//! From work to a request: to which broker it goes, and in which version.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ impl<F> Admin<F> {
                 }
             }
             Work::GroupsEverywhere => self.put_back(op, work),
-            // A broker that is gone lists no groups: those that it coordinated are with others.
+            // A broker that is gone lists no groups. Those that it coordinated are with other brokers.
             Work::Groups(node) if self.metadata.address(node).is_none() => {}
             Work::Groups(node) => {
                 let target = self.node_ready(op, node, now);
@@ -162,7 +162,7 @@ impl<F> Admin<F> {
         }
     }
 
-    /// `None` where it is not known yet.
+    /// The leader of a partition; `None` where it is not known yet.
     fn leader_of(&mut self, op: OpId, at: &TopicPartition) -> Result<Option<NodeId>, ErrorCode> {
         let Some(topic) = self.metadata.topics().get(&at.topic) else { return Ok(None) };
         match topic.error {
@@ -250,7 +250,7 @@ fn request(work: &Work, version: i16, timeout_ms: i32) -> Option<Request> {
         Work::DescribeConsumerGroup(group) => {
             ConsumerGroupDescribeRequest { group_ids: vec![group.clone()], ..Default::default() }.into()
         }
-        // Before, there is no way to ask for all.
+        // Before version 2 there is no way to ask for all offsets.
         Work::Committed { .. } if version < 2 => return None,
         Work::Committed { group, require_stable } => committed(group, *require_stable, version).into(),
         Work::Offsets { queries, read_committed } => {

@@ -25,9 +25,9 @@ use crate::{
 /// What a response means for the work that it answers.
 pub(super) enum Verdict {
     Done,
-    /// The coordinator is known: now the work itself.
+    /// The coordinator is known, and the work itself can be sent.
     Found,
-    /// An error that may pass: the same work again, or what is left of it.
+    /// An error that may pass. The same work is to be done again, or the part of it that is left.
     Again(ErrorCode, Option<Work>),
     Failed(Failure),
 }
@@ -100,7 +100,7 @@ impl<F> Admin<F> {
                     Err(failure) => failure.is(ErrorCode::GroupIdNotFound),
                 };
                 groups.insert(id.clone(), description);
-                // There may be one of the consumer protocol under this name.
+                // There may be a group of the consumer protocol under this name.
                 let key = ApiKey::ConsumerGroupDescribe;
                 if elsewhere && self.connections.version(target, Kind::Main, key, i16::MAX).is_ok() {
                     self.put_back(op, Work::DescribeConsumerGroup(id));
@@ -184,14 +184,15 @@ fn describe_cluster(response: MetadataResponse, now: Now) -> Cluster {
     Cluster { id, controller: picture.controller(), nodes: picture.nodes().clone() }
 }
 
-/// What this answer alone says, without what is remembered of others.
+/// The metadata of this answer alone, without anything remembered of others.
 fn picture(response: MetadataResponse, now: Now) -> Metadata {
     let mut picture = Metadata::new(MetadataConfig::default(), Vec::new(), 0, now);
     picture.handle_response(response, now);
     picture
 }
 
-/// One answer for each topic. Those that went to a broker that is not the controller go again.
+/// Takes the answer for each topic. Topics that a broker refused because it is not the controller, or for a quota,
+/// go again.
 fn gather_changes(
     changes: &mut BTreeMap<String, Result<(), Refusal>>,
     work: &Work,
@@ -281,7 +282,7 @@ fn describe_group(
     (group.group_id, Ok(description))
 }
 
-/// A group of the consumer protocol, as one of the classic looks.
+/// Describes a group of the consumer protocol in the form of a classic one.
 fn describe_consumer_group(
     group: ConsumerGroupDescribeDescribedGroup,
     coordinator: NodeId,

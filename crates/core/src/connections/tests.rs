@@ -36,7 +36,7 @@ impl World {
         }
     }
 
-    /// As a machine does, at each of its deadlines until so long has passed.
+    /// Does as a machine does at each of its deadlines, until so much time has passed.
     fn pass(&mut self, by: Duration) {
         let end = self.now.after(by);
         loop {
@@ -68,7 +68,7 @@ impl World {
         }
     }
 
-    /// The connection opened last stands, and its broker answers this.
+    /// The connection opened last stands, and its broker answers with this error.
     fn answer(&mut self, error_code: ErrorCode) -> ApiVersionsRequest {
         let (conn, _) = self.opened.last().expect("no connection").clone();
         self.connections.handle_connected(conn, self.now);
@@ -91,7 +91,7 @@ impl World {
         request
     }
 
-    /// A first broker answers, and so is the cluster known.
+    /// A first broker answers, so the cluster is known.
     fn bootstrap(&mut self) {
         self.pump();
         self.answer(ErrorCode::None);

@@ -1,12 +1,13 @@
-//! What the user's rebalance listener is to be told, one thing at a time, and whether it has answered.
+//! The calls of the user's rebalance listener: which are due, one at a time, and whether the last one has returned.
 //!
 //! The reader fetches a callback when the user is in a call ([`Consumer::take_callback`]) and says when the listener
-//! has returned ([`Consumer::callback_done`]). Until then the group is not joined, a revocation not finished, and no
-//! new partition read; heartbeats go on.
+//! has returned ([`Consumer::callback_done`]). Until then the member does not join, a revocation is not finished,
+//! and no new partition is read. Heartbeats go on.
 //!
-//! However rebalances, closes and unsubscriptions meet, the listener hears of a partition in pairs: it is told once that
-//! the partition is revoked or lost for each time that it was told that it is assigned. Only what is lost while `on_revoked`
-//! still runs is told as lost on top: what that call did may not have been in time.
+//! However rebalances, closes and unsubscriptions meet, the listener hears of a partition in pairs: for each time
+//! that it is told that the partition is assigned, it is told once that it is revoked or lost. There is one
+//! exception: a partition that is lost while `on_revoked` still runs for it is told as lost, too, as a commit of
+//! that call may have come too late.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -21,11 +22,11 @@ use crate::{
 /// A call of the user's listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Callback {
-    /// These are new. Positions may be moved before the first record is read.
+    /// These partitions are new. The listener may move their positions before the first record is read.
     Assigned(Vec<TopicPartition>),
-    /// These are to be given up: what was done may still be committed.
+    /// These partitions are to be given up. The listener may still commit their offsets.
     Revoked(Vec<TopicPartition>),
-    /// These are gone: nothing of them can be committed.
+    /// These partitions are gone. Nothing of them can be committed any more.
     Lost(Vec<TopicPartition>),
 }
 
@@ -37,12 +38,12 @@ impl Callback {
 
 #[derive(Debug, Default)]
 pub(super) struct Callbacks {
-    /// Whether anybody answers.
+    /// Whether there is a listener.
     listening: bool,
     due: VecDeque<Callback>,
-    /// What was told as assigned, or is about to be, and not as revoked or lost.
+    /// The partitions that were told as assigned, or are about to be, and not as revoked or lost since.
     owed: BTreeSet<TopicPartition>,
-    /// The one that is with the listener.
+    /// The callback that the listener has not returned from.
     out: Option<Callback>,
     pub(super) plot: Plot,
 }
@@ -61,7 +62,7 @@ impl Callbacks {
         self.out.is_none() && self.due.is_empty()
     }
 
-    /// Whether there is anything to be told.
+    /// Queues a callback. Returns `false` where it leaves the listener nothing to be told.
     fn push(&mut self, mut callback: Callback) -> bool {
         let is_lost = matches!(callback, Callback::Lost(_));
         match &mut callback {
@@ -76,14 +77,14 @@ impl Callbacks {
                     return false;
                 }
             }
-            // An eager member tells that it gives up even nothing.
+            // An eager member tells that it gives partitions up even where it has none.
             Callback::Revoked(_) | Callback::Lost(_) => {}
         }
         self.due.push_back(callback);
         true
     }
 
-    /// Nothing is taken over any more: what would be told as assigned is not told at all.
+    /// Nothing is taken over any more: partitions that are yet to be told as assigned are not told of at all.
     pub(super) fn take_back_assigned(&mut self) {
         if self.plot.has(Planted::AssignedIsNotTakenBack) {
             return;
@@ -109,14 +110,14 @@ impl Callbacks {
         self.owed.retain(|at| !untold.contains(at));
     }
 
-    /// Nobody answers any more.
+    /// There is no listener any more.
     pub(super) fn end(&mut self) {
         *self = Self::default();
     }
 }
 
 impl<F: Clone> Consumer<F> {
-    /// Something for the listener: the reader is to look up.
+    /// Queues a callback for the listener, and makes readers look at the consumer.
     pub(super) fn tell(&mut self, callback: Callback) {
         let group = self.group.as_mut().filter(|group| group.callbacks.listening);
         if group.is_some_and(|group| group.callbacks.push(callback)) {
@@ -125,7 +126,7 @@ impl<F: Clone> Consumer<F> {
         }
     }
 
-    /// What the listener is to be told now.
+    /// The callback that the listener is to be told now.
     pub fn take_callback(&mut self) -> Option<Callback> {
         let callbacks = &mut self.group.as_mut()?.callbacks;
         if callbacks.out.is_none() {

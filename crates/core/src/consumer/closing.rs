@@ -1,4 +1,4 @@
-//! The end: what was delivered is committed, the group is left, and then the connections go.
+//! The end of a consumer: it commits what was delivered, leaves its group, and closes its connections.
 
 use std::time::{Duration, Instant};
 
@@ -15,15 +15,15 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Closing {
     deadline: Instant,
-    /// When commits are waited for no longer: the group is to be left before the deadline.
+    /// When the close stops waiting for commits, so that the group can be left before the deadline.
     last_call: Instant,
     leave: LeaveGroup,
-    /// The listener has been told, or need not be.
+    /// The listener has been told that the partitions are revoked, or need not be.
     told: bool,
     done: bool,
 }
 
-/// How long before its deadline a close stops waiting for commits, where that is not more than a quarter of its time.
+/// How long before its deadline a close stops waiting for commits, or a quarter of its time where that is less.
 const TO_LEAVE: Duration = Duration::from_secs(1);
 
 /// How a consumer ends.
@@ -36,8 +36,8 @@ pub enum CloseKind {
 }
 
 impl<F: Clone> Consumer<F> {
-    /// Begins to close. Done when [`is_closed`](crate::Machine::is_closed) says so, at the latest at the deadline.
-    /// A listener is told what is revoked when it is closed, and nothing when it is dropped.
+    /// Begins to close. [`is_closed`](crate::Machine::is_closed) tells when that is done, at the latest at the
+    /// deadline. A consumer that is closed tells its listener what is revoked; one that is dropped tells it nothing.
     pub fn close(&mut self, kind: CloseKind, leave: LeaveGroup, deadline: Instant, now: Now) {
         if let Some(group) = self.group.as_mut().filter(|_| kind == CloseKind::Dropped) {
             group.callbacks.end();
@@ -47,7 +47,7 @@ impl<F: Clone> Consumer<F> {
             return self.changed();
         }
         if let Some(group) = &mut self.group {
-            // A handover under way ends here: the close gives up everything itself.
+            // A handover under way ends here: the close itself gives up all partitions.
             group.handover = None;
             group.callbacks.take_back_assigned();
         }
@@ -91,7 +91,7 @@ impl<F: Clone> Consumer<F> {
             }
             matches!(group.membership.standing(), Standing::Out | Standing::Failed) && settled(group)
         });
-        // A cluster that was never reached has nothing to be told.
+        // Where no broker was ever reached, there is nobody to be told, and nothing to wait for.
         if left || late || !self.metadata.is_known() {
             if let Some(closing) = &mut self.closing {
                 closing.done = true;

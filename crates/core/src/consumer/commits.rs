@@ -1,4 +1,4 @@
-//! What became of commits, and when they are waited for no longer.
+//! The outcomes of commits, and the moments at which nobody waits for them any longer.
 
 use ottla_protocol::{ErrorCode, Now};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl<F: Clone> Consumer<F> {
-    /// Tells what came of commits, partition by partition.
+    /// Tells users the outcome of their commits, partition by partition. A refusal may also concern the membership.
     pub(super) fn settle_commits(&mut self, settled: Vec<Settled>, now: Now) -> GroupNews {
         self.wake |= !settled.is_empty();
         let mut refused = None;
@@ -53,7 +53,7 @@ impl<F: Clone> Consumer<F> {
         }
     }
 
-    /// Nothing waits for commits to topics that are gone: least of all a revocation or a close.
+    /// Gives up commits to topics that are gone; otherwise a revocation or a close would wait for them.
     pub(super) fn give_up_unknown_topics(&mut self, now: Now) {
         let Some(group) = &mut self.group else { return };
         let hurried = self.closing.is_some() || group.handover.is_some();
@@ -62,7 +62,8 @@ impl<F: Clone> Consumer<F> {
         self.handle_group_news(news, now);
     }
 
-    /// What waits to be committed is of a generation that is over: its partitions may be another member's by now.
+    /// Drops the commits that wait: they are of a generation that is over, and their partitions may be another
+    /// member's by now.
     pub(super) fn abandon_commits(&mut self, error: ErrorCode) {
         if let Some(group) = &mut self.group {
             for op in group.commits.discard() {
@@ -71,8 +72,8 @@ impl<F: Clone> Consumer<F> {
         }
     }
 
-    /// The time is over for what the coordinator has not taken: the group is left without it. Who waits for a commit is
-    /// told at the end.
+    /// Gives up the commits that the coordinator has not taken in time, so that the group can be left. Users who
+    /// wait for one are told when the close is done.
     pub(super) fn give_up_commits(&mut self) {
         let Some(group) = &mut self.group else { return };
         for given_up in group.commits.give_up() {
@@ -81,8 +82,8 @@ impl<F: Clone> Consumer<F> {
     }
 }
 
-/// Whether a coordinator that answers this to a commit does not take the committer for a member, or not of this
-/// generation.
+/// Whether a coordinator that answers a commit with this error does not take the committer for a member, or not for
+/// one of this generation.
 fn denies_membership(error: ErrorCode) -> bool {
     matches!(
         error,

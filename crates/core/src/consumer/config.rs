@@ -1,4 +1,4 @@
-//! What a consumer is told at its start.
+//! The settings of a consumer.
 
 use std::time::Duration;
 
@@ -11,22 +11,22 @@ use crate::{
     offsets::ResetPolicy,
 };
 
-/// Everything that a consumer is told at its start.
+/// The settings with which a consumer starts.
 #[derive(Debug)]
 pub struct ConsumerConfig {
     /// `bootstrap.servers`.
     pub seeds: Vec<Address>,
-    /// Connections' limits.
+    /// Limits of connections.
     pub connections: ConnectionConfig,
     /// How metadata is refreshed.
     pub metadata: MetadataConfig,
-    /// How to fetch.
+    /// How records are fetched.
     pub fetch: FetchConfig,
-    /// The group, if there is one.
+    /// The group to be a member of; `None` for a consumer without a group.
     pub group: Option<GroupConfig>,
-    /// How often to commit unasked; `None` for never.
+    /// How often positions are committed without a call of the user's; `None` for never.
     pub auto_commit: Option<Duration>,
-    /// Whether somebody answers [`Callback`](crate::Callback)s.
+    /// Whether there is a rebalance listener to take [`Callback`](crate::Callback)s.
     pub listener: bool,
     /// `auto.offset.reset`.
     pub reset: ResetPolicy,
@@ -34,7 +34,7 @@ pub struct ConsumerConfig {
     pub api_timeout: Duration,
     /// `retry.backoff.ms` and `retry.backoff.max.ms`.
     pub retry_backoff: Backoff,
-    /// Decides all that is left to chance.
+    /// Seeds everything that is left to chance.
     pub seed: u64,
 }
 

@@ -13,7 +13,7 @@ use crate::{
     offsets::Purpose,
 };
 
-/// For how long an answer may be on its way after a broker has held it for as long as it may.
+/// How long an answer may be on its way, once the broker has held it for the longest time that it may.
 const GRACE: Duration = Duration::from_secs(1);
 
 impl<F: Clone> Consumer<F> {
@@ -84,7 +84,7 @@ impl<F: Clone> Consumer<F> {
                 (topics, partitions) => GroupReason::AwaitingNames { topics, partitions, waited },
             },
             Standing::Joining => {
-                // By which a member comes in.
+                // The kind of connection by which a member joins.
                 let kind = match membership.state() {
                     MembershipState::Classic(_) => Kind::Join,
                     MembershipState::Consumer(_) => Kind::Main,
@@ -96,7 +96,7 @@ impl<F: Clone> Consumer<F> {
         })
     }
 
-    /// What keeps partitions that are to go from going.
+    /// Why partitions that are to go have not gone yet; `None` where none are.
     fn revocation(&self, group: &GroupSide, now: Now) -> Option<GroupReason> {
         let handover = group.handover.as_ref().filter(|handover| handover.is_revoking())?;
         let waited = now.mono.saturating_duration_since(handover.since);
@@ -207,7 +207,7 @@ impl<F: Clone> Consumer<F> {
         link.unwrap_or_else(|| Reason::LookingUpCommitted { waited, retry: attempts.retry(now) })
     }
 
-    /// Why nothing can be sent to this broker, unless it can.
+    /// Why nothing can be sent to this broker; `None` where a connection is ready.
     fn link_reason(&self, node: NodeId, kind: Kind, now: Now) -> Option<Reason> {
         match self.connections.status(Target::Node(node), kind, now.mono) {
             LinkStatus::Ready => None,

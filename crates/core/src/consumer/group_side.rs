@@ -1,4 +1,4 @@
-//! What a consumer has on top when it has a group: the coordinator, the membership, and committed offsets.
+//! The part of a consumer that only a consumer with a group has: the coordinator, the membership, and committed offsets.
 
 use std::{
     collections::BTreeMap,
@@ -26,12 +26,13 @@ pub(super) struct GroupSide {
     pub(super) membership: Membership,
     pub(super) committed: CommittedFetch,
     pub(super) commits: Commits,
-    /// Who asks what is committed, and is not in a request yet: an answer on its way may be older than his question.
+    /// Operations that ask for a partition's committed offset and are in no request yet. An answer that is on its
+    /// way may be older than their question, and counts for the operations in `asked` alone.
     asking: BTreeMap<TopicPartition, Vec<OpId>>,
     asked: BTreeMap<TopicPartition, Vec<OpId>>,
     pub(super) handover: Option<Handover>,
     pub(super) callbacks: Callbacks,
-    /// The generation, or member epoch, that the user was told.
+    /// The generation, or member epoch, that the user was told last.
     pub(super) told_generation: i32,
     /// Since when the member has been on its way in.
     joining_since: Option<Instant>,
@@ -101,7 +102,7 @@ impl<F: Clone> Consumer<F> {
         }
     }
 
-    /// What the picture of the cluster means for the group, once nothing changes hands.
+    /// Compares the membership with the newest metadata, where no partition is changing hands.
     fn look_at_cluster(&mut self, now: Now) {
         let Some(group) = self.group.as_mut().filter(|group| group.handover.is_none()) else { return };
         let lanes = &self.lanes;
@@ -136,7 +137,7 @@ impl<F: Clone> Consumer<F> {
         news
     }
 
-    /// Tells each new generation or member epoch, and how long it took to come in.
+    /// Tells the user of each new generation or member epoch, and how long the member took to come in.
     pub(super) fn tell_joined(&mut self, now: Now) {
         let Some(group) = &mut self.group else { return };
         match group.membership.standing() {
@@ -155,7 +156,7 @@ impl<F: Clone> Consumer<F> {
         }
     }
 
-    /// A user who stays away too long gives up his partitions, so that others can read them.
+    /// If the user stays away too long, the member leaves and its partitions are lost, so that others can read them.
     fn check_poll_interval(&mut self, now: Now) {
         let overdue = self.overdue_at().filter(|at| *at <= now.mono && self.closing.is_none());
         if let Some(interval) = self.poll_interval().filter(|_| overdue.is_some()) {
@@ -167,7 +168,7 @@ impl<F: Clone> Consumer<F> {
         }
     }
 
-    /// Joins again with the subscription that stands.
+    /// Joins again with the present subscription.
     pub(super) fn rejoin(&mut self, now: Now) {
         self.changed();
         self.readers.touch_own(now);
@@ -221,7 +222,8 @@ impl<F: Clone> Consumer<F> {
                 }
             }
             let Some((part, lane)) = self.lanes.assigned_at(&at) else { continue };
-            // A partition that went and came back is asked for again: this may be older than what others committed.
+            // A partition that went and came back has been asked for again. This answer may be older than what
+            // others have committed, so it does not count.
             let again = self.group.as_ref().is_some_and(|group| group.committed.asks_again(&at));
             if lane.state != FetchState::AwaitsCommitted || !lane.looking || again {
                 continue;
@@ -244,7 +246,7 @@ impl<F: Clone> Consumer<F> {
         }
     }
 
-    /// A request that concerns the group stays without an answer.
+    /// A request that concerns the group will not be answered.
     pub(super) fn group_unanswered(&mut self, id: RequestId, asked: Asked, now: Now) {
         let Some(group) = &mut self.group else { return };
         match asked {
@@ -254,7 +256,7 @@ impl<F: Clone> Consumer<F> {
             Asked::Commit => group.commits.handle_unanswered(id, now),
         }
         if !matches!(asked, Asked::Coordinator) {
-            // It may have moved: looked up again rather than waited for.
+            // The coordinator may have moved, so it is looked up again rather than waited for.
             group.coordinator.forget(None, now);
         }
     }

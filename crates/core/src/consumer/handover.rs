@@ -1,5 +1,5 @@
-//! Partitions change hands: what goes is let go by its readers, committed, told, and given up; then what comes is taken
-//! over, and told.
+//! Partitions change hands. Those that go are let go by their readers and committed, the listener is told, and they
+//! are given up. Then new ones are taken over, and the listener is told of those.
 //!
 //! ```text
 //! Letting ──────────> Committing ──────────> Telling ──────────> Taking ──────────> done
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Handover {
     pub(super) since: Instant,
-    /// When what is to go is lost instead.
+    /// When the partitions that are to go are lost instead.
     pub(super) deadline: Instant,
     stage: Stage,
     then: Then,
@@ -38,32 +38,32 @@ enum Stage {
 
 #[derive(Debug)]
 enum Then {
-    /// Eager: the group is joined again.
+    /// The member joins again.
     Join,
-    /// These are the member's, and no others.
+    /// The member is to own these and no others.
     Take(Vec<TopicPartition>),
 }
 
 impl Handover {
-    /// Whether something still has to go.
+    /// Whether the handover is still giving partitions up, and takes none over yet.
     pub(super) fn is_revoking(&self) -> bool {
         !matches!(self.stage, Stage::Taking { .. })
     }
 
-    /// Whether commits have to be answered before it goes on, where partitions go (`going`) or not.
+    /// Whether the handover goes on only when commits are answered. `going` says whether any partition is to go.
     pub(super) fn awaits_commit(&self, going: bool) -> bool {
         self.stage == Stage::Committing || self.stage == Stage::Telling && going
     }
 }
 
 impl<F: Clone> Consumer<F> {
-    /// Everything goes, or what is not of these topics, and then the group is joined again.
+    /// Gives up all partitions, or those that are not of the topics in `keep`; then the member joins again.
     pub(super) fn give_up(&mut self, keep: Option<BTreeSet<String>>, now: Now) {
         let goes = |at: &TopicPartition| keep.as_ref().is_none_or(|keep| !keep.contains(&at.topic));
         self.begin_handover(goes, Then::Join, now);
     }
 
-    /// What is not among these goes, and then what is new comes.
+    /// Gives up the partitions that are not among these, and then takes over the new ones.
     pub(super) fn take_over(&mut self, partitions: Vec<TopicPartition>, now: Now) {
         let stays: BTreeSet<TopicPartition> = partitions.iter().cloned().collect();
         self.begin_handover(|at| !stays.contains(at), Then::Take(partitions), now);
@@ -77,7 +77,7 @@ impl<F: Clone> Consumer<F> {
         }
         let Some(group) = &mut self.group else { return };
         let deadline = now.mono + group.membership.config().rebalance_timeout();
-        // An eager member tells that it gives up even nothing, as Java's does.
+        // An eager member tells its listener that it gives partitions up even where it has none, as Java's does.
         let nothing = going.is_empty() && matches!(then, Then::Take(_));
         let stage = if nothing { Stage::Telling } else { Stage::Letting };
         group.handover = Some(Handover { since: now.mono, deadline, stage, then });
@@ -92,7 +92,7 @@ impl<F: Clone> Consumer<F> {
         }
     }
 
-    /// Goes as far as it goes.
+    /// Carries the handover on as far as it can go now.
     pub(super) fn step_handover(&mut self, now: Now) {
         while self.advance_handover(now) {}
     }
@@ -190,7 +190,7 @@ impl<F: Clone> Consumer<F> {
         names
     }
 
-    /// Of what goes, everything that was delivered.
+    /// Commits all that was delivered of the partitions that go.
     fn commit_revoking(&mut self) {
         let offsets = self.uncommitted_revoking();
         if let Some(group) = &mut self.group {
@@ -198,7 +198,7 @@ impl<F: Clone> Consumer<F> {
         }
     }
 
-    /// The time is over: the coordinator gives away what was not given up.
+    /// The time is over: the coordinator gives partitions to others although they were not given up, so they are lost.
     fn lose_revoking(&mut self, now: Now) {
         self.abandon_commits(ErrorCode::RebalanceInProgress);
         let lost = self.unassign_revoking();
@@ -207,7 +207,7 @@ impl<F: Clone> Consumer<F> {
         self.after_revocation(revoked_some, now);
     }
 
-    /// Everything is gone, and nothing of it may be committed any more.
+    /// All partitions are gone, and nothing of them may be committed any more.
     pub(super) fn lose_all(&mut self, error: ErrorCode) {
         self.abandon_commits(error);
         if let Some(group) = &mut self.group {
@@ -226,7 +226,7 @@ impl<F: Clone> Consumer<F> {
         self.events.push(Event::Lost(lost));
     }
 
-    /// Unassigns everything, and tells what that was.
+    /// Unassigns all partitions, and returns them.
     pub(super) fn unassign_all(&mut self) -> Vec<TopicPartition> {
         let (parts, names): (Vec<_>, Vec<_>) =
             self.lanes.assigned().map(|(part, lane)| (part, lane.at.clone())).unzip();
@@ -240,7 +240,7 @@ impl<F: Clone> Consumer<F> {
         self.tell_joined(now);
         match news {
             GroupNews::None => return,
-            // Everything is being given up, and nothing taken over any more.
+            // The close gives up all partitions itself, and takes over none.
             GroupNews::Assigned(_) | GroupNews::GiveUp { .. } if self.closing.is_some() => {}
             GroupNews::Assigned(partitions) => {
                 let keeps = self.group.as_ref().is_some_and(|group| group.membership.keeps_partitions());

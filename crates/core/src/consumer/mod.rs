@@ -1,8 +1,8 @@
-//! A consumer: the machines of this crate, and what users ask of them.
+//! A consumer: the machines of this crate put together, and the operations that users call.
 //!
-//! The parts are plain structures which this one calls with what they need. Everything that is due is done in one
-//! place, [`Consumer::step`]; answers come in through the [`Machine`](crate::Machine) in `machine.rs`; the reader's
-//! half is in `readers.rs`.
+//! The parts are plain structures. The consumer calls each of them with the other parts that it needs. Everything
+//! that is due is done in one place, [`Consumer::step`]; answers come in through the [`Machine`](crate::Machine) in
+//! `machine.rs`; the reader's half is in `readers.rs`.
 
 mod callbacks;
 mod closing;
@@ -57,7 +57,7 @@ pub enum SeekTo {
     Beginning,
     /// At the log's end.
     End,
-    /// At the first record that is no older.
+    /// At the first record that is no older than this; at the log's end if there is none.
     Timestamp(Timestamp),
 }
 
@@ -91,9 +91,9 @@ pub struct Consumer<F> {
     api_timeout: Duration,
     retry_backoff: Backoff,
     readers: readers::Readers,
-    /// What the next call of the user is to be told.
+    /// The failure that the user's next call is to return.
     failure: Option<GroupFailure>,
-    /// Nothing more is handed out.
+    /// No record is handed out any more.
     stopped: bool,
     closing: Option<closing::Closing>,
     wake: bool,
@@ -101,7 +101,7 @@ pub struct Consumer<F> {
     tried: Instant,
 }
 
-/// Whose answer a request awaits.
+/// Which part of the consumer waits for the answer to a request.
 #[derive(Debug, Clone, Copy)]
 enum Pending {
     Metadata,
@@ -111,7 +111,7 @@ enum Pending {
 }
 
 impl<F: Clone> Consumer<F> {
-    /// A consumer that has not begun.
+    /// A consumer that has connected to nothing, and reads nothing yet.
     pub fn new(config: ConsumerConfig, now: Now) -> Self {
         let mut seeds = fastrand::Rng::with_seed(config.seed);
         let (backoff, auto_commit) = (config.retry_backoff, config.auto_commit);
@@ -155,7 +155,7 @@ impl<F: Clone> Consumer<F> {
         }
     }
 
-    /// Reads what the group gives it of these topics. Replaces an earlier subscription.
+    /// Reads the partitions of these topics that the group assigns to it. Replaces an earlier subscription.
     pub fn subscribe(
         &mut self,
         topics: impl IntoIterator<Item = String>,
@@ -164,7 +164,8 @@ impl<F: Clone> Consumer<F> {
         self.subscribe_to(Subscription::Topics(topics.into_iter().collect()), now)
     }
 
-    /// Reads what the group gives it of the topics whose whole names match. Replaces an earlier subscription.
+    /// Reads the partitions that the group assigns to it, of the topics whose whole names match. Replaces an
+    /// earlier subscription.
     pub fn subscribe_pattern(&mut self, pattern: &str, now: Now) -> Result<(), SubscriptionError> {
         let pattern = Pattern::new(pattern).map_err(SubscriptionError::InvalidPattern)?;
         self.subscribe_to(Subscription::Pattern(pattern), now)
@@ -178,7 +179,7 @@ impl<F: Clone> Consumer<F> {
         let Some(group) = &mut self.group else { return Err(SubscriptionError::NoGroup) };
         self.stir = true;
         self.readers.touch_own(now);
-        // The same pattern again keeps the topics that are known to match.
+        // The same subscription again changes nothing: the topics that are known to match a pattern stay.
         let news = match subscription.interest().filter(|_| subscription != self.subscription) {
             Some(interest) => group.membership.subscribe(interest, now),
             None => GroupNews::None,
@@ -188,7 +189,7 @@ impl<F: Clone> Consumer<F> {
         Ok(())
     }
 
-    /// Has the group share out anew although nothing has changed.
+    /// Makes the group rebalance although nothing has changed.
     pub fn enforce_rebalance(&mut self, reason: &str, now: Now) -> Result<(), SubscriptionError> {
         self.check_open()?;
         let Some(group) = &mut self.group else { return Err(SubscriptionError::NoGroup) };
@@ -201,12 +202,12 @@ impl<F: Clone> Consumer<F> {
         Ok(())
     }
 
-    /// The place in the group, where there is one.
+    /// The member's place in its group; `None` for a consumer without a group.
     pub fn group_metadata(&self) -> Option<GroupMetadata> {
         Some(self.group.as_ref()?.membership.metadata())
     }
 
-    /// Reads these partitions, outside any group's sharing out. Positions of those that it had stay.
+    /// Reads these partitions, which no group assigns. Partitions that it has read until now keep their positions.
     pub fn assign(
         &mut self,
         partitions: impl IntoIterator<Item = TopicPartition>,
@@ -234,7 +235,8 @@ impl<F: Clone> Consumer<F> {
         Ok(())
     }
 
-    /// Reads nothing any more, and leaves the group. Nothing is committed; a listener is told afterwards.
+    /// Reads nothing any more, and leaves the group. Nothing is committed. The listener is told of the partitions
+    /// when they are gone.
     pub fn unsubscribe(&mut self, now: Now) {
         let in_group = self.group.as_ref().is_some_and(|group| group.membership.standing() != Standing::Out);
         if in_group {
@@ -255,7 +257,7 @@ impl<F: Clone> Consumer<F> {
         self.changed();
     }
 
-    /// A user's call changed something: waiting users are to look at it, and the driver is to act upon it.
+    /// A user's call changed something: waiting users have to look again, and the driver has to act.
     fn changed(&mut self) {
         (self.wake, self.stir) = (true, true);
     }
@@ -267,7 +269,7 @@ impl<F: Clone> Consumer<F> {
         }
     }
 
-    /// What is read.
+    /// The topics that are subscribed to, or the partitions that the user assigned.
     pub fn subscription(&self) -> &Subscription {
         &self.subscription
     }
@@ -282,12 +284,12 @@ impl<F: Clone> Consumer<F> {
         &self.metadata
     }
 
-    /// Whether positions are committed without being asked to.
+    /// Whether positions are committed without a call of the user's.
     pub fn is_auto_committing(&self) -> bool {
         self.group.as_ref().is_some_and(|group| group.commits.is_auto())
     }
 
-    /// Moves the position. `false` where the partition is not this consumer's.
+    /// Moves the position in a partition. Returns `false` where the partition is not this consumer's.
     pub fn seek(&mut self, at: &TopicPartition, to: SeekTo, now: Now) -> bool {
         let Some((part, _)) = self.lanes.assigned_at(at) else { return false };
         let (state, position) = match to.search() {
@@ -299,7 +301,7 @@ impl<F: Clone> Consumer<F> {
         true
     }
 
-    /// Opens or closes the gate of a partition. `false` where it is not this consumer's.
+    /// Pauses or resumes a partition. Returns `false` where it is not this consumer's.
     pub fn set_paused(&mut self, at: &TopicPartition, paused: bool, now: Now) -> bool {
         let Some((part, _)) = self.lanes.assigned_at(at) else { return false };
         self.lanes.set_paused(part, paused, now.mono);
@@ -307,34 +309,34 @@ impl<F: Clone> Consumer<F> {
         true
     }
 
-    /// The partitions whose gate the user closed.
+    /// The partitions that the user paused.
     pub fn paused(&self) -> Vec<TopicPartition> {
         self.lanes.assigned().filter(|(_, lane)| lane.paused).map(|(_, lane)| lane.at.clone()).collect()
     }
 
-    /// The next offset to be handed out, as far as the reader has told; `None` while it is being found out.
+    /// The next offset to be handed out, as far as readers have told; `None` where the position is not known.
     pub fn position(&self, at: &TopicPartition) -> Option<i64> {
         let (_, lane) = self.lanes.assigned_at(at)?;
         lane.delivered.filter(|_| lane.state == FetchState::Fetching)
     }
 
-    /// The end of the log when it was last fetched.
+    /// The end of the partition's log when it was last fetched.
     pub fn high_watermark(&self, at: &TopicPartition) -> Option<i64> {
         self.lanes.assigned_at(at)?.1.high_watermark
     }
 
-    /// How many bytes were fetched, and how many of them dropped unread.
+    /// How many bytes were fetched, and how many of those were dropped unread.
     pub fn fetched_bytes(&self) -> (u64, u64) {
         (self.fetcher.fetched, self.lanes.wasted)
     }
 
-    /// The next event, and how many were dropped since the start because nobody listened.
+    /// The next event, and how many were dropped since the start because nobody took them.
     pub fn poll_event(&mut self) -> (Option<Event>, u64) {
         (self.events.pop(), self.events.dropped())
     }
 
-    /// Commits these offsets; without any, all that was handed out. Who has subscribed commits as a member only, and only
-    /// what it owns.
+    /// Commits these offsets; with `None`, all that was handed out and is in nobody's hands any more. A consumer
+    /// that has subscribed commits only as a member, and only partitions that it owns.
     pub fn commit(
         &mut self,
         offsets: Option<BTreeMap<TopicPartition, CommittedOffset>>,
@@ -342,14 +344,15 @@ impl<F: Clone> Consumer<F> {
     ) -> Result<OpId, OpFailure> {
         let offsets = offsets.unwrap_or_else(|| self.done());
         let Some(group) = &mut self.group else { return Err(OpFailure::NoGroup) };
-        // From outside, a coordinator takes it while the group is empty: over what others have done meanwhile.
+        // A coordinator takes a commit in nobody's name while the group is empty. It is refused here; otherwise it
+        // would overwrite commits that others have made since this consumer was a member.
         let outside = group.membership.committer().is_some_and(|by| by.generation_id < 0);
         let subscribed = self.subscription.is_by_group();
         if outside && subscribed && !offsets.is_empty() {
             return Err(OpFailure::NotMember(ErrorCode::UnknownMemberId));
         }
-        // A coordinator takes those too, over what their owner has done. A listener may yet be told what an unsubscription
-        // took away.
+        // A coordinator takes a member's commit of a partition that another owns, too, and overwrites the owner's. A
+        // listener that is yet to be told of an unsubscription may try that although nothing is subscribed to any more.
         if (subscribed || !group.callbacks.is_idle())
             && let Some(at) = offsets.keys().find(|at| self.lanes.assigned_at(at).is_none())
         {
@@ -364,7 +367,7 @@ impl<F: Clone> Consumer<F> {
         Ok(op)
     }
 
-    /// Asks what the group has committed.
+    /// Asks for the offsets that the group has committed.
     pub fn committed(&mut self, partitions: Vec<TopicPartition>, now: Now) -> Result<OpId, OpFailure> {
         let Some(group) = &mut self.group else { return Err(OpFailure::NoGroup) };
         let partitions: BTreeSet<_> = partitions.into_iter().collect();
@@ -377,7 +380,7 @@ impl<F: Clone> Consumer<F> {
         Ok(op)
     }
 
-    /// Asks the log where `to` is in each partition.
+    /// Asks each partition's log for the offset that `SeekTo` stands for.
     pub fn offsets(&mut self, partitions: Vec<(TopicPartition, SeekTo)>, now: Now) -> OpId {
         let so_far = Outcome::Offsets(BTreeMap::new());
         let op = self.ops.begin(so_far, partitions.len(), now.mono + self.api_timeout);
@@ -394,12 +397,12 @@ impl<F: Clone> Consumer<F> {
         op
     }
 
-    /// What came of an operation, once.
+    /// The outcome of an operation, where it has ended. It is told once.
     pub fn take_outcome(&mut self, op: OpId) -> Option<Result<Outcome, OpFailure>> {
         self.ops.take(op)
     }
 
-    /// Nobody waits for it any more.
+    /// Nobody waits for this operation any more.
     pub fn forget_op(&mut self, op: OpId) {
         self.ops.forget(op);
     }
@@ -462,7 +465,7 @@ impl<F: Clone> Consumer<F> {
         let sent = self.fetcher.poll_send(&mut self.lanes, &mut self.metadata, &mut self.connections, now);
         let keeps = self.lanes.plot.has(Planted::PausedLanesKeepRoom);
         if self.fetcher.out_of_room && !self.lanes.has_readable() && !keeps {
-            // Only paused lanes have anything: their records must not keep the others from flowing.
+            // Only paused lanes hold records. They drop them; otherwise the other lanes would have no room for theirs.
             let readers = &self.readers;
             self.wake |= self.lanes.drop_paused(|reader| readers.is_waiting(reader), now.mono);
         }
@@ -477,7 +480,8 @@ impl<F: Clone> Consumer<F> {
                 continue;
             }
             match (&lane.state, &mut self.group) {
-                // A partition that was let go and is back: what was handed out of it is about to be committed.
+                // The partition was let go and is back, and records that it handed out are about to be committed.
+                // Its committed offset is asked for after that; otherwise they would be read again.
                 (FetchState::AwaitsCommitted, Some(group)) if group.commits.is_under_way(&lane.at) => {}
                 (FetchState::AwaitsCommitted, Some(group)) => {
                     lane.looking = true;
@@ -506,7 +510,7 @@ fn add_offset(so_far: &mut Outcome, at: TopicPartition, found: Option<OffsetAndT
     }
 }
 
-/// What an operation that timed out was waiting for.
+/// Says for what an operation that timed out was waiting.
 fn waiting_for(metadata: &Metadata, group: Option<&GroupSide>, retry: Option<Retry>) -> String {
     let coordinator = group.and_then(|group| group.coordinator.unknown_since());
     let error = retry.and_then(|retry| retry.error);

@@ -1,9 +1,9 @@
-//! What a consumer knows of its [readers](crate::Reader): who is in a call, what each has, and what its user has come back
-//! from.
+//! A consumer's view of its [readers](crate::Reader): whether a reader's user is in a call, which partitions the
+//! reader has, and which records its user has come back from.
 //!
 //! The order of a reader's calls, under the driver's lock: [`Consumer::returned`] when the user comes back into `recv`,
-//! `poll`, `commit` or `close`; [`Consumer::report`] for each slice that the reader has, or had records of in hand;
-//! [`Consumer::take`] until it has enough; [`Consumer::park`] when it has to wait.
+//! `poll`, `commit` or `close`; [`Consumer::report`] for each slice that the reader has, or of which its user has
+//! had records in hand; [`Consumer::take`] until it has enough; [`Consumer::park`] when it has to wait.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ use crate::{
     reader::{Fence, Slot},
 };
 
-/// The first reader of a consumer: its own user's.
+/// The first reader of a consumer, which is its own user's.
 const OWN: ReaderId = ReaderId(0);
 
 /// Every reader, and when its user was last in a call.
@@ -36,9 +36,9 @@ pub(super) struct Readers {
 
 #[derive(Debug, Clone, Copy)]
 enum Call {
-    /// The user waits in one: not away, however long it takes.
+    /// The user waits in a call. They are not away, however long it takes.
     Waiting,
-    /// He was in one then.
+    /// The user was last in a call at this time.
     Last(Instant),
 }
 
@@ -54,14 +54,14 @@ impl Readers {
         id
     }
 
-    /// The user of this reader shows that he is there.
+    /// The user of this reader has shown that they are there.
     pub(super) fn touch(&mut self, reader: ReaderId, now: Now) {
         if let Some(Call::Last(at)) = self.calls.get_mut(&reader) {
             *at = now.mono;
         }
     }
 
-    /// The user of the consumer itself shows that he is there.
+    /// The user of the consumer itself has shown that they are there.
     pub(super) fn touch_own(&mut self, now: Now) {
         self.touch(OWN, now);
     }
@@ -76,14 +76,14 @@ impl Readers {
         matches!(self.calls.get(&reader), Some(Call::Waiting))
     }
 
-    /// Whether, since this was last asked, a user who waited has gone on: from now on that user may be overdue.
+    /// Whether a user who waited in a call has left it since this was last asked. From then on that user may become overdue.
     pub(super) fn take_departure(&mut self) -> bool {
         let waiting = self.calls.values().filter(|call| matches!(call, Call::Waiting)).count();
         waiting < std::mem::replace(&mut self.waiting, waiting)
     }
 
-    /// When the user was last there, who is to call in time; `None` as long as nobody is away. Of several readers each
-    /// that has records counts (`has`); where none has any, it is enough that one of them is there.
+    /// When the user who has to call next was last in a call; `None` as long as nobody has to. The user of each
+    /// reader that has records (`has`) must call in time. Besides, one of all users must.
     pub(super) fn away_since(&self, has: impl Fn(ReaderId) -> bool) -> Option<Instant> {
         let away = |(id, call): (&ReaderId, &Call)| match call {
             Call::Waiting => None,
@@ -96,22 +96,24 @@ impl Readers {
     }
 }
 
-/// What keeps a reader from records, and is to be told to the user.
+/// A failure that a user is told instead of records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadFailure {
     /// One partition is stuck.
     Lane(TopicPartition, LaneFailure),
-    /// The group.
+    /// The consumer is not in its group.
     Group(GroupFailure),
 }
 
 impl<F: Clone> Consumer<F> {
-    /// One more reader, and what moves when it must look again before it hands out another record.
+    /// Opens one more reader. Returns its id, and the fence that moves when the reader must look again before it
+    /// hands out another record.
     pub(crate) fn open_reader(&mut self, now: Now) -> (ReaderId, Fence) {
         (self.readers.open(now), self.lanes.fence().clone())
     }
 
-    /// A reader is no more. What it has goes to the others, from where its user has come back to.
+    /// Closes a reader. Its partitions go to the others, and go on behind the last record that its user has come
+    /// back from.
     pub(crate) fn close_reader(&mut self, reader: ReaderId, now: Now) {
         self.read_slots(now);
         let held: Vec<PartIdx> = match self.lanes.plot.has(Planted::DroppedReaderKeepsPartitions) {
@@ -126,7 +128,7 @@ impl<F: Clone> Consumer<F> {
         self.changed();
     }
 
-    /// The user is back in a call.
+    /// The user of this reader is back in a call.
     pub(crate) fn returned(&mut self, reader: ReaderId, now: Now) {
         if !self.lanes.plot.has(Planted::AbsenceIsNotNoticed) || !self.readers.is_waiting(reader) {
             self.readers.set(reader, Call::Last(now.mono));
@@ -140,14 +142,15 @@ impl<F: Clone> Consumer<F> {
         self.stir |= self.fetcher.out_of_room;
     }
 
-    /// The user waits no longer: a call was given up.
+    /// The user waits no longer, as the call was given up.
     pub fn unpark(&mut self, reader: ReaderId, now: Now) {
         if self.readers.is_waiting(reader) {
             self.returned(reader, now);
         }
     }
 
-    /// When the user has stayed away for too long; `None` as long as he is there, or has no membership to lose.
+    /// When a user will have stayed away for too long; `None` as long as nobody is away, or there is no membership
+    /// to lose.
     pub(super) fn overdue_at(&self) -> Option<Instant> {
         let interval = self.poll_interval()?;
         let blind = self.lanes.plot.has(Planted::OtherReadersMayStayAway);
@@ -167,8 +170,9 @@ impl<F: Clone> Consumer<F> {
         self.lanes.admits(part, epoch)
     }
 
-    /// Where a reader is in a lane. `acked` where the user has come back from the records before; `holds` as long as it
-    /// may hand out more of the slice, or the user has records of it in hand. Tells whether it may go on.
+    /// Takes a reader's position in a lane. `acked` says that the user has come back from all records before the
+    /// position. `holds` says that the reader may hand out more of the slice, or that the user has records of it in
+    /// hand. Returns whether the reader may go on.
     pub(crate) fn report(
         &mut self,
         part: PartIdx,
@@ -178,21 +182,23 @@ impl<F: Clone> Consumer<F> {
         holds: bool,
     ) -> Admission {
         let admission = self.lanes.admits(part, epoch);
-        // Of what is over nothing more is handed out; but what was stays in the user's hands until he is back.
+        // A slice that is over hands out nothing more, but the records that it has handed out are in the user's
+        // hands until the user is back (`acked`).
         let holds = holds && (admission != Admission::Over || !acked);
         self.lanes.report(part, epoch, position, acked, holds);
-        // A revocation may have waited for this.
+        // A revocation may wait for this report.
         self.stir |= admission == Admission::Over;
         admission
     }
 
-    /// Takes over how far users have come on their own way through slices.
+    /// Takes over from the slots how far users have come in their slices without a look at the consumer.
     pub(super) fn read_slots(&mut self, now: Now) {
         let (lanes, readers) = (&mut self.lanes, &mut self.readers);
         lanes.read_slots(|reader| readers.touch(reader, now));
     }
 
-    /// Nothing more is to be handed out: readers at their slices must look again, and are told that this is the end.
+    /// Hands nothing more out. Readers in the middle of a slice must look again, and are told that the consumer is
+    /// closed.
     pub fn stop(&mut self) {
         self.stopped = true;
         self.lanes.fence().raise();
@@ -204,18 +210,18 @@ impl<F: Clone> Consumer<F> {
         self.stopped
     }
 
-    /// The next records for a reader, and where it leaves how far its user has come.
+    /// The next slice for a reader, and the slot in which the reader leaves how far its user has come.
     pub(crate) fn take(&mut self, reader: ReaderId, filter: &Filter) -> Option<(Slice<F>, Slot)> {
         if self.closing.is_some() {
             return None;
         }
         let taken = self.lanes.take(reader, filter);
-        // There is room for another fetch.
+        // The lane may have room for another fetch.
         self.stir |= taken.is_some();
         taken
     }
 
-    /// What the user is to be told instead of records, if anything.
+    /// The failure that the user is to be told instead of records, if there is one.
     pub(crate) fn take_failure(&mut self, filter: &Filter, now: Now) -> Option<ReadFailure> {
         if let Some(failure) = self.failure {
             if let GroupFailure::MaxPollExceeded(_) = failure {
@@ -239,12 +245,12 @@ impl<F: Clone> Consumer<F> {
         self.lanes.get(part).map(|lane| &lane.at)
     }
 
-    /// Everything that was handed out and is in nobody's hands.
+    /// The offsets behind all that was handed out and is in nobody's hands.
     pub(super) fn done(&self) -> BTreeMap<TopicPartition, CommittedOffset> {
         self.positions(Lane::done, |_| true)
     }
 
-    /// What is to be committed without being asked for: where that, by `upto`, is not what is committed.
+    /// The offsets to commit without a call of the user's: `upto` of each lane, unless that is committed already.
     pub(super) fn uncommitted(
         &self,
         upto: impl Fn(&Lane<F>) -> Option<i64>,
@@ -256,7 +262,7 @@ impl<F: Clone> Consumer<F> {
         })
     }
 
-    /// Of what is being revoked, all that was delivered and is not committed.
+    /// The offsets behind all that was delivered of lanes that are being revoked, unless they are committed already.
     pub(super) fn uncommitted_revoking(&self) -> BTreeMap<TopicPartition, CommittedOffset> {
         let goes = |lane: &Lane<F>| lane.phase() == LanePhase::Revoking;
         self.positions(|lane| lane.delivered, |lane| goes(lane) && lane.committed != lane.delivered)
@@ -268,7 +274,8 @@ impl<F: Clone> Consumer<F> {
         wanted: impl Fn(&Lane<F>) -> bool,
     ) -> BTreeMap<TopicPartition, CommittedOffset> {
         let known = self.lanes.assigned().map(|(_, lane)| lane);
-        // What was read before a damaged batch, or before the log's end or beginning moved past it, was read.
+        // Records that were read before a damaged batch, or before their offsets fell out of the log, have been
+        // read all the same.
         let is_known = |state: &FetchState| match state {
             FetchState::Fetching => true,
             FetchState::Failed(why) => {

@@ -1,4 +1,4 @@
-//! What [`Consumer::explain`](super::Consumer::explain) says: reasons, and their words.
+//! The reasons that [`Consumer::explain`](super::Consumer::explain) gives, and their words.
 
 use std::{fmt, time::Duration};
 
@@ -12,21 +12,22 @@ use crate::{
     machine::Disconnected,
 };
 
-/// What a consumer is waiting for.
+/// Why a consumer's records are, or are not, flowing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// The group, where there is a subscription.
+    /// How it stands with the group; `None` where nothing is subscribed to.
     pub group: Option<GroupReason>,
-    /// What is asked to be committed, and is not yet.
+    /// Why offsets that are to be committed are not yet; `None` where none are.
     pub commit: Option<CommitReason>,
-    /// Each partition that is assigned.
+    /// Each partition that is assigned, and the reason why its records are, or are not, flowing.
     pub partitions: Vec<(TopicPartition, Reason)>,
-    /// Of these, those in which reading began at the log's end: with `auto.offset.reset` at `latest`, what was written
-    /// before, to a partition that was just added too, is not read (KAFKA-12261). The offset, and how long ago.
+    /// The partitions in which reading began at the log's end: at which offset, and how long ago. Records that were
+    /// written before are not read. With `auto.offset.reset` at `latest` that concerns partitions that were just
+    /// added, too (KAFKA-12261).
     pub began_at_end: Vec<(TopicPartition, i64, Duration)>,
-    /// Topics that are wanted and not there.
+    /// Topics that are wanted and cannot be read, with the brokers' error.
     pub missing_topics: Vec<(String, ErrorCode)>,
-    /// The last broker that could not be reached, if none has been since.
+    /// The last broker that could not be reached, and why; `None` if a broker has answered since.
     pub unreachable: Option<(String, Disconnected)>,
 }
 
@@ -39,58 +40,59 @@ pub enum GroupReason {
         /// How many.
         partitions: usize,
     },
-    /// A member without any.
+    /// A member without partitions.
     Idle {
-        /// The members, where this one leads a classic group: no other knows.
+        /// How many members there are; `None` unless this one leads a classic group, as no other knows.
         members: Option<usize>,
-        /// Of the topics that it subscribes to, as far as they exist; `None` where the coordinator alone knows which
-        /// topics match the pattern.
+        /// How many partitions its topics have, as far as they exist; `None` where the coordinator alone knows
+        /// which topics match the pattern.
         partitions: Option<usize>,
     },
     /// A member that is assigned partitions of topics which no broker has named yet.
     AwaitingNames {
         /// How many topics.
         topics: usize,
-        /// How many partitions it has of others.
+        /// How many partitions of other topics it has.
         partitions: usize,
         /// For how long.
         waited: Duration,
     },
-    /// A heartbeat that lists what the member has is not answered: until it is, nothing more may be taken over.
+    /// A heartbeat that lists the member's partitions is not answered yet. Until then the member may take over no other.
     AwaitingHeartbeat {
         /// For how long partitions have waited for it.
         waited: Duration,
     },
     /// The coordinator is being looked up.
     CoordinatorUnknown {
-        /// For how long none could be reached.
+        /// For how long no coordinator could be reached.
         waited: Duration,
-        /// Why it is looked up again, and when.
+        /// Why the coordinator is looked up again, and when.
         retry: Option<Retry>,
-        /// The broker that was it, and how the connection to it stands.
+        /// The broker that was the coordinator, and how the connection to it stands.
         was: Option<(i32, String)>,
     },
-    /// What takes it in cannot be asked of the coordinator now.
+    /// The coordinator is known and cannot be asked now, as no connection to it is ready.
     CoordinatorNotReady {
         /// The coordinator.
         node: i32,
         /// How the connection stands.
         status: String,
     },
-    /// On the way in.
+    /// The member is on its way into the group.
     Joining {
-        /// Where on the way.
+        /// How far it has come.
         state: MembershipState,
         /// For how long.
         waited: Duration,
-        /// What went wrong the last time, and when it tries again.
+        /// What went wrong the last time, and when the member tries again.
         retry: Option<Retry>,
     },
     /// Partitions are being given up.
     RevocationWaiting {
         /// For how long.
         waited: Duration,
-        /// Of which the user has records in hand; where there are none, it waits for the commit.
+        /// The partitions of which the user has records in hand; where there are none, the rebalance waits for the
+        /// commit.
         held: Vec<TopicPartition>,
         /// Why the commit is made again, and when.
         retry: Option<Retry>,
@@ -100,32 +102,32 @@ pub enum GroupReason {
         /// For how long.
         waited: Duration,
     },
-    /// On the way out.
+    /// The member is on its way out of the group.
     Leaving,
-    /// Out, and not about to join.
+    /// Not a member, and not about to join.
     Out,
-    /// Out for good, or until the next call.
+    /// Not a member, for good or until the user's next call.
     Failed(GroupFailure),
 }
 
-/// Why what is to be committed is not yet.
+/// Why offsets that are to be committed are not yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommitReason {
-    /// The coordinator was asked.
+    /// The coordinator was asked, and has not answered.
     Unanswered {
         /// How long ago.
         waited: Duration,
-        /// Why it was asked again.
+        /// Why the coordinator was asked again.
         retry: Option<Retry>,
     },
-    /// It failed, and is tried again.
+    /// The commit failed, and is tried again.
     Retrying(Retry),
     /// The coordinator cannot be asked now.
     Coordinator(GroupReason),
-    /// It is being settled whether the member is one of the next generation.
+    /// It is open whether the member belongs to the next generation.
     AwaitingGeneration,
-    /// About to be asked for.
+    /// The commit is about to be sent.
     Waiting,
 }
 
@@ -140,36 +142,36 @@ pub enum Reason {
     },
     /// A fetch is on its way; at the log's end it waits for new records.
     Fetching {
-        /// Behind the position, as of the last fetch.
+        /// How many offsets are behind the fetch position, as of the last fetch.
         lag: Option<i64>,
     },
     /// The user paused it.
     Paused,
-    /// It is being given up to the group.
+    /// The partition is being given up to the group.
     BeingRevoked,
     /// The group's committed offset is being asked for.
     LookingUpCommitted {
         /// For how long.
         waited: Duration,
-        /// Why it is asked for again, and when.
+        /// Why the offset is asked for again, and when.
         retry: Option<Retry>,
     },
     /// The log is being asked for the offset.
     LookingUpOffset {
         /// For how long.
         waited: Duration,
-        /// Why it is asked for again, and when.
+        /// Why the offset is asked for again, and when.
         retry: Option<Retry>,
     },
     /// No broker has told of the topic yet.
     AwaitingMetadata,
     /// The topic, or the partition, does not exist as far as the cluster has told.
     TopicUnknown(ErrorCode),
-    /// It is new, and the user's rebalance listener has not returned.
+    /// The partition is new, and the user's rebalance listener has not returned.
     AwaitingListener,
     /// The partition has no leader now.
     NoLeader {
-        /// How long ago something of it came, or its position was found.
+        /// How long ago records of the partition came, or its position was found.
         waited: Duration,
     },
     /// The broker asked for a pause, as a quota is exceeded.
@@ -177,36 +179,36 @@ pub enum Reason {
         /// For how much longer.
         rest: Duration,
     },
-    /// The connection to its leader, or to the coordinator that knows its offset, is not there.
+    /// There is no connection to the partition's leader, or to the coordinator that knows its committed offset.
     Disconnected {
         /// The broker.
         node: i32,
-        /// How it stands.
+        /// How the connection stands.
         status: String,
     },
     /// The leader has held a fetch for longer than it was asked to.
     Unanswered {
         /// The leader.
         node: i32,
-        /// How long ago it was asked.
+        /// How long ago the leader was asked.
         waited: Duration,
     },
     /// The broker answered with an error, and is asked again.
     Retrying(Retry),
-    /// The byte budget is used up by records that are not taken, or are kept.
+    /// The byte budget is used up by records that the user has not taken, or still keeps.
     BufferFull {
-        /// What is used.
+        /// How many bytes are used.
         used: usize,
-        /// Of how much.
+        /// How many bytes there are in all.
         budget: usize,
     },
     /// Stuck until a seek.
     Failed(LaneFailure),
-    /// A fetch without it is under way to its leader: it goes with the next.
+    /// A fetch without the partition is under way to its leader. The partition goes with the next fetch.
     NextFetch,
     /// The consumer is being closed.
     Closing,
-    /// About to be asked for.
+    /// The partition is about to be fetched.
     Waiting,
 }
 
@@ -269,7 +271,7 @@ impl fmt::Display for GroupReason {
                 "no partition assigned: the coordinator, which matches the pattern, has none for it",
             ),
             Self::Idle { partitions: Some(0), .. } => {
-                f.write_str("no partition assigned: there is no topic like those subscribed to")
+                f.write_str("no partition assigned: no topic of the subscription exists")
             }
             Self::Idle { members: Some(members), partitions: Some(partitions) } => {
                 write!(f, "no partition assigned: {members} members, {partitions} partitions")
@@ -321,7 +323,7 @@ impl fmt::Display for CommitReason {
             Self::Retrying(retry) => write!(f, "tried again after {retry}"),
             Self::Coordinator(reason) => reason.fmt(f),
             Self::AwaitingGeneration => f.write_str("waiting for the next generation"),
-            Self::Waiting => f.write_str("about to be asked for"),
+            Self::Waiting => f.write_str("about to be sent"),
         }
     }
 }
@@ -344,7 +346,7 @@ impl fmt::Display for Explanation {
             writeln!(f, "{at}: {reason}")?;
         }
         for (at, offset, ago) in &self.began_at_end {
-            writeln!(f, "{at}: began {ago:.1?} ago at the end, offset {offset}: what was there is not read")?;
+            writeln!(f, "{at}: began {ago:.1?} ago at the end, offset {offset}: earlier records are unread")?;
         }
         Ok(())
     }

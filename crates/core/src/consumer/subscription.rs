@@ -1,4 +1,4 @@
-//! What a consumer reads, and what does not go together.
+//! Which partitions a consumer reads, by a subscription or by an assignment of the user's.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -12,16 +12,16 @@ use crate::{
 pub enum Subscription {
     /// None.
     None,
-    /// Those that the group gives it, of these topics.
+    /// Those that the group assigns to it, of these topics.
     Topics(BTreeSet<String>),
-    /// Those that the group gives it, of the topics whose names match.
+    /// Those that the group assigns to it, of the topics whose names match.
     Pattern(Pattern),
     /// Those that the user named.
     Manual(BTreeSet<TopicPartition>),
 }
 
 impl Subscription {
-    /// What the group is asked for.
+    /// The topics that the member wants from its group; `None` where no group assigns the partitions.
     pub(super) fn interest(&self) -> Option<Interest> {
         match self {
             Self::Topics(topics) => Some(Interest { topics: topics.clone(), pattern: None }),
@@ -32,13 +32,14 @@ impl Subscription {
         }
     }
 
-    /// Whether the group is asked for anything.
+    /// Whether the group assigns the partitions.
     pub(super) fn is_by_group(&self) -> bool {
         matches!(self, Self::Topics(_) | Self::Pattern(_))
     }
 }
 
-/// A subscription and a manual assignment exclude each other, and a subscription needs a group.
+/// Why a subscription, an assignment or a rebalance was refused. A subscription and a manual assignment exclude
+/// each other, and a subscription needs a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SubscriptionError {
@@ -50,11 +51,11 @@ pub enum SubscriptionError {
     NoGroup,
     /// Not a regular expression; the text says why.
     InvalidPattern(String),
-    /// There is no membership to begin anew.
+    /// The consumer is not a member, so there is nothing to rebalance.
     NotMember,
-    /// Under the consumer protocol the coordinator alone decides when to share out anew.
+    /// Under the consumer protocol the coordinator alone decides when to assign anew.
     ServerSide,
-    /// Closed.
+    /// The consumer is closed.
     Closed,
 }
 

@@ -26,20 +26,21 @@ use crate::{
 
 use session::{Asked, Session};
 
-/// How to fetch. Java's defaults; the budget is ours.
+/// How records are fetched. The defaults are Java's, but for the budget, which Java does not have.
 #[derive(Debug, Clone)]
 pub struct FetchConfig {
-    /// `fetch.min.bytes`.
+    /// `fetch.min.bytes`: a broker holds a fetch until it has so many bytes, or for `max_wait`.
     pub min_bytes: i32,
-    /// `fetch.max.bytes`.
+    /// `fetch.max.bytes`: how many bytes a response may bring. A larger batch comes only as the first of a response.
     pub max_bytes: usize,
-    /// `max.partition.fetch.bytes`.
+    /// `max.partition.fetch.bytes`: how many bytes of one partition a response may bring. A larger batch comes only
+    /// as the first of a response.
     pub partition_max_bytes: usize,
-    /// `fetch.max.wait.ms`.
+    /// `fetch.max.wait.ms`: how long a broker may hold a fetch.
     pub max_wait: Duration,
     /// How many bytes of responses may be held at once, those in flight included.
     pub budget: usize,
-    /// `request.timeout.ms`, on top of the wait.
+    /// `request.timeout.ms`: a fetch may take so long on top of `max_wait`.
     pub request_timeout: Duration,
 }
 
@@ -77,7 +78,7 @@ pub(crate) struct Fetcher {
 struct Broker {
     session: Session,
     in_flight: Option<InFlight>,
-    /// When it was asked last, among all brokers' requests.
+    /// The number of the last request to this broker, counted over all brokers.
     turn: u64,
 }
 
@@ -142,7 +143,7 @@ impl Fetcher {
         Some(self.brokers.get(&node)?.in_flight.as_ref()?.since)
     }
 
-    /// The requests that are due, broker by broker.
+    /// Sends the fetches that are due, one to each broker.
     pub(crate) fn poll_send<F>(
         &mut self,
         lanes: &mut Lanes<F>,
@@ -175,7 +176,7 @@ impl Fetcher {
         let share = self.config.budget / wanted.len().max(1);
         let mut nodes: Vec<NodeId> =
             wanted.iter().filter(|(_, asked)| !asked.is_empty()).map(|(node, _)| *node).collect();
-        // Where there is room for one of them only, it goes round: the others would starve.
+        // Brokers take turns where there is room for one of them only; otherwise the others would starve.
         nodes.sort_by_key(|node| self.brokers.get(node).map_or(0, |broker| broker.turn));
         let mut sent = Vec::new();
         for node in nodes {
@@ -183,7 +184,7 @@ impl Fetcher {
                 continue;
             }
             if !metadata.node_ready(node, Kind::Fetch, connections, now) {
-                // Others may lead its partitions before it can be reached again.
+                // Other brokers may lead its partitions before it can be reached again.
                 let status = connections.status(Target::Node(node), Kind::Fetch, now.mono);
                 if matches!(status, LinkStatus::Retrying { .. }) {
                     metadata.request_update();
@@ -211,7 +212,7 @@ impl Fetcher {
         now: Now,
     ) -> Option<RequestId> {
         let target = Target::Node(node);
-        // Version 13 names topics by id alone: every one must have one.
+        // Version 13 names topics by id alone, so every topic must have an id.
         let by_id = wanted.values().all(|asked| asked.topic_id != TopicId::ZERO);
         let limit = if by_id { i16::MAX } else { 12 };
         let version = connections.version(target, Kind::Fetch, ApiKey::Fetch, limit).ok()?;
@@ -264,7 +265,7 @@ impl Fetcher {
         Some(id)
     }
 
-    /// A broker's answer: slices go to their lanes, errors to what they concern.
+    /// Takes a broker's answer: slices go to their lanes, and errors to the parts that they concern.
     #[expect(clippy::too_many_arguments, reason = "a fetch touches every part that it passes through")]
     pub(crate) fn handle_response<F: Clone>(
         &mut self,
@@ -319,7 +320,7 @@ impl Fetcher {
                 let counts = |(part, (epoch, _)): &(PartIdx, (LaneEpoch, i64))| {
                     lanes.get(*part).is_some_and(|lane| lane.epoch == *epoch && lane.phase().is_assigned())
                 };
-                // A partition that was not asked for is the broker's mistake: its records are nobody's.
+                // A partition that was not asked for is the broker's mistake. Its records are dropped.
                 let Some((part, (epoch, offset))) = asked.filter(counts) else {
                     lanes.wasted += partition.records.as_ref().map_or(0, |records| records.len()) as u64;
                     continue;
@@ -346,7 +347,7 @@ impl Fetcher {
                                 lane.attempts.reset();
                             }
                             let mut start = offset;
-                            // Batches that end before the position have nothing for it.
+                            // Batches that end before the position bring no record.
                             for span in spans.iter().filter(|span| span.next > offset) {
                                 lanes.push(slice(span, start), now.mono);
                                 start = span.next;
@@ -389,7 +390,7 @@ impl Fetcher {
                 let position = lane.position(offset);
                 lanes.place(part, state, Some(position), now.mono);
             }
-            // What is buffered is read first; the same answer will come again.
+            // Buffered records are read first. The same answer will come again.
             ErrorCode::OffsetOutOfRange => {}
             _ if error.is_stale_metadata() => {
                 let leader = &response.current_leader;
@@ -412,7 +413,7 @@ impl Fetcher {
         }
     }
 
-    /// A fetch stays without an answer.
+    /// A fetch will not be answered.
     pub(crate) fn handle_unanswered<F>(
         &mut self,
         id: RequestId,
@@ -429,7 +430,7 @@ impl Fetcher {
     }
 }
 
-/// Everything that was asked for is asked for again, after a pause.
+/// The partitions of a fetch that brought nothing are asked for again after a pause.
 fn put_off<F>(fetch: &InFlight, error: impl Into<Option<ErrorCode>>, lanes: &mut Lanes<F>, now: Now) {
     let error = error.into();
     for (part, (epoch, _)) in &fetch.asked {

@@ -1,5 +1,5 @@
-//! One broker's fetch session (KIP-227): the broker remembers what was asked, so that a request only names what
-//! changed.
+//! One broker's fetch session (KIP-227): the broker remembers which partitions were asked for, so that a request
+//! names only those that have changed.
 //!
 //! ```text
 //!            full request                 answered with an id
@@ -18,7 +18,7 @@ use crate::{
     planted::{Planted, Plot},
 };
 
-/// What is asked of one partition.
+/// A partition as a fetch asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) at: TopicPartition,
@@ -26,7 +26,7 @@ pub(super) struct Asked {
     pub(super) epoch: LaneEpoch,
     pub(super) offset: i64,
     pub(super) leader_epoch: i32,
-    /// By which response it was served last.
+    /// The number of the response that brought it records last.
     pub(super) served: Option<u64>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Asked {
 #[derive(Debug, Default)]
 pub(super) struct Session {
     id: i32,
-    /// Of the next request: 0 is a full one.
+    /// The epoch of the next request; 0 makes that a full one.
     epoch: i32,
     by_id: bool,
     known: BTreeMap<PartIdx, Asked>,
@@ -50,12 +50,12 @@ impl Session {
         self.epoch
     }
 
-    /// What the next request has to name, and what the broker is to forget. Who was served last is named last: a batch
-    /// that does not fit is brought only for the first that has any, and without a session the broker begins with the
-    /// first that is named, each time.
+    /// Returns the partitions that the next request has to name, and those that the broker is to forget. Partitions that
+    /// were served last are named last; otherwise some would starve. The broker brings a batch that does not fit only
+    /// for the first partition that has any, and without a session it begins with the first that is named, each time.
     pub(super) fn next(&mut self, wanted: BTreeMap<PartIdx, Asked>, by_id: bool) -> (Vec<Asked>, Vec<Asked>) {
         if by_id != self.by_id {
-            // A session holds either names or ids: the other kind needs a new one.
+            // A session holds either names or ids, so the other kind needs a new session.
             self.disconnected();
             self.by_id = by_id;
         }
@@ -70,7 +70,7 @@ impl Session {
             .filter(|(part, asked)| !same(part, asked))
             .map(|(_, asked)| asked.clone())
             .collect();
-        // A topic made anew under the old name has another id: the old one must be forgotten by its own.
+        // A topic that was made anew under the old name has another id. The old topic must be forgotten by its own id.
         let stays =
             |part: &PartIdx, known: &Asked| wanted.get(part).is_some_and(|w| w.topic_id == known.topic_id);
         let mut forgotten: Vec<Asked> = self
@@ -97,7 +97,7 @@ impl Session {
             ErrorCode::None if id == 0 => (self.id, self.epoch) = (0, 0),
             ErrorCode::None => {
                 self.id = id;
-                // After the largest comes 1 again: 0 would be a full request.
+                // After the largest epoch comes 1 again, as 0 would make a full request.
                 self.epoch = self.epoch.checked_add(1).unwrap_or(1);
             }
             ErrorCode::FetchSessionIdNotFound => (self.id, self.epoch) = (0, 0),
@@ -105,7 +105,7 @@ impl Session {
         }
     }
 
-    /// The broker may or may not have seen the last request.
+    /// The broker may or may not have seen the last request, so the next one is full and opens a new session.
     pub(super) fn disconnected(&mut self) {
         if self.plot.has(Planted::SessionSurvivesDisconnect) {
             return;

@@ -1,40 +1,41 @@
-//! What members of a classic group tell each other through the coordinator, which does not read it: subscriptions
-//! and assignments, in Java's form (`ConsumerProtocolSubscription` and `ConsumerProtocolAssignment` of Kafka's schema
-//! files), so that groups of mixed clients work.
+//! Subscriptions and assignments, as the members of a classic group send them to each other through the
+//! coordinator, which passes them on as bytes. They have Java's form (`ConsumerProtocolSubscription` and
+//! `ConsumerProtocolAssignment` of Kafka's schema files), so that a group can mix clients.
 
 use ottla_protocol::codec::{DecodeError, Reader, Version, Wire};
 
 use crate::ids::TopicPartition;
 
-/// No field is of a flexible version.
+/// How all fields here are encoded: none of these formats has a flexible version.
 pub(super) const FIXED: Version = Version { number: 0, flexible: false, nullable: true };
 
-/// A member's wishes.
+/// A member's subscription: the topics that it wants, and the partitions that it owns.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Subscription {
     /// The topics subscribed to.
     pub topics: Vec<String>,
-    /// For the assignor's own use.
+    /// Data of the member's assignor, which the same assignor of the leader reads.
     pub user_data: Option<Vec<u8>>,
-    /// Partitions owned until now (version 1, KIP-429).
+    /// The partitions that the member owns while it joins (version 1, KIP-429).
     pub owned: Vec<TopicPartition>,
-    /// The generation in which they were (version 2); -1 if unknown.
+    /// The generation of the member's last assignment (version 2); -1 if unknown.
     pub generation_id: i32,
     /// The member's rack (version 3, KIP-881).
     pub rack: Option<String>,
 }
 
-/// What the leader gives a member.
+/// The leader's assignment to one member.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Assignment {
     /// The member's partitions.
     pub partitions: Vec<TopicPartition>,
-    /// From the assignor.
+    /// Data of the assignor for the member.
     pub user_data: Option<Vec<u8>>,
 }
 
 impl Subscription {
-    /// In version 3, which every reader of older ones can read.
+    /// Encodes in version 3. A member that knows only older versions can read it too, as it ignores the fields
+    /// behind its own.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         3i16.encode(&mut out, FIXED);
@@ -60,7 +61,7 @@ impl Subscription {
 }
 
 impl Assignment {
-    /// In version 3, which differs from 0 in the number alone.
+    /// Encodes in version 3, whose fields are those of version 0.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         3i16.encode(&mut out, FIXED);
@@ -69,7 +70,7 @@ impl Assignment {
         out
     }
 
-    /// Reads any version. No bytes at all are an assignment of nothing.
+    /// Reads any version. Empty bytes are an empty assignment.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         if bytes.is_empty() {
             return Ok(Self::default());

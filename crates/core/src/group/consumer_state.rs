@@ -19,13 +19,14 @@ pub enum ConsumerState {
     Out,
     /// A heartbeat of epoch 0 is to be sent, or on its way.
     Joining,
-    /// There is an assignment that is not carried out: what is not in it is given up, what is new is taken over.
+    /// An assignment is being carried out: partitions that are not in it are given up, and new ones are taken over.
     Reconciling,
-    /// It is carried out, and the coordinator is to be told at once.
+    /// The assignment is carried out, and a heartbeat that says so is due at once.
     Acknowledging,
     /// A member with an assignment.
     Stable,
-    /// Known no more: joins again as soon as the user knows what he lost.
+    /// The coordinator does not know the member, or not in this epoch. The member joins again as soon as the user
+    /// has been told which partitions are lost.
     Fenced,
     /// The last heartbeat is to be sent, or on its way.
     Leaving,

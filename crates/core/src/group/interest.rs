@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use super::Pattern;
 use crate::ids::TopicPartition;
 
-/// Where a member stands, as far as the rest of the consumer is concerned.
+/// A member's state under either protocol, as far as the rest of the consumer tells states apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     Out,
-    /// On the way in, or in again.
+    /// On its way into the group, for the first time or again.
     Joining,
     /// In the group, its assignment known.
     Member,
@@ -17,10 +17,10 @@ pub(crate) enum Standing {
     Failed,
 }
 
-/// What a member wants to read.
+/// The topics that a member wants to read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Interest {
-    /// With a pattern: the topics that match it, as far as they are known.
+    /// The topics subscribed to. With a pattern: the topics that match it, as far as they are known.
     pub(crate) topics: BTreeSet<String>,
     pub(crate) pattern: Option<Pattern>,
 }
@@ -34,7 +34,8 @@ impl Interest {
         self.topics.contains(topic) || self.pattern.as_ref().is_some_and(|pattern| pattern.matches(topic))
     }
 
-    /// The same pattern asked for again still has the topics that were found to match.
+    /// This interest in place of `before`. If the pattern is the same, the topics that were found to match it stay;
+    /// otherwise a repeated subscription would count as another one, and the member would join again.
     pub(super) fn after(self, before: &Self) -> Self {
         match self.pattern.is_some() && self.pattern == before.pattern {
             true => before.clone(),
@@ -43,10 +44,10 @@ impl Interest {
     }
 }
 
-/// The partitions that a member has now.
+/// Tells the partitions that the member owns now.
 pub(crate) type Owned<'a> = &'a dyn Fn() -> Vec<TopicPartition>;
 
-/// On whose behalf a commit is made.
+/// The member in whose name a commit is made, or nobody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Committer {
     /// The generation, or the member epoch; -1 for nobody.

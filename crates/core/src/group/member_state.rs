@@ -22,15 +22,15 @@ pub enum MemberState {
     Out,
     /// JoinGroup is to be sent, or on its way.
     Joining,
-    /// The leader gathers what it must know to share out.
+    /// The member leads, and waits for the metadata that it needs to assign the partitions.
     Assigning,
     /// SyncGroup is to be sent, or on its way.
     Syncing,
-    /// The assignment is known: what is not in it is given up, what is new is taken over.
+    /// The assignment is known: partitions that are not in it are given up, and new ones are taken over.
     Reconciling,
     /// A member with an assignment.
     Stable,
-    /// The group rebalances, and what must be is given up before it is joined again.
+    /// The group rebalances: the member gives up partitions before it joins again.
     Revoking,
     /// LeaveGroup is to be sent, or on its way.
     Leaving,
@@ -68,7 +68,7 @@ impl MemberState {
         }
     }
 
-    /// Whether heartbeats keep the member alive: from its generation's start to the end.
+    /// Whether the member sends heartbeats: from the answer to JoinGroup until it joins again, leaves or fails.
     pub fn beats(self) -> bool {
         matches!(self, Self::Assigning | Self::Syncing | Self::Reconciling | Self::Stable | Self::Revoking)
     }

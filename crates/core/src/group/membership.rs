@@ -18,7 +18,7 @@ use crate::{
     metadata::{Metadata, Wanted},
 };
 
-/// Where a member stands, by the names of its group's protocol.
+/// A member's state, as its group's protocol names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MembershipState {
     /// In the classic protocol.
@@ -94,12 +94,12 @@ impl Membership {
         }
     }
 
-    /// Whether there is a membership that a user who stays away can lose.
+    /// Whether the member is in the group or on its way in: only then can a user who stays away lose the membership.
     pub(crate) fn is_in(&self) -> bool {
         matches!(self.standing(), Standing::Joining | Standing::Member)
     }
 
-    /// Whether partitions are kept while the group rebalances.
+    /// Whether the member keeps its partitions while the group rebalances.
     pub(crate) fn keeps_partitions(&self) -> bool {
         match self {
             Self::Classic(member) => member.is_cooperative(),
@@ -125,22 +125,24 @@ impl Membership {
         either!(self, member => &member.member_id)
     }
 
-    /// At coming in, and staying.
+    /// The attempts to come into the group, and the last error on the way in or while a member.
     pub(crate) fn attempts(&self) -> &Attempts {
         either!(self, member => &member.attempts)
     }
 
-    /// Since when it has been in its state.
+    /// When the member came into its present state.
     pub(crate) fn since(&self) -> std::time::Instant {
         either!(self, member => member.since)
     }
 
-    /// In whose name offsets are committed; `None` while that is being settled.
+    /// The name in which offsets are committed; `None` while it is open whether the member belongs to the next
+    /// generation.
     pub(crate) fn committer(&self) -> Option<Committer> {
         either!(self, member => member.committer())
     }
 
-    /// In whose name committed offsets are asked for: under the classic protocol anybody may.
+    /// The member in whose name committed offsets are asked for; `None` outside the group, and under the classic
+    /// protocol, where anybody may ask.
     pub(crate) fn reader(&self) -> Option<Committer> {
         match self {
             Self::Classic(_) => None,
@@ -148,12 +150,13 @@ impl Membership {
         }
     }
 
-    /// Whether a commit that was refused may be made again, in the name that the member has by then.
+    /// Whether a commit that was refused with `error` may be made again, in the name that the member has by then.
     pub(crate) fn commits_again(&self, error: ErrorCode, sent_as: &Committer) -> bool {
         either!(self, member => member.commits_again(error, sent_as))
     }
 
-    /// The topics subscribed to; by pattern, those that match; `None` where the coordinator alone knows which do.
+    /// The topics subscribed to; with a pattern, the topics that match it; `None` where the coordinator alone knows
+    /// which topics match.
     pub(crate) fn topics(&self) -> Option<&BTreeSet<String>> {
         match self {
             Self::Classic(member) => Some(&member.interest.topics),
@@ -161,7 +164,7 @@ impl Membership {
         }
     }
 
-    /// How many topics it is assigned partitions of, and knows no names of.
+    /// How many topics of the assignment have no name yet: the consumer protocol assigns by topic id.
     pub(crate) fn nameless(&self) -> usize {
         match self {
             Self::Classic(_) => 0,
@@ -169,17 +172,17 @@ impl Membership {
         }
     }
 
-    /// Whether part of what it is assigned may be taken over only when a heartbeat is answered.
+    /// Whether an assignment waits for the answer to a heartbeat before its partitions may be taken over.
     pub(crate) fn awaits_answer(&self) -> bool {
         matches!(self, Self::Consumer(member) if member.awaits_answer())
     }
 
-    /// Whether partitions that are assigned may be taken over only later.
+    /// Whether no partition may be taken over now, as a heartbeat that lists the owned partitions is on its way.
     pub(crate) fn may_not_take_more(&self) -> bool {
         matches!(self, Self::Consumer(member) if member.may_not_take_more())
     }
 
-    /// How many members the group has, where this one was told.
+    /// How many members the group has; `None` where this member was not told. Only the leader of a classic group is.
     pub(crate) fn size(&self) -> Option<usize> {
         match self {
             Self::Classic(member) => member.size(),
@@ -187,7 +190,7 @@ impl Membership {
         }
     }
 
-    /// The topics of which metadata must tell.
+    /// The topics that metadata must cover.
     pub(crate) fn wanted(&self) -> Wanted {
         either!(self, member => member.wanted())
     }
@@ -196,7 +199,8 @@ impl Membership {
         either!(self, member => member.subscribe(interest, now))
     }
 
-    /// Joins again although nothing calls for it; `None` where the coordinator alone decides.
+    /// Joins again although nothing calls for it; `None` under the consumer protocol, where the coordinator alone
+    /// decides.
     pub(crate) fn enforce_rebalance(&mut self, reason: &str, now: Now) -> Option<GroupNews> {
         match self {
             Self::Classic(member) => Some(member.enforce_rebalance(reason, now)),
@@ -204,22 +208,24 @@ impl Membership {
         }
     }
 
-    /// What [`GroupNews::GiveUp`] asked for is done.
+    /// The partitions that [`GroupNews::GiveUp`] named are given up.
     pub(crate) fn given_up(&mut self, now: Now) {
         if let Self::Classic(member) = self {
             member.given_up(now);
         }
     }
 
-    /// What the assignment takes away is given up, and what it brings is being taken over. A coordinator that waits for
-    /// that is told at once: the listener has what is new yet to hear of, and that may take long.
+    /// The partitions that the assignment takes away are given up. The coordinator, which waits for that, is told
+    /// at once; otherwise it would also wait for the listener, which has yet to hear of the new partitions and may
+    /// take long.
     pub(crate) fn revoked(&mut self, now: Now) {
         if let Self::Consumer(member) = self {
             member.carried_out(now);
         }
     }
 
-    /// What [`GroupNews::Assigned`] asked for is done.
+    /// The member owns the partitions of [`GroupNews::Assigned`] and no others. `revoked_some` says whether it gave
+    /// up any for that.
     pub(crate) fn handed_over(&mut self, revoked_some: bool, now: Now) -> GroupNews {
         match self {
             Self::Classic(member) => member.handed_over(revoked_some, now),
@@ -230,7 +236,7 @@ impl Membership {
         }
     }
 
-    /// Leaves, with no interest left in any topic.
+    /// Leaves the group, and wants no topic any more.
     pub(crate) fn unsubscribe(&mut self, now: Now) {
         either!(self, member => member.interest = Interest::default());
         self.leave(LeaveGroup::Default, now);
@@ -245,7 +251,7 @@ impl Membership {
         either!(self, member => member.commit_refused(error, now))
     }
 
-    /// What the picture of the cluster means for the member.
+    /// Compares the subscription and the assignment with the metadata, and tells what follows for the partitions.
     pub(crate) fn look(&mut self, metadata: &mut Metadata, owned: Owned<'_>, now: Now) -> GroupNews {
         match self {
             Self::Classic(member) => member.look(metadata, now),
@@ -253,7 +259,8 @@ impl Membership {
         }
     }
 
-    /// What is to be sent now. A member does not join before the user knows what he lost (`may_join`).
+    /// Sends the requests that are due. `may_join` is false until the user has been told which partitions are lost:
+    /// the member does not join before that.
     pub(crate) fn poll_send(
         &mut self,
         to: &mut ToCoordinator<'_>,

@@ -33,41 +33,44 @@ use crate::ids::TopicPartition;
 /// Which protocol a group speaks: Kafka's `group.protocol`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum GroupProtocol {
-    /// Members join together, and one of them shares out.
+    /// Members join together, and one of them, the leader, assigns the partitions.
     #[default]
     Classic,
-    /// The coordinator shares out, and members follow one by one (KIP-848).
+    /// The coordinator assigns the partitions, and each member follows at its own pace (KIP-848).
     Consumer,
 }
 
-/// How to be a member. Java's defaults.
+/// The settings of a member of a group.
 #[derive(Debug)]
 pub struct GroupConfig {
     /// `group.id`.
     pub id: String,
     /// `group.protocol`.
     pub protocol: GroupProtocol,
-    /// `group.instance.id`: who comes back under the same is the same member (KIP-345).
+    /// `group.instance.id`: a consumer that comes back with the same one is the same, static, member (KIP-345).
     pub instance_id: Option<String>,
     /// `client.rack`.
     pub rack: Option<String>,
-    /// `group.remote.assignor`: which of the coordinator's assignors to ask for. Consumer protocol.
+    /// `group.remote.assignor`: which of the coordinator's assignors to ask for; `None` for its default. Consumer
+    /// protocol only.
     pub server_assignor: Option<String>,
-    /// `session.timeout.ms`: without a heartbeat for so long, the coordinator takes the member for dead. Classic; under
-    /// the consumer protocol it is the coordinator's.
+    /// `session.timeout.ms`: the coordinator takes a member for dead after so long without a heartbeat. Classic
+    /// protocol only: under the consumer protocol the time is the coordinator's own setting.
     pub session_timeout: Duration,
-    /// `heartbeat.interval.ms`. Classic, too.
+    /// `heartbeat.interval.ms`. Classic protocol only: under the consumer protocol the coordinator tells the interval.
     pub heartbeat_interval: Duration,
-    /// `max.poll.interval.ms`: how long the user may stay away.
+    /// `max.poll.interval.ms`: how long the user may stay away before the member leaves the group.
     pub max_poll_interval: Duration,
-    /// How long a rebalance waits for this member. `None`: as long as its user may stay away, as Java's.
+    /// How long a rebalance waits for this member; `None` for `max_poll_interval`, as in Java.
     pub rebalance_timeout: Option<Duration>,
-    /// In order of preference; the group takes one that all members have. Classic.
+    /// The assignors that the member offers, in order of preference. The coordinator picks one that all members
+    /// offer. Classic protocol only.
     pub assignors: Vec<Box<dyn Assignor>>,
 }
 
 impl GroupConfig {
-    /// Java's defaults for a group of this name, with the `range` assignor.
+    /// Java's defaults for a group of this name, but for the assignors: only `range` is offered, where Java also
+    /// offers `cooperative-sticky`.
     pub fn new(id: impl Into<String>) -> Self {
         Self {
             id: id.into(),
@@ -87,19 +90,21 @@ impl GroupConfig {
         self.rebalance_timeout.unwrap_or(self.max_poll_interval)
     }
 
-    /// Whether members keep what they own while they join again: when all that they offer is cooperative.
+    /// Whether the member keeps its partitions while it joins again: so if all the assignors that it offers are
+    /// cooperative.
     fn is_cooperative(&self) -> bool {
         self.assignors.iter().all(|assignor| assignor.is_cooperative())
     }
 }
 
-/// A duration as requests have it.
+/// A duration in milliseconds, as requests have it.
 fn millis(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }
 
-/// When to send the next heartbeat. Partitions that others give up come with the answer to one: for two intervals after
-/// a generation, or an epoch, in which that is to be expected, heartbeats come five times as often.
+/// When to send the next heartbeat. A member learns from the answer to a heartbeat that it may have partitions
+/// which others gave up. Soon after a new generation or epoch that is likely, so heartbeats are sent five times as
+/// often for two intervals.
 #[derive(Debug)]
 struct Pulse {
     interval: Duration,
@@ -123,14 +128,14 @@ impl Pulse {
     }
 }
 
-/// A member's place in its group: what a transaction that commits offsets carries (KIP-447).
+/// A member's place in its group, which a transaction that commits offsets carries (KIP-447).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMetadata {
     /// `group.id`.
     pub group_id: String,
-    /// The classic protocol's generation, the consumer protocol's member epoch; -1 outside.
+    /// The classic protocol's generation, or the consumer protocol's member epoch; -1 outside the group.
     pub generation_id: i32,
-    /// Empty where the coordinator has given none yet.
+    /// The member's id; empty where it has none yet.
     pub member_id: String,
     /// `group.instance.id`.
     pub group_instance_id: Option<String>,
@@ -139,22 +144,23 @@ pub struct GroupMetadata {
 /// Whether a member that goes away tells its group (KIP-1092).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LeaveGroup {
-    /// A dynamic member leaves; a static one stays, and is waited for until its session is over.
+    /// A dynamic member leaves. A static one stays, and the group waits for it until its session is over.
     #[default]
     Default,
-    /// Leaves for good, static or not.
+    /// The member leaves for good, static or not.
     Leave,
-    /// Stays, until its session is over.
+    /// The member stays until its session is over.
     Remain,
 }
 
-/// Why a group cannot be joined, or is left for good.
+/// Why a consumer is not in its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GroupFailure {
-    /// The coordinator refuses, and would again.
+    /// The coordinator refuses the member for good.
     Refused(ErrorCode),
-    /// The user stayed away longer than `max.poll.interval.ms`. The group is joined again with the next call.
+    /// The user stayed away longer than `max.poll.interval.ms`, so the member left. It joins again with the user's
+    /// next call.
     MaxPollExceeded(Duration),
 }
 
@@ -174,16 +180,16 @@ impl fmt::Display for GroupFailure {
 pub(crate) enum GroupNews {
     /// Nothing.
     None,
-    /// These are to be the member's, and no others: told when done by [`Membership::handed_over`].
+    /// The member is to own these partitions and no others. [`Membership::handed_over`] is called when that is done.
     Assigned(Vec<TopicPartition>),
-    /// The group is to be joined again: what is owned is given up before, all of it or what is `keep`'s opposite. Told
-    /// when done by [`Membership::given_up`].
+    /// The member is to join again, and first gives up its partitions: all of them, or those of topics that are not
+    /// in `keep`. [`Membership::given_up`] is called when that is done.
     GiveUp {
-        /// Topics whose partitions stay; `None` for none.
+        /// The topics whose partitions stay; `None` where no partition stays.
         keep: Option<std::collections::BTreeSet<String>>,
     },
-    /// The coordinator does not know this member, or not as it was.
+    /// The coordinator does not know this member any more, or has gone on without it: its partitions are lost.
     Lost,
-    /// No further attempt is made.
+    /// The coordinator refuses the member for good, and no further attempt is made.
     Failed(ErrorCode),
 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// A regular expression that a topic's whole name must match. The syntax is RE2's, which brokers use too: what one of
-/// them matches (consumer protocol, Kafka 4.0 and later) and what is matched here (otherwise) is the same but for
-/// Unicode classes, which no topic's name has.
+/// A regular expression that a topic's whole name must match. The syntax is RE2's. Under the consumer protocol
+/// brokers of Kafka 4.0 and later match it themselves, also as RE2; otherwise it is matched here. The two differ in
+/// Unicode classes only, and topic names are ASCII.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     text: String,

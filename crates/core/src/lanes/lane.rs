@@ -1,4 +1,4 @@
-//! A lane: what is known of one partition, and what was fetched of it and not read yet.
+//! A lane: the state of one partition, and the slices of it that were fetched and not read yet.
 
 use std::{collections::VecDeque, ops::Range, time::Instant};
 
@@ -12,18 +12,18 @@ use crate::{
     reader::Slot,
 };
 
-/// Record batches of one partition, in one response and of one leader epoch: what a reader takes.
+/// The record batches of one partition and one leader epoch in one response. A reader takes them together.
 #[derive(Debug, Clone)]
 pub(crate) struct Slice<F> {
     /// Its lane.
     pub(crate) part: PartIdx,
-    /// The lane's epoch when it was asked for.
+    /// The lane's epoch when the slice was asked for.
     pub(crate) epoch: LaneEpoch,
     /// The broker that it came from.
     pub(crate) broker: NodeId,
-    /// What holds the bytes.
+    /// The frame that holds the bytes.
     pub(crate) frame: F,
-    /// Where the batches are: whole ones only.
+    /// The place of the batches in the frame; they are whole batches only.
     pub(crate) bytes: Range<u32>,
     /// The first offset to hand out: the first batch may begin before it.
     pub(crate) start: i64,
@@ -40,7 +40,7 @@ pub(crate) struct Slice<F> {
 pub enum LaneFailure {
     /// A batch is damaged, and was still so when it was fetched again.
     Corrupt {
-        /// Where it begins, or the position inside it.
+        /// Where the batch begins, or the position inside it.
         offset: i64,
         /// What is wrong with it.
         error: DecodeError,
@@ -61,15 +61,15 @@ pub enum LaneFailure {
 pub(crate) enum FetchState {
     /// The group's committed offset is to be asked for.
     AwaitsCommitted,
-    /// The log is to be asked this.
+    /// The log is to be asked for the offset.
     AwaitsReset(Search),
-    /// From [`Lane::fetch_at`] on.
+    /// The position is known: records are fetched from [`Lane::fetch_at`] on.
     Fetching,
     /// Stuck until a seek.
     Failed(LaneFailure),
 }
 
-/// The reader that has a lane: no other is given anything of it.
+/// The reader that has a lane. No other reader is given slices of it.
 #[derive(Debug)]
 pub(crate) struct Holder {
     pub(crate) reader: ReaderId,
@@ -83,30 +83,31 @@ pub(crate) struct Lane<F> {
     pub(super) phase: LanePhase,
     pub(crate) paused: bool,
     pub(crate) state: FetchState,
-    /// A request that finds the position out is under way.
+    /// The position is being looked up.
     pub(crate) looking: bool,
-    /// Behind what is queued: where the next fetch begins.
+    /// The offset at which the next fetch begins, behind the queued slices.
     pub(crate) fetch_at: i64,
     pub(super) queue: VecDeque<Slice<F>>,
     pub(crate) queued_bytes: usize,
-    /// Who has a slice of it, or has handed out records of it since the last return of its user.
+    /// The reader that has a slice of the lane, or that has handed out records of it since its user was last back.
     pub(crate) holder: Option<Holder>,
-    /// Behind the last record handed out, as far as the reader has told.
+    /// The offset behind the last record that was handed out, as far as the reader has told.
     pub(crate) delivered: Option<i64>,
-    /// Behind the last record that the user had come back from.
+    /// The offset behind the last record that the user has come back from.
     pub(crate) acked: Option<i64>,
+    /// Of the records that were handed out.
     pub(super) leader_epochs: LeaderEpochs,
     pub(crate) committed: Option<i64>,
     pub(crate) high_watermark: Option<i64>,
-    /// Where a damaged batch was found, and will be a failure if found again.
+    /// The position at which a damaged batch was found. If one is found there again, the lane fails.
     pub(super) suspect: Option<i64>,
-    /// At fetching it.
+    /// Attempts at fetching its records.
     pub(crate) attempts: Attempts,
     pub(super) failure_due: Option<Instant>,
     pub(crate) since: Instant,
-    /// Where reading began when it began at the log's end, and when that was.
+    /// If reading began at the log's end: the offset at which it began, and when.
     pub(crate) began_at_end: Option<(i64, Instant)>,
-    /// The response that brought it records last.
+    /// The number of the response that brought it records last.
     pub(crate) served: Option<u64>,
 }
 
@@ -146,18 +147,18 @@ impl<F> Lane<F> {
         self.phase
     }
 
-    /// Whether a fetch may ask for it, once it has room.
+    /// Whether a fetch may ask for records of the lane, as far as there is room.
     pub(crate) fn wants_records(&self, now: Now) -> bool {
         self.is_readable() && self.state == FetchState::Fetching && self.attempts.is_due(now)
     }
 
-    /// Whether nothing of it waits to be read, nor is in the user's hands: what the log says of the fetch position concerns
-    /// the user now.
+    /// Whether no record of the lane waits to be read or is in the user's hands. Only then does an error at the
+    /// fetch position concern the user.
     pub(crate) fn is_drained(&self) -> bool {
         self.queue.is_empty() && self.holder.is_none() && self.delivered == Some(self.fetch_at)
     }
 
-    /// Behind the last record that is in nobody's hands.
+    /// The offset behind the last record that was handed out and is in nobody's hands.
     pub(crate) fn done(&self) -> Option<i64> {
         if self.holder.is_some() { self.acked } else { self.delivered }
     }

@@ -1,10 +1,9 @@
-//! Lanes: one a partition, where fetch, seek, pause, revocation and reading meet, and the only place where they can
-//! race.
+//! Lanes: one for each partition. Fetch, seek, pause, revocation and reading meet here, and can race nowhere else.
 //!
-//! A lane's *epoch* moves whenever what was fetched or handed out before no longer counts: on assignment, seek, reset,
-//! revocation, loss and corruption. Responses, slices and reports carry the epoch under which they were made, and what
-//! carries an older one is dropped here and nowhere else. A pause does not move it: a paused lane keeps its slices, unless
-//! others need their room.
+//! A lane's *epoch* moves whenever records that were fetched or handed out before no longer count: on assignment,
+//! seek, reset, revocation, loss and corruption. Responses, slices and reports carry the epoch under which they
+//! were made. Those of an older epoch are dropped here and nowhere else. A pause does not move the epoch: a paused
+//! lane keeps its slices, unless other lanes need their room.
 //!
 //! The *fence* moves whenever a reader must look again before it hands out another record.
 //!
@@ -44,7 +43,7 @@ pub(crate) struct Lanes<F> {
     index: BTreeMap<TopicPartition, PartIdx>,
     /// Lanes with slices, the one whose turn it is first.
     ready: VecDeque<PartIdx>,
-    /// Lanes that a reader has taken a slice of, and may have let go since.
+    /// Lanes of which a reader has taken a slice. It may have let them go since.
     taken: Vec<PartIdx>,
     fence: Fence,
     backoff: Backoff,
@@ -142,8 +141,8 @@ impl<F> Lanes<F> {
         self.assigned().map(|(_, lane)| lane.at.clone()).collect()
     }
 
-    /// Gives a partition to this consumer, its committed offset to be asked for. With a listener to `announce` it to it is not
-    /// read before that has answered.
+    /// Gives a partition to this consumer. Its committed offset is to be asked for. A partition that is to be announced to
+    /// the user's listener is not read before the listener has returned.
     pub(crate) fn assign(&mut self, at: &TopicPartition, announce: bool, now: Instant) {
         let part = self.intern(at, now);
         self.unassign(part);
@@ -169,8 +168,8 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Closes the gate of a partition that is to be given up. Its buffered records are dropped; what a reader has
-    /// handed out may still be reported.
+    /// Closes the gate of a partition that is to be given up. Its buffered records are dropped. A reader may still
+    /// report the records that it has handed out.
     pub(crate) fn begin_revoking(&mut self, part: PartIdx) {
         if !self.plot.has(Planted::RevokingLaneIsRead) {
             self.drop_queue(part);
@@ -181,7 +180,7 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Moves the position of a lane, or has it looked for: what was fetched or handed out before no longer counts.
+    /// Moves the position of a lane, or has it looked up. Records that were fetched or handed out before no longer count.
     pub(crate) fn place(&mut self, part: PartIdx, state: FetchState, at: Option<Position>, now: Instant) {
         match self.plot.has(Planted::SeekKeepsEpoch) {
             true => self.drop_queue(part),
@@ -198,7 +197,7 @@ impl<F> Lanes<F> {
             lane.holder = None;
             if let Some(Position { offset, leader_epoch }) = at {
                 (lane.fetch_at, lane.delivered) = (offset, Some(offset));
-                // A failure comes while the user may still have the last record in hand.
+                // When a lane fails, the user may still have its last record in hand, so `acked` stays.
                 if !matches!(lane.state, FetchState::Failed(_)) {
                     lane.acked = Some(offset);
                     lane.leader_epochs = LeaderEpochs::beginning(leader_epoch);
@@ -207,7 +206,7 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Opens or closes the gate at the user's wish. What is buffered stays.
+    /// Opens or closes the gate at the user's wish. Buffered records stay.
     pub(crate) fn set_paused(&mut self, part: PartIdx, paused: bool, now: Instant) {
         self.fence.raise();
         if let Some(lane) = self.get_mut(part) {
@@ -216,7 +215,7 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Ends an epoch.
+    /// Drops a lane's buffered records and ends its epoch.
     fn empty(&mut self, part: PartIdx) {
         self.drop_queue(part);
         self.fence.raise();
@@ -235,8 +234,9 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Drops what paused lanes have buffered, to be fetched again when they are resumed. What a reader still has of them goes,
-    /// too, where its user is back from all that he was handed. Returns whether a reader has anything to drop.
+    /// Drops the records that paused lanes have buffered; they are fetched again when the lanes are resumed. Slices
+    /// of them that a reader has are dropped, too, if its user is back from all records (`is_back`). Returns
+    /// whether a reader has any to drop.
     pub(crate) fn drop_paused(&mut self, is_back: impl Fn(ReaderId) -> bool, now: Instant) -> bool {
         let is_held = |lane: &Lane<F>| lane.holder.as_ref().is_some_and(|holder| is_back(holder.reader));
         let is_read = |lane: &Lane<F>| is_held(lane) && lane.state == FetchState::Fetching;
@@ -252,20 +252,20 @@ impl<F> Lanes<F> {
             let start = self.get(part).and_then(|lane| lane.queue.front()).map(|slice| slice.start);
             self.drop_queue(part);
             if let (Some(lane), Some(start)) = (self.get_mut(part), start) {
-                // The epoch stays: a reader may be in the middle of the slice before. A fetch that is under way goes on
-                // behind what was dropped, and is refused for that.
+                // The epoch stays, as a reader may be in the middle of the slice before. A fetch under way asks for
+                // records behind those that are dropped, and its answer is refused for that.
                 lane.fetch_at = start;
             }
         }
         !read.is_empty()
     }
 
-    /// Whether a reader that wants anything would get something.
+    /// Whether a reader that takes any lane would get a slice.
     pub(crate) fn has_readable(&self) -> bool {
         self.ready.iter().any(|part| self.get(*part).is_some_and(Lane::is_readable))
     }
 
-    /// Takes what a fetch brought, if it still counts.
+    /// Queues a slice that a fetch brought. Returns `false` where it does not count any more.
     pub(crate) fn push(&mut self, slice: Slice<F>, now: Instant) -> bool {
         let size = slice.bytes.len();
         let part = slice.part;
@@ -286,7 +286,8 @@ impl<F> Lanes<F> {
         true
     }
 
-    /// The next slice for a reader, of the lane whose turn it is, and where he says how far his user has come.
+    /// The next slice for a reader, of the lane whose turn it is, and the slot in which the reader leaves how far
+    /// its user has come.
     pub(crate) fn take(&mut self, reader: ReaderId, filter: &Filter) -> Option<(Slice<F>, Slot)> {
         let admitted = |part: &PartIdx| {
             let leaks = self.plot.has(Planted::RevokingLaneIsRead);
@@ -303,7 +304,8 @@ impl<F> Lanes<F> {
         lane.queued_bytes -= slice.bytes.len();
         lane.leader_epochs.enter(slice.start, slice.leader_epoch);
         let new = || Holder { reader, slot: Slot::new(slice.start) };
-        // The user may still have the slice before in hand: to take the next acknowledges nothing.
+        // The user may still have the slice before in hand. To take the next one acknowledges nothing, so the slot
+        // stays.
         let slot = lane.holder.get_or_insert_with(new).slot.clone();
         if !lane.queue.is_empty() {
             self.ready.push_back(part);
@@ -320,7 +322,7 @@ impl<F> Lanes<F> {
         shares || lane.holder.as_ref().is_none_or(|holder| holder.reader == reader)
     }
 
-    /// Takes over how far readers' users have come, and says whose has.
+    /// Takes over from the slots how far users have come. Calls `has_come` for each reader whose user has moved.
     pub(crate) fn read_slots(&mut self, mut has_come: impl FnMut(ReaderId)) {
         let mut taken = std::mem::take(&mut self.taken);
         taken.retain(|part| {
@@ -342,7 +344,7 @@ impl<F> Lanes<F> {
         self.taken.iter().copied().filter(move |part| self.get(*part).is_some_and(held))
     }
 
-    /// A failure that the user is to be told: again after each `gap`, as long as it stands.
+    /// A failure that the user is to be told. It is told again after each `gap`, as long as it stands.
     pub(crate) fn take_failure(
         &mut self,
         filter: &Filter,
@@ -362,7 +364,7 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Whether a reader may go on with a slice; otherwise it drops it.
+    /// Whether a reader may go on with a slice of this lane and epoch.
     pub(crate) fn admits(&self, part: PartIdx, epoch: LaneEpoch) -> Admission {
         match self.get(part) {
             Some(lane) if lane.epoch == epoch => match lane.phase {
@@ -374,8 +376,8 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// Where a reader is. `acked` where the user has come back from the records before; `held` as long as it may hand
-    /// out more of the slice, or the user has records of it in hand.
+    /// Takes a reader's position. `acked` says that the user has come back from all records before it. `held` says
+    /// that the reader may hand out more of the slice, or that the user has records of it in hand.
     pub(crate) fn report(&mut self, part: PartIdx, epoch: LaneEpoch, position: i64, acked: bool, held: bool) {
         let counts = |lane: &&mut Lane<F>| lane.epoch == epoch && lane.phase.is_assigned();
         let Some(lane) = self.get_mut(part).filter(counts) else { return };
@@ -392,7 +394,8 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// The user says that he is done with all before `position`: auto commit is not to go back behind it.
+    /// The user commits `position`, and so is done with all records before it. Otherwise auto commit would go back
+    /// behind it.
     pub(crate) fn acknowledge(&mut self, at: &TopicPartition, position: i64) {
         let lane = self.find(at).and_then(|part| self.get_mut(part));
         let is_ahead = |lane: &&mut Lane<F>| match (lane.acked, lane.delivered) {
@@ -404,7 +407,7 @@ impl<F> Lanes<F> {
         }
     }
 
-    /// A reader found a damaged batch: fetched again once, then a failure.
+    /// A reader found a damaged batch. It is fetched again once; if it is found damaged again, the lane fails.
     pub(crate) fn corrupt(
         &mut self,
         part: PartIdx,
@@ -436,7 +439,7 @@ impl<F> Lanes<F> {
         self.revoking().next().is_some()
     }
 
-    /// Those of them that a reader holds.
+    /// The lanes that are being revoked and that a reader holds.
     pub(crate) fn held_up(&self) -> Vec<TopicPartition> {
         self.revoking().filter(|(_, lane)| lane.holder.is_some()).map(|(_, lane)| lane.at.clone()).collect()
     }
@@ -446,7 +449,7 @@ impl<F> Lanes<F> {
         self.revoking().all(|(_, lane)| lane.holder.is_none())
     }
 
-    /// The listener has answered.
+    /// The listener has returned, so new partitions may be read.
     pub(crate) fn open_announced(&mut self) {
         let announced = self.lanes.iter_mut().filter(|lane| lane.phase == LanePhase::Announcing);
         announced.for_each(|lane| lane.transition_to(LanePhase::Owned));
@@ -459,7 +462,7 @@ impl<F> Lanes<F> {
     }
 }
 
-/// What a reader may do with a slice that it has.
+/// The use that a reader may make of a slice that it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// Go on.

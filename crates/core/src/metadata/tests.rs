@@ -15,7 +15,7 @@ fn known() -> Metadata {
     Metadata::new(MetadataConfig::default(), Vec::new(), 7, now())
 }
 
-/// What broker 1, which knows of itself and of broker 2, tells of a topic of one partition.
+/// An answer of broker 1, which lists itself and broker 2, about a topic of one partition.
 fn told(error_code: ErrorCode, led: Option<(i32, i32)>) -> MetadataResponse {
     let broker = |node_id| MetadataResponseBroker { node_id, port: 9092, ..Default::default() };
     let partition = |(leader_id, leader_epoch)| MetadataResponsePartition {

@@ -1,9 +1,10 @@
-//! Committing: one request in flight, and what is asked meanwhile merged into the next, the newest *request* winning
-//! (not the largest offset: to seek back and commit is legal). Each partition of a request settles by itself.
+//! Committing: one request is in flight at a time, and commits that are asked for meanwhile are merged into the
+//! next. The newest *request* wins, and not the largest offset: to seek back and commit is legal. Each partition of
+//! a request settles by itself.
 //!
-//! A broker that does not know a topic has not heard of it yet, or it is gone. Such a partition is kept apart
-//! (`unknown`), so that nothing else waits for it. It is tried again after a newer picture of the cluster, unless
-//! [`Commits::give_up_unknown`] lets go of it, as it does at once where the picture does not have the topic either.
+//! If a broker does not know a topic, it has not heard of the topic yet, or the topic is gone. Such a partition is
+//! kept apart (`unknown`), so that no other waits for it. It is tried again when there is newer metadata, unless
+//! [`Commits::give_up_unknown`] lets go of it; so it does at once where the metadata lacks the partition, too.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -42,7 +43,8 @@ pub(crate) struct Commits {
     in_flight: Option<InFlight>,
     unknown: Batch,
     unknown_attempts: Attempts,
-    /// When a broker first did not know these, and which picture of the cluster had them then, if the newest did.
+    /// When a broker first did not know these partitions, and the revision of the metadata then; `None` if that
+    /// metadata lacked them, too.
     unknown_since: BTreeMap<TopicPartition, (Instant, Option<u64>)>,
     interval: Option<Duration>,
     next_auto: Option<Instant>,
@@ -60,20 +62,20 @@ struct InFlight {
 
 type Batch = BTreeMap<TopicPartition, Wish>;
 
-/// What is to be committed of a partition.
+/// An offset that is to be committed in one partition.
 #[derive(Debug)]
 struct Wish {
     committed: CommittedOffset,
-    /// Who asked for it, or for what it took the place of.
+    /// The operations that asked for it, or for one that it took the place of.
     ops: Vec<OpId>,
 }
 
-/// What a commit came to in one partition.
+/// The outcome of a commit in one partition.
 #[derive(Debug)]
 pub(crate) struct Settled {
     pub(crate) at: TopicPartition,
     pub(crate) offset: i64,
-    /// Who waits for it; empty for what nobody asked for.
+    /// The operations that wait for it; none where no user asked for the commit.
     pub(crate) ops: Vec<OpId>,
     pub(crate) result: Result<(), CommitRefusal>,
 }
@@ -81,9 +83,9 @@ pub(crate) struct Settled {
 /// Why a partition's offset is not committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommitRefusal {
-    /// The coordinator answered so.
+    /// The coordinator refused with this error.
     Refused(ErrorCode),
-    /// Its topic is gone.
+    /// The partition's topic is gone.
     Gone,
 }
 
@@ -116,12 +118,12 @@ impl Commits {
         }
     }
 
-    /// Whether offsets are committed without being asked to.
+    /// Whether offsets are committed without a call of the user's.
     pub(crate) fn is_auto(&self) -> bool {
         self.interval.is_some()
     }
 
-    /// Whether the interval has passed; begins the next.
+    /// Whether the interval of auto commit has passed. If so, the next one begins.
     pub(crate) fn take_due(&mut self, now: Now) -> bool {
         let due = self.next_auto.is_some_and(|at| at <= now.mono);
         if due {
@@ -151,28 +153,28 @@ impl Commits {
         }
     }
 
-    /// Whether everything asked for has been answered.
+    /// Whether every commit that was asked for is settled.
     pub(crate) fn is_idle(&self) -> bool {
         self.in_flight.is_none() && self.pending.is_empty() && self.unknown.is_empty()
     }
 
-    /// Whether an offset of this partition waits to be committed, but for those that the broker does not know.
+    /// Whether an offset of this partition waits to be committed. Partitions that the broker does not know do not count.
     pub(crate) fn is_under_way(&self, at: &TopicPartition) -> bool {
         let sent = self.in_flight.as_ref().is_some_and(|sent| sent.batch.contains_key(at));
         sent || self.pending.contains_key(at)
     }
 
-    /// Why it is tried again, and when.
+    /// Why a commit is tried again, and when.
     pub(crate) fn retry(&self, now: Now) -> Option<Retry> {
         self.attempts.retry(now).or_else(|| self.unknown_attempts.retry(now))
     }
 
-    /// Since when the coordinator has been asked and has not answered.
+    /// Since when a request has been in flight without an answer.
     pub(crate) fn asked_since(&self) -> Option<Instant> {
         self.in_flight.as_ref().map(|sent| sent.since)
     }
 
-    /// Offsets of partitions that are not this member's any more are not committed. Returns whose wish that was.
+    /// Drops all commits, as the partitions are not this member's any more. Returns the operations that waited for them.
     pub(crate) fn discard(&mut self) -> Vec<OpId> {
         if self.plot.has(Planted::CommitsSurviveLoss) {
             return Vec::new();
@@ -181,7 +183,7 @@ impl Commits {
         self.take_all().into_values().flat_map(|wish| wish.ops).collect()
     }
 
-    /// Commits no more of what is not committed by now. Returns what nobody asked for, with the last answer.
+    /// Gives up all commits that are not settled by now. Returns those that no user asked for, with the last error.
     pub(crate) fn give_up(&mut self) -> Vec<CommitGivenUp> {
         let error = self.attempts.error().or(self.unknown_attempts.error());
         self.attempts.reset();
@@ -197,8 +199,8 @@ impl Commits {
         all
     }
 
-    /// Partitions of topics that are not there leave: at once where something waits for the commits (`hurried`), else
-    /// when a newer picture of the cluster has no such partition either, or after this time.
+    /// Gives up partitions that a broker does not know: at once where something waits for the commits (`hurried`),
+    /// otherwise when the metadata lacks the partition, too, or after `timeout`.
     pub(crate) fn give_up_unknown(
         &mut self,
         hurried: bool,
@@ -221,7 +223,7 @@ impl Commits {
         gone.into_iter().map(|(at, wish)| Settled::new(at, wish, Err(CommitRefusal::Gone))).collect()
     }
 
-    /// What is not asked for any more is not unknown any more.
+    /// Forgets that partitions were unknown, as soon as no commit of them waits any more.
     fn settle_unknown(&mut self) {
         let sent = self.in_flight.as_ref().map(|sent| &sent.batch);
         let asked = |at: &TopicPartition| {
@@ -233,7 +235,7 @@ impl Commits {
         }
     }
 
-    /// Nothing is sent while it is unsettled in whose name.
+    /// Sends the commits that wait, in the name of `by`; nothing where that is `None`, as the name is still open.
     pub(crate) fn poll_send(
         &mut self,
         by: Option<Committer>,
@@ -279,7 +281,7 @@ impl Commits {
         Ok(Some(id))
     }
 
-    /// Returns what is settled. The rest is tried again.
+    /// Returns the commits that are settled. The others are tried again.
     pub(crate) fn handle_response(
         &mut self,
         id: RequestId,
@@ -319,7 +321,7 @@ impl Commits {
             metadata.request_update();
             self.unknown_attempts.failed(ErrorCode::UnknownTopicOrPartition, now);
         }
-        // What the answer leaves out is asked for again, as after an error that may pass.
+        // Partitions that the answer leaves out are tried again, as after an error that may pass.
         again.append(&mut batch);
         match again.is_empty() {
             true => self.attempts.reset(),
@@ -335,7 +337,7 @@ impl Commits {
         }
     }
 
-    /// Under what was asked since, which is newer.
+    /// Tries these commits again. Where a newer one of the same partition was asked for since, that one stands.
     fn again(&mut self, mut batch: Batch, error: Option<ErrorCode>, now: Now) {
         if self.plot.has(Planted::RetryLosesMetadata) {
             batch.values_mut().for_each(|wish| wish.committed.metadata.clear());
@@ -361,12 +363,14 @@ impl Commits {
     }
 }
 
-/// Whether this picture of the cluster is newer than the one that had what a broker did not know.
+/// Whether the metadata is newer than the revision `known`, which had a partition that a broker did not know; also
+/// where none had it (`None`).
 fn is_newer(metadata: &Metadata, known: Option<u64>) -> bool {
     known.is_none_or(|known| metadata.revision() > known)
 }
 
-/// Where both have a partition, `batch` is the newer wish; who asked for the older waits for it too.
+/// Adds the older wishes to the batch. Where both have a partition, the one in `batch` stands, and the operations
+/// of the older one wait for it, too.
 fn put_under(batch: &mut Batch, older: Batch) {
     for (at, older) in older {
         match batch.entry(at) {

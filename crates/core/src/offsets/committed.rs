@@ -34,7 +34,8 @@ pub(crate) struct CommittedFetch {
     pub(crate) plot: Plot,
 }
 
-/// Of each partition that is answered: what is committed, or an error that trying again does not mend.
+/// For each partition that is answered: the committed offset, if there is one, or an error that trying again does
+/// not mend.
 pub(crate) type CommittedNews = BTreeMap<TopicPartition, Result<Option<CommittedOffset>, ErrorCode>>;
 
 impl CommittedFetch {
@@ -52,7 +53,7 @@ impl CommittedFetch {
         self.wanted.insert(at);
     }
 
-    /// Whether it was asked for after the request under way was sent.
+    /// Whether the partition was asked for after the last request was sent.
     pub(crate) fn asks_again(&self, at: &TopicPartition) -> bool {
         self.wanted.contains(at)
     }
@@ -62,7 +63,7 @@ impl CommittedFetch {
         self.in_flight.is_some() || !self.wanted.is_empty()
     }
 
-    /// `reader` is the member of a consumer-protocol group in whose name it is asked.
+    /// `reader` is the member of a consumer-protocol group in whose name offsets are asked for.
     pub(crate) fn poll_send(
         &mut self,
         reader: Option<Committer>,
@@ -163,11 +164,11 @@ impl CommittedFetch {
     }
 }
 
-/// Whether it is worth asking again.
+/// Whether an error may pass, so that it is worth asking again.
 fn may_pass(error: ErrorCode) -> bool {
     match error {
         ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownServerError => true,
-        // The epoch moved on; or the member is not known any more, of which the next heartbeat tells.
+        // The epoch moved on, or the member is not known any more. The next heartbeat tells which.
         ErrorCode::StaleMemberEpoch | ErrorCode::UnknownMemberId | ErrorCode::GroupIdNotFound => true,
         error => error.is_retriable(),
     }
@@ -175,7 +176,7 @@ fn may_pass(error: ErrorCode) -> bool {
 
 type Flat = (ErrorCode, Vec<(TopicPartition, ErrorCode, Option<CommittedOffset>)>);
 
-/// The same answer, whichever version told it.
+/// Brings an answer of any version into the same form.
 fn flatten(response: OffsetFetchResponse) -> Flat {
     let one = |topic: &str, index, error, offset, leader_epoch, metadata: Option<String>| {
         let found = CommittedOffset::new(offset)

@@ -17,16 +17,16 @@ use crate::{
     planted::{Planted, Plot},
 };
 
-/// Who asked.
+/// The origin of a look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// A lane that has no position.
+    /// A lane has no position.
     Lane(PartIdx, LaneEpoch),
-    /// A user.
+    /// A user asks.
     Op(OpId),
 }
 
-/// What was found, or why not.
+/// The answer to a look-up: an offset, none, or an error.
 pub(crate) type Found = (TopicPartition, Purpose, Result<Option<OffsetAndTimestamp>, ErrorCode>);
 
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Lookups {
         self.queries.iter().map(|query| &query.at.topic)
     }
 
-    /// One request for each leader that has something to tell and is not asked yet.
+    /// Sends one request to each leader of which something is to be asked.
     pub(crate) fn poll_send(
         &mut self,
         metadata: &mut Metadata,
@@ -107,7 +107,7 @@ impl Lookups {
             let mut taken = Vec::new();
             for (index, epoch) in queries {
                 let Some(query) = self.queries.get(index) else { continue };
-                // A partition may be named once in a request: a second question about it waits for its turn.
+                // A request may name a partition only once, so a second question about it waits for its turn.
                 let partitions = topics.entry(query.at.topic.clone()).or_default();
                 partitions.entry(query.at.partition).or_insert_with(|| {
                     taken.push(index);

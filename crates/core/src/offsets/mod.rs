@@ -1,4 +1,4 @@
-//! Offsets: where to begin, and what has been done.
+//! Offsets: where reading begins, and which records are done.
 
 mod commit;
 mod committed;
@@ -17,8 +17,8 @@ pub use reset::{ResetPolicy, ResetTo};
 pub struct Position {
     /// The offset of the next record.
     pub offset: i64,
-    /// The leader epoch of the record before it, where it is known: by it a broker can tell whether that record is still in
-    /// its log (KIP-320).
+    /// The leader epoch of the record before it, where it is known. With it a broker can tell whether that record is still
+    /// in its log (KIP-320).
     pub leader_epoch: Option<i32>,
 }
 
@@ -28,7 +28,7 @@ impl From<i64> for Position {
     }
 }
 
-/// An offset to commit, or one that was.
+/// An offset to commit, or one that was committed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct CommittedOffset {
@@ -36,7 +36,7 @@ pub struct CommittedOffset {
     pub offset: i64,
     /// The leader epoch of the record before it, where it is known (KIP-320).
     pub leader_epoch: Option<i32>,
-    /// Whatever the committer wrote beside it.
+    /// Any text that the committer wrote beside the offset.
     pub metadata: String,
 }
 

@@ -6,18 +6,18 @@ use ottla_protocol::{Now, Timestamp};
 
 use crate::planted::{Planted, Plot};
 
-/// What to do where there is no committed offset, or none that is in the log: `auto.offset.reset`.
+/// `auto.offset.reset`: where reading begins if there is no committed offset, or none that is in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ResetPolicy {
     /// Read from the start of the log.
     Earliest,
-    /// Read what comes from now on.
+    /// Read from the end of the log: the records that come from now on.
     #[default]
     Latest,
-    /// Read from the first record that is no older than this (KIP-1106). The time is taken once, not at each retry:
-    /// this differs from Java.
+    /// Read from the first record that is no older than this (KIP-1106). The time is taken once, where Java takes
+    /// it anew at each retry.
     ByDuration(Duration),
-    /// Tell the user.
+    /// Read nothing, and tell the user.
     None,
 }
 
@@ -33,7 +33,8 @@ pub enum ResetTo {
 }
 
 impl ResetPolicy {
-    /// Where to begin, the time taken once: a retry must not move it.
+    /// Where reading begins; `None` where the user is to be told. The time is taken here once; otherwise each retry
+    /// would move it.
     pub(crate) fn at(self, plot: Plot, now: Now) -> Option<ResetTo> {
         match self {
             Self::Latest | Self::ByDuration(_) if plot.has(Planted::ResetGoesToTheBeginning) => {

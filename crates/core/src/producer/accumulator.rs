@@ -2,12 +2,12 @@
 //!
 //! Up to five batches of a partition are on their way at once, in as many requests, so that one partition is not
 //! bound to a round trip per batch. Order survives a retry by two rules: a batch that goes again goes alone, and one
-//! never passes another. What was on its way behind a failed batch is refused by the broker, whose next sequence
-//! number it is not, and goes again after it.
+//! never passes another. Batches that were on their way behind a failed one are refused, as the broker expects
+//! another sequence number, and go again after it.
 //!
-//! A broker refuses it only if it knows this producer: one without state of it takes any first sequence number
-//! (KAFKA-15591), and would append what was on its way behind a failed first batch. So the first batch under an identity
-//! goes alone until it is acknowledged.
+//! A broker refuses them only if it knows this producer. A broker without state of the producer takes any first
+//! sequence number (KAFKA-15591), and would append batches that were on their way behind a failed first one. So the
+//! first batch under an identity goes alone until it is acknowledged.
 
 use std::{collections::VecDeque, time::Instant};
 
@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{cause::Cause, ids::NodeId};
 
-/// A batch, from its first record to its acknowledgement. The records stay as they were appended, and are compressed
-/// each time they are sent: a new epoch changes the batch.
+/// A batch, from its first record to its acknowledgement. The records stay as they were appended, and are
+/// compressed each time they are sent, as a new epoch changes the batch.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) id: BatchId,
@@ -28,7 +28,7 @@ pub(super) struct Batch {
     pub(super) created: Instant,
     /// Takes no more records.
     pub(super) closed: bool,
-    /// Given when it is sent first.
+    /// The sequence number of its first record, given when the batch is first sent.
     pub(super) sequence: Option<i32>,
     pub(super) in_flight: bool,
     pub(super) attempts: u32,
@@ -60,12 +60,12 @@ pub(super) struct PartitionQueue {
     pub(super) batches: VecDeque<Batch>,
     /// How many requests with a batch of this partition are unanswered, its batch given up or not.
     pub(super) in_flight: u32,
-    /// Whom they went to.
+    /// The broker that they went to.
     pub(super) sent_to: Option<NodeId>,
-    /// Nothing is sent before: back-off after a failure.
+    /// The end of the back-off after a failure. Nothing is sent before it.
     pub(super) retry_at: Option<Instant>,
     identity: Option<Identity>,
-    /// A batch under this identity was acknowledged: the broker knows it.
+    /// A batch under this identity was acknowledged, so the broker knows the identity.
     known: bool,
     next_sequence: i32,
     /// The sequence has a gap: it starts anew, under another identity, when nothing is in flight.
@@ -119,17 +119,17 @@ impl PartitionQueue {
         (self.identity, self.known, self.next_sequence, self.broken) = (Some(current), false, 0, false);
     }
 
-    /// A batch is appended, and so the identity known to whoever leads the partition.
+    /// A batch was appended, so the partition's leader knows the identity.
     pub(super) const fn set_known(&mut self) {
         self.known = true;
     }
 
-    /// Whoever leads the partition does not know the identity any more.
+    /// The partition's leader does not know the identity any more.
     pub(super) const fn set_unknown(&mut self) {
         self.known = false;
     }
 
-    /// The next batch that may be sent to `leader`, given which of the new ones are `ready`.
+    /// The next batch that may be sent to `leader`. `ready` says whether a batch may go that was never sent.
     pub(super) fn sendable(
         &self,
         leader: NodeId,
@@ -137,7 +137,7 @@ impl PartitionQueue {
         ready: impl Fn(&Batch) -> bool,
     ) -> Option<&Batch> {
         let waits = self.retry_at.is_some_and(|at| at > now);
-        // Another leader may hold nothing of what is in flight, and would take a later batch as the first.
+        // Another leader may have none of the batches in flight, and would take a later batch as the first.
         let moved = self.in_flight > 0 && self.sent_to != Some(leader);
         let alone = self.broken || !self.known;
         if waits || moved || (alone && self.in_flight > 0) {

@@ -1,4 +1,4 @@
-//! How a producer behaves.
+//! The settings of a producer.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use ottla_protocol::records::Compression;
 
 use crate::{backoff::Backoff, connections::ConnectionConfig, metadata::MetadataConfig};
 
-/// How a producer behaves. Java's defaults.
+/// The settings of a producer. The defaults are Java's.
 #[derive(Debug, Clone)]
 pub struct ProducerConfig {
     /// Limits of connections.
@@ -25,7 +25,7 @@ pub struct ProducerConfig {
     pub buffer_memory: usize,
     /// `max.request.size`: the largest record, and how much goes into one request.
     pub max_request_size: usize,
-    /// `max.in.flight.requests.per.connection`, at most 5: a broker remembers as many batches of a partition.
+    /// `max.in.flight.requests.per.connection`, at most 5, as a broker remembers that many batches of a partition.
     pub max_in_flight: usize,
     /// `delivery.timeout.ms`: from the send of a batch's first record to its acknowledgement.
     pub delivery_timeout: Duration,

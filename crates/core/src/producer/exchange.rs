@@ -1,4 +1,4 @@
-//! The producer's requests: metadata, an identity, batches; and what the answers mean.
+//! The producer's requests, for metadata, for an identity and with batches, and how it takes the answers.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ use crate::{
     planted::Planted,
 };
 
-/// All replicas in sync, without which a producer is not idempotent.
+/// All replicas in sync must have a batch before the broker answers; otherwise a producer is not idempotent.
 const ACKS_ALL: i16 = -1;
 /// The first version in which a topic bears its id instead of its name.
 const TOPIC_IDS_SINCE: i16 = 13;
@@ -33,7 +33,7 @@ const TOPIC_IDS_SINCE: i16 = 13;
 #[derive(Debug)]
 pub(super) struct Sent {
     node: NodeId,
-    /// What the ids in it, and so in the answer, mean.
+    /// The topics by their ids, by which the answer may name them.
     ids: BTreeMap<TopicId, usize>,
     /// By topic and partition.
     parts: BTreeMap<(usize, i32), Part>,
@@ -126,7 +126,8 @@ impl<F> Producer<F> {
         self.sent.values().filter(|sent| sent.node == node).count()
     }
 
-    /// One request, with at most one batch of each partition. False where there is nothing to send, or no way.
+    /// Sends one request, with at most one batch of each partition. Returns `false` where there is nothing to send,
+    /// or no connection is ready.
     fn send_to(&mut self, leader: NodeId, queues: &[usize], now: Now) -> bool {
         let sendable = |queue: &usize| self.is_sendable(*queue, leader, now);
         let queues: Vec<usize> = queues.iter().copied().filter(sendable).collect();
@@ -145,7 +146,7 @@ impl<F> Producer<F> {
         let version = match self.connections.version(target, Kind::Produce, ApiKey::Produce, limit) {
             Ok(version) => version,
             Err(unsupported) => {
-                // The leader cannot be spoken to: what would go there fails.
+                // The leader speaks no version that will do, so the batches that would go there fail.
                 let cause = Cause::Unsupported(unsupported.0);
                 self.fail_queues(queues, |at| SendFailure::Unsupported { at, cause: cause.clone() });
                 return false;
@@ -246,12 +247,12 @@ impl<F> Producer<F> {
         now: Now,
     ) {
         let error = answer.error_code;
-        // There is no need to wait before another broker is asked.
+        // Where the answer tells the new leader, there is no need to wait before that one is asked.
         let told = error.is_stale_metadata() && self.learn_leader(part, &answer, endpoints);
         let back_off = Some(now).filter(|_| !told);
         let cause = Cause::Broker { address: self.metadata.address(node).cloned(), error };
         match error {
-            // The latter: appended at an earlier attempt, whose answer was lost.
+            // `DuplicateSequenceNumber`: the batch was appended at an earlier attempt, whose answer was lost.
             ErrorCode::None | ErrorCode::DuplicateSequenceNumber => {
                 let some = |value: i64| Some(value).filter(|value| *value >= 0);
                 let acked = Acked {
@@ -264,8 +265,8 @@ impl<F> Producer<F> {
                 }
                 self.finish(part, Ok(acked));
             }
-            // Behind a batch that failed, that is what is to be expected. Of the first it says that the broker has
-            // forgotten this producer, or lost what it acknowledged: the sequence starts anew.
+            // A batch behind one that failed is expected to be refused in this way. If the first batch is, the broker
+            // has forgotten this producer, or lost records that it acknowledged, and the sequence starts anew.
             ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId => {
                 if let Some(queue) = self.queues.get_mut(part.queue)
                     && queue.is_first(part.batch)
@@ -283,7 +284,8 @@ impl<F> Producer<F> {
         }
     }
 
-    /// Whether the answer tells the new leader (KIP-951); else metadata will.
+    /// Takes over the new leader from the answer (KIP-951). Returns `false` where the answer tells none, and
+    /// metadata has to.
     fn learn_leader(
         &mut self,
         part: Part,
@@ -304,7 +306,7 @@ impl<F> Producer<F> {
         told
     }
 
-    /// A request with a batch of this queue is answered, or never will be.
+    /// A request with a batch of this queue is answered, or will never be.
     fn landed(&mut self, part: Part) {
         if let Some(queue) = self.queues.get_mut(part.queue) {
             queue.in_flight = queue.in_flight.saturating_sub(1);
@@ -319,7 +321,7 @@ impl<F> Producer<F> {
         batch.in_flight = false;
         batch.cause = Some(cause);
         let wait = self.config.retry_backoff.after(batch.attempts, &mut self.rng);
-        // What went behind a batch that failed is refused too, a moment later: that batch sets the time.
+        // Batches behind one that failed are refused, too, a moment later. The first batch sets the time of the retry.
         if queue.is_first(part.batch) {
             queue.retry_at = back_off.map(|now| now.mono + wait);
         }
@@ -373,7 +375,7 @@ impl<F> Producer<F> {
         }
     }
 
-    /// What stands in the way of what waits to be acknowledged, or for room, as far as anything does.
+    /// The obstacles in the way of records that wait to be acknowledged, or to be taken. Empty where there are none.
     pub fn obstacles(&self, now: Now) -> Vec<Cause> {
         let mut obstacles: Vec<Cause> = Vec::new();
         let queued = self.active.iter().filter_map(|queue| self.obstacle(*queue, now));
@@ -420,7 +422,7 @@ impl<F> Machine for Producer<F> {
             Response::Metadata(response) => {
                 self.metadata_request = None;
                 self.metadata.handle_response(response, now);
-                // Sends may wait for it.
+                // Sends may wait for metadata.
                 self.wake = true;
             }
             Response::InitProducerId(response) => self.handle_identity(&response, now),

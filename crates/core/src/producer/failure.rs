@@ -1,4 +1,4 @@
-//! What becomes of a record, and why one cannot be delivered.
+//! The outcomes of a record: it is delivered, or it is not, for one of these reasons.
 
 use std::{fmt, time::Duration};
 
@@ -11,8 +11,8 @@ use crate::{cause::Cause, ids::TopicPartition};
 pub struct Delivered {
     /// The partition that it went to.
     pub partition: i32,
-    /// Its offset. `None` where the broker knows that it has the record, from an attempt whose answer was lost, but
-    /// not where any more.
+    /// Its offset. `None` where the broker has the record from an attempt whose answer was lost, and does not know
+    /// the offset any more.
     pub offset: Option<i64>,
     /// Its timestamp in milliseconds: the broker's where the topic is set to that, else the record's.
     pub timestamp: i64,
@@ -43,23 +43,23 @@ pub enum SendFailure {
     },
     /// No broker told about the topic within `max.block.ms`.
     MetadataTimeout {
-        /// Its name.
+        /// The topic's name.
         topic: String,
-        /// How long was waited.
+        /// How long the send waited.
         waited: Duration,
-        /// What stood in the way.
+        /// The last obstacle.
         cause: Option<Cause>,
     },
     /// No room came free within `max.block.ms`: brokers take less than is sent.
     BufferFull {
-        /// How long was waited.
+        /// How long the send waited.
         waited: Duration,
         /// `buffer.memory`.
         limit: usize,
     },
     /// The record is larger than a request, or the whole buffer, may be.
     TooLarge {
-        /// The most that it takes.
+        /// The most bytes that the record takes.
         size: usize,
         /// `max.request.size` or `buffer.memory`.
         limit: usize,
@@ -70,18 +70,18 @@ pub enum SendFailure {
         at: TopicPartition,
         /// The broker's answer.
         error: ErrorCode,
-        /// What it says about it.
+        /// The broker's own words about it.
         message: Option<String>,
     },
     /// Not acknowledged within `delivery.timeout.ms`.
     DeliveryTimeout {
         /// Where it was to go.
         at: TopicPartition,
-        /// Whether it was sent at all: a broker may have it then.
+        /// Whether the record was sent at all. If so, a broker may have it.
         sent: bool,
-        /// How long was waited.
+        /// How long the record waited.
         waited: Duration,
-        /// What stood in the way last.
+        /// The last obstacle.
         cause: Option<Cause>,
     },
     /// No broker gives this producer an identity.
@@ -89,11 +89,11 @@ pub enum SendFailure {
         /// The broker's answer.
         error: ErrorCode,
     },
-    /// The broker does not speak what is needed.
+    /// The broker does not speak an API that is needed.
     Unsupported {
         /// Where it was to go.
         at: TopicPartition,
-        /// What it lacks.
+        /// The API that the broker does not speak.
         cause: Cause,
     },
     /// The producer was closed before the record was acknowledged.

@@ -1,5 +1,5 @@
-//! Who a producer is to a broker (KIP-98): the id and epoch that a broker gave, and sequence numbers per partition,
-//! by which it drops what it has appended already and refuses what would leave a gap.
+//! A producer's identity at brokers (KIP-98): the id and epoch that a broker gave it, and sequence numbers per
+//! partition. By these a broker drops batches that it has appended already, and refuses those that would leave a gap.
 //!
 //! As in Java, a producer without transactions bumps its epoch by itself: no other can have the same id.
 
@@ -17,12 +17,12 @@ pub(super) struct Identity {
 /// How it stands with the identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IdentityState {
-    /// To be asked for, not before the moment given.
+    /// The identity is to be asked for, not before the moment given.
     Needed {
         not_before: Option<Instant>,
         failures: u32,
     },
-    /// Asked for.
+    /// The identity has been asked for.
     Asked {
         request: RequestId,
         failures: u32,
@@ -38,7 +38,8 @@ impl IdentityState {
         }
     }
 
-    /// Leaves `stale` behind, unless that has happened already: the next epoch, or a new id after the last epoch.
+    /// Leaves `stale` behind, unless that has happened already. The next epoch follows it, or a new id after the
+    /// last epoch.
     pub(super) fn leave(&mut self, stale: Option<Identity>) {
         let Some(current) = self.known().filter(|current| Some(*current) == stale) else { return };
         *self = match current.epoch.checked_add(1) {

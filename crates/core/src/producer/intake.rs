@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{cause::Cause, ids::TopicPartition, metadata::Wanted};
 
-/// What a batch adds to its records, and a record to its key, value and headers, at the most.
+/// How many bytes a batch adds to its records, and a record to its key, value and headers, at the most.
 const BATCH_OVERHEAD: usize = 61;
 const RECORD_OVERHEAD: usize = 21;
 
@@ -24,7 +24,7 @@ const RECORD_OVERHEAD: usize = 21;
 pub struct Outgoing<'a, H> {
     /// The topic's name.
     pub topic: &'a str,
-    /// The partition; chosen by the key, or else for the producer's convenience, where there is none.
+    /// The partition. Where there is none, it is chosen by the key, or without a key by the producer.
     pub partition: Option<i32>,
     /// The key.
     pub key: Option<&'a [u8]>,
@@ -36,12 +36,12 @@ pub struct Outgoing<'a, H> {
     pub timestamp: Option<Timestamp>,
 }
 
-/// A record was not taken.
+/// Why a record was not taken.
 #[derive(Debug)]
 pub enum Refused {
-    /// Not yet: the topic is being looked up, or there is no room. To be tried again after a wake.
+    /// The topic is being looked up, or there is no room. The send is to be tried again after a wake.
     Wait,
-    /// It cannot be.
+    /// The record cannot be taken.
     Failed(Box<SendFailure>),
 }
 
@@ -72,7 +72,7 @@ impl<F> Producer<F> {
             (None, Some(key)) => Some(partition_for_key(key, self.partition_count(topic))),
             (None, None) => None,
         };
-        // Checked before a sticky partition is left, so that a send that waits changes nothing.
+        // Room is checked before a sticky partition is left, so that a send that waits changes nothing.
         if self.buffered > 0 && self.buffered + size > self.config.buffer_memory {
             return self.wait_for_room(since, now);
         }
@@ -99,7 +99,7 @@ impl<F> Producer<F> {
         if size > limit { Err(SendFailure::TooLarge { size, limit }.into()) } else { Ok(size) }
     }
 
-    /// A topic that can be sent to.
+    /// The place of a topic that can be sent to.
     fn resolve(&mut self, name: &str, since: Instant, now: Now) -> Result<usize, Refused> {
         if let Some(index) = self.by_name.get(name).copied() {
             if self.topics.get(index).is_some_and(|topic| topic.revision == Some(self.metadata.revision())) {
@@ -118,7 +118,7 @@ impl<F> Producer<F> {
         self.wait_for_topic(name, since, now)
     }
 
-    /// Takes over what metadata says of a topic. False where it does not exist any more.
+    /// Brings a topic up to date with the metadata. Returns `false` where it does not exist any more.
     fn sync(&mut self, index: usize) -> bool {
         let Some(topic) = self.topics.get_mut(index) else { return false };
         let Some(news) = self.metadata.topic(&topic.name).filter(|news| !news.partitions.is_empty()) else {
@@ -129,10 +129,11 @@ impl<F> Producer<F> {
             self.queues.push(PartitionQueue::new(index, topic.queues.len() as i32));
             topic.queues.push(self.queues.len() - 1);
         }
-        // A queue outlives its partition: one that comes back, as where a broker lags behind, goes on with its sequence.
+        // A queue outlives its partition. A partition that comes back, as after an answer of a broker that lags
+        // behind, goes on with its sequence.
         topic.count = news.partitions.len();
         if std::mem::replace(&mut topic.id, news.id) != news.id {
-            // The logs are others, and know nothing of this producer.
+            // The topic was made anew, and its logs know nothing of this producer.
             let here = self.queues.iter_mut().filter(|queue| queue.topic == index);
             here.for_each(PartitionQueue::set_unknown);
         }
@@ -172,7 +173,7 @@ impl<F> Producer<F> {
         Err(Refused::Wait)
     }
 
-    /// A topic that does not exist is asked for no longer than somebody wants to send to it.
+    /// Stops asking for a topic that does not exist, unless records for it wait.
     fn forget_topic(&mut self, name: &str) {
         let index = self.by_name.get(name).copied();
         let in_use = self.active.iter().filter_map(|queue| self.queues.get(*queue));
@@ -204,7 +205,7 @@ impl<F> Producer<F> {
         self.topics.get(topic).map_or(0, |topic| topic.count as i32)
     }
 
-    /// The queue of a partition. One that is missing may have been added since metadata came.
+    /// The queue of a partition. A partition that is missing may have been added since the metadata came.
     fn queue_of(&mut self, topic: usize, partition: i32, since: Instant, now: Now) -> Result<usize, Refused> {
         let Some(topic) = self.topics.get(topic) else { return Err(Refused::Wait) };
         if let Some(queue) = topic.queue_of(partition) {

@@ -1,12 +1,12 @@
-//! An idempotent producer: batches records by partition, sends each batch until every replica in sync has it, once and
-//! in order (KIP-98, KIP-480, KIP-951), or says why not.
+//! An idempotent producer: it batches records by partition, and sends each batch until every replica in sync has
+//! it, once and in order (KIP-98, KIP-480, KIP-951), or says why that failed.
 //!
-//! A handle calls [`Producer::send`], and asks with the [`Ticket`] what became of the record. The outcome is kept per
-//! batch: a record costs an append, and neither an allocation nor an entry in a map.
+//! A handle calls [`Producer::send`], and asks with the [`Ticket`] what became of the record. The outcome is kept
+//! per batch, so that a record costs an append, but neither an allocation nor an entry in a map.
 //!
 //! - `intake`: how a record is taken, or refused.
 //! - `accumulator`: the batches of a partition, and what keeps their order.
-//! - `idempotence`: who the producer is to a broker.
+//! - `idempotence`: the producer's identity at brokers.
 //! - `partitioner`: which partition a record goes to.
 //! - `outcomes`: what became of records, until somebody asks.
 //! - `exchange`: the requests and what their answers mean.
@@ -48,7 +48,7 @@ use idempotence::IdentityState;
 use outcomes::{Acked, Outcomes};
 use partitioner::Sticky;
 
-/// What was sent before some moment; see [`Producer::flush`].
+/// The records that were sent before some moment; see [`Producer::flush`].
 #[derive(Debug, Clone, Copy)]
 pub struct Flush(BatchId);
 
@@ -93,7 +93,7 @@ pub struct Producer<F> {
 struct Topic {
     name: String,
     id: TopicId,
-    /// The metadata that the rest is of.
+    /// The revision of the metadata that the rest is taken from.
     revision: Option<u64>,
     /// The queue of each partition that there is, or was.
     queues: Vec<usize>,
@@ -112,8 +112,8 @@ impl Topic {
 }
 
 impl<F> Producer<F> {
-    /// A producer that knows the addresses that the user gave. `seed` decides jitter, and where records without a key
-    /// go.
+    /// A producer that knows only the addresses that the user gave. `seed` decides jitter, and where records
+    /// without a key go.
     pub fn new(config: ProducerConfig, seeds: Vec<Address>, seed: u64, now: Now) -> Self {
         Self {
             connections: Connections::new(config.connections.clone(), seed),
@@ -172,13 +172,13 @@ impl<F> Producer<F> {
         self.outcomes.release(ticket);
     }
 
-    /// The records that failed after, or before, they were released, since the last call.
+    /// The records that were released and have failed, in either order, since the last call.
     pub const fn take_unclaimed(&mut self) -> Option<Unclaimed> {
         self.outcomes.unclaimed.take()
     }
 
-    /// What was sent so far waits for no more records, but goes out. [`Producer::is_flushed`] tells when all of it is
-    /// decided.
+    /// Sends out all records that it has, without waiting for more. [`Producer::is_flushed`] tells when all of them
+    /// are decided.
     pub fn flush(&mut self) -> Flush {
         self.flush_upto = self.last_batch;
         self.stir = true;
@@ -190,15 +190,15 @@ impl<F> Producer<F> {
         self.outcomes.first_pending().is_none_or(|first| first > flush.0)
     }
 
-    /// Takes no more records, delivers what it has, and closes; at the deadline with what is not acknowledged left
-    /// [`SendFailure::Closed`]. An earlier deadline stands.
+    /// Takes no more records, delivers those that it has, and closes. Records that are not acknowledged at the
+    /// deadline fail with [`SendFailure::Closed`]. The earlier deadline of two calls stands.
     pub fn close(&mut self, deadline: Instant) {
         self.flush();
         self.closing = Some(self.closing.map_or(deadline, |at| at.min(deadline)));
         self.wake = true;
     }
 
-    /// Ends what cannot, or need not, go on.
+    /// Ends a producer that is closing, once all records are decided or its time is over.
     fn settle(&mut self, now: Now) {
         let Some(deadline) = self.closing.filter(|_| !self.closed) else { return };
         if self.outcomes.first_pending().is_none() || deadline <= now.mono {
@@ -214,7 +214,7 @@ impl<F> Producer<F> {
         self.active.iter().copied().collect()
     }
 
-    /// Every batch that waits in these queues fails.
+    /// Fails every batch in these queues.
     fn fail_queues(&mut self, queues: Vec<usize>, failure: impl Fn(TopicPartition) -> SendFailure) {
         for index in queues {
             self.active.remove(&index);
@@ -236,7 +236,7 @@ impl<F> Producer<F> {
         Some(TopicPartition::new(topic.name.as_str(), queue.partition))
     }
 
-    /// A batch, which no queue has any more, has come to its end.
+    /// Decides a batch, which no queue has any more.
     fn decide(&mut self, batch: &Batch, result: Result<Acked, SendFailure>) {
         self.buffered -= batch.builder.size_estimate().min(self.buffered);
         self.starved = false;

@@ -1,5 +1,4 @@
-//! What became of records, kept per batch until everybody who asked for one of its records has been told, or has lost
-//! interest.
+//! The outcomes of records, kept per batch until each of its records has been asked for or released.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,9 +8,10 @@ use super::{Delivered, SendFailure};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(pub(super) u64);
 
-/// A record that was taken: by which to ask what became of it.
+/// Stands for a record that was taken. The record's outcome is asked for with it.
 ///
-/// Each is given to [`Producer::take_result`](super::Producer::take_result), until that has answered, or to [`Producer::release`](super::Producer::release).
+/// Every ticket must be given to [`Producer::take_result`](super::Producer::take_result), until that has answered,
+/// or to [`Producer::release`](super::Producer::release); otherwise the outcome is kept for ever.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "the outcome is kept until it is asked for or released"]
 pub struct Ticket {
@@ -28,25 +28,25 @@ impl Ticket {
     }
 }
 
-/// Records that failed, and whose outcome nobody had asked for.
+/// Records that failed, and whose tickets were released.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unclaimed {
     /// How many.
     pub count: u64,
-    /// Why the first did.
+    /// Why the first of them failed.
     pub first: SendFailure,
 }
 
-/// Who still wants to know what became of a batch's records.
+/// How many of a batch's records somebody may still ask for.
 #[derive(Debug)]
 enum Watch {
-    /// Not decided; so many records are of no interest any more.
+    /// The batch is not decided. So many of its records have been released.
     Pending { released: u32 },
-    /// Decided; so many records have not been asked for.
+    /// The batch is decided. So many of its records have been neither asked for nor released.
     Done { unread: u32, result: Result<Acked, SendFailure> },
 }
 
-/// A batch that was appended.
+/// The broker's answer for a batch that was appended.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Acked {
     pub(super) base_offset: Option<i64>,

@@ -1,9 +1,9 @@
-//! Which partition a record goes to: by its key exactly as Java's producer does, and without a key the same partition
-//! until its batch is closed (KIP-480), so that batches fill.
+//! The choice of a record's partition. A key decides exactly as in Java's producer. Records without a key go to the
+//! same partition until its batch is closed (KIP-480), so that batches fill.
 
 use super::BatchId;
 
-/// The partition that Java's producer picks for a key, of `count`.
+/// The partition that Java's producer picks for a key, of `count` partitions.
 pub fn partition_for_key(key: &[u8], count: i32) -> i32 {
     (murmur2(key) & i32::MAX) % count.max(1)
 }
@@ -37,7 +37,7 @@ pub(super) struct Sticky {
     pub(super) batch: BatchId,
 }
 
-/// Another one of the partitions with a leader; where there is none, of all.
+/// Another partition: one with a leader, or any where none has a leader.
 pub(super) fn next_sticky(led: &[i32], count: i32, previous: Option<Sticky>, rng: &mut fastrand::Rng) -> i32 {
     if led.is_empty() {
         return rng.i32(0..count.max(1));

@@ -1,13 +1,13 @@
-//! What records are views of.
+//! Blocks: the memory that records are views of.
 
 use std::sync::Arc;
 
 use super::inflated::Inflated;
 use crate::ids::{NodeId, TopicPartition};
 
-/// What holds the bytes of a response.
+/// Something that holds the bytes of a response.
 pub trait HoldsBytes {
-    /// All of them.
+    /// All bytes of the response.
     fn bytes(&self) -> &[u8];
 }
 
@@ -18,7 +18,7 @@ impl<T: HoldsBytes + ?Sized> HoldsBytes for Arc<T> {
     }
 }
 
-/// Bytes that records are views of: a fetched frame, or what one batch of it decompressed to.
+/// Bytes that records are views of: a fetched frame, or one batch of it that was decompressed.
 #[derive(Debug)]
 pub struct Block<F> {
     /// The partition.
@@ -37,12 +37,12 @@ pub(super) enum Bytes<F> {
 }
 
 impl<F: HoldsBytes> Block<F> {
-    /// One of the same partition.
+    /// Another block of the same partition.
     pub(super) fn with(&self, bytes: Bytes<F>) -> Self {
         Self { at: self.at.clone(), broker: self.broker, leader_epoch: self.leader_epoch, bytes }
     }
 
-    /// The memory of a decompressed batch.
+    /// How much memory a decompressed batch takes; 0 for a fetched frame.
     pub(super) fn inflated_size(&self) -> usize {
         match &self.bytes {
             Bytes::Fetched(_) => 0,
@@ -50,7 +50,7 @@ impl<F: HoldsBytes> Block<F> {
         }
     }
 
-    /// What the records' spans are places in.
+    /// The bytes in which the records' spans are places.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         match &self.bytes {

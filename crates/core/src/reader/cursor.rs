@@ -18,7 +18,7 @@ use crate::{
     lanes::{Admission, Slice},
 };
 
-/// How batches are made readable: one a reader, as its contexts are reused.
+/// Makes batches readable. Each reader has its own, so that the contexts are reused.
 #[derive(Debug)]
 pub(super) struct Unpacker {
     pub(super) decompressor: Decompressor,
@@ -77,7 +77,8 @@ impl<F: HoldsBytes + Clone> Cursor<F> {
         self.walk.is_none() && self.rest.is_empty()
     }
 
-    /// The user is back from all before the position: the consumer sees it without asking the reader.
+    /// The user is back from all records before the position. The consumer sees it in the slot, without asking the
+    /// reader.
     #[inline]
     pub(super) fn acknowledge(&self) {
         self.slot.store(self.position);
@@ -122,8 +123,8 @@ impl<F: HoldsBytes + Clone> Cursor<F> {
         }
     }
 
-    /// Hands out records of the slice while there is room for them: a batch at a time, so that for each record nothing
-    /// but its place is written.
+    /// Adds records of the slice while there is room for them. It does so batch by batch, so that for each record
+    /// nothing but its place is written.
     pub(super) fn fill(
         &mut self,
         unpacker: &mut Unpacker,
@@ -158,7 +159,7 @@ impl<F: HoldsBytes + Clone> Cursor<F> {
         }
     }
 
-    /// Walks a batch to its end; `None` where there are enough records before.
+    /// Walks a batch to its end. `None` where there are enough records before that.
     fn fill_from(
         &mut self,
         walk: &mut BatchWalk,

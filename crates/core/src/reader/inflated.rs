@@ -1,12 +1,12 @@
-//! Memory of decompressed batches, used again when the last record of a batch is dropped: memory that is fresh from the
-//! system costs a fault for each page, and is in no cache.
+//! The memory of decompressed batches, which is used again when the last record of a batch is dropped. Otherwise
+//! every batch would take memory fresh from the system, which costs a fault for each page and is in no cache.
 //!
-//! A lock, though this is core: users drop records in whatever thread they like. It is held for a push or a pop, and nothing
-//! that is decided depends on it.
+//! There is a lock here, though this is core, as users drop records in whatever thread they like. It is held for a
+//! push or a pop, and no decision depends on it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// More than this is not kept: decompressed batches are outside the byte budget.
+/// How many bytes are kept at the most: decompressed batches are outside the byte budget.
 const KEPT_MAX: usize = 4 << 20;
 
 /// The free buffers of one reader.
@@ -15,7 +15,7 @@ pub(super) struct InflatedPool(Arc<Mutex<Free>>);
 
 #[derive(Debug, Default)]
 struct Free {
-    /// The one used last is the last.
+    /// The buffer that was used last comes last.
     buffers: Vec<Vec<u8>>,
     capacity: usize,
 }
@@ -28,7 +28,7 @@ pub(super) struct Inflated {
 }
 
 impl InflatedPool {
-    /// A buffer that holds anything.
+    /// A buffer with any contents.
     pub(super) fn take(&self) -> Inflated {
         let mut free = self.lock();
         let bytes = free.buffers.pop().unwrap_or_default();

@@ -1,13 +1,14 @@
-//! A reader: walks what a consumer has fetched, and tells it how far its user has come.
+//! A reader: it walks the records that a consumer has fetched, and tells the consumer how far its user has come.
 //!
-//! A consumer has one reader or several. Each owns what it walks, so that a record costs no lock; it looks at the
-//! consumer, under whatever lock that lies, at the end of a slice and when the fence has moved. A partition is with one
-//! reader at a time, from the slice that it takes until its user has come back from the last record of it: so each
-//! partition is read in order, and a revocation knows for whom it waits.
+//! A consumer has one reader or several. Each reader owns the slices that it walks, so that a record costs no lock.
+//! It looks at the consumer, under whatever lock the consumer lies, at the end of a slice and when the fence has
+//! moved. A partition is with one reader at a time, from the moment at which the reader takes a slice of it until
+//! its user has come back from the slice's last record. So each partition is read in order, and a revocation knows
+//! which readers it waits for.
 //!
-//! The order of calls: [`Reader::next_at_hand`] as long as it has something; then [`Reader::look`] until it says what is
-//! next; after [`Look::Read`] comes [`Reader::advance`], or for several records [`Reader::fill`] and
-//! [`Reader::take_more`], which hand out what the look has found.
+//! The order of calls: [`Reader::next_at_hand`] as long as it has something; then [`Reader::look`] until it returns
+//! something; after [`Look::Read`] comes [`Reader::advance`], or for several records [`Reader::fill`] and
+//! [`Reader::take_more`], which hand out the records that the look has found.
 
 mod block;
 mod cursor;
@@ -43,16 +44,16 @@ pub struct ReaderConfig {
     pub max_decompressed: usize,
 }
 
-/// One of those who read what a consumer has fetched. `F` keeps the bytes of fetched records alive.
+/// One of the readers of a consumer. `F` keeps the bytes of fetched records alive.
 #[derive(Debug)]
 pub struct Reader<F> {
     id: ReaderId,
-    /// The one being read first. At most one a partition.
+    /// At most one for each partition; the first one is being read.
     cursors: Vec<Cursor<F>>,
     unpacker: Unpacker,
     fence: Fence,
     fence_seen: u64,
-    /// Damage found in a slice: told to the consumer with the next look.
+    /// Damage that was found in a slice. The next look tells the consumer.
     failed: Option<Damage>,
 }
 
@@ -64,12 +65,12 @@ struct Damage {
     error: DecodeError,
 }
 
-/// A record: its place, and what it is a place in.
+/// A record: the block that its bytes are in, and its place there.
 #[derive(Debug)]
 pub struct Handed<F> {
-    /// Where its bytes are.
+    /// The block that its bytes are in.
     pub block: Arc<Block<F>>,
-    /// Its place there.
+    /// Its place in the block.
     pub span: RecordSpan,
 }
 
@@ -79,14 +80,14 @@ impl<F> Clone for Handed<F> {
     }
 }
 
-/// What came of a look at the consumer.
+/// The outcome of a look at the consumer.
 #[derive(Debug)]
 pub enum Look {
-    /// The listener is to be told something first.
+    /// The listener is to be told this first.
     Tell(Callback),
     /// There is something to hand out.
     Read,
-    /// The user is to be told this.
+    /// The user is to be told this failure.
     Failed(ReadFailure),
     /// Nothing is subscribed to, nor assigned.
     NotSubscribed,
@@ -95,7 +96,7 @@ pub enum Look {
 }
 
 impl<F: HoldsBytes + Clone> Reader<F> {
-    /// One more reader of a consumer.
+    /// Opens one more reader of a consumer.
     pub fn new(core: &mut Consumer<F>, config: ReaderConfig, now: Now) -> Self {
         let unpacker = Unpacker {
             decompressor: Decompressor::new(),
@@ -107,13 +108,13 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         Self { id, cursors: Vec::new(), unpacker, fence, fence_seen: u64::MAX, failed: None }
     }
 
-    /// Its name among the consumer's.
+    /// The reader's name among those of its consumer.
     pub fn id(&self) -> ReaderId {
         self.id
     }
 
-    /// The next record of the slice at hand, without a look at the consumer: the way of nearly every record. To ask says
-    /// that the user is back from the record before.
+    /// The next record of the slice at hand, without a look at the consumer; nearly every record comes this way.
+    /// `None` where a look is needed. The call itself says that the user is back from the record before.
     #[inline]
     pub fn next_at_hand(&mut self) -> Option<Handed<F>> {
         let cursor = self.cursors.first_mut()?;
@@ -124,14 +125,14 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         self.advance()
     }
 
-    /// Whether what is at hand is of one of these partitions.
+    /// Whether the slice at hand is of one of these partitions.
     pub fn has_at_hand(&self, filter: &Filter) -> bool {
         self.cursors.first().is_some_and(|cursor| filter.admits(cursor.at()))
     }
 
-    /// The next record of what a look has found. `None` at the end of the slice, and where it is damaged. Inlined with all
-    /// that it calls for each record: a span that is written and at once read again, in wider pieces, stalls (a tenth of
-    /// the time of a `recv`).
+    /// The next record of the slice that a look has found. `None` at the end of the slice, and where it is damaged.
+    /// It is inlined with all that it calls for each record; otherwise a span would be written and at once read
+    /// again in wider pieces, which stalls (a tenth of the time of a `recv`).
     #[inline(always)]
     pub fn advance(&mut self) -> Option<Handed<F>> {
         let cursor = self.cursors.first_mut()?;
@@ -144,7 +145,7 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         }
     }
 
-    /// Hands out records of what a look has found, up to `most` together with those that are there.
+    /// Adds records of the slice that a look has found, until there are `most` in all.
     pub fn fill(&mut self, records: &mut Records<F>, most: usize) {
         let Some(cursor) = self.cursors.first_mut() else { return };
         if let Err(error) = cursor.fill(&mut self.unpacker, records, most) {
@@ -158,8 +159,8 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         records.has_room(most) && (records.is_empty() || self.failed.is_none())
     }
 
-    /// One look at the consumer: where the reader is, and what it may read. The user is back from all that was handed
-    /// out. `None`: nothing now, and the user waits.
+    /// Looks at the consumer: tells it where the reader is, and finds out what comes next. The user must be back
+    /// from all that was handed out. `None` where nothing is there now, and the user waits.
     pub fn look(&mut self, core: &mut Consumer<F>, filter: &Filter, now: Now) -> Option<Look> {
         self.sync(core, true, now);
         if let Some(Damage { part, epoch, position, error }) = self.failed.take() {
@@ -185,8 +186,8 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         None
     }
 
-    /// Finds something more to hand out, of a fresh slice if need be. What was handed out before is in the user's hands
-    /// still.
+    /// Finds more records to hand out, in another slice if need be. Records that were handed out before are still
+    /// in the user's hands.
     pub fn take_more(&mut self, core: &mut Consumer<F>, filter: &Filter) -> bool {
         for cursor in &mut self.cursors {
             cursor.admission = core.admission(cursor.part, cursor.epoch);
@@ -199,14 +200,14 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         }
         let Some((slice, slot)) = core.take(self.id, filter) else { return false };
         let Some(at) = core.name_of(slice.part).cloned() else { return false };
-        // The lane's slice before is spent or over: this one goes on where it ended.
+        // The lane's slice before is spent or over, and this one goes on where it ended.
         self.cursors.retain(|cursor| cursor.part != slice.part);
         self.cursors.insert(0, Cursor::new(slice, at, slot));
         true
     }
 
-    /// Tells the consumer where the reader is, and drops what it may not go on with. `back`: the user has come back from
-    /// everything that was handed out.
+    /// Tells the consumer where the reader is, and drops the slices that it may not go on with. `back` says that
+    /// the user has come back from everything that was handed out.
     pub fn sync(&mut self, core: &mut Consumer<F>, back: bool, now: Now) {
         if back {
             core.returned(self.id, now);
@@ -224,13 +225,15 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         self.fence_seen = self.fence.get();
     }
 
-    /// The reader is no more. What it has goes to the others, from where its user has come back to.
+    /// Closes the reader. Its partitions go to the others, and go on behind the last record that its user has come
+    /// back from.
     pub fn close(&mut self, core: &mut Consumer<F>, now: Now) {
         self.cursors.clear();
         core.close_reader(self.id, now);
     }
 
-    /// The position of a partition's cursor, which is ahead of what the consumer has been told.
+    /// The reader's position in a partition, which is ahead of the one that the consumer has been told; `None`
+    /// where the reader has no slice of it.
     pub fn position(&self, at: &TopicPartition, core: &Consumer<F>) -> Option<i64> {
         let cursor = self.cursors.iter().find(|cursor| cursor.at() == at)?;
         let admission = core.admission(cursor.part, cursor.epoch);

@@ -42,27 +42,27 @@ impl<F> Records<F> {
         self.spans.is_empty()
     }
 
-    /// Of each partition where reading goes on, once for each slice of it, the newest last.
+    /// The positions at which reading goes on, by partition: one for each slice that was walked, the newest last.
     pub fn next_offsets(&self) -> impl Iterator<Item = (&TopicPartition, Position)> {
         let position = |block: &Block<F>, offset| Position { offset, leader_epoch: block.leader_epoch };
         self.next.iter().map(move |(block, next)| (&block.at, position(block, *next)))
     }
 
-    /// Every record: what it is a place in, the bytes of that, and its place.
+    /// Every record: the block that it is in, the block's bytes, and its place there.
     pub fn iter(&self) -> RecordsIter<'_, F> {
         RecordsIter { records: self, runs: self.runs.iter(), block: None, bytes: &[], spans: [].iter() }
     }
 }
 
 impl<F: HoldsBytes> Records<F> {
-    /// Whether more of up to `most` records may be added. Decompressed batches are outside the byte budget, so they are
-    /// few.
+    /// Whether more records may be added, up to `most`. The bytes of decompressed batches are limited here, as they
+    /// are outside the byte budget.
     pub(super) fn has_room(&self, most: usize) -> bool {
         const INFLATED_MAX: usize = 4 << 20;
         self.spans.len() < most && self.inflated < INFLATED_MAX
     }
 
-    /// The slice that `block` is of goes on there.
+    /// The slice that `block` is of goes on at `next`.
     pub(super) fn end_slice(&mut self, block: &Arc<Block<F>>, next: i64) {
         self.next.push((block.clone(), next));
     }
@@ -87,7 +87,7 @@ pub struct RecordsIter<'a, F> {
     records: &'a Records<F>,
     runs: std::slice::Iter<'a, Run<F>>,
     block: Option<&'a Arc<Block<F>>>,
-    /// The block's.
+    /// The block's bytes.
     bytes: &'a [u8],
     spans: std::slice::Iter<'a, RecordSpan>,
 }

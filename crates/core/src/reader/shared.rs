@@ -1,4 +1,4 @@
-//! What a reader and its consumer see of each other without a lock.
+//! The values that a reader and its consumer see of each other without a lock.
 
 use std::sync::{
     Arc,

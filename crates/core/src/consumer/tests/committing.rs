@@ -211,7 +211,7 @@ fn what_others_wrote_beside_an_offset_is_read_without_harm() {
     }
 }
 
-/// A member by hand of partitions 0 and 1 of a topic that has both, and a commit of 5 and 7 under way.
+/// A member that commits by hand and owns partitions 0 and 1, with a commit of 5 and 7 under way.
 fn two_committing() -> (World, crate::ids::OpId, Sent) {
     let mut world = World::member(by_hand(), &[0, 1]);
     let op = commits(&mut world, &[(0, 5), (1, 7)]);

@@ -1,4 +1,4 @@
-//! Members of groups whose coordinator shares out (KIP-848).
+//! Members of groups whose coordinator assigns the partitions (KIP-848).
 
 use super::*;
 use crate::{Callback, Event, GroupProtocol, LeaveGroup};
@@ -50,7 +50,7 @@ impl World {
         self.expect(ApiKey::ConsumerGroupHeartbeat)
     }
 
-    /// A member of epoch 1 that has said that it has these.
+    /// A member of epoch 1 that has told the coordinator that it owns these partitions.
     pub(super) fn in_epoch_one(config: ConsumerConfig, partitions: &[i32]) -> Self {
         let mut world = Self::new(config);
         world.subscribe();

@@ -1,4 +1,4 @@
-//! Classic groups whose members keep their partitions while they join again (KIP-429), static members, patterns.
+//! Classic groups whose members keep their partitions while they join again (KIP-429); static members; patterns.
 
 use super::*;
 use crate::{
@@ -355,7 +355,7 @@ fn a_static_member_that_stays_away_lets_its_session_expire() {
     assert!(world.asked.is_empty(), "no heartbeat, and no leave: {:?}", world.asked);
 }
 
-/// A static leader comes back, and its group is shared out already.
+/// A static leader that comes back into a group whose partitions are assigned already.
 fn back_as_leader(partitions: i32) -> World {
     let mut world = World::new(r#static());
     world.partitions = partitions;
@@ -373,7 +373,7 @@ fn back_as_leader(partitions: i32) -> World {
     world
 }
 
-/// The group, and what each of its members has.
+/// The answer to DescribeGroups, with the partitions of each member.
 fn described(group_state: &str, members: &[&[i32]]) -> DescribeGroupsResponse {
     let member = |partitions: &&[i32]| DescribeGroupsDescribedGroupMember {
         member_assignment: assigned(partitions).assignment,
@@ -458,7 +458,7 @@ fn a_static_member_that_comes_back_looks_once_and_leaves_the_rest_to_the_leader(
     assert!(!world.has_asked(ApiKey::JoinGroup) && !world.has_asked(ApiKey::DescribeGroups));
 }
 
-/// A leader that has nothing yet shares out what a static member has: half of that is to move.
+/// A leader that owns nothing yet assigns the partitions of a static member, half of which are to move.
 fn shares_out_what_a_static_member_has() -> World {
     let mut world = World::new(cooperative());
     world.subscribe();
@@ -531,7 +531,7 @@ fn a_member_by_pattern_that_was_away_too_long_joins_again_with_the_topics_that_i
     assert_eq!(wishes(&world.expect(ApiKey::JoinGroup)).topics, ["t"]);
 }
 
-/// What an assignor of a user's own sees.
+/// An assignor of a user's own, which gives everything to the first member.
 #[derive(Debug)]
 struct Greedy;
 

@@ -1,4 +1,4 @@
-//! What `explain` says of whatever waits.
+//! The answers of `explain` to each thing that may wait.
 
 use super::*;
 use super::{
@@ -21,7 +21,7 @@ impl World {
     }
 }
 
-/// A target of one partition of a topic that metadata is not told of yet.
+/// An assignment of one partition, of a topic that metadata does not know yet.
 fn of_a_new_topic() -> ConsumerGroupHeartbeatResponse {
     let mut target = epoch(1, Some(&[0]));
     target.assignment.as_mut().unwrap().topic_partitions[0].topic_id = TopicId([2; 16]);

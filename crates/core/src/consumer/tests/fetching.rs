@@ -135,7 +135,7 @@ fn while_a_leader_is_out_of_reach_metadata_is_asked_for_who_leads_instead() {
     assert!((5..=30).contains(&asked), "{asked} times in 10 s");
 }
 
-/// The first partition is led by another broker from here on, as the answer to the fetch under way says.
+/// Answers the fetch under way: another broker leads the first partition from here on.
 fn the_first_moves(world: &mut World) {
     let fetch = world.fetches.pop_front().unwrap();
     let partition = FetchPartitionResponse {
@@ -216,7 +216,7 @@ fn records_of_a_partition_that_was_not_asked_for_are_nobodys() {
     assert!(world.take().is_none());
 }
 
-/// The fetch under way is answered without any partition.
+/// Answers the fetch under way without any partition.
 fn brings_nothing(world: &mut World, response: FetchResponse) {
     let fetch = world.fetches.pop_front().unwrap();
     let fetched = Fetched { size: 0, spans: Vec::new(), frame: Frame::default() };
@@ -263,7 +263,8 @@ fn bytes_that_nobody_asked_for_count_as_wasted() {
     assert_eq!(world.consumer.fetched_bytes(), (size, size));
 }
 
-/// What a broker answers whose quota is exceeded: nothing, and for how long to be silent.
+/// Answers the fetch under way as a broker whose quota is exceeded: without records, and with a time for which to
+/// be silent.
 fn throttled(world: &mut World, throttle_time_ms: i32, session_id: i32) {
     brings_nothing(world, FetchResponse { throttle_time_ms, session_id, ..Default::default() });
 }

@@ -80,7 +80,7 @@ fn who_unsubscribes_asks_for_no_topics_any_more_until_he_subscribes_again() {
         world.run();
         world.join(1, &[0]);
         world.topics.push("t2");
-        // Metadata is due.
+        // After this answer metadata is due.
         let fetch = world.fetches.pop_front().unwrap();
         world.fetched_by(&fetch, 0, ErrorCode::NotLeaderOrFollower, None);
         world.consumer.unsubscribe(world.now);

@@ -1,4 +1,4 @@
-//! Rebalance listeners: what waits for them, and what does not.
+//! Rebalance listeners: which steps wait for them, and which do not.
 
 use super::*;
 use crate::{Callback, CooperativeSticky, LeaveGroup};
@@ -14,7 +14,7 @@ pub(super) fn cooperative() -> ConsumerConfig {
 }
 
 impl World {
-    /// The listener is told this, and returns.
+    /// The listener is told this callback, and returns.
     pub(super) fn listener_is_told(&mut self, expected: Callback) {
         assert_eq!(self.consumer.take_callback(), Some(expected));
         self.listener_returns();
@@ -220,7 +220,7 @@ fn a_listener_that_is_told_of_an_unsubscription_may_not_commit_in_nobodys_name()
     assert_eq!(commit(), Err(OpFailure::NotAssigned(at(0))), "the group gives it away");
 }
 
-/// The coordinator keeps all that it is asked to.
+/// The coordinator takes every commit.
 fn take_commits(world: &mut World) {
     while world.has_asked(ApiKey::OffsetCommit) {
         let commit = world.expect(ApiKey::OffsetCommit);
@@ -228,7 +228,8 @@ fn take_commits(world: &mut World) {
     }
 }
 
-/// Commits, and everything that a listener is told from now on, each call returning at once, until nothing is left.
+/// Answers commits, and lets the listener return from each callback at once, until nothing is left. Returns the
+/// callbacks.
 fn told_to_the_end(world: &mut World) -> Vec<Callback> {
     let mut told = Vec::new();
     loop {

@@ -321,7 +321,7 @@ fn a_coordinator_out_of_reach_is_looked_up_again() {
     let heartbeat = world.expect(ApiKey::Heartbeat);
     world.answer(&heartbeat, HeartbeatResponse::default());
     world.refusing = true;
-    // Nothing waits for an answer.
+    // No request waits for an answer.
     world.disconnect(&heartbeat);
     world.pass(Duration::from_secs(4));
     let group = world.consumer.explain(world.now).group;

@@ -1,4 +1,4 @@
-//! Behaviours of a consumer, told as what it asks and what it is answered, with a hand-moved clock.
+//! Behaviours of a consumer. The test answers its requests, and moves the clock, by hand.
 
 mod committing;
 mod consumer_protocol;
@@ -37,31 +37,31 @@ use crate::{
 
 type Frame = Rc<Vec<u8>>;
 
-/// A consumer, and a cluster of one broker of which the test plays the interesting part.
+/// A consumer, and a cluster of one broker. The test plays the interesting part of the broker.
 struct World {
     consumer: Consumer<Frame>,
     reader: ReaderId,
-    /// Where the reader leaves how far its user has come, of what was taken last.
+    /// The slot of the slice that was taken last, where the reader leaves how far its user has come.
     slot: Option<Slot>,
     now: Now,
-    /// What was asked and is not answered yet.
+    /// The requests that are not answered yet.
     asked: VecDeque<Sent>,
     partitions: i32,
-    /// Who leads all of them, as metadata tells. Broker 1 is the only one that it lists.
+    /// The leader of all partitions, as metadata tells it. Metadata lists broker 1 only.
     leader: i32,
     /// The topics that exist.
     topics: Vec<&'static str>,
-    /// The newest versions that the broker speaks of these.
+    /// The newest versions that the broker speaks of these APIs.
     newest: Vec<(ApiKey, i16)>,
-    /// The connections that were asked for, and where to.
+    /// The connections that were asked for, and the host of each.
     called: Vec<(ConnId, String)>,
     /// How many connections were closed.
     closed: usize,
-    /// Fetches to be answered wait here: there is always one ahead.
+    /// The fetches that are not answered yet: there is always one ahead.
     fetches: VecDeque<Sent>,
     /// New connections come to nothing.
     refusing: bool,
-    /// So many questions for metadata end in a closed connection.
+    /// How many requests for metadata will end in a closed connection.
     unanswered: usize,
 }
 
@@ -134,7 +134,7 @@ impl World {
         self.answer(&sync, assigned(owned));
     }
 
-    /// Answers the JoinGroup and the SyncGroup that are under way, and the offsets that are asked for then.
+    /// Answers the JoinGroup and the SyncGroup that are under way, and then the OffsetFetch.
     fn join(&mut self, generation_id: i32, owned: &[i32]) {
         self.enter(generation_id, owned);
         if !owned.is_empty() {
@@ -161,7 +161,7 @@ impl World {
         self.answer(&fetch, OffsetFetchResponse { groups: vec![group], ..Default::default() });
     }
 
-    /// Drains what the consumer wants to do, playing the dull part of the cluster.
+    /// Carries out all that the consumer wants to do, and plays the dull part of the broker.
     fn run(&mut self) {
         while let Some(outbound) = self.consumer.poll_send(self.now) {
             match outbound {
@@ -253,7 +253,7 @@ impl World {
         self.now = self.now.after(end.mono.saturating_duration_since(self.now.mono));
     }
 
-    /// The heartbeat that is due by now, answered with an error.
+    /// Answers the heartbeat that is due next with an error.
     fn heartbeat_says(&mut self, error_code: ErrorCode) {
         if !self.has_asked(ApiKey::Heartbeat) {
             self.pass(Duration::from_secs(3));
@@ -301,13 +301,14 @@ impl World {
         partitions.map(|p| (p.partition_index, p.committed_offset)).collect()
     }
 
-    /// A response to a commit: every partition with this code.
+    /// Answers a commit with this code for every partition.
     fn commit_says(&mut self, sent: &Sent, error_code: ErrorCode) {
         let partitions = Self::offsets_committed(sent).len();
         self.commit_fares(sent, &vec![error_code; partitions]);
     }
 
-    /// A response to a commit: a code for each partition, in their order; those beyond are left out.
+    /// Answers a commit with a code for each partition, in their order. Partitions without a code are left out of
+    /// the answer.
     fn commit_fares(&mut self, sent: &Sent, codes: &[ErrorCode]) {
         let partitions = Self::offsets_committed(sent).into_iter().zip(codes);
         let partition = |((partition_index, _), error_code): (_, &ErrorCode)| OffsetCommitResponsePartition {
@@ -334,7 +335,7 @@ fn batch(offsets: std::ops::Range<i64>) -> Vec<u8> {
     batch
 }
 
-/// Every version, but of these APIs none that is newer.
+/// Every version of every API, but of these none that is newer.
 fn versions(newest: &[(ApiKey, i16)]) -> ApiVersionsResponse {
     let api = |key: &ApiKey| ApiVersionsApiVersion {
         api_key: *key as i16,
@@ -344,7 +345,7 @@ fn versions(newest: &[(ApiKey, i16)]) -> ApiVersionsResponse {
     ApiVersionsResponse { api_keys: ApiKey::ALL.iter().map(api).collect(), ..Default::default() }
 }
 
-/// These topics exist, and no others: the first has the id of ones, the next of twos.
+/// An answer by which these topics exist, and no others. The first topic's id is all ones, the next one's all twos.
 fn metadata(request: &MetadataRequest, topics: &[&str], partitions: i32, leader_id: i32) -> MetadataResponse {
     let partition = |partition_index| MetadataResponsePartition {
         partition_index,
@@ -409,7 +410,7 @@ fn assigned(partitions: &[i32]) -> SyncGroupResponse {
     SyncGroupResponse { assignment: assignment.encode(), ..Default::default() }
 }
 
-/// What a leader gives to whom.
+/// The partitions that a leader assigns to each member.
 fn shared_out(sync: &Sent) -> Vec<(&str, Vec<TopicPartition>)> {
     let Request::SyncGroup(request) = &sync.request else { panic!("{sync:?}") };
     let share = |a: &SyncGroupRequestAssignment| Assignment::decode(&a.assignment).unwrap().partitions;

@@ -1,4 +1,4 @@
-//! Coordinators that know less of the consumer protocol, and refusals of it.
+//! Coordinators that know less of the consumer protocol, or refuse it.
 
 use super::{consumer_protocol::*, *};
 
@@ -151,7 +151,8 @@ fn the_interval_between_heartbeats_comes_with_each_answer() {
         world.pass(Duration::from_secs(20));
         let heartbeat = world.expect(ApiKey::ConsumerGroupHeartbeat);
         let answer = ConsumerGroupHeartbeatResponse { heartbeat_interval_ms: millis, ..epoch(1, None) };
-        // The answer counts from when the heartbeat was sent: the next is due at once, and the one after it is not.
+        // The interval in the answer counts from when the heartbeat was sent: the next heartbeat is due at once,
+        // and the one after it is not.
         world.answer(&heartbeat, answer);
         let heartbeat = world.expect(ApiKey::ConsumerGroupHeartbeat);
         let sent = world.now.mono;

@@ -27,7 +27,7 @@ impl World {
     }
 }
 
-/// A member with two partitions of which records are fetched, and two readers.
+/// A member with two partitions, with records of the first fetched, and two readers.
 fn with_two(config: ConsumerConfig) -> (World, ReaderId, ReaderId) {
     let mut world = World::member(config, &[0, 1]);
     world.fetched(0, 0..5);
@@ -36,8 +36,8 @@ fn with_two(config: ConsumerConfig) -> (World, ReaderId, ReaderId) {
     (world, first, second)
 }
 
-/// The first one's user is back from its slice, offsets 0 to 5 of partition 0; the second one's has records up to 3 of
-/// partition 1 in hand.
+/// The user of the first reader is back from its slice, offsets 0 to 5 of partition 0. The user of the second
+/// reader has records of partition 1, up to 3, in hand.
 fn with_some_in_hand(config: ConsumerConfig) -> World {
     let (mut world, first, second) = with_two(config);
     world.fetched(1, 0..5);

@@ -16,7 +16,7 @@ fn leader(config: ConsumerConfig) -> World {
 }
 
 impl World {
-    /// Answers the JoinGroup under way as to a leader, and its SyncGroup.
+    /// Answers the JoinGroup under way so that the member leads, and then its SyncGroup.
     fn leads(&mut self, generation_id: i32) {
         let join = self.expect(ApiKey::JoinGroup);
         let members = members(&join);
@@ -33,7 +33,7 @@ impl World {
         self.answer(&sync, SyncGroupResponse { error_code, ..Default::default() });
     }
 
-    /// The user commits, and is told this.
+    /// The user commits, and the coordinator answers with this error.
     fn committing_says(&mut self, error_code: ErrorCode) -> OpId {
         let op = self.consumer.commit(Some([(at(0), 5.into())].into()), self.now).unwrap();
         self.run();
@@ -243,7 +243,7 @@ fn any_member_rejoins_when_its_pattern_matches_other_topics() {
 fn fetching_goes_on_as_long_as_the_coordinator_is_out_of_reach() {
     let mut world = World::member(group_config(), &[0]);
     world.refusing = true;
-    // Nobody can say who coordinates, either.
+    // Nor can any broker say which one is the coordinator.
     let leader = world.fetches[0].conn;
     for (conn, _) in std::mem::take(&mut world.called).into_iter().filter(|(conn, _)| *conn != leader) {
         world.consumer.handle_disconnected(conn, Disconnected::Closed, world.now);

@@ -1,10 +1,11 @@
 //! How many partitions of which topics each member gets, so that loads are even and few partitions move.
 //!
 //! Topics with the same subscribers are one [`Class`], and only numbers count here: which member keeps which partition
-//! is decided later. What is minimized is, first, the sum of the squares of the members' loads (no assignment is more
-//! even), and second, the number of claimed partitions that their claimers do not keep. That is a flow of minimal
-//! cost from classes to members, with convex costs, so it is best as soon as no round of hand-overs makes it better
-//! (no cycle of negative cost). Simple rules come close; the search for such rounds does the rest and proves the result.
+//! is decided later. Two numbers are minimized: first the sum of the squares of the members' loads (no assignment
+//! is more even), and second the number of claimed partitions that their claimers do not keep. That is a flow of
+//! minimal cost from classes to members, with convex costs. Such a flow is the best as soon as no round of
+//! hand-overs makes it better (no cycle of negative cost). Simple rules come close; the search for such rounds does
+//! the rest and proves the result.
 
 #![expect(
     clippy::indexing_slicing,
@@ -13,13 +14,13 @@
 
 use std::collections::BTreeSet;
 
-/// Partitions that the same members may have.
+/// The partitions that the same members may have.
 pub(super) struct Class {
     pub(super) partitions: i64,
     pub(super) seats: Vec<Seat>,
 }
 
-/// What one member may have, claims, and gets of a class.
+/// One member's place in a class: how many of its partitions the member claims, and how many it gets.
 pub(super) struct Seat {
     pub(super) member: usize,
     pub(super) claimed: i64,
@@ -27,12 +28,12 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// How many more moves it is if this seat gives one away.
+    /// How many more partitions move if this seat gives one away.
     fn loss(&self) -> i64 {
         i64::from(self.count <= self.claimed)
     }
 
-    /// How many fewer moves it is if this seat gets one more.
+    /// How many fewer partitions move if this seat gets one more.
     fn gain(&self) -> i64 {
         i64::from(self.count < self.claimed)
     }
@@ -50,7 +51,7 @@ pub(super) fn balance(classes: &mut [Class], members: usize) {
     }
 }
 
-/// A seat's member's load, by how much its count is above its claims, and its place.
+/// A seat in a queue: the load of its member, by how much its count is above its claims, and its place in the class.
 type Turn = (i64, i64, usize);
 
 struct Balance<'a> {
@@ -66,7 +67,8 @@ impl Balance<'_> {
         }
     }
 
-    /// What nobody claims goes to the least loaded; that with the fewest takers first.
+    /// Deals out the partitions that nobody claims, each to the least loaded member; classes with the fewest takers
+    /// come first.
     fn deal_out(&mut self) {
         let mut order: Vec<usize> = (0..self.classes.len()).collect();
         order.sort_by_key(|&class| self.classes[class].seats.len());
@@ -80,7 +82,8 @@ impl Balance<'_> {
         }
     }
 
-    /// Within each class, from the most to the least loaded while they differ by more than one.
+    /// Within each class, moves partitions from the most to the least loaded member while their loads differ by
+    /// more than one.
     fn level(&mut self) {
         let mut changed = true;
         while changed {
@@ -92,7 +95,7 @@ impl Balance<'_> {
                 {
                     let (taker, giver) = (low.2, high.2);
                     if self.classes[class].seats[giver].count == 0 {
-                        // Loaded with partitions of other classes: no part of this.
+                        // This member is loaded with partitions of other classes: it has none to give here.
                         queue.insert(low);
                         continue;
                     }
@@ -128,7 +131,7 @@ impl Balance<'_> {
     fn better_round(&self) -> Option<Vec<usize>> {
         let classes = self.loads.len();
         let hub = classes + self.classes.len();
-        // More than the moves of any round: evenness comes before moves.
+        // More than the moves of any round, as evenness comes before moves.
         let unit = 2 * (hub as i64 + 1);
         let mut search = Search { costs: vec![0; hub + 1], from: vec![None; hub + 1], better: false };
         loop {
@@ -157,7 +160,7 @@ impl Balance<'_> {
         }
     }
 
-    /// One partition along each edge of the round.
+    /// Moves one partition along each edge of the round.
     fn hand_over(&mut self, round: &[usize]) {
         let members = self.loads.len();
         for (&from, &to) in round.iter().zip(round.iter().cycle().skip(1)) {
@@ -171,7 +174,7 @@ impl Balance<'_> {
     }
 }
 
-/// The cheapest ways found so far, to each node from anywhere.
+/// The cheapest ways found so far to each node, from anywhere.
 struct Search {
     costs: Vec<i64>,
     from: Vec<Option<usize>>,
@@ -188,7 +191,7 @@ impl Search {
         }
     }
 
-    /// A cycle among the ways, which then is one of negative cost.
+    /// A cycle among the ways, if there is one. Its cost is negative.
     fn cycle(&self) -> Option<Vec<usize>> {
         let mut seen_from = vec![None; self.from.len()];
         for start in 0..self.from.len() {

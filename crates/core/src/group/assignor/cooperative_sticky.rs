@@ -1,5 +1,5 @@
-//! Java's `CooperativeStickyAssignor`: as sticky, in groups whose members keep what they own while they rebalance
-//! (KIP-429).
+//! Java's `CooperativeStickyAssignor`: as sticky, in groups whose members keep their partitions while the group
+//! rebalances (KIP-429).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Who gets which partition: decided by the group's leader, by the assignor that all members share.
+//! Assignors: the ways in which the leader of a classic group decides which member gets which partition.
 
 mod balance;
 mod cooperative_sticky;
@@ -26,47 +26,47 @@ pub use round_robin::RoundRobin;
 pub use sticky::Sticky;
 pub(crate) use withhold::withhold_moving;
 
-/// What the leader knows of one member.
+/// A member, as the leader knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// The id that the coordinator gave.
     pub id: String,
     /// `group.instance.id` of a static member.
     pub instance_id: Option<String>,
-    /// Its wishes.
+    /// The topics that it wants, and the partitions that it owns.
     pub subscription: Subscription,
 }
 
-/// What a member was assigned last, as it remembers.
+/// A member's last assignment, as the member remembers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastAssignment {
-    /// The partitions.
+    /// The partitions that were assigned.
     pub partitions: Vec<TopicPartition>,
-    /// In which generation; -1 if in none.
+    /// The generation of that assignment; -1 if there was none.
     pub generation_id: i32,
 }
 
 /// The racks on which a partition has replicas; none where the brokers tell no racks (KIP-881).
 pub type PartitionRacks = BTreeSet<String>;
 
-/// A way to share partitions out. Same inputs must give same outputs: nothing but the arguments decides.
+/// A way to assign partitions to members. The same arguments must give the same result: nothing else may decide.
 pub trait Assignor: fmt::Debug + Send + Sync {
-    /// Its name in JoinGroup: members must have one in common.
+    /// The assignor's name in JoinGroup. The members of a group must have one in common.
     fn name(&self) -> &str;
 
-    /// Whether members may keep what they own while the group rebalances (KIP-429). A group is cooperative when all
-    /// the assignors that its members offer are. Default false.
+    /// Whether members may keep their partitions while the group rebalances (KIP-429). A member does so only if all
+    /// the assignors that it offers are cooperative. Default: false.
     fn is_cooperative(&self) -> bool {
         false
     }
 
-    /// What a member tells the leader's assignor, as its subscription's user data. Default nothing.
+    /// The user data of a member's subscription, which the leader's assignor reads. Default: none.
     fn user_data(&self, _last: &LastAssignment) -> Option<Vec<u8>> {
         None
     }
 
-    /// One assignment for each member, by member id. `topics` has the topics that exist, and each one's partitions in
-    /// order.
+    /// Returns one assignment for each member, by member id. `topics` has the topics that exist, and for each the
+    /// racks of its partitions in order.
     fn assign(
         &self,
         topics: &BTreeMap<String, Vec<PartitionRacks>>,

@@ -1,5 +1,5 @@
-//! Java's `RangeAssignor`: of each topic, a run of neighbouring partitions for each of its subscribers. Where racks
-//! tell members apart, partitions first go to members beside them, within the same shares (KIP-881).
+//! Java's `RangeAssignor`: each subscriber of a topic gets a run of neighbouring partitions of it. Where members
+//! have racks, partitions first go to members beside one of their replicas, within the same shares (KIP-881).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +9,12 @@ use super::{
 };
 use crate::ids::TopicPartition;
 
-/// Each topic's partitions in order, in runs of equal length, the longer runs to the first members. Members are
-/// ordered by their `group.instance.id`, those without one behind them by member id.
+/// Gives out each topic's partitions in order, in runs of equal length; the first members get the longer runs.
+/// Members are ordered by their `group.instance.id`, those without one behind them by member id.
 ///
-/// With racks, a member takes partitions that have a replica on its rack, as many as its run is long, and what is left
-/// over then fills the runs. Topics with the same subscribers and the same number of partitions are matched as one, so
-/// that partitions of the same number stay together.
+/// With racks, a member takes partitions that have a replica on its rack, as many as its run is long; the
+/// partitions left over then fill the runs. Topics with the same subscribers and the same number of partitions are
+/// matched as one, so that partitions of the same number stay together.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Range;
 
@@ -39,7 +39,7 @@ impl Assignor for Range {
     }
 }
 
-/// Gives out what can be had beside its member.
+/// Gives members the partitions that have a replica on their rack.
 fn match_racks(shares: &mut [Share<'_>]) {
     let mut alike: BTreeMap<(&[usize], usize), Vec<&mut Share<'_>>> = BTreeMap::new();
     for share in shares {
@@ -50,7 +50,7 @@ fn match_racks(shares: &mut [Share<'_>]) {
         match shares.as_mut_slice() {
             [share] if share.has_choice_of_racks() => share.fill(Fill::Beside),
             [_] => {}
-            // Where no member has a rack, all would be beside everything.
+            // Where no member has a rack, every member would count as beside every partition.
             shares if shares.iter().any(|share| share.seats.iter().any(|seat| seat.rack.is_some())) => {
                 match_together(shares, partitions);
             }

@@ -8,9 +8,9 @@ use std::{
 use super::{Assignment, Member, PartitionRacks};
 use crate::ids::TopicPartition;
 
-/// The arguments of an assignor, sorted: members are their places in `members` from here on.
+/// The arguments of an assignor, sorted. From here on a member is named by its place in `members`.
 pub(super) struct Roster<'a> {
-    /// In Java's order, and none twice.
+    /// In Java's order. The coordinator names none twice.
     pub(super) members: Vec<&'a Member>,
     /// By name; only those that have partitions and subscribers.
     pub(super) topics: Vec<Topic<'a>>,
@@ -19,16 +19,17 @@ pub(super) struct Roster<'a> {
 /// A topic that is shared out.
 pub(super) struct Topic<'a> {
     pub(super) name: &'a str,
-    /// Its partitions, by their racks.
+    /// The racks of each of its partitions, by partition number.
     pub(super) partitions: &'a [PartitionRacks],
-    /// Their places among the members, ascending.
+    /// The subscribers' places among the members, ascending.
     pub(super) subscribers: Vec<usize>,
 }
 
 impl<'a> Roster<'a> {
     pub(super) fn new(topics: &'a BTreeMap<String, Vec<PartitionRacks>>, members: &'a [Member]) -> Self {
         let mut members: Vec<&Member> = members.iter().collect();
-        // Instance ids are compared where both have one; those that have one come first. Java compares UTF-16.
+        // Static members come first, ordered by instance id; the others follow, ordered by member id. Java compares
+        // UTF-16.
         members.sort_by(|a, b| {
             let dynamic_last = a.instance_id.is_none().cmp(&b.instance_id.is_none());
             let by_instance = dynamic_last.then_with(|| a.instance_id.cmp(&b.instance_id));
@@ -71,7 +72,7 @@ impl<'a> Roster<'a> {
         self.members.iter().zip(partitions).map(assignment).collect()
     }
 
-    /// `client.rack` of a member; the empty one is none.
+    /// `client.rack` of a member; an empty one counts as none.
     pub(super) fn rack(&self, place: usize) -> Option<&'a str> {
         let member = self.members.get(place)?;
         member.subscription.rack.as_deref().filter(|rack| !rack.is_empty())

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::{Assignment, Assignor, Member, PartitionRacks, roster::Roster};
 use crate::ids::TopicPartition;
 
-/// Each partition of each topic in turn goes to the next member that subscribes to the topic. Spreads evenly where all
-/// members have the same subscription.
+/// Each partition of each topic in turn goes to the next member that subscribes to the topic. Loads are even where
+/// all members have the same subscription.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RoundRobin;
 

@@ -1,6 +1,7 @@
-//! What the sticky assignors share: who keeps what, and where the rest goes.
+//! The part that the sticky assignors share: which members keep which partitions, and where the rest goes.
 //!
-//! The order of importance: loads are even, then claims are kept, then members are beside their partitions' replicas.
+//! In order of importance: loads are even, members keep the partitions that they claim, and members are beside
+//! their partitions' replicas.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::ids::TopicPartition;
 
-/// Shares partitions out, given what each member says it had.
+/// Assigns the partitions. `last` gives each member's last assignment, as the member tells it.
 pub(super) fn stick(
     topics: &BTreeMap<String, Vec<PartitionRacks>>,
     members: &[Member],
@@ -60,8 +61,8 @@ fn pools<'a>(roster: &'a Roster<'a>, claims: &[LastAssignment]) -> Vec<Pool<'a>>
     pools.into_iter().map(pool).collect()
 }
 
-/// Who has a right to keep a partition, for each of each topic. A member of an older generation keeps what nobody else
-/// claims: a cooperative one may have missed a generation while it read on (KAFKA-14639).
+/// The member that may keep a partition, for each partition of each topic. A member of an older generation keeps
+/// partitions that nobody else claims: a cooperative member may have missed a generation while it read on (KAFKA-14639).
 fn claimers(topics: &[Topic<'_>], claims: &[LastAssignment]) -> Vec<Vec<Option<usize>>> {
     let mut slots: Vec<Vec<Option<Claim>>> =
         topics.iter().map(|topic| vec![None; topic.partitions.len()]).collect();
@@ -80,7 +81,7 @@ fn claimers(topics: &[Topic<'_>], claims: &[LastAssignment]) -> Vec<Vec<Option<u
     slots.into_iter().map(|slots| slots.into_iter().map(|claim| claim?.claimer).collect()).collect()
 }
 
-/// A claim to a partition; nobody's where claims contradict each other.
+/// A claim to a partition; `claimer` is `None` where claims contradict each other.
 #[derive(Clone, Copy)]
 struct Claim {
     generation_id: i32,
@@ -88,7 +89,7 @@ struct Claim {
 }
 
 impl Claim {
-    /// The newer one holds, and of two claims in one generation neither does.
+    /// The newer claim holds. Of two claims in one generation neither holds.
     fn against(self, other: Self) -> Self {
         match self.generation_id.cmp(&other.generation_id) {
             Ordering::Less => other,
@@ -118,14 +119,15 @@ impl<'a> Pool<'a> {
         Class { partitions: self.partitions.len() as i64, seats }
     }
 
-    /// Each member keeps as many of its claims as it may, and then gets of the rest.
+    /// Each member keeps as many of its claims as its count allows; then the rest is dealt out.
     fn deal(self, class: &Class, roster: &Roster<'a>) -> Vec<(usize, TopicPartition)> {
         let mut given = Vec::with_capacity(self.partitions.len());
         let mut left: BTreeMap<usize, i64> =
             class.seats.iter().map(|seat| (seat.member, seat.count)).collect();
         let (mut claimed, mut free): (Vec<_>, Vec<_>) =
             self.partitions.into_iter().partition(|partition| partition.claimer.is_some());
-        // The last of this order are the first to go: those on other racks, and of the others some of each topic.
+        // Members keep the first partitions in this order. They lose those on other racks first, and then the last
+        // ones of every topic.
         claimed.sort_by_key(|partition| {
             let rack = partition.claimer.and_then(|place| roster.rack(place));
             (rack.is_some_and(|rack| !partition.racks.contains(rack)), partition.number, partition.topic)
@@ -146,7 +148,7 @@ impl<'a> Pool<'a> {
     }
 }
 
-/// Beside a replica where there is such a member left, and in turns.
+/// Deals out the free partitions in turns, each to a member beside a replica if one is left.
 fn deal_free(
     free: Vec<Partition<'_>>,
     open: Vec<Open>,

@@ -1,11 +1,12 @@
-//! Java's `StickyAssignor`: even loads, and as few moves as these allow, in groups that give everything up first.
+//! Java's `StickyAssignor`: even loads, and as few moves as even loads allow, in groups whose members give up
+//! everything before they join again.
 
 use std::collections::BTreeMap;
 
 use super::{Assignment, Assignor, LastAssignment, Member, PartitionRacks, stick::stick, user_data};
 
-/// Members' loads differ by at most one where their subscriptions allow it, and partitions stay where they were where
-/// that allows it. Each member tells the leader what it had, and in which generation.
+/// Members' loads differ by at most one where their subscriptions allow it. Partitions stay with their members as
+/// far as even loads allow. Each member tells the leader its last assignment, and the generation of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sticky;
 
@@ -26,7 +27,7 @@ impl Assignor for Sticky {
     ) -> BTreeMap<String, Assignment> {
         stick(topics, members, |member| {
             let last = member.subscription.user_data.as_deref().map(user_data::decode_last);
-            // What cannot be read claims nothing, as in Java.
+            // A member whose user data cannot be read claims nothing, as in Java.
             last.and_then(Result::ok).unwrap_or(LastAssignment { partitions: Vec::new(), generation_id: -1 })
         })
     }

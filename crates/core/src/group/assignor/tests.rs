@@ -1,4 +1,4 @@
-//! What holds of every assignor, and of the sticky ones, for groups drawn at random.
+//! Properties of every assignor, and of the sticky ones, on groups drawn at random.
 
 use std::{
     collections::{BTreeMap, BTreeSet, hash_map::RandomState},
@@ -66,7 +66,7 @@ impl Group {
         })
     }
 
-    /// The racks of each partition, between spaces.
+    /// The racks of each partition, separated by spaces.
     pub(super) fn on_racks(mut self, topic: &str, racks: &[&str]) -> Self {
         let racks = racks.iter().map(|racks| racks.split(' ').map(str::to_owned).collect()).collect();
         self.topics.insert(topic.to_owned(), racks);
@@ -78,7 +78,7 @@ impl Group {
         self
     }
 
-    /// With the user data that the assignor gives each member to send.
+    /// Calls the assignor, after each member has sent the user data that the assignor gives it.
     pub(super) fn assign(&self, assignor: &dyn Assignor) -> BTreeMap<String, Assignment> {
         let told = |member: &Member| {
             let Subscription { owned, generation_id, .. } = &member.subscription;
@@ -143,7 +143,7 @@ impl Group {
         }
     }
 
-    /// Those who own a partition that no other member owns, or that all others owned in an older generation.
+    /// The owner of each partition that no other member owns, or that all others own since an older generation.
     fn claims(&self) -> BTreeMap<TopicPartition, String> {
         let mut owners: BTreeMap<TopicPartition, BTreeSet<(i32, String)>> = BTreeMap::new();
         for Member { id, subscription, .. } in &self.members {

@@ -1,4 +1,4 @@
-//! What the sticky assignors of members tell each other, in Java's form: fields without a version in front.
+//! The user data that members' sticky assignors send each other, in Java's form: fields without a version in front.
 
 use ottla_protocol::codec::{DecodeError, Reader, Wire};
 

@@ -1,14 +1,15 @@
-//! The wait between two owners of a cooperative group (KIP-429). The leader calls it with what any cooperative assignor
-//! has shared out.
+//! The wait between two owners of a partition in a cooperative group (KIP-429). The leader applies it to the
+//! assignments of any cooperative assignor.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Assignment, Member};
 use crate::ids::TopicPartition;
 
-/// Takes away what another member still owns. Nobody gets such a partition in this round: its owner sees that it is
-/// gone, revokes it and joins again, and the round after that hands it over. A partition that several members claim
-/// stays with the one to which it is assigned only if that one's claim is the newest. Tells whether there was any.
+/// Takes partitions that another member still owns out of the assignments, and returns whether there were any.
+/// Nobody gets such a partition in this generation: its owner sees that it is gone, revokes it and joins again, and
+/// the next generation hands it over. Where several members claim a partition, the member to which it is assigned
+/// gets it only if its claim is the newest.
 pub(crate) fn withhold_moving(assignments: &mut BTreeMap<String, Assignment>, members: &[Member]) -> bool {
     let mut owners: HashMap<&TopicPartition, Vec<&Member>> = HashMap::new();
     for member in members {
@@ -37,8 +38,8 @@ mod tests {
     use super::*;
     use crate::group::assignor::tests::{Group, at};
 
-    /// What each of `m1` and `m2` gets of partition 0, which is assigned to `m2`, when they own it since such
-    /// generations.
+    /// Assigns partition 0 to `m2`, and returns whether `m1` and `m2` get it. `owned` says which of them owns it,
+    /// and since which generation.
     fn zero_to_m2(owned: &[(&str, i32)]) -> (bool, bool) {
         let mut group = Group::new(&[("a", 1)]).member("m1", &["a"]).member("m2", &["a"]);
         for (id, generation_id) in owned {

@@ -1,4 +1,4 @@
-//! What a member of a classic group makes of its coordinator's answers, and of none.
+//! How a member of a classic group takes its coordinator's answers, and requests without an answer.
 
 use ottla_protocol::{
     ErrorCode, Now,
@@ -42,7 +42,7 @@ impl Classic {
                 self.shared =
                     if self.comes_back { leader::Shared::Unasked } else { leader::Shared::Unwatched };
                 let leads = response.leader == self.member_id;
-                // A static leader that came back is told not to share out (KIP-814).
+                // A static leader that came back is told not to assign anew (KIP-814).
                 let shares_out = leads && !response.skip_assignment;
                 self.task = leads.then(|| leader::Task::new(response));
                 self.transition_to(
@@ -59,7 +59,7 @@ impl Classic {
                 self.member_id = response.member_id;
                 GroupNews::None
             }
-            // What is owned is of a generation that is over.
+            // The partitions that the member owns are of a generation that is over.
             error @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration)
                 if self.generation_id >= 0 && self.is_cooperative() =>
             {
@@ -100,7 +100,7 @@ impl Classic {
                     self.last = LastAssignment { partitions: partitions.clone(), generation_id };
                     GroupNews::Assigned(partitions)
                 }
-                // The leader wrote what cannot be read: another leader may do better.
+                // The leader's assignment cannot be decoded. The next generation may have another leader.
                 Err(_) => {
                     self.join_again(now);
                     self.back_off(ErrorCode::CorruptMessage, now);
@@ -113,7 +113,7 @@ impl Classic {
         }
     }
 
-    /// JoinGroup or SyncGroup was refused for another reason than the membership's.
+    /// JoinGroup or SyncGroup was refused with any other error: the member joins again, or fails for good.
     fn refused(&mut self, error: ErrorCode, coordinator: &mut Coordinator, now: Now) -> GroupNews {
         coordinator.heard(error, now);
         match error {
@@ -141,7 +141,8 @@ impl Classic {
             return GroupNews::None;
         };
         let stale = generation_id != self.generation_id && !self.plot.has(Planted::StaleHeartbeatCounts);
-        // The next generation may be the one that its own JoinGroup made: the answer is on its way.
+        // `IllegalGeneration` may speak of the generation that the member's own JoinGroup has begun, whose answer
+        // is on its way.
         let gone = match response.error_code {
             ErrorCode::UnknownMemberId | ErrorCode::FencedInstanceId => self.owns_while_joining(),
             ErrorCode::IllegalGeneration => self.owns_while_joining() && self.request.is_none(),
@@ -156,7 +157,7 @@ impl Classic {
                 GroupNews::None
             }
             ErrorCode::RebalanceInProgress if self.plot.has(Planted::RebalanceIsIgnored) => GroupNews::None,
-            // While it joins, SyncGroup tells.
+            // On its way into the generation, the member is told the same by the answer to SyncGroup.
             ErrorCode::RebalanceInProgress
                 if matches!(self.state, MemberState::Assigning | MemberState::Syncing) =>
             {
@@ -178,21 +179,21 @@ impl Classic {
         }
     }
 
-    /// The answer to LeaveGroup: whatever it is, the member is gone.
+    /// The answer to LeaveGroup. Whatever it says, the member is out.
     pub(in crate::group) fn handle_leave(&mut self, id: RequestId, now: Now) {
         if self.request == Some(id) && self.state == MemberState::Leaving {
             self.left(now);
         }
     }
 
-    /// A request stays without an answer.
+    /// A request will not be answered.
     pub(in crate::group) fn handle_unanswered(&mut self, id: RequestId, now: Now) {
         if self.heartbeat.take_if(|(sent, _)| *sent == id).is_some() {
             self.heartbeat_due = now.mono + self.attempts.backoff.first;
         }
         if self.request == Some(id) {
             match self.state {
-                // Once tried is enough: the session will expire.
+                // One attempt is enough: without heartbeats the session will expire.
                 MemberState::Leaving => self.left(now),
                 MemberState::Syncing => {
                     self.join_again(now);

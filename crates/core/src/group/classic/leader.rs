@@ -1,5 +1,5 @@
-//! The leader's work: it shares out, and looks whether what was shared out is still all that there is. So does a static
-//! member that comes back, once.
+//! The leader's work: it assigns the partitions, and watches whether topics get other partitions than it assigned.
+//! A static member that comes back looks for that once, too.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,27 +26,29 @@ use crate::{
     metadata::{Metadata, Partition, Wanted},
 };
 
-/// What there is to share out, and among whom.
+/// The members among which partitions are assigned, and the assignor that decides.
 #[derive(Debug)]
 pub(super) struct Task {
     assignor: String,
     members: Vec<Member>,
-    /// A static member may come back without what it was to give up, and so without a reason to join again: nobody
-    /// would share that out. If there is no further generation by then, the leader asks for it.
+    /// When the leader joins again if no other generation has begun. A static member that was to give up partitions
+    /// may restart and come back without them, and then has no reason to join again; otherwise nobody would get
+    /// those partitions.
     pub(super) follow_up_by: Option<Instant>,
 }
 
 type Shapes = BTreeMap<String, Vec<PartitionRacks>>;
 
-/// How many partitions of each topic were shared out: once there are others, share out again.
+/// How many partitions of each topic were assigned. Once a topic has another number of them, the member joins again.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Shared {
-    /// The leader sees to it.
+    /// Not looked at here: the leader sees to it.
     Unwatched,
-    /// A static member comes back into a generation that goes on (KIP-814). The leader may have been away when
-    /// partitions were added, or this member have subscribed to other topics: what everyone has is to be asked.
+    /// A static member came back into a generation that goes on (KIP-814). Partitions may have been added while the
+    /// leader was away, or this member may have other topics now. The coordinator is to be asked which partitions
+    /// every member has.
     Unasked,
-    /// The coordinator does not tell: what there is now counts.
+    /// The coordinator refuses to tell. The partitions that exist now are taken to be assigned.
     Untold,
     Counted(BTreeMap<String, usize>),
 }
@@ -56,7 +58,8 @@ impl Task {
         let member = |member: JoinGroupResponseMember| Member {
             id: member.member_id,
             instance_id: member.group_instance_id,
-            // A member whose wishes cannot be read gets nothing; the others are not to suffer for it.
+            // A member whose subscription cannot be decoded gets nothing; otherwise the other members would get
+            // nothing either.
             subscription: Subscription::decode(&member.metadata).unwrap_or_default(),
         };
         Self {
@@ -66,7 +69,7 @@ impl Task {
         }
     }
 
-    /// Every topic that a member wants.
+    /// Every topic that some member wants.
     pub(super) fn topics(&self) -> impl Iterator<Item = &String> {
         self.members.iter().flat_map(|member| &member.subscription.topics)
     }
@@ -85,7 +88,7 @@ impl Task {
 }
 
 impl Classic {
-    /// As leader: shares out, as soon as every topic of the group is known.
+    /// As leader: assigns the partitions, as soon as every topic of the group is known.
     pub(super) fn share_out(&mut self, metadata: &Metadata, now: Now) {
         let wanted = Wanted::Topics(self.topics().cloned().collect());
         let Some(task) = self.task.as_mut().filter(|_| metadata.covers(&wanted)) else { return };
@@ -107,12 +110,12 @@ impl Classic {
         self.transition_to(MemberState::Syncing, now);
     }
 
-    /// How many members the group has: leaders are told.
+    /// How many members the group has; only the leader is told.
     pub(in crate::group) fn size(&self) -> Option<usize> {
         self.task.as_ref().map(|task| task.members.len())
     }
 
-    /// Whether there are other partitions than were shared out.
+    /// Whether topics have other partitions than were assigned.
     pub(super) fn is_outdated(&mut self, metadata: &Metadata) -> bool {
         let known = !matches!(self.shared, Shared::Unwatched | Shared::Unasked);
         if !known || self.state != MemberState::Stable || self.looked_at == Some(metadata.revision()) {
@@ -123,7 +126,7 @@ impl Classic {
             return false;
         }
         self.looked_at = Some(metadata.revision());
-        // A topic that vanishes from one answer may be back in the next: only news of partitions that exist count.
+        // A topic that is missing from one answer may be back in the next, so only topics that exist are compared.
         let count = |topic: String| {
             let count = metadata.topic(&topic)?.partitions.len();
             Some((topic, count))
@@ -144,7 +147,7 @@ impl Classic {
         }
     }
 
-    /// What everyone in the group has.
+    /// The answer to DescribeGroups, which lists the partitions of every member.
     pub(in crate::group) fn handle_description(
         &mut self,
         id: RequestId,
@@ -172,8 +175,8 @@ impl Classic {
         }
     }
 
-    /// What the members have. An assignor that leaves partitions to nobody looks like one that did not see them: it is
-    /// called once more.
+    /// How many partitions of each topic the members have. If an assignor gave partitions to nobody on purpose, it
+    /// looks as if it had not seen them, and is called once more.
     fn count(&self, group: &DescribeGroupsDescribedGroup) -> BTreeMap<String, usize> {
         let assigned = |bytes: &[u8]| Assignment::decode(bytes).unwrap_or_default().partitions;
         let had = group.members.iter().flat_map(|member| assigned(&member.member_assignment));

@@ -1,8 +1,8 @@
-//! The classic protocol. An eager group gives everything up before it is joined again; a cooperative one keeps what it
-//! has, and gives up afterwards only what goes to others (KIP-429).
+//! The classic protocol. An eager member gives up all its partitions before it joins again. A cooperative member
+//! keeps them, and gives up afterwards only those that go to others (KIP-429).
 //!
 //! JoinGroup and SyncGroup have a connection of their own, as the coordinator holds them until the whole group is
-//! there. Heartbeats go on while partitions are given up.
+//! there; otherwise heartbeats would wait behind them. Heartbeats go on while partitions are given up.
 
 mod answers;
 mod leader;
@@ -36,11 +36,11 @@ pub(crate) struct Classic {
     /// The revision of the metadata in which the pattern's topics were looked for.
     matched_in: Option<u64>,
     last: LastAssignment,
-    /// The group is to be joined again as soon as what is under way is done.
+    /// The member is to join again as soon as its assignment is carried out.
     rejoins: bool,
-    /// Why, for the coordinator's log (KIP-800).
+    /// Why the member joins again, for the coordinator's log (KIP-800).
     reason: Option<String>,
-    /// The user wants to be a member again before the leave was answered.
+    /// The user subscribed again before the leave was answered.
     joins_again: bool,
     /// JoinGroup, SyncGroup, LeaveGroup or DescribeGroups on its way.
     request: Option<RequestId>,
@@ -49,9 +49,9 @@ pub(crate) struct Classic {
     pulse: Pulse,
     task: Option<leader::Task>,
     shared: leader::Shared,
-    /// Joined as a static member without a member id: it may have been here before.
+    /// The last JoinGroup was a static member's without a member id: the member may have been in the group before.
     comes_back: bool,
-    /// The revision of the metadata that was compared with what is shared out.
+    /// The revision of the metadata that was last compared with `shared`.
     looked_at: Option<u64>,
     shared_out: Vec<SyncGroupRequestAssignment>,
     pub(super) attempts: Attempts,
@@ -100,8 +100,9 @@ impl Classic {
         self.generation_id
     }
 
-    /// Outside a generation, nobody. A cooperative member that joins again is still one of its generation; whether it
-    /// is one of the next is known when it is assigned.
+    /// Outside a generation, offsets are committed in nobody's name. A cooperative member that joins again still commits
+    /// in its generation. It commits in the next generation only once it has its assignment, as only then is it
+    /// known to belong to that generation.
     pub(super) fn committer(&self) -> Option<Committer> {
         let member = || Committer {
             generation_id: self.generation_id,
@@ -119,14 +120,16 @@ impl Classic {
         self.state.beats() || self.owns_while_joining()
     }
 
-    /// Whether it joins again and keeps what it owns: once it is known to be no member, others may have that.
+    /// Whether the member owns partitions while it joins again. As soon as it is known to be no member any more,
+    /// others may own them.
     fn owns_while_joining(&self) -> bool {
         self.state == MemberState::Joining && self.is_cooperative() && self.generation_id >= 0
     }
 
-    /// Whether there was a generation that it has not joined, in which what it owns may have been another's. A static
-    /// member stays in the group (KIP-345): the leader shared out by its wishes of before, which say nothing of what it
-    /// was given since. Any other is no member any more, and is told so.
+    /// Whether the group had a generation that this member did not join, and in which its partitions may have been
+    /// another's. A static member stays in the group (KIP-345): the leader assigned by its last JoinGroup, which
+    /// says nothing of the partitions that it was given since. A dynamic member is not in the group any more, and
+    /// the coordinator tells it so.
     fn was_left_out(&self, generation_id: i32) -> bool {
         let is_static = self.config.instance_id.is_some();
         is_static && self.owns_while_joining() && generation_id > self.generation_id + 1
@@ -137,12 +140,14 @@ impl Classic {
         Committer { generation_id: -1, member_id: String::new(), instance_id }
     }
 
-    /// What a cooperative member owns stays its own from one generation to the next.
+    /// A cooperative member owns its partitions from one generation to the next, and so may commit in the next
+    /// one's name.
     pub(super) fn commits_again(&self, error: ErrorCode, sent_as: &Committer) -> bool {
         let goes_on = self.is_cooperative() && self.member_id == sent_as.member_id && self.generation_id >= 0;
         match error {
             ErrorCode::RebalanceInProgress => goes_on,
-            // While it joins, the group may be ahead of the answer on its way: which tells whether it is still a member.
+            // While the member joins, the group may already be in the next generation. The answer to its JoinGroup
+            // is on its way, and tells whether it is still a member.
             ErrorCode::IllegalGeneration => {
                 goes_on && (self.generation_id > sent_as.generation_id || self.state == MemberState::Joining)
             }
@@ -154,7 +159,7 @@ impl Classic {
         self.interest.topics.iter().chain(self.task.iter().flat_map(leader::Task::topics))
     }
 
-    /// The topics that this member, and as leader its group, must know.
+    /// The topics that metadata must cover: the member's own, and those of the whole group if it leads.
     pub(super) fn wanted(&self) -> Wanted {
         match self.interest.pattern {
             Some(_) => Wanted::All,
@@ -176,7 +181,7 @@ impl Classic {
         GroupNews::None
     }
 
-    /// The user's subscription. A member with another one joins again.
+    /// Takes over the user's subscription. If it differs from the one before, the member joins again.
     pub(super) fn subscribe(&mut self, interest: Interest, now: Now) -> GroupNews {
         let interest = interest.after(&self.interest);
         if interest.pattern != self.interest.pattern {
@@ -207,7 +212,8 @@ impl Classic {
         self.begin_rebalance(now)
     }
 
-    /// The group rebalances, or is to: this member joins again, an eager one once it has given up what it owns.
+    /// The group rebalances, or has to: the member joins again. First an eager member gives up its partitions, and
+    /// a cooperative one those of topics that it does not want any more.
     fn begin_rebalance(&mut self, now: Now) -> GroupNews {
         match self.state {
             MemberState::Stable if self.is_cooperative() => {
@@ -222,7 +228,7 @@ impl Classic {
                 self.transition_to(MemberState::Revoking, now);
                 GroupNews::GiveUp { keep: None }
             }
-            // JoinGroup carries the subscription: one on its way has the old.
+            // JoinGroup carries the subscription, and one that is on its way carries an old one.
             MemberState::Joining | MemberState::Assigning | MemberState::Syncing => self.join_again(now),
             MemberState::Reconciling => {
                 self.rejoins = true;
@@ -232,7 +238,7 @@ impl Classic {
         }
     }
 
-    /// What was to be given up has been: joins again.
+    /// The partitions are given up: the member joins again.
     pub(super) fn given_up(&mut self, now: Now) {
         if self.state == MemberState::Revoking {
             self.last.partitions.retain(|at| self.interest.topics.contains(&at.topic));
@@ -240,7 +246,8 @@ impl Classic {
         }
     }
 
-    /// The assignment is carried out. Where something was revoked, its new owner waits for the next generation.
+    /// The assignment is carried out. If a cooperative member revoked partitions, it joins again, as their new
+    /// owners get them only in the next generation.
     pub(super) fn handed_over(&mut self, revoked_some: bool, now: Now) -> GroupNews {
         if self.state != MemberState::Reconciling {
             return GroupNews::None;
@@ -253,7 +260,7 @@ impl Classic {
         }
     }
 
-    /// Begins to leave. Without a member id there is nothing to leave, and a member that remains says nothing.
+    /// Begins to leave. A member that has no id, or that is to remain in the group, sends nothing and is out at once.
     pub(super) fn leave(&mut self, how: LeaveGroup, now: Now) {
         self.joins_again = false;
         let silent = match how {
@@ -338,9 +345,10 @@ impl Classic {
         self.attempts.failed(error, now);
     }
 
-    /// Topics that match the pattern have come or gone, or the leader's have other partitions.
+    /// Joins again if other topics match the pattern, if the leader's topics have other partitions than it
+    /// assigned, or if partitions that were given up have not been assigned in time.
     pub(super) fn look(&mut self, metadata: &Metadata, now: Now) -> GroupNews {
-        // Who has left comes back when the user says so, whatever matches by then.
+        // A member that has left joins again only when the user says so, whatever topics match by then.
         if matches!(self.state, MemberState::Out | MemberState::Leaving | MemberState::Failed) {
             return GroupNews::None;
         }
@@ -367,7 +375,7 @@ impl Classic {
         self.task.as_ref().filter(|_| self.state == MemberState::Stable)?.follow_up_by
     }
 
-    /// Whether it is known which topics to ask for.
+    /// Whether the topics to subscribe to are known: a pattern must have been matched once.
     fn knows_its_topics(&self) -> bool {
         self.interest.pattern.is_none() || self.matched_in.is_some()
     }

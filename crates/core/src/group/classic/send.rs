@@ -1,4 +1,4 @@
-//! What a member of a classic group asks its coordinator.
+//! The requests of a member of a classic group to its coordinator.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{
     planted::Planted,
 };
 
-/// Of [`Planted::JoinsAfterAPause`].
+/// How long the pause of [`Planted::JoinsAfterAPause`] is.
 const PAUSE: Duration = Duration::from_secs(4);
 
 type Sent = Result<Option<RequestId>, ErrorCode>;
@@ -58,7 +58,8 @@ impl Classic {
         self.plot.has(Planted::JoinsAfterAPause) && self.generation_id >= 0 && now.mono < self.since + PAUSE
     }
 
-    /// The coordinator answers when the slowest member has come: `request.timeout.ms` would cut that short.
+    /// How long JoinGroup may stay without an answer. The coordinator answers when the slowest member has joined,
+    /// and `request.timeout.ms` may be shorter than that.
     fn held(&self, to: &ToCoordinator<'_>) -> Option<Duration> {
         let rebalance = self.config.rebalance_timeout() + Duration::from_secs(5);
         Some(rebalance.max(to.connections.request_timeout()))
@@ -70,7 +71,8 @@ impl Classic {
         let wishes = Subscription {
             topics: self.interest.topics.iter().cloned().collect(),
             owned: if cooperative { owned() } else { Vec::new() },
-            // Where nothing else has changed, this tells the coordinator that the group is to rebalance.
+            // The coordinator rebalances only if a follower's JoinGroup differs from its last. Where nothing else
+            // has changed, the generation makes the difference.
             generation_id: self.last.generation_id,
             rack: self.config.rack.clone(),
             user_data: None,
@@ -106,7 +108,8 @@ impl Classic {
             protocol_name: self.protocol.clone(),
             assignments: self.shared_out.clone(),
         };
-        // Held only until the leader has shared out. Whoever asks again meanwhile is told the same generation.
+        // The coordinator holds SyncGroup only until the leader has assigned. A member that times out and joins
+        // again before that is told the same generation.
         Ok(Some(to.send(open, request, None)))
     }
 
@@ -138,7 +141,7 @@ impl Classic {
             member_id: self.member_id.clone(),
             group_instance_id: self.config.instance_id.clone(),
         };
-        // A heartbeat that takes longer than the session is no heartbeat.
+        // A heartbeat that takes longer than the session cannot keep the session alive.
         let id = to.send(open, request, Some(self.config.session_timeout));
         self.heartbeat = Some((id, self.generation_id));
         self.heartbeat_due = self.pulse.next(to.now.mono);

@@ -1,4 +1,4 @@
-//! What a member under the consumer protocol makes of its coordinator's answers, and of none.
+//! How a member under the consumer protocol takes its coordinator's answers, and heartbeats without an answer.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     planted::Planted,
 };
 
-/// The longest session that brokers allow unless told otherwise (`group.consumer.max.session.timeout.ms`).
+/// The longest session that brokers allow by default (`group.consumer.max.session.timeout.ms`).
 const LONGEST_SESSION: Duration = Duration::from_secs(60);
 
 impl ConsumerMember {
@@ -32,7 +32,7 @@ impl ConsumerMember {
         }
         if self.state == ConsumerState::Leaving {
             if response.error_code.is_ok() {
-                // Whoever has the id from here on is another.
+                // If the instance id is taken after this, another consumer has it.
                 self.holds_id_until = None;
             }
             self.left(now);
@@ -81,13 +81,13 @@ impl ConsumerMember {
             ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch
                 if self.plot.has(Planted::FencedMemberGoesOn) => {}
             ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch => return self.fenced(now),
-            // A group that is gone, or classic by now, had this member once: it may come again.
+            // The group is gone, or is a classic one by now. It had this member once, so the member tries to join again.
             ErrorCode::GroupIdNotFound if self.epoch > 0 => return self.fenced(now),
             ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => {
                 coordinator.forget(error, now);
                 self.full = true;
             }
-            // It is this member's own earlier epoch that holds the id, until its session is over.
+            // An earlier epoch of this very member holds the instance id, until its session is over.
             ErrorCode::UnreleasedInstanceId if self.holds_id_until.is_some_and(|until| now.mono < until) => {
                 self.back_off(error, now);
             }
@@ -104,13 +104,13 @@ impl ConsumerMember {
         GroupNews::Lost
     }
 
-    /// A heartbeat stays without an answer: the coordinator may or may not have taken what it said.
+    /// A heartbeat will not be answered. The coordinator may or may not have read it, so the next one says everything.
     pub(in crate::group) fn handle_unanswered(&mut self, id: RequestId, now: Now) {
         if self.heartbeat.take_if(|sent| *sent == id).is_none() {
             return;
         }
         match self.state {
-            // Once tried is enough: the session will expire.
+            // One attempt is enough: without heartbeats the session will expire.
             ConsumerState::Leaving => self.left(now),
             _ => self.back_off(None, now),
         }

@@ -1,8 +1,8 @@
-//! The consumer protocol (KIP-848): the coordinator shares out, and each member follows at its own pace, told by the
-//! answers to its heartbeats.
+//! The consumer protocol (KIP-848): the coordinator assigns the partitions in its answers to heartbeats, and each
+//! member carries its assignment out at its own pace.
 //!
-//! A heartbeat says only what has changed since the last one that was answered; the first one, and the one after a
-//! failure, say everything.
+//! A heartbeat says only what has changed since the last one that was answered. The first heartbeat, and the one
+//! after a failure, say everything.
 
 mod answers;
 mod send;
@@ -26,10 +26,10 @@ use crate::{
     planted::{Planted, Plot},
 };
 
-/// The epochs by which a member says that it comes and goes.
+/// The epoch in a heartbeat of a member that joins. The next two are those of a member that leaves.
 const JOINS: i32 = 0;
 const LEAVES: i32 = -1;
-/// A static member that will be back.
+/// A static member leaves, and will be back.
 const LEAVES_FOR_NOW: i32 = -2;
 
 /// One consumer's place in a group of the consumer protocol.
@@ -37,33 +37,33 @@ const LEAVES_FOR_NOW: i32 = -2;
 pub(crate) struct ConsumerMember {
     pub(super) config: GroupConfig,
     state: ConsumerState,
-    /// Kept for life (KIP-1082).
+    /// Kept for as long as the consumer lives (KIP-1082).
     pub(super) member_id: String,
-    /// Until when an id that is not free may be held by an earlier epoch of this very member.
+    /// Until when an earlier epoch of this very member may hold the instance id, so that joining is tried again.
     holds_id_until: Option<Instant>,
-    /// Whether the id was made here: a coordinator of heartbeat version 0 makes its own.
+    /// Whether the member made its id itself. A coordinator of heartbeat version 0 makes another one.
     own_id: bool,
     epoch: i32,
     pub(super) interest: Interest,
-    /// The interest is to be told.
+    /// The coordinator is to be told the interest.
     changed: bool,
-    /// A pattern was told, which another interest must take back.
+    /// The coordinator was told a pattern, which a later interest without it must take back.
     pattern_told: bool,
-    /// Everything is to be told.
+    /// The next heartbeat is to say everything.
     full: bool,
     target: BTreeMap<TopicId, Vec<i32>>,
     names: BTreeMap<TopicId, String>,
-    /// The target has been told to the user, as far as its topics were known.
+    /// The target has been handed on as [`GroupNews::Assigned`], as far as the names of its topics were known.
     announced: bool,
-    /// Topics of the target that metadata has no name for.
+    /// Topics of the target whose names metadata does not know.
     nameless: BTreeSet<TopicId>,
-    /// Heartbeat version 0 knows no patterns: they are matched here.
+    /// The coordinator speaks heartbeat version 0, which has no patterns: they are matched here.
     matches_here: bool,
     matched_in: Option<u64>,
     joins_again: bool,
     leaving_with: i32,
     heartbeat: Option<RequestId>,
-    /// It says what is owned.
+    /// The heartbeat on its way lists the owned partitions.
     lists: bool,
     pulse: Pulse,
     due: Instant,
@@ -113,7 +113,7 @@ impl ConsumerMember {
         if self.epoch > 0 { self.epoch } else { -1 }
     }
 
-    /// Outside the group, nobody.
+    /// Outside the group, offsets are committed in nobody's name.
     pub(super) fn committer(&self) -> Option<Committer> {
         let instance_id = self.config.instance_id.clone();
         Some(match self.epoch > 0 {
@@ -122,7 +122,7 @@ impl ConsumerMember {
         })
     }
 
-    /// The epoch moved on while the commit was on its way.
+    /// A commit is made again if the epoch moved on while it was on its way.
     pub(super) fn commits_again(&self, error: ErrorCode, sent_as: &Committer) -> bool {
         let same = self.member_id == sent_as.member_id && self.epoch > 0;
         error == ErrorCode::StaleMemberEpoch && same && !self.plot.has(Planted::StaleEpochFails)
@@ -173,14 +173,16 @@ impl ConsumerMember {
         GroupNews::None
     }
 
-    /// Everything is taken over that has a name. What has none is better taken over before it is told.
+    /// The partitions of all topics that have names are taken over. The coordinator is told only when those of
+    /// nameless topics are taken over as well, as nobody waits for that.
     pub(super) fn handed_over(&mut self, now: Now) {
         if self.nameless.is_empty() {
             self.carried_out(now);
         }
     }
 
-    /// The assignment that was told is carried out: the coordinator is to know. One that came meanwhile is next.
+    /// The assignment is carried out, and the coordinator is to be told, unless another assignment came meanwhile:
+    /// that is carried out first.
     pub(super) fn carried_out(&mut self, now: Now) {
         let done = self.announced || self.plot.has(Planted::TargetMeanwhileIsForgotten);
         if self.state == ConsumerState::Reconciling && done {
@@ -188,7 +190,7 @@ impl ConsumerMember {
         }
     }
 
-    /// Begins to leave. One of whom the coordinator has not heard has nothing to leave.
+    /// Begins to leave. A member of which the coordinator has not heard is out at once.
     pub(super) fn leave(&mut self, how: LeaveGroup, now: Now) {
         self.joins_again = false;
         if matches!(self.state, ConsumerState::Out | ConsumerState::Failed | ConsumerState::Leaving) {
@@ -218,7 +220,7 @@ impl ConsumerMember {
         }
     }
 
-    /// A commit was refused: the next heartbeat tells why.
+    /// A commit was refused. A heartbeat goes out at once, and its answer tells what became of the membership.
     pub(super) fn commit_refused(&mut self, error: ErrorCode, now: Now) -> GroupNews {
         match error {
             ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch | ErrorCode::GroupIdNotFound => {
@@ -242,29 +244,29 @@ impl ConsumerMember {
         self.attempts.failed(error, now);
     }
 
-    /// Whether a heartbeat that says what is owned is on its way: when the coordinator reads it, what is not in it may go
-    /// to another at once.
+    /// Whether a heartbeat that lists the owned partitions is on its way. As soon as the coordinator reads it,
+    /// partitions that it does not list may go to another member, so this one must not take any over meanwhile.
     pub(super) fn may_not_take_more(&self) -> bool {
         self.heartbeat.is_some() && self.lists
     }
 
-    /// Whether part of what it is assigned waits for that.
+    /// Whether the assignment waits for the answer to such a heartbeat.
     pub(super) fn awaits_answer(&self) -> bool {
         self.state == ConsumerState::Reconciling && self.may_not_take_more()
     }
 
-    /// How many topics it is assigned partitions of, and knows no names of.
+    /// How many topics of the assignment have no name yet.
     pub(super) fn nameless(&self) -> usize {
         self.nameless.len()
     }
 
-    /// The topics, unless the coordinator alone knows which match the pattern.
+    /// The topics subscribed to; `None` where the coordinator alone knows which topics match the pattern.
     pub(super) fn topics(&self) -> Option<&BTreeSet<String>> {
         let known = self.matches_here || self.interest.pattern.is_none();
         known.then_some(&self.interest.topics)
     }
 
-    /// Names the target's topics, and tells what is to change hands.
+    /// Finds the names of the target's topics, and hands the assignment on until the member owns just that.
     pub(super) fn look(&mut self, metadata: &mut Metadata, owned: Owned<'_>) -> GroupNews {
         self.match_pattern(metadata);
         metadata.want_ids(&self.nameless);
@@ -295,7 +297,7 @@ impl ConsumerMember {
         GroupNews::Assigned(resolved.into_iter().collect())
     }
 
-    /// Whether it is known which topics to tell.
+    /// Whether the topics to tell are known: a pattern that is matched here must have been matched once.
     fn knows_its_topics(&self) -> bool {
         !self.matches_here || self.interest.pattern.is_none() || self.matched_in.is_some()
     }
@@ -320,7 +322,7 @@ impl ConsumerMember {
     }
 }
 
-/// A random UUID in the form in which Kafka writes them: base64 for URLs, 22 letters, none of them a dash in front.
+/// A random UUID as Kafka writes it: 22 characters of URL-safe base64, of which the first is not a dash.
 fn new_id(rng: &mut fastrand::Rng) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let letter = |six: u128| char::from(LETTERS.get(six as usize % 64).copied().unwrap_or(b'A'));

@@ -1,4 +1,4 @@
-//! What a member under the consumer protocol tells its coordinator.
+//! The heartbeats by which a member under the consumer protocol tells its coordinator what it wants and owns.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,7 +47,7 @@ impl ConsumerMember {
             return Ok(None);
         };
         self.matches_here = open.version == 0;
-        // Older coordinators leave a group without topics in epoch 0, in which each heartbeat is a join.
+        // Older coordinators leave a group without topics in epoch 0, and every heartbeat of epoch 0 is a join.
         let joins = self.epoch == JOINS && self.state != ConsumerState::Leaving;
         if joins && !self.knows_its_topics() {
             return Ok(None);
@@ -86,7 +86,8 @@ impl ConsumerMember {
     fn news(&mut self, version: i16, owned: Owned<'_>) -> ConsumerGroupHeartbeatRequest {
         let still_joins = self.epoch == JOINS && self.state.is_member();
         let full = std::mem::take(&mut self.full) || still_joins;
-        // A handover holds up what metadata says of a pattern: the member is there meanwhile, with the topics of before.
+        // A new pattern is not matched during a handover. Meanwhile the member's heartbeats go on without topics,
+        // and the coordinator keeps the earlier ones.
         let tells_interest = self.knows_its_topics() && (std::mem::take(&mut self.changed) || full);
         let by_pattern = self.interest.pattern.as_ref().filter(|_| version >= 1);
         let topics = || self.interest.topics.iter().cloned().collect();
@@ -100,9 +101,10 @@ impl ConsumerMember {
             ConsumerState::Joining => BTreeSet::new(),
             _ => owned().into_iter().collect(),
         };
-        // What is not carried out yet is not to be told: until then the coordinator counts what it was told before. What
-        // is has to be, though it may be what was told last: the coordinator may have given more and taken that back
-        // meanwhile, and waits for the word that it is gone.
+        // Unless it says everything, a heartbeat lists the owned partitions only once the assignment is carried
+        // out; until then the coordinator goes on with the previous list. After that the heartbeat must list them
+        // even if they have not changed: the coordinator may have assigned more and withdrawn it, and waits for the
+        // confirmation.
         let settled = matches!(self.state, ConsumerState::Joining | ConsumerState::Acknowledging);
         let topic_partitions = (full || settled).then(|| self.by_topic(&owned));
         ConsumerGroupHeartbeatRequest {

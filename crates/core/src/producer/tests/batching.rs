@@ -1,4 +1,4 @@
-//! What becomes a batch, where it goes, and when.
+//! Which records become a batch, where it goes, and when.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What is not taken, or given up, and what is said about it.
+//! Records that are not taken, or are given up, and the reasons that are told.
 
 use super::*;
 

@@ -30,7 +30,7 @@ const TOPIC: TopicId = TopicId([7; 16]);
 struct World {
     producer: Producer<()>,
     now: Now,
-    /// Of topic `t`, by partition.
+    /// The leaders of topic `t`, by partition.
     leaders: Vec<i32>,
     leader_epoch: i32,
     topic_id: TopicId,
@@ -105,12 +105,12 @@ impl World {
         }
     }
 
-    /// With topic `t` known.
+    /// A producer that knows topic `t`.
     fn ready(config: ProducerConfig) -> Self {
         Self::with_partitions(config, &[1])
     }
 
-    /// With a record acknowledged, at offset 0: the broker knows the producer.
+    /// A producer with a record acknowledged at offset 0, so that the broker knows the producer.
     fn known(config: ProducerConfig) -> Self {
         let mut world = Self::ready(config);
         _ = world.send_out("first");

@@ -207,7 +207,7 @@ fn the_first_batch_of_a_new_epoch_goes_alone_too() {
     assert!(world.produced.is_empty());
 }
 
-/// The next picture of the cluster is in use.
+/// Lets the time pass after which new metadata is in use.
 fn looks_again(world: &mut World) {
     world.pass(Duration::from_secs(301));
 }
