@@ -60,5 +60,5 @@ async fn consumer(course: &Course) -> Result<Consumer> {
 
 fn end(meter: Meter, consumer: &Consumer) -> Result<Lap> {
     let lap = meter.end()?;
-    Ok(Lap { fetched: Some(consumer.fetched_bytes().0), ..lap })
+    Ok(Lap { fetched: Some(consumer.fetched_bytes()), ..lap })
 }

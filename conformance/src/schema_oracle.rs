@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use ottla_protocol::{
     ApiKey,
     codec::{FieldSchema, MessageSchema, TypeName, Versions},
+    messages::EMBEDDED,
 };
 use serde_json::Value;
 
@@ -33,6 +34,12 @@ pub fn differences(schemas: &BTreeMap<String, Value>) -> Vec<String> {
             }
         }
     }
+    for ours in EMBEDDED {
+        match schemas.get(ours.name) {
+            Some(kafka) => Comparison { kafka, found: &mut found }.embedded(ours),
+            None => found.push(format!("{}: Kafka has no such message", ours.name)),
+        }
+    }
     found
 }
 
@@ -47,13 +54,25 @@ impl<'a> Comparison<'a> {
         let kafka = self.kafka;
         let valid = versions(&kafka["validVersions"]);
         let stable = valid.map(|valid| Versions { max: valid.max - i16::from(unstable), ..valid });
-        let flexible = versions(&kafka["flexibleVersions"]).map(|flexible| flexible.min);
         let name = ours.name;
         self.same(&format!("{name}'s key"), Some(key as i64), kafka["apiKey"].as_i64());
         self.same(&format!("{name}'s kind"), Some(kind), kafka["type"].as_str());
+        self.body(ours, stable);
+    }
+
+    /// A message that travels inside others.
+    fn embedded(&mut self, ours: MessageSchema) {
+        self.same(&format!("{}'s kind", ours.name), Some("data"), self.kafka["type"].as_str());
+        self.body(ours, versions(&self.kafka["validVersions"]));
+    }
+
+    fn body(&mut self, ours: MessageSchema, stable: Option<Versions>) {
+        let (kafka, name) = (self.kafka, ours.name);
+        let flexible = versions(&kafka["flexibleVersions"]).map_or(i16::MAX, |flexible| flexible.min);
         self.same(&format!("{name}'s stable versions"), Some(ours.versions), stable);
-        self.same(&format!("{name}'s first flexible version"), Some(ours.flexible_since), flexible);
-        self.fields(name, ours.fields, &kafka["fields"], valid.unwrap_or(Versions::ALL));
+        self.same(&format!("{name}'s first flexible version"), ours.flexible_since, flexible);
+        let valid = versions(&kafka["validVersions"]).unwrap_or(Versions::ALL);
+        self.fields(name, ours.fields, &kafka["fields"], valid);
     }
 
     fn fields(&mut self, path: &str, ours: &[FieldSchema], kafka: &Value, valid: Versions) {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ottla_core::{
-    Event, ReaderId, Reason, Subscription, TopicPartition, group::consumer_protocol::Assignment,
+    Event, Happened, ReaderId, Reason, Subscription, TopicPartition, group::embedded::Assignment,
 };
 use ottla_protocol::{
     ErrorCode, Response,
@@ -153,9 +153,9 @@ impl Member {
     }
 
     pub(super) fn drain_events(&mut self, stage: &mut Stage) {
-        while let (Some(event), dropped) = self.host.machine.poll_event() {
+        while let Some(Happened { event, .. }) = self.host.machine.poll_event() {
             let who = self.who;
-            debug_assert_eq!(dropped, 0);
+            debug_assert_eq!(self.host.machine.events_dropped(), 0);
             stage.tell(|| format!("{who} {event:?}"));
             match event {
                 Event::Joined { member_id, generation_id, .. } => {
@@ -231,7 +231,7 @@ impl Member {
         let mut helpers = self.helpers.iter().filter(|helper| helper.is_away());
         let away = away || helpers.any(|helper| stage.time + ms(10) >= helper.away_since + self.max_poll);
         let withdrawn = partitions.iter().all(|at| self.withdrawn.contains(at));
-        let late = self.waited_for_until.take().is_some_and(|deadline| stage.now().mono >= deadline);
+        let late = self.waited_for_until.take().is_some_and(|deadline| stage.now().wall >= deadline);
         if self.told.is_none() && !self.warned && !away && !late && !withdrawn {
             stage.violate("partitions are lost for a reason", || format!("{who} was told nothing"));
         }

@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ottla_core::{
     ConnId, Consumer, Disconnected, Machine, OpId, Outbound, Reader, ReaderConfig, ReaderId, Reason,
     RequestId, Subscription, SubscriptionError, TopicPartition,
 };
-use ottla_protocol::{ErrorCode, Now, Request, Response};
+use ottla_protocol::{ErrorCode, Now, Request, Response, Timestamp};
 
 use crate::{
     calls::Asked,
@@ -157,7 +157,7 @@ pub(crate) struct Member {
     /// What a commit that is not answered yet says.
     pub(super) committing: Vec<Sent>,
     /// Until when what is to be given up is waited for.
-    pub(super) waited_for_until: Option<Instant>,
+    pub(super) waited_for_until: Option<Timestamp>,
     /// It has joined, and asked for its assignment.
     pub(super) syncing: bool,
     /// It has been told its assignment.

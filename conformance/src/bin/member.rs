@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ottla::error::RecvErrorKind;
-use ottla::{CloseOptions, Consumer, Event, LeaveGroup, Reader, Records, TopicPartition};
+use ottla::{CloseOptions, Consumer, Event, Happened, LeaveGroup, Reader, Records, TopicPartition};
 use ottla_conformance::flow::millis;
 
 fn main() -> ExitCode {
@@ -131,7 +131,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
             }
             Err(error) => return Err(error.into()),
         }
-        while let (Some(event), _) = consumer.next_event() {
+        while let Some(Happened { event, .. }) = consumer.next_event() {
             if let Some(line) = told(&topic, &event) {
                 writeln!(lines, "{line}")?;
             }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
-use ottla::group::{LastAssignment, Member, PartitionRacks, consumer_protocol::Subscription};
+use ottla::group::{LastAssignment, Member, PartitionRacks, embedded::Subscription};
 use ottla::{Assignor, CooperativeSticky, Range, RoundRobin, Sticky, TopicPartition};
 use ottla_conformance::{kafka::Java, process::Process};
 use serde_json::{Value, json};

@@ -10,7 +10,8 @@ use libtest_mimic::Failed;
 use ottla::admin::{GroupDescription, NewTopic};
 use ottla::error::BuildError;
 use ottla::{
-    Admin, Compression, Consumer, ConsumerBuilder, Event, OffsetReset, OwnedRecord, Producer, ProducerRecord,
+    Admin, Compression, Consumer, ConsumerBuilder, Event, Happened, OffsetReset, OwnedRecord, Producer,
+    ProducerRecord,
 };
 use ottla_conformance::targets::{Target, unique};
 use ottla_protocol::{ApiKey, Request, RequestHeader, Response, ResponseHeader, Timestamp};
@@ -203,7 +204,7 @@ pub(crate) fn shares(members: &[Consumer]) -> Vec<usize> {
 /// The generations that a consumer has joined since this was last asked.
 pub(crate) fn generations(consumer: &mut Consumer) -> Vec<i32> {
     let mut generations = Vec::new();
-    while let (Some(event), _) = consumer.next_event() {
+    while let Some(Happened { event, .. }) = consumer.next_event() {
         if let Event::Joined { generation_id, .. } = event {
             generations.push(generation_id);
         }

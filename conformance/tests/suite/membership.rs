@@ -185,7 +185,7 @@ async fn rebalance_timeout(target: &Target) -> Outcome {
     }
     holds("not too early", start.elapsed() > Duration::from_secs(1))?;
     loop {
-        match first.next_event().0 {
+        match first.next_event().map(|happened| happened.event) {
             Some(Event::Lost(lost)) => return equal("lost", lost, vec![(topic.as_str(), 0).into()]),
             Some(Event::Revoked(gone)) => return Err(format!("given up in order: {gone:?}").into()),
             Some(_) => continue,

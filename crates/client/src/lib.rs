@@ -36,14 +36,14 @@ mod reach;
 pub use admin::Admin;
 pub use config::{AdminBuilder, ConsumerBuilder, OffsetReset, ProducerBuilder, Properties};
 pub use consumer::{
-    Bytes, CloseOptions, Closer, Consumer, Deserializer, DetachedRecord, EventStream, HandedOut, Iter,
-    OwnedRecord, Poison, Poll, Reader, Rebalance, RebalanceListener, Record, RecordStream, Records,
-    SeekPosition, TypedConsumer, TypedRecord, Utf8,
+    Bytes, CloseOptions, Closer, Committed, Consumer, Deserializer, DetachedRecord, EventStream, HandedOut,
+    Iter, OwnedRecord, PendingCommit, Poison, Poll, Reader, Rebalance, RebalanceListener, Record,
+    RecordStream, Records, SeekPosition, TypedConsumer, TypedRecord, Utf8,
 };
 pub use error::{AdminError, BuildError, CommitError, OffsetsError, RecvError, SeekError, SendError};
 pub use ottla_core::{
     Assignor, Cause, CommitGivenUp, CommitReason, CommittedOffset, CooperativeSticky, Disconnected, Event,
-    Explanation, GroupMetadata, GroupProtocol, GroupReason, LaneFailure, LeaveGroup, NodeId,
+    Explanation, GroupMetadata, GroupProtocol, GroupReason, Happened, LaneFailure, LeaveGroup, NodeId,
     OffsetAndTimestamp, Range, Reason, Retry, RoundRobin, Sticky, Subscription, SubscriptionError,
     TopicPartition, group,
 };

@@ -253,6 +253,7 @@ async fn a_task_beside_the_reader_is_told_what_happens_to_the_membership() {
         let told = tokio::spawn(async move {
             let mut told = Vec::new();
             while let Some(event) = events.next().await {
+                println!("{}: {}", event.at.0, event.event);
                 told.push(event);
             }
             told
@@ -268,17 +269,19 @@ async fn a_task_beside_the_reader_is_told_what_happens_to_the_membership() {
         }
         until(&mut first, "one of two", |first| first.assignment().len() == 1).await;
         first.close().await;
-        let told = tokio::time::timeout(PATIENCE, told).await.expect("an end").unwrap();
+        let happened = tokio::time::timeout(PATIENCE, told).await.expect("an end").unwrap();
+        assert!(happened.is_sorted_by_key(|happened| happened.at));
+        let waiting = happened.iter().find_map(|happened| match &happened.event {
+            Event::RevocationWaiting { deadline, held } => Some((deadline.0 - happened.at.0, held.clone())),
+            _ => None,
+        });
+        let told: Vec<Event> = happened.into_iter().map(|happened| happened.event).collect();
         let Event::Joined { took, .. } = &told[0] else { panic!("{told:?}") };
         assert!(*took > Duration::ZERO);
         let both: Vec<TopicPartition> = [0, 1].map(|number| ("t", number).into()).into();
         assert_eq!(told[1], Event::Assigned(both.clone()));
-        let waiting = told.iter().find_map(|event| match event {
-            Event::RevocationWaiting { since, deadline, held } => Some((*deadline - *since, held)),
-            _ => None,
-        });
         let (time, held) = waiting.expect("a revocation that waits");
-        assert_eq!(time, Duration::from_secs(300), "max.poll.interval");
+        assert_eq!(time, 300_000, "max.poll.interval");
         assert!(held.iter().all(|at| both.contains(at)) && !held.is_empty(), "{held:?}");
         let given_up = told.iter().filter(|event| matches!(event, Event::Revoked(gone) if gone.len() == 1));
         assert_eq!(given_up.count(), 2, "at the rebalance, and at the close: {told:?}");

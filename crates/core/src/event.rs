@@ -1,17 +1,23 @@
 //! The events of a consumer in its group: a bounded stream, of which the oldest event is dropped when nobody takes them.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, fmt, time::Duration};
 
-use ottla_protocol::ErrorCode;
+use ottla_protocol::{ErrorCode, Now, Timestamp};
 
-use crate::ids::TopicPartition;
+use crate::ids::{TopicPartition, names};
 
 /// How many events are kept for a user who does not look.
 const KEPT: usize = 1024;
+
+/// An event, and when it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Happened {
+    /// When, by the wall clock.
+    pub at: Timestamp,
+    /// What.
+    pub event: Event,
+}
 
 /// Something that happened to the consumer's membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,10 +40,8 @@ pub enum Event {
     Lost(Vec<TopicPartition>),
     /// A rebalance waits: for the user to come back to `recv`, `poll` or `close`, for a commit, or for the listener.
     RevocationWaiting {
-        /// Since when.
-        since: Instant,
         /// When the partitions are lost instead.
-        deadline: Instant,
+        deadline: Timestamp,
         /// The partitions of which the user has records in hand; empty where the rebalance waits for something else.
         held: Vec<TopicPartition>,
     },
@@ -71,21 +75,39 @@ impl fmt::Display for CommitGivenUp {
     }
 }
 
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Joined { generation_id, member_id, took } => {
+                write!(f, "joined: generation {generation_id}, member {member_id}, after {took:.1?}")
+            }
+            Self::Assigned(partitions) => write!(f, "assigned: {}", names(partitions)),
+            Self::Revoked(partitions) => write!(f, "revoked: {}", names(partitions)),
+            Self::Lost(partitions) => write!(f, "lost: {}", names(partitions)),
+            Self::RevocationWaiting { held, .. } if held.is_empty() => f.write_str("a revocation waits"),
+            Self::RevocationWaiting { held, .. } => {
+                write!(f, "a revocation waits for records in hand of {}", names(held))
+            }
+            Self::CommitGivenUp(given_up) => given_up.fmt(f),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Events {
-    kept: VecDeque<Event>,
+    kept: VecDeque<Happened>,
     dropped: u64,
     /// There are events that waiting users have not been woken for.
     fresh: bool,
 }
 
 impl Events {
-    pub(crate) fn push(&mut self, event: Event) {
+    pub(crate) fn push(&mut self, event: Event, now: Now) {
         if self.kept.len() == KEPT {
             self.kept.pop_front();
             self.dropped += 1;
         }
-        self.kept.push_back(event);
+        self.kept.push_back(Happened { at: now.wall, event });
         self.fresh = true;
     }
 
@@ -94,7 +116,7 @@ impl Events {
         std::mem::take(&mut self.fresh)
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Event> {
+    pub(crate) fn pop(&mut self) -> Option<Happened> {
         self.kept.pop_front()
     }
 

@@ -60,3 +60,11 @@ impl fmt::Display for TopicPartition {
         write!(f, "{}-{}", self.topic, self.partition)
     }
 }
+
+/// Their names, for a sentence.
+pub(crate) fn names(partitions: &[TopicPartition]) -> String {
+    match partitions {
+        [] => "nothing".to_owned(),
+        some => some.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}

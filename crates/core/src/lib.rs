@@ -31,11 +31,11 @@ pub use connections::{
     Address, ConnectionConfig, Connections, Kind, LinkStatus, Target, Unanswered, Unsupported,
 };
 pub use consumer::{
-    Callback, CloseKind, CommitReason, Consumer, ConsumerConfig, Explanation, GroupReason, ReadFailure,
-    Reason, SeekTo, Subscription, SubscriptionError,
+    Callback, CloseKind, CommitReason, Consumer, ConsumerConfig, Explanation, Farewell, GroupReason,
+    ReadFailure, Reason, SeekTo, Subscription, SubscriptionError,
 };
 pub use deadline::Earliest;
-pub use event::{CommitGivenUp, Event};
+pub use event::{CommitGivenUp, Event, Happened};
 pub use fetch::FetchConfig;
 pub use group::{
     Assignor, ConsumerState, CooperativeSticky, GroupConfig, GroupFailure, GroupMetadata, GroupProtocol,

@@ -13,8 +13,8 @@ use crate::{
 /// The outcome of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The operation is done.
-    Done,
+    /// The offsets that are committed.
+    Commit(BTreeMap<TopicPartition, CommittedOffset>),
     /// The offsets that were looked up in the logs; `None` where no record is that late.
     Offsets(BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>),
     /// The group's offsets; `None` where there is none.

@@ -1,14 +1,15 @@
-//! What members of a classic group tell each other, in Java's form (`ConsumerProtocolSubscription` and
-//! `ConsumerProtocolAssignment` of Kafka's schema files). A coordinator reads it only where classic members are in a
-//! group of the consumer protocol.
+//! What a coordinator reads and writes of the messages that members of a classic group send each other. It reads them only
+//! where classic members are in a group of the consumer protocol.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_protocol::codec::{DecodeError, Reader, Version, Wire};
-
-const FIXED: Version = Version { number: 0, flexible: false, nullable: true };
-/// The newest version.
-const NEWEST: i16 = 3;
+use ottla_protocol::{
+    DecodeError,
+    messages::{
+        ConsumerProtocolAssignment, ConsumerProtocolSubscription, ConsumerProtocolTopicPartition,
+        decode_embedded, encode_embedded,
+    },
+};
 
 /// A member's wishes, as far as a coordinator needs them.
 #[derive(Debug, Default)]
@@ -20,16 +21,12 @@ pub(super) struct Subscription {
 
 impl Subscription {
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let r = &mut Reader::new(bytes);
-        let version = i16::decode(r, FIXED)?;
-        let topics = Vec::<String>::decode(r, FIXED)?.into_iter().collect();
-        Option::<Vec<u8>>::decode(r, FIXED)?;
-        let owned = if version >= 1 { partitions(r)? } else { Vec::new() };
-        if version >= 2 {
-            i32::decode(r, FIXED)?;
-        }
-        let rack = if version >= 3 { Wire::decode(r, FIXED)? } else { None };
-        Ok(Self { topics, owned, rack })
+        let message: ConsumerProtocolSubscription = decode_embedded(bytes)?;
+        Ok(Self {
+            topics: message.topics.into_iter().collect(),
+            owned: flat(message.owned_partitions),
+            rack: message.rack_id,
+        })
     }
 }
 
@@ -45,31 +42,24 @@ impl Assignment {
         if bytes.is_empty() {
             return Ok(Self::default());
         }
-        let r = &mut Reader::new(bytes);
-        i16::decode(r, FIXED)?;
-        Ok(Self { partitions: partitions(r)?, user_data: Wire::decode(r, FIXED)? })
+        let message: ConsumerProtocolAssignment = decode_embedded(bytes)?;
+        Ok(Self { partitions: flat(message.assigned_partitions), user_data: message.user_data })
     }
 
     /// In this version, or the newest one; they differ in the number alone.
     pub(super) fn encode(partitions: &BTreeMap<String, Vec<i32>>, version: i16) -> Vec<u8> {
-        let mut out = Vec::new();
-        version.clamp(0, NEWEST).encode(&mut out, FIXED);
-        (partitions.len() as i32).encode(&mut out, FIXED);
-        for (topic, indexes) in partitions {
-            topic.encode(&mut out, FIXED);
-            indexes.encode(&mut out, FIXED);
-        }
-        None::<Vec<u8>>.encode(&mut out, FIXED);
-        out
+        let topic = |(topic, partitions): (&String, &Vec<i32>)| ConsumerProtocolTopicPartition {
+            topic: topic.clone(),
+            partitions: partitions.clone(),
+        };
+        let assigned_partitions = partitions.iter().map(topic).collect();
+        encode_embedded(&ConsumerProtocolAssignment { assigned_partitions, user_data: None }, version)
     }
 }
 
-fn partitions(r: &mut Reader<'_>) -> Result<Vec<(String, i32)>, DecodeError> {
-    let mut partitions = Vec::new();
-    for _ in 0..i32::decode(r, FIXED)? {
-        let topic = String::decode(r, FIXED)?;
-        let indexes = Vec::<i32>::decode(r, FIXED)?;
-        partitions.extend(indexes.into_iter().map(|index| (topic.clone(), index)));
-    }
-    Ok(partitions)
+fn flat(topics: Vec<ConsumerProtocolTopicPartition>) -> Vec<(String, i32)> {
+    let of = |ConsumerProtocolTopicPartition { topic, partitions }| {
+        partitions.into_iter().map(move |partition| (topic.clone(), partition))
+    };
+    topics.into_iter().flat_map(of).collect()
 }

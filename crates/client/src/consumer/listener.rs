@@ -10,7 +10,7 @@ use std::{
 
 use ottla_core::{Callback, CommittedOffset, Machine, ReaderId, TopicPartition};
 
-use super::{Core, SeekPosition, offsets};
+use super::{Committed, Core, PendingCommit, SeekPosition, offsets};
 use crate::{
     driver::Shared,
     error::{CommitError, OffsetsError, SeekError},
@@ -70,9 +70,9 @@ impl Rebalance {
     /// # Errors
     ///
     /// [`CommitError`]: nothing, or not everything, was committed.
-    pub async fn commit(&self) -> Result<(), CommitError> {
+    pub async fn commit(&self) -> Result<Committed, CommitError> {
         let op = self.0.with(|core, now| core.commit(None, now));
-        offsets::committed_op(&self.0, op).await
+        PendingCommit::new(&self.0, op).await
     }
 
     /// Commits these offsets: of each partition the next one to read.
@@ -83,10 +83,10 @@ impl Rebalance {
     pub async fn commit_offsets<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
         &self,
         offsets: impl IntoIterator<Item = (P, O)>,
-    ) -> Result<(), CommitError> {
+    ) -> Result<Committed, CommitError> {
         let offsets = offsets::checked(offsets)?;
         let op = self.0.with(|core, now| core.commit(Some(offsets), now));
-        offsets::committed_op(&self.0, op).await
+        PendingCommit::new(&self.0, op).await
     }
 
     /// What the group has committed of these partitions; `None` where nothing.

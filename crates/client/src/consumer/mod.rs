@@ -7,6 +7,7 @@
 mod deserialize;
 mod listener;
 mod offsets;
+mod operation;
 mod poll;
 mod reader;
 mod record;
@@ -16,7 +17,7 @@ mod stream;
 use std::{sync::Arc, time::Duration};
 
 use ottla_core::{
-    CloseKind, Event, Explanation, Filter, GroupMetadata, LeaveGroup, Subscription, SubscriptionError,
+    CloseKind, Explanation, Filter, GroupMetadata, Happened, LeaveGroup, Subscription, SubscriptionError,
     TopicPartition,
 };
 
@@ -24,6 +25,7 @@ pub use deserialize::{Bytes, Deserializer, Poison, TypedConsumer, TypedRecord, U
 pub(crate) use listener::Listener;
 pub use listener::{Rebalance, RebalanceListener};
 pub use offsets::SeekPosition;
+pub use operation::{Committed, PendingCommit};
 pub use poll::Poll;
 pub use reader::Reader;
 pub use record::{DetachedRecord, HandedOut, OwnedRecord, Record};
@@ -257,15 +259,45 @@ impl Consumer {
         EventStream::new(self.shared.clone())
     }
 
-    /// The next of the [events](Self::events) if it is there, and how many were dropped since the start because nobody
-    /// asked in time (1024 are kept). Does not wait.
-    pub fn next_event(&mut self) -> (Option<Event>, u64) {
+    /// The next of the [events](Self::events) if it is there. Does not wait.
+    pub fn next_event(&mut self) -> Option<Happened> {
         self.shared.with(|core, _| core.poll_event())
     }
 
-    /// How many bytes of responses were fetched, and how many of records among them dropped unread.
-    pub fn fetched_bytes(&self) -> (u64, u64) {
+    /// How many events were dropped since the consumer began, because nobody asked for them in time. The newest 1024 are
+    /// kept.
+    pub fn events_dropped(&self) -> u64 {
+        self.shared.inspect(|core| core.events_dropped())
+    }
+
+    /// How many bytes of responses were fetched since the consumer began.
+    pub fn fetched_bytes(&self) -> u64 {
         self.shared.inspect(|core| core.fetched_bytes())
+    }
+
+    /// How many bytes of records were fetched since the consumer began, and dropped unread: by a seek, a rebalance, or a
+    /// pause that others' records needed the room of.
+    pub fn wasted_bytes(&self) -> u64 {
+        self.shared.inspect(|core| core.wasted_bytes())
+    }
+
+    /// Whether more can come: a [`Closer`] has not closed it. The condition of a loop that polls:
+    ///
+    /// ```no_run
+    /// # async fn run(mut consumer: ottla::Consumer) -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// while consumer.is_open() {
+    ///     for record in &consumer.poll(Duration::from_millis(500)).await? {
+    ///         println!("{}", record.offset());
+    ///     }
+    ///     consumer.commit().await?;
+    /// }
+    /// consumer.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn is_open(&self) -> bool {
+        self.reader.is_open()
     }
 
     /// What closes the consumer from elsewhere.
@@ -311,9 +343,10 @@ impl Drop for Consumer {
     }
 }
 
-/// Ends a consumer's `recv` and `poll` from another task: they return `None`, or no records, from then on.
+/// Ends a consumer's `recv` and `poll` from another task. From then on `recv` returns `None`; the next `poll` returns no
+/// records, and each one after that fails with [`RecvErrorKind::Closed`](crate::error::RecvErrorKind::Closed).
 ///
-/// The consumer's owner then closes it, so that what he was doing is done and committed first.
+/// The consumer's owner then closes it, so that the work in hand is done and committed first.
 #[derive(Debug, Clone)]
 pub struct Closer(Arc<Shared<Core>>);
 

@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ottla_core::{CommittedOffset, OffsetAndTimestamp, OpFailure, OpId, Outcome, SeekTo, TopicPartition};
-use ottla_protocol::{ErrorCode, Now, Timestamp};
+use ottla_protocol::{ErrorCode, Timestamp};
 
-use super::{Consumer, Core, HandedOut, Reader, reader::Parking};
+use super::{
+    Committed, Consumer, Core, HandedOut, PendingCommit, Reader, operation::Operation, reader::Parking,
+};
 use crate::{
     driver::Shared,
     error::{CommitError, CommitErrorKind, OffsetsError, OffsetsErrorKind, SeekError, SeekErrorKind},
@@ -118,14 +120,14 @@ impl Consumer {
     /// # Errors
     ///
     /// [`CommitError`]: nothing, or not everything, was committed.
-    pub async fn commit(&mut self) -> Result<(), CommitError> {
+    pub async fn commit(&mut self) -> Result<Committed, CommitError> {
         self.reader.commit().await
     }
 
-    /// [`commit`](Self::commit) that does not wait. A failure that passes is tried again; another is told by nobody, and
-    /// mended by the next commit.
-    pub fn commit_async(&mut self) {
-        self.reader.commit_async();
+    /// [`commit`](Self::commit) that does not wait: it is under way when this returns. What is returned can be awaited,
+    /// here or in another task; dropped, it leaves the commit under way, and nobody is told what comes of it.
+    pub fn commit_async(&mut self) -> PendingCommit {
+        self.reader.commit_async()
     }
 
     /// Commits these offsets: of each partition the next one to read. Otherwise as [`commit`](Self::commit).
@@ -139,7 +141,7 @@ impl Consumer {
     pub async fn commit_offsets<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
         &mut self,
         offsets: impl IntoIterator<Item = (P, O)>,
-    ) -> Result<(), CommitError> {
+    ) -> Result<Committed, CommitError> {
         self.reader.commit_offsets(offsets).await
     }
 
@@ -149,7 +151,7 @@ impl Consumer {
     /// # Errors
     ///
     /// As [`commit_offsets`](Self::commit_offsets).
-    pub async fn commit_through(&mut self, record: &impl HandedOut) -> Result<(), CommitError> {
+    pub async fn commit_through(&mut self, record: &impl HandedOut) -> Result<Committed, CommitError> {
         self.reader.commit_through(record).await
     }
 
@@ -225,17 +227,16 @@ impl Reader {
     /// # Errors
     ///
     /// As [`Consumer::commit`].
-    pub async fn commit(&mut self) -> Result<(), CommitError> {
-        let op = self.begin_commit();
+    pub async fn commit(&mut self) -> Result<Committed, CommitError> {
+        let commit = self.commit_async();
         let _waiting = Parking::begin(self);
-        committed_op(&self.shared, op).await
+        commit.await
     }
 
     /// As [`Consumer::commit_async`].
-    pub fn commit_async(&mut self) {
-        if let Ok(op) = self.begin_commit() {
-            self.shared.with(|core, _| core.forget_op(op));
-        }
+    pub fn commit_async(&mut self) -> PendingCommit {
+        let op = self.begin_commit();
+        PendingCommit::new(&self.shared, op)
     }
 
     fn begin_commit(&mut self) -> Result<OpId, OpFailure> {
@@ -252,7 +253,7 @@ impl Reader {
     /// # Errors
     ///
     /// As [`Consumer::commit_offsets`].
-    pub async fn commit_through(&mut self, record: &impl HandedOut) -> Result<(), CommitError> {
+    pub async fn commit_through(&mut self, record: &impl HandedOut) -> Result<Committed, CommitError> {
         let behind = CommittedOffset::new(record.next_offset()).with_leader_epoch(record.leader_epoch());
         self.commit_offsets([(record.topic_partition().clone(), behind)]).await
     }
@@ -265,7 +266,7 @@ impl Reader {
     pub async fn commit_offsets<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
         &mut self,
         offsets: impl IntoIterator<Item = (P, O)>,
-    ) -> Result<(), CommitError> {
+    ) -> Result<Committed, CommitError> {
         let offsets = checked(offsets)?;
         let covers =
             |(at, position): (&TopicPartition, i64)| offsets.get(at).is_some_and(|c| c.offset >= position);
@@ -275,8 +276,9 @@ impl Reader {
             reading.sync(core, all, now);
             core.commit(Some(offsets), now)
         });
+        let commit = PendingCommit::new(&self.shared, op);
         let _waiting = Parking::begin(self);
-        committed_op(&self.shared, op).await
+        commit.await
     }
 }
 
@@ -304,34 +306,6 @@ pub(super) fn checked<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
     }
 }
 
-pub(super) async fn committed_op(
-    shared: &Arc<Shared<Core>>,
-    op: Result<OpId, OpFailure>,
-) -> Result<(), CommitError> {
-    let outcome = match op {
-        Ok(op) => Operation::new(shared, op).outcome().await?,
-        Err(failure) => Err(failure),
-    };
-    outcome.map(|_| ()).map_err(|failure| match failure {
-        OpFailure::NoGroup => CommitError::new(CommitErrorKind::NoGroup),
-        OpFailure::NotMember(code @ ErrorCode::FencedInstanceId) => {
-            CommitError::new(CommitErrorKind::Fenced).broker(code)
-        }
-        OpFailure::NotMember(code) => CommitError::new(CommitErrorKind::NotMember).broker(code),
-        OpFailure::NotAssigned(at) => CommitError::new(CommitErrorKind::NotAssigned).partition(at),
-        OpFailure::Gone(at) => CommitError::new(CommitErrorKind::Gone).partition(at),
-        OpFailure::TimedOut(what) => {
-            CommitError::new(CommitErrorKind::TimedOut).detail(format!("waited for {what}"))
-        }
-        OpFailure::Broker(code, Some(at)) => {
-            CommitError::new(CommitErrorKind::Broker).partition(at).broker(code)
-        }
-        OpFailure::Broker(code, None) => CommitError::new(CommitErrorKind::Broker).broker(code),
-        OpFailure::Unsupported(api) => CommitError::new(CommitErrorKind::Unsupported).api(api),
-        _ => CommitError::new(CommitErrorKind::Closed),
-    })
-}
-
 pub(super) async fn committed(
     shared: &Arc<Shared<Core>>,
     partitions: Vec<TopicPartition>,
@@ -348,7 +322,7 @@ async fn offsets_op(
     op: Result<OpId, OpFailure>,
 ) -> Result<Outcome, OffsetsError> {
     let outcome = match op {
-        Ok(op) => Operation::new(shared, op).outcome().await?,
+        Ok(op) => Operation::new(shared, op).await?,
         Err(failure) => Err(failure),
     };
     outcome.map_err(|failure| match failure {
@@ -378,29 +352,5 @@ impl From<SeekPosition> for SeekTo {
             SeekPosition::Beginning => Self::Beginning,
             SeekPosition::End => Self::End,
         }
-    }
-}
-
-/// An operation that is waited for; dropped, it is forgotten.
-struct Operation<'a> {
-    shared: &'a Arc<Shared<Core>>,
-    op: OpId,
-}
-
-impl<'a> Operation<'a> {
-    fn new(shared: &'a Arc<Shared<Core>>, op: OpId) -> Self {
-        Self { shared, op }
-    }
-
-    async fn outcome(self) -> Result<Result<Outcome, OpFailure>, crate::driver::Ended> {
-        let op = self.op;
-        self.shared.wait(|core: &mut Core, _: Now| core.take_outcome(op)).await
-    }
-}
-
-impl Drop for Operation<'_> {
-    fn drop(&mut self) {
-        let op = self.op;
-        self.shared.with(|core, _| core.forget_op(op));
     }
 }

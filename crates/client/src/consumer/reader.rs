@@ -29,6 +29,8 @@ pub struct Reader {
     pub(super) reading: ottla_core::Reader<Arc<Frame>>,
     pub(super) listening: Arc<Listening>,
     pub(super) settings: Arc<Settings>,
+    /// A poll has returned nothing because the consumer is closed.
+    told_closed: bool,
 }
 
 /// What all readers of a consumer have in common.
@@ -68,7 +70,7 @@ impl Reader {
         settings: Arc<Settings>,
     ) -> Self {
         let reading = shared.with(|core, now| ottla_core::Reader::new(core, settings.reading, now));
-        Self { shared: shared.clone(), reading, listening, settings }
+        Self { shared: shared.clone(), reading, listening, settings, told_closed: false }
     }
 
     /// One more reader of the same consumer.
@@ -152,7 +154,12 @@ impl Reader {
         next
     }
 
-    /// Up to `most` records, as soon as there are any; none when the time is over, or the consumer closed.
+    /// Whether more can come: neither the consumer nor a [`Closer`](super::Closer) of it has closed it.
+    pub fn is_open(&self) -> bool {
+        self.shared.inspect(|core| !core.is_stopped())
+    }
+
+    /// Up to `most` records, as soon as there are any; none when the time is over, and once when the consumer is closed.
     pub(super) async fn gather(
         &mut self,
         filter: &Filter,
@@ -180,7 +187,12 @@ impl Reader {
                 Look::Tell(callback) => self.listening.begin(&shared, callback),
                 Look::Failed(failure) => return Err(self.error(failure)),
                 Look::NotSubscribed => return Err(RecvError::new(RecvErrorKind::NotSubscribed)),
-                Look::Closed => break,
+                // A loop that does not ask whether the consumer is open would spin; otherwise its first poll ends in order.
+                Look::Closed if self.told_closed => return Err(RecvError::new(RecvErrorKind::Closed)),
+                Look::Closed => {
+                    self.told_closed = records.is_empty();
+                    break;
+                }
                 Look::Read => self.reading.fill(&mut records, most),
             }
         }

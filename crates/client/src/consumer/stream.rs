@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use ottla_core::Event;
+use ottla_core::Happened;
 
 use super::{Core, OwnedRecord, Reader};
 use crate::{driver::Shared, error::RecvError};
@@ -76,7 +76,7 @@ impl fmt::Debug for RecordStream<'_> {
 /// What happens to the membership, for a task beside the one that reads: what [`Consumer::events`](super::Consumer::events) returns.
 ///
 /// It ends when the consumer is closed. An event goes to one of those who ask.
-pub struct EventStream(Turn<'static, Arc<Shared<Core>>, Event>);
+pub struct EventStream(Turn<'static, Arc<Shared<Core>>, Happened>);
 
 impl EventStream {
     pub(super) fn new(shared: Arc<Shared<Core>>) -> Self {
@@ -84,18 +84,18 @@ impl EventStream {
     }
 
     /// The next event; `None` once the consumer is closed. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<Happened> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 }
 
 impl Stream for EventStream {
-    type Item = Event;
+    type Item = Happened;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Happened>> {
         self.0.poll(cx, |shared| {
             Box::pin(async move {
-                let event = shared.wait(|core, _| core.poll_event().0).await.ok();
+                let event = shared.wait(|core, _| core.poll_event()).await.ok();
                 (shared, event)
             })
         })

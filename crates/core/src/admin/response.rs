@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     connections::{Address, Kind, Target},
-    group::consumer_protocol::Assignment,
+    group::embedded::Assignment,
     ids::{NodeId, OpId, TopicPartition},
     metadata::{Metadata, MetadataConfig},
     offsets::{CommittedOffset, OffsetAndTimestamp, known_epoch},

@@ -13,7 +13,7 @@ use ottla_protocol::{
 };
 
 use super::*;
-use crate::group::consumer_protocol::Assignment;
+use crate::group::embedded::Assignment;
 
 /// Two brokers; topic `t` has a partition on each. Metadata is answered here, everything else by the test.
 struct World {

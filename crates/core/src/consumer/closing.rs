@@ -7,7 +7,7 @@ use ottla_protocol::Now;
 use super::{Callback, Consumer, group_side::GroupSide};
 use crate::{
     deadline::Earliest,
-    event::Event,
+    event::{CommitGivenUp, Event},
     group::{LeaveGroup, Standing},
     ops::OpFailure,
 };
@@ -20,7 +20,24 @@ pub(super) struct Closing {
     leave: LeaveGroup,
     /// The listener has been told that the partitions are revoked, or need not be.
     told: bool,
+    farewell: Farewell,
     done: bool,
+}
+
+impl Closing {
+    pub(super) fn commit_given_up(&mut self, given_up: CommitGivenUp) {
+        self.farewell.given_up.push(given_up);
+    }
+}
+
+/// What a close could not do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Farewell {
+    /// The offsets that are not committed.
+    pub given_up: Vec<CommitGivenUp>,
+    /// The deadline passed before the coordinator had answered the leave: it may take the member for there until its session
+    /// is over.
+    pub not_left: bool,
 }
 
 /// How long before its deadline a close stops waiting for commits, or a quarter of its time where that is less.
@@ -62,7 +79,14 @@ impl<F: Clone> Consumer<F> {
         }
         let rest = deadline.saturating_duration_since(now.mono);
         let last_call = now.mono + rest - (rest / 4).min(TO_LEAVE);
-        self.closing = Some(Closing { deadline, last_call, leave, told: false, done: false });
+        self.closing = Some(Closing {
+            deadline,
+            last_call,
+            leave,
+            told: false,
+            farewell: Farewell::default(),
+            done: false,
+        });
         self.readers.touch_own(now);
         self.stop();
     }
@@ -75,7 +99,7 @@ impl<F: Clone> Consumer<F> {
         let (late, leave) = (closing.deadline <= now.mono, closing.leave);
         let last_call = closing.last_call <= now.mono;
         if last_call {
-            self.give_up_commits();
+            self.give_up_commits(now);
         }
         let Some(closing) = &mut self.closing else { return };
         let settled = |group: &GroupSide| group.commits.is_idle() && group.callbacks.is_idle();
@@ -93,17 +117,26 @@ impl<F: Clone> Consumer<F> {
         });
         // Where no broker was ever reached, there is nobody to be told, and nothing to wait for.
         if left || late || !self.metadata.is_known() {
+            let is_out =
+                |group: &GroupSide| matches!(group.membership.standing(), Standing::Out | Standing::Failed);
+            let not_left = late && !self.group.as_ref().is_none_or(is_out);
             if let Some(closing) = &mut self.closing {
                 closing.done = true;
+                closing.farewell.not_left = not_left;
             }
             let gone = self.unassign_all();
             if left && self.subscription.is_by_group() && !gone.is_empty() {
-                self.events.push(Event::Revoked(gone));
+                self.events.push(Event::Revoked(gone), now);
             }
             self.ops.fail_all(&OpFailure::Closed);
             self.connections.close_all();
             self.wake = true;
         }
+    }
+
+    /// What the close could not do; once it is done.
+    pub fn farewell(&self) -> Option<&Farewell> {
+        self.closing.as_ref().filter(|closing| closing.done).map(|closing| &closing.farewell)
     }
 
     pub(super) fn close_is_done(&self) -> bool {

@@ -6,8 +6,9 @@ use super::Consumer;
 use crate::{
     event::{CommitGivenUp, Event},
     group::GroupNews,
-    offsets::{CommitRefusal, Settled},
-    ops::OpFailure,
+    ids::TopicPartition,
+    offsets::{CommitRefusal, CommittedOffset, Settled},
+    ops::{OpFailure, Outcome},
     planted::Planted,
 };
 
@@ -16,7 +17,8 @@ impl<F: Clone> Consumer<F> {
     pub(super) fn settle_commits(&mut self, settled: Vec<Settled>, now: Now) -> GroupNews {
         self.wake |= !settled.is_empty();
         let mut refused = None;
-        for Settled { at, offset, ops, result } in settled {
+        for Settled { at, committed, ops, result } in settled {
+            let offset = committed.offset;
             let error = match result {
                 Ok(()) => {
                     let part = self.lanes.find(&at);
@@ -24,7 +26,9 @@ impl<F: Clone> Consumer<F> {
                         lane.committed = Some(offset);
                     }
                     if !self.lanes.plot.has(Planted::CommitAnswersOnePartition) || at.partition == 0 {
-                        ops.into_iter().for_each(|op| self.ops.part(op, |_| ()));
+                        for op in ops {
+                            self.ops.part(op, |so_far| add_committed(so_far, &at, &committed));
+                        }
                     }
                     continue;
                 }
@@ -33,7 +37,7 @@ impl<F: Clone> Consumer<F> {
             };
             if ops.is_empty() {
                 let error = Some(error);
-                self.events.push(Event::CommitGivenUp(CommitGivenUp { at: at.clone(), offset, error }));
+                self.commit_given_up(CommitGivenUp { at: at.clone(), offset, error }, now);
             }
             for op in ops {
                 let failure = match result {
@@ -74,11 +78,24 @@ impl<F: Clone> Consumer<F> {
 
     /// Gives up the commits that the coordinator has not taken in time, so that the group can be left. Users who
     /// wait for one are told when the close is done.
-    pub(super) fn give_up_commits(&mut self) {
+    pub(super) fn give_up_commits(&mut self, now: Now) {
         let Some(group) = &mut self.group else { return };
         for given_up in group.commits.give_up() {
-            self.events.push(Event::CommitGivenUp(given_up));
+            self.commit_given_up(given_up, now);
         }
+    }
+
+    fn commit_given_up(&mut self, given_up: CommitGivenUp, now: Now) {
+        if let Some(closing) = &mut self.closing {
+            closing.commit_given_up(given_up.clone());
+        }
+        self.events.push(Event::CommitGivenUp(given_up), now);
+    }
+}
+
+fn add_committed(so_far: &mut Outcome, at: &TopicPartition, committed: &CommittedOffset) {
+    if let Outcome::Commit(offsets) = so_far {
+        offsets.insert(at.clone(), committed.clone());
     }
 }
 

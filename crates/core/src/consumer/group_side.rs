@@ -146,11 +146,9 @@ impl<F: Clone> Consumer<F> {
                 let generation_id = group.membership.generation_id();
                 group.told_generation = generation_id;
                 let since = group.joining_since.take().unwrap_or(now.mono);
-                self.events.push(Event::Joined {
-                    generation_id,
-                    member_id: group.membership.member_id().to_owned(),
-                    took: now.mono.saturating_duration_since(since),
-                });
+                let took = now.mono.saturating_duration_since(since);
+                let member_id = group.membership.member_id().to_owned();
+                self.events.push(Event::Joined { generation_id, member_id, took }, now);
             }
             _ => group.joining_since = None,
         }
@@ -161,7 +159,7 @@ impl<F: Clone> Consumer<F> {
         let overdue = self.overdue_at().filter(|at| *at <= now.mono && self.closing.is_none());
         if let Some(interval) = self.poll_interval().filter(|_| overdue.is_some()) {
             self.failure = Some(GroupFailure::MaxPollExceeded(interval));
-            self.lose_all(ErrorCode::UnknownMemberId);
+            self.lose_all(ErrorCode::UnknownMemberId, now);
             if let Some(group) = &mut self.group {
                 group.membership.leave(LeaveGroup::Default, now);
             }

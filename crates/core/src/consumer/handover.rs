@@ -88,7 +88,9 @@ impl<F: Clone> Consumer<F> {
         let handover = self.group.as_ref().and_then(|group| group.handover.as_ref());
         if handover.is_some_and(Handover::is_revoking) && self.lanes.has_revoking() {
             let held = self.lanes.held_up();
-            self.events.push(Event::RevocationWaiting { since: now.mono, deadline, held });
+            let rest = deadline.saturating_duration_since(now.mono);
+            let deadline = now.after(rest).wall;
+            self.events.push(Event::RevocationWaiting { deadline, held }, now);
         }
     }
 
@@ -135,7 +137,7 @@ impl<F: Clone> Consumer<F> {
                 let revoked = self.unassign_revoking();
                 let revoked_some = !revoked.is_empty();
                 if tells {
-                    self.events.push(Event::Revoked(revoked));
+                    self.events.push(Event::Revoked(revoked), now);
                     self.wake = true;
                 }
                 self.after_revocation(revoked_some, now);
@@ -176,7 +178,7 @@ impl<F: Clone> Consumer<F> {
             self.lanes.assign(at, group.callbacks.is_listening(), now.mono);
         }
         self.tell(Callback::Assigned(added.clone()));
-        self.events.push(Event::Assigned(added));
+        self.events.push(Event::Assigned(added), now);
         self.wake = true;
         if let Some(group) = self.group.as_mut().filter(|_| revoked_some) {
             group.membership.revoked(now);
@@ -203,27 +205,27 @@ impl<F: Clone> Consumer<F> {
         self.abandon_commits(ErrorCode::RebalanceInProgress);
         let lost = self.unassign_revoking();
         let revoked_some = !lost.is_empty();
-        self.tell_lost(lost);
+        self.tell_lost(lost, now);
         self.after_revocation(revoked_some, now);
     }
 
     /// All partitions are gone, and nothing of them may be committed any more.
-    pub(super) fn lose_all(&mut self, error: ErrorCode) {
+    pub(super) fn lose_all(&mut self, error: ErrorCode, now: Now) {
         self.abandon_commits(error);
         if let Some(group) = &mut self.group {
             (group.handover, group.told_generation) = (None, -1);
         }
         let lost = self.unassign_all();
-        self.tell_lost(lost);
+        self.tell_lost(lost, now);
     }
 
-    fn tell_lost(&mut self, lost: Vec<TopicPartition>) {
+    fn tell_lost(&mut self, lost: Vec<TopicPartition>, now: Now) {
         self.wake = true;
         if lost.is_empty() {
             return;
         }
         self.tell(Callback::Lost(lost.clone()));
-        self.events.push(Event::Lost(lost));
+        self.events.push(Event::Lost(lost), now);
     }
 
     /// Unassigns all partitions, and returns them.
@@ -250,9 +252,9 @@ impl<F: Clone> Consumer<F> {
                 self.take_over(partitions, now);
             }
             GroupNews::GiveUp { keep } => self.give_up(keep, now),
-            GroupNews::Lost => self.lose_all(ErrorCode::UnknownMemberId),
+            GroupNews::Lost => self.lose_all(ErrorCode::UnknownMemberId, now),
             GroupNews::Failed(error) => {
-                self.lose_all(error);
+                self.lose_all(error, now);
                 self.failure = Some(crate::group::GroupFailure::Refused(error));
             }
         }

@@ -28,7 +28,7 @@ use ottla_protocol::{ErrorCode, Now, Timestamp};
 use crate::{
     backoff::{Backoff, Retry},
     connections::Connections,
-    event::{Event, Events},
+    event::{Event, Events, Happened},
     fetch::Fetcher,
     group::{GroupFailure, GroupMetadata, GroupNews, Pattern, Standing},
     ids::{NodeId, OpId, RequestId, TopicPartition},
@@ -40,7 +40,7 @@ use crate::{
 };
 
 pub use callbacks::Callback;
-pub use closing::CloseKind;
+pub use closing::{CloseKind, Farewell};
 pub use config::ConsumerConfig;
 pub use readers::ReadFailure;
 pub use reasons::{CommitReason, Explanation, GroupReason, Reason};
@@ -250,7 +250,7 @@ impl<F: Clone> Consumer<F> {
         }
         if in_group && !gone.is_empty() {
             self.tell(Callback::Revoked(gone.clone()));
-            self.events.push(Event::Revoked(gone));
+            self.events.push(Event::Revoked(gone), now);
         }
         self.manual_topics.clear();
         self.subscription = Subscription::None;
@@ -325,14 +325,24 @@ impl<F: Clone> Consumer<F> {
         self.lanes.assigned_at(at)?.1.high_watermark
     }
 
-    /// How many bytes were fetched, and how many of those were dropped unread.
-    pub fn fetched_bytes(&self) -> (u64, u64) {
-        (self.fetcher.fetched, self.lanes.wasted)
+    /// How many bytes of responses were fetched.
+    pub fn fetched_bytes(&self) -> u64 {
+        self.fetcher.fetched
     }
 
-    /// The next event, and how many were dropped since the start because nobody took them.
-    pub fn poll_event(&mut self) -> (Option<Event>, u64) {
-        (self.events.pop(), self.events.dropped())
+    /// How many bytes of records were fetched, and dropped unread.
+    pub fn wasted_bytes(&self) -> u64 {
+        self.lanes.wasted
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Happened> {
+        self.events.pop()
+    }
+
+    /// How many events were dropped since the start because nobody took them.
+    pub fn events_dropped(&self) -> u64 {
+        self.events.dropped()
     }
 
     /// Commits these offsets; with `None`, all that was handed out and is in nobody's hands any more. A consumer
@@ -361,7 +371,7 @@ impl<F: Clone> Consumer<F> {
         for (at, committed) in &offsets {
             self.lanes.acknowledge(at, committed.offset);
         }
-        let op = self.ops.begin(Outcome::Done, offsets.len(), now.mono + self.api_timeout);
+        let op = self.ops.begin(Outcome::Commit(BTreeMap::new()), offsets.len(), now.mono + self.api_timeout);
         group.commits.request(offsets, self.ops.is_open(op).then_some(op));
         self.changed();
         Ok(op)
@@ -428,7 +438,7 @@ impl<F: Clone> Consumer<F> {
         let group = self.group.as_ref();
         let waiting_for = |op, so_far: &_| {
             let retry = match so_far {
-                Outcome::Done => group.and_then(|group| group.commits.retry(now)),
+                Outcome::Commit(_) => group.and_then(|group| group.commits.retry(now)),
                 Outcome::Committed(_) => group.and_then(|group| group.committed.attempts.retry(now)),
                 Outcome::Offsets(_) => self.lookups.retry(Purpose::Op(op), now),
             };

@@ -206,7 +206,7 @@ impl<F: Clone> Consumer<F> {
     }
 
     /// Whether nothing more is handed out.
-    pub(crate) fn is_stopped(&self) -> bool {
+    pub fn is_stopped(&self) -> bool {
         self.stopped
     }
 

@@ -3,8 +3,8 @@
 pub(crate) mod assignor;
 mod classic;
 mod consumer;
-pub mod consumer_protocol;
 mod consumer_state;
+pub mod embedded;
 mod interest;
 mod member_state;
 mod membership;
@@ -20,8 +20,8 @@ use ottla_protocol::ErrorCode;
 pub use assignor::{
     Assignor, CooperativeSticky, LastAssignment, Member, PartitionRacks, Range, RoundRobin, Sticky,
 };
-pub use consumer_protocol::{Assignment, Subscription};
 pub use consumer_state::ConsumerState;
+pub use embedded::{Assignment, Subscription};
 pub(crate) use interest::{Committer, Interest, Standing};
 pub use member_state::MemberState;
 pub(crate) use membership::Membership;

@@ -74,7 +74,7 @@ struct Wish {
 #[derive(Debug)]
 pub(crate) struct Settled {
     pub(crate) at: TopicPartition,
-    pub(crate) offset: i64,
+    pub(crate) committed: CommittedOffset,
     /// The operations that wait for it; none where no user asked for the commit.
     pub(crate) ops: Vec<OpId>,
     pub(crate) result: Result<(), CommitRefusal>,
@@ -91,7 +91,7 @@ pub(crate) enum CommitRefusal {
 
 impl Settled {
     fn new(at: TopicPartition, wish: Wish, result: Result<(), CommitRefusal>) -> Self {
-        Self { at, offset: wish.committed.offset, ops: wish.ops, result }
+        Self { at, committed: wish.committed, ops: wish.ops, result }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ottla::{Consumer, Event, Record, TopicPartition, error::OffsetsError};
+use ottla::{Consumer, Event, Happened, Record, TopicPartition, error::OffsetsError};
 
 use super::lookups::{Bounds, Wanted};
 use crate::failure::tell;
@@ -96,7 +96,7 @@ impl Goal {
     /// to be found out.
     pub(super) fn follow(&mut self, consumer: &mut Consumer) -> Vec<TopicPartition> {
         let mut new = Vec::new();
-        while let (Some(event), _) = consumer.next_event() {
+        while let Some(Happened { event, .. }) = consumer.next_event() {
             match event {
                 Event::Assigned(partitions) if self.assigned(&partitions) => new.extend(partitions),
                 Event::Revoked(gone) | Event::Lost(gone) => {

@@ -287,7 +287,7 @@ impl<'a> Reading<'a> {
             End::Whole if commits => match self.consumer.commit().await {
                 // The close commits the others, and tells of each that is gone.
                 Err(error) if error.kind() == CommitErrorKind::Gone => Ok(()),
-                committed => committed.map_err(Failure::from),
+                committed => committed.map(drop).map_err(Failure::from),
             },
             End::Whole => Ok(()),
             // The close is not to commit what was not printed.
@@ -300,7 +300,7 @@ impl<'a> Reading<'a> {
         self.consumer.close_within(self.patience).await;
         while let Some(event) = events.next().await {
             // A failure is one line.
-            if let (Event::CommitGivenUp(given_up), Ok(())) = (event, &result) {
+            if let (Event::CommitGivenUp(given_up), Ok(())) = (event.event, &result) {
                 tell(given_up);
             }
         }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ottla::{Closer, Consumer, Event, OffsetReset, Records};
+use ottla::{Closer, Consumer, Event, Happened, OffsetReset, Records};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{GROUP, TOPIC, checker::Seen, load::decode};
@@ -76,7 +76,7 @@ async fn read(
     loop {
         let records = consumer.poll(POLL).max_records(POLL_RECORDS).await?;
         // No generation begins while its members have records in hand: what was joined last is what these are of.
-        while let (Some(event), _) = consumer.next_event() {
+        while let Some(Happened { event, .. }) = consumer.next_event() {
             if let Event::Joined { generation_id, .. } = event {
                 board.joined(id, generation_id);
             }

@@ -75,7 +75,7 @@ fn paused_records_do_not_keep_the_others_from_flowing() {
     world.consumer.set_paused(&at(0), true, world.now);
     world.fetched(0, 0..60);
     assert!(world.fetches.is_empty(), "there is no room");
-    let size = world.consumer.fetched_bytes().1 as usize;
+    let size = world.consumer.wasted_bytes() as usize;
     assert!(size > 500, "what the paused partition had was dropped");
     world.consumer.handle_released(size);
     world.run();
@@ -260,7 +260,7 @@ fn bytes_that_nobody_asked_for_count_as_wasted() {
     let unasked = batch(0..5);
     let size = unasked.len() as u64;
     world.fetched_by(&fetch, 7, ErrorCode::None, Some(unasked));
-    assert_eq!(world.consumer.fetched_bytes(), (size, size));
+    assert_eq!((world.consumer.fetched_bytes(), world.consumer.wasted_bytes()), (size, size));
 }
 
 /// Answers the fetch under way as a broker whose quota is exceeded: without records, and with a time for which to

@@ -1,5 +1,5 @@
 use super::*;
-use crate::group::consumer_protocol::Subscription;
+use crate::group::embedded::Subscription;
 
 pub(super) fn join_request(sent: &Sent) -> &JoinGroupRequest {
     match &sent.request {

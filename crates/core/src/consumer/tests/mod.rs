@@ -292,7 +292,12 @@ impl World {
     }
 
     fn events(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.consumer.poll_event().0).collect()
+        std::iter::from_fn(|| self.consumer.poll_event().0).map(|happened| happened.event).collect()
+    }
+
+    /// Whether a commit was answered, and done.
+    fn is_committed(&mut self, op: OpId) -> bool {
+        matches!(self.consumer.take_outcome(op), Some(Ok(Outcome::Commit(_))))
     }
 
     fn offsets_committed(sent: &Sent) -> Vec<(i32, i64)> {

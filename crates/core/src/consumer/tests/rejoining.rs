@@ -45,7 +45,7 @@ impl World {
     pub(super) fn topics_joined_for(&mut self) -> Vec<String> {
         let join = self.expect(ApiKey::JoinGroup);
         let metadata = &join_request(&join).protocols[0].metadata;
-        let topics = crate::group::consumer_protocol::Subscription::decode(metadata).unwrap().topics;
+        let topics = crate::group::embedded::Subscription::decode(metadata).unwrap().topics;
         self.answer(&join, joined(1));
         let sync = self.expect(ApiKey::SyncGroup);
         self.answer(&sync, assigned(&[]));

@@ -17,7 +17,7 @@ use std::{
     fmt,
 };
 
-use super::consumer_protocol::{Assignment, Subscription};
+use super::embedded::{Assignment, Subscription};
 use crate::ids::TopicPartition;
 
 pub use cooperative_sticky::CooperativeSticky;

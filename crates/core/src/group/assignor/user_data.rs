@@ -1,14 +1,17 @@
 //! The user data that members' sticky assignors send each other, in Java's form: fields without a version in front.
 
-use ottla_protocol::codec::{DecodeError, Reader, Wire};
+use ottla_protocol::codec::{DecodeError, Reader, Version, Wire};
 
 use super::LastAssignment;
-use crate::group::consumer_protocol::{FIXED, partitions, put_partitions};
+use crate::group::embedded::{by_topic, flat};
+
+/// How all fields here are encoded: in no flexible version.
+const FIXED: Version = Version { number: 0, flexible: false, nullable: false };
 
 /// `previous_assignment` and `generation`: version 1 of Java's `StickyAssignor`.
 pub(super) fn encode_last(last: &LastAssignment) -> Vec<u8> {
     let mut out = Vec::new();
-    put_partitions(&mut out, &last.partitions);
+    by_topic(&last.partitions).encode(&mut out, FIXED);
     last.generation_id.encode(&mut out, FIXED);
     out
 }
@@ -16,7 +19,7 @@ pub(super) fn encode_last(last: &LastAssignment) -> Vec<u8> {
 /// Version 1, or version 0, which ends before the generation.
 pub(super) fn decode_last(bytes: &[u8]) -> Result<LastAssignment, DecodeError> {
     let r = &mut Reader::new(bytes);
-    let partitions = partitions(r)?;
+    let partitions = flat(Wire::decode(r, FIXED)?);
     Ok(LastAssignment { partitions, generation_id: i32::decode(r, FIXED).unwrap_or(-1) })
 }
 

@@ -8,7 +8,7 @@ use ottla_protocol::{
 use super::{Classic, leader};
 use crate::{
     coordinator::Coordinator,
-    group::{GroupNews, LastAssignment, MemberState, consumer_protocol::Assignment},
+    group::{GroupNews, LastAssignment, MemberState, embedded::Assignment},
     ids::RequestId,
     planted::Planted,
 };

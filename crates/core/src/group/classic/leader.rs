@@ -20,7 +20,7 @@ use crate::{
     group::{
         Member, MemberState, PartitionRacks,
         assignor::withhold_moving,
-        consumer_protocol::{Assignment, Subscription},
+        embedded::{Assignment, Subscription},
     },
     ids::RequestId,
     metadata::{Metadata, Partition, Wanted},

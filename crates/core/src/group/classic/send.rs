@@ -14,7 +14,7 @@ use super::{Classic, leader};
 use crate::{
     connections::Kind,
     coordinator::ToCoordinator,
-    group::{Assignor, MemberState, consumer_protocol::Subscription, interest::Owned, millis},
+    group::{Assignor, MemberState, embedded::Subscription, interest::Owned, millis},
     ids::RequestId,
     planted::Planted,
 };

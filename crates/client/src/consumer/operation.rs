@@ -1,0 +1,126 @@
+//! Operations that a user waits for: commits, and questions for offsets.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use ottla_core::{CommittedOffset, OpFailure, OpId, Outcome, TopicPartition};
+use ottla_protocol::ErrorCode;
+
+use super::Core;
+use crate::{
+    driver::{Ended, Shared},
+    error::{CommitError, CommitErrorKind},
+};
+
+/// What a commit has committed: of each partition the next offset to read.
+pub type Committed = BTreeMap<TopicPartition, CommittedOffset>;
+
+type Answer = Result<Result<Outcome, OpFailure>, Ended>;
+
+/// An operation that is under way. Dropped, it is carried out all the same, and its outcome is forgotten.
+pub(super) struct Operation {
+    forgets: Forget,
+    waiting: Pin<Box<dyn Future<Output = Answer> + Send>>,
+}
+
+impl Operation {
+    pub(super) fn new(shared: &Arc<Shared<Core>>, op: OpId) -> Self {
+        let asked = shared.clone();
+        let waiting = Box::pin(async move { asked.wait(|core, _| core.take_outcome(op)).await });
+        Self { forgets: Forget { shared: shared.clone(), op }, waiting }
+    }
+}
+
+impl Future for Operation {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        self.waiting.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Operation").field(&self.forgets.op).finish()
+    }
+}
+
+struct Forget {
+    shared: Arc<Shared<Core>>,
+    op: OpId,
+}
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        let op = self.op;
+        self.shared.with(|core, _| core.forget_op(op));
+    }
+}
+
+/// A commit that is under way: what [`Consumer::commit_async`](super::Consumer::commit_async) returns.
+///
+/// Awaited, it tells what was committed, or a [`CommitError`]. It borrows nothing, so that another task can wait for it.
+/// Cancel-safe: dropped, it leaves the commit under way.
+///
+/// ```no_run
+/// # fn example(consumer: &mut ottla::Consumer) {
+/// let commit = consumer.commit_async();
+/// tokio::spawn(async move {
+///     match commit.await {
+///         Ok(committed) => println!("{} partitions are committed", committed.len()),
+///         Err(error) => eprintln!("{error}"),
+///     }
+/// });
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct PendingCommit(Result<Operation, Option<OpFailure>>);
+
+impl PendingCommit {
+    pub(super) fn new(shared: &Arc<Shared<Core>>, op: Result<OpId, OpFailure>) -> Self {
+        Self(op.map(|op| Operation::new(shared, op)).map_err(Some))
+    }
+}
+
+impl Future for PendingCommit {
+    type Output = Result<Committed, CommitError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = match &mut self.0 {
+            Ok(operation) => std::task::ready!(Pin::new(operation).poll(cx))?,
+            Err(failure) => Err(failure.take().unwrap_or(OpFailure::Closed)),
+        };
+        Poll::Ready(match outcome {
+            Ok(Outcome::Commit(committed)) => Ok(committed),
+            Ok(_) => Ok(Committed::new()),
+            Err(failure) => Err(commit_error(failure)),
+        })
+    }
+}
+
+fn commit_error(failure: OpFailure) -> CommitError {
+    match failure {
+        OpFailure::NoGroup => CommitError::new(CommitErrorKind::NoGroup),
+        OpFailure::NotMember(code @ ErrorCode::FencedInstanceId) => {
+            CommitError::new(CommitErrorKind::Fenced).broker(code)
+        }
+        OpFailure::NotMember(code) => CommitError::new(CommitErrorKind::NotMember).broker(code),
+        OpFailure::NotAssigned(at) => CommitError::new(CommitErrorKind::NotAssigned).partition(at),
+        OpFailure::Gone(at) => CommitError::new(CommitErrorKind::Gone).partition(at),
+        OpFailure::TimedOut(what) => {
+            CommitError::new(CommitErrorKind::TimedOut).detail(format!("waited for {what}"))
+        }
+        OpFailure::Broker(code, Some(at)) => {
+            CommitError::new(CommitErrorKind::Broker).partition(at).broker(code)
+        }
+        OpFailure::Broker(code, None) => CommitError::new(CommitErrorKind::Broker).broker(code),
+        OpFailure::Unsupported(api) => CommitError::new(CommitErrorKind::Unsupported).api(api),
+        _ => CommitError::new(CommitErrorKind::Closed),
+    }
+}

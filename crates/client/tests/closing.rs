@@ -1,0 +1,128 @@
+//! How a consumer ends: every loop of the README's ends with it, and what could not be done is told.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers")]
+
+mod common;
+
+use std::{future::Future, time::Duration};
+
+use ottla::{Consumer, OffsetReset, error::RecvErrorKind};
+use ottla_broker::Server;
+
+use common::{PATIENCE, produce, server};
+
+const POLL: Duration = Duration::from_millis(200);
+
+async fn consumer(server: &Server) -> Consumer {
+    Consumer::builder()
+        .bootstrap_servers([server.bootstrap()])
+        .group_id("g")
+        .auto_offset_reset(OffsetReset::Earliest)
+        .subscribe(["t"])
+        .build()
+        .await
+        .unwrap()
+}
+
+/// Runs a loop, closes its consumer once it has seen the three records, and waits for its end.
+async fn ends<F: Future<Output = u32>>(run: impl FnOnce(Consumer) -> F) {
+    let server = server(1);
+    produce(&server, 0, 0..3).await;
+    let consumer = consumer(&server).await;
+    let closer = consumer.closer();
+    let close = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        closer.close();
+    };
+    let both = async { tokio::join!(run(consumer), close).0 };
+    let seen = tokio::time::timeout(PATIENCE, both).await.expect("an end");
+    assert_eq!(seen, 3);
+}
+
+#[tokio::test]
+async fn a_loop_of_recv_ends_when_its_consumer_is_closed() {
+    ends(|mut consumer| async move {
+        let mut seen = 0;
+        while let Some(record) = consumer.recv().await.unwrap() {
+            assert_eq!(record.offset(), i64::from(seen));
+            seen += 1;
+        }
+        consumer.close().await;
+        seen
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_loop_of_polls_ends_when_its_consumer_is_closed() {
+    ends(|mut consumer| async move {
+        let mut seen = 0;
+        while consumer.is_open() {
+            for record in &consumer.poll(POLL).await.unwrap() {
+                assert_eq!(record.offset(), i64::from(seen));
+                seen += 1;
+            }
+            consumer.commit().await.unwrap();
+        }
+        consumer.close().await;
+        seen
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_loops_of_several_readers_end_when_their_consumer_is_closed() {
+    ends(|consumer| async move {
+        let read = |mut reader: ottla::Reader| async move {
+            let mut seen = 0;
+            while reader.recv().await.unwrap().is_some() {
+                seen += 1;
+            }
+            seen
+        };
+        let seen = tokio::join!(read(consumer.reader()), read(consumer.reader()));
+        consumer.close().await;
+        seen.0 + seen.1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_poll_after_the_close_is_no_time_out() {
+    let server = server(1);
+    let mut consumer = consumer(&server).await;
+    assert!(consumer.is_open());
+    consumer.closer().close();
+    assert!(!consumer.is_open());
+    let first = consumer.poll(PATIENCE).await.unwrap();
+    assert!(first.is_empty(), "a loop that asks whether the consumer is open ends in order");
+    for _ in 0..2 {
+        let error = consumer.poll(PATIENCE).await.unwrap_err();
+        assert_eq!(error.kind(), RecvErrorKind::Closed, "a loop that does not ask would spin");
+    }
+    assert!(consumer.recv().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_commit_tells_what_it_committed_also_where_nobody_waits_for_it_at_once() {
+    let server = server(1);
+    produce(&server, 0, 0..3).await;
+    let mut consumer = consumer(&server).await;
+    let records = consumer.poll(PATIENCE).await.unwrap();
+    let next = records.iter().last().unwrap().next_offset();
+    let pending = consumer.commit_async();
+    let offsets = |committed: &ottla::Committed| committed[&("t", 0).into()].offset;
+    let committed = tokio::spawn(pending).await.unwrap().unwrap();
+    assert_eq!(offsets(&committed), next);
+    assert_eq!(offsets(&consumer.commit().await.unwrap()), next);
+    assert_eq!(offsets(&consumer.commit_offsets([(("t", 0), 1)]).await.unwrap()), 1);
+}
+
+#[tokio::test]
+async fn a_commit_that_cannot_begin_is_told_when_it_is_awaited() {
+    let server = server(1);
+    let mut consumer = Consumer::builder().bootstrap_servers([server.bootstrap()]).build().await.unwrap();
+    consumer.assign([("t", 0)]).unwrap();
+    let error = consumer.commit_async().await.unwrap_err();
+    assert_eq!(error.kind(), ottla::error::CommitErrorKind::NoGroup);
+}

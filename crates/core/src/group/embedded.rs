@@ -1,0 +1,108 @@
+//! Subscriptions and assignments, as the members of a classic group send them to each other through the
+//! coordinator, which passes them on as bytes. They have Java's form, so that a group can mix clients.
+
+use std::collections::BTreeMap;
+
+use ottla_protocol::{
+    DecodeError,
+    messages::{
+        ConsumerProtocolAssignment, ConsumerProtocolSubscription, ConsumerProtocolTopicPartition,
+        decode_embedded, encode_embedded,
+    },
+};
+
+use crate::ids::TopicPartition;
+
+/// The version in which both are written.
+const VERSION: i16 = 3;
+
+/// A member's subscription: the topics that it wants, and the partitions that it owns.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Subscription {
+    /// The topics subscribed to.
+    pub topics: Vec<String>,
+    /// Data of the member's assignor, which the same assignor of the leader reads.
+    pub user_data: Option<Vec<u8>>,
+    /// The partitions that the member owns while it joins (version 1, KIP-429).
+    pub owned: Vec<TopicPartition>,
+    /// The generation of the member's last assignment (version 2); -1 if unknown.
+    pub generation_id: i32,
+    /// The member's rack (version 3, KIP-881).
+    pub rack: Option<String>,
+}
+
+/// The leader's assignment to one member.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Assignment {
+    /// The member's partitions.
+    pub partitions: Vec<TopicPartition>,
+    /// Data of the assignor for the member.
+    pub user_data: Option<Vec<u8>>,
+}
+
+impl Subscription {
+    /// Encodes in version 3. A member that knows only older versions can read it too, as it ignores the fields
+    /// behind its own.
+    pub fn encode(&self) -> Vec<u8> {
+        let message = ConsumerProtocolSubscription {
+            topics: self.topics.clone(),
+            user_data: self.user_data.clone(),
+            owned_partitions: by_topic(&self.owned),
+            generation_id: self.generation_id,
+            rack_id: self.rack.clone(),
+        };
+        encode_embedded(&message, VERSION)
+    }
+
+    /// Reads any version; fields of newer ones are ignored.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let message: ConsumerProtocolSubscription = decode_embedded(bytes)?;
+        Ok(Self {
+            topics: message.topics,
+            user_data: message.user_data,
+            owned: flat(message.owned_partitions),
+            generation_id: message.generation_id,
+            rack: message.rack_id,
+        })
+    }
+}
+
+impl Assignment {
+    /// Encodes in version 3, whose fields are those of version 0.
+    pub fn encode(&self) -> Vec<u8> {
+        let message = ConsumerProtocolAssignment {
+            assigned_partitions: by_topic(&self.partitions),
+            user_data: self.user_data.clone(),
+        };
+        encode_embedded(&message, VERSION)
+    }
+
+    /// Reads any version. Empty bytes are an empty assignment.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        let message: ConsumerProtocolAssignment = decode_embedded(bytes)?;
+        Ok(Self { partitions: flat(message.assigned_partitions), user_data: message.user_data })
+    }
+}
+
+/// In order, each topic once.
+pub(super) fn by_topic(partitions: &[TopicPartition]) -> Vec<ConsumerProtocolTopicPartition> {
+    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+    for at in partitions {
+        topics.entry(&at.topic).or_default().push(at.partition);
+    }
+    let topic = |(topic, mut partitions): (&str, Vec<i32>)| {
+        partitions.sort_unstable();
+        ConsumerProtocolTopicPartition { topic: topic.to_owned(), partitions }
+    };
+    topics.into_iter().map(topic).collect()
+}
+
+pub(super) fn flat(topics: Vec<ConsumerProtocolTopicPartition>) -> Vec<TopicPartition> {
+    let of = |ConsumerProtocolTopicPartition { topic, partitions }| {
+        partitions.into_iter().map(move |partition| TopicPartition::new(topic.clone(), partition))
+    };
+    topics.into_iter().flat_map(of).collect()
+}
