@@ -7,7 +7,7 @@
 //!    └──────────────── the deadline passed: lost ──┘
 //! ```
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{collections::BTreeSet, fmt, time::Instant};
 
 use ottla_protocol::{ErrorCode, Now};
 
@@ -16,6 +16,7 @@ use crate::{
     event::Event,
     group::GroupNews,
     ids::{PartIdx, TopicPartition},
+    log::{self, Listed},
     planted::Planted,
 };
 
@@ -88,6 +89,8 @@ impl<F: Clone> Consumer<F> {
         let handover = self.group.as_ref().and_then(|group| group.handover.as_ref());
         if handover.is_some_and(Handover::is_revoking) && self.lanes.has_revoking() {
             let held = self.lanes.held_up();
+            let within = deadline.saturating_duration_since(now.mono);
+            tracing::info!(target: log::GROUP, held = %Listed(held.iter()), ?within, "revocation waiting");
             self.events.push(Event::RevocationWaiting { since: now.mono, deadline, held });
         }
     }
@@ -135,6 +138,7 @@ impl<F: Clone> Consumer<F> {
                 let revoked = self.unassign_revoking();
                 let revoked_some = !revoked.is_empty();
                 if tells {
+                    tell_revoked(&revoked, "rebalance");
                     self.events.push(Event::Revoked(revoked));
                     self.wake = true;
                 }
@@ -176,6 +180,8 @@ impl<F: Clone> Consumer<F> {
             self.lanes.assign(at, group.callbacks.is_listening(), now.mono);
         }
         self.tell(Callback::Assigned(added.clone()));
+        let partitions = Listed(added.iter());
+        tracing::info!(target: log::GROUP, %partitions, total = self.lanes.assigned().count(), "assigned");
         self.events.push(Event::Assigned(added));
         self.wake = true;
         if let Some(group) = self.group.as_mut().filter(|_| revoked_some) {
@@ -203,25 +209,26 @@ impl<F: Clone> Consumer<F> {
         self.abandon_commits(ErrorCode::RebalanceInProgress);
         let lost = self.unassign_revoking();
         let revoked_some = !lost.is_empty();
-        self.tell_lost(lost);
+        self.tell_lost(lost, &"not given up in time");
         self.after_revocation(revoked_some, now);
     }
 
     /// All partitions are gone, and nothing of them may be committed any more.
-    pub(super) fn lose_all(&mut self, error: ErrorCode) {
+    pub(super) fn lose_all(&mut self, error: ErrorCode, why: &dyn fmt::Display) {
         self.abandon_commits(error);
         if let Some(group) = &mut self.group {
             (group.handover, group.told_generation) = (None, -1);
         }
         let lost = self.unassign_all();
-        self.tell_lost(lost);
+        self.tell_lost(lost, why);
     }
 
-    fn tell_lost(&mut self, lost: Vec<TopicPartition>) {
+    fn tell_lost(&mut self, lost: Vec<TopicPartition>, why: &dyn fmt::Display) {
         self.wake = true;
         if lost.is_empty() {
             return;
         }
+        tracing::warn!(target: log::GROUP, partitions = %Listed(lost.iter()), %why, "lost");
         self.tell(Callback::Lost(lost.clone()));
         self.events.push(Event::Lost(lost));
     }
@@ -250,12 +257,26 @@ impl<F: Clone> Consumer<F> {
                 self.take_over(partitions, now);
             }
             GroupNews::GiveUp { keep } => self.give_up(keep, now),
-            GroupNews::Lost => self.lose_all(ErrorCode::UnknownMemberId),
+            GroupNews::Lost => {
+                let told = self.group.as_ref().and_then(|group| group.membership.attempts().error());
+                match told {
+                    Some(told) => self.lose_all(ErrorCode::UnknownMemberId, &told),
+                    None => self.lose_all(ErrorCode::UnknownMemberId, &"the group went on without it"),
+                }
+            }
             GroupNews::Failed(error) => {
-                self.lose_all(error);
+                self.lose_all(error, &error);
                 self.failure = Some(crate::group::GroupFailure::Refused(error));
             }
         }
         self.wake = true;
+    }
+}
+
+/// For the log: an eager member gives up even nothing.
+pub(super) fn tell_revoked(partitions: &[TopicPartition], why: &str) {
+    if !partitions.is_empty() {
+        let partitions = Listed(partitions.iter());
+        tracing::info!(target: log::GROUP, %partitions, why, "revoked");
     }
 }
