@@ -347,7 +347,7 @@ impl Metadata {
     fn rebootstrap(&mut self) {
         if !self.bootstrapping {
             let cluster = self.cluster_id.as_deref();
-            tracing::warn!(target: log::CONNECTION, cluster, "another cluster, or another broker: rebootstrapping");
+            tracing::warn!(target: log::CONNECTION, cluster, "rebootstrapping");
         }
         self.bootstrapping = true;
         self.stale = true;
