@@ -44,8 +44,9 @@ pub(crate) struct Shared<M> {
     data: Notify,
     ended: AtomicBool,
     frames: FramePool,
-    /// Whose the machine's events are, and whose those that come of users' calls.
+    /// The client's span, which says whose the machine's events are.
     span: tracing::Span,
+    /// The same span, or none: see [`DriverConfig`].
     span_of_calls: tracing::Span,
 }
 
@@ -188,9 +189,9 @@ pub(crate) struct DriverConfig {
     pub(crate) limits: Limits,
     /// How many bytes of buffers are kept.
     pub(crate) frame_pool: usize,
-    /// Whose its machine's events are.
+    /// The client's span, which says whose the machine's events are.
     pub(crate) span: tracing::Span,
-    /// The same, or none where users' calls are many and no event comes of them.
+    /// The same span; none for a client whose users call often, where no event comes of a call.
     pub(crate) span_of_calls: tracing::Span,
 }
 

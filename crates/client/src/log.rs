@@ -1,4 +1,4 @@
-//! The spans that say whose an event is. `docs/logs.md` is the table of events; most are the core's.
+//! The spans of clients: each says whose its events are. `docs/logs.md` is the table of events, most of which are the core's.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,14 +6,14 @@ use tracing::Span;
 
 use crate::config::common::CommonConfig;
 
-/// What tells the clients of a process apart, whatever they are called.
+/// The number of a client, by which an operator tells the clients of a process apart.
 fn number() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-/// A span for the life of a client. It has the level of errors, so that whoever wants any event has it; and no parent, as
-/// it outlives the one that it is made in.
+/// A span for the life of a client. It has the level of errors, so that no filter by level drops it and keeps an event. It
+/// has no parent, as it outlives the span in which the client is built.
 macro_rules! client_span {
     ($name:literal, $common:expr $(, $($fields:tt)+)?) => {
         tracing::error_span!(

@@ -160,7 +160,7 @@ struct Link {
     last_used: Instant,
     failures: u32,
     last_failure: Option<Disconnected>,
-    /// It failed, and nothing was answered since.
+    /// The connection failed, and no request was answered since.
     failed: bool,
     throttled_until: Option<Instant>,
 }
@@ -355,7 +355,7 @@ impl Connections {
         link.throttled_until = None;
         self.broken |= matches!(key.0, Target::Node(_));
         let in_flight = std::mem::take(&mut link.in_flight);
-        // One that nobody waits for is no loss: a broker closes what is idle.
+        // A connection on which nothing was asked is no loss: brokers close idle connections.
         let closed = matches!(why, Disconnected::Closed | Disconnected::Failed(_));
         let idle = was_ready && closed && in_flight.is_empty();
         link.failed |= !idle;

@@ -73,13 +73,13 @@ pub(crate) struct Coordinator {
     pub(crate) plot: Plot,
 }
 
-/// What the log was told last.
+/// The last event of the log about the coordinator.
 #[derive(Debug, Clone, Copy)]
 enum Told {
-    /// Since when it is looked for.
+    /// None: the coordinator has been looked for since then.
     Nothing(Instant),
     Found(NodeId),
-    /// Which it was, and since when it is not. The same broker is found again when it has answered: one that never does
+    /// This broker was it until then. It is told as found again when it has answered; otherwise a broker that never answers
     /// would be found and lost without end.
     Lost(NodeId, Instant),
 }
@@ -136,7 +136,7 @@ impl Coordinator {
         ready
     }
 
-    /// It has answered what it alone can.
+    /// The coordinator answered a request.
     pub(crate) fn answered(&mut self, metadata: &Metadata, now: Now) {
         if let (Told::Lost(told, _), Some(node)) = (self.told, self.node)
             && told == node

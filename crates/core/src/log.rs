@@ -1,4 +1,4 @@
-//! What events for an operator's log have in common: their targets, and lists that stay short.
+//! The targets of the events for an operator's log, and fields that several of them have.
 //!
 //! `docs/logs.md` is the table of all events. One is emitted where a state begins or ends: never for a record, a fetch or
 //! an attempt that is made again. Its fields are only read where a subscriber wants it, so an event builds no text itself.

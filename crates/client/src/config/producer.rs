@@ -102,7 +102,7 @@ impl ProducerConfig {
     /// What the driver goes by. No answer to a producer is long, or kept.
     pub(crate) fn driver(&self) -> DriverConfig {
         let span = log::producer(&self.common);
-        // No event comes of a call; and there is one a record, which a span would slow down.
+        // A call for each record would enter the span each time, and no event comes of a call.
         let span_of_calls = tracing::Span::none();
         let driver = self.common.driver("ottla-producer", RECEIVE_MAX, FRAME_POOL, span);
         DriverConfig { span_of_calls, ..driver }

@@ -1,5 +1,5 @@
-//! Which brokers are out of reach, for the log: an event when that begins and one when it is over, however many
-//! connections to a broker there are, and however often they are tried.
+//! Brokers that are out of reach. The log is told once when that begins and once when it is over, however many connections
+//! to a broker there are, and however often they are tried.
 
 use std::time::{Duration, Instant};
 

@@ -273,7 +273,7 @@ impl<F: Clone> Consumer<F> {
     }
 }
 
-/// For the log: an eager member gives up even nothing.
+/// Tells the log. An eager member may give up an empty list, which is not told.
 pub(super) fn tell_revoked(partitions: &[TopicPartition], why: &str) {
     if !partitions.is_empty() {
         let partitions = Listed(partitions.iter());

@@ -81,7 +81,7 @@ struct Broker {
     in_flight: Option<InFlight>,
     /// The number of the last request to this broker, counted over all brokers.
     turn: u64,
-    /// Why it refused the last fetch as a whole.
+    /// The error by which the broker refused the last fetch as a whole.
     refused: Option<ErrorCode>,
 }
 
@@ -366,7 +366,7 @@ impl Fetcher {
                     }
                 } else {
                     let error = partition.error_code;
-                    // That an offset is out of range is told when it is reset, once what is buffered is read.
+                    // OFFSET_OUT_OF_RANGE is told with the reset, which follows when the buffered records are read.
                     if let Some(lane) = lanes.get(part)
                         && lane.attempts.is_news(error)
                         && error != ErrorCode::OffsetOutOfRange
@@ -453,7 +453,7 @@ impl Fetcher {
     }
 }
 
-/// A broker refuses a fetch as a whole. That it has forgotten a session is no fault: it keeps a limited number of them.
+/// Tells the log that a broker refused a fetch as a whole. A forgotten session is no fault: brokers keep a limited number.
 fn tell_refused(node: NodeId, error: ErrorCode) {
     let (node, api) = (node.0, ApiKey::Fetch);
     match error {

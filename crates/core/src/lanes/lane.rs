@@ -169,7 +169,7 @@ impl<F> Lane<F> {
         Position { offset, leader_epoch: self.leader_epochs.before(offset) }
     }
 
-    /// For the log, where it has just become so.
+    /// Tells the log where the lane is stuck. To be called once for each failure.
     pub(crate) fn tell_failed(&self) {
         if let FetchState::Failed(why) = &self.state {
             tracing::error!(target: log::OFFSETS, partition = %self.at, %why, "stuck until a seek");

@@ -334,7 +334,7 @@ impl<F> Producer<F> {
         }
     }
 
-    /// Once, however often the batch is sent; of a connection that is lost the log is told elsewhere.
+    /// Tells the log of a refused batch, once, however often it is sent.
     fn tell_refused(&self, part: Part, cause: &Cause) {
         let Cause::Broker { address: Some(address), error } = cause else { return };
         let Some(queue) = self.queues.get(part.queue) else { return };
@@ -359,7 +359,7 @@ impl<F> Producer<F> {
         self.decide(&batch, result);
     }
 
-    /// When batches of a partition begin to be given up, and when one is delivered again.
+    /// Tells the log when batches of a partition begin to be given up, and when one is delivered again.
     fn tell_given_up(&mut self, part: Part, failure: Option<&SendFailure>) {
         let Some(queue) = self.queues.get_mut(part.queue) else { return };
         let before = std::mem::replace(&mut queue.gives_up, failure.is_some());

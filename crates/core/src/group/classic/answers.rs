@@ -133,7 +133,7 @@ impl Classic {
         GroupNews::None
     }
 
-    /// Once, however often it is tried.
+    /// Tells the log, once, however often the request is sent.
     fn tell_refused(&self, api: ApiKey, error: ErrorCode) {
         if self.attempts.is_news(error) {
             refused!(log::GROUP, api, error, member = self.member_id);

@@ -221,7 +221,7 @@ impl Classic {
         self.rebalance(now)
     }
 
-    /// Why, unless this member has a reason of its own.
+    /// Tells the log; `why` stands where the member has no reason of its own.
     fn tell_rebalance(&self, why: &str) {
         if self.state == MemberState::Stable {
             let (member, generation) = (&self.member_id, self.generation_id);
@@ -303,7 +303,7 @@ impl Classic {
         }
     }
 
-    /// Whether the coordinator knows: it waits for a member that said nothing until its session is over.
+    /// Tells the log. Where the coordinator was not `told`, it waits for the member until the session is over.
     fn tell_left(&self, told: bool) {
         let (member, generation) = (&self.member_id, self.generation_id);
         if !member.is_empty() {

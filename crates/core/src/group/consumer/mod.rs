@@ -217,7 +217,7 @@ impl ConsumerMember {
         }
     }
 
-    /// Whether the coordinator knows: it waits for a member that said nothing until its session is over.
+    /// Tells the log. Where the coordinator was not `told`, it waits for the member until the session is over.
     fn tell_left(&self, told: bool) {
         let (member, generation) = (&self.member_id, self.generation_id());
         let back = self.leaving_with == LEAVES_FOR_NOW;
