@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 const NOT_YET: &str = "\
 Not implemented yet (0.1):
@@ -22,6 +22,9 @@ const LATER: &str = "Not implemented yet (0.1)";
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,
+    /// Show on stderr what the clients log: -v joins, assignments, what is lost; -vv each connection and state too
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -348,5 +351,18 @@ mod tests {
         assert_eq!(common.bootstrap_servers.as_deref(), Some("b:1"));
         assert_eq!(common.properties, ["k=1", "k=2"]);
         assert!(common.is_json());
+    }
+
+    #[test]
+    fn v_stands_before_any_verb_or_behind_it() {
+        for (words, verbose) in [
+            (&["ottla", "consume", "t"][..], 0),
+            (&["ottla", "-v", "consume", "t"], 1),
+            (&["ottla", "consume", "t", "-vv"], 2),
+            (&["ottla", "topics", "list", "-v", "-v"], 2),
+            (&["ottla", "demo", "--verbose"], 1),
+        ] {
+            assert_eq!(Cli::try_parse_from(words).unwrap().verbose, verbose, "{words:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ mod common;
 mod escapes;
 mod failure;
 mod format;
+mod log;
 mod offsets;
 mod output;
 mod progress;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage::exit(&error),
     };
+    log::install(cli.verbose);
     // More than one thread, so that signals are seen while a write to stdout, or a terminal, blocks the main one.
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -1,4 +1,4 @@
-//! Progress on stderr: a bar where that is a terminal, else a line now and then, or nothing.
+//! Progress on stderr: a bar where that is a terminal which nothing is logged to, else a line now and then, or nothing.
 
 use std::{
     io::{IsTerminal, stderr},
@@ -7,6 +7,8 @@ use std::{
 };
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+
+use crate::log;
 
 /// The time between two lines where there is no bar.
 const LINE_EVERY: Duration = Duration::from_millis(200);
@@ -33,7 +35,8 @@ impl Progress {
     }
 
     fn new(bar: ProgressBar, template: &str, total: Option<u64>, plain: bool) -> Self {
-        let style = ProgressStyle::with_template(template).ok().filter(|_| stderr().is_terminal());
+        let bare = stderr().is_terminal() && !log::is_on();
+        let style = ProgressStyle::with_template(template).ok().filter(|_| bare);
         Self { bar: style.map(|style| bar.with_style(style)), total, last_line: Mutex::new(None), plain }
     }
 

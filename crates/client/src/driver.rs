@@ -18,7 +18,7 @@ use std::{
     thread,
 };
 
-use ottla_core::{ConnId, Disconnected, Machine, Outbound, RequestId};
+use ottla_core::{ConnId, Disconnected, Machine, Outbound, RequestId, log};
 use ottla_protocol::{Now, Request, RequestHeader};
 use tokio::{
     runtime,
@@ -44,6 +44,10 @@ pub(crate) struct Shared<M> {
     data: Notify,
     ended: AtomicBool,
     frames: FramePool,
+    /// The client's span, which says whose the machine's events are.
+    span: tracing::Span,
+    /// The same span, or none: see [`DriverConfig`].
+    span_of_calls: tracing::Span,
 }
 
 /// The driver is no more: nothing moves the machine, so nothing that is waited for will come.
@@ -51,15 +55,17 @@ pub(crate) struct Shared<M> {
 pub(crate) struct Ended;
 
 impl<M> Shared<M> {
-    fn new(machine: M, frame_pool: usize) -> Self {
+    fn new(machine: M, config: &DriverConfig) -> Self {
         let driver = Arc::new(Notify::new());
-        let frames = FramePool::new(frame_pool, driver.clone());
+        let frames = FramePool::new(config.frame_pool, driver.clone());
         Self {
             machine: Mutex::new(machine),
             driver,
             data: Notify::new(),
             ended: AtomicBool::new(false),
             frames,
+            span: config.span.clone(),
+            span_of_calls: config.span_of_calls.clone(),
         }
     }
 
@@ -110,12 +116,18 @@ impl<M> Shared<M> {
 impl<M: Machine> Shared<M> {
     /// Something came from outside: the driver carries out what follows.
     pub(crate) fn feed(&self, change: impl FnOnce(&mut M, Now)) {
-        self.with(change);
+        let _span = self.span.enter();
+        self.change(change);
         self.driver.notify_one();
     }
 
     /// A user's call: the driver is woken where the machine says that this left something to do.
     pub(crate) fn with<T>(&self, change: impl FnOnce(&mut M, Now) -> T) -> T {
+        let _span = self.span_of_calls.enter();
+        self.change(change)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut M, Now) -> T) -> T {
         let mut driver = NotifyOnDrop { driver: &self.driver, due: true };
         let mut machine = self.lock();
         // The clock is read under the lock, so that a machine never sees the time go back.
@@ -177,6 +189,10 @@ pub(crate) struct DriverConfig {
     pub(crate) limits: Limits,
     /// How many bytes of buffers are kept.
     pub(crate) frame_pool: usize,
+    /// The client's span, which says whose the machine's events are.
+    pub(crate) span: tracing::Span,
+    /// The same span; none for a client whose users call often, where no event comes of a call.
+    pub(crate) span_of_calls: tracing::Span,
 }
 
 /// Owns the driver. Dropped, it lets the driver run until its machine is closed: whoever drops it closes the machine.
@@ -195,7 +211,7 @@ enum Host {
 impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Driver<M> {
     /// Starts a driver for `machine`. Fails where there is no thread, or no runtime, to be had.
     pub(crate) fn spawn(machine: M, config: DriverConfig) -> io::Result<Self> {
-        let shared = Arc::new(Shared::new(machine, config.frame_pool));
+        let shared = Arc::new(Shared::new(machine, &config));
         let name = config.thread.clone();
         let ambient = config.ambient;
         let turns =
@@ -278,6 +294,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
     /// Under the lock: what time and memory bring in, and all that is to be done.
     fn turn(&self, effects: &mut Vec<Outbound>) -> (Option<std::time::Instant>, bool) {
         let shared = &self.end.0;
+        let _span = shared.span.enter();
         let mut machine = shared.lock();
         let now = clock::now();
         match shared.frames.take_released() {
@@ -301,7 +318,8 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
     fn act(&mut self, effect: Outbound) {
         match effect {
             Outbound::Connect { conn, host, port } => {
-                tracing::debug!(%conn, host, port, "connecting");
+                let span = &self.end.0.span;
+                tracing::trace!(target: log::CONNECTION, parent: span, %conn, host, port, "connecting");
                 let (queue, queued) = mpsc::channel(SEND_QUEUE);
                 let shared = self.end.0.clone();
                 let run = connection::run(shared, conn, (host, port), queued, self.config.limits);
@@ -309,7 +327,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
             }
             Outbound::Send { conn, id, version, request } => self.send(conn, id, version, &request),
             Outbound::Close { conn } => {
-                tracing::debug!(%conn, "closing");
+                tracing::trace!(target: log::CONNECTION, parent: &self.end.0.span, %conn, "closing");
                 self.close(conn);
             }
         }
@@ -347,7 +365,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
             return;
         };
         self.links.remove(&conn);
-        tracing::debug!(%conn, %why, "disconnected");
+        tracing::trace!(target: log::CONNECTION, parent: &self.end.0.span, %conn, %why, "disconnected");
         self.end.0.feed(|machine, now| machine.handle_disconnected(conn, why, now));
     }
 }

@@ -23,12 +23,16 @@
 //! ```
 //!
 //! [`Producer`] writes records, [`Admin`] looks after topics and groups. Every failure is typed: see [`error`].
+//!
+//! An operator's log is told by events of `tracing`, under the targets `ottla::connection`, `ottla::group`, `ottla::offsets`,
+//! `ottla::fetch`, `ottla::producer` and `ottla::admin`; `docs/logs.md` in the repository is their table.
 
 pub mod admin;
 pub mod config;
 mod consumer;
 mod driver;
 pub mod error;
+mod log;
 mod net;
 pub mod producer;
 mod reach;

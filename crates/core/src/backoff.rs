@@ -73,6 +73,11 @@ impl Attempts {
         self.error
     }
 
+    /// Whether this answer is another than the last: the log is told once of what is refused again and again.
+    pub(crate) fn is_news(&self, error: ErrorCode) -> bool {
+        self.error != Some(error)
+    }
+
     /// The failure and the next attempt, to be told where anything has gone wrong.
     pub(crate) fn retry(&self, now: Now) -> Option<Retry> {
         let rest = self.next.map_or(Duration::ZERO, |at| at.saturating_duration_since(now.mono));

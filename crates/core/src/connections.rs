@@ -11,6 +11,7 @@
 //!    └──────────────────────┴──── disconnected, with back-off; idle, without ────┘
 //! ```
 
+mod outages;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use crate::{
     backoff::Backoff,
     deadline::Earliest,
     ids::{ConnId, NodeId, RequestId},
+    log,
     machine::{Disconnected, Outbound, Reply},
 };
 
@@ -50,6 +52,16 @@ pub enum Target {
     Seed(usize),
     /// A broker that metadata named.
     Node(NodeId),
+}
+
+impl Target {
+    /// The broker's id, where it is known whom it leads to.
+    fn node(self) -> Option<i32> {
+        match self {
+            Self::Seed(_) => None,
+            Self::Node(node) => Some(node.0),
+        }
+    }
 }
 
 /// A host and a port.
@@ -108,6 +120,7 @@ pub struct Connections {
     /// A broker is told this together with its own id, and refuses a connection that was meant for another (KIP-1242).
     cluster_id: Option<String>,
     misrouted: bool,
+    outages: Vec<outages::Outage>,
     rng: fastrand::Rng,
 }
 
@@ -147,6 +160,8 @@ struct Link {
     last_used: Instant,
     failures: u32,
     last_failure: Option<Disconnected>,
+    /// The connection failed, and no request was answered since.
+    failed: bool,
     throttled_until: Option<Instant>,
 }
 
@@ -190,6 +205,7 @@ impl Connections {
             broken: false,
             cluster_id: None,
             misrouted: false,
+            outages: Vec::new(),
             rng: fastrand::Rng::with_seed(seed),
         }
     }
@@ -203,6 +219,7 @@ impl Connections {
             last_used: now.mono,
             failures: 0,
             last_failure: None,
+            failed: false,
             throttled_until: None,
         };
         let link = self.links.entry((target, kind)).or_insert_with(fresh);
@@ -330,6 +347,7 @@ impl Connections {
             (Disconnected::Closed, State::Asking { .. }) => Disconnected::ClosedUnanswered,
             (why, _) => why,
         };
+        let was_ready = matches!(link.state, State::Ready { .. });
         link.failures += 1;
         let wait = self.config.reconnect_backoff.after(link.failures, &mut self.rng);
         link.state = State::Closed { retry_at: Some(now.mono + wait) };
@@ -337,6 +355,17 @@ impl Connections {
         link.throttled_until = None;
         self.broken |= matches!(key.0, Target::Node(_));
         let in_flight = std::mem::take(&mut link.in_flight);
+        // A connection on which nothing was asked is no loss: brokers close idle connections.
+        let closed = matches!(why, Disconnected::Closed | Disconnected::Failed(_));
+        let idle = was_ready && closed && in_flight.is_empty();
+        link.failed |= !idle;
+        let address = link.address.clone();
+        let (node, kind) = (key.0.node(), key.1);
+        if !idle && self.failed(&address, now.mono) {
+            tracing::warn!(target: log::CONNECTION, %address, node, ?kind, %why, "disconnected");
+        } else if was_ready {
+            tracing::debug!(target: log::CONNECTION, %address, node, ?kind, %why, "disconnected");
+        }
         in_flight
             .into_iter()
             .filter(|request| request.key != ApiKey::ApiVersions)
@@ -376,8 +405,11 @@ impl Connections {
             let until = now.mono + Duration::from_millis(throttle);
             link.throttled_until = link.throttled_until.max(Some(until));
         }
-        let Response::ApiVersions(response) = reply.response else { return Some(reply) };
-        let State::Asking { version, .. } = link.state else { return None };
+        let Response::ApiVersions(response) = reply.response else {
+            self.answered((target, kind), now.mono);
+            return Some(reply);
+        };
+        let State::Asking { version, since, .. } = link.state else { return None };
         // KIP-511: a broker that does not know the version answers in version 0, with the versions that it knows.
         let theirs = response.api_keys.iter().find(|api| api.api_key == ApiKey::ApiVersions as i16);
         let older = theirs.map_or(0, |api| api.max_version);
@@ -389,6 +421,10 @@ impl Connections {
                 link.failures = 0;
                 link.state =
                     State::Ready { conn, versions: response.api_keys.iter().map(versions).collect() };
+                let (address, node) = (&link.address, target.node());
+                let took = now.mono.saturating_duration_since(since);
+                let took = format_args!("{took:.1?}");
+                tracing::debug!(target: log::CONNECTION, %address, node, ?kind, %took, "connected");
             }
             ErrorCode::UnsupportedVersion if older < version => {
                 self.ask_versions(target, kind, conn, older, now);
@@ -410,8 +446,11 @@ impl Connections {
 
     /// Ends connections that took too long, or were idle for too long. Returns the requests left unanswered.
     pub fn handle_timeout(&mut self, now: Now) -> Vec<Unanswered> {
+        if !self.outages.is_empty() {
+            self.settle_outages(now.mono);
+        }
         let mut ended = Vec::new();
-        for link in self.links.values_mut() {
+        for ((target, kind), link) in &mut self.links {
             link.throttled_until = link.throttled_until.filter(|until| *until > now.mono);
             let overdue = link.in_flight.iter().find(|request| request.deadline <= now.mono);
             match link.state {
@@ -430,6 +469,8 @@ impl Connections {
                 {
                     link.state = State::Closed { retry_at: None };
                     self.out.push_back(Outbound::Close { conn });
+                    let (address, node) = (&link.address, target.node());
+                    tracing::debug!(target: log::CONNECTION, %address, node, ?kind, "closed: idle");
                 }
                 _ => {}
             }

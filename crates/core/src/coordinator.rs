@@ -11,6 +11,7 @@ use crate::{
     connections::{Address, Connections, Kind, LinkStatus, Target},
     deadline::Earliest,
     ids::{NodeId, RequestId},
+    log::{self, refused},
     metadata::Metadata,
     planted::{Planted, Plot},
 };
@@ -68,7 +69,19 @@ pub(crate) struct Coordinator {
     /// Since when no coordinator could be reached; `None` once one could. A coordinator that is found and cannot be
     /// reached is as good as unknown.
     unknown_since: Option<Instant>,
+    told: Told,
     pub(crate) plot: Plot,
+}
+
+/// The last event of the log about the coordinator.
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    /// None: the coordinator has been looked for since then.
+    Nothing(Instant),
+    Found(NodeId),
+    /// This broker was it until then. It is told as found again when it has answered; otherwise a broker that never answers
+    /// would be found and lost without end.
+    Lost(NodeId, Instant),
 }
 
 impl Coordinator {
@@ -80,6 +93,7 @@ impl Coordinator {
             in_flight: None,
             attempts: Attempts::new(backoff, fastrand::Rng::with_seed(seed)),
             unknown_since: Some(now.mono),
+            told: Told::Nothing(now.mono),
             plot: Plot::default(),
         }
     }
@@ -115,8 +129,29 @@ impl Coordinator {
             return None;
         }
         let ready = metadata.node_ready(node, kind, connections, now).then_some(node);
+        if ready.is_some() && !matches!(self.told, Told::Found(told) | Told::Lost(told, _) if told == node) {
+            self.tell_found(node, metadata, now);
+        }
         self.unknown_since = self.unknown_since.filter(|_| ready.is_none());
         ready
+    }
+
+    /// The coordinator answered a request.
+    pub(crate) fn answered(&mut self, metadata: &Metadata, now: Now) {
+        if let (Told::Lost(told, _), Some(node)) = (self.told, self.node)
+            && told == node
+        {
+            self.tell_found(node, metadata, now);
+        }
+    }
+
+    fn tell_found(&mut self, node: NodeId, metadata: &Metadata, now: Now) {
+        let (Told::Nothing(since) | Told::Lost(_, since)) = self.told else { return };
+        self.told = Told::Found(node);
+        let (node, address) = (node.0, metadata.address(node).map(tracing::field::display));
+        let after = now.mono.saturating_duration_since(since);
+        let after = format_args!("{after:.1?}");
+        tracing::info!(target: log::GROUP, node, address, %after, "coordinator found");
     }
 
     /// Looks the coordinator up where that is due.
@@ -160,6 +195,9 @@ impl Coordinator {
                 None
             }
             (error, _) => {
+                if self.attempts.is_news(error) {
+                    refused!(log::GROUP, ApiKey::FindCoordinator, error);
+                }
                 self.attempts.failed(error, now);
                 (!error.is_ok() && !error.is_retriable()).then_some(error)
             }
@@ -185,10 +223,22 @@ impl Coordinator {
             return;
         }
         if self.node.is_some() {
+            let error: Option<ErrorCode> = error.into();
+            self.tell_lost(error, now);
             self.last = self.node.take();
             self.unknown_since.get_or_insert(now.mono);
             self.attempts.failed(error, now);
         }
+    }
+
+    fn tell_lost(&mut self, error: Option<ErrorCode>, now: Now) {
+        let Told::Found(node) = self.told else { return };
+        self.told = Told::Lost(node, now.mono);
+        let why: &dyn std::fmt::Display = match &error {
+            Some(error) => error,
+            None => &"no answer",
+        };
+        tracing::warn!(target: log::GROUP, node = node.0, %why, "coordinator lost");
     }
 
     pub(crate) fn deadlines(&self, earliest: &mut Earliest) {

@@ -17,6 +17,7 @@ mod fetch;
 pub mod group;
 mod ids;
 mod lanes;
+pub mod log;
 mod machine;
 mod metadata;
 mod offsets;

@@ -24,6 +24,7 @@ use crate::{
     deadline::Earliest,
     group::Pattern,
     ids::{NodeId, RequestId, TopicPartition},
+    log,
     machine::Disconnected,
     planted::{Planted, Plot},
 };
@@ -344,6 +345,10 @@ impl Metadata {
     /// The known brokers are of another cluster, or wrong. The cluster's id stays until there is another; otherwise
     /// a connection to a known broker would tell no id, and any broker at that address would accept it.
     fn rebootstrap(&mut self) {
+        if !self.bootstrapping {
+            let cluster = self.cluster_id.as_deref();
+            tracing::warn!(target: log::CONNECTION, cluster, "rebootstrapping");
+        }
         self.bootstrapping = true;
         self.stale = true;
     }

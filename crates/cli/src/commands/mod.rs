@@ -17,7 +17,7 @@ use crate::{
 
 /// Does what was asked for.
 pub(crate) async fn run(cli: Cli, stop: Stop) -> Result<(), Failure> {
-    let Cli { common, verb } = cli;
+    let Cli { common, verb, .. } = cli;
     if let Some((json, properties)) = properties::asked(&common, &verb) {
         return properties::list(json, properties);
     }

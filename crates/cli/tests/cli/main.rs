@@ -13,6 +13,7 @@ mod broker;
 mod consume;
 mod demo;
 mod group;
+mod logs;
 mod produce;
 mod support;
 mod tables;

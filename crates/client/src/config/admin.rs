@@ -6,7 +6,7 @@ use super::{
     common::{Common, CommonConfig, FRAME_POOL, RECEIVE_MAX, common_setters},
     known::{self, Known},
 };
-use crate::{driver::DriverConfig, error::BuildError};
+use crate::{driver::DriverConfig, error::BuildError, log};
 
 const KNOWN: Known = known::ADMIN;
 
@@ -41,7 +41,7 @@ impl AdminConfig {
 
     /// What the driver goes by. No answer to an admin client is kept.
     pub(crate) fn driver(&self) -> DriverConfig {
-        self.common.driver("ottla-admin", RECEIVE_MAX, FRAME_POOL)
+        self.common.driver("ottla-admin", RECEIVE_MAX, FRAME_POOL, log::admin(&self.common))
     }
 }
 

@@ -181,7 +181,13 @@ impl CommonConfig {
     }
 
     /// What the driver goes by.
-    pub(crate) fn driver(&self, thread: &str, receive_max: usize, frame_pool: usize) -> DriverConfig {
+    pub(crate) fn driver(
+        &self,
+        thread: &str,
+        receive_max: usize,
+        frame_pool: usize,
+        span: tracing::Span,
+    ) -> DriverConfig {
         let setup_timeout = self.connection_setup_timeout;
         DriverConfig {
             thread: thread.to_owned(),
@@ -189,6 +195,8 @@ impl CommonConfig {
             client_id: self.client_id.clone(),
             limits: Limits { receive_max, setup_timeout },
             frame_pool,
+            span_of_calls: span.clone(),
+            span,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     consumer::{Listener, RebalanceListener},
     driver::DriverConfig,
     error::{BuildError, BuildErrorKind},
+    log,
 };
 
 /// The properties of a consumer, but for those of every client.
@@ -164,7 +165,10 @@ impl ConsumerConfig {
     /// What the driver goes by.
     pub(crate) fn driver(&self) -> DriverConfig {
         let receive_max = RECEIVE_MAX.max(self.fetch_max_bytes.saturating_add(LARGEST_BATCH));
-        self.common.driver("ottla-consumer", receive_max, self.buffer_memory)
+        let group = self.group.as_ref();
+        let instance = group.and_then(|group| group.instance_id.as_deref());
+        let span = log::consumer(&self.common, group.map(|group| group.id.as_str()), instance);
+        self.common.driver("ottla-consumer", receive_max, self.buffer_memory, span)
     }
 }
 

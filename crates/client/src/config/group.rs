@@ -100,7 +100,7 @@ pub(crate) struct GroupSettings {
     /// `None`: only on asking.
     pub(crate) auto_commit_interval: Option<Duration>,
     protocol: GroupProtocol,
-    instance_id: Option<String>,
+    pub(super) instance_id: Option<String>,
     rack: Option<String>,
     remote_assignor: Option<String>,
     max_poll_interval: Duration,

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     driver::DriverConfig,
     error::{BuildError, BuildErrorKind},
+    log,
 };
 
 /// The properties of a producer, but for those of every client.
@@ -100,7 +101,11 @@ impl ProducerConfig {
 
     /// What the driver goes by. No answer to a producer is long, or kept.
     pub(crate) fn driver(&self) -> DriverConfig {
-        self.common.driver("ottla-producer", RECEIVE_MAX, FRAME_POOL)
+        let span = log::producer(&self.common);
+        // A call for each record would enter the span each time, and no event comes of a call.
+        let span_of_calls = tracing::Span::none();
+        let driver = self.common.driver("ottla-producer", RECEIVE_MAX, FRAME_POOL, span);
+        DriverConfig { span_of_calls, ..driver }
     }
 }
 

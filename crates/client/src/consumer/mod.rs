@@ -87,13 +87,14 @@ impl Consumer {
     async fn start(config: ConsumerConfig) -> Result<Self, BuildError> {
         let now = clock::now();
         let mut core = Core::new(config.machine(fastrand::u64(..)), now);
+        let driver = config.driver();
         // Neither can fail: only a group's consumer has a subscription here, and this one has just begun.
-        _ = match &config.subscription {
+        _ = driver.span.in_scope(|| match &config.subscription {
             Some(Wish::Topics(topics)) => core.subscribe(topics.clone(), now),
             Some(Wish::Pattern(pattern)) => core.subscribe_pattern(pattern.as_str(), now),
             None => Ok(()),
-        };
-        let driver = Driver::spawn(core, config.driver())
+        });
+        let driver = Driver::spawn(core, driver)
             .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
         let shared = driver.shared().clone();
         let listening = Arc::new(Listening::new(config.listener.clone()));

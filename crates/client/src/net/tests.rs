@@ -116,8 +116,10 @@ impl Machine for Asker {
 fn drive(asker: Asker, ambient: bool) -> Driver<Asker> {
     let limits = Limits { receive_max: RECEIVE_MAX, setup_timeout: Duration::from_secs(10) };
     let thread = "ottla-test".to_owned();
-    Driver::spawn(asker, DriverConfig { thread, ambient, client_id: None, limits, frame_pool: 1 << 20 })
-        .unwrap()
+    let (client_id, frame_pool, span) = (None, 1 << 20, tracing::Span::none());
+    let span_of_calls = span.clone();
+    let config = DriverConfig { thread, ambient, client_id, limits, frame_pool, span, span_of_calls };
+    Driver::spawn(asker, config).unwrap()
 }
 
 /// A peer that reads one request and then does as told.

@@ -33,6 +33,7 @@ use crate::{
     connections::{Address, ConnectionConfig, Connections, Target, Unanswered},
     deadline::Earliest,
     ids::{ConnId, NodeId, OpId, RequestId, TopicPartition},
+    log::{self, refused},
     machine::{Disconnected, Machine, Outbound, Reply},
     metadata::{Metadata, MetadataConfig, Wanted},
 };
@@ -265,6 +266,11 @@ impl<F> Admin<F> {
         let Some(task) = self.tasks.get_mut(&op) else { return };
         task.failures += 1;
         task.not_before = Some(now.mono + self.config.retry_backoff.after(task.failures, &mut self.rng));
+        if let Cause::Broker { address: Some(address), error } = &cause
+            && task.cause.as_ref() != Some(&cause)
+        {
+            refused!(log::ADMIN, work.api().0, error, %address);
+        }
         task.cause = Some(cause);
         task.todo.push(work);
     }
@@ -304,6 +310,7 @@ impl<F> Admin<F> {
                 self.retry(op, rest.unwrap_or(work), Cause::Broker { address, error }, now);
             }
             Verdict::Failed(failure) => {
+                tracing::info!(target: log::ADMIN, api = ?work.api().0, why = %failure, "refused for good");
                 let task = self.tasks.get_mut(&op);
                 if !task.is_some_and(|task| task.fail_part(&work, &failure, &self.metadata)) {
                     self.fail(op, failure);
@@ -355,6 +362,7 @@ impl<F> Admin<F> {
     fn give_up(&mut self, op: OpId, cause: Option<Cause>) {
         let failure = Failure::TimedOut { waited: self.config.api_timeout, cause };
         let Some(task) = self.tasks.get_mut(&op) else { return };
+        tracing::warn!(target: log::ADMIN, why = %failure, "given up");
         let sent = self.sent.values().filter(|sent| sent.op == op).map(|sent| &sent.work);
         let left: Vec<Work> = task.todo.drain(..).chain(sent.cloned()).collect();
         match left.iter().all(|work| task.fail_part(work, &failure, &self.metadata)) {

@@ -18,6 +18,7 @@ use crate::{
     connections::{Address, Kind, Target},
     group::embedded::Assignment,
     ids::{NodeId, OpId, TopicPartition},
+    log,
     metadata::{Metadata, MetadataConfig},
     offsets::{CommittedOffset, OffsetAndTimestamp, known_epoch},
 };
@@ -219,6 +220,10 @@ fn gather_changes(
             ErrorCode::NotController | ErrorCode::ThrottlingQuotaExceeded => again = Some(error),
             error => {
                 let result = error.ok().map_err(|error| Refusal { error, message });
+                if let Err(why) = &result {
+                    let api = work.api().0;
+                    tracing::info!(target: log::ADMIN, ?api, topic = name, %why, "refused for good");
+                }
                 changes.insert(name, result);
             }
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ottla_protocol::Now;
 
-use super::{Callback, Consumer, group_side::GroupSide};
+use super::{Callback, Consumer, group_side::GroupSide, handover};
 use crate::{
     deadline::Earliest,
     event::{CommitGivenUp, Event},
@@ -126,6 +126,7 @@ impl<F: Clone> Consumer<F> {
             }
             let gone = self.unassign_all();
             if left && self.subscription.is_by_group() && !gone.is_empty() {
+                handover::tell_revoked(&gone, "close");
                 self.events.push(Event::Revoked(gone), now);
             }
             self.ops.fail_all(&OpFailure::Closed);

@@ -7,6 +7,7 @@ use crate::{
     event::{CommitGivenUp, Event},
     group::GroupNews,
     ids::TopicPartition,
+    log::{self, ByError, Listed},
     offsets::{CommitRefusal, CommittedOffset, Settled},
     ops::{OpFailure, Outcome},
     planted::Planted,
@@ -17,6 +18,8 @@ impl<F: Clone> Consumer<F> {
     pub(super) fn settle_commits(&mut self, settled: Vec<Settled>, now: Now) -> GroupNews {
         self.wake |= !settled.is_empty();
         let mut refused = None;
+        let wanted = !settled.is_empty() && tracing::enabled!(target: log::OFFSETS, tracing::Level::WARN);
+        let mut failed = ByError::new(wanted);
         for Settled { at, committed, ops, result } in settled {
             let offset = committed.offset;
             let error = match result {
@@ -35,6 +38,7 @@ impl<F: Clone> Consumer<F> {
                 Err(CommitRefusal::Gone) => ErrorCode::UnknownTopicOrPartition,
                 Err(CommitRefusal::Refused(error)) => error,
             };
+            failed.add(error, &at);
             if ops.is_empty() {
                 let error = Some(error);
                 self.commit_given_up(CommitGivenUp { at: at.clone(), offset, error }, now);
@@ -51,6 +55,9 @@ impl<F: Clone> Consumer<F> {
                 refused = Some(error);
             }
         }
+        failed.tell(|error, partitions| {
+            tracing::warn!(target: log::OFFSETS, %partitions, why = %error, "commit given up");
+        });
         match (&mut self.group, refused) {
             (Some(group), Some(error)) => group.membership.commit_refused(error, now),
             _ => GroupNews::None,
@@ -80,7 +87,16 @@ impl<F: Clone> Consumer<F> {
     /// wait for one are told when the close is done.
     pub(super) fn give_up_commits(&mut self, now: Now) {
         let Some(group) = &mut self.group else { return };
-        for given_up in group.commits.give_up() {
+        let given_up = group.commits.give_up();
+        if let Some(CommitGivenUp { error, .. }) = given_up.first() {
+            let partitions = Listed(given_up.iter().map(|given_up| &given_up.at));
+            let why: &dyn std::fmt::Display = match error {
+                Some(error) => error,
+                None => &"no answer before the close",
+            };
+            tracing::warn!(target: log::OFFSETS, %partitions, %why, "commit given up");
+        }
+        for given_up in given_up {
             self.commit_given_up(given_up, now);
         }
     }

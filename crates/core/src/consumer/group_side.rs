@@ -15,6 +15,7 @@ use crate::{
     group::{GroupConfig, GroupFailure, GroupNews, LeaveGroup, Membership, Standing},
     ids::{OpId, RequestId, TopicPartition},
     lanes::{FetchState, LaneFailure, Search},
+    log::{self, Listed},
     offsets::{Commits, CommittedFetch, CommittedNews, Position, ResetTo},
     ops::{OpFailure, Outcome},
     planted::Planted,
@@ -148,6 +149,8 @@ impl<F: Clone> Consumer<F> {
                 let since = group.joining_since.take().unwrap_or(now.mono);
                 let took = now.mono.saturating_duration_since(since);
                 let member_id = group.membership.member_id().to_owned();
+                let (member, taken) = (&member_id, format_args!("{took:.1?}"));
+                tracing::info!(target: log::GROUP, member, generation = generation_id, took = %taken, "joined");
                 self.events.push(Event::Joined { generation_id, member_id, took }, now);
             }
             _ => group.joining_since = None,
@@ -158,8 +161,10 @@ impl<F: Clone> Consumer<F> {
     fn check_poll_interval(&mut self, now: Now) {
         let overdue = self.overdue_at().filter(|at| *at <= now.mono && self.closing.is_none());
         if let Some(interval) = self.poll_interval().filter(|_| overdue.is_some()) {
-            self.failure = Some(GroupFailure::MaxPollExceeded(interval));
-            self.lose_all(ErrorCode::UnknownMemberId, now);
+            let failure = GroupFailure::MaxPollExceeded(interval);
+            tracing::warn!(target: log::GROUP, why = %failure, "poll overdue");
+            self.failure = Some(failure);
+            self.lose_all(ErrorCode::UnknownMemberId, &"poll overdue", now);
             if let Some(group) = &mut self.group {
                 group.membership.leave(LeaveGroup::Default, now);
             }
@@ -179,6 +184,7 @@ impl<F: Clone> Consumer<F> {
     pub(super) fn handle_group_response(&mut self, id: RequestId, response: Response, now: Now) {
         let Some(group) = &mut self.group else { return };
         let GroupSide { coordinator, membership, committed, commits, .. } = group;
+        let of_coordinator = !matches!(response, Response::FindCoordinator(_));
         let news = match response {
             Response::FindCoordinator(response) => {
                 match coordinator.handle_response(response, &mut self.metadata, now) {
@@ -202,11 +208,15 @@ impl<F: Clone> Consumer<F> {
                 membership.handle_response(id, response, coordinator, now)
             }
         };
+        if let Some(group) = self.group.as_mut().filter(|_| of_coordinator) {
+            group.coordinator.answered(&self.metadata, now);
+        }
         self.handle_group_news(news, now);
     }
 
     fn handle_committed(&mut self, found: CommittedNews, now: Now) {
         self.wake = true;
+        let (mut unset, wanted) = (Vec::new(), tracing::enabled!(target: log::OFFSETS, tracing::Level::INFO));
         for (at, found) in found {
             let ops = self.group.as_mut().and_then(|group| group.asked.remove(&at)).unwrap_or_default();
             for op in ops {
@@ -237,10 +247,18 @@ impl<F: Clone> Consumer<F> {
             };
             let position = committed
                 .map(|committed| Position { offset: committed.offset, leader_epoch: committed.leader_epoch });
+            if let Some(Position { offset, .. }) = position {
+                tracing::debug!(target: log::OFFSETS, partition = %at, offset, why = "committed", "position");
+            }
+            unset.extend(Some(at).filter(|_| wanted && matches!(state, FetchState::AwaitsReset(_))));
             self.lanes.place(part, state, position, now.mono);
             if let Some(lane) = self.lanes.get_mut(part) {
                 lane.committed = position.map(|position| position.offset);
             }
+        }
+        if !unset.is_empty() {
+            let (to, partitions) = (self.reset, Listed(unset.iter()));
+            tracing::info!(target: log::OFFSETS, %partitions, ?to, why = "no committed offset", "reset");
         }
     }
 

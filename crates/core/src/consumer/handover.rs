@@ -7,7 +7,7 @@
 //!    └──────────────── the deadline passed: lost ──┘
 //! ```
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{collections::BTreeSet, fmt, time::Instant};
 
 use ottla_protocol::{ErrorCode, Now};
 
@@ -16,6 +16,7 @@ use crate::{
     event::Event,
     group::GroupNews,
     ids::{PartIdx, TopicPartition},
+    log::{self, Listed},
     planted::Planted,
 };
 
@@ -88,8 +89,9 @@ impl<F: Clone> Consumer<F> {
         let handover = self.group.as_ref().and_then(|group| group.handover.as_ref());
         if handover.is_some_and(Handover::is_revoking) && self.lanes.has_revoking() {
             let held = self.lanes.held_up();
-            let rest = deadline.saturating_duration_since(now.mono);
-            let deadline = now.after(rest).wall;
+            let within = deadline.saturating_duration_since(now.mono);
+            tracing::info!(target: log::GROUP, held = %Listed(held.iter()), ?within, "revocation waiting");
+            let deadline = now.after(within).wall;
             self.events.push(Event::RevocationWaiting { deadline, held }, now);
         }
     }
@@ -137,6 +139,7 @@ impl<F: Clone> Consumer<F> {
                 let revoked = self.unassign_revoking();
                 let revoked_some = !revoked.is_empty();
                 if tells {
+                    tell_revoked(&revoked, "rebalance");
                     self.events.push(Event::Revoked(revoked), now);
                     self.wake = true;
                 }
@@ -178,6 +181,8 @@ impl<F: Clone> Consumer<F> {
             self.lanes.assign(at, group.callbacks.is_listening(), now.mono);
         }
         self.tell(Callback::Assigned(added.clone()));
+        let partitions = Listed(added.iter());
+        tracing::info!(target: log::GROUP, %partitions, total = self.lanes.assigned().count(), "assigned");
         self.events.push(Event::Assigned(added), now);
         self.wake = true;
         if let Some(group) = self.group.as_mut().filter(|_| revoked_some) {
@@ -205,25 +210,26 @@ impl<F: Clone> Consumer<F> {
         self.abandon_commits(ErrorCode::RebalanceInProgress);
         let lost = self.unassign_revoking();
         let revoked_some = !lost.is_empty();
-        self.tell_lost(lost, now);
+        self.tell_lost(lost, &"not given up in time", now);
         self.after_revocation(revoked_some, now);
     }
 
     /// All partitions are gone, and nothing of them may be committed any more.
-    pub(super) fn lose_all(&mut self, error: ErrorCode, now: Now) {
+    pub(super) fn lose_all(&mut self, error: ErrorCode, why: &dyn fmt::Display, now: Now) {
         self.abandon_commits(error);
         if let Some(group) = &mut self.group {
             (group.handover, group.told_generation) = (None, -1);
         }
         let lost = self.unassign_all();
-        self.tell_lost(lost, now);
+        self.tell_lost(lost, why, now);
     }
 
-    fn tell_lost(&mut self, lost: Vec<TopicPartition>, now: Now) {
+    fn tell_lost(&mut self, lost: Vec<TopicPartition>, why: &dyn fmt::Display, now: Now) {
         self.wake = true;
         if lost.is_empty() {
             return;
         }
+        tracing::warn!(target: log::GROUP, partitions = %Listed(lost.iter()), %why, "lost");
         self.tell(Callback::Lost(lost.clone()));
         self.events.push(Event::Lost(lost), now);
     }
@@ -252,12 +258,26 @@ impl<F: Clone> Consumer<F> {
                 self.take_over(partitions, now);
             }
             GroupNews::GiveUp { keep } => self.give_up(keep, now),
-            GroupNews::Lost => self.lose_all(ErrorCode::UnknownMemberId, now),
+            GroupNews::Lost => {
+                let told = self.group.as_ref().and_then(|group| group.membership.attempts().error());
+                match told {
+                    Some(told) => self.lose_all(ErrorCode::UnknownMemberId, &told, now),
+                    None => self.lose_all(ErrorCode::UnknownMemberId, &"the group went on without it", now),
+                }
+            }
             GroupNews::Failed(error) => {
-                self.lose_all(error, now);
+                self.lose_all(error, &error, now);
                 self.failure = Some(crate::group::GroupFailure::Refused(error));
             }
         }
         self.wake = true;
+    }
+}
+
+/// Tells the log. An eager member may give up an empty list, which is not told.
+pub(super) fn tell_revoked(partitions: &[TopicPartition], why: &str) {
+    if !partitions.is_empty() {
+        let partitions = Listed(partitions.iter());
+        tracing::info!(target: log::GROUP, %partitions, why, "revoked");
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     deadline::Earliest,
     ids::ConnId,
     lanes::{FetchState, Lane, LaneFailure, Searched},
+    log,
     machine::{Disconnected, Machine, Outbound, Reply},
     offsets::{Position, Purpose},
     ops::OpFailure,
@@ -143,6 +144,10 @@ impl<F: Clone> Consumer<F> {
                             (FetchState::Fetching, Some(Position { offset, leader_epoch }), at_end)
                         }
                     };
+                if let Some(Position { offset, .. }) = position {
+                    let (partition, why) = (&lane.at, search.asks());
+                    tracing::debug!(target: log::OFFSETS, %partition, offset, ?why, "position");
+                }
                 self.lanes.place(part, state, position, now.mono);
                 if let Some(lane) = self.lanes.get_mut(part) {
                     lane.began_at_end = position.filter(|_| at_end).map(|at| (at.offset, now.mono));

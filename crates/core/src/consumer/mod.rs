@@ -250,6 +250,7 @@ impl<F: Clone> Consumer<F> {
         }
         if in_group && !gone.is_empty() {
             self.tell(Callback::Revoked(gone.clone()));
+            handover::tell_revoked(&gone, "unsubscribe");
             self.events.push(Event::Revoked(gone), now);
         }
         self.manual_topics.clear();
@@ -502,6 +503,7 @@ impl<F: Clone> Consumer<F> {
                         Some(to) => FetchState::AwaitsReset(Search::For(to)),
                         None => FetchState::Failed(LaneFailure::NoOffset),
                     };
+                    lane.tell_failed();
                     self.wake = true;
                 }
                 _ => {}

@@ -18,6 +18,7 @@ use crate::{
     connections::{Connections, Kind, LinkStatus, Target},
     ids::{LaneEpoch, NodeId, PartIdx, RequestId},
     lanes::{FetchState, LaneFailure, Lanes, Search, Slice},
+    log::{self, ByError, refused},
     machine::{Fetched, Span},
     metadata::Metadata,
     offsets::{ResetPolicy, ResetTo, known_epoch},
@@ -80,6 +81,8 @@ struct Broker {
     in_flight: Option<InFlight>,
     /// The number of the last request to this broker, counted over all brokers.
     turn: u64,
+    /// The error by which the broker refused the last fetch as a whole.
+    refused: Option<ErrorCode>,
 }
 
 #[derive(Debug)]
@@ -284,7 +287,11 @@ impl Fetcher {
         let Some(broker) = self.brokers.get_mut(&node) else { return };
         let Some(fetch) = broker.in_flight.take_if(|fetch| fetch.id == id) else { return };
         broker.session.answered(response.error_code, response.session_id);
+        let before = std::mem::replace(&mut broker.refused, response.error_code.ok().err());
         if !response.error_code.is_ok() {
+            if before != broker.refused {
+                tell_refused(node, response.error_code);
+            }
             if response.error_code.is_stale_metadata()
                 || response.error_code == ErrorCode::FetchSessionTopicIdError
             {
@@ -309,6 +316,7 @@ impl Fetcher {
             }
         }
         let mut spans = fetched.spans.into_iter();
+        let mut refused = ByError::new(tracing::enabled!(target: log::FETCH, tracing::Level::INFO));
         for topic in response.responses {
             // One of the two is empty: which, the version decides.
             let named = fetch.named.get(&TopicKey::Id(topic.topic_id));
@@ -357,10 +365,21 @@ impl Fetcher {
                         None => {}
                     }
                 } else {
+                    let error = partition.error_code;
+                    // OFFSET_OUT_OF_RANGE is told with the reset, which follows when the buffered records are read.
+                    if let Some(lane) = lanes.get(part)
+                        && lane.attempts.is_news(error)
+                        && error != ErrorCode::OffsetOutOfRange
+                    {
+                        refused.add(error, &lane.at);
+                    }
                     self.partition_failed(part, &partition, lanes, metadata, reset, now);
                 }
             }
         }
+        refused.tell(|error, partitions| {
+            refused!(log::FETCH, ApiKey::Fetch, error, node = node.0, %partitions);
+        });
     }
 
     fn partition_failed<F>(
@@ -387,6 +406,10 @@ impl Fetcher {
                     Some(to) => FetchState::AwaitsReset(Search::For(to)),
                     None => FetchState::Failed(LaneFailure::OutOfRange { offset }),
                 };
+                if let FetchState::AwaitsReset(search) = &state {
+                    let (from, to) = (offset, search.asks());
+                    tracing::warn!(target: log::OFFSETS, partition = %at, from, ?to, why = %error, "reset");
+                }
                 let position = lane.position(offset);
                 lanes.place(part, state, Some(position), now.mono);
             }
@@ -427,6 +450,19 @@ impl Fetcher {
             metadata.request_update();
             put_off(&fetch, None, lanes, now);
         }
+    }
+}
+
+/// Tells the log that a broker refused a fetch as a whole. A forgotten session is no fault: brokers keep a limited number.
+fn tell_refused(node: NodeId, error: ErrorCode) {
+    let (node, api) = (node.0, ApiKey::Fetch);
+    match error {
+        ErrorCode::FetchSessionIdNotFound
+        | ErrorCode::InvalidFetchSessionEpoch
+        | ErrorCode::FetchSessionTopicIdError => {
+            tracing::debug!(target: log::FETCH, node, ?api, %error, "refused");
+        }
+        error => refused!(log::FETCH, api, error, node),
     }
 }
 

@@ -8,6 +8,7 @@ use super::{epochs::LeaderEpochs, phase::LanePhase, search::Search};
 use crate::{
     backoff::Attempts,
     ids::{LaneEpoch, NodeId, PartIdx, ReaderId, TopicPartition},
+    log,
     offsets::Position,
     reader::Slot,
 };
@@ -166,6 +167,13 @@ impl<F> Lane<F> {
     /// This offset, with the leader epoch of the record before it.
     pub(crate) fn position(&self, offset: i64) -> Position {
         Position { offset, leader_epoch: self.leader_epochs.before(offset) }
+    }
+
+    /// Tells the log where the lane is stuck. To be called once for each failure.
+    pub(crate) fn tell_failed(&self) {
+        if let FetchState::Failed(why) = &self.state {
+            tracing::error!(target: log::OFFSETS, partition = %self.at, %why, "stuck until a seek");
+        }
     }
 
     pub(super) fn is_readable(&self) -> bool {

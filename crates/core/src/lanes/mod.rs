@@ -31,6 +31,7 @@ use crate::{
     backoff::{Attempts, Backoff},
     deadline::Earliest,
     ids::{LaneEpoch, PartIdx, ReaderId, TopicPartition},
+    log,
     offsets::Position,
     planted::{Planted, Plot},
     reader::{Fence, Slot},
@@ -203,6 +204,7 @@ impl<F> Lanes<F> {
                     lane.leader_epochs = LeaderEpochs::beginning(leader_epoch);
                 }
             }
+            lane.tell_failed();
         }
     }
 
@@ -418,6 +420,9 @@ impl<F> Lanes<F> {
     ) {
         let Some(lane) = self.get_mut(part).filter(|lane| lane.epoch == epoch) else { return };
         let again = lane.suspect == Some(at);
+        if !again {
+            tracing::warn!(target: log::FETCH, partition = %lane.at, offset = at, %error, "damaged batch");
+        }
         let state = match again {
             true => FetchState::Failed(LaneFailure::Corrupt { offset: at, error }),
             false => FetchState::Fetching,

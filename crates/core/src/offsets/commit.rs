@@ -27,6 +27,7 @@ use crate::{
     event::CommitGivenUp,
     group::Committer,
     ids::{OpId, RequestId, TopicPartition},
+    log::{self, Listed, refused},
     metadata::Metadata,
     offsets::CommittedOffset,
     planted::{Planted, Plot},
@@ -180,7 +181,12 @@ impl Commits {
             return Vec::new();
         }
         self.attempts.reset();
-        self.take_all().into_values().flat_map(|wish| wish.ops).collect()
+        let all = self.take_all();
+        if !all.is_empty() {
+            let partitions = Listed(all.keys());
+            tracing::warn!(target: log::OFFSETS, %partitions, why = "not a member any more", "commit given up");
+        }
+        all.into_values().flat_map(|wish| wish.ops).collect()
     }
 
     /// Gives up all commits that are not settled by now. Returns those that no user asked for, with the last error.
@@ -319,13 +325,24 @@ impl Commits {
         }
         if was_known && !self.unknown.is_empty() {
             metadata.request_update();
-            self.unknown_attempts.failed(ErrorCode::UnknownTopicOrPartition, now);
+            let error = ErrorCode::UnknownTopicOrPartition;
+            if self.unknown_attempts.is_news(error) {
+                let partitions = Listed(self.unknown.keys());
+                refused!(log::OFFSETS, ApiKey::OffsetCommit, error, %partitions);
+            }
+            self.unknown_attempts.failed(error, now);
         }
         // Partitions that the answer leaves out are tried again, as after an error that may pass.
         again.append(&mut batch);
         match again.is_empty() {
             true => self.attempts.reset(),
-            false => self.again(again, why, now),
+            false => {
+                if let Some(error) = why.filter(|error| self.attempts.is_news(*error)) {
+                    let partitions = Listed(again.keys());
+                    refused!(log::OFFSETS, ApiKey::OffsetCommit, error, %partitions);
+                }
+                self.again(again, why, now);
+            }
         }
         self.settle_unknown();
         settled

@@ -17,6 +17,7 @@ use crate::{
     deadline::Earliest,
     group::Committer,
     ids::{RequestId, TopicPartition},
+    log::{self, Listed, refused},
     offsets::{CommittedOffset, known_epoch},
     planted::{Planted, Plot},
 };
@@ -143,7 +144,13 @@ impl CommittedFetch {
         match asked.is_empty() {
             true => self.attempts.reset(),
             // A partition that the answer leaves out is asked for again, as after an error that may pass.
-            false => self.again(asked, why, now),
+            false => {
+                if let Some(error) = why.filter(|error| self.attempts.is_news(*error)) {
+                    let partitions = Listed(asked.iter());
+                    refused!(log::OFFSETS, ApiKey::OffsetFetch, error, %partitions);
+                }
+                self.again(asked, why, now);
+            }
         }
         found
     }

@@ -12,6 +12,7 @@ use crate::{
     connections::{Connections, Kind, Target},
     deadline::Earliest,
     ids::{LaneEpoch, NodeId, OpId, PartIdx, RequestId, TopicPartition},
+    log::{self, ByError, refused},
     metadata::Metadata,
     offsets::{OffsetAndTimestamp, ResetTo},
     planted::{Planted, Plot},
@@ -153,6 +154,7 @@ impl Lookups {
             }
         }
         let mut found = Vec::new();
+        let mut refused = ByError::new(tracing::enabled!(target: log::OFFSETS, tracing::Level::INFO));
         let queries = std::mem::take(&mut self.queries);
         for mut query in queries {
             if query.in_flight != Some(id) {
@@ -169,6 +171,9 @@ impl Lookups {
                     if error.is_stale_metadata() || error == ErrorCode::UnknownLeaderEpoch {
                         metadata.request_update();
                     }
+                    if query.attempts.is_news(error) {
+                        refused.add(error, &query.at);
+                    }
                     query.failed(Some(error), now);
                     if !self.plot.has(Planted::FailedLookupIsForgotten) {
                         self.queries.push(query);
@@ -177,6 +182,9 @@ impl Lookups {
                 error => found.push((query.at, query.purpose, Err(error))),
             }
         }
+        refused.tell(|error, partitions| {
+            refused!(log::OFFSETS, ApiKey::ListOffsets, error, %partitions);
+        });
         found
     }
 

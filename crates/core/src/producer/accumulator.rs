@@ -64,6 +64,8 @@ pub(super) struct PartitionQueue {
     pub(super) sent_to: Option<NodeId>,
     /// The end of the back-off after a failure. Nothing is sent before it.
     pub(super) retry_at: Option<Instant>,
+    /// The last batch that came to its end was given up.
+    pub(super) gives_up: bool,
     identity: Option<Identity>,
     /// A batch under this identity was acknowledged, so the broker knows the identity.
     known: bool,

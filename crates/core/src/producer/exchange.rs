@@ -20,6 +20,7 @@ use crate::{
     connections::{Address, Kind, Target, Unanswered},
     deadline::Earliest,
     ids::{ConnId, NodeId, RequestId},
+    log::{self, refused},
     machine::{Disconnected, Machine, Outbound, Reply},
     planted::Planted,
 };
@@ -81,10 +82,15 @@ impl<F> Producer<F> {
         if response.error_code.is_ok() {
             let identity = Identity { id: response.producer_id, epoch: response.producer_epoch };
             self.identity = IdentityState::Known(identity);
+            let Identity { id, epoch } = identity;
+            tracing::info!(target: log::PRODUCER, producer_id = id, epoch, "identity obtained");
             return;
         }
-        self.retry_identity(now);
         let error = response.error_code;
+        if matches!(self.identity, IdentityState::Asked { failures: 0, .. }) {
+            refused!(log::PRODUCER, ApiKey::InitProducerId, error);
+        }
+        self.retry_identity(now);
         if !error.is_retriable() {
             self.fail_queues(self.all_active(), |_| SendFailure::Identity { error });
         }
@@ -316,6 +322,7 @@ impl<F> Producer<F> {
     /// The batch is to be sent again, unless it was given up meanwhile.
     fn again(&mut self, part: Part, cause: Cause, back_off: Option<Now>) {
         self.landed(part);
+        self.tell_refused(part, &cause);
         let Some(queue) = self.queues.get_mut(part.queue) else { return };
         let Some(batch) = queue.batch(part.batch) else { return };
         batch.in_flight = false;
@@ -327,7 +334,20 @@ impl<F> Producer<F> {
         }
     }
 
+    /// Tells the log of a refused batch, once, however often it is sent.
+    fn tell_refused(&self, part: Part, cause: &Cause) {
+        let Cause::Broker { address: Some(address), error } = cause else { return };
+        let Some(queue) = self.queues.get(part.queue) else { return };
+        let first = queue.batches.front().filter(|first| first.id == part.batch);
+        if let Some(at) = self.name_of(part.queue)
+            && first.is_some_and(|first| first.cause.as_ref() != Some(cause))
+        {
+            refused!(log::PRODUCER, ApiKey::Produce, error, partition = %at, %address);
+        }
+    }
+
     fn finish(&mut self, part: Part, result: Result<Acked, SendFailure>) {
+        self.tell_given_up(part, result.as_ref().err());
         let Some(queue) = self.queues.get_mut(part.queue) else { return };
         let Some(batch) = queue.remove(part.batch) else { return };
         if result.is_err() && batch.sequence.is_some() {
@@ -337,6 +357,23 @@ impl<F> Producer<F> {
             self.active.remove(&part.queue);
         }
         self.decide(&batch, result);
+    }
+
+    /// Tells the log when batches of a partition begin to be given up, and when one is delivered again.
+    fn tell_given_up(&mut self, part: Part, failure: Option<&SendFailure>) {
+        let Some(queue) = self.queues.get_mut(part.queue) else { return };
+        let before = std::mem::replace(&mut queue.gives_up, failure.is_some());
+        match failure {
+            Some(why) if !before => {
+                let records = queue.batch(part.batch).map(|batch| batch.builder.count());
+                tracing::error!(target: log::PRODUCER, records, %why, "batch given up");
+            }
+            None if before => {
+                let at = self.name_of(part.queue).map(tracing::field::display);
+                tracing::info!(target: log::PRODUCER, partition = at, "delivering again");
+            }
+            _ => {}
+        }
     }
 
     fn handle_unanswered(&mut self, unanswered: Vec<Unanswered>, now: Now) {

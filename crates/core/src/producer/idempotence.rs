@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use crate::ids::RequestId;
+use crate::{ids::RequestId, log};
 
 /// A producer's id, and the epoch in which its sequence numbers count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,10 @@ impl IdentityState {
     pub(super) fn leave(&mut self, stale: Option<Identity>) {
         let Some(current) = self.known().filter(|current| Some(*current) == stale) else { return };
         *self = match current.epoch.checked_add(1) {
-            Some(epoch) => Self::Known(Identity { epoch, ..current }),
+            Some(epoch) => {
+                tracing::info!(target: log::PRODUCER, producer_id = current.id, epoch, "identity bumped");
+                Self::Known(Identity { epoch, ..current })
+            }
             None => Self::Needed { not_before: None, failures: 0 },
         };
     }

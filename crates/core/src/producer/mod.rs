@@ -39,6 +39,7 @@ pub use partitioner::partition_for_key;
 use crate::{
     connections::{Address, Connections},
     ids::{RequestId, TopicPartition},
+    log::{self, Listed},
     metadata::{Metadata, Wanted},
     planted::Plot,
 };
@@ -216,17 +217,26 @@ impl<F> Producer<F> {
 
     /// Fails every batch in these queues.
     fn fail_queues(&mut self, queues: Vec<usize>, failure: impl Fn(TopicPartition) -> SendFailure) {
+        let (mut given_up, mut records) = (Vec::new(), 0);
         for index in queues {
             self.active.remove(&index);
             let Some(at) = self.name_of(index) else { continue };
             let Some(queue) = self.queues.get_mut(index) else { continue };
             let batches = std::mem::take(&mut queue.batches);
+            if !batches.is_empty() && !std::mem::replace(&mut queue.gives_up, true) {
+                records += batches.iter().map(|batch| batch.builder.count()).sum::<usize>();
+                given_up.push(at.clone());
+            }
             if batches.iter().any(|batch| batch.sequence.is_some()) {
                 self.identity.leave(queue.break_sequence());
             }
             for batch in batches {
                 self.decide(&batch, Err(failure(at.clone())));
             }
+        }
+        if let Some(first) = given_up.first() {
+            let (partitions, why) = (Listed(given_up.iter()), failure(first.clone()));
+            tracing::error!(target: log::PRODUCER, %partitions, records, %why, "batches given up");
         }
     }
 

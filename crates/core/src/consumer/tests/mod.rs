@@ -7,6 +7,7 @@ mod explaining;
 mod fetching;
 mod leaving;
 mod listening;
+mod logging;
 mod membership;
 mod older_coordinator;
 mod readers;

@@ -1,7 +1,7 @@
 //! How a member of a classic group takes its coordinator's answers, and requests without an answer.
 
 use ottla_protocol::{
-    ErrorCode, Now,
+    ApiKey, ErrorCode, Now,
     messages::{HeartbeatResponse, JoinGroupResponse, SyncGroupResponse},
 };
 
@@ -10,6 +10,7 @@ use crate::{
     coordinator::Coordinator,
     group::{GroupNews, LastAssignment, MemberState, embedded::Assignment},
     ids::RequestId,
+    log::{self, refused},
     planted::Planted,
 };
 
@@ -66,6 +67,7 @@ impl Classic {
                 self.lost(error, now)
             }
             ErrorCode::UnknownMemberId => {
+                self.tell_refused(ApiKey::JoinGroup, ErrorCode::UnknownMemberId);
                 self.forget_member();
                 self.back_off(ErrorCode::UnknownMemberId, now);
                 GroupNews::None
@@ -122,11 +124,20 @@ impl Classic {
             error if error.is_retriable() => {}
             error => return self.fail(error, now),
         }
-        if self.state != MemberState::Joining {
+        let joining = self.state == MemberState::Joining;
+        self.tell_refused(if joining { ApiKey::JoinGroup } else { ApiKey::SyncGroup }, error);
+        if !joining {
             self.join_again(now);
         }
         self.back_off(error, now);
         GroupNews::None
+    }
+
+    /// Tells the log, once, however often the request is sent.
+    fn tell_refused(&self, api: ApiKey, error: ErrorCode) {
+        if self.attempts.is_news(error) {
+            refused!(log::GROUP, api, error, member = self.member_id);
+        }
     }
 
     /// The answer to a heartbeat.
@@ -172,6 +183,7 @@ impl Classic {
                 GroupNews::None
             }
             error if error.is_retriable() => {
+                self.tell_refused(ApiKey::Heartbeat, error);
                 self.attempts.note(error);
                 GroupNews::None
             }
@@ -182,6 +194,7 @@ impl Classic {
     /// The answer to LeaveGroup. Whatever it says, the member is out.
     pub(in crate::group) fn handle_leave(&mut self, id: RequestId, now: Now) {
         if self.request == Some(id) && self.state == MemberState::Leaving {
+            self.tell_left(true);
             self.left(now);
         }
     }
@@ -194,7 +207,10 @@ impl Classic {
         if self.request == Some(id) {
             match self.state {
                 // One attempt is enough: without heartbeats the session will expire.
-                MemberState::Leaving => self.left(now),
+                MemberState::Leaving => {
+                    self.tell_left(false);
+                    self.left(now);
+                }
                 MemberState::Syncing => {
                     self.join_again(now);
                     self.back_off(None, now);

@@ -20,6 +20,7 @@ use crate::{
     backoff::{Attempts, Backoff},
     deadline::Earliest,
     ids::RequestId,
+    log,
     metadata::{Metadata, Wanted},
     planted::{Planted, Plot},
 };
@@ -169,6 +170,7 @@ impl Classic {
 
     fn transition_to(&mut self, next: MemberState, now: Now) {
         debug_assert!(next.may_follow(self.state), "{next:?} after {:?}", self.state);
+        tracing::debug!(target: log::GROUP, from = ?self.state, to = ?next, "member state");
         self.state = next;
         self.since = now.mono;
         (self.request, self.looked_at) = (None, None);
@@ -215,6 +217,20 @@ impl Classic {
     /// The group rebalances, or has to: the member joins again. First an eager member gives up its partitions, and
     /// a cooperative one those of topics that it does not want any more.
     fn begin_rebalance(&mut self, now: Now) -> GroupNews {
+        self.tell_rebalance("REBALANCE_IN_PROGRESS");
+        self.rebalance(now)
+    }
+
+    /// Tells the log; `why` stands where the member has no reason of its own.
+    fn tell_rebalance(&self, why: &str) {
+        if self.state == MemberState::Stable {
+            let (member, generation) = (&self.member_id, self.generation_id);
+            let why = self.reason.as_deref().unwrap_or(why);
+            tracing::info!(target: log::GROUP, member, generation, why, "rebalancing");
+        }
+    }
+
+    fn rebalance(&mut self, now: Now) -> GroupNews {
         match self.state {
             MemberState::Stable if self.is_cooperative() => {
                 let owned = self.last.partitions.iter();
@@ -255,6 +271,10 @@ impl Classic {
         self.transition_to(MemberState::Stable, now);
         let revoked_some = revoked_some && !self.plot.has(Planted::RevokedIsNotShared);
         match self.is_cooperative() && revoked_some || std::mem::take(&mut self.rejoins) {
+            true if revoked_some => {
+                self.tell_rebalance("partitions were given up");
+                self.rebalance(now)
+            }
             true => self.begin_rebalance(now),
             false => GroupNews::None,
         }
@@ -276,9 +296,18 @@ impl Classic {
                 self.transition_to(MemberState::Leaving, now);
                 let silent = silent || self.plot.has(Planted::ClosesWithoutLeaving) || hushed;
                 if silent || self.member_id.is_empty() {
+                    self.tell_left(false);
                     self.left(now);
                 }
             }
+        }
+    }
+
+    /// Tells the log. Where the coordinator was not `told`, it waits for the member until the session is over.
+    fn tell_left(&self, told: bool) {
+        let (member, generation) = (&self.member_id, self.generation_id);
+        if !member.is_empty() {
+            tracing::info!(target: log::GROUP, member, generation, told, "left");
         }
     }
 
@@ -305,6 +334,8 @@ impl Classic {
 
     /// The coordinator does not know this member, or not in this generation.
     fn lost(&mut self, error: ErrorCode, now: Now) -> GroupNews {
+        let (member, generation) = (&self.member_id, self.generation_id);
+        tracing::warn!(target: log::GROUP, member, generation, %error, "fenced");
         self.attempts.note(error);
         match error {
             ErrorCode::UnknownMemberId => self.forget_member(),
@@ -334,6 +365,8 @@ impl Classic {
     }
 
     pub(super) fn fail(&mut self, error: ErrorCode, now: Now) -> GroupNews {
+        let (member, state) = (&self.member_id, self.state);
+        tracing::error!(target: log::GROUP, member, ?state, %error, "refused for good");
         self.attempts.note(error);
         self.forget_member();
         self.transition_to(MemberState::Failed, now);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ottla_protocol::{
-    ErrorCode, Now,
+    ApiKey, ErrorCode, Now,
     messages::{ConsumerGroupHeartbeatAssignment, ConsumerGroupHeartbeatResponse},
 };
 
@@ -12,6 +12,7 @@ use crate::{
     coordinator::Coordinator,
     group::{ConsumerState, GroupNews},
     ids::RequestId,
+    log::{self, refused},
     planted::Planted,
 };
 
@@ -35,6 +36,7 @@ impl ConsumerMember {
                 // If the instance id is taken after this, another consumer has it.
                 self.holds_id_until = None;
             }
+            self.tell_left(true);
             self.left(now);
             return GroupNews::None;
         }
@@ -75,14 +77,15 @@ impl ConsumerMember {
     }
 
     fn refused(&mut self, error: ErrorCode, coordinator: &mut Coordinator, now: Now) -> GroupNews {
+        let news = self.attempts.is_news(error);
         self.attempts.note(error);
         match error {
             ErrorCode::GroupIdNotFound if self.plot.has(Planted::MissingGroupIsIgnored) => {}
             ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch
                 if self.plot.has(Planted::FencedMemberGoesOn) => {}
-            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch => return self.fenced(now),
+            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch => return self.fenced(error, now),
             // The group is gone, or is a classic one by now. It had this member once, so the member tries to join again.
-            ErrorCode::GroupIdNotFound if self.epoch > 0 => return self.fenced(now),
+            ErrorCode::GroupIdNotFound if self.epoch > 0 => return self.fenced(error, now),
             ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => {
                 coordinator.forget(error, now);
                 self.full = true;
@@ -95,10 +98,15 @@ impl ConsumerMember {
             error if error.is_retriable() => self.back_off(error, now),
             error => return self.fail(error, now),
         }
+        if news {
+            refused!(log::GROUP, ApiKey::ConsumerGroupHeartbeat, error, member = self.member_id);
+        }
         GroupNews::None
     }
 
-    fn fenced(&mut self, now: Now) -> GroupNews {
+    fn fenced(&mut self, error: ErrorCode, now: Now) -> GroupNews {
+        let (member, epoch) = (&self.member_id, self.epoch);
+        tracing::warn!(target: log::GROUP, member, generation = epoch, %error, "fenced");
         self.transition_to(ConsumerState::Fenced, now);
         self.forget_epoch();
         GroupNews::Lost
@@ -111,7 +119,10 @@ impl ConsumerMember {
         }
         match self.state {
             // One attempt is enough: without heartbeats the session will expire.
-            ConsumerState::Leaving => self.left(now),
+            ConsumerState::Leaving => {
+                self.tell_left(false);
+                self.left(now);
+            }
             _ => self.back_off(None, now),
         }
     }

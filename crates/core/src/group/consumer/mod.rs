@@ -22,6 +22,7 @@ use crate::{
     backoff::{Attempts, Backoff},
     deadline::Earliest,
     ids::{RequestId, TopicPartition},
+    log,
     metadata::{Metadata, Wanted},
     planted::{Planted, Plot},
 };
@@ -140,6 +141,7 @@ impl ConsumerMember {
 
     fn transition_to(&mut self, next: ConsumerState, now: Now) {
         debug_assert!(next.may_follow(self.state), "{next:?} after {:?}", self.state);
+        tracing::debug!(target: log::GROUP, from = ?self.state, to = ?next, "member state");
         self.state = next;
         self.since = now.mono;
     }
@@ -208,8 +210,18 @@ impl ConsumerMember {
         (self.leaving_with, self.heartbeat) = (epoch, None);
         self.attempts.hurry();
         if silent || unheard {
+            if !unheard {
+                self.tell_left(false);
+            }
             self.left(now);
         }
+    }
+
+    /// Tells the log. Where the coordinator was not `told`, it waits for the member until the session is over.
+    fn tell_left(&self, told: bool) {
+        let (member, generation) = (&self.member_id, self.generation_id());
+        let back = self.leaving_with == LEAVES_FOR_NOW;
+        tracing::info!(target: log::GROUP, member, generation, told, back, "left");
     }
 
     fn left(&mut self, now: Now) {
@@ -233,6 +245,8 @@ impl ConsumerMember {
     }
 
     pub(super) fn fail(&mut self, error: ErrorCode, now: Now) -> GroupNews {
+        let (member, state) = (&self.member_id, self.state);
+        tracing::error!(target: log::GROUP, member, ?state, %error, "refused for good");
         self.attempts.note(error);
         self.forget_epoch();
         self.transition_to(ConsumerState::Failed, now);

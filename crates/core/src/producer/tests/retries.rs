@@ -1,6 +1,7 @@
 //! Order and identity under errors that pass, and those that do not.
 
 use super::*;
+use crate::log::tests::told_while;
 
 #[test]
 fn a_retry_keeps_the_order() {
@@ -245,4 +246,28 @@ fn the_first_batch_to_a_topic_made_anew_goes_alone() {
     let first = world.take();
     assert_eq!(first.values(), ["a"]);
     assert!(world.produced.is_empty(), "the new log knows nothing of the producer");
+}
+
+#[test]
+fn a_batch_that_is_given_up_is_told_once_and_so_is_the_first_that_is_delivered_again() {
+    let mut world = World::known(config());
+    let ((), told) = told_while(|| {
+        for value in ["a", "b"] {
+            _ = world.send_out(value);
+            let produced = world.take();
+            world.refuse(&produced, ErrorCode::TopicAuthorizationFailed);
+        }
+        _ = world.send_out("c");
+        let produced = world.take();
+        world.acknowledge(&produced, 1);
+    });
+    assert_eq!(
+        told,
+        [
+            "ERROR batch given up records=1 why=t-0 refused: TOPIC_AUTHORIZATION_FAILED (29)",
+            "INFO identity bumped producer_id=4000 epoch=1",
+            "INFO identity bumped producer_id=4000 epoch=2",
+            "INFO delivering again partition=t-0",
+        ]
+    );
 }
