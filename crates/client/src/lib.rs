@@ -36,9 +36,9 @@ mod reach;
 pub use admin::Admin;
 pub use config::{AdminBuilder, ConsumerBuilder, OffsetReset, ProducerBuilder, Properties};
 pub use consumer::{
-    Bytes, CloseOptions, Closer, Consumer, Deserializer, DetachedRecord, EventStream, HandedOut, Iter,
-    OwnedRecord, Poison, Poll, Reader, Rebalance, RebalanceListener, Record, RecordStream, Records,
-    SeekPosition, TypedConsumer, TypedRecord, Utf8,
+    CloseOptions, Closer, Consumer, Deserializer, DetachedRecord, EventStream, HandedOut, OwnedRecord,
+    Poison, PollRecords, RawBytes, Reader, Rebalance, RebalanceListener, Record, RecordStream, Records,
+    SeekPosition, TypedConsumer, TypedRecord, Utf8, records,
 };
 pub use error::{AdminError, BuildError, CommitError, OffsetsError, RecvError, SeekError, SendError};
 pub use ottla_core::{

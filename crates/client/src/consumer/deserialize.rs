@@ -18,9 +18,9 @@ pub trait Deserializer {
 
 /// A copy of the bytes.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Bytes;
+pub struct RawBytes;
 
-impl Deserializer for Bytes {
+impl Deserializer for RawBytes {
     type Output = Option<Vec<u8>>;
     type Error = std::convert::Infallible;
 

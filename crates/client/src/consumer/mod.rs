@@ -10,7 +10,7 @@ mod offsets;
 mod poll;
 mod reader;
 mod record;
-mod records;
+pub mod records;
 mod stream;
 
 use std::{sync::Arc, time::Duration};
@@ -20,14 +20,14 @@ use ottla_core::{
     TopicPartition,
 };
 
-pub use deserialize::{Bytes, Deserializer, Poison, TypedConsumer, TypedRecord, Utf8};
+pub use deserialize::{Deserializer, Poison, RawBytes, TypedConsumer, TypedRecord, Utf8};
 pub(crate) use listener::Listener;
 pub use listener::{Rebalance, RebalanceListener};
 pub use offsets::SeekPosition;
-pub use poll::Poll;
+pub use poll::PollRecords;
 pub use reader::Reader;
 pub use record::{DetachedRecord, HandedOut, OwnedRecord, Record};
-pub use records::{Iter, Records};
+pub use records::Records;
 pub use stream::{EventStream, RecordStream};
 
 use self::{listener::Listening, reader::Settings};
@@ -131,8 +131,8 @@ impl Consumer {
     }
 
     /// Up to [`max_poll_records`](ConsumerBuilder::max_poll_records) records, as soon as there are any; none when the
-    /// time is over. To be awaited, perhaps narrowed down before: see [`Poll`].
-    pub fn poll(&mut self, timeout: Duration) -> Poll<'_> {
+    /// time is over. To be awaited, perhaps narrowed down before: see [`PollRecords`].
+    pub fn poll(&mut self, timeout: Duration) -> PollRecords<'_> {
         self.reader.poll(timeout)
     }
 

@@ -17,14 +17,14 @@ use crate::error::RecvError;
 /// record. It ends with a [`RecvError`] as `recv` does.
 #[derive(Debug)]
 #[must_use = "nothing is polled until it is awaited"]
-pub struct Poll<'a> {
+pub struct PollRecords<'a> {
     reader: &'a mut Reader,
     timeout: Duration,
     filter: Filter,
     most: usize,
 }
 
-impl<'a> Poll<'a> {
+impl<'a> PollRecords<'a> {
     pub(super) fn new(reader: &'a mut Reader, timeout: Duration, most: usize) -> Self {
         Self { reader, timeout, filter: Filter::All, most }
     }
@@ -42,7 +42,7 @@ impl<'a> Poll<'a> {
     }
 }
 
-impl<'a> IntoFuture for Poll<'a> {
+impl<'a> IntoFuture for PollRecords<'a> {
     type Output = Result<Records, RecvError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 

@@ -1,4 +1,5 @@
-//! Records, as users get them: views of memory that is shared, never copies.
+//! Records, as users get them: a [`Record`] borrows from what a poll returned, an [`OwnedRecord`] shares its memory, a
+//! [`DetachedRecord`] is a copy. `into_owned` leads from the first to the second, `detach` to the third.
 
 use std::{fmt, sync::Arc};
 
@@ -144,9 +145,15 @@ impl<'a> Record<'a> {
         self.span().headers(self.bytes())
     }
 
-    /// The same record, on its own feet.
-    pub fn to_owned(&self) -> OwnedRecord {
+    /// The same record, to be kept apart from its [`Records`](super::Records). Its bytes are shared, for one reference count.
+    pub fn into_owned(self) -> OwnedRecord {
         OwnedRecord(Handed { block: self.block.clone(), span: *self.span })
+    }
+}
+
+impl From<Record<'_>> for OwnedRecord {
+    fn from(record: Record<'_>) -> Self {
+        record.into_owned()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What one `poll` returns.
+//! What one `poll` returns, and the ways through it.
 
 use std::{collections::BTreeMap, iter::FusedIterator, sync::Arc};
 
