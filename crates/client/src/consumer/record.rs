@@ -4,7 +4,10 @@
 use std::{fmt, sync::Arc};
 
 use ottla_core::{Handed, NodeId, TopicPartition};
-use ottla_protocol::records::{Headers, RecordSpan, TimestampType};
+use ottla_protocol::{
+    Timestamp,
+    records::{Headers, RecordSpan, TimestampType},
+};
 
 use crate::net::frame_pool::Frame;
 
@@ -27,6 +30,7 @@ pub struct OwnedRecord(pub(super) Handed<Arc<Frame>>);
 
 /// A record on its own: a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DetachedRecord {
     /// Its topic and partition.
     pub topic_partition: TopicPartition,
@@ -34,8 +38,8 @@ pub struct DetachedRecord {
     pub offset: i64,
     /// The epoch of the leader that appended it, where the log tells it (KIP-320).
     pub leader_epoch: Option<i32>,
-    /// Its timestamp in milliseconds since 1970; -1 where it has none.
-    pub timestamp: i64,
+    /// Its timestamp, where it has one.
+    pub timestamp: Option<Timestamp>,
     /// What the timestamp means.
     pub timestamp_type: TimestampType,
     /// Its key.
@@ -84,9 +88,9 @@ macro_rules! accessors {
             self.block().leader_epoch
         }
 
-        /// Its timestamp in milliseconds since 1970; -1 where it has none.
-        pub fn timestamp(&self) -> i64 {
-            self.span().timestamp
+        /// Its timestamp, where it has one.
+        pub fn timestamp(&self) -> Option<Timestamp> {
+            Timestamp::from_wire(self.span().timestamp)
         }
 
         /// What the timestamp means.
@@ -177,6 +181,22 @@ impl OwnedRecord {
     /// Its headers in order, duplicates included; decoded while one iterates.
     pub fn headers(&self) -> Headers<'_> {
         self.span().headers(self.bytes())
+    }
+}
+
+impl DetachedRecord {
+    /// One with neither key, value, headers nor timestamp: its fields are there to be set.
+    pub fn new(topic_partition: impl Into<TopicPartition>, offset: i64) -> Self {
+        Self {
+            topic_partition: topic_partition.into(),
+            offset,
+            leader_epoch: None,
+            timestamp: None,
+            timestamp_type: TimestampType::CreateTime,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        }
     }
 }
 

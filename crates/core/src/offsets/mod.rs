@@ -5,7 +5,7 @@ mod committed;
 mod lookup;
 mod reset;
 
-use ottla_protocol::messages::ListOffsetsPartitionResponse;
+use ottla_protocol::{Timestamp, messages::ListOffsetsPartitionResponse};
 
 pub(crate) use commit::{CommitRefusal, Commits, Settled};
 pub(crate) use committed::{CommittedFetch, CommittedNews};
@@ -81,8 +81,8 @@ pub(crate) fn known_epoch(told: i32) -> Option<i32> {
 pub struct OffsetAndTimestamp {
     /// The record's offset.
     pub offset: i64,
-    /// Its timestamp; -1 where the look-up was not by time.
-    pub timestamp: i64,
+    /// Its timestamp; `None` where the look-up was not by time.
+    pub timestamp: Option<Timestamp>,
     /// The leader epoch that the broker told beside it (KIP-320).
     pub leader_epoch: Option<i32>,
 }
@@ -92,7 +92,7 @@ impl OffsetAndTimestamp {
     pub(crate) fn told(answer: &ListOffsetsPartitionResponse) -> Option<Self> {
         let found = Self {
             offset: answer.offset,
-            timestamp: answer.timestamp,
+            timestamp: Timestamp::from_wire(answer.timestamp),
             leader_epoch: known_epoch(answer.leader_epoch),
         };
         (found.offset >= 0).then_some(found)
