@@ -202,22 +202,30 @@ impl DetachedRecord {
 
 /// What is the same record, wherever it was fetched from.
 macro_rules! equality {
-    ($($record:ty),*) => {$(
-        impl PartialEq for $record {
-            fn eq(&self, other: &Self) -> bool {
-                let place = |record: &Self| (record.offset(), record.timestamp(), record.timestamp_type());
-                place(self) == place(other)
+    ($($record:ty, $other:ty;)*) => {$(
+        impl PartialEq<$other> for $record {
+            fn eq(&self, other: &$other) -> bool {
+                self.offset() == other.offset()
+                    && self.timestamp() == other.timestamp()
+                    && self.timestamp_type() == other.timestamp_type()
                     && self.topic_partition() == other.topic_partition()
                     && self.key() == other.key()
                     && self.value() == other.value()
                     && self.headers().eq(other.headers())
             }
         }
-
-        impl Eq for $record {}
     )*};
 }
-equality!(Record<'_>, OwnedRecord);
+equality! {
+    Record<'_>, Record<'_>;
+    Record<'_>, OwnedRecord;
+    OwnedRecord, OwnedRecord;
+    OwnedRecord, Record<'_>;
+}
+
+impl Eq for Record<'_> {}
+
+impl Eq for OwnedRecord {}
 
 /// A record that was handed out: [`Record`], [`OwnedRecord`] or [`DetachedRecord`].
 pub trait HandedOut {
