@@ -23,6 +23,14 @@
 //! ```
 //!
 //! [`Producer`] writes records, [`Admin`] looks after topics and groups. Every failure is typed: see [`error`].
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `json` | `Json<T>`, which deserializes keys and values by serde_json |
 
 pub mod admin;
 pub mod config;
@@ -35,10 +43,13 @@ mod reach;
 
 pub use admin::Admin;
 pub use config::{AdminBuilder, ConsumerBuilder, OffsetReset, ProducerBuilder, Properties};
+#[cfg(feature = "json")]
+pub use consumer::Json;
 pub use consumer::{
     CloseOptions, Closer, Consumer, Deserializer, DetachedRecord, EventStream, HandedOut, OwnedRecord,
-    Poison, PollRecords, RawBytes, Reader, Rebalance, RebalanceListener, Record, RecordStream, Records,
-    SeekPosition, TypedConsumer, TypedRecord, Utf8, records,
+    Parsed, Poison, PollRecords, PollTyped, PollTypedFuture, RawBytes, Reader, Rebalance, RebalanceListener,
+    Record, RecordDeserializer, RecordStream, Records, SeekPosition, TypedConsumer, TypedRecord, TypedStream,
+    Utf8, records,
 };
 pub use error::{AdminError, BuildError, CommitError, OffsetsError, RecvError, SeekError, SendError};
 pub use ottla_core::{

@@ -5,6 +5,8 @@
 //! returning it.
 
 mod deserialize;
+#[cfg(feature = "json")]
+mod json;
 mod listener;
 mod offsets;
 mod poll;
@@ -12,6 +14,7 @@ mod reader;
 mod record;
 pub mod records;
 mod stream;
+mod typed;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +23,9 @@ use ottla_core::{
     TopicPartition,
 };
 
-pub use deserialize::{Deserializer, Poison, RawBytes, TypedConsumer, TypedRecord, Utf8};
+pub use deserialize::{Deserializer, Parsed, Poison, RawBytes, RecordDeserializer, TypedRecord, Utf8};
+#[cfg(feature = "json")]
+pub use json::Json;
 pub(crate) use listener::Listener;
 pub use listener::{Rebalance, RebalanceListener};
 pub use offsets::SeekPosition;
@@ -29,6 +34,7 @@ pub use reader::Reader;
 pub use record::{DetachedRecord, HandedOut, OwnedRecord, Record};
 pub use records::Records;
 pub use stream::{EventStream, RecordStream};
+pub use typed::{PollTyped, PollTypedFuture, TypedConsumer, TypedStream};
 
 use self::{listener::Listening, reader::Settings};
 use crate::{
@@ -144,11 +150,6 @@ impl Consumer {
     /// One more handle that reads for this consumer, for another task or thread.
     pub fn reader(&self) -> Reader {
         self.reader.reader()
-    }
-
-    /// Keys and values as these deserializers make them.
-    pub fn typed<K: Deserializer, V: Deserializer>(&mut self, key: K, value: V) -> TypedConsumer<'_, K, V> {
-        TypedConsumer::new(self, key, value)
     }
 
     /// Reads what the group gives it of these topics, in place of an earlier subscription.

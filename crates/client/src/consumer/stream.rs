@@ -41,11 +41,28 @@ impl<'a, S, T> Turn<'a, S, T> {
 }
 
 /// What [`Consumer::stream`](super::Consumer::stream) returns. To take the next record says that the one before is done.
+///
+/// It is a `Stream` for those who combine streams, and has a `next` of its own for those who do not:
+///
+/// ```no_run
+/// # async fn run(mut consumer: ottla::Consumer) -> Result<(), ottla::RecvError> {
+/// let mut records = consumer.stream();
+/// while let Some(record) = records.next().await {
+///     println!("{:?}", record?);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct RecordStream<'a>(Turn<'a, &'a mut Reader, Result<OwnedRecord, RecvError>>);
 
 impl<'a> RecordStream<'a> {
     pub(super) fn new(reader: &'a mut Reader) -> Self {
         Self(Turn::Ready(reader))
+    }
+
+    /// The next record; `None` once the consumer is closed. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Result<OwnedRecord, RecvError>> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 }
 
