@@ -30,6 +30,7 @@
 //!
 //! | feature | brings |
 //! |---|---|
+//! | `bytes` | `key_bytes` and `value_bytes` of records: `bytes::Bytes` without a copy |
 //! | `json` | `Json<T>`, which deserializes keys and values by serde_json |
 
 pub mod admin;

@@ -23,8 +23,9 @@ pub struct Record<'a> {
 
 /// A record that owns its place in the memory that it shares with its neighbours, for one reference count.
 ///
-/// As long as it is kept, the fetched bytes around it are kept too, and count against
-/// [`buffer_memory`](crate::ConsumerBuilder::buffer_memory): [`detach`](Self::detach) what is to be kept long.
+/// As long as it is kept, so is the memory around it: the fetched response, which counts against
+/// [`buffer_memory`](crate::ConsumerBuilder::buffer_memory), or, where its batch was compressed, what that decompressed to,
+/// which does not. [`detach`](Self::detach) what is to be kept long.
 #[derive(Clone)]
 pub struct OwnedRecord(pub(super) Handed<Arc<Frame>>);
 
@@ -108,6 +109,22 @@ macro_rules! accessors {
         #[inline]
         pub fn value(&self) -> Option<&$($lifetime)? [u8]> {
             self.span().value.of(self.bytes())
+        }
+
+        /// Its key as a handle on the memory that it lies in: nothing is copied (with the feature `bytes`). As
+        /// [`value_bytes`](Self::value_bytes).
+        #[cfg(feature = "bytes")]
+        pub fn key_bytes(&self) -> Option<bytes::Bytes> {
+            shared(self.block(), self.span().key)
+        }
+
+        /// Its value as a handle on the memory that it lies in: nothing is copied (with the feature `bytes`).
+        ///
+        /// As long as it, or a slice of it, is kept, the memory around it is kept too, and counted, as by an
+        /// [`OwnedRecord`]: what is to be kept long is better copied.
+        #[cfg(feature = "bytes")]
+        pub fn value_bytes(&self) -> Option<bytes::Bytes> {
+            shared(self.block(), self.span().value)
         }
 
         /// A copy that shares no memory. Headers that cannot be read are left out.
@@ -293,3 +310,23 @@ macro_rules! debug {
     )*};
 }
 debug!(Record<'_>, OwnedRecord);
+
+/// Bytes of a block, which keep it.
+#[cfg(feature = "bytes")]
+fn shared(block: &Arc<Block>, span: ottla_protocol::records::Span) -> Option<bytes::Bytes> {
+    struct Kept {
+        block: Arc<Block>,
+        span: ottla_protocol::records::Span,
+    }
+
+    impl AsRef<[u8]> for Kept {
+        fn as_ref(&self) -> &[u8] {
+            self.span.of(self.block.bytes()).unwrap_or_default()
+        }
+    }
+
+    match span.range()?.is_empty() {
+        true => Some(bytes::Bytes::new()),
+        false => Some(bytes::Bytes::from_owner(Kept { block: block.clone(), span })),
+    }
+}

@@ -9,9 +9,10 @@ use crate::net::frame_pool::Frame;
 
 /// Records of several partitions, each partition's in order.
 ///
-/// They own the memory that they lie in, so that a commit may follow while they are alive. As long as they are kept,
-/// their bytes count against [`buffer_memory`](crate::ConsumerBuilder::buffer_memory). A clone shares them: it copies where
-/// each record lies (48 bytes a record), and no record.
+/// They own the memory that they lie in, so that a commit may follow while they are alive. As long as they are kept, what
+/// was fetched counts against [`buffer_memory`](crate::ConsumerBuilder::buffer_memory); what compressed batches decompress
+/// to does not, and a poll ends once that is 4 MiB. A clone shares the memory: it copies where each record lies (48 bytes a
+/// record), and no record.
 ///
 /// To iterate over `&records` costs nothing per record; over `records` itself, one reference count, and each record can
 /// then be kept, or sent to another task, by itself.
