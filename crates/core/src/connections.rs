@@ -54,6 +54,7 @@ pub enum Target {
 
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Address {
     /// A host name or an address.
     pub host: String,

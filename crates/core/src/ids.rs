@@ -6,6 +6,7 @@ macro_rules! ids {
     ($( $(#[$doc:meta])* $vis:vis $name:ident($inner:ty); )*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         $vis struct $name($vis $inner);
 
         impl fmt::Display for $name {
@@ -35,6 +36,7 @@ ids! {
 
 /// A topic's name and a partition's number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TopicPartition {
     /// The topic's name.
     pub topic: String,

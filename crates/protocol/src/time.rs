@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Milliseconds since 1970, as records and brokers count them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timestamp(pub i64);
 
 impl From<i64> for Timestamp {

@@ -30,7 +30,10 @@ pub struct Record<'a> {
 pub struct OwnedRecord(pub(super) Handed<Arc<Frame>>);
 
 /// A record on its own: a copy.
+///
+/// With the feature `serde` it can be written and read. Keys and values are then sequences of numbers, as `Vec<u8>` is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct DetachedRecord {
     /// Its topic and partition.

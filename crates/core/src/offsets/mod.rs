@@ -30,6 +30,7 @@ impl From<i64> for Position {
 
 /// An offset to commit, or one that was committed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct CommittedOffset {
     /// The next offset to read.
@@ -37,6 +38,7 @@ pub struct CommittedOffset {
     /// The leader epoch of the record before it, where it is known (KIP-320).
     pub leader_epoch: Option<i32>,
     /// Any text that the committer wrote beside the offset.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub metadata: String,
 }
 
@@ -78,6 +80,7 @@ pub(crate) fn known_epoch(told: i32) -> Option<i32> {
 
 /// A record's offset that was looked up by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct OffsetAndTimestamp {
     /// The record's offset.
     pub offset: i64,
