@@ -34,7 +34,16 @@ ids! {
     pub OpId(u64);
 }
 
-/// A topic's name and a partition's number.
+/// A topic's name and a partition's number. Where one is asked for, a pair of both does as well.
+///
+/// ```
+/// # use ottla_core as ottla;
+/// use ottla::TopicPartition;
+///
+/// let at = TopicPartition::new("orders", 3);
+/// assert_eq!(at, ("orders", 3).into());
+/// assert_eq!(at.to_string(), "orders-3");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TopicPartition {

@@ -15,6 +15,15 @@ use crate::error::RecvError;
 ///
 /// To await it says that the records of the poll before are done. Cancel-safe: a future that is dropped loses no
 /// record. It ends with a [`RecvError`] as `recv` does.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # async fn run(mut consumer: ottla::Consumer) -> Result<(), ottla::RecvError> {
+/// let few = consumer.poll(Duration::from_secs(1)).partitions([("orders", 0)]).max_records(10).await?;
+/// assert!(few.len() <= 10);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing is polled until it is awaited"]
 pub struct PollRecords<'a> {

@@ -14,6 +14,21 @@ use crate::net::frame_pool::Frame;
 type Block = ottla_core::Block<Arc<Frame>>;
 
 /// A record of [`Records`](super::Records), borrowed from it.
+///
+/// ```no_run
+/// # async fn run(records: ottla::Records) -> Result<(), Box<dyn std::error::Error>> {
+/// for record in &records {
+///     let key = record.key().map(String::from_utf8_lossy);
+///     let time = record.timestamp().and_then(|time| time.system_time());
+///     println!("{}@{} {key:?} of {time:?}", record.topic_partition(), record.offset());
+///     for header in record.headers() {
+///         let header = header?;
+///         println!("{}: {:?}", header.key_lossy(), header.value);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct Record<'a> {
     pub(super) block: &'a Arc<Block>,
@@ -26,6 +41,20 @@ pub struct Record<'a> {
 /// As long as it is kept, so is the memory around it: the fetched response, which counts against
 /// [`buffer_memory`](crate::ConsumerBuilder::buffer_memory), or, where its batch was compressed, what that decompressed to,
 /// which does not. [`detach`](Self::detach) what is to be kept long.
+///
+/// ```no_run
+/// # use std::collections::HashMap;
+/// # async fn run(mut consumer: ottla::Consumer) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut newest = HashMap::new();
+/// while let Some(record) = consumer.recv().await? {
+///     if let Some(key) = record.key() {
+///         newest.insert(key.to_vec(), record.detach());
+///     }
+///     consumer.commit_through(&record).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct OwnedRecord(pub(super) Handed<Arc<Frame>>);
 

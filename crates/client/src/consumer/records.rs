@@ -14,8 +14,34 @@ use crate::net::frame_pool::Frame;
 /// to does not, and a poll ends once that is 4 MiB. A clone shares the memory: it copies where each record lies (48 bytes a
 /// record), and no record.
 ///
+/// ```no_run
+/// # use std::time::Duration;
+/// # async fn run(mut consumer: ottla::Consumer) -> Result<(), Box<dyn std::error::Error>> {
+/// let records = consumer.poll(Duration::from_millis(500)).await?;
+/// for (at, of_it) in records.by_partition() {
+///     println!("{at}: {} records", of_it.len());
+///     for record in of_it {
+///         println!("{} {:?}", record.offset(), record.value());
+///     }
+/// }
+/// consumer.commit_offsets(records.next_offsets()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// To iterate over `&records` costs nothing per record; over `records` itself, one reference count, and each record can
-/// then be kept, or sent to another task, by itself.
+/// then be kept, or sent to another task, by itself:
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # async fn store(record: ottla::OwnedRecord) {}
+/// # async fn run(mut consumer: ottla::Consumer) -> Result<(), Box<dyn std::error::Error>> {
+/// for record in consumer.poll(Duration::from_millis(500)).await? {
+///     tokio::spawn(store(record));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Records(pub(super) ottla_core::Records<Arc<Frame>>);
 

@@ -124,3 +124,43 @@ impl fmt::Debug for EventStream {
         f.debug_struct("EventStream").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, rc::Rc, task::Waker};
+
+    use super::*;
+
+    /// Counts down, and waits once before each item.
+    fn count_down(begun: &Cell<u32>, left: u32) -> Boxed<'static, (u32, Option<u32>)> {
+        begun.set(begun.get() + 1);
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            (left.saturating_sub(1), left.checked_sub(1))
+        })
+    }
+
+    #[tokio::test]
+    async fn items_come_one_after_the_other_and_nothing_comes_after_the_end() {
+        let begun = Rc::new(Cell::new(0));
+        let mut turn = Turn::Ready(2);
+        let mut next =
+            async || std::future::poll_fn(|cx| turn.poll(cx, |left| count_down(&begun, left))).await;
+        assert_eq!([next().await, next().await, next().await, next().await], [Some(1), Some(0), None, None]);
+        assert_eq!(begun.get(), 3, "asked after the end");
+    }
+
+    #[test]
+    fn what_was_begun_goes_on_when_it_is_asked_again() {
+        let begun = Cell::new(0);
+        let (mut turn, mut cx) = (Turn::Ready(5), Context::from_waker(Waker::noop()));
+        let mut polled = Poll::Pending;
+        for _ in 0..10 {
+            polled = turn.poll(&mut cx, |left| count_down(&begun, left));
+            if polled.is_ready() {
+                break;
+            }
+        }
+        assert_eq!((polled, begun.get()), (Poll::Ready(Some(4)), 1));
+    }
+}

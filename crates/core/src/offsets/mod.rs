@@ -29,6 +29,15 @@ impl From<i64> for Position {
 }
 
 /// An offset to commit, or one that was committed.
+///
+/// ```
+/// # use ottla_core as ottla;
+/// use ottla::CommittedOffset;
+///
+/// let next = CommittedOffset::new(42).with_metadata("of host 7");
+/// assert_eq!((next.offset, next.metadata.as_str()), (42, "of host 7"));
+/// assert_eq!(CommittedOffset::from(42), CommittedOffset::new(42));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
