@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ottla::error::{CommitErrorKind, OffsetsErrorKind, RecvErrorKind, SeekErrorKind};
-use ottla::{Compression, Consumer, ErrorCode, OffsetReset, Reason, SeekPosition, TopicPartition};
+use ottla::{Compression, Consumer, ErrorCode, OffsetReset, Reason, SeekPosition, Timestamp, TopicPartition};
 use ottla_conformance::targets::{Target, unique};
 
 use crate::cases::{Case, Outcome};
@@ -47,9 +47,9 @@ async fn seeking_moves(target: &Target) -> Outcome {
     for (to, found) in [
         (SeekPosition::Offset(50), 50),
         (SeekPosition::Beginning, 0),
-        (SeekPosition::Timestamp(first + 20_000), 20),
-        (SeekPosition::Timestamp(first + 20_001), 21),
-        (SeekPosition::Timestamp(0), 0),
+        (SeekPosition::Timestamp(Timestamp(first + 20_000)), 20),
+        (SeekPosition::Timestamp(Timestamp(first + 20_001)), 21),
+        (SeekPosition::Timestamp(Timestamp(0)), 0),
         (SeekPosition::Offset(99), 99),
     ] {
         consumer.seek(at.clone(), to)?;
@@ -62,7 +62,7 @@ async fn seeking_moves(target: &Target) -> Outcome {
     }
     consumer.seek_to_beginning([at.clone()])?;
     equal("the beginning", offsets(&take(&mut consumer, 100).await?), (0..100).collect())?;
-    for to in [SeekPosition::End, SeekPosition::Timestamp(first + 1_000_000)] {
+    for to in [SeekPosition::End, SeekPosition::Timestamp(Timestamp(first + 1_000_000))] {
         consumer.seek(at.clone(), to)?;
         equal(&format!("{to:?}"), within("it", consumer.position(at.clone())).await??, 100)?;
     }
@@ -77,8 +77,8 @@ async fn found_by_time(target: &Target) -> Outcome {
         let found = within("it", consumer.offsets_for_times([(at.clone(), time)])).await??;
         let found = found.get(&at).copied().flatten();
         equal("the offset", found.map(|found| found.offset), expected)?;
-        let its_time = expected.map(|offset| first + offset * 1000);
-        equal("its time", found.map(|found| found.timestamp), its_time)?;
+        let its_time = expected.map(|offset| Timestamp(first + offset * 1000));
+        equal("its time", found.and_then(|found| found.timestamp), its_time)?;
     }
     let beginning = within("it", consumer.beginning_offsets([at.clone()])).await??;
     let end = within("it", consumer.end_offsets([at.clone()])).await??;

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use ottla::{Compression, DetachedRecord, Producer, ProducerRecord, TimestampType};
+use ottla::{Compression, DetachedRecord, Producer, ProducerRecord, Timestamp};
 use ottla_conformance::targets::Target;
-use ottla_protocol::Timestamp;
 
 use crate::cases::{Case, Outcome};
 use crate::kit::{
@@ -30,26 +29,28 @@ pub(crate) fn cases() -> Vec<Case> {
 fn record(topic: &str, since: i64, n: i64) -> DetachedRecord {
     let text = |text: &str| Some(text.as_bytes().to_vec());
     let keys = [None, text(""), text(&format!("key {n}"))];
-    DetachedRecord {
-        topic_partition: (topic, 0).into(),
-        offset: n,
-        leader_epoch: Some(0),
-        timestamp: since + n,
-        timestamp_type: TimestampType::CreateTime,
-        key: keys[(n % 3) as usize].clone(),
-        value: if n % 5 == 0 { None } else { text(&format!("value {n}, as long as a compressor likes")) },
-        headers: [("trace", text("a")), ("trace", text("b")), ("empty", text("")), ("null", None)]
-            .map(|(key, value)| (key.into(), value))
-            .into_iter()
-            .chain([(b"\xff".to_vec(), text("behind it")), (b"last".to_vec(), None)])
-            .collect(),
-    }
+    let mut record = DetachedRecord::new((topic, 0), n);
+    record.leader_epoch = Some(0);
+    record.timestamp = Some(Timestamp(since + n));
+    record.key = keys[(n % 3) as usize].clone();
+    record.value = match n % 5 {
+        0 => None,
+        _ => text(&format!("value {n}, as long as a compressor likes")),
+    };
+    record.headers = [("trace", text("a")), ("trace", text("b")), ("empty", text("")), ("null", None)]
+        .map(|(key, value)| (key.into(), value))
+        .into_iter()
+        .chain([(b"\xff".to_vec(), text("behind it")), (b"last".to_vec(), None)])
+        .collect();
+    record
 }
 
 fn outgoing(record: &DetachedRecord) -> ProducerRecord<'_> {
-    let mut out = ProducerRecord::to(record.topic_partition.topic.as_str())
-        .partition(record.topic_partition.partition)
-        .timestamp(Timestamp(record.timestamp));
+    let mut out =
+        ProducerRecord::to(record.topic_partition.topic.as_str()).partition(record.topic_partition.partition);
+    if let Some(time) = record.timestamp {
+        out = out.timestamp(time);
+    }
     if let Some(key) = &record.key {
         out = out.key(key.as_slice());
     }

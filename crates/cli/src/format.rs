@@ -107,7 +107,7 @@ impl Piece {
             Self::KeyLength => number(length(record.key()), to),
             Self::Value => to.extend_from_slice(record.value().unwrap_or_default()),
             Self::ValueLength => number(length(record.value()), to),
-            Self::Timestamp => number(record.timestamp(), to),
+            Self::Timestamp => number(millis(record), to),
             Self::Headers => {
                 for (index, header) in record.headers().filter_map(Result::ok).enumerate() {
                     if index > 0 {
@@ -126,6 +126,11 @@ fn length(bytes: Option<&[u8]>) -> i64 {
     bytes.map_or(-1, |bytes| bytes.len() as i64)
 }
 
+/// Its timestamp, as kcat prints it: -1 where it has none.
+fn millis(record: &Record<'_>) -> i64 {
+    record.timestamp().map_or(-1, |time| time.0)
+}
+
 fn number(number: i64, to: &mut Vec<u8>) {
     // Into memory: this cannot fail.
     let _ = write!(to, "{number}");
@@ -140,7 +145,7 @@ fn write_json(record: &Record<'_>, to: &mut Vec<u8>) {
     envelope.raw("{\"topic\":");
     envelope.value("topic", Some(record.topic().as_bytes()));
     let tstype = match record.timestamp_type() {
-        _ if record.timestamp() < 0 => "unknown",
+        _ if record.timestamp().is_none() => "unknown",
         TimestampType::CreateTime => "create",
         TimestampType::LogAppendTime => "logappend",
     };
@@ -149,7 +154,7 @@ fn write_json(record: &Record<'_>, to: &mut Vec<u8>) {
         ",\"partition\":{},\"offset\":{},\"tstype\":\"{tstype}\",\"ts\":{},\"broker\":{}",
         record.partition(),
         record.offset(),
-        record.timestamp(),
+        millis(record),
         record.broker().0
     );
     for (index, header) in record.headers().filter_map(Result::ok).enumerate() {

@@ -24,6 +24,18 @@
 //!
 //! [`Producer`] writes records, [`Admin`] looks after topics and groups. Every failure is typed: see [`error`].
 //!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `bytes` | `key_bytes` and `value_bytes` of records: `bytes::Bytes` without a copy |
+//! | `json` | `Json<T>`, which deserializes keys and values by serde_json |
+//! | `serde` | `Serialize` and `Deserialize` for [`TopicPartition`], [`CommittedOffset`], [`OffsetAndTimestamp`], [`Timestamp`], [`NodeId`] and [`DetachedRecord`]; `Serialize` for [`Explanation`], [`Cause`] and what they consist of |
+//!
+//! # Logs
+//!
 //! An operator's log is told by events of `tracing`, under the targets `ottla::connection`, `ottla::group`, `ottla::offsets`,
 //! `ottla::fetch`, `ottla::producer` and `ottla::admin`; `docs/logs.md` in the repository is their table.
 
@@ -39,10 +51,13 @@ mod reach;
 
 pub use admin::Admin;
 pub use config::{AdminBuilder, ConsumerBuilder, OffsetReset, ProducerBuilder, Properties};
+#[cfg(feature = "json")]
+pub use consumer::Json;
 pub use consumer::{
-    Bytes, CloseOptions, Closer, Committed, Consumer, Deserializer, DetachedRecord, EventStream, HandedOut,
-    Iter, OwnedRecord, PendingCommit, Poison, Poll, Reader, Rebalance, RebalanceListener, Record,
-    RecordStream, Records, SeekPosition, TypedConsumer, TypedRecord, Utf8,
+    CloseOptions, Closer, Committed, Consumer, Deserializer, DetachedRecord, EventStream, HandedOut,
+    OwnedRecord, Parsed, PendingCommit, Poison, PollRecords, PollTyped, PollTypedFuture, RawBytes, Reader,
+    Rebalance, RebalanceListener, Record, RecordDeserializer, RecordStream, Records, SeekPosition,
+    TypedConsumer, TypedRecord, TypedStream, Utf8, records,
 };
 pub use error::{AdminError, BuildError, CommitError, OffsetsError, RecvError, SeekError, SendError};
 pub use ottla_core::{

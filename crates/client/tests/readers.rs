@@ -112,7 +112,7 @@ async fn a_commit_through_a_record_covers_it_and_all_before_it_in_its_partition(
             assert_eq!(last.map(|record| record.next_offset()), Some(next.offset));
             assert_eq!(next.leader_epoch, Some(0), "of the leader that appended the record before");
         }
-        records.extend(polled.iter().map(|record| record.to_owned()));
+        records.extend(polled.iter().map(|record| record.into_owned()));
     }
     let third = records.iter().find(|record| (record.partition(), record.offset()) == (1, 2)).unwrap();
     consumer.commit_through(third).await.unwrap();

@@ -88,6 +88,7 @@ impl Attempts {
 
 /// Something went wrong, and is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Retry {
     /// The error that was answered; `None` where no answer came.
     pub error: Option<ErrorCode>,

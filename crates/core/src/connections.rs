@@ -66,6 +66,7 @@ impl Target {
 
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Address {
     /// A host name or an address.
     pub host: String,

@@ -52,6 +52,7 @@ pub enum Event {
 /// An offset that was to be committed without a call of the user's, by auto commit, a revocation or a close, and
 /// that is not committed. The partition's next reader reads the records since the commit before again.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CommitGivenUp {
     /// The partition.

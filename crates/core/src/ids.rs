@@ -6,6 +6,7 @@ macro_rules! ids {
     ($( $(#[$doc:meta])* $vis:vis $name:ident($inner:ty); )*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         $vis struct $name($vis $inner);
 
         impl fmt::Display for $name {
@@ -33,8 +34,18 @@ ids! {
     pub OpId(u64);
 }
 
-/// A topic's name and a partition's number.
+/// A topic's name and a partition's number. Where one is asked for, a pair of both does as well.
+///
+/// ```
+/// # use ottla_core as ottla;
+/// use ottla::TopicPartition;
+///
+/// let at = TopicPartition::new("orders", 3);
+/// assert_eq!(at, ("orders", 3).into());
+/// assert_eq!(at.to_string(), "orders-3");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TopicPartition {
     /// The topic's name.
     pub topic: String,

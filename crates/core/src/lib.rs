@@ -50,4 +50,6 @@ pub use offsets::{CommittedOffset, OffsetAndTimestamp, Position, ResetPolicy, Re
 pub use ops::{OpFailure, Outcome};
 #[cfg(feature = "planted")]
 pub use planted::Planted;
-pub use reader::{Block, Handed, HoldsBytes, Look, Reader, ReaderConfig, Records, RecordsIter};
+pub use reader::{
+    Block, Handed, HoldsBytes, Look, Reader, ReaderConfig, Records, RecordsIntoIter, RecordsIter,
+};

@@ -40,6 +40,7 @@ macro_rules! apis {
     ($( $api:ident = $key:literal: $request:ident, $response:ident; )*) => {
         /// An API that is defined here.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         #[non_exhaustive]
         pub enum ApiKey {
             $( #[doc = stringify!($api)] $api = $key, )*

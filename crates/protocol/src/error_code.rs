@@ -101,6 +101,17 @@ impl fmt::Display for ErrorCode {
 
 impl std::error::Error for ErrorCode {}
 
+/// By Kafka's name; with the number where the table has none.
+#[cfg(feature = "serde")]
+impl serde::Serialize for ErrorCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Unlisted(_) => serializer.collect_str(self),
+            listed => serializer.serialize_str(listed.name()),
+        }
+    }
+}
+
 error_codes! {
     UnknownServerError = -1 "UNKNOWN_SERVER_ERROR",
     None = 0 "NONE",

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Milliseconds since 1970, as records and brokers count them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timestamp(pub i64);
 
 impl From<i64> for Timestamp {
@@ -28,6 +29,11 @@ impl From<SystemTime> for Timestamp {
 }
 
 impl Timestamp {
+    /// As records and brokers have it on the wire, where -1 is none.
+    pub fn from_wire(millis: i64) -> Option<Self> {
+        (millis != -1).then_some(Self(millis))
+    }
+
     /// As a time of the system's; `None` where it counts none as far away.
     pub fn system_time(self) -> Option<SystemTime> {
         let by = Duration::from_millis(self.0.unsigned_abs());
@@ -69,5 +75,10 @@ mod tests {
             assert_eq!(Timestamp::from(time), Timestamp(millis), "{time:?}");
         }
         assert_eq!(Timestamp(-2).system_time(), Some(epoch - Duration::from_millis(2)));
+    }
+
+    #[test]
+    fn minus_one_is_no_time_on_the_wire_and_any_other_is_one() {
+        assert_eq!([-1, 0, -2].map(Timestamp::from_wire), [None, Some(Timestamp(0)), Some(Timestamp(-2))]);
     }
 }

@@ -1,26 +1,45 @@
 //! Bytes to the types of a program. A record that does not parse is data, not an exception: it stops nothing.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, fmt};
 
-use super::{Consumer, OwnedRecord};
-use crate::error::RecvError;
+use ottla_core::TopicPartition;
 
-/// Makes a value of bytes. `None` is a null: no key, or a tombstone.
+use super::{HandedOut, OwnedRecord};
+
+/// Makes a value of bytes: of a record's key, or of its value.
+///
+/// [`RawBytes`] and [`Utf8`] are two; with the feature `json`, `Json<T>` is a third. A function is one too:
+///
+/// ```
+/// use ottla::Deserializer;
+///
+/// /// As Java's `LongSerializer` writes it.
+/// fn long(_topic: &str, bytes: Option<&[u8]>) -> Result<i64, String> {
+///     let bytes = bytes.ok_or("null")?;
+///     Ok(i64::from_be_bytes(bytes.try_into().map_err(|_| format!("{} bytes", bytes.len()))?))
+/// }
+///
+/// assert_eq!(long.deserialize("orders", Some(&[0, 0, 0, 0, 0, 0, 1, 0])), Ok(256));
+/// ```
 pub trait Deserializer {
     /// What it makes.
     type Output;
     /// Why it cannot.
     type Error: Into<Box<dyn StdError + Send + Sync>>;
 
-    /// The value of a key, or of a value, in a record of `topic`.
+    /// The value of a key, or of a value, in a record of `topic`. `None` is a null: no key, or a tombstone.
+    ///
+    /// # Errors
+    ///
+    /// Why the bytes are none. The record is then [`Poison`].
     fn deserialize(&self, topic: &str, bytes: Option<&[u8]>) -> Result<Self::Output, Self::Error>;
 }
 
 /// A copy of the bytes.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Bytes;
+pub struct RawBytes;
 
-impl Deserializer for Bytes {
+impl Deserializer for RawBytes {
     type Output = Option<Vec<u8>>;
     type Error = std::convert::Infallible;
 
@@ -55,14 +74,69 @@ where
     }
 }
 
+/// Makes a typed record of a fetched one: a pair of [`Deserializer`]s, for its key and its value, or a function of the
+/// whole record, which makes the value and leaves the key at `()`.
+///
+/// A [`TypedConsumer`](super::TypedConsumer) calls it. Whoever has a [`Reader`](super::Reader), or the records of a
+/// `poll`, may call it by themself.
+pub trait RecordDeserializer {
+    /// What it makes of the key.
+    type Key;
+    /// What it makes of the value.
+    type Value;
+
+    /// The record with its key and value deserialized.
+    ///
+    /// # Errors
+    ///
+    /// [`Poison`]: the record, and why it does not parse.
+    fn deserialize_record(&self, record: OwnedRecord) -> Parsed<Self>;
+}
+
+/// What a [`RecordDeserializer`] makes of a record: a typed one, or [`Poison`].
+pub type Parsed<D> =
+    Result<TypedRecord<<D as RecordDeserializer>::Key, <D as RecordDeserializer>::Value>, Poison>;
+
+impl<K: Deserializer, V: Deserializer> RecordDeserializer for (K, V) {
+    type Key = K::Output;
+    type Value = V::Output;
+
+    fn deserialize_record(&self, record: OwnedRecord) -> Parsed<Self> {
+        let topic = record.topic();
+        let key = self.0.deserialize(topic, record.key());
+        let value = self.1.deserialize(topic, record.value());
+        match (key, value) {
+            (Ok(key), Ok(value)) => Ok(TypedRecord { key, value, record }),
+            (Err(error), _) => Err(Poison { raw: record, what: "its key", error: error.into() }),
+            (_, Err(error)) => Err(Poison { raw: record, what: "its value", error: error.into() }),
+        }
+    }
+}
+
+impl<T, E, F> RecordDeserializer for F
+where
+    F: Fn(&OwnedRecord) -> Result<T, E>,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+{
+    type Key = ();
+    type Value = T;
+
+    fn deserialize_record(&self, record: OwnedRecord) -> Parsed<Self> {
+        match self(&record) {
+            Ok(value) => Ok(TypedRecord { key: (), value, record }),
+            Err(error) => Err(Poison::new(record, error)),
+        }
+    }
+}
+
 /// A record with its key and value deserialized.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypedRecord<K, V> {
     /// The key.
     pub key: K,
     /// The value.
     pub value: V,
-    /// Everything else.
+    /// The record as it was fetched, with everything else: its offset, its timestamp, its headers.
     pub record: OwnedRecord,
 }
 
@@ -70,14 +144,25 @@ pub struct TypedRecord<K, V> {
 #[derive(Debug)]
 pub struct Poison {
     raw: OwnedRecord,
-    part: &'static str,
+    /// As the text names it.
+    what: &'static str,
     error: Box<dyn StdError + Send + Sync>,
 }
 
 impl Poison {
+    /// A record that does not parse, and why: for those who write a [`RecordDeserializer`].
+    pub fn new(raw: OwnedRecord, error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { raw, what: "it", error: error.into() }
+    }
+
     /// The record as it was fetched.
     pub fn raw(&self) -> &OwnedRecord {
         &self.raw
+    }
+
+    /// The record as it was fetched, to be kept.
+    pub fn into_raw(self) -> OwnedRecord {
+        self.raw
     }
 
     /// Its offset in its partition.
@@ -91,46 +176,50 @@ impl Poison {
     }
 }
 
-impl std::fmt::Display for Poison {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Poison {
+    /// The text of the error behind it follows in the alternate form (`{:#}`).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (at, offset) = (self.raw.topic_partition(), self.raw.offset());
-        write!(f, "{at}@{offset}: its {} does not parse: {}", self.part, self.error)
+        write!(f, "{at}@{offset}: {} does not parse", self.what)?;
+        let mut next = self.source().filter(|_| f.alternate());
+        while let Some(source) = next {
+            write!(f, ": {source}")?;
+            next = source.source();
+        }
+        Ok(())
     }
 }
 
-/// A consumer seen through deserializers: see [`Consumer::typed`].
-#[derive(Debug)]
-pub struct TypedConsumer<'a, K, V> {
-    consumer: &'a mut Consumer,
-    key: K,
-    value: V,
+impl StdError for Poison {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(self.error.as_ref())
+    }
 }
 
-impl<'a, K: Deserializer, V: Deserializer> TypedConsumer<'a, K, V> {
-    pub(super) fn new(consumer: &'a mut Consumer, key: K, value: V) -> Self {
-        Self { consumer, key, value }
+impl<K, V> HandedOut for TypedRecord<K, V> {
+    fn topic_partition(&self) -> &TopicPartition {
+        self.record.topic_partition()
     }
 
-    /// As [`Consumer::recv`]: the outer error is the consumer's, the inner one a record's that does not parse.
-    ///
-    /// # Errors
-    ///
-    /// As [`Consumer::recv`].
-    pub async fn recv(
-        &mut self,
-    ) -> Result<Option<Result<TypedRecord<K::Output, V::Output>, Poison>>, RecvError> {
-        let Some(record) = self.consumer.recv().await? else { return Ok(None) };
-        let topic = record.topic();
-        let key = self.key.deserialize(topic, record.key()).map_err(|error| ("key", error.into()));
-        let value = self.value.deserialize(topic, record.value()).map_err(|error| ("value", error.into()));
-        Ok(Some(match (key, value) {
-            (Ok(key), Ok(value)) => Ok(TypedRecord { key, value, record }),
-            (Err((part, error)), _) | (_, Err((part, error))) => Err(Poison { raw: record, part, error }),
-        }))
+    fn offset(&self) -> i64 {
+        self.record.offset()
     }
 
-    /// The consumer itself.
-    pub fn consumer(&mut self) -> &mut Consumer {
-        self.consumer
+    fn leader_epoch(&self) -> Option<i32> {
+        self.record.leader_epoch()
+    }
+}
+
+impl HandedOut for Poison {
+    fn topic_partition(&self) -> &TopicPartition {
+        self.raw.topic_partition()
+    }
+
+    fn offset(&self) -> i64 {
+        self.raw.offset()
+    }
+
+    fn leader_epoch(&self) -> Option<i32> {
+        self.raw.leader_epoch()
     }
 }

@@ -5,14 +5,17 @@
 //! returning it.
 
 mod deserialize;
+#[cfg(feature = "json")]
+mod json;
 mod listener;
 mod offsets;
 mod operation;
 mod poll;
 mod reader;
 mod record;
-mod records;
+pub mod records;
 mod stream;
+mod typed;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,16 +24,19 @@ use ottla_core::{
     TopicPartition,
 };
 
-pub use deserialize::{Bytes, Deserializer, Poison, TypedConsumer, TypedRecord, Utf8};
+pub use deserialize::{Deserializer, Parsed, Poison, RawBytes, RecordDeserializer, TypedRecord, Utf8};
+#[cfg(feature = "json")]
+pub use json::Json;
 pub(crate) use listener::Listener;
 pub use listener::{Rebalance, RebalanceListener};
 pub use offsets::SeekPosition;
 pub use operation::{Committed, PendingCommit};
-pub use poll::Poll;
+pub use poll::PollRecords;
 pub use reader::Reader;
 pub use record::{DetachedRecord, HandedOut, OwnedRecord, Record};
-pub use records::{Iter, Records};
+pub use records::Records;
 pub use stream::{EventStream, RecordStream};
+pub use typed::{PollTyped, PollTypedFuture, TypedConsumer, TypedStream};
 
 use self::{listener::Listening, reader::Settings};
 use crate::{
@@ -134,8 +140,8 @@ impl Consumer {
     }
 
     /// Up to [`max_poll_records`](ConsumerBuilder::max_poll_records) records, as soon as there are any; none when the
-    /// time is over. To be awaited, perhaps narrowed down before: see [`Poll`].
-    pub fn poll(&mut self, timeout: Duration) -> Poll<'_> {
+    /// time is over. To be awaited, perhaps narrowed down before: see [`PollRecords`].
+    pub fn poll(&mut self, timeout: Duration) -> PollRecords<'_> {
         self.reader.poll(timeout)
     }
 
@@ -147,11 +153,6 @@ impl Consumer {
     /// One more handle that reads for this consumer, for another task or thread.
     pub fn reader(&self) -> Reader {
         self.reader.reader()
-    }
-
-    /// Keys and values as these deserializers make them.
-    pub fn typed<K: Deserializer, V: Deserializer>(&mut self, key: K, value: V) -> TypedConsumer<'_, K, V> {
-        TypedConsumer::new(self, key, value)
     }
 
     /// Reads what the group gives it of these topics, in place of an earlier subscription.

@@ -18,8 +18,8 @@ use crate::{
 pub enum SeekPosition {
     /// To this offset.
     Offset(i64),
-    /// To the first record that is no older than this, in milliseconds since 1970; to the end if there is none.
-    Timestamp(i64),
+    /// To the first record that is no older than this; to the end if there is none.
+    Timestamp(Timestamp),
     /// To the start of the log.
     Beginning,
     /// To its end.
@@ -29,6 +29,12 @@ pub enum SeekPosition {
 impl From<i64> for SeekPosition {
     fn from(offset: i64) -> Self {
         Self::Offset(offset)
+    }
+}
+
+impl From<Timestamp> for SeekPosition {
+    fn from(time: Timestamp) -> Self {
+        Self::Timestamp(time)
     }
 }
 
@@ -167,18 +173,17 @@ impl Consumer {
         committed(&self.shared, partitions.into_iter().map(Into::into).collect()).await
     }
 
-    /// Of each partition the first record that is no older than the time given, in milliseconds since 1970; `None`
-    /// where there is none. Cancel-safe.
+    /// Of each partition the first record that is no older than the time given (a [`Timestamp`], a
+    /// [`SystemTime`](std::time::SystemTime), or milliseconds since 1970); `None` where there is none. Cancel-safe.
     ///
     /// # Errors
     ///
     /// [`OffsetsError`]: no answer came in time, or a broker refused.
-    pub async fn offsets_for_times<P: Into<TopicPartition>>(
+    pub async fn offsets_for_times<P: Into<TopicPartition>, T: Into<Timestamp>>(
         &self,
-        times: impl IntoIterator<Item = (P, i64)>,
+        times: impl IntoIterator<Item = (P, T)>,
     ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>, OffsetsError> {
-        self.offsets(times.into_iter().map(|(at, time)| (at.into(), SeekTo::Timestamp(Timestamp(time)))))
-            .await
+        self.offsets(times.into_iter().map(|(at, time)| (at.into(), SeekTo::Timestamp(time.into())))).await
     }
 
     /// The first offset of each partition's log. Cancel-safe.
@@ -348,7 +353,7 @@ impl From<SeekPosition> for SeekTo {
     fn from(to: SeekPosition) -> Self {
         match to {
             SeekPosition::Offset(offset) => Self::Offset(offset),
-            SeekPosition::Timestamp(at) => Self::Timestamp(Timestamp(at)),
+            SeekPosition::Timestamp(at) => Self::Timestamp(at),
             SeekPosition::Beginning => Self::Beginning,
             SeekPosition::End => Self::End,
         }

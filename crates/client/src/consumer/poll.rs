@@ -15,16 +15,25 @@ use crate::error::RecvError;
 ///
 /// To await it says that the records of the poll before are done. Cancel-safe: a future that is dropped loses no
 /// record. It ends with a [`RecvError`] as `recv` does.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # async fn run(mut consumer: ottla::Consumer) -> Result<(), ottla::RecvError> {
+/// let few = consumer.poll(Duration::from_secs(1)).partitions([("orders", 0)]).max_records(10).await?;
+/// assert!(few.len() <= 10);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing is polled until it is awaited"]
-pub struct Poll<'a> {
+pub struct PollRecords<'a> {
     reader: &'a mut Reader,
     timeout: Duration,
     filter: Filter,
     most: usize,
 }
 
-impl<'a> Poll<'a> {
+impl<'a> PollRecords<'a> {
     pub(super) fn new(reader: &'a mut Reader, timeout: Duration, most: usize) -> Self {
         Self { reader, timeout, filter: Filter::All, most }
     }
@@ -42,7 +51,7 @@ impl<'a> Poll<'a> {
     }
 }
 
-impl<'a> IntoFuture for Poll<'a> {
+impl<'a> IntoFuture for PollRecords<'a> {
     type Output = Result<Records, RecvError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use ottla_core::{Filter, GroupFailure, LaneFailure, Look, ReadFailure, ReaderConfig, TopicPartition};
 use ottla_protocol::{ErrorCode, codec::DecodeErrorKind};
 
-use super::{Core, OwnedRecord, Poll, RecordStream, Records, listener::Listening};
+use super::{Core, OwnedRecord, PollRecords, RecordStream, Records, listener::Listening};
 use crate::{
     config::ConsumerConfig,
     driver::Shared,
@@ -110,9 +110,9 @@ impl Reader {
     }
 
     /// As [`Consumer::poll`](super::Consumer::poll).
-    pub fn poll(&mut self, timeout: Duration) -> Poll<'_> {
+    pub fn poll(&mut self, timeout: Duration) -> PollRecords<'_> {
         let most = self.settings.max_poll_records;
-        Poll::new(self, timeout, most)
+        PollRecords::new(self, timeout, most)
     }
 
     /// As [`Consumer::stream`](super::Consumer::stream).

@@ -1,15 +1,34 @@
-//! Records, as users get them: views of memory that is shared, never copies.
+//! Records, as users get them: a [`Record`] borrows from what a poll returned, an [`OwnedRecord`] shares its memory, a
+//! [`DetachedRecord`] is a copy. `into_owned` leads from the first to the second, `detach` to the third.
 
 use std::{fmt, sync::Arc};
 
 use ottla_core::{Handed, NodeId, TopicPartition};
-use ottla_protocol::records::{Headers, RecordSpan, TimestampType};
+use ottla_protocol::{
+    Timestamp,
+    records::{Headers, RecordSpan, TimestampType},
+};
 
 use crate::net::frame_pool::Frame;
 
 type Block = ottla_core::Block<Arc<Frame>>;
 
 /// A record of [`Records`](super::Records), borrowed from it.
+///
+/// ```no_run
+/// # async fn run(records: ottla::Records) -> Result<(), Box<dyn std::error::Error>> {
+/// for record in &records {
+///     let key = record.key().map(String::from_utf8_lossy);
+///     let time = record.timestamp().and_then(|time| time.system_time());
+///     println!("{}@{} {key:?} of {time:?}", record.topic_partition(), record.offset());
+///     for header in record.headers() {
+///         let header = header?;
+///         println!("{}: {:?}", header.key_lossy(), header.value);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct Record<'a> {
     pub(super) block: &'a Arc<Block>,
@@ -19,13 +38,32 @@ pub struct Record<'a> {
 
 /// A record that owns its place in the memory that it shares with its neighbours, for one reference count.
 ///
-/// As long as it is kept, the fetched bytes around it are kept too, and count against
-/// [`buffer_memory`](crate::ConsumerBuilder::buffer_memory): [`detach`](Self::detach) what is to be kept long.
+/// As long as it is kept, so is the memory around it: the fetched response, which counts against
+/// [`buffer_memory`](crate::ConsumerBuilder::buffer_memory), or, where its batch was compressed, what that decompressed to,
+/// which does not. [`detach`](Self::detach) what is to be kept long.
+///
+/// ```no_run
+/// # use std::collections::HashMap;
+/// # async fn run(mut consumer: ottla::Consumer) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut newest = HashMap::new();
+/// while let Some(record) = consumer.recv().await? {
+///     if let Some(key) = record.key() {
+///         newest.insert(key.to_vec(), record.detach());
+///     }
+///     consumer.commit_through(&record).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct OwnedRecord(pub(super) Handed<Arc<Frame>>);
 
 /// A record on its own: a copy.
+///
+/// With the feature `serde` it can be written and read. Keys and values are then sequences of numbers, as `Vec<u8>` is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct DetachedRecord {
     /// Its topic and partition.
     pub topic_partition: TopicPartition,
@@ -33,8 +71,8 @@ pub struct DetachedRecord {
     pub offset: i64,
     /// The epoch of the leader that appended it, where the log tells it (KIP-320).
     pub leader_epoch: Option<i32>,
-    /// Its timestamp in milliseconds since 1970; -1 where it has none.
-    pub timestamp: i64,
+    /// Its timestamp, where it has one.
+    pub timestamp: Option<Timestamp>,
     /// What the timestamp means.
     pub timestamp_type: TimestampType,
     /// Its key.
@@ -83,9 +121,9 @@ macro_rules! accessors {
             self.block().leader_epoch
         }
 
-        /// Its timestamp in milliseconds since 1970; -1 where it has none.
-        pub fn timestamp(&self) -> i64 {
-            self.span().timestamp
+        /// Its timestamp, where it has one.
+        pub fn timestamp(&self) -> Option<Timestamp> {
+            Timestamp::from_wire(self.span().timestamp)
         }
 
         /// What the timestamp means.
@@ -103,6 +141,22 @@ macro_rules! accessors {
         #[inline]
         pub fn value(&self) -> Option<&$($lifetime)? [u8]> {
             self.span().value.of(self.bytes())
+        }
+
+        /// Its key as a handle on the memory that it lies in: nothing is copied (with the feature `bytes`). As
+        /// [`value_bytes`](Self::value_bytes).
+        #[cfg(feature = "bytes")]
+        pub fn key_bytes(&self) -> Option<bytes::Bytes> {
+            shared(self.block(), self.span().key)
+        }
+
+        /// Its value as a handle on the memory that it lies in: nothing is copied (with the feature `bytes`).
+        ///
+        /// As long as it, or a slice of it, is kept, the memory around it is kept too, and counted, as by an
+        /// [`OwnedRecord`]: what is to be kept long is better copied.
+        #[cfg(feature = "bytes")]
+        pub fn value_bytes(&self) -> Option<bytes::Bytes> {
+            shared(self.block(), self.span().value)
         }
 
         /// A copy that shares no memory. Headers that cannot be read are left out.
@@ -144,9 +198,15 @@ impl<'a> Record<'a> {
         self.span().headers(self.bytes())
     }
 
-    /// The same record, on its own feet.
-    pub fn to_owned(&self) -> OwnedRecord {
+    /// The same record, to be kept apart from its [`Records`](super::Records). Its bytes are shared, for one reference count.
+    pub fn into_owned(self) -> OwnedRecord {
         OwnedRecord(Handed { block: self.block.clone(), span: *self.span })
+    }
+}
+
+impl From<Record<'_>> for OwnedRecord {
+    fn from(record: Record<'_>) -> Self {
+        record.into_owned()
     }
 }
 
@@ -173,24 +233,48 @@ impl OwnedRecord {
     }
 }
 
+impl DetachedRecord {
+    /// One with neither key, value, headers nor timestamp: its fields are there to be set.
+    pub fn new(topic_partition: impl Into<TopicPartition>, offset: i64) -> Self {
+        Self {
+            topic_partition: topic_partition.into(),
+            offset,
+            leader_epoch: None,
+            timestamp: None,
+            timestamp_type: TimestampType::CreateTime,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        }
+    }
+}
+
 /// What is the same record, wherever it was fetched from.
 macro_rules! equality {
-    ($($record:ty),*) => {$(
-        impl PartialEq for $record {
-            fn eq(&self, other: &Self) -> bool {
-                let place = |record: &Self| (record.offset(), record.timestamp(), record.timestamp_type());
-                place(self) == place(other)
+    ($($record:ty, $other:ty;)*) => {$(
+        impl PartialEq<$other> for $record {
+            fn eq(&self, other: &$other) -> bool {
+                self.offset() == other.offset()
+                    && self.timestamp() == other.timestamp()
+                    && self.timestamp_type() == other.timestamp_type()
                     && self.topic_partition() == other.topic_partition()
                     && self.key() == other.key()
                     && self.value() == other.value()
                     && self.headers().eq(other.headers())
             }
         }
-
-        impl Eq for $record {}
     )*};
 }
-equality!(Record<'_>, OwnedRecord);
+equality! {
+    Record<'_>, Record<'_>;
+    Record<'_>, OwnedRecord;
+    OwnedRecord, OwnedRecord;
+    OwnedRecord, Record<'_>;
+}
+
+impl Eq for Record<'_> {}
+
+impl Eq for OwnedRecord {}
 
 /// A record that was handed out: [`Record`], [`OwnedRecord`] or [`DetachedRecord`].
 pub trait HandedOut {
@@ -258,3 +342,23 @@ macro_rules! debug {
     )*};
 }
 debug!(Record<'_>, OwnedRecord);
+
+/// Bytes of a block, which keep it.
+#[cfg(feature = "bytes")]
+fn shared(block: &Arc<Block>, span: ottla_protocol::records::Span) -> Option<bytes::Bytes> {
+    struct Kept {
+        block: Arc<Block>,
+        span: ottla_protocol::records::Span,
+    }
+
+    impl AsRef<[u8]> for Kept {
+        fn as_ref(&self) -> &[u8] {
+            self.span.of(self.block.bytes()).unwrap_or_default()
+        }
+    }
+
+    match span.range()?.is_empty() {
+        true => Some(bytes::Bytes::new()),
+        false => Some(bytes::Bytes::from_owner(Kept { block: block.clone(), span })),
+    }
+}

@@ -1,17 +1,48 @@
-//! What one `poll` returns.
+//! What one `poll` returns, and the ways through it.
 
 use std::{collections::BTreeMap, iter::FusedIterator, sync::Arc};
 
 use ottla_core::{CommittedOffset, TopicPartition};
 
-use super::Record;
+use super::{OwnedRecord, Record};
 use crate::net::frame_pool::Frame;
 
 /// Records of several partitions, each partition's in order.
 ///
-/// They own the memory that they lie in, so that a commit may follow while they are alive. As long as they are kept,
-/// their bytes count against [`buffer_memory`](crate::ConsumerBuilder::buffer_memory).
-#[derive(Debug, Default)]
+/// They own the memory that they lie in, so that a commit may follow while they are alive. As long as they are kept, what
+/// was fetched counts against [`buffer_memory`](crate::ConsumerBuilder::buffer_memory); what compressed batches decompress
+/// to does not, and a poll ends once that is 4 MiB. A clone shares the memory: it copies where each record lies (48 bytes a
+/// record), and no record.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # async fn run(mut consumer: ottla::Consumer) -> Result<(), Box<dyn std::error::Error>> {
+/// let records = consumer.poll(Duration::from_millis(500)).await?;
+/// for (at, of_it) in records.by_partition() {
+///     println!("{at}: {} records", of_it.len());
+///     for record in of_it {
+///         println!("{} {:?}", record.offset(), record.value());
+///     }
+/// }
+/// consumer.commit_offsets(records.next_offsets()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// To iterate over `&records` costs nothing per record; over `records` itself, one reference count, and each record can
+/// then be kept, or sent to another task, by itself:
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # async fn store(record: ottla::OwnedRecord) {}
+/// # async fn run(mut consumer: ottla::Consumer) -> Result<(), Box<dyn std::error::Error>> {
+/// for record in consumer.poll(Duration::from_millis(500)).await? {
+///     tokio::spawn(store(record));
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
 pub struct Records(pub(super) ottla_core::Records<Arc<Frame>>);
 
 impl Records {
@@ -36,17 +67,22 @@ impl Records {
         self.0.next_offsets().map(|(at, next)| (at.clone(), next.into())).collect()
     }
 
-    /// The partitions that there are records of, and their records.
-    pub fn by_partition(&self) -> BTreeMap<&TopicPartition, Vec<Record<'_>>> {
-        let mut by_partition: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for record in self {
-            by_partition.entry(&record.block.at).or_default().push(record);
-        }
-        by_partition
+    /// The partitions that there are records of, and their records in order. Nothing is gathered: each partition's are
+    /// found as one iterates.
+    pub fn by_partition(&self) -> BTreeMap<&TopicPartition, Iter<'_>> {
+        self.0.by_partition().into_iter().map(|(at, records)| (at, Iter(records))).collect()
     }
 }
 
-/// Walks [`Records`].
+impl PartialEq for Records {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other)
+    }
+}
+
+impl Eq for Records {}
+
+/// Walks [`Records`], or those of one partition: what [`Records::iter`] and [`Records::by_partition`] return.
 #[derive(Debug, Clone)]
 pub struct Iter<'a>(ottla_core::RecordsIter<'a, Arc<Frame>>);
 
@@ -75,5 +111,34 @@ impl<'a> IntoIterator for &'a Records {
 
     fn into_iter(self) -> Iter<'a> {
         self.iter()
+    }
+}
+
+/// Walks [`Records`], which it owns: each record can be kept by itself.
+#[derive(Debug)]
+pub struct IntoIter(ottla_core::RecordsIntoIter<Arc<Frame>>);
+
+impl Iterator for IntoIter {
+    type Item = OwnedRecord;
+
+    fn next(&mut self) -> Option<OwnedRecord> {
+        self.0.next().map(OwnedRecord)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for IntoIter {}
+
+impl FusedIterator for IntoIter {}
+
+impl IntoIterator for Records {
+    type Item = OwnedRecord;
+    type IntoIter = IntoIter;
+
+    fn into_iter(self) -> IntoIter {
+        IntoIter(self.0.into_iter())
     }
 }

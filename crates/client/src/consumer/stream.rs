@@ -41,11 +41,28 @@ impl<'a, S, T> Turn<'a, S, T> {
 }
 
 /// What [`Consumer::stream`](super::Consumer::stream) returns. To take the next record says that the one before is done.
+///
+/// It is a `Stream` for those who combine streams, and has a `next` of its own for those who do not:
+///
+/// ```no_run
+/// # async fn run(mut consumer: ottla::Consumer) -> Result<(), ottla::RecvError> {
+/// let mut records = consumer.stream();
+/// while let Some(record) = records.next().await {
+///     println!("{:?}", record?);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct RecordStream<'a>(Turn<'a, &'a mut Reader, Result<OwnedRecord, RecvError>>);
 
 impl<'a> RecordStream<'a> {
     pub(super) fn new(reader: &'a mut Reader) -> Self {
         Self(Turn::Ready(reader))
+    }
+
+    /// The next record; `None` once the consumer is closed. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Result<OwnedRecord, RecvError>> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 }
 
@@ -105,5 +122,45 @@ impl Stream for EventStream {
 impl fmt::Debug for EventStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventStream").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, rc::Rc, task::Waker};
+
+    use super::*;
+
+    /// Counts down, and waits once before each item.
+    fn count_down(begun: &Cell<u32>, left: u32) -> Boxed<'static, (u32, Option<u32>)> {
+        begun.set(begun.get() + 1);
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            (left.saturating_sub(1), left.checked_sub(1))
+        })
+    }
+
+    #[tokio::test]
+    async fn items_come_one_after_the_other_and_nothing_comes_after_the_end() {
+        let begun = Rc::new(Cell::new(0));
+        let mut turn = Turn::Ready(2);
+        let mut next =
+            async || std::future::poll_fn(|cx| turn.poll(cx, |left| count_down(&begun, left))).await;
+        assert_eq!([next().await, next().await, next().await, next().await], [Some(1), Some(0), None, None]);
+        assert_eq!(begun.get(), 3, "asked after the end");
+    }
+
+    #[test]
+    fn what_was_begun_goes_on_when_it_is_asked_again() {
+        let begun = Cell::new(0);
+        let (mut turn, mut cx) = (Turn::Ready(5), Context::from_waker(Waker::noop()));
+        let mut polled = Poll::Pending;
+        for _ in 0..10 {
+            polled = turn.poll(&mut cx, |left| count_down(&begun, left));
+            if polled.is_ready() {
+                break;
+            }
+        }
+        assert_eq!((polled, begun.get()), (Poll::Ready(Some(4)), 1));
     }
 }

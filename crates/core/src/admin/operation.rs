@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use ottla_protocol::{ApiKey, ErrorCode};
+use ottla_protocol::{ApiKey, ErrorCode, Timestamp};
 
 use crate::{
     cause::Cause,
@@ -76,8 +76,8 @@ pub enum OffsetSpec {
     Earliest,
     /// The one that the next record will get.
     Latest,
-    /// The offset of the first record with this timestamp or a later one, in milliseconds since 1970.
-    Timestamp(i64),
+    /// The offset of the first record with this timestamp or a later one.
+    Timestamp(Timestamp),
 }
 
 impl OffsetSpec {
@@ -85,7 +85,7 @@ impl OffsetSpec {
         match self {
             Self::Earliest => -2,
             Self::Latest => -1,
-            Self::Timestamp(timestamp) => timestamp,
+            Self::Timestamp(timestamp) => timestamp.0,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
 
 /// Why a consumer's records are, or are not, flowing.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Explanation {
     /// How it stands with the group; `None` where nothing is subscribed to.
     pub group: Option<GroupReason>,
@@ -33,6 +34,7 @@ pub struct Explanation {
 
 /// How it stands with the group.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum GroupReason {
     /// A member with partitions.
@@ -112,6 +114,7 @@ pub enum GroupReason {
 
 /// Why offsets that are to be committed are not yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum CommitReason {
     /// The coordinator was asked, and has not answered.
@@ -133,6 +136,7 @@ pub enum CommitReason {
 
 /// Why a partition's records are, or are not, flowing.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Reason {
     /// Records wait to be taken.

@@ -14,6 +14,7 @@
 /// Failed: from anywhere, when the coordinator refuses for good.
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum ConsumerState {
     /// Not a member.
     Out,

@@ -155,6 +155,7 @@ pub enum LeaveGroup {
 
 /// Why a consumer is not in its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum GroupFailure {
     /// The coordinator refuses the member for good.

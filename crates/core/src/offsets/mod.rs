@@ -5,7 +5,7 @@ mod committed;
 mod lookup;
 mod reset;
 
-use ottla_protocol::messages::ListOffsetsPartitionResponse;
+use ottla_protocol::{Timestamp, messages::ListOffsetsPartitionResponse};
 
 pub(crate) use commit::{CommitRefusal, Commits, Settled};
 pub(crate) use committed::{CommittedFetch, CommittedNews};
@@ -29,7 +29,17 @@ impl From<i64> for Position {
 }
 
 /// An offset to commit, or one that was committed.
+///
+/// ```
+/// # use ottla_core as ottla;
+/// use ottla::CommittedOffset;
+///
+/// let next = CommittedOffset::new(42).with_metadata("of host 7");
+/// assert_eq!((next.offset, next.metadata.as_str()), (42, "of host 7"));
+/// assert_eq!(CommittedOffset::from(42), CommittedOffset::new(42));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct CommittedOffset {
     /// The next offset to read.
@@ -37,6 +47,7 @@ pub struct CommittedOffset {
     /// The leader epoch of the record before it, where it is known (KIP-320).
     pub leader_epoch: Option<i32>,
     /// Any text that the committer wrote beside the offset.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub metadata: String,
 }
 
@@ -78,11 +89,12 @@ pub(crate) fn known_epoch(told: i32) -> Option<i32> {
 
 /// A record's offset that was looked up by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct OffsetAndTimestamp {
     /// The record's offset.
     pub offset: i64,
-    /// Its timestamp; -1 where the look-up was not by time.
-    pub timestamp: i64,
+    /// Its timestamp; `None` where the look-up was not by time.
+    pub timestamp: Option<Timestamp>,
     /// The leader epoch that the broker told beside it (KIP-320).
     pub leader_epoch: Option<i32>,
 }
@@ -92,7 +104,7 @@ impl OffsetAndTimestamp {
     pub(crate) fn told(answer: &ListOffsetsPartitionResponse) -> Option<Self> {
         let found = Self {
             offset: answer.offset,
-            timestamp: answer.timestamp,
+            timestamp: Timestamp::from_wire(answer.timestamp),
             leader_epoch: known_epoch(answer.leader_epoch),
         };
         (found.offset >= 0).then_some(found)

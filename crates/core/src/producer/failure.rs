@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use ottla_protocol::ErrorCode;
+use ottla_protocol::{ErrorCode, Timestamp};
 
 use crate::{cause::Cause, ids::TopicPartition};
 
@@ -14,8 +14,8 @@ pub struct Delivered {
     /// Its offset. `None` where the broker has the record from an attempt whose answer was lost, and does not know
     /// the offset any more.
     pub offset: Option<i64>,
-    /// Its timestamp in milliseconds: the broker's where the topic is set to that, else the record's.
-    pub timestamp: i64,
+    /// Its timestamp: the broker's where the topic is set to that, else the record's. `None` where that was sent as -1.
+    pub timestamp: Option<Timestamp>,
 }
 
 /// Why a record is not known to be delivered.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ottla_protocol::Timestamp;
+
 use super::{Delivered, SendFailure};
 
 /// A batch of one producer. Later ones are larger.
@@ -93,7 +95,7 @@ impl Outcomes {
             Ok(acked) => Ok(Delivered {
                 partition: ticket.partition,
                 offset: acked.base_offset.map(|base| base + i64::from(ticket.index)),
-                timestamp: acked.log_append_time.unwrap_or(ticket.timestamp),
+                timestamp: Timestamp::from_wire(acked.log_append_time.unwrap_or(ticket.timestamp)),
             }),
             Err(failure) => Err(failure.clone()),
         };

@@ -24,7 +24,7 @@ use ottla_protocol::{
 };
 
 pub use block::{Block, HoldsBytes};
-pub use records::{Records, RecordsIter};
+pub use records::{Records, RecordsIntoIter, RecordsIter};
 pub(crate) use shared::{Fence, Slot};
 
 use crate::{

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// Bytes that are not what they should be: which field, at which offset of the frame, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct DecodeError {
     /// The innermost field that was being read; empty where the bytes belong to no named field.
     pub field: &'static str,
@@ -15,6 +16,7 @@ pub struct DecodeError {
 
 /// What is wrong with the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum DecodeErrorKind {
     /// More bytes are announced, or required, than there are.
     Truncated {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ottla::{Consumer, Event, Happened, Record, TopicPartition, error::OffsetsError};
+use ottla::{Consumer, Event, Happened, Record, Timestamp, TopicPartition, error::OffsetsError};
 
 use super::lookups::{Bounds, Wanted};
 use crate::failure::tell;
@@ -135,7 +135,7 @@ impl Goal {
         };
         let behind = partition.state != State::Open
             || partition.end.is_some_and(|end| record.offset() >= end)
-            || self.until.is_some_and(|until| record.timestamp() >= until);
+            || self.until.is_some_and(|until| record.timestamp() >= Some(Timestamp(until)));
         if behind && partition.state == State::Open {
             partition.state = State::Passed(record.offset());
         }

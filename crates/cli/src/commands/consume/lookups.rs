@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ottla::{
-    Admin, Cause, NodeId, TopicPartition,
+    Admin, Cause, NodeId, Timestamp, TopicPartition,
     admin::OffsetSpec,
     error::{AdminError, AdminErrorKind},
 };
@@ -124,7 +124,7 @@ async fn look_up(admin: &Admin, wanted: Wanted, partitions: Vec<TopicPartition>)
     let specs = [
         (wanted.beginning, OffsetSpec::Earliest),
         (wanted.end, OffsetSpec::Latest),
-        (wanted.time.is_some(), OffsetSpec::Timestamp(wanted.time.unwrap_or_default())),
+        (wanted.time.is_some(), OffsetSpec::Timestamp(Timestamp(wanted.time.unwrap_or_default()))),
     ];
     for (_, spec) in specs.into_iter().filter(|(is_wanted, _)| *is_wanted) {
         let rest: Vec<_> = all.iter().filter(|(_, found)| found.is_ok()).map(|(at, _)| at.clone()).collect();

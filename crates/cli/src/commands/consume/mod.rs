@@ -12,7 +12,7 @@ mod watch;
 use std::{io, sync::Arc, time::Duration};
 
 use ottla::{
-    Admin, Consumer, Event, OffsetReset, Records, SeekPosition, TopicPartition,
+    Admin, Consumer, Event, OffsetReset, Records, Timestamp, TopicPartition,
     error::{CommitErrorKind, RecvErrorKind},
     group::Pattern,
 };
@@ -220,7 +220,7 @@ impl<'a> Reading<'a> {
             Some(Start::Stored) => {}
             Some(Start::Timestamp(time)) => {
                 for at in each {
-                    self.consumer.seek(at, SeekPosition::Timestamp(time))?;
+                    self.consumer.seek(at, Timestamp(time))?;
                 }
             }
             // Until it is found out where that is.

@@ -18,7 +18,8 @@ fn a_record_waits_for_its_linger_and_is_told_its_offset() {
     assert!(world.result(&ticket).is_none());
     world.acknowledge(&produced, 40);
     let delivered = world.result(&ticket).unwrap().unwrap();
-    assert_eq!(delivered, Delivered { partition: 0, offset: Some(40), timestamp: 1_700_000_001_000 });
+    let timestamp = Some(Timestamp(1_700_000_001_000));
+    assert_eq!(delivered, Delivered { partition: 0, offset: Some(40), timestamp });
     assert_eq!(world.offset(&second), Some(41));
     assert_eq!((world.producer.outcomes.kept(), world.producer.buffered()), (0, 0));
 }
