@@ -143,6 +143,7 @@ fn write_json(record: &Record<'_>, to: &mut Vec<u8>) {
         _ if record.timestamp() < 0 => "unknown",
         TimestampType::CreateTime => "create",
         TimestampType::LogAppendTime => "logappend",
+        _ => "unknown",
     };
     let _ = write!(
         envelope.to,

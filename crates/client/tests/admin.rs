@@ -23,7 +23,7 @@ async fn admin(server: &Server) -> Admin {
 }
 
 fn topic(name: &str, partitions: i32) -> NewTopic {
-    NewTopic { name: name.to_owned(), partitions: Some(partitions), ..NewTopic::default() }
+    NewTopic::new(name).partitions(partitions)
 }
 
 #[tokio::test]

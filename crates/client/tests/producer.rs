@@ -70,7 +70,7 @@ async fn send_numbers(producer: &Producer, range: std::ops::Range<usize>) {
 
 #[tokio::test]
 async fn records_of_every_codec_arrive_in_order_with_the_offsets_told() {
-    for compression in Compression::ALL {
+    for &compression in Compression::ALL {
         let server = cluster(1, 1);
         let producer = builder(&server).compression(compression).build().await.unwrap();
         let mut deliveries = Vec::new();

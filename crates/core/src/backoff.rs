@@ -83,6 +83,7 @@ impl Attempts {
 
 /// Something went wrong, and is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Retry {
     /// What was answered; `None` where no answer came.
     pub error: Option<ErrorCode>,

@@ -13,6 +13,7 @@ use crate::{
 
 /// The last obstacle.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Cause {
     /// A broker answered with an error.
     Broker {

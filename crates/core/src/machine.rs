@@ -127,6 +127,7 @@ pub fn spans(response: &Response, frame: &[u8]) -> Vec<Result<Span, DecodeError>
 
 /// Why a connection is no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Disconnected {
     /// The name could not be resolved.
     Unresolved(String),

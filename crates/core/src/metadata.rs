@@ -89,6 +89,7 @@ pub struct Metadata {
 
 /// A broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Node {
     /// Where it listens.
     pub address: Address,
@@ -98,6 +99,7 @@ pub struct Node {
 
 /// A topic, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Topic {
     /// [`TopicId::ZERO`] where the broker knows no ids.
     pub id: TopicId,
@@ -111,6 +113,7 @@ pub struct Topic {
 
 /// A partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Partition {
     /// Its leader, where it has one that runs.
     pub leader: Option<NodeId>,

@@ -31,8 +31,9 @@ pub(super) async fn run(verb: TopicsVerb, outer: Common) -> Result<(), Failure> 
                 let verb = format!("ottla topics create {topic} -p {count}");
                 return Err(Failure::usage(format!("`{count}`: the number of partitions is -p: `{verb}`")));
             }
-            let configs = configs.iter().map(|pair| config(pair)).collect::<Result<_, _>>()?;
-            let new = NewTopic { name: topic.clone(), partitions, replication_factor, configs };
+            let mut new = NewTopic::new(&topic);
+            (new.partitions, new.replication_factor) = (partitions, replication_factor);
+            new.configs = configs.iter().map(|pair| config(pair)).collect::<Result<_, _>>()?;
             with_admin(&outer.with(common), async |admin| {
                 admin.create_topic(new).await?;
                 match no_wait {

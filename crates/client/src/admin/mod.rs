@@ -5,7 +5,7 @@
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let admin = Admin::builder().bootstrap_servers(["localhost:9092"]).build().await?;
-//! admin.create_topic(NewTopic { name: "orders".into(), partitions: Some(12), ..NewTopic::default() }).await?;
+//! admin.create_topic(NewTopic::new("orders").partitions(12)).await?;
 //! for (name, topic) in admin.list_topics().await? {
 //!     println!("{name}: {} partitions", topic.partitions.len());
 //! }

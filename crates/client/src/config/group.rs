@@ -170,17 +170,20 @@ impl Group {
 
     /// What one protocol's coordinator decides cannot be set with it, as in Java.
     fn check_protocol(&self) -> Result<(), BuildError> {
-        let wrong = match self.protocol {
-            GroupProtocol::Consumer if self.session_timeout.is_some() => Some("session.timeout.ms"),
-            GroupProtocol::Consumer if self.heartbeat_interval.is_some() => Some("heartbeat.interval.ms"),
-            GroupProtocol::Consumer if !self.assignors.is_empty() => Some("partition.assignment.strategy"),
-            GroupProtocol::Classic if self.remote_assignor.is_some() => Some("group.remote.assignor"),
-            _ => None,
+        let is_classic = self.protocol == GroupProtocol::Classic;
+        let classic = [
+            ("session.timeout.ms", self.session_timeout.is_some()),
+            ("heartbeat.interval.ms", self.heartbeat_interval.is_some()),
+            ("partition.assignment.strategy", !self.assignors.is_empty()),
+        ];
+        let wrong = match is_classic {
+            true => Some("group.remote.assignor").filter(|_| self.remote_assignor.is_some()),
+            false => classic.into_iter().find(|(_, is_set)| *is_set).map(|(key, _)| key),
         };
         let Some(key) = wrong else { return Ok(()) };
-        let why = match self.protocol {
-            GroupProtocol::Consumer => "with group.protocol=consumer it is the coordinator's to decide",
-            GroupProtocol::Classic => "it needs group.protocol=consumer",
+        let why = match is_classic {
+            true => "it needs group.protocol=consumer",
+            false => "with group.protocol=consumer it is the coordinator's to decide",
         };
         Err(BuildError::new(BuildErrorKind::InvalidValue).property(key).detail(why))
     }

@@ -47,6 +47,7 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a consumer ends: Java's `CloseOptions` (KIP-1092).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CloseOptions {
     /// Whether the group is told. Default: a dynamic member leaves, a static one will be back.
     ///
@@ -56,6 +57,27 @@ pub struct CloseOptions {
     pub leave: LeaveGroup,
     /// How long to try. Default 30 s.
     pub timeout: Duration,
+}
+
+impl CloseOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether the group is told. Default [`LeaveGroup::Default`], as Java's.
+    #[must_use]
+    pub const fn leave(mut self, leave: LeaveGroup) -> Self {
+        self.leave = leave;
+        self
+    }
+
+    /// How long to try. Default 30 s, as Java's.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
 }
 
 impl Default for CloseOptions {
@@ -282,7 +304,7 @@ impl Consumer {
 
     /// [`close`](Self::close) with another limit.
     pub async fn close_within(self, timeout: Duration) {
-        self.close_with(CloseOptions { timeout, ..CloseOptions::default() }).await;
+        self.close_with(CloseOptions::new().timeout(timeout)).await;
     }
 
     /// [`close`](Self::close) in another way.

@@ -13,6 +13,7 @@ use crate::{
 
 /// Where [`Consumer::seek`] goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SeekPosition {
     /// To this offset.
     Offset(i64),

@@ -231,6 +231,7 @@ impl Reader {
                 }
                 LaneFailure::NoOffset => RecvError::new(RecvErrorKind::NoOffset).partition(at),
                 LaneFailure::Broker(code) => RecvError::new(RecvErrorKind::Broker).partition(at).broker(code),
+                other => RecvError::new(RecvErrorKind::Broker).partition(at).detail(other.to_string()),
             },
         }
     }

@@ -14,6 +14,7 @@ use crate::{
 
 /// What a consumer is waiting for.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Explanation {
     /// The group, where there is a subscription.
     pub group: Option<GroupReason>,

@@ -9,6 +9,7 @@ use crate::{
 
 /// Which partitions a consumer reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Subscription {
     /// None.
     None,

@@ -14,6 +14,7 @@
 /// Failed: from anywhere, when the coordinator refuses for good.
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConsumerState {
     /// Not a member.
     Out,
@@ -35,7 +36,7 @@ pub enum ConsumerState {
 
 impl ConsumerState {
     /// Every state.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: &[Self] = &[
         Self::Out,
         Self::Joining,
         Self::Reconciling,

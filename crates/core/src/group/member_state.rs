@@ -17,6 +17,7 @@
 /// Failed: from anywhere, when the coordinator refuses for good.
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MemberState {
     /// Not a member.
     Out,
@@ -40,7 +41,7 @@ pub enum MemberState {
 
 impl MemberState {
     /// Every state.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: &[Self] = &[
         Self::Out,
         Self::Joining,
         Self::Assigning,

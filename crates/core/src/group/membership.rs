@@ -19,6 +19,7 @@ use crate::{
 
 /// Where a member stands, by the names of its group's protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MembershipState {
     /// In the classic protocol.
     Classic(MemberState),

@@ -30,6 +30,7 @@ use crate::ids::TopicPartition;
 
 /// Which protocol a group speaks: Kafka's `group.protocol`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum GroupProtocol {
     /// Members join together, and one of them shares out.
     #[default]
@@ -123,6 +124,7 @@ impl Pulse {
 
 /// A member's place in its group: what a transaction that commits offsets carries (KIP-447).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GroupMetadata {
     /// `group.id`.
     pub group_id: String,
@@ -136,6 +138,7 @@ pub struct GroupMetadata {
 
 /// Whether a member that goes away tells its group (KIP-1092).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum LeaveGroup {
     /// A dynamic member leaves; a static one stays, and is waited for until its session is over.
     #[default]

@@ -32,6 +32,7 @@ pub(crate) struct Slice<F> {
 
 /// Why a partition gives no records until the user seeks.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LaneFailure {
     /// A batch is damaged, and was still so when it was fetched again.
     Corrupt {

@@ -12,6 +12,7 @@ pub(crate) use lookup::{Lookups, Purpose};
 
 /// What to do where there is no committed offset, or none that is in the log: `auto.offset.reset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum ResetPolicy {
     /// Read from the start of the log.
     Earliest,

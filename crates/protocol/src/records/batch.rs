@@ -24,6 +24,7 @@ const CONTROL: i16 = 1 << 5;
 
 /// What a record's timestamp means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum TimestampType {
     /// The producer set it.
     CreateTime,

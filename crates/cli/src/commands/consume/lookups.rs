@@ -36,7 +36,8 @@ impl Bounds {
         match spec {
             OffsetSpec::Earliest => self.beginning = offset.unwrap_or_default(),
             OffsetSpec::Latest => self.end = offset,
-            OffsetSpec::Timestamp(_) => self.time = offset,
+            // Nothing else is asked for.
+            _ => self.time = offset,
         }
     }
 }
