@@ -29,6 +29,7 @@ pub mod config;
 mod consumer;
 mod driver;
 pub mod error;
+mod handle;
 mod net;
 pub mod producer;
 mod reach;

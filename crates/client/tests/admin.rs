@@ -184,3 +184,15 @@ async fn a_group_of_the_consumer_protocol_is_described_like_any_other() {
     consumer.close().await;
     admin.close().await;
 }
+
+#[tokio::test]
+async fn a_clone_that_is_dropped_changes_nothing_and_a_close_of_one_closes_the_others() {
+    let server = cluster(1);
+    let admin = admin(&server).await;
+    let other = admin.clone();
+    drop(admin.clone());
+    admin.create_topic(topic("new", 1)).await.unwrap();
+    admin.close().await;
+    assert_eq!(other.list_topics().await.unwrap_err().kind(), AdminErrorKind::Closed);
+    tokio::time::timeout(Duration::from_secs(20), other.close()).await.unwrap();
+}

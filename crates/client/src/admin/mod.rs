@@ -32,17 +32,21 @@ use crate::{
     config::AdminBuilder,
     driver::{Driver, Shared},
     error::{AdminError, AdminErrorKind, BuildError, BuildErrorKind},
+    handle::Handle,
     net::{clock, frame_pool::Frame},
     reach::reach,
 };
 
 type Machine = core::Admin<Arc<Frame>>;
 
-/// An admin client. It may be used from many tasks at once: wrap it in an `Arc`.
-#[derive(Debug)]
+/// An admin client, for as many tasks as like to use it: its clones share one set of connections, and one thread.
+///
+/// To [`close`](Self::close) one closes it for all of them. A clone that is dropped changes nothing; the last one gives up
+/// what is under way.
+#[derive(Debug, Clone)]
 pub struct Admin {
     shared: Arc<Shared<Machine>>,
-    driver: Option<Driver<Machine>>,
+    handle: Arc<Handle<Machine>>,
 }
 
 impl AdminBuilder {
@@ -58,7 +62,8 @@ impl AdminBuilder {
         );
         let driver = Driver::spawn(machine, config.driver())
             .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
-        let admin = Admin { shared: driver.shared().clone(), driver: Some(driver) };
+        let handle = Handle::new(driver, |machine, _| machine.close());
+        let admin = Admin { shared: handle.shared().clone(), handle };
         reach(&admin.shared, Machine::metadata, &config.common).await?;
         Ok(admin)
     }
@@ -237,12 +242,11 @@ impl Admin {
         self.shared.inspect(Machine::obstacles)
     }
 
-    /// Closes the client, and waits until it is.
-    pub async fn close(mut self) {
+    /// Closes the client, and waits until it is. Its clones are closed with it: what they have under way fails with
+    /// [`AdminErrorKind::Closed`], and so do their later calls. Closed already, it returns at once.
+    pub async fn close(self) {
         self.shared.with(|machine, _| machine.close());
-        if let Some(driver) = self.driver.take() {
-            driver.join().await;
-        }
+        self.handle.join().await;
     }
 
     async fn change(&self, operation: Operation) -> Result<Each<String, ()>, AdminError> {
@@ -287,11 +291,4 @@ fn only(each: Each<String, ()>) -> Result<(), AdminError> {
     let silent =
         || AdminError::new(AdminErrorKind::Broker).detail("the broker left the topic out of its answer");
     each.into_values().next().unwrap_or_else(|| Err(silent()))
-}
-
-impl Drop for Admin {
-    /// Gives up what is under way.
-    fn drop(&mut self) {
-        self.shared.with(|machine, _| machine.close());
-    }
 }

@@ -25,7 +25,7 @@ mod record;
 use std::{sync::Arc, time::Duration};
 
 use ottla_core::{
-    Cause,
+    Cause, Machine as _,
     producer::{self as core, Refused},
 };
 use ottla_protocol::Now;
@@ -39,6 +39,7 @@ use crate::{
     config::ProducerBuilder,
     driver::{Driver, Shared},
     error::{BuildError, BuildErrorKind, SendError},
+    handle::Handle,
     net::{clock, frame_pool::Frame},
     reach::reach,
 };
@@ -47,15 +48,17 @@ type Machine = core::Producer<Arc<Frame>>;
 
 /// An idempotent producer.
 ///
-/// It may be used from many tasks at once: wrap it in an `Arc`. Records of one task to one partition keep their order.
+/// It is for as many tasks as like to use it: its clones share one buffer, one identity (and so the order within each
+/// partition), one set of connections and one thread. Records of one task to one partition keep their order.
 ///
-/// **Dropping it gives up what is not acknowledged yet**, for nothing can be awaited in a drop: [`flush`](Self::flush)
-/// or [`close`](Self::close) first. Deliveries that are still waited for then fail with
-/// [`SendErrorKind::Closed`](crate::error::SendErrorKind::Closed).
-#[derive(Debug)]
+/// To [`close`](Self::close) one clone closes the producer for all of them, and a [`flush`](Self::flush) of one sends
+/// what all have in the buffer. A clone that is dropped changes nothing. **Dropping the last one gives up what is not
+/// acknowledged yet**, for nothing can be awaited in a drop: flush or close first. Deliveries that are still waited for
+/// then fail with [`SendErrorKind::Closed`](crate::error::SendErrorKind::Closed); a [`Delivery`] does not keep the producer.
+#[derive(Debug, Clone)]
 pub struct Producer {
     shared: Arc<Shared<Machine>>,
-    driver: Option<Driver<Machine>>,
+    handle: Arc<Handle<Machine>>,
     delivery_timeout: Duration,
 }
 
@@ -72,8 +75,9 @@ impl ProducerBuilder {
         );
         let driver = Driver::spawn(machine, config.driver())
             .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
-        let shared = driver.shared().clone();
-        let producer = Producer { shared, driver: Some(driver), delivery_timeout: config.delivery_timeout };
+        let handle = Handle::new(driver, |machine, now| machine.close(now.mono));
+        let shared = handle.shared().clone();
+        let producer = Producer { shared, handle, delivery_timeout: config.delivery_timeout };
         reach(&producer.shared, Machine::metadata, &config.common).await?;
         Ok(producer)
     }
@@ -115,7 +119,7 @@ impl Producer {
 
     /// Puts a record into the buffer, or gives it back where that cannot be done at once.
     pub fn try_send<'a>(&self, record: ProducerRecord<'a>) -> Result<Delivery, TrySendError<'a>> {
-        if self.shared.is_ended() {
+        if self.shared.is_ended() && !self.shared.inspect(|machine| machine.is_closed()) {
             let kind = crate::error::SendErrorKind::DriverEnded;
             return Err(TrySendError::Failed(SendError::new(kind)));
         }
@@ -152,26 +156,20 @@ impl Producer {
         }
     }
 
-    /// Sends what is in the buffer, waits for it, `delivery_timeout` at the most, and ends. Java's waits for ever.
+    /// Sends what is in the buffer, waits for it, `delivery_timeout` at the most, and ends, for all clones. Java's waits
+    /// for ever.
     ///
-    /// An error is that of [`flush`](Self::flush). Dropped, the future gives up as a drop of the producer does.
+    /// Dropped, the future gives up as a drop of this clone does: while others remain, the close goes on without it.
     pub async fn close(self) -> Result<(), SendError> {
         let timeout = self.delivery_timeout;
         self.close_within(timeout).await
     }
 
-    /// As [`close`](Self::close), but gives up what is not acknowledged within `timeout`.
-    pub async fn close_within(mut self, timeout: Duration) -> Result<(), SendError> {
+    /// As [`close`](Self::close), but gives up what is not acknowledged within `timeout`. Of several closes at once the
+    /// one that is over first stands.
+    pub async fn close_within(self, timeout: Duration) -> Result<(), SendError> {
         self.shared.with(|machine, now| machine.close(now.mono + timeout));
-        if let Some(driver) = self.driver.take() {
-            driver.join().await;
-        }
+        self.handle.join().await;
         self.unclaimed()
-    }
-}
-
-impl Drop for Producer {
-    fn drop(&mut self) {
-        self.shared.with(|machine, now| machine.close(now.mono));
     }
 }

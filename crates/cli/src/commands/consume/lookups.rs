@@ -1,7 +1,7 @@
 //! Offsets of the log, asked for beside the reading: a partition without a leader, or whose leader cannot be reached,
 //! holds up no other.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use ottla::{
     Admin, Cause, NodeId, TopicPartition,
@@ -60,14 +60,14 @@ type Found = (TopicPartition, Result<Bounds, Unknown>);
 
 /// Questions under way. They end when this is dropped.
 pub(super) struct Lookups {
-    admin: Arc<Admin>,
+    admin: Admin,
     wanted: Wanted,
     tasks: JoinSet<()>,
     results: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
 }
 
 impl Lookups {
-    pub(super) fn new(admin: Arc<Admin>, wanted: Wanted) -> Self {
+    pub(super) fn new(admin: Admin, wanted: Wanted) -> Self {
         Self { admin, wanted, tasks: JoinSet::new(), results: mpsc::channel(RESULTS) }
     }
 

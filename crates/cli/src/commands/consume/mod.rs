@@ -9,7 +9,7 @@ mod lookups;
 mod sink;
 mod watch;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use ottla::{
     Admin, Consumer, Event, OffsetReset, Records, SeekPosition, TopicPartition,
@@ -179,7 +179,7 @@ impl<'a> Reading<'a> {
     async fn begin(plan: &'a Plan<'a>) -> Result<Self, Failure> {
         let format = plan.format()?;
         let consumer = plan.consumer().await?;
-        let admin = Arc::new(plan.clients.admin_beside()?.build().await?);
+        let admin = plan.clients.admin_beside()?.build().await?;
         let goal = Goal::new(plan.args.count, plan.args.exit, plan.offsets.until);
         let placed = matches!(plan.offsets.start, Some(Start::Offset(_) | Start::BeforeEnd(_)));
         let wanted = match placed {
