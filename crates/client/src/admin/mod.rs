@@ -31,7 +31,7 @@ use ottla_core::{OpId, admin::Operation, admin::Outcome};
 use crate::{
     config::AdminBuilder,
     driver::{Driver, Shared},
-    error::{AdminError, AdminErrorKind, BuildError, BuildErrorKind},
+    error::{AdminError, AdminErrorKind, BuildError, BuildErrorKind, Details as _},
     handle::Handle,
     net::{clock, frame_pool::Frame},
     reach::reach,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     driver::DriverConfig,
-    error::{BuildError, BuildErrorKind},
+    error::{BuildError, BuildErrorKind, Details as _},
     net::connection::Limits,
     reach::OnWait,
 };

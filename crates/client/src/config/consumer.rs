@@ -14,7 +14,7 @@ use super::{
 use crate::{
     consumer::{Listener, RebalanceListener},
     driver::DriverConfig,
-    error::{BuildError, BuildErrorKind},
+    error::{BuildError, BuildErrorKind, Details as _},
 };
 
 /// The properties of a consumer, but for those of every client.

@@ -8,7 +8,7 @@ use ottla_core::{
 };
 
 use super::{consumer::is_topic_name, value::check_millis};
-use crate::error::{BuildError, BuildErrorKind};
+use crate::error::{BuildError, BuildErrorKind, Details as _};
 
 /// What the setters stored.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! What to say about a property that no setter took: the client's own, Kafka's, another client's, or nobody's.
 
 use super::{common, consumer, not_yet, producer};
-use crate::error::{BuildError, BuildErrorKind};
+use crate::error::{BuildError, BuildErrorKind, Details as _};
 
 /// The properties of one kind of client.
 pub(super) struct Known {

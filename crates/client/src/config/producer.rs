@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     driver::DriverConfig,
-    error::{BuildError, BuildErrorKind},
+    error::{BuildError, BuildErrorKind, Details as _},
 };
 
 /// The properties of a producer, but for those of every client.

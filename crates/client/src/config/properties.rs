@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::{BuildError, BuildErrorKind};
+use crate::error::{BuildError, BuildErrorKind, Details as _};
 
 /// Properties by Kafka's own keys, in order. Where a key stands twice, builders take the last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

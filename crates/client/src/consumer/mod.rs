@@ -34,7 +34,7 @@ use self::{listener::Listening, reader::Settings};
 use crate::{
     config::{ConsumerBuilder, ConsumerConfig, Wish},
     driver::{Driver, Shared},
-    error::{BuildError, BuildErrorKind, RecvError},
+    error::{BuildError, BuildErrorKind, Details as _, RecvError},
     net::{clock, frame_pool::Frame},
     reach::reach,
 };

@@ -8,7 +8,9 @@ use ottla_protocol::{ErrorCode, Now, Timestamp};
 use super::{Consumer, Core, HandedOut, Reader, reader::Parking};
 use crate::{
     driver::Shared,
-    error::{CommitError, CommitErrorKind, OffsetsError, OffsetsErrorKind, SeekError, SeekErrorKind},
+    error::{
+        CommitError, CommitErrorKind, Details, OffsetsError, OffsetsErrorKind, SeekError, SeekErrorKind,
+    },
 };
 
 /// Where [`Consumer::seek`] goes.
@@ -304,10 +306,22 @@ pub(super) fn checked<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
     }
 }
 
+/// An error that concerns the consumer's group, with its name.
+fn of_group<E: Details>(shared: &Shared<Core>, error: E) -> E {
+    match shared.inspect(|core| core.group_metadata()) {
+        Some(group) => error.group(group.group_id),
+        None => error,
+    }
+}
+
 pub(super) async fn committed_op(
     shared: &Arc<Shared<Core>>,
     op: Result<OpId, OpFailure>,
 ) -> Result<(), CommitError> {
+    commit_outcome(shared, op).await.map_err(|error| of_group(shared, error))
+}
+
+async fn commit_outcome(shared: &Arc<Shared<Core>>, op: Result<OpId, OpFailure>) -> Result<(), CommitError> {
     let outcome = match op {
         Ok(op) => Operation::new(shared, op).outcome().await?,
         Err(failure) => Err(failure),
@@ -337,7 +351,7 @@ pub(super) async fn committed(
     partitions: Vec<TopicPartition>,
 ) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, OffsetsError> {
     let op = shared.with(|core, now| core.committed(partitions, now));
-    match offsets_op(shared, op).await? {
+    match offsets_op(shared, op).await.map_err(|error| of_group(shared, error))? {
         Outcome::Committed(offsets) => Ok(offsets),
         _ => Ok(BTreeMap::new()),
     }

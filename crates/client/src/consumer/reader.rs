@@ -9,7 +9,7 @@ use super::{Core, OwnedRecord, Poll, RecordStream, Records, listener::Listening}
 use crate::{
     config::ConsumerConfig,
     driver::Shared,
-    error::{RecvError, RecvErrorKind},
+    error::{Details as _, RecvError, RecvErrorKind},
     net::frame_pool::Frame,
 };
 

@@ -22,7 +22,7 @@ mod delivery;
 mod failure;
 mod record;
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use ottla_core::{
     Cause, Machine as _,
@@ -38,7 +38,7 @@ pub use record::{HeaderKey, ProducerRecord};
 use crate::{
     config::ProducerBuilder,
     driver::{Driver, Shared},
-    error::{BuildError, BuildErrorKind, SendError},
+    error::{BuildError, BuildErrorKind, Details as _, SendError},
     handle::Handle,
     net::{clock, frame_pool::Frame},
     reach::reach,
@@ -92,6 +92,45 @@ pub enum TrySendError<'a> {
     Failed(SendError),
 }
 
+impl TrySendError<'_> {
+    /// Whether the record may be taken later although nobody changes anything.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::NotNow(_) => true,
+            Self::Failed(error) => error.is_retriable(),
+        }
+    }
+
+    /// Whether no record will be taken any more.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.is_final())
+    }
+}
+
+impl fmt::Display for TrySendError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotNow(record) => {
+                write!(
+                    f,
+                    "topic `{}`: no room in the buffer, or not known yet; send it later",
+                    record.topic()
+                )
+            }
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for TrySendError<'_> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::NotNow(_) => None,
+            Self::Failed(error) => error.source(),
+        }
+    }
+}
+
 impl Producer {
     /// Sets up a producer. Required is `bootstrap_servers`.
     pub fn builder() -> ProducerBuilder {
@@ -111,7 +150,7 @@ impl Producer {
         let since = clock::now().mono;
         let take = |machine: &mut Machine, now: Now| match machine.send(&record.outgoing(), since, now) {
             Err(Refused::Wait) => None,
-            Err(Refused::Failed(failure)) => Some(Err((*failure).into())),
+            Err(Refused::Failed(failure)) => Some(Err(failure::of_record(*failure, record.topic()))),
             Ok(ticket) => Some(Ok(Delivery::new(&self.shared, ticket))),
         };
         self.shared.wait(take).await?
@@ -126,7 +165,9 @@ impl Producer {
         match self.shared.with(|machine, now| machine.send(&record.outgoing(), now.mono, now)) {
             Ok(ticket) => Ok(Delivery::new(&self.shared, ticket)),
             Err(Refused::Wait) => Err(TrySendError::NotNow(record)),
-            Err(Refused::Failed(failure)) => Err(TrySendError::Failed((*failure).into())),
+            Err(Refused::Failed(failure)) => {
+                Err(TrySendError::Failed(failure::of_record(*failure, record.topic())))
+            }
         }
     }
 

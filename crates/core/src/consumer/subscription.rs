@@ -59,6 +59,18 @@ pub enum SubscriptionError {
     Closed,
 }
 
+impl SubscriptionError {
+    /// Whether the same call may succeed later although nobody changes anything: none of these passes by itself.
+    pub const fn is_retriable(&self) -> bool {
+        false
+    }
+
+    /// Whether every later call fails, too: the consumer is closed.
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
+}
+
 impl fmt::Display for SubscriptionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
