@@ -52,4 +52,4 @@ pub use ottla_protocol::{
     ApiKey, DecodeError, ErrorCode, Timestamp,
     records::{Compression, Header, Headers, TimestampType},
 };
-pub use producer::{Delivered, Delivery, HeaderKey, Producer, ProducerRecord};
+pub use producer::{Delivered, Delivery, HeaderKey, Payload, Producer, ProducerRecord};

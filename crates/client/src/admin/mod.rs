@@ -29,7 +29,7 @@ pub use ottla_core::{
 use ottla_core::{OpId, admin::Operation, admin::Outcome};
 
 use crate::{
-    config::AdminBuilder,
+    config::{AdminBuilder, Names},
     driver::{Driver, Shared},
     error::{AdminError, AdminErrorKind, BuildError, BuildErrorKind, Details as _},
     handle::Handle,
@@ -105,11 +105,11 @@ impl Admin {
     }
 
     /// These topics, with their partitions. None is created by being asked for.
-    pub async fn describe_topics<N: Into<String>>(
+    pub async fn describe_topics<Kind>(
         &self,
-        names: impl IntoIterator<Item = N>,
+        names: impl Names<Kind>,
     ) -> Result<Each<String, Topic>, AdminError> {
-        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        let names = names.into_names();
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -146,15 +146,12 @@ impl Admin {
 
     /// Deletes a topic with all its records.
     pub async fn delete_topic(&self, name: impl Into<String>) -> Result<(), AdminError> {
-        only(self.delete_topics([name]).await?)
+        only(self.delete_topics([name.into()]).await?)
     }
 
     /// Deletes topics with all their records.
-    pub async fn delete_topics<N: Into<String>>(
-        &self,
-        names: impl IntoIterator<Item = N>,
-    ) -> Result<Each<String, ()>, AdminError> {
-        self.change(Operation::DeleteTopics(names.into_iter().map(Into::into).collect())).await
+    pub async fn delete_topics<Kind>(&self, names: impl Names<Kind>) -> Result<Each<String, ()>, AdminError> {
+        self.change(Operation::DeleteTopics(names.into_names())).await
     }
 
     /// Gives a topic more partitions: `count` is how many it has then. Keys go to other partitions from there on.
@@ -174,11 +171,11 @@ impl Admin {
     /// These groups, with their members and what is assigned to each.
     ///
     /// Brokers before 4.0 answer for a group that does not exist with the state `Dead`.
-    pub async fn describe_groups<N: Into<String>>(
+    pub async fn describe_groups<Kind>(
         &self,
-        groups: impl IntoIterator<Item = N>,
+        groups: impl Names<Kind>,
     ) -> Result<Each<String, GroupDescription>, AdminError> {
-        let groups = groups.into_iter().map(Into::into).collect();
+        let groups = groups.into_names();
         let described = self
             .run(Operation::DescribeGroups(groups), |outcome| match outcome {
                 Outcome::GroupDescriptions(groups) => Some(groups),

@@ -225,10 +225,11 @@ macro_rules! common_setters {
             all.into_iter()
         }
 
-        /// Brokers to ask first, as `host:port` or `[v6]:port`; they name the others. Required, as in Java.
+        /// Brokers to ask first, as `host:port` or `[v6]:port`, one, several, or several with commas between; they name
+        /// the others. Required, as in Java.
         #[must_use]
-        pub fn bootstrap_servers<S: Into<String>>(mut self, servers: impl IntoIterator<Item = S>) -> Self {
-            self.common.bootstrap_servers = servers.into_iter().map(Into::into).collect();
+        pub fn bootstrap_servers<Kind>(mut self, servers: impl crate::config::Names<Kind>) -> Self {
+            self.common.bootstrap_servers = servers.into_names();
             self
         }
 

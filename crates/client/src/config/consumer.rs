@@ -9,6 +9,7 @@ use super::{
     common::{Common, CommonConfig, RECEIVE_MAX, common_setters},
     group::{Group, GroupSettings, SharedAssignor},
     known::{self, Known},
+    names::Names,
     value::{MAX_SIZE, check, check_millis, check_millis_or_zero, count, iso_duration, millis, size, truth},
 };
 use crate::{
@@ -172,11 +173,11 @@ impl ConsumerConfig {
 impl ConsumerBuilder {
     common_setters!("9 min");
 
-    /// Topics to read as a member of the group, which hands out their partitions. Default none: subscribe or assign
+    /// A topic, or several, to read as a member of the group, which hands out their partitions. Default none: subscribe or assign
     /// later, as in Java.
     #[must_use]
-    pub fn subscribe<S: Into<String>>(mut self, topics: impl IntoIterator<Item = S>) -> Self {
-        self.topics = Some(topics.into_iter().map(Into::into).collect());
+    pub fn subscribe<Kind>(mut self, topics: impl Names<Kind>) -> Self {
+        self.topics = Some(topics.into_names());
         self
     }
 

@@ -32,7 +32,7 @@ pub use stream::{EventStream, RecordStream};
 
 use self::{listener::Listening, reader::Settings};
 use crate::{
-    config::{ConsumerBuilder, ConsumerConfig, Wish},
+    config::{ConsumerBuilder, ConsumerConfig, Names, Wish},
     driver::{Driver, Shared},
     error::{BuildError, BuildErrorKind, Details as _, RecvError},
     net::{clock, frame_pool::Frame},
@@ -173,16 +173,13 @@ impl Consumer {
         TypedConsumer::new(self, key, value)
     }
 
-    /// Reads what the group gives it of these topics, in place of an earlier subscription.
+    /// Reads what the group gives it of this topic, or of these, in place of an earlier subscription.
     ///
     /// # Errors
     ///
     /// [`SubscriptionError`]: without a group, or after [`assign`](Self::assign).
-    pub fn subscribe<S: Into<String>>(
-        &mut self,
-        topics: impl IntoIterator<Item = S>,
-    ) -> Result<(), SubscriptionError> {
-        let topics: Vec<String> = topics.into_iter().map(Into::into).collect();
+    pub fn subscribe<Kind>(&mut self, topics: impl Names<Kind>) -> Result<(), SubscriptionError> {
+        let topics = topics.into_names();
         self.shared.with(|core, now| core.subscribe(topics, now))
     }
 

@@ -5,12 +5,12 @@
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let producer = Producer::builder().bootstrap_servers(["localhost:9092"]).build().await?;
-//! let record = ProducerRecord::to("orders").key(b"42").value(b"espresso");
+//! let record = ProducerRecord::to("orders").key("42").value("espresso");
 //! let delivered = producer.send(record).await?.await?;
 //! println!("partition {}, offset {:?}", delivered.partition, delivered.offset);
 //!
 //! for n in 0..1_000_000 {
-//!     drop(producer.send(ProducerRecord::to("orders").value(format!("order {n}").into_bytes())).await?);
+//!     drop(producer.send(ProducerRecord::to("orders").value(format!("order {n}"))).await?);
 //! }
 //! producer.flush().await?; // tells of records that failed and whose delivery nobody waited for
 //! producer.close().await?;
@@ -33,7 +33,7 @@ use ottla_protocol::Now;
 pub use delivery::{DeliveredFuture, Delivery};
 pub use ottla_core::producer::{Delivered, partition_for_key};
 pub use ottla_protocol::records::Compression;
-pub use record::{HeaderKey, ProducerRecord};
+pub use record::{HeaderKey, Payload, ProducerRecord};
 
 use crate::{
     config::ProducerBuilder,
