@@ -7,7 +7,7 @@ use ottla_core::{
     group::{Assignment, LastAssignment, Member, PartitionRacks},
 };
 
-use super::{consumer::is_topic_name, value::check_millis};
+use super::value::{check_millis, is_topic_name};
 use crate::error::{BuildError, BuildErrorKind, Details as _};
 
 /// What the setters stored.
@@ -123,10 +123,8 @@ impl Group {
             return Err(BuildError::invalid("group.id", id, "a name; leave it out to read without a group"));
         }
         self.check_protocol()?;
-        let session_timeout = self.session_timeout.unwrap_or(Duration::from_secs(45));
-        let session_timeout = check_millis("session.timeout.ms", session_timeout)?;
-        let heartbeat_interval = self.heartbeat_interval.unwrap_or(Duration::from_secs(3));
-        let heartbeat_interval = check_millis("heartbeat.interval.ms", heartbeat_interval)?;
+        let session_timeout = check_millis("session.timeout.ms", self.session_timeout())?;
+        let heartbeat_interval = check_millis("heartbeat.interval.ms", self.heartbeat_interval())?;
         if heartbeat_interval >= session_timeout {
             let (heartbeat, session) = (heartbeat_interval.as_millis(), session_timeout.as_millis());
             return Err(match self.heartbeat_interval {
@@ -166,6 +164,16 @@ impl Group {
                 false => self.assignors.clone(),
             },
         })
+    }
+
+    /// Java's default where it is not set.
+    pub(super) fn session_timeout(&self) -> Duration {
+        self.session_timeout.unwrap_or(Duration::from_secs(45))
+    }
+
+    /// Java's default where it is not set.
+    pub(super) fn heartbeat_interval(&self) -> Duration {
+        self.heartbeat_interval.unwrap_or(Duration::from_secs(3))
     }
 
     /// What one protocol's coordinator decides cannot be set with it, as in Java.

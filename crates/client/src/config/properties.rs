@@ -1,11 +1,14 @@
 //! Properties as text: Java's properties files, and `key=value` pairs.
 
-use std::path::Path;
+use std::{fmt, path::Path};
 
+use super::known::is_taken;
 use crate::error::{BuildError, BuildErrorKind, Details as _};
 
 /// Properties by Kafka's own keys, in order. Where a key stands twice, builders take the last.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// Its `Debug` hides the values of properties that no client takes: they may be secrets, be it under a misspelt key.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Properties(Vec<(String, String)>);
 
 impl Properties {
@@ -71,6 +74,13 @@ impl Properties {
     /// The value that stands.
     pub fn last(&self, key: &str) -> Option<&str> {
         self.iter().filter(|(known, _)| *known == key).last().map(|(_, value)| value)
+    }
+}
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |(key, value)| (key, if is_taken(key) { value } else { "(hidden)" });
+        f.debug_map().entries(self.iter().map(shown)).finish()
     }
 }
 
