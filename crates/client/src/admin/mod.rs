@@ -50,8 +50,13 @@ pub struct Admin {
 }
 
 impl AdminBuilder {
-    /// Checks the configuration, starts the client, and waits until a broker answers, `default_api_timeout` at the
-    /// most. Dropped, the future leaves nothing behind.
+    /// Checks the configuration, starts the client, and waits until a broker answers,
+    /// [`default_api_timeout`](Self::default_api_timeout) at the most; without [`wait_for_broker`](Self::wait_for_broker)
+    /// for nothing. Dropped, the future leaves nothing behind.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`]: what is wrong with the configuration, or which broker could not be reached for how long.
     pub async fn build(self) -> Result<Admin, BuildError> {
         let config = self.parse()?;
         let machine = Machine::new(

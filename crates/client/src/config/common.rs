@@ -74,6 +74,7 @@ pub(super) struct Common {
     pub(super) metadata_max_age: Duration,
     pub(super) connection_setup_timeout: Duration,
     pub(super) ambient_runtime: bool,
+    pub(super) wait_for_broker: bool,
     pub(super) on_wait: OnWait,
 }
 
@@ -91,6 +92,7 @@ impl Default for Common {
             metadata_max_age: metadata.max_age,
             connection_setup_timeout: connections.setup_timeout,
             ambient_runtime: false,
+            wait_for_broker: true,
             on_wait: OnWait::default(),
         }
     }
@@ -115,6 +117,7 @@ impl Common {
                 self.connection_setup_timeout,
             )?,
             ambient_runtime: self.ambient_runtime,
+            wait_for_broker: self.wait_for_broker,
             on_wait: self.on_wait.clone(),
         })
     }
@@ -161,6 +164,8 @@ pub(crate) struct CommonConfig {
     /// The driver is a task of the current runtime, not a thread.
     pub(crate) ambient_runtime: bool,
     pub(crate) connection_setup_timeout: Duration,
+    /// Whether a client is built only once a broker has answered.
+    pub(crate) wait_for_broker: bool,
     pub(crate) on_wait: OnWait,
 }
 

@@ -123,6 +123,18 @@ macro_rules! common_setters {
             self
         }
 
+        /// Whether [`build`](Self::build) waits until a broker has answered, for up to
+        /// [`default_api_timeout`](Self::default_api_timeout). Default true: an address that is wrong is an error at once.
+        ///
+        /// Java's constructors do not wait. With false neither does `build`, which then needs no broker: a service may
+        /// start before its cluster. The client connects meanwhile, again and again, operations wait for it as long as
+        /// they may take, and `explain()` tells which broker cannot be reached, and why.
+        #[must_use]
+        pub fn wait_for_broker(mut self, wait: bool) -> Self {
+            self.common.wait_for_broker = wait;
+            self
+        }
+
         /// Told what `build` waits for, where that takes longer than a second and a half, and again when it changes.
         #[must_use]
         pub fn on_wait(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
@@ -178,6 +190,7 @@ macro_rules! settings {
                 connections_max_idle: Duration = |told| told.common.connections_max_idle;
                 connection_setup_timeout: Duration = |told| told.common.connection_setup_timeout;
                 metadata_max_age: Duration = |told| told.common.metadata_max_age;
+                wait_for_broker: bool = |told| told.common.wait_for_broker;
                 ambient_runtime: bool = |told| told.common.ambient_runtime;
                 $( $name: $type = |$told| $value; )*
             }

@@ -344,7 +344,8 @@ impl Closer {
 }
 
 impl ConsumerBuilder {
-    /// Checks the configuration and waits until a broker has answered, not until the group is joined.
+    /// Checks the configuration and waits until a broker has answered, not until the group is joined; without
+    /// [`wait_for_broker`](Self::wait_for_broker) for nothing.
     ///
     /// # Errors
     ///

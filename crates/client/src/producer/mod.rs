@@ -63,8 +63,13 @@ pub struct Producer {
 }
 
 impl ProducerBuilder {
-    /// Checks the configuration, starts the producer, and waits until a broker answers, `default_api_timeout` at the
-    /// most. Dropped, the future leaves nothing behind.
+    /// Checks the configuration, starts the producer, and waits until a broker answers,
+    /// [`default_api_timeout`](Self::default_api_timeout) at the most; without [`wait_for_broker`](Self::wait_for_broker)
+    /// for nothing. Dropped, the future leaves nothing behind.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`]: what is wrong with the configuration, or which broker could not be reached for how long.
     pub async fn build(self) -> Result<Producer, BuildError> {
         let config = self.parse()?;
         let machine = Machine::new(
