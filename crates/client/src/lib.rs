@@ -24,6 +24,8 @@
 //!
 //! [`Producer`] writes records, [`Admin`] looks after topics and groups. Every failure is typed: see [`error`].
 
+#![warn(clippy::missing_errors_doc)]
+
 pub mod admin;
 pub mod config;
 mod consumer;

@@ -89,7 +89,8 @@ pub struct Retry {
     pub error: Option<ErrorCode>,
     /// Which attempt is next, or under way: the first is 1.
     pub attempt: u32,
-    /// In how long it is made; zero where it is under way, or waits for something else.
+    /// How long it is until that attempt. Zero where it is under way or due, and where it waits for something other than
+    /// the time: a connection, or an answer.
     pub rest: Duration,
 }
 

@@ -16,6 +16,13 @@
 //! Every operation is tried again where an error may pass, `default_api_timeout` at the most. Where one concerns
 //! several topics, groups or partitions, each has its own result. Futures may be dropped: a question is forgotten
 //! then, a change that was sent is made all the same.
+//!
+//! # Errors
+//!
+//! Any operation may fail as a whole: no broker was reached, or answered, within `default_api_timeout`
+//! ([`AdminErrorKind::TimedOut`]), the brokers do not speak what it needs ([`AdminErrorKind::Unsupported`]), one refused
+//! ([`AdminErrorKind::Broker`], with its code), or the client was closed ([`AdminErrorKind::Closed`]). What else may
+//! become of it stands at each.
 
 mod failure;
 
@@ -27,6 +34,7 @@ pub use ottla_core::{
     admin::{Cluster, Coordinator, GroupDescription, GroupListing, MemberDescription, NewTopic, OffsetSpec},
 };
 use ottla_core::{OpId, admin::Operation, admin::Outcome};
+pub use ottla_protocol::TopicId;
 
 use crate::{
     config::{AdminBuilder, Names},
@@ -95,7 +103,11 @@ impl Admin {
         AdminBuilder::default()
     }
 
-    /// The brokers.
+    /// The cluster's id, its brokers, and which of them is the controller.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors).
     pub async fn describe_cluster(&self) -> Result<Cluster, AdminError> {
         self.run(Operation::DescribeCluster, |outcome| match outcome {
             Outcome::Cluster(cluster) => Some(cluster),
@@ -105,11 +117,20 @@ impl Admin {
     }
 
     /// Every topic, those that Kafka made for itself too ([`Topic::internal`]).
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors). A topic that cannot be told has its [`Topic::error`].
     pub async fn list_topics(&self) -> Result<BTreeMap<String, Topic>, AdminError> {
         self.run(Operation::ListTopics, topics).await
     }
 
-    /// These topics, with their partitions. None is created by being asked for.
+    /// This topic, or these, with their partitions. None is created by being asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); of a topic by itself [`AdminErrorKind::UnknownTopic`], or a
+    /// broker's refusal.
     pub async fn describe_topics<Kind>(
         &self,
         names: impl Names<Kind>,
@@ -126,12 +147,23 @@ impl Admin {
         Ok(described.into_iter().map(each).collect())
     }
 
-    /// Creates a topic.
+    /// Creates a topic. When it returns, the controller has created it; brokers that are asked next may not have heard
+    /// of it yet.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); [`AdminErrorKind::TopicExists`], or
+    /// [`AdminErrorKind::InvalidRequest`] where its name, its numbers or its configuration are refused.
     pub async fn create_topic(&self, topic: NewTopic) -> Result<(), AdminError> {
-        only(self.create_topics([topic]).await?)
+        let name = topic.name.clone();
+        self.change_one(name, Operation::CreateTopics { topics: vec![topic], validate_only: false }).await
     }
 
     /// Creates topics.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); of each as of [`create_topic`](Self::create_topic).
     pub async fn create_topics(
         &self,
         topics: impl IntoIterator<Item = NewTopic>,
@@ -141,6 +173,10 @@ impl Admin {
     }
 
     /// Tells whether these topics could be created, and creates none.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_topics`](Self::create_topics).
     pub async fn validate_topics(
         &self,
         topics: impl IntoIterator<Item = NewTopic>,
@@ -150,21 +186,42 @@ impl Admin {
     }
 
     /// Deletes a topic with all its records.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); [`AdminErrorKind::UnknownTopic`], or a broker's refusal, as
+    /// where `delete.topic.enable` is false.
     pub async fn delete_topic(&self, name: impl Into<String>) -> Result<(), AdminError> {
-        only(self.delete_topics([name.into()]).await?)
+        let name = name.into();
+        self.change_one(name.clone(), Operation::DeleteTopics(vec![name])).await
     }
 
-    /// Deletes topics with all their records.
+    /// Deletes a topic, or several, with all their records.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); of each as of [`delete_topic`](Self::delete_topic).
     pub async fn delete_topics<Kind>(&self, names: impl Names<Kind>) -> Result<Each<String, ()>, AdminError> {
         self.change(Operation::DeleteTopics(names.into_names())).await
     }
 
     /// Gives a topic more partitions: `count` is how many it has then. Keys go to other partitions from there on.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); [`AdminErrorKind::UnknownTopic`], or
+    /// [`AdminErrorKind::InvalidRequest`] where `count` is not more than it has.
     pub async fn create_partitions(&self, topic: impl Into<String>, count: i32) -> Result<(), AdminError> {
-        only(self.change(Operation::CreatePartitions(BTreeMap::from([(topic.into(), count)]))).await?)
+        let topic = topic.into();
+        let counts = BTreeMap::from([(topic.clone(), count)]);
+        self.change_one(topic, Operation::CreatePartitions(counts)).await
     }
 
-    /// Every group, asked of every broker. Fails when one of them does not answer.
+    /// Every group, asked of every broker.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors), and where one broker alone does not answer.
     pub async fn list_groups(&self) -> Result<BTreeMap<String, GroupListing>, AdminError> {
         self.run(Operation::ListGroups, |outcome| match outcome {
             Outcome::Groups(groups) => Some(groups),
@@ -173,9 +230,14 @@ impl Admin {
         .await
     }
 
-    /// These groups, with their members and what is assigned to each.
+    /// This group, or these, with their members and what is assigned to each.
     ///
     /// Brokers before 4.0 answer for a group that does not exist with the state `Dead`.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); of a group by itself [`AdminErrorKind::UnknownGroup`], a refusal,
+    /// or [`AdminErrorKind::TimedOut`] where its coordinator does not answer.
     pub async fn describe_groups<Kind>(
         &self,
         groups: impl Names<Kind>,
@@ -196,6 +258,10 @@ impl Admin {
 
     /// All offsets that a group has committed. A group that does not exist has none. Waits for transactions that are
     /// about to commit offsets (KIP-447).
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors).
     pub async fn committed_offsets(
         &self,
         group: impl Into<String>,
@@ -210,7 +276,13 @@ impl Admin {
     }
 
     /// Offsets in the logs of partitions, as readers of uncommitted records see them; `None` where no record has the
-    /// timestamp asked for, or a later one. A partition whose leader cannot be asked in time fails by itself.
+    /// timestamp asked for, or a later one.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); of a partition by itself [`AdminErrorKind::UnknownTopic`], also
+    /// where its topic has no such partition, a refusal, or [`AdminErrorKind::TimedOut`] where it has no leader, or its
+    /// leader does not answer.
     pub async fn list_offsets<P: Into<TopicPartition>>(
         &self,
         partitions: impl IntoIterator<Item = (P, OffsetSpec)>,
@@ -230,6 +302,10 @@ impl Admin {
     }
 
     /// The broker that coordinates a group.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors).
     pub async fn find_coordinator(&self, group: impl Into<String>) -> Result<Coordinator, AdminError> {
         let group = group.into();
         let found = |outcome| match outcome {
@@ -265,6 +341,14 @@ impl Admin {
         Ok(changes.into_iter().map(each).collect())
     }
 
+    /// A change of one topic.
+    async fn change_one(&self, topic: String, operation: Operation) -> Result<(), AdminError> {
+        let silent =
+            || AdminError::new(AdminErrorKind::Broker).detail("the broker left the topic out of its answer");
+        let only = |each: Each<String, ()>| each.into_values().next().unwrap_or_else(|| Err(silent()));
+        self.change(operation).await.and_then(only).map_err(|error| error.topic(topic))
+    }
+
     async fn run<T>(
         &self,
         operation: Operation,
@@ -286,11 +370,4 @@ fn topics(outcome: Outcome) -> Option<BTreeMap<String, Topic>> {
         Outcome::Topics(topics) => Some(topics),
         _ => None,
     }
-}
-
-/// The result of the one topic that was asked for.
-fn only(each: Each<String, ()>) -> Result<(), AdminError> {
-    let silent =
-        || AdminError::new(AdminErrorKind::Broker).detail("the broker left the topic out of its answer");
-    each.into_values().next().unwrap_or_else(|| Err(silent()))
 }

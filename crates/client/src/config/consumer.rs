@@ -84,7 +84,7 @@ impl ConsumerBuilder {
 
     /// Topics by a regular expression that their whole names match, as
     /// [`Consumer::subscribe_pattern`](crate::Consumer::subscribe_pattern) does. In place of
-    /// [`subscribe`](Self::subscribe).
+    /// [`subscribe`](Self::subscribe). Default none.
     #[must_use]
     pub fn subscribe_pattern(mut self, pattern: impl Into<String>) -> Self {
         self.pattern = Some(pattern.into());

@@ -149,7 +149,7 @@ impl ProducerConfig {
 impl ProducerBuilder {
     common_setters!("9 min");
 
-    /// How long a batch that is not full waits for more records. Default 5 ms, as Java's.
+    /// How long a batch that is not full waits for more records. Default 5 ms, as Java's since Kafka 4.0.
     #[must_use]
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
@@ -177,7 +177,7 @@ impl ProducerBuilder {
         self
     }
 
-    /// The largest record, and how much goes into one request. Default 1 MiB, as Java's.
+    /// The largest record, and how much goes into one request, in bytes, not compressed. Default 1 MiB, as Java's.
     #[must_use]
     pub fn max_request_size(mut self, bytes: usize) -> Self {
         self.max_request_size = bytes;

@@ -18,6 +18,11 @@ impl Properties {
     }
 
     /// Reads a properties file, in UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] of the kind [`InvalidFile`](BuildErrorKind::InvalidFile): it cannot be read, or as
+    /// [`parse`](Self::parse).
     pub fn read(path: impl AsRef<Path>) -> Result<Self, BuildError> {
         let path = path.as_ref();
         let unreadable = |error: std::io::Error| {
@@ -28,6 +33,11 @@ impl Properties {
 
     /// Reads the text of a properties file, as `java.util.Properties` does: a line is a key and, after `=`, `:` or
     /// blanks, a value; `#` and `!` begin a comment; a backslash at its end continues a line, and elsewhere escapes.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] of the kind [`InvalidFile`](BuildErrorKind::InvalidFile), with the line: `\u` is not followed by
+    /// four hexadecimal digits.
     pub fn parse(text: &str) -> Result<Self, BuildError> {
         let text = text.replace("\r\n", "\n");
         let mut properties = Self::new();
@@ -52,6 +62,10 @@ impl Properties {
     }
 
     /// Adds one that is written `key=value`.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] of the kind [`InvalidValue`](BuildErrorKind::InvalidValue): there is no `=`, or no key before it.
     pub fn push_pair(&mut self, pair: &str) -> Result<(), BuildError> {
         let (key, value) =
             pair.split_once('=').filter(|(key, _)| !key.trim().is_empty()).ok_or_else(|| {

@@ -72,7 +72,8 @@ macro_rules! common_setters {
             self
         }
 
-        /// How long an operation may take with all its attempts. Default 60 s, as Java's.
+        /// How long an operation may take with all its attempts. Default 60 s, as Java's. A producer, to which Java gives
+        /// no such setting, goes by it only while it is built.
         #[must_use]
         pub fn default_api_timeout(mut self, timeout: Duration) -> Self {
             self.common.default_api_timeout = timeout;
@@ -136,6 +137,7 @@ macro_rules! common_setters {
         }
 
         /// Told what `build` waits for, where that takes longer than a second and a half, and again when it changes.
+        /// Default nobody is.
         #[must_use]
         pub fn on_wait(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
             self.common.on_wait = crate::reach::OnWait(Some(std::sync::Arc::new(tell)));

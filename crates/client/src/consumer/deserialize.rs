@@ -13,6 +13,10 @@ pub trait Deserializer {
     type Error: Into<Box<dyn StdError + Send + Sync>>;
 
     /// The value of a key, or of a value, in a record of `topic`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the bytes from being such a value: the record is a [`Poison`] then.
     fn deserialize(&self, topic: &str, bytes: Option<&[u8]>) -> Result<Self::Output, Self::Error>;
 }
 

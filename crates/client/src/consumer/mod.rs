@@ -299,12 +299,12 @@ impl Consumer {
         self.close_with(CloseOptions::default()).await;
     }
 
-    /// [`close`](Self::close) with another limit.
+    /// As [`close`](Self::close), for up to `timeout`.
     pub async fn close_within(self, timeout: Duration) {
         self.close_with(CloseOptions::new().timeout(timeout)).await;
     }
 
-    /// [`close`](Self::close) in another way.
+    /// As [`close`](Self::close), with a limit of its own, and with a choice whether the group is told.
     pub async fn close_with(mut self, options: CloseOptions) {
         let reading = &mut self.reader.reading;
         self.shared.with(|core, now| {

@@ -146,6 +146,12 @@ impl Producer {
     /// when it returns, the record is on its way, and the [`Delivery`] tells what became of it.
     ///
     /// Cancel-safe: dropped before it has returned, the record is not sent. Java's `send` blocks its thread instead.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]: the record is too large, its topic or partition is not there, nothing was heard of the topic in
+    /// time, no room came free, or the producer is closed. What becomes of a record that was taken is the
+    /// [`Delivery`]'s to tell.
     pub async fn send(&self, record: ProducerRecord<'_>) -> Result<Delivery, SendError> {
         let record = match self.try_send(record) {
             Ok(delivery) => return Ok(delivery),
@@ -162,6 +168,10 @@ impl Producer {
     }
 
     /// Puts a record into the buffer, or gives it back where that cannot be done at once.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::NotNow`] with the record; [`TrySendError::Failed`] as [`send`](Self::send).
     pub fn try_send<'a>(&self, record: ProducerRecord<'a>) -> Result<Delivery, TrySendError<'a>> {
         if self.shared.is_ended() && !self.shared.inspect(|machine| machine.is_closed()) {
             let kind = crate::error::SendErrorKind::DriverEnded;
@@ -179,10 +189,12 @@ impl Producer {
     /// Sends what is in the buffer without waiting for batches to fill, and waits until all of it is acknowledged or
     /// has failed. What is sent meanwhile is not waited for.
     ///
-    /// An error tells of records that failed, since the last flush, and whose [`Delivery`] was dropped before: how
-    /// many, and why the first did. Those whose delivery is kept tell it there.
-    ///
     /// Cancel-safe: what was in the buffer goes on its way all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]: records have failed since the last flush whose [`Delivery`] was dropped before; how many, and why
+    /// the first did. Those whose delivery is kept tell it there.
     pub async fn flush(&self) -> Result<(), SendError> {
         let flush = self.shared.with(|machine, _| machine.flush());
         self.shared.wait(|machine, _| machine.is_flushed(flush).then_some(())).await?;
@@ -206,6 +218,10 @@ impl Producer {
     /// for ever.
     ///
     /// Dropped, the future gives up as a drop of this clone does: while others remain, the close goes on without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush).
     pub async fn close(self) -> Result<(), SendError> {
         let timeout = self.delivery_timeout;
         self.close_within(timeout).await
@@ -213,6 +229,10 @@ impl Producer {
 
     /// As [`close`](Self::close), but gives up what is not acknowledged within `timeout`. Of several closes at once the
     /// one that is over first stands.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush).
     pub async fn close_within(self, timeout: Duration) -> Result<(), SendError> {
         self.shared.with(|machine, now| machine.close(now.mono + timeout));
         self.handle.join().await;

@@ -120,7 +120,7 @@ impl<'a> ProducerRecord<'a> {
         Self { topic: topic.into(), partition: None, key, value, headers, timestamp: None }
     }
 
-    /// The partition to send it to. Without it: the one that Java picks for the key; without a key, the same one until
+    /// The partition to send it to, from 0. Without it: the one that Java picks for the key; without a key, the same one until
     /// a batch is full, then another.
     #[must_use]
     pub const fn partition(mut self, partition: i32) -> Self {
@@ -156,7 +156,8 @@ impl<'a> ProducerRecord<'a> {
         self.header(key, Payload(None))
     }
 
-    /// Its timestamp. Default the time at which it is sent; a topic may be set to replace it by that of its append.
+    /// Its timestamp: milliseconds since 1970, or a [`SystemTime`](std::time::SystemTime). Default the time at which it is
+    /// sent; a topic may be set to replace it by that of its append.
     #[must_use]
     pub fn timestamp(mut self, timestamp: impl Into<Timestamp>) -> Self {
         self.timestamp = Some(timestamp.into());
