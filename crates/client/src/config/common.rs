@@ -23,7 +23,7 @@ properties! {
         "Brokers to ask first; they name the others. Required",
         bootstrap_servers = names;
     "client.id": "text", "ottla", Other(""),
-        "The name that brokers know the client by in logs, metrics and quotas",
+        "The name that brokers know the client by in logs, metrics and quotas; Java makes one up",
         client_id = text;
     "metadata.max.age.ms": "ms", "300000", Same,
         "How old the picture of topics and brokers may get before it is asked for again",

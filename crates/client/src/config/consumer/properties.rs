@@ -52,7 +52,7 @@ properties! {
         "The group to be a member of, and whose offsets to commit",
         group.id = text;
     "group.instance.id": "text", "", Same,
-        "Makes the member static",
+        "A name that makes the member static: it may be away for a session without a rebalance",
         group.instance_id = text;
     "group.protocol": "classic, consumer", "classic", Same,
         "Who shares partitions out: the members, or the coordinator",
