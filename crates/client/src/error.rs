@@ -20,7 +20,10 @@
 //! An error's text leaves out that of its `source()`, so that a report of the whole chain says each thing once; the
 //! alternate form, `{error:#}`, is such a report in one line. The table below is the one place of these texts.
 
+mod define;
 mod failure;
+#[cfg(test)]
+mod tests;
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
@@ -28,7 +31,10 @@ use ottla_core::{Address, Disconnected, TopicPartition};
 use ottla_protocol::{ApiKey, ErrorCode};
 
 pub(crate) use self::failure::Details;
-use self::failure::{Course, Facts, Failure};
+use self::{
+    define::{course, errors},
+    failure::{Course, Facts, Failure},
+};
 use crate::driver::Ended;
 
 /// Who can do something about a failure.
@@ -65,106 +71,6 @@ pub struct Context {
     pub address: Option<Address>,
     /// The broker's answer.
     pub code: Option<ErrorCode>,
-}
-
-macro_rules! course {
-    () => {
-        Course::Stands
-    };
-    ($course:ident) => {
-        Course::$course
-    };
-}
-
-macro_rules! errors {
-    ($( $(#[$doc:meta])* $error:ident, $kind:ident {
-        $( $(#[$variant_doc:meta])* $variant:ident = $fault:ident $(, $course:ident)?: $what:literal, $advice:literal; )*
-    } )*) => {$(
-        $(#[$doc])*
-        #[derive(Debug)]
-        pub struct $error(Box<Failure<$kind>>);
-
-        #[doc = concat!("What kind of [`", stringify!($error), "`].")]
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum $kind {
-            $( $(#[$variant_doc])* $variant, )*
-        }
-
-        impl $kind {
-            /// Who can do something about it.
-            pub const fn fault(self) -> Fault {
-                match self { $( Self::$variant => Fault::$fault, )* }
-            }
-
-            const fn course(self) -> Course {
-                match self { $( Self::$variant => course!($($course)?), )* }
-            }
-
-            const fn what(self) -> &'static str {
-                match self { $( Self::$variant => $what, )* }
-            }
-
-            const fn advice(self) -> &'static str {
-                match self { $( Self::$variant => $advice, )* }
-            }
-        }
-
-        impl $error {
-            /// What to match on.
-            pub fn kind(&self) -> $kind {
-                self.0.kind
-            }
-
-            /// Where it happened.
-            pub fn context(&self) -> &Context {
-                &self.0.facts.context
-            }
-
-            /// The broker's answer, where it was one.
-            pub fn code(&self) -> Option<ErrorCode> {
-                self.context().code
-            }
-
-            /// Whether the same call may succeed later although nobody changes anything: a broker or the network was in
-            /// the way, or time ran out. After a time-out, what was asked for may be done all the same.
-            pub fn is_retriable(&self) -> bool {
-                match self.kind().course() {
-                    Course::Passes => true,
-                    Course::AsCoded => self.code().is_some_and(ErrorCode::is_retriable),
-                    Course::Stands | Course::Ends => false,
-                }
-            }
-
-            /// Whether every later call fails, too: the client is closed, or its group wants no more of it. It is to be
-            /// built anew, where that makes sense.
-            pub fn is_final(&self) -> bool {
-                self.kind().course() == Course::Ends
-            }
-
-            pub(crate) fn new(kind: $kind) -> Self {
-                Self(Failure::new(kind))
-            }
-        }
-
-        impl Details for $error {
-            fn facts(&mut self) -> &mut Facts {
-                &mut self.0.facts
-            }
-        }
-
-        impl fmt::Display for $error {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.facts.fmt(self.kind().what(), self.kind().advice(), f)
-            }
-        }
-
-        impl StdError for $error {
-            fn source(&self) -> Option<&(dyn StdError + 'static)> {
-                self.0.facts.source.as_deref().map(|source| source as _)
-            }
-        }
-    )*};
 }
 
 errors! {
@@ -395,71 +301,5 @@ impl BuildError {
             None => detail.push_str("; no answer"),
         }
         Self::new(BuildErrorKind::Unreachable).detail(detail)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_text_says_where_what_why_and_what_next() {
-        let error = RecvError::new(RecvErrorKind::MaxPollExceeded).group("billing").detail("300 s");
-        assert_eq!(
-            error.to_string(),
-            "group `billing`: not a member any more: max.poll.interval passed (300 s); call again to rejoin; raise \
-             max_poll_interval or take fewer records at once"
-        );
-        assert_eq!(error.kind().fault(), Fault::Caller);
-        let error = CommitError::new(CommitErrorKind::Broker)
-            .group("billing")
-            .partition(("orders", 3))
-            .broker(ErrorCode::OffsetMetadataTooLarge);
-        assert_eq!(
-            error.to_string(),
-            "group `billing`, partition orders-3: refused (the broker says OFFSET_METADATA_TOO_LARGE (12))"
-        );
-        assert_eq!(error.code(), Some(ErrorCode::OffsetMetadataTooLarge));
-    }
-
-    #[test]
-    fn unreachable_names_every_address_the_time_and_the_last_failure() {
-        let address = |port| Address { host: "localhost".to_owned(), port };
-        let last = (address(1), Disconnected::Closed);
-        let error = BuildError::unreachable(&[address(1), address(2)], Duration::from_secs(30), Some(&last));
-        assert_eq!(
-            error.to_string(),
-            "no broker can be reached (tried localhost:1, localhost:2 for 30.0s; last localhost:1: the broker closed \
-             the connection); check bootstrap.servers, and that the brokers run"
-        );
-    }
-
-    #[test]
-    fn a_chain_prints_each_text_once() {
-        let io = std::io::Error::other("no such file");
-        let error = BuildError::new(BuildErrorKind::InvalidFile).detail("x.properties").because(io);
-        assert_eq!(error.to_string(), "cannot read the properties (x.properties)");
-        let source = error.source().map(ToString::to_string);
-        assert_eq!(source.as_deref(), Some("no such file"));
-        assert_eq!(format!("{error:#}"), "cannot read the properties (x.properties): no such file");
-        let error = RecvError::new(RecvErrorKind::Corrupt).because(ErrorCode::CorruptMessage);
-        assert!(error.source().is_some_and(|source| source.is::<ErrorCode>()));
-        assert_eq!(error.to_string(), "a damaged batch; seek past it, or have the topic's log repaired");
-    }
-
-    #[test]
-    fn what_may_pass_by_itself_is_retriable_and_what_ends_the_client_is_final() {
-        let told = |error: &AdminError| (error.is_retriable(), error.is_final());
-        let coded = |code| AdminError::new(AdminErrorKind::Broker).broker(code);
-        assert_eq!(told(&AdminError::new(AdminErrorKind::TimedOut)), (true, false));
-        assert_eq!(told(&AdminError::new(AdminErrorKind::TopicExists)), (false, false));
-        assert_eq!(told(&AdminError::new(AdminErrorKind::Closed)), (false, true));
-        assert_eq!(told(&coded(ErrorCode::NotController)), (true, false));
-        assert_eq!(told(&coded(ErrorCode::ClusterAuthorizationFailed)), (false, false));
-        let away = RecvError::new(RecvErrorKind::MaxPollExceeded);
-        assert!(away.is_retriable() && !away.is_final(), "the next call joins again");
-        let fenced = RecvError::new(RecvErrorKind::Group).broker(ErrorCode::FencedInstanceId);
-        assert!(fenced.is_final() && !fenced.is_retriable());
-        assert!(CommitError::new(CommitErrorKind::Fenced).is_final());
     }
 }
