@@ -60,7 +60,7 @@ fn page() -> String {
     all.sort_by_key(|property| property.name);
     all.into_iter().for_each(|property| row(&mut page, property));
     page.push_str(
-        "\n## With one value only\n\nWhat these choose is not supported yet; the value of what is done anyway is taken.\n\n\
+        "\n## With one value only\n\nOther values of these are not supported yet.\n\n\
          | property | client | value |\n|---|---|---|\n",
     );
     for (name, value) in FIXED {

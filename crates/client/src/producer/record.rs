@@ -13,7 +13,7 @@ use ottla_protocol::{Timestamp, records::Header};
 /// let record = ProducerRecord::to("orders").key("42").value(&order).header("trace", b"af01").partition(3);
 /// ```
 ///
-/// What was consumed is sent on as it was, nulls included:
+/// A consumed record is sent on as it was, nulls included:
 ///
 /// ```
 /// # use ottla::{OwnedRecord, producer::ProducerRecord};
