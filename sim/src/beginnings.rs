@@ -234,7 +234,7 @@ impl Member {
                 let ago = ago.as_millis() as i64;
                 Some(Wanted::Time { least: wall_at(since, stage) - ago, most: stage.now().wall.0 - ago })
             }
-            ResetPolicy::None => None,
+            _ => None,
         }
     }
 

@@ -3,6 +3,7 @@
 mod asked;
 mod cluster;
 mod config;
+mod defaults;
 mod jars;
 mod java;
 mod metadata;

@@ -73,9 +73,7 @@ fn in_sync(target: &Target) -> Outcome {
 /// A consumer of partitions that each have but one copy, on all nodes.
 async fn without_copies(target: &Target) -> Result<Consumer, Failed> {
     let name = unique("alone");
-    let (partitions, replication_factor) = (Some(3), Some(1));
-    let topic = NewTopic { name: name.clone(), partitions, replication_factor, ..NewTopic::default() };
-    admin(target).await?.create_topic(topic).await?;
+    admin(target).await?.create_topic(NewTopic::new(&name).partitions(3).replication_factor(1)).await?;
     let mut consumer = consumer(target).build().await?;
     consumer.assign((0..3).map(|partition| (name.as_str(), partition)))?;
     for partition in 0..3 {

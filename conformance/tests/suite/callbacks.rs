@@ -96,7 +96,7 @@ impl Polling {
             GroupProtocol::Classic => {
                 builder.assignor(CooperativeSticky).heartbeat_interval(Duration::from_millis(500))
             }
-            GroupProtocol::Consumer => builder,
+            _ => builder,
         };
         let consumer = builder.build().await?;
         let (stop, stopped) = watch::channel(false);

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
-use ottla::Compression;
 use ottla::admin::GroupDescription;
-use ottla_conformance::kafka::{Consume, Consumed};
+use ottla::config::JavaDefault;
+use ottla::{AdminBuilder, Compression, ConsumerBuilder, ProducerBuilder};
+use ottla_conformance::kafka::{Consume, Consumed, Java};
 use ottla_conformance::process::Process;
 use ottla_conformance::targets::{Target, unique};
 use ottla_conformance::wait::{until, until_some};
@@ -14,13 +15,43 @@ use ottla_conformance::wait::{until, until_some};
 use crate::cases::{Case, Outcome};
 use crate::kit::{PATIENCE, describe, equal, holds, is_settled, numbers, one_batch, topic, wait};
 
+const JAVAS_ASSIGNORS: &str = "class org.apache.kafka.clients.consumer.RangeAssignor,\
+    class org.apache.kafka.clients.consumer.CooperativeStickyAssignor";
+
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::embedded("java_members_share_commit_and_resume", share_commit_and_resume).with_java(),
         Case::embedded("java_starts_in_the_middle_of_a_batch_and_finds_times", middle_and_times).with_java(),
         Case::embedded("java_groups_are_independent_and_a_third_member_is_idle", independent_and_idle)
             .with_java(),
+        Case::alone("the_defaults_that_are_said_to_be_javas_are_javas", defaults).with_java(),
     ]
+}
+
+fn defaults() -> Outcome {
+    let told = [
+        ("consumer.ConsumerConfig", ConsumerBuilder::known_properties().collect::<Vec<_>>()),
+        ("producer.ProducerConfig", ProducerBuilder::known_properties().collect()),
+        ("admin.AdminClientConfig", AdminBuilder::known_properties().collect()),
+    ];
+    for (class, properties) in told {
+        let javas = Java::get()?.defaults(class)?;
+        for property in properties {
+            let told = match property.java {
+                JavaDefault::Same => Some(property.default),
+                JavaDefault::Other(default) => Some(default),
+                _ => None,
+            };
+            // Ours go by their names in JoinGroup.
+            let told = match told {
+                Some("range,cooperative-sticky") => Some(JAVAS_ASSIGNORS),
+                told => told,
+            };
+            let java = javas.get(property.name).map(String::as_str);
+            equal(&format!("{class}: {}", property.name), java, told)?;
+        }
+    }
+    Ok(())
 }
 
 /// Until the group is stable, with so many partitions for each of its members.

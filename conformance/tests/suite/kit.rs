@@ -55,7 +55,7 @@ pub(crate) async fn topic(target: &Target, name: &str, partitions: i32) -> Resul
 
 pub(crate) async fn create(target: &Target, name: &str, partitions: i32) -> Outcome {
     // As many copies as the cluster makes by itself: three, where it has three nodes.
-    let topic = NewTopic { name: name.to_owned(), partitions: Some(partitions), ..NewTopic::default() };
+    let topic = NewTopic::new(name).partitions(partitions);
     admin(target).await?.create_topic(topic).await?;
     if let Target::Kafka(cluster) = *target {
         let name = name.to_owned();

@@ -66,7 +66,7 @@ fn outgoing(record: &DetachedRecord) -> ProducerRecord<'_> {
 async fn records_come_back(target: &Target) -> Outcome {
     // Not so long ago that a broker would take them for expired.
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() as i64 - 60_000;
-    for compression in Compression::ALL {
+    for &compression in Compression::ALL {
         let topic = topic(target, &format!("codec-{compression}"), 1).await?;
         let sent: Vec<_> = (0..300).map(|n| record(&topic, since, n)).collect();
         let builder = Producer::builder().bootstrap_servers([target.bootstrap()]).compression(compression);

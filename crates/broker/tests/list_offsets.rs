@@ -39,7 +39,7 @@ fn filled(compression: Compression) -> World {
 
 #[test]
 fn a_timestamp_finds_the_first_record_at_or_after_it() {
-    for compression in Compression::ALL {
+    for &compression in Compression::ALL {
         let mut world = filled(compression);
         for (timestamp, expected) in [
             (0, (0, 100)),
@@ -78,7 +78,7 @@ fn the_largest_timestamp_is_found_from_version_7_on() {
 
 #[test]
 fn what_is_deleted_from_a_log_is_not_found() {
-    for compression in Compression::ALL {
+    for &compression in Compression::ALL {
         let mut world = filled(compression);
         assert_eq!(world.cluster.delete_records("t", 0, 2, world.now), Some(2));
         assert_eq!(find(&mut world, 1, 7, -2), (ErrorCode::None, 2, -1));

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Mutex};
 
 use ottla::{
-    Admin, AdminBuilder, BuildError, Consumer, ConsumerBuilder, Producer, ProducerBuilder, Properties,
+    Admin, AdminBuilder, BuildError, ConsumerBuilder, Producer, ProducerBuilder, Properties,
     error::BuildErrorKind,
 };
 
@@ -58,16 +58,15 @@ impl Clients {
         self.properties.last(key)
     }
 
-    pub(crate) fn consumer(&self) -> Result<ConsumerBuilder, Failure> {
-        const CREATE: &str = "allow.auto.create.topics";
-        if self.property(CREATE).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+    /// With these defaults where no property says otherwise.
+    pub(crate) fn consumer(&self, defaults: ConsumerBuilder) -> Result<ConsumerBuilder, Failure> {
+        let defaults = defaults.allow_auto_create_topics(false).on_wait(waiting);
+        let builder = self.set(defaults, |builder, property| builder.properties([property]))?;
+        if builder.settings().allow_auto_create_topics() {
             let why = "the command line never creates a topic by reading it; use `ottla topics create`";
-            return Err(Failure::usage(format!("`{CREATE}`: {why}")));
+            return Err(Failure::usage(format!("`allow.auto.create.topics`: {why}")));
         }
-        Ok(self
-            .set(Consumer::builder(), |builder, property| builder.properties([property]))?
-            .allow_auto_create_topics(false)
-            .on_wait(waiting))
+        Ok(builder)
     }
 
     pub(crate) fn producer(&self) -> Result<ProducerBuilder, Failure> {

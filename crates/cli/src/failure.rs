@@ -80,9 +80,9 @@ impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error.kind() {
             BuildErrorKind::Unreachable | BuildErrorKind::Broker | BuildErrorKind::Driver => {
-                Self::failed(error.to_string())
+                Self::failed(format!("{error:#}"))
             }
-            _ => Self::usage(error.to_string()),
+            _ => Self::usage(format!("{error:#}")),
         }
     }
 }
@@ -91,7 +91,7 @@ macro_rules! failed {
     ($($error:ty),*) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                Self::failed(error.to_string())
+                Self::failed(format!("{error:#}"))
             }
         }
     )*};

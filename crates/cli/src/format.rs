@@ -148,6 +148,7 @@ fn write_json(record: &Record<'_>, to: &mut Vec<u8>) {
         _ if record.timestamp().is_none() => "unknown",
         TimestampType::CreateTime => "create",
         TimestampType::LogAppendTime => "logappend",
+        _ => "unknown",
     };
     let _ = write!(
         envelope.to,

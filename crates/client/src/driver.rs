@@ -100,7 +100,7 @@ impl<M> Shared<M> {
     }
 
     /// Returns when the driver is no more.
-    async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         let mut notified = std::pin::pin!(self.data.notified());
         loop {
             notified.as_mut().enable();

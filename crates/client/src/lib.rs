@@ -39,11 +39,14 @@
 //! An operator's log is told by events of `tracing`, under the targets `ottla::connection`, `ottla::group`, `ottla::offsets`,
 //! `ottla::fetch`, `ottla::producer` and `ottla::admin`; `docs/logs.md` in the repository is their table.
 
+#![warn(clippy::missing_errors_doc)]
+
 pub mod admin;
 pub mod config;
 mod consumer;
 mod driver;
 pub mod error;
+mod handle;
 mod log;
 mod net;
 pub mod producer;
@@ -70,4 +73,4 @@ pub use ottla_protocol::{
     ApiKey, DecodeError, ErrorCode, Timestamp,
     records::{Compression, Header, Headers, TimestampType},
 };
-pub use producer::{Delivered, Delivery, HeaderKey, Producer, ProducerRecord};
+pub use producer::{Delivered, Delivery, HeaderKey, Payload, Producer, ProducerRecord};

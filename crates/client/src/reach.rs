@@ -1,4 +1,4 @@
-//! The first contact: a client is built once a broker has answered.
+//! The first contact: a client is built once a broker has answered, unless it is not to wait for that.
 
 use std::{
     fmt,
@@ -27,12 +27,15 @@ impl fmt::Debug for OnWait {
     }
 }
 
-/// Waits for the first metadata, for as long as an operation may take.
+/// Waits for the first metadata, for as long as an operation may take; or not at all.
 pub(crate) async fn reach<M: Machine>(
     shared: &Shared<M>,
     metadata: impl Fn(&M) -> &Metadata,
     config: &CommonConfig,
 ) -> Result<(), BuildError> {
+    if !config.wait_for_broker {
+        return Ok(());
+    }
     let last = || shared.inspect(|machine| metadata(machine).last_failure().cloned());
     let known = shared.wait(|machine, _| metadata(machine).is_known().then_some(()));
     let begun = Instant::now();

@@ -23,7 +23,7 @@ async fn admin(server: &Server) -> Admin {
 }
 
 fn topic(name: &str, partitions: i32) -> NewTopic {
-    NewTopic { name: name.to_owned(), partitions: Some(partitions), ..NewTopic::default() }
+    NewTopic::new(name).partitions(partitions)
 }
 
 #[tokio::test]
@@ -183,4 +183,16 @@ async fn a_group_of_the_consumer_protocol_is_described_like_any_other() {
     assert_eq!(described["none"].as_ref().unwrap_err().code(), Some(ErrorCode::GroupIdNotFound));
     consumer.close().await;
     admin.close().await;
+}
+
+#[tokio::test]
+async fn a_clone_that_is_dropped_changes_nothing_and_a_close_of_one_closes_the_others() {
+    let server = cluster(1);
+    let admin = admin(&server).await;
+    let other = admin.clone();
+    drop(admin.clone());
+    admin.create_topic(topic("new", 1)).await.unwrap();
+    admin.close().await;
+    assert_eq!(other.list_topics().await.unwrap_err().kind(), AdminErrorKind::Closed);
+    tokio::time::timeout(Duration::from_secs(20), other.close()).await.unwrap();
 }

@@ -4,7 +4,6 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -70,7 +69,7 @@ async fn send_numbers(producer: &Producer, range: std::ops::Range<usize>) {
 
 #[tokio::test]
 async fn records_of_every_codec_arrive_in_order_with_the_offsets_told() {
-    for compression in Compression::ALL {
+    for &compression in Compression::ALL {
         let server = cluster(1, 1);
         let producer = builder(&server).compression(compression).build().await.unwrap();
         let mut deliveries = Vec::new();
@@ -157,7 +156,7 @@ async fn a_broker_that_forgot_the_producer_is_met_in_a_new_epoch() {
 #[tokio::test]
 async fn leaders_that_move_while_records_are_sent_lose_none() {
     let server = cluster(3, 1);
-    let producer = Arc::new(builder(&server).batch_size(200).linger(Duration::ZERO).build().await.unwrap());
+    let producer = builder(&server).batch_size(200).linger(Duration::ZERO).build().await.unwrap();
     let sending = tokio::spawn({
         let producer = producer.clone();
         async move { send_numbers(&producer, 0..5_000).await }
@@ -221,6 +220,50 @@ async fn a_producer_that_is_dropped_gives_up_what_lingers() {
     drop(producer);
     let outcome = tokio::time::timeout(PATIENCE, delivery.into_future()).await.unwrap();
     assert_eq!(outcome.unwrap_err().kind(), SendErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn a_clone_that_is_dropped_changes_nothing_and_the_last_one_gives_up_what_lingers() {
+    let server = cluster(1, 1);
+    let last = builder(&server).linger(Duration::from_secs(60)).build().await.unwrap();
+    let first = last.clone();
+    let delivery = first.send(ProducerRecord::to("t").value(b"0")).await.unwrap();
+    drop(first);
+    last.flush().await.unwrap();
+    assert_eq!(delivery.await.unwrap().offset, Some(0));
+    let delivery = last.send(ProducerRecord::to("t").value(b"1")).await.unwrap();
+    drop(last);
+    let outcome = tokio::time::timeout(PATIENCE, delivery.into_future()).await.unwrap();
+    assert_eq!(outcome.unwrap_err().kind(), SendErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn a_close_of_one_clone_sends_what_all_have_and_closes_them() {
+    let server = cluster(1, 1);
+    let producer = builder(&server).linger(Duration::from_secs(60)).build().await.unwrap();
+    let other = producer.clone();
+    let delivery = other.send(ProducerRecord::to("t").value(b"0")).await.unwrap();
+    producer.close().await.unwrap();
+    assert_eq!(delivery.await.unwrap().offset, Some(0));
+    let refused = other.send(ProducerRecord::to("t").value(b"1")).await.unwrap_err();
+    assert_eq!(refused.kind(), SendErrorKind::Closed);
+    other.flush().await.unwrap();
+    let again = tokio::time::timeout(PATIENCE, other.close()).await;
+    again.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_close_that_is_dropped_goes_on_as_long_as_there_are_clones() {
+    let server = cluster(1, 1);
+    let delay = Fault::Delay(Duration::from_millis(300));
+    server.with_cluster(|cluster| cluster.faults().on(ApiKey::Produce).then(delay));
+    let producer = producer(&server).await;
+    let delivery = producer.send(ProducerRecord::to("t").value(b"0")).await.unwrap();
+    let closing = tokio::time::timeout(Duration::from_millis(20), producer.clone().close()).await;
+    assert!(closing.is_err(), "the broker has not answered yet");
+    assert_eq!(delivery.await.unwrap().offset, Some(0));
+    let refused = producer.send(ProducerRecord::to("t").value(b"1")).await.unwrap_err();
+    assert_eq!(refused.kind(), SendErrorKind::Closed);
 }
 
 #[tokio::test]

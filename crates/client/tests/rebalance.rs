@@ -30,7 +30,7 @@ fn builder(server: &Server, protocol: GroupProtocol) -> ConsumerBuilder {
         GroupProtocol::Classic => {
             builder.assignor(CooperativeSticky).heartbeat_interval(Duration::from_millis(100))
         }
-        GroupProtocol::Consumer => builder,
+        _ => builder,
     }
 }
 
@@ -163,7 +163,7 @@ async fn a_static_member_that_comes_back_has_its_partitions_back() {
         until(&mut back, "its partition", |back| back.assignment().len() == 1).await;
         stays.poll(Duration::from_millis(50)).await.unwrap();
         assert_eq!((stays.assignment(), back.assignment()), before);
-        back.close_with(CloseOptions { leave: LeaveGroup::Leave, ..CloseOptions::default() }).await;
+        back.close_with(CloseOptions::new().leave(LeaveGroup::Leave)).await;
         until(&mut stays, "both", |stays| stays.assignment().len() == 2).await;
     }
 }

@@ -89,12 +89,14 @@ impl Attempts {
 /// Something went wrong, and is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Retry {
     /// The error that was answered; `None` where no answer came.
     pub error: Option<ErrorCode>,
     /// Which attempt is next, or under way: the first is 1.
     pub attempt: u32,
-    /// The time until the attempt is made; zero where it is under way, or waits for something else.
+    /// How long it is until that attempt. Zero where it is under way or due, and where it waits for something other than
+    /// the time: a connection, or an answer.
     pub rest: Duration,
 }
 

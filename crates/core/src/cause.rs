@@ -14,6 +14,7 @@ use crate::{
 /// The last obstacle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum Cause {
     /// A broker answered with an error.
     Broker {

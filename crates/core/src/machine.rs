@@ -166,6 +166,7 @@ pub fn spans(response: &Response, frame: &[u8]) -> Vec<Result<Spans, DecodeError
 /// Why a connection is no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum Disconnected {
     /// The name could not be resolved.
     Unresolved(String),

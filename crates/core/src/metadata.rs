@@ -90,6 +90,7 @@ pub struct Metadata {
 
 /// A broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Node {
     /// Where it listens.
     pub address: Address,
@@ -99,6 +100,7 @@ pub struct Node {
 
 /// A topic, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Topic {
     /// [`TopicId::ZERO`] where the broker knows no ids.
     pub id: TopicId,
@@ -113,6 +115,7 @@ pub struct Topic {
 
 /// A partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Partition {
     /// Its leader; `None` where it has none that runs.
     pub leader: Option<NodeId>,

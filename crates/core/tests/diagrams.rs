@@ -39,13 +39,13 @@ fn table<S: Copy + std::fmt::Debug + PartialEq>(
 #[test]
 fn the_classic_states_are_drawn_as_they_are() {
     let ends = (MemberState::Out, MemberState::Failed);
-    assert_eq!(drawn(0), table(&MemberState::ALL, MemberState::may_follow, ends));
+    assert_eq!(drawn(0), table(MemberState::ALL, MemberState::may_follow, ends));
 }
 
 #[test]
 fn the_consumer_protocols_states_are_drawn_as_they_are() {
     let ends = (ConsumerState::Out, ConsumerState::Failed);
-    assert_eq!(drawn(1), table(&ConsumerState::ALL, ConsumerState::may_follow, ends));
+    assert_eq!(drawn(1), table(ConsumerState::ALL, ConsumerState::may_follow, ends));
 }
 
 #[test]

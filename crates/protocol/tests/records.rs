@@ -207,7 +207,7 @@ fn a_producers_batch_has_the_same_bytes_as_javas() {
 fn what_is_built_is_read_back_in_every_codec() {
     let large = String::from_utf8(text(200_000)).unwrap();
     let mut compressor = Compressor::new();
-    for codec in Compression::ALL {
+    for &codec in Compression::ALL {
         for level in [None, Some(1), Some(9)] {
             let mut builder = BatchBuilder::new(codec, PLENTY).base_offset(500);
             if let Some(level) = level {
@@ -238,7 +238,7 @@ fn every_codec_gives_back_what_it_was_given() {
     let mut rng = fastrand::Rng::with_seed(1);
     let noise: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(200_000).collect();
     let (mut compressor, mut decompressor, mut out) = (Compressor::new(), Decompressor::new(), Vec::new());
-    for codec in Compression::ALL {
+    for &codec in Compression::ALL {
         for input in [&noise[..0], &noise[..1], &noise, &text(65_536), &text(70_000), &vec![0; 500_000]] {
             let mut packed = b"before".to_vec();
             compressor.compress(codec, None, input, &mut packed).unwrap();
@@ -288,7 +288,7 @@ fn frames_that_others_write_are_read() {
 #[test]
 fn a_bomb_goes_off_at_the_limit() {
     let input = vec![0; 3 << 20];
-    for codec in Compression::ALL {
+    for &codec in Compression::ALL {
         let packed = compress(codec, &input);
         for limit in [0, 1, 1000, 100_000, input.len() - 1] {
             let too_large = Err(DecodeErrorKind::TooLarge { limit });

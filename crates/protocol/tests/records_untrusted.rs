@@ -220,7 +220,7 @@ fn no_bytes_panic_as_records_or_as_compressed() {
             record_count: rng.i32(..10).max(0),
         };
         _ = walk(&header, &bytes, rng.usize(..99));
-        for codec in Compression::ALL {
+        for &codec in Compression::ALL {
             let limit = rng.usize(..100_000);
             let peak = peak(|| _ = decompressor.decompress(codec, &bytes, &mut Vec::new(), limit));
             assert!(peak <= limit as u64 + CONTEXT, "{codec}: {peak} bytes live, the limit is {limit}");
@@ -232,7 +232,7 @@ fn no_bytes_panic_as_records_or_as_compressed() {
 fn a_bomb_holds_no_more_than_the_limit() {
     let input = vec![0; 32 << 20];
     let limit = 1 << 20;
-    for codec in Compression::ALL {
+    for &codec in Compression::ALL {
         let mut bomb = Vec::new();
         Compressor::new().compress(codec, None, &input, &mut bomb).expect("compressed");
         let mut decompressor = Decompressor::new();
@@ -248,7 +248,7 @@ fn a_bomb_holds_no_more_than_the_limit() {
 fn a_small_batch_takes_no_more_than_about_what_it_holds() {
     let input = vec![0; 90 << 20];
     let limit = i32::MAX as usize;
-    for codec in Compression::ALL {
+    for &codec in Compression::ALL {
         let mut packed = Vec::new();
         Compressor::new().compress(codec, None, &input, &mut packed).expect("compressed");
         let mut decompressor = Decompressor::new();

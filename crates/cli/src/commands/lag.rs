@@ -1,9 +1,6 @@
 //! `ottla lag`: how far groups are behind the ends of their topics.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ottla::{
     Admin, TopicPartition,
@@ -36,7 +33,7 @@ pub(super) async fn run(args: &LagArgs, common: &Common) -> Result<(), Failure> 
 type Committed = BTreeMap<String, Option<BTreeMap<TopicPartition, CommittedOffset>>>;
 
 /// Each row stands for itself: what is not known is a dash, and is told.
-async fn measure(admin: &Arc<Admin>, named: &[String]) -> Result<(Table, Failures), Failure> {
+async fn measure(admin: &Admin, named: &[String]) -> Result<(Table, Failures), Failure> {
     let Found { groups, mut failures } = find(admin, named.to_vec()).await?;
     let committed = committed(admin, &groups, !named.is_empty(), &mut failures).await;
     let assigned = groups.values().flat_map(|group| &group.members).flat_map(|member| &member.assignment);
@@ -63,14 +60,14 @@ async fn measure(admin: &Arc<Admin>, named: &[String]) -> Result<(Table, Failure
 
 /// Of all groups at once: one whose coordinator does not answer holds up no other.
 async fn committed(
-    admin: &Arc<Admin>,
+    admin: &Admin,
     groups: &BTreeMap<String, GroupDescription>,
     named: bool,
     failures: &mut Failures,
 ) -> Committed {
     let mut asked = JoinSet::new();
     for group in groups.keys().cloned() {
-        let admin = Arc::clone(admin);
+        let admin = admin.clone();
         asked.spawn(async move {
             let committed = admin.committed_offsets(group.as_str()).await;
             (group, committed)

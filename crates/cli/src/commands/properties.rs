@@ -1,6 +1,6 @@
 //! `-X list`: the properties that a verb's client takes.
 
-use ottla::{AdminBuilder, ConsumerBuilder, ProducerBuilder};
+use ottla::{AdminBuilder, ConsumerBuilder, ProducerBuilder, config::Property};
 
 use crate::{
     args::{Common, GroupsVerb, TopicsVerb, Verb},
@@ -8,7 +8,7 @@ use crate::{
     output::Table,
 };
 
-type Known = Vec<(&'static str, &'static str)>;
+type Known = Vec<Property>;
 
 /// Whether to list them: as JSON or not, and which.
 pub(super) fn asked(outer: &Common, verb: &Verb) -> Option<(bool, Known)> {
@@ -34,8 +34,9 @@ pub(super) fn asked(outer: &Common, verb: &Verb) -> Option<(bool, Known)> {
 
 pub(super) fn list(json: bool, properties: Known) -> Result<(), Failure> {
     let mut table = Table::new(&["PROPERTY", "DEFAULT"]);
-    for (name, default) in properties {
-        table.push([name.into(), Some(default).filter(|default| !default.is_empty()).into()]);
+    for property in properties {
+        let default = Some(property.default).filter(|default| !default.is_empty());
+        table.push([property.name.into(), default.into()]);
     }
     table.print(json)
 }

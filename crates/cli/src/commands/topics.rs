@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -31,8 +30,9 @@ pub(super) async fn run(verb: TopicsVerb, outer: Common) -> Result<(), Failure> 
                 let verb = format!("ottla topics create {topic} -p {count}");
                 return Err(Failure::usage(format!("`{count}`: the number of partitions is -p: `{verb}`")));
             }
-            let configs = configs.iter().map(|pair| config(pair)).collect::<Result<_, _>>()?;
-            let new = NewTopic { name: topic.clone(), partitions, replication_factor, configs };
+            let mut new = NewTopic::new(&topic);
+            (new.partitions, new.replication_factor) = (partitions, replication_factor);
+            new.configs = configs.iter().map(|pair| config(pair)).collect::<Result<_, _>>()?;
             with_admin(&outer.with(common), async |admin| {
                 admin.create_topic(new).await?;
                 match no_wait {
@@ -62,14 +62,11 @@ pub(super) async fn run(verb: TopicsVerb, outer: Common) -> Result<(), Failure> 
 /// Does something with an admin client, and tells meanwhile what is waited for.
 pub(super) async fn with_admin<T>(
     common: &Common,
-    work: impl AsyncFnOnce(&Arc<Admin>) -> Result<T, Failure>,
+    work: impl AsyncFnOnce(&Admin) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let admin = Arc::new(Clients::new(common)?.admin()?.build().await?);
+    let admin = Clients::new(common)?.admin()?.build().await?;
     let done = told(|| admin.explain(), work(&admin)).await;
-    // Where a task of the work still has it, that has been given up.
-    if let Some(admin) = Arc::into_inner(admin) {
-        admin.close().await;
-    }
+    admin.close().await;
     done
 }
 

@@ -6,7 +6,7 @@ use ottla_core::{
 };
 use ottla_protocol::ErrorCode;
 
-use crate::error::{AdminError, AdminErrorKind as Kind};
+use crate::error::{AdminError, AdminErrorKind as Kind, Details as _};
 
 impl From<Failure> for AdminError {
     fn from(failure: Failure) -> Self {

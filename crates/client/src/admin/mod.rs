@@ -5,7 +5,7 @@
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let admin = Admin::builder().bootstrap_servers(["localhost:9092"]).build().await?;
-//! admin.create_topic(NewTopic { name: "orders".into(), partitions: Some(12), ..NewTopic::default() }).await?;
+//! admin.create_topic(NewTopic::new("orders").partitions(12)).await?;
 //! for (name, topic) in admin.list_topics().await? {
 //!     println!("{name}: {} partitions", topic.partitions.len());
 //! }
@@ -16,6 +16,13 @@
 //! Every operation is tried again where an error may pass, `default_api_timeout` at the most. Where one concerns
 //! several topics, groups or partitions, each has its own result. Futures may be dropped: a question is forgotten
 //! then, a change that was sent is made all the same.
+//!
+//! # Errors
+//!
+//! Any operation may fail as a whole: no broker was reached, or answered, within `default_api_timeout`
+//! ([`AdminErrorKind::TimedOut`]), the brokers do not speak what it needs ([`AdminErrorKind::Unsupported`]), one refused
+//! ([`AdminErrorKind::Broker`], with its code), or the client was closed ([`AdminErrorKind::Closed`]). What else may
+//! become of it stands at each.
 
 mod failure;
 
@@ -27,27 +34,37 @@ pub use ottla_core::{
     admin::{Cluster, Coordinator, GroupDescription, GroupListing, MemberDescription, NewTopic, OffsetSpec},
 };
 use ottla_core::{OpId, admin::Operation, admin::Outcome};
+pub use ottla_protocol::TopicId;
 
 use crate::{
-    config::AdminBuilder,
+    config::{AdminBuilder, Names},
     driver::{Driver, Shared},
-    error::{AdminError, AdminErrorKind, BuildError, BuildErrorKind},
+    error::{AdminError, AdminErrorKind, BuildError, BuildErrorKind, Details as _},
+    handle::Handle,
     net::{clock, frame_pool::Frame},
     reach::reach,
 };
 
 type Machine = core::Admin<Arc<Frame>>;
 
-/// An admin client. It may be used from many tasks at once: wrap it in an `Arc`.
-#[derive(Debug)]
+/// An admin client, for as many tasks as like to use it: its clones share one set of connections, and one thread.
+///
+/// To [`close`](Self::close) one closes it for all of them. A clone that is dropped changes nothing; the last one gives up
+/// what is under way.
+#[derive(Debug, Clone)]
 pub struct Admin {
     shared: Arc<Shared<Machine>>,
-    driver: Option<Driver<Machine>>,
+    handle: Arc<Handle<Machine>>,
 }
 
 impl AdminBuilder {
-    /// Checks the configuration, starts the client, and waits until a broker answers, `default_api_timeout` at the
-    /// most. Dropped, the future leaves nothing behind.
+    /// Checks the configuration, starts the client, and waits until a broker answers,
+    /// [`default_api_timeout`](Self::default_api_timeout) at the most; without [`wait_for_broker`](Self::wait_for_broker)
+    /// for nothing. Dropped, the future leaves nothing behind.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`]: what is wrong with the configuration, or which broker could not be reached for how long.
     pub async fn build(self) -> Result<Admin, BuildError> {
         let config = self.parse()?;
         let machine = Machine::new(
@@ -58,7 +75,8 @@ impl AdminBuilder {
         );
         let driver = Driver::spawn(machine, config.driver())
             .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
-        let admin = Admin { shared: driver.shared().clone(), driver: Some(driver) };
+        let handle = Handle::new(driver, |machine, _| machine.close());
+        let admin = Admin { shared: handle.shared().clone(), handle };
         reach(&admin.shared, Machine::metadata, &config.common).await?;
         Ok(admin)
     }
@@ -85,7 +103,11 @@ impl Admin {
         AdminBuilder::default()
     }
 
-    /// The brokers.
+    /// The cluster's id, its brokers, and which of them is the controller.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors).
     pub async fn describe_cluster(&self) -> Result<Cluster, AdminError> {
         self.run(Operation::DescribeCluster, |outcome| match outcome {
             Outcome::Cluster(cluster) => Some(cluster),
@@ -95,16 +117,25 @@ impl Admin {
     }
 
     /// Every topic, those that Kafka made for itself too ([`Topic::internal`]).
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors). A topic that cannot be told has its [`Topic::error`].
     pub async fn list_topics(&self) -> Result<BTreeMap<String, Topic>, AdminError> {
         self.run(Operation::ListTopics, topics).await
     }
 
-    /// These topics, with their partitions. None is created by being asked for.
-    pub async fn describe_topics<N: Into<String>>(
+    /// This topic, or these, with their partitions. None is created by being asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); of a topic by itself [`AdminErrorKind::UnknownTopic`], or a
+    /// broker's refusal.
+    pub async fn describe_topics<Kind>(
         &self,
-        names: impl IntoIterator<Item = N>,
+        names: impl Names<Kind>,
     ) -> Result<Each<String, Topic>, AdminError> {
-        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        let names = names.into_names();
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -116,12 +147,23 @@ impl Admin {
         Ok(described.into_iter().map(each).collect())
     }
 
-    /// Creates a topic.
+    /// Creates a topic. When it returns, the controller has created it; brokers that are asked next may not have heard
+    /// of it yet.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); [`AdminErrorKind::TopicExists`], or
+    /// [`AdminErrorKind::InvalidRequest`] where its name, its numbers or its configuration are refused.
     pub async fn create_topic(&self, topic: NewTopic) -> Result<(), AdminError> {
-        only(self.create_topics([topic]).await?)
+        let name = topic.name.clone();
+        self.change_one(name, Operation::CreateTopics { topics: vec![topic], validate_only: false }).await
     }
 
     /// Creates topics.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); of each as of [`create_topic`](Self::create_topic).
     pub async fn create_topics(
         &self,
         topics: impl IntoIterator<Item = NewTopic>,
@@ -131,6 +173,10 @@ impl Admin {
     }
 
     /// Tells whether these topics could be created, and creates none.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_topics`](Self::create_topics).
     pub async fn validate_topics(
         &self,
         topics: impl IntoIterator<Item = NewTopic>,
@@ -140,24 +186,42 @@ impl Admin {
     }
 
     /// Deletes a topic with all its records.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); [`AdminErrorKind::UnknownTopic`], or a broker's refusal, as
+    /// where `delete.topic.enable` is false.
     pub async fn delete_topic(&self, name: impl Into<String>) -> Result<(), AdminError> {
-        only(self.delete_topics([name]).await?)
+        let name = name.into();
+        self.change_one(name.clone(), Operation::DeleteTopics(vec![name])).await
     }
 
-    /// Deletes topics with all their records.
-    pub async fn delete_topics<N: Into<String>>(
-        &self,
-        names: impl IntoIterator<Item = N>,
-    ) -> Result<Each<String, ()>, AdminError> {
-        self.change(Operation::DeleteTopics(names.into_iter().map(Into::into).collect())).await
+    /// Deletes a topic, or several, with all their records.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); of each as of [`delete_topic`](Self::delete_topic).
+    pub async fn delete_topics<Kind>(&self, names: impl Names<Kind>) -> Result<Each<String, ()>, AdminError> {
+        self.change(Operation::DeleteTopics(names.into_names())).await
     }
 
     /// Gives a topic more partitions: `count` is how many it has then. Keys go to other partitions from there on.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); [`AdminErrorKind::UnknownTopic`], or
+    /// [`AdminErrorKind::InvalidRequest`] where `count` is not more than it has.
     pub async fn create_partitions(&self, topic: impl Into<String>, count: i32) -> Result<(), AdminError> {
-        only(self.change(Operation::CreatePartitions(BTreeMap::from([(topic.into(), count)]))).await?)
+        let topic = topic.into();
+        let counts = BTreeMap::from([(topic.clone(), count)]);
+        self.change_one(topic, Operation::CreatePartitions(counts)).await
     }
 
-    /// Every group, asked of every broker. Fails when one of them does not answer.
+    /// Every group, asked of every broker.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors), and where one broker alone does not answer.
     pub async fn list_groups(&self) -> Result<BTreeMap<String, GroupListing>, AdminError> {
         self.run(Operation::ListGroups, |outcome| match outcome {
             Outcome::Groups(groups) => Some(groups),
@@ -166,14 +230,19 @@ impl Admin {
         .await
     }
 
-    /// These groups, with their members and what is assigned to each.
+    /// This group, or these, with their members and what is assigned to each.
     ///
     /// Brokers before 4.0 answer for a group that does not exist with the state `Dead`.
-    pub async fn describe_groups<N: Into<String>>(
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); of a group by itself [`AdminErrorKind::UnknownGroup`], a refusal,
+    /// or [`AdminErrorKind::TimedOut`] where its coordinator does not answer.
+    pub async fn describe_groups<Kind>(
         &self,
-        groups: impl IntoIterator<Item = N>,
+        groups: impl Names<Kind>,
     ) -> Result<Each<String, GroupDescription>, AdminError> {
-        let groups = groups.into_iter().map(Into::into).collect();
+        let groups = groups.into_names();
         let described = self
             .run(Operation::DescribeGroups(groups), |outcome| match outcome {
                 Outcome::GroupDescriptions(groups) => Some(groups),
@@ -189,6 +258,10 @@ impl Admin {
 
     /// All offsets that a group has committed. A group that does not exist has none. Waits for transactions that are
     /// about to commit offsets (KIP-447).
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors).
     pub async fn committed_offsets(
         &self,
         group: impl Into<String>,
@@ -203,7 +276,13 @@ impl Admin {
     }
 
     /// Offsets in the logs of partitions, as readers of uncommitted records see them; `None` where no record has the
-    /// timestamp asked for, or a later one. A partition whose leader cannot be asked in time fails by itself.
+    /// timestamp asked for, or a later one.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); of a partition by itself [`AdminErrorKind::UnknownTopic`], also
+    /// where its topic has no such partition, a refusal, or [`AdminErrorKind::TimedOut`] where it has no leader, or its
+    /// leader does not answer.
     pub async fn list_offsets<P: Into<TopicPartition>>(
         &self,
         partitions: impl IntoIterator<Item = (P, OffsetSpec)>,
@@ -223,6 +302,10 @@ impl Admin {
     }
 
     /// The broker that coordinates a group.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors).
     pub async fn find_coordinator(&self, group: impl Into<String>) -> Result<Coordinator, AdminError> {
         let group = group.into();
         let found = |outcome| match outcome {
@@ -237,12 +320,11 @@ impl Admin {
         self.shared.inspect(Machine::obstacles)
     }
 
-    /// Closes the client, and waits until it is.
-    pub async fn close(mut self) {
+    /// Closes the client, and waits until it is. Its clones are closed with it: what they have under way fails with
+    /// [`AdminErrorKind::Closed`], and so do their later calls. Closed already, it returns at once.
+    pub async fn close(self) {
         self.shared.with(|machine, _| machine.close());
-        if let Some(driver) = self.driver.take() {
-            driver.join().await;
-        }
+        self.handle.join().await;
     }
 
     async fn change(&self, operation: Operation) -> Result<Each<String, ()>, AdminError> {
@@ -257,6 +339,14 @@ impl Admin {
             (topic, result)
         };
         Ok(changes.into_iter().map(each).collect())
+    }
+
+    /// A change of one topic.
+    async fn change_one(&self, topic: String, operation: Operation) -> Result<(), AdminError> {
+        let silent =
+            || AdminError::new(AdminErrorKind::Broker).detail("the broker left the topic out of its answer");
+        let only = |each: Each<String, ()>| each.into_values().next().unwrap_or_else(|| Err(silent()));
+        self.change(operation).await.and_then(only).map_err(|error| error.topic(topic))
     }
 
     async fn run<T>(
@@ -279,19 +369,5 @@ fn topics(outcome: Outcome) -> Option<BTreeMap<String, Topic>> {
     match outcome {
         Outcome::Topics(topics) => Some(topics),
         _ => None,
-    }
-}
-
-/// The result of the one topic that was asked for.
-fn only(each: Each<String, ()>) -> Result<(), AdminError> {
-    let silent =
-        || AdminError::new(AdminErrorKind::Broker).detail("the broker left the topic out of its answer");
-    each.into_values().next().unwrap_or_else(|| Err(silent()))
-}
-
-impl Drop for Admin {
-    /// Gives up what is under way.
-    fn drop(&mut self) {
-        self.shared.with(|machine, _| machine.close());
     }
 }

@@ -3,12 +3,25 @@
 use std::time::Duration;
 
 use super::{
-    common::{Common, CommonConfig, FRAME_POOL, RECEIVE_MAX, common_setters},
+    common::{Common, CommonConfig, FRAME_POOL, RECEIVE_MAX},
     known::{self, Known},
+    property::{JavaDefault::*, Property, properties},
+    setters::{common_setters, settings},
+    value::millis,
 };
 use crate::{driver::DriverConfig, error::BuildError, log};
 
 const KNOWN: Known = known::ADMIN;
+
+properties! {
+    AdminBuilder;
+    "connections.max.idle.ms": "ms", "300000", Same,
+        "How long a connection may be without use before it is closed",
+        common.connections_max_idle = millis;
+    "default.api.timeout.ms": "ms", "60000", Same,
+        "How long an operation may take with all its attempts",
+        common.default_api_timeout = millis;
+}
 
 /// Builds an admin client.
 #[derive(Debug, Clone)]
@@ -48,15 +61,10 @@ impl AdminConfig {
 impl AdminBuilder {
     common_setters!("5 min");
 
-    fn set(&mut self, key: &str, value: &str) -> Result<(), BuildError> {
-        match self.common.set(key, value)? {
-            true => Ok(()),
-            false => KNOWN.refuse(key, value),
-        }
-    }
-
     /// A configuration in which everything fits together, or what does not.
     pub(crate) fn parse(&self) -> Result<AdminConfig, BuildError> {
         Ok(AdminConfig { common: self.common.parse()? })
     }
 }
+
+settings! { AdminSettings of AdminBuilder; }

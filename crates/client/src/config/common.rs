@@ -6,30 +6,52 @@ use ottla_core::{Address, Backoff, ConnectionConfig, MetadataConfig};
 
 use super::{
     address::address,
-    value::{check_millis, check_millis_or_zero, list, millis},
+    property::{JavaDefault::*, Property, properties},
+    value::{check_millis, check_millis_or_zero, list, millis, text},
 };
 use crate::{
     driver::DriverConfig,
-    error::{BuildError, BuildErrorKind},
+    error::{BuildError, BuildErrorKind, Details as _},
     net::connection::Limits,
     reach::OnWait,
 };
 
-/// The properties of [`Common`], and their defaults; empty where nothing is set. An admin client closes idle connections
-/// after 5 min.
-pub(super) const SUPPORTED: &[(&str, &str)] = &[
-    ("bootstrap.servers", ""),
-    ("client.id", "ottla"),
-    ("connections.max.idle.ms", "540000"),
-    ("default.api.timeout.ms", "60000"),
-    ("metadata.max.age.ms", "300000"),
-    ("reconnect.backoff.max.ms", "1000"),
-    ("reconnect.backoff.ms", "50"),
-    ("request.timeout.ms", "30000"),
-    ("retry.backoff.max.ms", "1000"),
-    ("retry.backoff.ms", "100"),
-    ("socket.connection.setup.timeout.ms", "10000"),
-];
+// Those whose default is not the same for every client are in the tables of each.
+properties! {
+    Common;
+    "bootstrap.servers": "host:port, with commas between", "", Same,
+        "Brokers to ask first; they name the others. Required",
+        bootstrap_servers = names;
+    "client.id": "text", "ottla", Other(""),
+        "The name that brokers know the client by in logs, metrics and quotas; Java makes one up",
+        client_id = text;
+    "metadata.max.age.ms": "ms", "300000", Same,
+        "How old the picture of topics and brokers may get before it is asked for again",
+        metadata_max_age = millis;
+    "reconnect.backoff.max.ms": "ms", "1000", Same,
+        "The longest wait before a broker is connected to again",
+        reconnect_backoff.most = millis;
+    "reconnect.backoff.ms": "ms", "50", Same,
+        "The first such wait; it doubles with each failure",
+        reconnect_backoff.first = millis;
+    "request.timeout.ms": "ms", "30000", Same,
+        "How long a request may stay without an answer",
+        request_timeout = millis;
+    "retry.backoff.max.ms": "ms", "1000", Same,
+        "The longest wait before a failed request is sent again",
+        retry_backoff.most = millis;
+    "retry.backoff.ms": "ms", "100", Same,
+        "The first such wait; it doubles with each failure",
+        retry_backoff.first = millis;
+    "socket.connection.setup.timeout.ms": "ms", "10000", Same,
+        "How long a connection may take to be of use; in Java it ends where the connection stands, and grows up to \
+         `socket.connection.setup.timeout.max.ms`",
+        connection_setup_timeout = millis;
+}
+
+fn names(_key: &str, text: &str) -> Result<Vec<String>, BuildError> {
+    Ok(list(text).collect())
+}
 
 /// The largest response that is believed. Far more than any answer but a fetch takes; and a buffer grows only as bytes
 /// arrive, so this is what tells another protocol's bytes from a length, not what bounds the memory.
@@ -38,7 +60,8 @@ pub(crate) const RECEIVE_MAX: usize = 128 << 20;
 /// How many bytes of buffers a client keeps that does not fetch.
 pub(crate) const FRAME_POOL: usize = 1 << 20;
 
-/// What the setters that all builders have in common store.
+/// What the setters that all builders have in common store. Its `Debug`, as a builder's, shows each field: a secret needs a
+/// type that hides it.
 #[derive(Debug, Clone)]
 pub(super) struct Common {
     pub(super) bootstrap_servers: Vec<String>,
@@ -51,6 +74,7 @@ pub(super) struct Common {
     pub(super) metadata_max_age: Duration,
     pub(super) connection_setup_timeout: Duration,
     pub(super) ambient_runtime: bool,
+    pub(super) wait_for_broker: bool,
     pub(super) on_wait: OnWait,
 }
 
@@ -68,31 +92,13 @@ impl Default for Common {
             metadata_max_age: metadata.max_age,
             connection_setup_timeout: connections.setup_timeout,
             ambient_runtime: false,
+            wait_for_broker: true,
             on_wait: OnWait::default(),
         }
     }
 }
 
 impl Common {
-    /// Whether the property was one of these.
-    pub(super) fn set(&mut self, key: &str, value: &str) -> Result<bool, BuildError> {
-        match key {
-            "bootstrap.servers" => self.bootstrap_servers = list(value).collect(),
-            "client.id" => self.client_id = value.trim().to_owned(),
-            "connections.max.idle.ms" => self.connections_max_idle = millis(key, value)?,
-            "default.api.timeout.ms" => self.default_api_timeout = millis(key, value)?,
-            "metadata.max.age.ms" => self.metadata_max_age = millis(key, value)?,
-            "reconnect.backoff.max.ms" => self.reconnect_backoff.most = millis(key, value)?,
-            "reconnect.backoff.ms" => self.reconnect_backoff.first = millis(key, value)?,
-            "request.timeout.ms" => self.request_timeout = millis(key, value)?,
-            "retry.backoff.max.ms" => self.retry_backoff.most = millis(key, value)?,
-            "retry.backoff.ms" => self.retry_backoff.first = millis(key, value)?,
-            "socket.connection.setup.timeout.ms" => self.connection_setup_timeout = millis(key, value)?,
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-
     pub(super) fn parse(&self) -> Result<CommonConfig, BuildError> {
         Ok(CommonConfig {
             bootstrap_servers: self.addresses()?,
@@ -111,6 +117,7 @@ impl Common {
                 self.connection_setup_timeout,
             )?,
             ambient_runtime: self.ambient_runtime,
+            wait_for_broker: self.wait_for_broker,
             on_wait: self.on_wait.clone(),
         })
     }
@@ -157,6 +164,8 @@ pub(crate) struct CommonConfig {
     /// The driver is a task of the current runtime, not a thread.
     pub(crate) ambient_runtime: bool,
     pub(crate) connection_setup_timeout: Duration,
+    /// Whether a client is built only once a broker has answered.
+    pub(crate) wait_for_broker: bool,
     pub(crate) on_wait: OnWait,
 }
 
@@ -200,135 +209,3 @@ impl CommonConfig {
         }
     }
 }
-
-/// The setters that every builder has, over its field `common`, and the way in for properties, over its `set`.
-macro_rules! common_setters {
-    ($idle:literal) => {
-        /// A builder with these properties set: Kafka's own keys, as in its properties files ([`Properties`] reads
-        /// one). A key that is unknown is refused, with the nearest that is known; and so is one that is known to
-        /// Kafka and not supported yet.
-        ///
-        /// [`Properties`]: crate::Properties
-        pub fn from_properties<K: AsRef<str>, V: AsRef<str>>(
-            properties: impl IntoIterator<Item = (K, V)>,
-        ) -> Result<Self, BuildError> {
-            Self::default().properties(properties)
-        }
-
-        /// Sets properties by Kafka's own keys. The last one of a key stands.
-        pub fn properties<K: AsRef<str>, V: AsRef<str>>(
-            mut self,
-            properties: impl IntoIterator<Item = (K, V)>,
-        ) -> Result<Self, BuildError> {
-            for (key, value) in properties {
-                self.set(key.as_ref(), value.as_ref())?;
-            }
-            Ok(self)
-        }
-
-        /// The properties that this client takes, by name, each with its default: empty where there is none.
-        pub fn known_properties() -> impl Iterator<Item = (&'static str, &'static str)> {
-            let mut all: Vec<_> = KNOWN.supported().collect();
-            all.sort_unstable();
-            all.into_iter()
-        }
-
-        /// Brokers to ask first, as `host:port` or `[v6]:port`; they name the others. Required, as in Java.
-        #[must_use]
-        pub fn bootstrap_servers<S: Into<String>>(mut self, servers: impl IntoIterator<Item = S>) -> Self {
-            self.common.bootstrap_servers = servers.into_iter().map(Into::into).collect();
-            self
-        }
-
-        /// The name that brokers know this client by in their logs, metrics and quotas. Default `ottla`; Java makes
-        /// one up for each client.
-        #[must_use]
-        pub fn client_id(mut self, id: impl Into<String>) -> Self {
-            self.common.client_id = id.into();
-            self
-        }
-
-        /// How long a request may stay without an answer. Default 30 s, as Java's.
-        #[must_use]
-        pub fn request_timeout(mut self, timeout: Duration) -> Self {
-            self.common.request_timeout = timeout;
-            self
-        }
-
-        /// How long an operation may take with all its attempts. Default 60 s, as Java's.
-        #[must_use]
-        pub fn default_api_timeout(mut self, timeout: Duration) -> Self {
-            self.common.default_api_timeout = timeout;
-            self
-        }
-
-        /// The wait before a failed request is sent again; it doubles with each failure. Default 100 ms, as Java's.
-        #[must_use]
-        pub fn retry_backoff(mut self, wait: Duration) -> Self {
-            self.common.retry_backoff.first = wait;
-            self
-        }
-
-        /// The longest such wait. Default 1 s, as Java's.
-        #[must_use]
-        pub fn retry_backoff_max(mut self, wait: Duration) -> Self {
-            self.common.retry_backoff.most = wait;
-            self
-        }
-
-        /// The wait before a broker is connected to again; it doubles with each failure. Default 50 ms, as Java's.
-        #[must_use]
-        pub fn reconnect_backoff(mut self, wait: Duration) -> Self {
-            self.common.reconnect_backoff.first = wait;
-            self
-        }
-
-        /// The longest such wait. Default 1 s, as Java's.
-        #[must_use]
-        pub fn reconnect_backoff_max(mut self, wait: Duration) -> Self {
-            self.common.reconnect_backoff.most = wait;
-            self
-        }
-
-        #[doc = concat!("How long a connection may be without use before it is closed. Default ", $idle, ", as Java's.")]
-        #[must_use]
-        pub fn connections_max_idle(mut self, idle: Duration) -> Self {
-            self.common.connections_max_idle = idle;
-            self
-        }
-
-        /// How long a connection may take to be of use: to stand, and to answer what is spoken there; another bootstrap
-        /// server is tried beside it meanwhile. Default 10 s, as Java's, which ends where the connection stands, and
-        /// lengthens it up to `socket.connection.setup.timeout.max.ms`.
-        #[must_use]
-        pub fn connection_setup_timeout(mut self, timeout: Duration) -> Self {
-            self.common.connection_setup_timeout = timeout;
-            self
-        }
-
-        /// Told what `build` waits for, where that takes longer than a second and a half, and again when it changes.
-        #[must_use]
-        pub fn on_wait(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
-            self.common.on_wait = crate::reach::OnWait(Some(std::sync::Arc::new(tell)));
-            self
-        }
-
-        /// How old the picture of topics and brokers may get before it is asked for again. Default 5 min, as Java's.
-        #[must_use]
-        pub fn metadata_max_age(mut self, age: Duration) -> Self {
-            self.common.metadata_max_age = age;
-            self
-        }
-
-        /// Serves the client from a task of the Tokio runtime in which it is built, in place of a thread of its own.
-        /// Default false: with a thread of its own it neither starves when the runtime's threads are blocked nor dies
-        /// with the runtime. Java's consumer has no such choice.
-        #[must_use]
-        pub fn ambient_runtime(mut self, ambient: bool) -> Self {
-            self.common.ambient_runtime = ambient;
-            self
-        }
-    };
-}
-
-pub(super) use common_setters;

@@ -1,62 +1,27 @@
 //! The configuration of a consumer.
 
-use std::{collections::BTreeSet, time::Duration};
+mod parse;
+mod properties;
+
+use std::time::Duration;
 
 pub use ottla_core::ResetPolicy as OffsetReset;
-use ottla_core::{Assignor, FetchConfig, GroupProtocol, Pattern};
+use ottla_core::{Assignor, GroupProtocol};
 
+pub(crate) use self::parse::{ConsumerConfig, Wish};
+pub(super) use self::properties::PROPERTIES;
 use super::{
-    common::{Common, CommonConfig, RECEIVE_MAX, common_setters},
-    group::{Group, GroupSettings, SharedAssignor},
+    common::Common,
+    group::{Group, SharedAssignor},
     known::{self, Known},
-    value::{MAX_SIZE, check, check_millis, check_millis_or_zero, count, iso_duration, millis, size, truth},
+    names::Names,
+    setters::{common_setters, settings},
+    value::MAX_SIZE,
 };
 use crate::{
     consumer::{Listener, RebalanceListener},
-    driver::DriverConfig,
-    error::{BuildError, BuildErrorKind},
-    log,
+    error::BuildError,
 };
-
-/// The properties of a consumer, but for those of every client.
-pub(super) const SUPPORTED: &[(&str, &str)] = &[
-    ("allow.auto.create.topics", "true"),
-    ("auto.commit.interval.ms", "5000"),
-    ("auto.offset.reset", "latest"),
-    ("check.crcs", "true"),
-    ("client.rack", ""),
-    ("enable.auto.commit", "true"),
-    ("fetch.max.bytes", "52428800"),
-    ("fetch.max.wait.ms", "500"),
-    ("fetch.min.bytes", "1"),
-    ("group.id", ""),
-    ("group.instance.id", ""),
-    ("group.protocol", "classic"),
-    ("group.remote.assignor", ""),
-    ("heartbeat.interval.ms", "3000"),
-    ("max.partition.fetch.bytes", "1048576"),
-    ("max.poll.interval.ms", "300000"),
-    ("max.poll.records", "500"),
-    ("ottla.buffer.memory", "67108864"),
-    ("ottla.max.decompressed.batch.bytes", "2147483647"),
-    ("ottla.rebalance.timeout.ms", ""),
-    ("partition.assignment.strategy", "range,cooperative-sticky"),
-    ("session.timeout.ms", "45000"),
-];
-
-/// The largest batch that is reckoned with: a response holds one batch beyond `fetch.max.bytes` where that is the first
-/// (KIP-74), and brokers take batches of 1 MiB unless told otherwise.
-const LARGEST_BATCH: usize = 64 << 20;
-
-/// As Kafka writes it: `earliest`, `latest`, `none`, or `by_duration:` and a duration in ISO 8601.
-fn offset_reset(text: &str) -> Option<OffsetReset> {
-    match text.trim().to_lowercase().as_str() {
-        "earliest" => Some(OffsetReset::Earliest),
-        "latest" => Some(OffsetReset::Latest),
-        "none" => Some(OffsetReset::None),
-        text => text.strip_prefix("by_duration:").and_then(iso_duration).map(OffsetReset::ByDuration),
-    }
-}
 
 const KNOWN: Known = known::CONSUMER;
 
@@ -106,86 +71,20 @@ impl Default for ConsumerBuilder {
     }
 }
 
-/// A valid configuration.
-#[derive(Debug, Clone)]
-pub(crate) struct ConsumerConfig {
-    pub(crate) common: CommonConfig,
-    /// What the builder was told to subscribe to; only with a group.
-    pub(crate) subscription: Option<Wish>,
-    pub(crate) listener: Option<Listener>,
-    pub(crate) group: Option<GroupSettings>,
-    pub(crate) auto_offset_reset: OffsetReset,
-    pub(crate) allow_auto_create_topics: bool,
-    pub(crate) max_poll_records: usize,
-    /// Fits the wire, as all sizes here.
-    pub(crate) fetch_min_bytes: usize,
-    pub(crate) fetch_max_bytes: usize,
-    /// Shorter than the request time-out.
-    pub(crate) fetch_max_wait: Duration,
-    pub(crate) max_partition_fetch_bytes: usize,
-    pub(crate) check_crcs: bool,
-    /// The byte budget.
-    pub(crate) buffer_memory: usize,
-    pub(crate) max_decompressed_batch_bytes: usize,
-}
-
-/// What to subscribe to.
-#[derive(Debug, Clone)]
-pub(crate) enum Wish {
-    Topics(BTreeSet<String>),
-    Pattern(Pattern),
-}
-
-impl ConsumerConfig {
-    /// What the machine goes by.
-    pub(crate) fn machine(&self, seed: u64) -> ottla_core::ConsumerConfig {
-        let common = &self.common;
-        ottla_core::ConsumerConfig {
-            seeds: common.bootstrap_servers.clone(),
-            connections: common.connections(),
-            metadata: common.metadata(self.allow_auto_create_topics),
-            fetch: FetchConfig {
-                min_bytes: i32::try_from(self.fetch_min_bytes).unwrap_or(i32::MAX),
-                max_bytes: self.fetch_max_bytes,
-                partition_max_bytes: self.max_partition_fetch_bytes,
-                max_wait: self.fetch_max_wait,
-                budget: self.buffer_memory,
-                request_timeout: common.request_timeout,
-            },
-            group: self.group.as_ref().map(GroupSettings::machine),
-            auto_commit: self.group.as_ref().and_then(|group| group.auto_commit_interval),
-            listener: self.listener.is_some(),
-            reset: self.auto_offset_reset,
-            api_timeout: common.default_api_timeout,
-            retry_backoff: common.retry_backoff,
-            seed,
-        }
-    }
-
-    /// What the driver goes by.
-    pub(crate) fn driver(&self) -> DriverConfig {
-        let receive_max = RECEIVE_MAX.max(self.fetch_max_bytes.saturating_add(LARGEST_BATCH));
-        let group = self.group.as_ref();
-        let instance = group.and_then(|group| group.instance_id.as_deref());
-        let span = log::consumer(&self.common, group.map(|group| group.id.as_str()), instance);
-        self.common.driver("ottla-consumer", receive_max, self.buffer_memory, span)
-    }
-}
-
 impl ConsumerBuilder {
     common_setters!("9 min");
 
-    /// Topics to read as a member of the group, which hands out their partitions. Default none: subscribe or assign
+    /// A topic, or several, to read as a member of the group, which hands out their partitions. Default none: subscribe or assign
     /// later, as in Java.
     #[must_use]
-    pub fn subscribe<S: Into<String>>(mut self, topics: impl IntoIterator<Item = S>) -> Self {
-        self.topics = Some(topics.into_iter().map(Into::into).collect());
+    pub fn subscribe<Kind>(mut self, topics: impl Names<Kind>) -> Self {
+        self.topics = Some(topics.into_names());
         self
     }
 
     /// Topics by a regular expression that their whole names match, as
     /// [`Consumer::subscribe_pattern`](crate::Consumer::subscribe_pattern) does. In place of
-    /// [`subscribe`](Self::subscribe).
+    /// [`subscribe`](Self::subscribe). Default none.
     #[must_use]
     pub fn subscribe_pattern(mut self, pattern: impl Into<String>) -> Self {
         self.pattern = Some(pattern.into());
@@ -382,134 +281,29 @@ impl ConsumerBuilder {
         self.max_decompressed_batch_bytes = bytes;
         self
     }
-
-    fn set(&mut self, key: &str, value: &str) -> Result<(), BuildError> {
-        match key {
-            "allow.auto.create.topics" => self.allow_auto_create_topics = truth(key, value)?,
-            "auto.commit.interval.ms" => self.auto_commit_interval = millis(key, value)?,
-            "auto.offset.reset" => {
-                let expected = "earliest, latest, none or by_duration:PnDTnHnMn.nS";
-                self.auto_offset_reset =
-                    offset_reset(value).ok_or_else(|| BuildError::invalid(key, value, expected))?;
-            }
-            "check.crcs" => self.check_crcs = truth(key, value)?,
-            "enable.auto.commit" => self.enable_auto_commit = Some(truth(key, value)?),
-            "fetch.max.bytes" => self.fetch_max_bytes = size(key, value)?,
-            "fetch.max.wait.ms" => self.fetch_max_wait = millis(key, value)?,
-            "fetch.min.bytes" => self.fetch_min_bytes = size(key, value)?,
-            "client.rack" => self.group.rack = Some(value.trim().to_owned()).filter(|rack| !rack.is_empty()),
-            "group.id" => self.group.id = Some(value.trim().to_owned()),
-            "group.instance.id" => self.group.instance_id = Some(value.trim().to_owned()),
-            "group.protocol" => {
-                self.group.protocol = match value.trim().to_lowercase().as_str() {
-                    "classic" => GroupProtocol::Classic,
-                    "consumer" => GroupProtocol::Consumer,
-                    _ => return Err(BuildError::invalid(key, value, "classic or consumer")),
-                };
-            }
-            "group.remote.assignor" => self.group.remote_assignor = Some(value.trim().to_owned()),
-            "heartbeat.interval.ms" => self.group.heartbeat_interval = Some(millis(key, value)?),
-            "max.partition.fetch.bytes" => self.max_partition_fetch_bytes = size(key, value)?,
-            "max.poll.interval.ms" => self.group.max_poll_interval = millis(key, value)?,
-            "max.poll.records" => self.max_poll_records = count(key, value)?,
-            "ottla.buffer.memory" => self.buffer_memory = size(key, value)?,
-            "ottla.max.decompressed.batch.bytes" => self.max_decompressed_batch_bytes = size(key, value)?,
-            "ottla.rebalance.timeout.ms" => self.group.rebalance_timeout = Some(millis(key, value)?),
-            "partition.assignment.strategy" => self.group.assignors = SharedAssignor::all_named(key, value)?,
-            "session.timeout.ms" => self.group.session_timeout = Some(millis(key, value)?),
-            _ if self.common.set(key, value)? => {}
-            _ => KNOWN.refuse(key, value)?,
-        }
-        Ok(())
-    }
-
-    /// A configuration in which everything fits together, or what does not.
-    pub(crate) fn parse(&self) -> Result<ConsumerConfig, BuildError> {
-        let common = self.common.parse()?;
-        let fetch_max_wait = check_millis_or_zero("fetch.max.wait.ms", self.fetch_max_wait)?;
-        if fetch_max_wait >= common.request_timeout {
-            let (wait, request) = (fetch_max_wait.as_millis(), common.request_timeout.as_millis());
-            return Err(match self.fetch_max_wait == Self::default().fetch_max_wait {
-                true => {
-                    let expected = format!("more than fetch.max.wait.ms, {wait}");
-                    BuildError::invalid("request.timeout.ms", request, expected)
-                }
-                false => BuildError::invalid("fetch.max.wait.ms", wait, "less than request.timeout.ms"),
-            });
-        }
-        Ok(ConsumerConfig {
-            subscription: self.parse_subscription()?,
-            listener: self.listener.clone(),
-            group: self.parse_group()?,
-            auto_offset_reset: self.auto_offset_reset,
-            allow_auto_create_topics: self.allow_auto_create_topics,
-            max_poll_records: check("max.poll.records", self.max_poll_records, 1..=MAX_SIZE)?,
-            fetch_min_bytes: check("fetch.min.bytes", self.fetch_min_bytes, 1..=MAX_SIZE)?,
-            fetch_max_bytes: check("fetch.max.bytes", self.fetch_max_bytes, 1..=MAX_SIZE)?,
-            fetch_max_wait,
-            max_partition_fetch_bytes: check(
-                "max.partition.fetch.bytes",
-                self.max_partition_fetch_bytes,
-                1..=MAX_SIZE,
-            )?,
-            check_crcs: self.check_crcs,
-            buffer_memory: check("ottla.buffer.memory", self.buffer_memory, 1..=usize::MAX / 2)?,
-            max_decompressed_batch_bytes: check(
-                "ottla.max.decompressed.batch.bytes",
-                self.max_decompressed_batch_bytes,
-                1..=MAX_SIZE,
-            )?,
-            common,
-        })
-    }
-
-    fn parse_group(&self) -> Result<Option<GroupSettings>, BuildError> {
-        if let Some(id) = &self.group.id {
-            let interval = check_millis("auto.commit.interval.ms", self.auto_commit_interval)?;
-            let auto_commit = self.enable_auto_commit.unwrap_or(true).then_some(interval);
-            return self.group.parse(id, auto_commit).map(Some);
-        }
-        let without = |key: &str, what: &str| {
-            Err(BuildError::new(BuildErrorKind::MissingProperty)
-                .property("group.id")
-                .detail(format!("{key} {what}")))
-        };
-        match (self.enable_auto_commit, &self.topics, &self.pattern) {
-            (Some(true), ..) => without("enable.auto.commit", "needs a group to commit to"),
-            (_, Some(_), _) => without("subscribe", "needs a group that hands out the partitions"),
-            (_, _, Some(_)) => without("subscribe_pattern", "needs a group that hands out the partitions"),
-            _ => Ok(None),
-        }
-    }
-
-    fn parse_subscription(&self) -> Result<Option<Wish>, BuildError> {
-        let topics = match (&self.topics, &self.pattern) {
-            (None, None) => return Ok(None),
-            (Some(topics), None) => topics,
-            (None, Some(pattern)) => {
-                let wrong = |why: String| {
-                    BuildError::new(BuildErrorKind::InvalidValue).property("subscribe_pattern").detail(why)
-                };
-                return Pattern::new(pattern).map(Wish::Pattern).map(Some).map_err(wrong);
-            }
-            (Some(_), Some(pattern)) => {
-                return Err(BuildError::invalid(
-                    "subscribe_pattern",
-                    pattern,
-                    "topics or a pattern, not both",
-                ));
-            }
-        };
-        if let Some(wrong) = topics.iter().find(|topic| !is_topic_name(topic)) {
-            let expected = "a topic's name: up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`";
-            return Err(BuildError::invalid("subscribe", wrong, expected));
-        }
-        Ok(Some(Wish::Topics(topics.iter().cloned().collect())))
-    }
 }
 
-/// Whether a topic may have this name: up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`, and not `.` or `..` alone.
-pub fn is_topic_name(name: &str) -> bool {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    !matches!(name, "" | "." | "..") && name.len() <= 249 && name.chars().all(legal)
+settings! {
+    ConsumerSettings of ConsumerBuilder;
+    group_id: Option<&'a str> = |told| told.group.id.as_deref();
+    group_protocol: GroupProtocol = |told| told.group.protocol;
+    group_instance_id: Option<&'a str> = |told| told.group.instance_id.as_deref();
+    client_rack: Option<&'a str> = |told| told.group.rack.as_deref();
+    group_remote_assignor: Option<&'a str> = |told| told.group.remote_assignor.as_deref();
+    enable_auto_commit: bool = |told| told.enable_auto_commit.unwrap_or(told.group.id.is_some());
+    auto_commit_interval: Duration = |told| told.auto_commit_interval;
+    auto_offset_reset: OffsetReset = |told| told.auto_offset_reset;
+    allow_auto_create_topics: bool = |told| told.allow_auto_create_topics;
+    max_poll_records: usize = |told| told.max_poll_records;
+    max_poll_interval: Duration = |told| told.group.max_poll_interval;
+    rebalance_timeout: Duration = |told| told.group.rebalance_timeout.unwrap_or(told.group.max_poll_interval);
+    session_timeout: Duration = |told| told.group.session_timeout();
+    heartbeat_interval: Duration = |told| told.group.heartbeat_interval();
+    fetch_min_bytes: usize = |told| told.fetch_min_bytes;
+    fetch_max_bytes: usize = |told| told.fetch_max_bytes;
+    fetch_max_wait: Duration = |told| told.fetch_max_wait;
+    max_partition_fetch_bytes: usize = |told| told.max_partition_fetch_bytes;
+    check_crcs: bool = |told| told.check_crcs;
+    buffer_memory: usize = |told| told.buffer_memory;
+    max_decompressed_batch_bytes: usize = |told| told.max_decompressed_batch_bytes;
 }

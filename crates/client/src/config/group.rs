@@ -7,8 +7,8 @@ use ottla_core::{
     group::{Assignment, LastAssignment, Member, PartitionRacks},
 };
 
-use super::{consumer::is_topic_name, value::check_millis};
-use crate::error::{BuildError, BuildErrorKind};
+use super::value::{check_millis, is_topic_name};
+use crate::error::{BuildError, BuildErrorKind, Details as _};
 
 /// What the setters stored.
 #[derive(Debug, Clone)]
@@ -123,10 +123,8 @@ impl Group {
             return Err(BuildError::invalid("group.id", id, "a name; leave it out to read without a group"));
         }
         self.check_protocol()?;
-        let session_timeout = self.session_timeout.unwrap_or(Duration::from_secs(45));
-        let session_timeout = check_millis("session.timeout.ms", session_timeout)?;
-        let heartbeat_interval = self.heartbeat_interval.unwrap_or(Duration::from_secs(3));
-        let heartbeat_interval = check_millis("heartbeat.interval.ms", heartbeat_interval)?;
+        let session_timeout = check_millis("session.timeout.ms", self.session_timeout())?;
+        let heartbeat_interval = check_millis("heartbeat.interval.ms", self.heartbeat_interval())?;
         if heartbeat_interval >= session_timeout {
             let (heartbeat, session) = (heartbeat_interval.as_millis(), session_timeout.as_millis());
             return Err(match self.heartbeat_interval {
@@ -168,19 +166,32 @@ impl Group {
         })
     }
 
+    /// Java's default where it is not set.
+    pub(super) fn session_timeout(&self) -> Duration {
+        self.session_timeout.unwrap_or(Duration::from_secs(45))
+    }
+
+    /// Java's default where it is not set.
+    pub(super) fn heartbeat_interval(&self) -> Duration {
+        self.heartbeat_interval.unwrap_or(Duration::from_secs(3))
+    }
+
     /// What one protocol's coordinator decides cannot be set with it, as in Java.
     fn check_protocol(&self) -> Result<(), BuildError> {
-        let wrong = match self.protocol {
-            GroupProtocol::Consumer if self.session_timeout.is_some() => Some("session.timeout.ms"),
-            GroupProtocol::Consumer if self.heartbeat_interval.is_some() => Some("heartbeat.interval.ms"),
-            GroupProtocol::Consumer if !self.assignors.is_empty() => Some("partition.assignment.strategy"),
-            GroupProtocol::Classic if self.remote_assignor.is_some() => Some("group.remote.assignor"),
-            _ => None,
+        let is_classic = self.protocol == GroupProtocol::Classic;
+        let classic = [
+            ("session.timeout.ms", self.session_timeout.is_some()),
+            ("heartbeat.interval.ms", self.heartbeat_interval.is_some()),
+            ("partition.assignment.strategy", !self.assignors.is_empty()),
+        ];
+        let wrong = match is_classic {
+            true => Some("group.remote.assignor").filter(|_| self.remote_assignor.is_some()),
+            false => classic.into_iter().find(|(_, is_set)| *is_set).map(|(key, _)| key),
         };
         let Some(key) = wrong else { return Ok(()) };
-        let why = match self.protocol {
-            GroupProtocol::Consumer => "with group.protocol=consumer it is the coordinator's to decide",
-            GroupProtocol::Classic => "it needs group.protocol=consumer",
+        let why = match is_classic {
+            true => "it needs group.protocol=consumer",
+            false => "with group.protocol=consumer it is the coordinator's to decide",
         };
         Err(BuildError::new(BuildErrorKind::InvalidValue).property(key).detail(why))
     }

@@ -1,32 +1,34 @@
 //! What to say about a property that no setter took: the client's own, Kafka's, another client's, or nobody's.
 
-use super::{common, consumer, not_yet, producer};
-use crate::error::{BuildError, BuildErrorKind};
+use super::{admin, common, consumer, not_yet, producer, property::Property};
+use crate::error::{BuildError, BuildErrorKind, Details as _};
 
 /// The properties of one kind of client.
 pub(super) struct Known {
-    supported: &'static [&'static [(&'static str, &'static str)]],
+    supported: &'static [&'static [Property]],
     not_yet: &'static [&'static [&'static str]],
 }
 
 /// A consumer's.
 pub(super) const CONSUMER: Known = Known {
-    supported: &[common::SUPPORTED, consumer::SUPPORTED],
+    supported: &[common::PROPERTIES, consumer::PROPERTIES],
     not_yet: &[not_yet::SHARED, not_yet::CONSUMER],
 };
 
 /// A producer's.
 pub(super) const PRODUCER: Known = Known {
-    supported: &[common::SUPPORTED, producer::SUPPORTED],
+    supported: &[common::PROPERTIES, producer::PROPERTIES],
     not_yet: &[not_yet::SHARED, not_yet::PRODUCER],
 };
 
 /// An admin client's.
-pub(super) const ADMIN: Known =
-    Known { supported: &[common::SUPPORTED], not_yet: &[not_yet::SHARED, not_yet::ADMIN] };
+pub(super) const ADMIN: Known = Known {
+    supported: &[common::PROPERTIES, admin::PROPERTIES],
+    not_yet: &[not_yet::SHARED, not_yet::ADMIN],
+};
 
 /// Properties that are not supported yet, but for the value that names what is done anyway.
-const FIXED: &[(&str, &str)] = &[
+pub(super) const FIXED: &[(&str, &str)] = &[
     ("client.dns.lookup", "use_all_dns_ips"),
     ("enable.idempotence", "true"),
     ("enable.metrics.push", "false"),
@@ -82,23 +84,29 @@ impl Known {
         })
     }
 
-    fn knows(&self, key: &str) -> bool {
-        self.supported().any(|(known, _)| known == key) || contain(self.not_yet, key)
+    /// Whether it is one of this kind of client, supported or not.
+    pub(super) fn knows(&self, key: &str) -> bool {
+        self.supported().any(|known| known.name == key) || contain(self.not_yet, key)
     }
 
-    /// What is taken, and its defaults.
-    pub(super) fn supported(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        self.supported.iter().copied().flatten().copied()
+    /// What is taken.
+    pub(super) fn supported(&self) -> impl Iterator<Item = &'static Property> {
+        self.supported.iter().copied().flatten()
     }
 
     /// The property whose name is the most like `key`, if one is.
     fn nearest(&self, key: &str) -> Option<&'static str> {
         let not_yet = self.not_yet.iter().copied().flatten().copied();
-        let all = self.supported().map(|(known, _)| known).chain(not_yet);
+        let all = self.supported().map(|known| known.name).chain(not_yet);
         let lower = key.to_lowercase();
         let (distance, nearest) = all.map(|known| (distance(&lower, known), known)).min()?;
         (distance <= (key.len() / 3).max(2)).then_some(nearest)
     }
+}
+
+/// Whether a client takes the property, whichever.
+pub(super) fn is_taken(key: &str) -> bool {
+    [CONSUMER, PRODUCER, ADMIN].iter().any(|known| known.supported().any(|known| known.name == key))
 }
 
 fn refuse_known(key: &str, value: &str) -> Result<(), BuildError> {
@@ -143,7 +151,7 @@ mod tests {
         let ours = |key: &&str| key.starts_with("ottla.");
         let size = |known: &Known| {
             let not_yet = known.not_yet.iter().copied().flatten().copied();
-            let all: Vec<_> = known.supported().map(|(known, _)| known).chain(not_yet).collect();
+            let all: Vec<_> = known.supported().map(|known| known.name).chain(not_yet).collect();
             all.iter().filter(|key| !ours(key)).count()
         };
         // Java's producer has no default.api.timeout.ms.

@@ -1,8 +1,9 @@
-//! Configuration: builders whose setters store, and what `parse` makes of them, valid or
-//! refused.
+//! Configuration: builders, whose setters store, and whose `build` checks that it all fits together.
 //!
 //! Setters carry Kafka's names in Rust's spelling; `properties` takes Kafka's own. A property works, or it is known
-//! and not supported yet, or unknown: none is accepted in silence (`known`).
+//! and not supported yet, or unknown: none is accepted in silence. `docs/properties.md` in the repository lists those that
+//! work, with their units, their defaults and Java's; `known_properties()` of a builder does so in a program. What a
+//! builder was told is read by its `settings()`.
 
 mod address;
 mod admin;
@@ -10,15 +11,23 @@ pub(crate) mod common;
 mod consumer;
 mod group;
 mod known;
+mod names;
 mod not_yet;
+#[cfg(test)]
+mod page;
 mod producer;
 mod properties;
+mod property;
+mod setters;
 #[cfg(test)]
 mod tests;
 mod value;
 
-pub use admin::AdminBuilder;
-pub use consumer::{ConsumerBuilder, OffsetReset, is_topic_name};
+pub use admin::{AdminBuilder, AdminSettings};
+pub use consumer::{ConsumerBuilder, ConsumerSettings, OffsetReset};
 pub(crate) use consumer::{ConsumerConfig, Wish};
-pub use producer::ProducerBuilder;
+pub use names::{Many, Names, One};
+pub use producer::{ProducerBuilder, ProducerSettings};
 pub use properties::Properties;
+pub use property::{JavaDefault, Property};
+pub use value::is_topic_name;

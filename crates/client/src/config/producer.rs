@@ -5,28 +5,70 @@ use std::time::Duration;
 use ottla_protocol::records::Compression;
 
 use super::{
-    common::{Common, CommonConfig, FRAME_POOL, RECEIVE_MAX, common_setters},
+    common::{Common, CommonConfig, FRAME_POOL, RECEIVE_MAX},
     known::{self, Known},
+    property::{JavaDefault::*, Property, properties},
+    setters::{common_setters, settings},
     value::{MAX_SIZE, check, check_millis, check_millis_or_zero, count, from_text, millis, size},
 };
 use crate::{
     driver::DriverConfig,
-    error::{BuildError, BuildErrorKind},
+    error::{BuildError, BuildErrorKind, Details as _},
     log,
 };
 
-/// The properties of a producer, but for those of every client.
-pub(super) const SUPPORTED: &[(&str, &str)] = &[
-    ("acks", "all"),
-    ("batch.size", "16384"),
-    ("buffer.memory", "33554432"),
-    ("compression.type", "none"),
-    ("delivery.timeout.ms", "120000"),
-    ("linger.ms", "5"),
-    ("max.block.ms", "60000"),
-    ("max.in.flight.requests.per.connection", "5"),
-    ("max.request.size", "1048576"),
-];
+properties! {
+    ProducerBuilder;
+    "acks": "all", "all", Same,
+        "How many replicas have a record before it counts as delivered",
+        = acks;
+    "batch.size": "bytes", "16384", Same,
+        "How large a batch grows, not compressed",
+        batch_size = size;
+    "buffer.memory": "bytes", "33554432", Same,
+        "How much may wait to be sent",
+        buffer_memory = size;
+    "compression.type": "none, gzip, snappy, lz4, zstd", "none", Same,
+        "How batches are compressed",
+        compression = compression;
+    "connections.max.idle.ms": "ms", "540000", Same,
+        "How long a connection may be without use before it is closed",
+        common.connections_max_idle = millis;
+    "default.api.timeout.ms": "ms", "60000", Absent,
+        "How long building the producer waits for a broker",
+        common.default_api_timeout = millis;
+    "delivery.timeout.ms": "ms", "120000", Same,
+        "How long a record may take from the send to its acknowledgement; at least `linger.ms` and `request.timeout.ms` \
+         together",
+        delivery_timeout = millis;
+    "linger.ms": "ms", "5", Same,
+        "How long a batch that is not full waits for more records",
+        linger = millis;
+    "max.block.ms": "ms", "60000", Same,
+        "How long a send waits for metadata, or for room",
+        max_block = millis;
+    "max.in.flight.requests.per.connection": "1 to 5", "5", Same,
+        "How many requests a broker may have to answer at once",
+        max_in_flight = count;
+    "max.request.size": "bytes", "1048576", Same,
+        "The largest record, and how much goes into one request",
+        max_request_size = size;
+}
+
+/// Every replica in sync is waited for; fewer is not supported yet.
+fn acks(key: &str, value: &str) -> Result<(), BuildError> {
+    match value.trim() {
+        "all" | "-1" => Ok(()),
+        "0" | "1" => Err(BuildError::new(BuildErrorKind::UnsupportedProperty)
+            .property(key)
+            .detail(format!("`{}`; `all` is supported", value.trim()))),
+        _ => Err(BuildError::invalid(key, value, "all, 1 or 0")),
+    }
+}
+
+fn compression(key: &str, value: &str) -> Result<Compression, BuildError> {
+    from_text(key, value, "none, gzip, snappy, lz4 or zstd")
+}
 
 const KNOWN: Known = known::PRODUCER;
 
@@ -112,7 +154,7 @@ impl ProducerConfig {
 impl ProducerBuilder {
     common_setters!("9 min");
 
-    /// How long a batch that is not full waits for more records. Default 5 ms, as Java's.
+    /// How long a batch that is not full waits for more records. Default 5 ms, as Java's since Kafka 4.0.
     #[must_use]
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
@@ -140,7 +182,7 @@ impl ProducerBuilder {
         self
     }
 
-    /// The largest record, and how much goes into one request. Default 1 MiB, as Java's.
+    /// The largest record, and how much goes into one request, in bytes, not compressed. Default 1 MiB, as Java's.
     #[must_use]
     pub fn max_request_size(mut self, bytes: usize) -> Self {
         self.max_request_size = bytes;
@@ -178,25 +220,6 @@ impl ProducerBuilder {
         self
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<(), BuildError> {
-        match key {
-            "acks" => acks(value)?,
-            "batch.size" => self.batch_size = size(key, value)?,
-            "buffer.memory" => self.buffer_memory = size(key, value)?,
-            "compression.type" => {
-                self.compression = from_text(key, value, "none, gzip, snappy, lz4 or zstd")?;
-            }
-            "delivery.timeout.ms" => self.delivery_timeout = millis(key, value)?,
-            "linger.ms" => self.linger = millis(key, value)?,
-            "max.block.ms" => self.max_block = millis(key, value)?,
-            "max.in.flight.requests.per.connection" => self.max_in_flight = count(key, value)?,
-            "max.request.size" => self.max_request_size = size(key, value)?,
-            _ if self.common.set(key, value)? => {}
-            _ => KNOWN.refuse(key, value)?,
-        }
-        Ok(())
-    }
-
     /// A configuration in which everything fits together, or what does not.
     pub(crate) fn parse(&self) -> Result<ProducerConfig, BuildError> {
         let common = self.common.parse()?;
@@ -232,13 +255,15 @@ impl ProducerBuilder {
     }
 }
 
-/// Every replica in sync is waited for; fewer is not supported yet.
-fn acks(value: &str) -> Result<(), BuildError> {
-    match value.trim() {
-        "all" | "-1" => Ok(()),
-        "0" | "1" => Err(BuildError::new(BuildErrorKind::UnsupportedProperty)
-            .property("acks")
-            .detail(format!("`{}`; `all` is supported", value.trim()))),
-        _ => Err(BuildError::invalid("acks", value, "all, 1 or 0")),
-    }
+settings! {
+    ProducerSettings of ProducerBuilder;
+    linger: Duration = |told| told.linger;
+    batch_size: usize = |told| told.batch_size;
+    compression: Compression = |told| told.compression;
+    buffer_memory: usize = |told| told.buffer_memory;
+    max_request_size: usize = |told| told.max_request_size;
+    max_in_flight_requests_per_connection: usize = |told| told.max_in_flight;
+    delivery_timeout: Duration = |told| told.delivery_timeout;
+    max_block: Duration = |told| told.max_block;
+    unknown_topic_grace: Duration = |told| told.unknown_topic_grace.unwrap_or(told.max_block);
 }

@@ -1,11 +1,14 @@
 //! Properties as text: Java's properties files, and `key=value` pairs.
 
-use std::path::Path;
+use std::{fmt, path::Path};
 
-use crate::error::{BuildError, BuildErrorKind};
+use super::known::is_taken;
+use crate::error::{BuildError, BuildErrorKind, Details as _};
 
 /// Properties by Kafka's own keys, in order. Where a key stands twice, builders take the last.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// Its `Debug` hides the values of properties that no client takes: they may be secrets, be it under a misspelt key.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Properties(Vec<(String, String)>);
 
 impl Properties {
@@ -15,6 +18,11 @@ impl Properties {
     }
 
     /// Reads a properties file, in UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] of the kind [`InvalidFile`](BuildErrorKind::InvalidFile): it cannot be read, or as
+    /// [`parse`](Self::parse).
     pub fn read(path: impl AsRef<Path>) -> Result<Self, BuildError> {
         let path = path.as_ref();
         let unreadable = |error: std::io::Error| {
@@ -25,6 +33,11 @@ impl Properties {
 
     /// Reads the text of a properties file, as `java.util.Properties` does: a line is a key and, after `=`, `:` or
     /// blanks, a value; `#` and `!` begin a comment; a backslash at its end continues a line, and elsewhere escapes.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] of the kind [`InvalidFile`](BuildErrorKind::InvalidFile), with the line: `\u` is not followed by
+    /// four hexadecimal digits.
     pub fn parse(text: &str) -> Result<Self, BuildError> {
         let text = text.replace("\r\n", "\n");
         let mut properties = Self::new();
@@ -49,6 +62,10 @@ impl Properties {
     }
 
     /// Adds one that is written `key=value`.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] of the kind [`InvalidValue`](BuildErrorKind::InvalidValue): there is no `=`, or no key before it.
     pub fn push_pair(&mut self, pair: &str) -> Result<(), BuildError> {
         let (key, value) =
             pair.split_once('=').filter(|(key, _)| !key.trim().is_empty()).ok_or_else(|| {
@@ -71,6 +88,13 @@ impl Properties {
     /// The value that stands.
     pub fn last(&self, key: &str) -> Option<&str> {
         self.iter().filter(|(known, _)| *known == key).last().map(|(_, value)| value)
+    }
+}
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |(key, value)| (key, if is_taken(key) { value } else { "(hidden)" });
+        f.debug_map().entries(self.iter().map(shown)).finish()
     }
 }
 

@@ -6,7 +6,7 @@ use ottla_core::{Address, GroupProtocol, Range};
 use ottla_protocol::records::Compression;
 
 use super::{
-    AdminBuilder, ConsumerBuilder, ConsumerConfig, OffsetReset, ProducerBuilder, common, consumer, producer,
+    AdminBuilder, ConsumerBuilder, ConsumerConfig, OffsetReset, ProducerBuilder, Properties, Property,
 };
 use crate::error::{BuildError, BuildErrorKind};
 
@@ -16,6 +16,10 @@ fn consumer() -> ConsumerBuilder {
 
 fn with(properties: &[(&str, &str)]) -> Result<ConsumerConfig, BuildError> {
     consumer().properties(properties.iter().copied())?.parse()
+}
+
+fn debug(value: &impl std::fmt::Debug) -> String {
+    format!("{value:?}")
 }
 
 fn refused(properties: &[(&str, &str)]) -> (BuildErrorKind, String) {
@@ -117,32 +121,33 @@ fn every_supported_property_is_taken() {
         "allow.auto.create.topics" | "check.crcs" | "enable.auto.commit" => "false",
         _ => "5",
     };
-    for (key, _) in common::SUPPORTED {
-        ConsumerBuilder::from_properties([(key, sample(key))]).unwrap();
-        ProducerBuilder::from_properties([(key, sample(key))]).unwrap();
-        AdminBuilder::from_properties([(key, sample(key))]).unwrap();
+    for Property { name, .. } in ConsumerBuilder::known_properties() {
+        ConsumerBuilder::from_properties([(name, sample(name))]).unwrap();
     }
-    for (key, _) in consumer::SUPPORTED {
-        ConsumerBuilder::from_properties([(key, sample(key))]).unwrap();
+    for Property { name, .. } in ProducerBuilder::known_properties() {
+        ProducerBuilder::from_properties([(name, sample(name))]).unwrap();
     }
-    for (key, _) in producer::SUPPORTED {
-        ProducerBuilder::from_properties([(key, sample(key))]).unwrap();
+    for Property { name, .. } in AdminBuilder::known_properties() {
+        AdminBuilder::from_properties([(name, sample(name))]).unwrap();
     }
 }
 
 #[test]
 fn the_defaults_that_are_told_are_those_that_stand() {
-    let consumer = |properties: &[(&str, &str)]| format!("{:?}", with(properties).unwrap());
-    let needed = [("bootstrap.servers", "h:1"), ("group.id", "g")];
-    for (key, default) in ConsumerBuilder::known_properties().filter(|(_, default)| !default.is_empty()) {
-        assert_eq!(consumer(&[needed[0], needed[1], (key, default)]), consumer(&needed), "{key}");
+    let told = |property: &Property| !property.default.is_empty();
+    for Property { name, default, .. } in ConsumerBuilder::known_properties().filter(told) {
+        let set = consumer().properties([(name, default)]).unwrap();
+        assert_eq!(debug(&set.parse()), debug(&consumer().parse()), "{name}");
     }
-    let producer = |properties: &[(&str, &str)]| {
-        let builder = ProducerBuilder::from_properties(properties.iter().copied()).unwrap();
-        format!("{:?}", builder.parse().unwrap())
-    };
-    for (key, default) in ProducerBuilder::known_properties().filter(|(_, default)| !default.is_empty()) {
-        assert_eq!(producer(&[needed[0], (key, default)]), producer(&needed[..1]), "{key}");
+    let producer = || ProducerBuilder::default().bootstrap_servers("h:1");
+    for Property { name, default, .. } in ProducerBuilder::known_properties().filter(told) {
+        let set = producer().properties([(name, default)]).unwrap();
+        assert_eq!(debug(&set.parse()), debug(&producer().parse()), "{name}");
+    }
+    let admin = || AdminBuilder::default().bootstrap_servers("h:1");
+    for Property { name, default, .. } in AdminBuilder::known_properties().filter(told) {
+        let set = admin().properties([(name, default)]).unwrap();
+        assert_eq!(debug(&set.parse()), debug(&admin().parse()), "{name}");
     }
 }
 
@@ -377,9 +382,9 @@ fn no_property_is_taken_in_silence() {
     };
     let protocol = |key: &str| if key == "group.remote.assignor" { "consumer" } else { "classic" };
     let told = |properties: &[(&str, &str)]| format!("{:?}", with(properties).unwrap());
-    for (key, _) in common::SUPPORTED.iter().chain(consumer::SUPPORTED) {
+    for Property { name: key, .. } in ConsumerBuilder::known_properties() {
         let before = [("group.protocol", protocol(key))];
-        let after = [before[0], (*key, sample(key))];
+        let after = [before[0], (key, sample(key))];
         assert_ne!(told(&after), told(&before), "{key} changes nothing");
     }
 }
@@ -397,4 +402,34 @@ fn what_the_coordinator_decides_cannot_be_set_by_setters_either() {
         assert!(error.to_string().contains("the coordinator's to decide"), "{error}");
     }
     consumer().parse().unwrap();
+}
+
+#[test]
+fn what_a_builder_was_told_is_read_by_its_settings() {
+    let builder = ConsumerBuilder::default().bootstrap_servers("h:1").request_timeout(Duration::from_secs(7));
+    let builder =
+        builder.properties([("max.poll.records", "9"), ("default.api.timeout.ms", "10000")]).unwrap();
+    let told = builder.settings();
+    assert_eq!(told.bootstrap_servers(), ["h:1"]);
+    assert_eq!((told.max_poll_records(), told.default_api_timeout()), (9, Duration::from_secs(10)));
+    assert_eq!((told.request_timeout(), told.client_id()), (Duration::from_secs(7), "ottla"));
+    assert_eq!((told.group_id(), told.enable_auto_commit()), (None, false), "there is nothing to commit to");
+    assert!(builder.clone().group_id("g").settings().enable_auto_commit());
+    let away = builder.max_poll_interval(Duration::from_secs(60));
+    assert_eq!(away.settings().rebalance_timeout(), Duration::from_secs(60));
+    assert_eq!(ProducerBuilder::default().settings().linger(), Duration::from_millis(5));
+    assert_eq!(AdminBuilder::default().settings().connections_max_idle(), Duration::from_secs(300));
+}
+
+#[test]
+fn a_secret_is_in_no_text() {
+    for key in ["sasl.jaas.config", "ssl.key.password", "sasl.password", "sasl.jaas.confg"] {
+        let mut properties = Properties::new();
+        properties.push("group.id", "billing");
+        properties.push(key, "hunter2");
+        let text = debug(&properties);
+        assert!(text.contains("billing") && text.contains(key) && !text.contains("hunter2"), "{text}");
+        let error = ConsumerBuilder::from_properties(properties.iter()).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
 }

@@ -30,9 +30,23 @@ pub(super) fn truth(key: &str, text: &str) -> Result<bool, BuildError> {
     from_text(key, &text.to_lowercase(), "true or false")
 }
 
+pub(super) fn text(_key: &str, text: &str) -> Result<String, BuildError> {
+    Ok(text.trim().to_owned())
+}
+
+pub(super) fn text_or_none(_key: &str, text: &str) -> Result<Option<String>, BuildError> {
+    Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+}
+
 /// The items of a list in one value.
 pub(super) fn list(text: &str) -> impl Iterator<Item = String> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned)
+}
+
+/// Whether a topic may have this name: up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`, and not `.` or `..` alone.
+pub fn is_topic_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !matches!(name, "" | "." | "..") && name.len() <= 249 && name.chars().all(legal)
 }
 
 /// A duration of at least one millisecond that fits the wire.

@@ -40,9 +40,9 @@ pub use typed::{PollTyped, PollTypedFuture, TypedConsumer, TypedStream};
 
 use self::{listener::Listening, reader::Settings};
 use crate::{
-    config::{ConsumerBuilder, ConsumerConfig, Wish},
+    config::{ConsumerBuilder, ConsumerConfig, Names, Wish},
     driver::{Driver, Shared},
-    error::{BuildError, BuildErrorKind, RecvError},
+    error::{BuildError, BuildErrorKind, Details as _, RecvError},
     net::{clock, frame_pool::Frame},
     reach::reach,
 };
@@ -55,6 +55,7 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a consumer ends: Java's `CloseOptions` (KIP-1092).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CloseOptions {
     /// Whether the group is told. Default: a dynamic member leaves, a static one will be back.
     ///
@@ -64,6 +65,27 @@ pub struct CloseOptions {
     pub leave: LeaveGroup,
     /// How long to try. Default 30 s.
     pub timeout: Duration,
+}
+
+impl CloseOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether the group is told. Default [`LeaveGroup::Default`], as Java's.
+    #[must_use]
+    pub const fn leave(mut self, leave: LeaveGroup) -> Self {
+        self.leave = leave;
+        self
+    }
+
+    /// How long to try. Default 30 s, as Java's.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
 }
 
 impl Default for CloseOptions {
@@ -155,16 +177,13 @@ impl Consumer {
         self.reader.reader()
     }
 
-    /// Reads what the group gives it of these topics, in place of an earlier subscription.
+    /// Reads what the group gives it of this topic, or of these, in place of an earlier subscription.
     ///
     /// # Errors
     ///
     /// [`SubscriptionError`]: without a group, or after [`assign`](Self::assign).
-    pub fn subscribe<S: Into<String>>(
-        &mut self,
-        topics: impl IntoIterator<Item = S>,
-    ) -> Result<(), SubscriptionError> {
-        let topics: Vec<String> = topics.into_iter().map(Into::into).collect();
+    pub fn subscribe<Kind>(&mut self, topics: impl Names<Kind>) -> Result<(), SubscriptionError> {
+        let topics = topics.into_names();
         self.shared.with(|core, now| core.subscribe(topics, now))
     }
 
@@ -314,12 +333,12 @@ impl Consumer {
         self.close_with(CloseOptions::default()).await;
     }
 
-    /// [`close`](Self::close) with another limit.
+    /// As [`close`](Self::close), for up to `timeout`.
     pub async fn close_within(self, timeout: Duration) {
-        self.close_with(CloseOptions { timeout, ..CloseOptions::default() }).await;
+        self.close_with(CloseOptions::new().timeout(timeout)).await;
     }
 
-    /// [`close`](Self::close) in another way.
+    /// As [`close`](Self::close), with a limit of its own, and with a choice whether the group is told.
     pub async fn close_with(mut self, options: CloseOptions) {
         let reading = &mut self.reader.reading;
         self.shared.with(|core, now| {
@@ -360,7 +379,8 @@ impl Closer {
 }
 
 impl ConsumerBuilder {
-    /// Checks the configuration and waits until a broker has answered, not until the group is joined.
+    /// Checks the configuration and waits until a broker has answered, not until the group is joined; without
+    /// [`wait_for_broker`](Self::wait_for_broker) for nothing.
     ///
     /// # Errors
     ///

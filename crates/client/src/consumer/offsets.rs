@@ -10,11 +10,14 @@ use super::{
 };
 use crate::{
     driver::Shared,
-    error::{CommitError, CommitErrorKind, OffsetsError, OffsetsErrorKind, SeekError, SeekErrorKind},
+    error::{
+        CommitError, CommitErrorKind, Details, OffsetsError, OffsetsErrorKind, SeekError, SeekErrorKind,
+    },
 };
 
 /// Where [`Consumer::seek`] goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SeekPosition {
     /// To this offset.
     Offset(i64),
@@ -311,12 +314,20 @@ pub(super) fn checked<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
     }
 }
 
+/// An error that concerns the consumer's group, with its name.
+pub(super) fn of_group<E: Details>(shared: &Shared<Core>, error: E) -> E {
+    match shared.inspect(|core| core.group_metadata()) {
+        Some(group) => error.group(group.group_id),
+        None => error,
+    }
+}
+
 pub(super) async fn committed(
     shared: &Arc<Shared<Core>>,
     partitions: Vec<TopicPartition>,
 ) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, OffsetsError> {
     let op = shared.with(|core, now| core.committed(partitions, now));
-    match offsets_op(shared, op).await? {
+    match offsets_op(shared, op).await.map_err(|error| of_group(shared, error))? {
         Outcome::Committed(offsets) => Ok(offsets),
         _ => Ok(BTreeMap::new()),
     }

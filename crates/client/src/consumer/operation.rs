@@ -12,10 +12,10 @@ use std::{
 use ottla_core::{CommittedOffset, OpFailure, OpId, Outcome, TopicPartition};
 use ottla_protocol::ErrorCode;
 
-use super::Core;
+use super::{Core, offsets::of_group};
 use crate::{
     driver::{Ended, Shared},
-    error::{CommitError, CommitErrorKind},
+    error::{CommitError, CommitErrorKind, Details as _},
 };
 
 /// What a commit has committed: of each partition the next offset to read.
@@ -80,11 +80,15 @@ impl Drop for Forget {
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct PendingCommit(Result<Operation, Option<OpFailure>>);
+pub struct PendingCommit {
+    shared: Arc<Shared<Core>>,
+    begun: Result<Operation, Option<OpFailure>>,
+}
 
 impl PendingCommit {
     pub(super) fn new(shared: &Arc<Shared<Core>>, op: Result<OpId, OpFailure>) -> Self {
-        Self(op.map(|op| Operation::new(shared, op)).map_err(Some))
+        let begun = op.map(|op| Operation::new(shared, op)).map_err(Some);
+        Self { shared: shared.clone(), begun }
     }
 }
 
@@ -92,14 +96,14 @@ impl Future for PendingCommit {
     type Output = Result<Committed, CommitError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = match &mut self.0 {
+        let outcome = match &mut self.begun {
             Ok(operation) => std::task::ready!(Pin::new(operation).poll(cx))?,
             Err(failure) => Err(failure.take().unwrap_or(OpFailure::Closed)),
         };
         Poll::Ready(match outcome {
             Ok(Outcome::Commit(committed)) => Ok(committed),
             Ok(_) => Ok(Committed::new()),
-            Err(failure) => Err(commit_error(failure)),
+            Err(failure) => Err(of_group(&self.shared, commit_error(failure))),
         })
     }
 }

@@ -9,7 +9,7 @@ use super::{Core, OwnedRecord, PollRecords, RecordStream, Records, listener::Lis
 use crate::{
     config::ConsumerConfig,
     driver::Shared,
-    error::{RecvError, RecvErrorKind},
+    error::{Details as _, RecvError, RecvErrorKind},
     net::frame_pool::Frame,
 };
 
@@ -243,6 +243,7 @@ impl Reader {
                 }
                 LaneFailure::NoOffset => RecvError::new(RecvErrorKind::NoOffset).partition(at),
                 LaneFailure::Broker(code) => RecvError::new(RecvErrorKind::Broker).partition(at).broker(code),
+                other => RecvError::new(RecvErrorKind::Broker).partition(at).detail(other.to_string()),
             },
         }
     }

@@ -7,7 +7,8 @@ use ottla_core::producer::{Delivered, Ticket};
 use super::Machine;
 use crate::{driver::Shared, error::SendError};
 
-/// A record on its way. Await it to learn where it went, or why it did not.
+/// A record on its way. Await it to learn where it went, or why it did not ([`SendError`]): refused, not acknowledged
+/// within `delivery_timeout`, or given up as the producer was closed.
 ///
 /// Dropped, the record is sent all the same; if it fails, [`flush`](super::Producer::flush) tells.
 #[must_use = "await it, or drop it and flush later"]

@@ -6,7 +6,7 @@ use ottla_core::{
 };
 use ottla_protocol::ErrorCode;
 
-use crate::error::{SendError, SendErrorKind as Kind};
+use crate::error::{Context, Details as _, SendError, SendErrorKind as Kind};
 
 impl From<SendFailure> for SendError {
     fn from(failure: SendFailure) -> Self {
@@ -46,6 +46,15 @@ impl From<SendFailure> for SendError {
     }
 }
 
+/// Of a record for this topic.
+pub(super) fn of_record(failure: SendFailure, topic: &str) -> SendError {
+    let error = SendError::from(failure);
+    match error.context() {
+        Context { topic: None, partition: None, .. } => error.topic(topic),
+        _ => error,
+    }
+}
+
 fn obstacle(error: SendError, waited: String, cause: Option<Cause>) -> SendError {
     match cause {
         Some(cause) => error.detail(format!("{waited}; last {cause}")),
@@ -82,6 +91,14 @@ mod tests {
              has no leader); send again; it may be in the log already"
         );
         assert_eq!(error.context().partition, Some(("t", 0).into()));
+    }
+
+    #[test]
+    fn a_record_that_is_not_taken_is_told_with_its_topic() {
+        let error = of_record(SendFailure::TooLarge { size: 9, limit: 8 }, "orders");
+        assert_eq!(error.context().topic.as_deref(), Some("orders"));
+        let elsewhere = of_record(timeout(false), "orders");
+        assert_eq!(elsewhere.context().topic, None, "its partition says it");
     }
 
     #[test]

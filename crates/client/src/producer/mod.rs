@@ -5,12 +5,12 @@
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let producer = Producer::builder().bootstrap_servers(["localhost:9092"]).build().await?;
-//! let record = ProducerRecord::to("orders").key(b"42").value(b"espresso");
+//! let record = ProducerRecord::to("orders").key("42").value("espresso");
 //! let delivered = producer.send(record).await?.await?;
 //! println!("partition {}, offset {:?}", delivered.partition, delivered.offset);
 //!
 //! for n in 0..1_000_000 {
-//!     drop(producer.send(ProducerRecord::to("orders").value(format!("order {n}").into_bytes())).await?);
+//!     drop(producer.send(ProducerRecord::to("orders").value(format!("order {n}"))).await?);
 //! }
 //! producer.flush().await?; // tells of records that failed and whose delivery nobody waited for
 //! producer.close().await?;
@@ -22,10 +22,10 @@ mod delivery;
 mod failure;
 mod record;
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use ottla_core::{
-    Cause,
+    Cause, Machine as _,
     producer::{self as core, Refused},
 };
 use ottla_protocol::Now;
@@ -33,12 +33,13 @@ use ottla_protocol::Now;
 pub use delivery::{DeliveredFuture, Delivery};
 pub use ottla_core::producer::{Delivered, partition_for_key};
 pub use ottla_protocol::records::Compression;
-pub use record::{HeaderKey, ProducerRecord};
+pub use record::{HeaderKey, Payload, ProducerRecord};
 
 use crate::{
     config::ProducerBuilder,
     driver::{Driver, Shared},
-    error::{BuildError, BuildErrorKind, SendError},
+    error::{BuildError, BuildErrorKind, Details as _, SendError},
+    handle::Handle,
     net::{clock, frame_pool::Frame},
     reach::reach,
 };
@@ -47,21 +48,28 @@ type Machine = core::Producer<Arc<Frame>>;
 
 /// An idempotent producer.
 ///
-/// It may be used from many tasks at once: wrap it in an `Arc`. Records of one task to one partition keep their order.
+/// It is for as many tasks as like to use it: its clones share one buffer, one identity (and so the order within each
+/// partition), one set of connections and one thread. Records of one task to one partition keep their order.
 ///
-/// **Dropping it gives up what is not acknowledged yet**, for nothing can be awaited in a drop: [`flush`](Self::flush)
-/// or [`close`](Self::close) first. Deliveries that are still waited for then fail with
-/// [`SendErrorKind::Closed`](crate::error::SendErrorKind::Closed).
-#[derive(Debug)]
+/// To [`close`](Self::close) one clone closes the producer for all of them, and a [`flush`](Self::flush) of one sends
+/// what all have in the buffer. A clone that is dropped changes nothing. **Dropping the last one gives up what is not
+/// acknowledged yet**, for nothing can be awaited in a drop: flush or close first. Deliveries that are still waited for
+/// then fail with [`SendErrorKind::Closed`](crate::error::SendErrorKind::Closed); a [`Delivery`] does not keep the producer.
+#[derive(Debug, Clone)]
 pub struct Producer {
     shared: Arc<Shared<Machine>>,
-    driver: Option<Driver<Machine>>,
+    handle: Arc<Handle<Machine>>,
     delivery_timeout: Duration,
 }
 
 impl ProducerBuilder {
-    /// Checks the configuration, starts the producer, and waits until a broker answers, `default_api_timeout` at the
-    /// most. Dropped, the future leaves nothing behind.
+    /// Checks the configuration, starts the producer, and waits until a broker answers,
+    /// [`default_api_timeout`](Self::default_api_timeout) at the most; without [`wait_for_broker`](Self::wait_for_broker)
+    /// for nothing. Dropped, the future leaves nothing behind.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`]: what is wrong with the configuration, or which broker could not be reached for how long.
     pub async fn build(self) -> Result<Producer, BuildError> {
         let config = self.parse()?;
         let machine = Machine::new(
@@ -72,8 +80,9 @@ impl ProducerBuilder {
         );
         let driver = Driver::spawn(machine, config.driver())
             .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
-        let shared = driver.shared().clone();
-        let producer = Producer { shared, driver: Some(driver), delivery_timeout: config.delivery_timeout };
+        let handle = Handle::new(driver, |machine, now| machine.close(now.mono));
+        let shared = handle.shared().clone();
+        let producer = Producer { shared, handle, delivery_timeout: config.delivery_timeout };
         reach(&producer.shared, Machine::metadata, &config.common).await?;
         Ok(producer)
     }
@@ -88,6 +97,45 @@ pub enum TrySendError<'a> {
     Failed(SendError),
 }
 
+impl TrySendError<'_> {
+    /// Whether the record may be taken later although nobody changes anything.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::NotNow(_) => true,
+            Self::Failed(error) => error.is_retriable(),
+        }
+    }
+
+    /// Whether no record will be taken any more.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.is_final())
+    }
+}
+
+impl fmt::Display for TrySendError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotNow(record) => {
+                write!(
+                    f,
+                    "topic `{}`: no room in the buffer, or not known yet; send it later",
+                    record.topic()
+                )
+            }
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for TrySendError<'_> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::NotNow(_) => None,
+            Self::Failed(error) => error.source(),
+        }
+    }
+}
+
 impl Producer {
     /// Sets up a producer. Required is `bootstrap_servers`.
     pub fn builder() -> ProducerBuilder {
@@ -98,6 +146,12 @@ impl Producer {
     /// when it returns, the record is on its way, and the [`Delivery`] tells what became of it.
     ///
     /// Cancel-safe: dropped before it has returned, the record is not sent. Java's `send` blocks its thread instead.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]: the record is too large, its topic or partition is not there, nothing was heard of the topic in
+    /// time, no room came free, or the producer is closed. What becomes of a record that was taken is the
+    /// [`Delivery`]'s to tell.
     pub async fn send(&self, record: ProducerRecord<'_>) -> Result<Delivery, SendError> {
         let record = match self.try_send(record) {
             Ok(delivery) => return Ok(delivery),
@@ -107,32 +161,40 @@ impl Producer {
         let since = clock::now().mono;
         let take = |machine: &mut Machine, now: Now| match machine.send(&record.outgoing(), since, now) {
             Err(Refused::Wait) => None,
-            Err(Refused::Failed(failure)) => Some(Err((*failure).into())),
+            Err(Refused::Failed(failure)) => Some(Err(failure::of_record(*failure, record.topic()))),
             Ok(ticket) => Some(Ok(Delivery::new(&self.shared, ticket))),
         };
         self.shared.wait(take).await?
     }
 
     /// Puts a record into the buffer, or gives it back where that cannot be done at once.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::NotNow`] with the record; [`TrySendError::Failed`] as [`send`](Self::send).
     pub fn try_send<'a>(&self, record: ProducerRecord<'a>) -> Result<Delivery, TrySendError<'a>> {
-        if self.shared.is_ended() {
+        if self.shared.is_ended() && !self.shared.inspect(|machine| machine.is_closed()) {
             let kind = crate::error::SendErrorKind::DriverEnded;
             return Err(TrySendError::Failed(SendError::new(kind)));
         }
         match self.shared.with(|machine, now| machine.send(&record.outgoing(), now.mono, now)) {
             Ok(ticket) => Ok(Delivery::new(&self.shared, ticket)),
             Err(Refused::Wait) => Err(TrySendError::NotNow(record)),
-            Err(Refused::Failed(failure)) => Err(TrySendError::Failed((*failure).into())),
+            Err(Refused::Failed(failure)) => {
+                Err(TrySendError::Failed(failure::of_record(*failure, record.topic())))
+            }
         }
     }
 
     /// Sends what is in the buffer without waiting for batches to fill, and waits until all of it is acknowledged or
     /// has failed. What is sent meanwhile is not waited for.
     ///
-    /// An error tells of records that failed, since the last flush, and whose [`Delivery`] was dropped before: how
-    /// many, and why the first did. Those whose delivery is kept tell it there.
-    ///
     /// Cancel-safe: what was in the buffer goes on its way all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]: records have failed since the last flush whose [`Delivery`] was dropped before; how many, and why
+    /// the first did. Those whose delivery is kept tell it there.
     pub async fn flush(&self) -> Result<(), SendError> {
         let flush = self.shared.with(|machine, _| machine.flush());
         self.shared.wait(|machine, _| machine.is_flushed(flush).then_some(())).await?;
@@ -152,26 +214,28 @@ impl Producer {
         }
     }
 
-    /// Sends what is in the buffer, waits for it, `delivery_timeout` at the most, and ends. Java's waits for ever.
+    /// Sends what is in the buffer, waits for it, `delivery_timeout` at the most, and ends, for all clones. Java's waits
+    /// for ever.
     ///
-    /// An error is that of [`flush`](Self::flush). Dropped, the future gives up as a drop of the producer does.
+    /// Dropped, the future gives up as a drop of this clone does: while others remain, the close goes on without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush).
     pub async fn close(self) -> Result<(), SendError> {
         let timeout = self.delivery_timeout;
         self.close_within(timeout).await
     }
 
-    /// As [`close`](Self::close), but gives up what is not acknowledged within `timeout`.
-    pub async fn close_within(mut self, timeout: Duration) -> Result<(), SendError> {
+    /// As [`close`](Self::close), but gives up what is not acknowledged within `timeout`. Of several closes at once the
+    /// one that is over first stands.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush).
+    pub async fn close_within(self, timeout: Duration) -> Result<(), SendError> {
         self.shared.with(|machine, now| machine.close(now.mono + timeout));
-        if let Some(driver) = self.driver.take() {
-            driver.join().await;
-        }
+        self.handle.join().await;
         self.unclaimed()
-    }
-}
-
-impl Drop for Producer {
-    fn drop(&mut self) {
-        self.shared.with(|machine, now| machine.close(now.mono));
     }
 }

@@ -9,11 +9,17 @@ use ottla_protocol::{Timestamp, records::Header};
 ///
 /// ```
 /// # use ottla::producer::ProducerRecord;
-/// let record = ProducerRecord::to("orders")
-///     .key(b"42")
-///     .value("espresso".as_bytes())
-///     .header("trace", b"af01")
-///     .partition(3);
+/// let order = String::from("espresso");
+/// let record = ProducerRecord::to("orders").key("42").value(&order).header("trace", b"af01").partition(3);
+/// ```
+///
+/// A consumed record is sent on as it was, nulls included:
+///
+/// ```
+/// # use ottla::{OwnedRecord, producer::ProducerRecord};
+/// # fn forward(record: &OwnedRecord) -> ProducerRecord<'_> {
+/// ProducerRecord::to("copies").key(record.key()).value(record.value())
+/// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProducerRecord<'a> {
@@ -27,37 +33,83 @@ pub struct ProducerRecord<'a> {
 
 type OwnedHeader<'a> = (HeaderKey<'a>, Option<Cow<'a, [u8]>>);
 
+/// A record's key or value, or a header's value: text, bytes, or null (`None`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload<'a>(Option<Cow<'a, [u8]>>);
+
 /// A header's key: text, or any bytes, so that what was consumed can be sent on as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderKey<'a>(Cow<'a, [u8]>);
 
-impl<'a> From<&'a str> for HeaderKey<'a> {
-    fn from(key: &'a str) -> Self {
-        Self(key.as_bytes().into())
+impl<'a> Payload<'a> {
+    const fn of(bytes: Cow<'a, [u8]>) -> Self {
+        Self(Some(bytes))
     }
 }
 
-impl<'a> From<&'a String> for HeaderKey<'a> {
-    fn from(key: &'a String) -> Self {
-        key.as_str().into()
+impl<'a> HeaderKey<'a> {
+    const fn of(bytes: Cow<'a, [u8]>) -> Self {
+        Self(bytes)
     }
 }
 
-impl From<String> for HeaderKey<'_> {
-    fn from(key: String) -> Self {
-        Self(key.into_bytes().into())
-    }
-}
+/// From whatever is text or bytes.
+macro_rules! from_text_and_bytes {
+    ($($target:ident),*) => {$(
+        impl<'a> From<&'a str> for $target<'a> {
+            fn from(text: &'a str) -> Self {
+                Self::of(text.as_bytes().into())
+            }
+        }
 
-impl<'a> From<&'a [u8]> for HeaderKey<'a> {
-    fn from(key: &'a [u8]) -> Self {
-        Self(key.into())
-    }
-}
+        impl<'a> From<&'a String> for $target<'a> {
+            fn from(text: &'a String) -> Self {
+                text.as_str().into()
+            }
+        }
 
-impl From<Vec<u8>> for HeaderKey<'_> {
-    fn from(key: Vec<u8>) -> Self {
-        Self(key.into())
+        impl From<String> for $target<'_> {
+            fn from(text: String) -> Self {
+                Self::of(text.into_bytes().into())
+            }
+        }
+
+        impl<'a> From<&'a [u8]> for $target<'a> {
+            fn from(bytes: &'a [u8]) -> Self {
+                Self::of(bytes.into())
+            }
+        }
+
+        impl<'a, const N: usize> From<&'a [u8; N]> for $target<'a> {
+            fn from(bytes: &'a [u8; N]) -> Self {
+                bytes.as_slice().into()
+            }
+        }
+
+        impl<'a> From<&'a Vec<u8>> for $target<'a> {
+            fn from(bytes: &'a Vec<u8>) -> Self {
+                bytes.as_slice().into()
+            }
+        }
+
+        impl From<Vec<u8>> for $target<'_> {
+            fn from(bytes: Vec<u8>) -> Self {
+                Self::of(bytes.into())
+            }
+        }
+
+        impl<'a> From<Cow<'a, [u8]>> for $target<'a> {
+            fn from(bytes: Cow<'a, [u8]>) -> Self {
+                Self::of(bytes)
+            }
+        }
+    )*};
+}
+from_text_and_bytes!(Payload, HeaderKey);
+
+impl<'a, T: Into<Payload<'a>>> From<Option<T>> for Payload<'a> {
+    fn from(payload: Option<T>) -> Self {
+        payload.map_or(Self(None), Into::into)
     }
 }
 
@@ -68,7 +120,7 @@ impl<'a> ProducerRecord<'a> {
         Self { topic: topic.into(), partition: None, key, value, headers, timestamp: None }
     }
 
-    /// The partition to send it to. Without it: the one that Java picks for the key; without a key, the same one until
+    /// The partition to send it to, from 0. Without it: the one that Java picks for the key; without a key, the same one until
     /// a batch is full, then another.
     #[must_use]
     pub const fn partition(mut self, partition: i32) -> Self {
@@ -76,35 +128,36 @@ impl<'a> ProducerRecord<'a> {
         self
     }
 
-    /// The key.
+    /// The key: text, bytes, or `None`. Default none.
     #[must_use]
-    pub fn key(mut self, key: impl Into<Cow<'a, [u8]>>) -> Self {
-        self.key = Some(key.into());
+    pub fn key(mut self, key: impl Into<Payload<'a>>) -> Self {
+        self.key = key.into().0;
         self
     }
 
-    /// The value.
+    /// The value: text, bytes, or `None`, which in a compacted topic is a deletion. Default none.
     #[must_use]
-    pub fn value(mut self, value: impl Into<Cow<'a, [u8]>>) -> Self {
-        self.value = Some(value.into());
+    pub fn value(mut self, value: impl Into<Payload<'a>>) -> Self {
+        self.value = value.into().0;
         self
     }
 
-    /// Adds a header, after those that are there; keys may repeat.
+    /// Adds a header, after those that are there; keys may repeat. A value of `None` is null, which Kafka tells from an
+    /// empty one.
     #[must_use]
-    pub fn header(mut self, key: impl Into<HeaderKey<'a>>, value: impl Into<Cow<'a, [u8]>>) -> Self {
-        self.headers.push((key.into(), Some(value.into())));
+    pub fn header(mut self, key: impl Into<HeaderKey<'a>>, value: impl Into<Payload<'a>>) -> Self {
+        self.headers.push((key.into(), value.into().0));
         self
     }
 
-    /// Adds a header whose value is null, which Kafka tells from an empty one.
+    /// Adds a header whose value is null.
     #[must_use]
-    pub fn null_header(mut self, key: impl Into<HeaderKey<'a>>) -> Self {
-        self.headers.push((key.into(), None));
-        self
+    pub fn null_header(self, key: impl Into<HeaderKey<'a>>) -> Self {
+        self.header(key, Payload(None))
     }
 
-    /// Its timestamp. Default the time at which it is sent; a topic may be set to replace it by that of its append.
+    /// Its timestamp: milliseconds since 1970, or a [`SystemTime`](std::time::SystemTime). Default the time at which it is
+    /// sent; a topic may be set to replace it by that of its append.
     #[must_use]
     pub fn timestamp(mut self, timestamp: impl Into<Timestamp>) -> Self {
         self.timestamp = Some(timestamp.into());

@@ -58,6 +58,7 @@ pub enum Operation {
 
 /// A topic to be created.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct NewTopic {
     /// Its name.
     pub name: String,
@@ -69,8 +70,37 @@ pub struct NewTopic {
     pub configs: BTreeMap<String, String>,
 }
 
+impl NewTopic {
+    /// A topic of this name; everything else as the broker has it by default, which Kafka 2.4 and later say (KIP-464).
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// With so many partitions, 1 or more. Default the broker's `num.partitions`.
+    #[must_use]
+    pub const fn partitions(mut self, count: i32) -> Self {
+        self.partitions = Some(count);
+        self
+    }
+
+    /// Each partition on so many brokers, 1 or more. Default the broker's `default.replication.factor`.
+    #[must_use]
+    pub const fn replication_factor(mut self, brokers: i16) -> Self {
+        self.replication_factor = Some(brokers);
+        self
+    }
+
+    /// With a property of topics by Kafka's key, such as `cleanup.policy`. Default the broker's.
+    #[must_use]
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.configs.insert(key.into(), value.into());
+        self
+    }
+}
+
 /// Which offset of a partition is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OffsetSpec {
     /// The first offset in the log.
     Earliest,
@@ -114,6 +144,7 @@ pub enum Outcome {
 
 /// The brokers of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Cluster {
     /// Its id, where it has one.
     pub id: Option<String>,
@@ -143,6 +174,7 @@ impl fmt::Display for Refusal {
 
 /// A group, as brokers list it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GroupListing {
     /// What kind of members it has: `consumer` for consumers, empty for offsets without members.
     pub protocol_type: String,
@@ -156,6 +188,7 @@ pub struct GroupListing {
 
 /// A group and its members.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GroupDescription {
     /// Its state.
     pub state: String,
@@ -171,6 +204,7 @@ pub struct GroupDescription {
 
 /// A member of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MemberDescription {
     /// Its id in the group.
     pub member_id: String,
@@ -186,6 +220,7 @@ pub struct MemberDescription {
 
 /// The broker that coordinates a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Coordinator {
     /// Its id.
     pub node: NodeId,

@@ -183,7 +183,7 @@ fn the_cluster_and_its_topics_are_told() {
 #[test]
 fn topics_are_created_by_the_controller_and_those_it_did_not_decide_go_again() {
     let mut world = World::new();
-    let new = |name: &str| NewTopic { name: name.to_owned(), partitions: Some(3), ..Default::default() };
+    let new = |name: &str| NewTopic::new(name).partitions(3);
     let topics = vec![new("a"), new("b"), new("c")];
     let op = world.start(Operation::CreateTopics { topics, validate_only: false });
     let result = |name: &str, error_code| CreateTopicsCreatableTopicResult {

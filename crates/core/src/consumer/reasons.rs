@@ -15,6 +15,7 @@ use crate::{
 /// Why a consumer's records are, or are not, flowing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Explanation {
     /// How it stands with the group; `None` where nothing is subscribed to.
     pub group: Option<GroupReason>,

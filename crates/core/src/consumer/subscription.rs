@@ -9,6 +9,7 @@ use crate::{
 
 /// Which partitions a consumer reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Subscription {
     /// None.
     None,
@@ -57,6 +58,18 @@ pub enum SubscriptionError {
     ServerSide,
     /// The consumer is closed.
     Closed,
+}
+
+impl SubscriptionError {
+    /// Whether the same call may succeed later although nobody changes anything: none of these passes by itself.
+    pub const fn is_retriable(&self) -> bool {
+        false
+    }
+
+    /// Whether every later call fails, too: the consumer is closed.
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
 }
 
 impl fmt::Display for SubscriptionError {

@@ -15,6 +15,7 @@
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum ConsumerState {
     /// Not a member.
     Out,
@@ -37,7 +38,7 @@ pub enum ConsumerState {
 
 impl ConsumerState {
     /// Every state.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: &[Self] = &[
         Self::Out,
         Self::Joining,
         Self::Reconciling,

@@ -18,6 +18,7 @@
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum MemberState {
     /// Not a member.
     Out,
@@ -41,7 +42,7 @@ pub enum MemberState {
 
 impl MemberState {
     /// Every state.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: &[Self] = &[
         Self::Out,
         Self::Joining,
         Self::Assigning,

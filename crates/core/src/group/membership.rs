@@ -21,6 +21,7 @@ use crate::{
 /// A member's state, as its group's protocol names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum MembershipState {
     /// In the classic protocol.
     Classic(MemberState),

@@ -32,6 +32,7 @@ use crate::ids::TopicPartition;
 
 /// Which protocol a group speaks: Kafka's `group.protocol`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum GroupProtocol {
     /// Members join together, and one of them, the leader, assigns the partitions.
     #[default]
@@ -130,6 +131,7 @@ impl Pulse {
 
 /// A member's place in its group, which a transaction that commits offsets carries (KIP-447).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GroupMetadata {
     /// `group.id`.
     pub group_id: String,
@@ -143,6 +145,7 @@ pub struct GroupMetadata {
 
 /// Whether a member that goes away tells its group (KIP-1092).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum LeaveGroup {
     /// A dynamic member leaves. A static one stays, and the group waits for it until its session is over.
     #[default]

@@ -39,6 +39,7 @@ pub(crate) struct Slice<F> {
 /// Why a partition gives no records until the user seeks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum LaneFailure {
     /// A batch is damaged, and was still so when it was fetched again.
     Corrupt {

@@ -8,6 +8,7 @@ use crate::{cause::Cause, ids::TopicPartition};
 
 /// A record that a broker has appended, on every replica in sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Delivered {
     /// The partition that it went to.
     pub partition: i32,

@@ -25,6 +25,7 @@ const CONTROL: i16 = 1 << 5;
 /// What a record's timestamp means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum TimestampType {
     /// The producer set it.
     CreateTime,

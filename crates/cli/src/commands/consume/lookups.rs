@@ -1,7 +1,7 @@
 //! Offsets of the log, asked for beside the reading: a partition without a leader, or whose leader cannot be reached,
 //! holds up no other.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use ottla::{
     Admin, Cause, NodeId, Timestamp, TopicPartition,
@@ -36,7 +36,8 @@ impl Bounds {
         match spec {
             OffsetSpec::Earliest => self.beginning = offset.unwrap_or_default(),
             OffsetSpec::Latest => self.end = offset,
-            OffsetSpec::Timestamp(_) => self.time = offset,
+            // Nothing else is asked for.
+            _ => self.time = offset,
         }
     }
 }
@@ -59,14 +60,14 @@ type Found = (TopicPartition, Result<Bounds, Unknown>);
 
 /// Questions under way. They end when this is dropped.
 pub(super) struct Lookups {
-    admin: Arc<Admin>,
+    admin: Admin,
     wanted: Wanted,
     tasks: JoinSet<()>,
     results: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
 }
 
 impl Lookups {
-    pub(super) fn new(admin: Arc<Admin>, wanted: Wanted) -> Self {
+    pub(super) fn new(admin: Admin, wanted: Wanted) -> Self {
         Self { admin, wanted, tasks: JoinSet::new(), results: mpsc::channel(RESULTS) }
     }
 

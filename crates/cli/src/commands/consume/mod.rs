@@ -9,10 +9,10 @@ mod lookups;
 mod sink;
 mod watch;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use ottla::{
-    Admin, Consumer, Event, OffsetReset, Records, Timestamp, TopicPartition,
+    Admin, Consumer, ConsumerBuilder, Event, OffsetReset, Records, SeekPosition, Timestamp, TopicPartition,
     error::{CommitErrorKind, RecvErrorKind},
     group::Pattern,
 };
@@ -104,30 +104,21 @@ impl<'a> Plan<'a> {
         }
     }
 
-    async fn consumer(&self) -> Result<Consumer, Failure> {
-        let mut builder = self.clients.consumer()?;
-        match (&self.args.group, self.offsets.start) {
-            (Some(group), start) => {
-                builder = builder.group_id(group);
-                builder = match start {
-                    Some(Start::Beginning) => builder.auto_offset_reset(OffsetReset::Earliest),
-                    Some(_) => builder.auto_offset_reset(OffsetReset::Latest),
-                    None => builder,
-                };
-            }
-            (None, start) => {
-                if self.clients.property("auto.offset.reset").is_none() {
-                    builder = builder.auto_offset_reset(match start {
-                        Some(Start::End) => OffsetReset::Latest,
-                        _ => OffsetReset::Earliest,
-                    });
-                }
-                if self.clients.property("enable.auto.commit").is_none() {
-                    builder = builder.enable_auto_commit(false);
-                }
-            }
-        }
-        Ok(builder.build().await?)
+    fn consumer(&self) -> Result<ConsumerBuilder, Failure> {
+        let (defaults, start) = (Consumer::builder().max_poll_records(POLL_RECORDS), self.offsets.start);
+        let Some(group) = &self.args.group else {
+            let reset = match start {
+                Some(Start::End) => OffsetReset::Latest,
+                _ => OffsetReset::Earliest,
+            };
+            return self.clients.consumer(defaults.auto_offset_reset(reset).enable_auto_commit(false));
+        };
+        let builder = self.clients.consumer(defaults)?.group_id(group);
+        Ok(match start {
+            Some(Start::Beginning) => builder.auto_offset_reset(OffsetReset::Earliest),
+            Some(_) => builder.auto_offset_reset(OffsetReset::Latest),
+            None => builder,
+        })
     }
 
     /// The partitions to read without a group, or those that the group will share.
@@ -165,6 +156,8 @@ struct Reading<'a> {
     failures: Failures,
     patience: Duration,
     poll_records: usize,
+    /// Whether what is printed is committed.
+    commits: bool,
 }
 
 /// How the loop of polls ended.
@@ -178,15 +171,18 @@ enum End {
 impl<'a> Reading<'a> {
     async fn begin(plan: &'a Plan<'a>) -> Result<Self, Failure> {
         let format = plan.format()?;
-        let consumer = plan.consumer().await?;
-        let admin = Arc::new(plan.clients.admin_beside()?.build().await?);
+        let builder = plan.consumer()?;
+        let settings = builder.settings();
+        let (patience, poll_records) = (settings.default_api_timeout(), settings.max_poll_records());
+        let commits = plan.args.group.is_some() && settings.enable_auto_commit();
+        let consumer = builder.build().await?;
+        let admin = plan.clients.admin_beside()?.build().await?;
         let goal = Goal::new(plan.args.count, plan.args.exit, plan.offsets.until);
         let placed = matches!(plan.offsets.start, Some(Start::Offset(_) | Start::BeforeEnd(_)));
         let wanted = match placed {
             true => Wanted { beginning: true, end: true, ..goal.wanted() },
             false => goal.wanted(),
         };
-        let number = |key| plan.clients.property(key).and_then(|value| value.trim().parse().ok());
         let mut reading = Self {
             plan,
             consumer,
@@ -195,8 +191,9 @@ impl<'a> Reading<'a> {
             watch: Watch::new(),
             lookups: Lookups::new(admin.clone(), wanted),
             failures: Failures::default(),
-            patience: number("default.api.timeout.ms").map_or(POLL, Duration::from_millis),
-            poll_records: number("max.poll.records").map_or(POLL_RECORDS, |count| count as usize),
+            patience,
+            poll_records,
+            commits,
         };
         if let (Some(pattern), Some(_)) = (&plan.pattern, &plan.args.group) {
             // Topics that match may come later.
@@ -274,17 +271,9 @@ impl<'a> Reading<'a> {
     async fn run(mut self, stop: &mut Stop) -> Result<(), Failure> {
         let (end, result) = self.read(stop).await;
         self.watch.tell_of_ends(&self.consumer.explain());
-        let commits = match self.plan.args.group {
-            Some(_) => self
-                .plan
-                .clients
-                .property("enable.auto.commit")
-                .is_none_or(|value| value.trim().eq_ignore_ascii_case("true")),
-            None => false,
-        };
         let committed = match end {
             // At the close too, but there nobody is told what else came of it.
-            End::Whole if commits => match self.consumer.commit().await {
+            End::Whole if self.commits => match self.consumer.commit().await {
                 // The close commits the others, and tells of each that is gone.
                 Err(error) if error.kind() == CommitErrorKind::Gone => Ok(()),
                 committed => committed.map(drop).map_err(Failure::from),

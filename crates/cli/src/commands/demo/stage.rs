@@ -39,7 +39,7 @@ struct Generation {
 pub(super) struct Stage {
     bootstrap: String,
     partitions: u32,
-    admin: Arc<Admin>,
+    admin: Admin,
     load: Load,
     checker: Checker,
     reports: mpsc::Sender<Vec<Seen>>,
@@ -57,7 +57,7 @@ impl Stage {
         hidden: Option<Seen>,
         progress: Arc<Progress>,
     ) -> Result<Self, Failure> {
-        let admin = Arc::new(Admin::builder().bootstrap_servers([bootstrap]).build().await?);
+        let admin = Admin::builder().bootstrap_servers([bootstrap]).build().await?;
         let load = Load::new(bootstrap, partitions).await?;
         let (checker, reports) = Checker::spawn(partitions, hidden);
         Ok(Self {
@@ -199,7 +199,7 @@ impl Watcher {
     }
 }
 
-async fn show(admin: Arc<Admin>, partitions: u32, consumed: Arc<AtomicU64>, progress: Arc<Progress>) {
+async fn show(admin: Admin, partitions: u32, consumed: Arc<AtomicU64>, progress: Arc<Progress>) {
     loop {
         if let Ok(lag) = lag(&admin, partitions).await {
             progress.set(consumed.load(Ordering::Relaxed), &format!("consumed, lag {}", HumanCount(lag)));

@@ -133,7 +133,7 @@ fn closing_delivers_what_was_taken_and_takes_no_more() {
 
 #[test]
 fn batches_are_compressed_as_configured() {
-    for compression in Compression::ALL {
+    for &compression in Compression::ALL {
         let mut world = World::ready(ProducerConfig { compression, ..config() });
         let value = "compressible ".repeat(50);
         _ = world.send_out(&value);

@@ -15,6 +15,7 @@ use crate::codec::{DecodeError, DecodeErrorKind};
 
 /// How the records of a batch are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Compression {
     /// Not at all.
     #[default]
@@ -31,7 +32,7 @@ pub enum Compression {
 
 impl Compression {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+    pub const ALL: &[Self] = &[Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
 
     /// Its number in a batch's attributes.
     pub const fn id(self) -> u8 {
@@ -84,7 +85,8 @@ impl FromStr for Compression {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         Self::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|codec| codec.name() == name)
             .ok_or_else(|| UnknownCompression(name.to_owned()))
     }

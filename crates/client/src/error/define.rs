@@ -1,0 +1,105 @@
+//! What a row of the table of errors becomes.
+
+macro_rules! course {
+    () => {
+        Course::Stands
+    };
+    ($course:ident) => {
+        Course::$course
+    };
+}
+
+/// An error for each operation, with its kinds: `kind = whose fault, its course: what happened, what to do next;`. Without a
+/// course it stands until somebody changes something.
+macro_rules! errors {
+    ($( $(#[$doc:meta])* $error:ident, $kind:ident {
+        $( $(#[$variant_doc:meta])* $variant:ident = $fault:ident $(, $course:ident)?: $what:literal, $advice:literal; )*
+    } )*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $error(Box<Failure<$kind>>);
+
+        #[doc = concat!("What kind of [`", stringify!($error), "`].")]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $kind {
+            $( $(#[$variant_doc])* $variant, )*
+        }
+
+        impl $kind {
+            /// Who can do something about it.
+            pub const fn fault(self) -> Fault {
+                match self { $( Self::$variant => Fault::$fault, )* }
+            }
+
+            const fn course(self) -> Course {
+                match self { $( Self::$variant => course!($($course)?), )* }
+            }
+
+            const fn what(self) -> &'static str {
+                match self { $( Self::$variant => $what, )* }
+            }
+
+            const fn advice(self) -> &'static str {
+                match self { $( Self::$variant => $advice, )* }
+            }
+        }
+
+        impl $error {
+            /// What to match on.
+            pub fn kind(&self) -> $kind {
+                self.0.kind
+            }
+
+            /// Where it happened.
+            pub fn context(&self) -> &Context {
+                &self.0.facts.context
+            }
+
+            /// The broker's answer, where it was one.
+            pub fn code(&self) -> Option<ErrorCode> {
+                self.context().code
+            }
+
+            /// Whether the same call may succeed later although nobody changes anything: a broker or the network was in
+            /// the way, or time ran out. After a time-out, what was asked for may be done all the same.
+            pub fn is_retriable(&self) -> bool {
+                match self.kind().course() {
+                    Course::Passes => true,
+                    Course::AsCoded => self.code().is_some_and(ErrorCode::is_retriable),
+                    Course::Stands | Course::Ends => false,
+                }
+            }
+
+            /// Whether every later call fails, too: the client is closed, or its group wants no more of it. It is to be
+            /// built anew, where that makes sense.
+            pub fn is_final(&self) -> bool {
+                self.kind().course() == Course::Ends
+            }
+
+            pub(crate) fn new(kind: $kind) -> Self {
+                Self(Failure::new(kind))
+            }
+        }
+
+        impl Details for $error {
+            fn facts(&mut self) -> &mut Facts {
+                &mut self.0.facts
+            }
+        }
+
+        impl fmt::Display for $error {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.facts.fmt(self.kind().what(), self.kind().advice(), f)
+            }
+        }
+
+        impl StdError for $error {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                self.0.facts.source.as_deref().map(|source| source as _)
+            }
+        }
+    )*};
+}
+
+pub(super) use {course, errors};
