@@ -13,7 +13,8 @@ use futures_core::Stream;
 use ottla_core::TopicPartition;
 
 use super::{
-    Consumer, Deserializer, HandedOut, OwnedRecord, Parsed, PollRecords, RecordDeserializer, RecordStream,
+    Committed, Consumer, Deserializer, HandedOut, OwnedRecord, Parsed, PollRecords, RecordDeserializer,
+    RecordStream,
 };
 use crate::error::{CommitError, RecvError};
 
@@ -103,7 +104,7 @@ impl<D: RecordDeserializer> TypedConsumer<D> {
     /// # Errors
     ///
     /// As [`Consumer::commit`].
-    pub async fn commit(&mut self) -> Result<(), CommitError> {
+    pub async fn commit(&mut self) -> Result<Committed, CommitError> {
         self.consumer.commit().await
     }
 
@@ -113,7 +114,7 @@ impl<D: RecordDeserializer> TypedConsumer<D> {
     /// # Errors
     ///
     /// As [`Consumer::commit_through`].
-    pub async fn commit_through(&mut self, record: &impl HandedOut) -> Result<(), CommitError> {
+    pub async fn commit_through(&mut self, record: &impl HandedOut) -> Result<Committed, CommitError> {
         self.consumer.commit_through(record).await
     }
 

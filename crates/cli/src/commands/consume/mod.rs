@@ -12,7 +12,7 @@ mod watch;
 use std::{io, time::Duration};
 
 use ottla::{
-    Admin, Consumer, ConsumerBuilder, Event, OffsetReset, Records, SeekPosition, Timestamp, TopicPartition,
+    Admin, Consumer, ConsumerBuilder, Event, OffsetReset, Records, Timestamp, TopicPartition,
     error::{CommitErrorKind, RecvErrorKind},
     group::Pattern,
 };

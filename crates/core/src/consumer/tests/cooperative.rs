@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     CooperativeSticky, Event, RoundRobin, Sticky,
-    group::{Assignment, Member, consumer_protocol},
+    group::{Assignment, Member, embedded},
 };
 
 fn cooperative() -> ConsumerConfig {

@@ -293,7 +293,7 @@ impl World {
     }
 
     fn events(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.consumer.poll_event().0).map(|happened| happened.event).collect()
+        std::iter::from_fn(|| self.consumer.poll_event()).map(|happened| happened.event).collect()
     }
 
     /// Whether a commit was answered, and done.
