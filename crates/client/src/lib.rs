@@ -24,6 +24,11 @@
 //!
 //! [`Producer`] writes records, [`Admin`] looks after topics and groups. Every failure is typed: see [`error`].
 
+/// The Rust of the page on coming from other clients compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/migrating.md")]
+struct Migrating;
+
 pub mod admin;
 pub mod config;
 mod consumer;
