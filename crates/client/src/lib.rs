@@ -41,6 +41,11 @@
 
 #![warn(clippy::missing_errors_doc)]
 
+/// The Rust of the page on coming from other clients compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/migrating.md")]
+struct Migrating;
+
 pub mod admin;
 pub mod config;
 mod consumer;
