@@ -33,7 +33,7 @@ pub(crate) fn run(membership: &Membership) -> Result<()> {
             }
             deliveries.flush()?;
         }
-        consumer.close().await;
+        consumer.close().await?;
         Ok(())
     })
 }

@@ -160,7 +160,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     for reader in beside {
         reader.join().map_err(|_| "a reader has panicked")??;
     }
-    consumer.close_with(CloseOptions::new().leave(leave)).await;
+    consumer.close_with(CloseOptions::new().leave(leave)).await?;
     writeln!(io::stdout(), "closed {}", millis())?;
     Ok(())
 }

@@ -121,7 +121,7 @@ async fn poll_until_stopped(
         drop(consumer.poll(Duration::from_millis(20)).await?);
         assigned.send_replace(consumer.assignment().len());
     }
-    consumer.close().await;
+    consumer.close().await?;
     Ok(())
 }
 

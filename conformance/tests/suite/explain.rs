@@ -275,7 +275,7 @@ async fn revocation(target: &Target) -> Outcome {
     says(&first, &format!("for the user to come back from {topic}-{}", held.partition())).await?;
     says(&first, &format!("{topic}-{}: being given up to the group", held.partition())).await?;
     says(&second, "group: Joining for").await?;
-    first.close().await;
+    first.close().await?;
     says(&second, "group: member with 2 partitions").await
 }
 

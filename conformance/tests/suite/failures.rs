@@ -65,7 +65,7 @@ async fn read_and_write(cluster: &'static Cluster) -> Outcome {
         explains(&mut reader, &mut read, its_own).await?;
         poll_all(&mut reader, &mut read, "all records", |_, read| read.len() >= RECORDS as usize).await?;
         let [consumer] = reader;
-        consumer.close().await;
+        consumer.close().await?;
         let mut read: Vec<(i32, i64)> = read.iter().map(|seen| (seen.partition, seen.offset)).collect();
         read.sort_unstable();
         let each = RECORDS / PARTITIONS;

@@ -72,7 +72,7 @@ async fn two_members_share(target: &Target) -> Outcome {
             within("a commit", member.commit()).await??;
         }
         for member in members {
-            member.close().await;
+            member.close().await?;
         }
         let committed = admin(target).await?.committed_offsets(topic.as_str()).await?;
         equal("committed", committed.values().map(|at| at.offset).collect(), vec![i64::from(to); 4])?;

@@ -140,7 +140,7 @@ async fn slow_user(target: &Target) -> Outcome {
     // At each look the last record is still in the user's hands, and the ones before it are done.
     equal("committed", committed, (0..TAKEN).collect())?;
     equal("joined once", generations(&mut consumer).len(), 1)?;
-    consumer.close().await;
+    consumer.close().await?;
     let offsets = admin.committed_offsets(topic.as_str()).await?;
     equal("at the close", offsets.values().map(|at| at.offset).collect(), vec![TAKEN])
 }

@@ -146,7 +146,7 @@ async fn records_outlive(target: &Target) -> Outcome {
         equal("committed", committed, Some(count as i64))?;
         kept.push(records);
     }
-    consumer.close().await;
+    consumer.close().await?;
     let values: Vec<String> = kept
         .iter()
         .flat_map(|records| records.iter())

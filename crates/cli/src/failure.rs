@@ -4,7 +4,9 @@ use std::{fmt::Display, io, process::ExitCode};
 
 use ottla::{
     BuildError, SubscriptionError,
-    error::{AdminError, BuildErrorKind, CommitError, OffsetsError, RecvError, SeekError, SendError},
+    error::{
+        AdminError, BuildErrorKind, CloseError, CommitError, OffsetsError, RecvError, SeekError, SendError,
+    },
 };
 
 /// Why a command ends early.
@@ -97,4 +99,13 @@ macro_rules! failed {
     )*};
 }
 
-failed!(AdminError, CommitError, OffsetsError, RecvError, SeekError, SendError, SubscriptionError);
+failed!(
+    AdminError,
+    CloseError,
+    CommitError,
+    OffsetsError,
+    RecvError,
+    SeekError,
+    SendError,
+    SubscriptionError
+);

@@ -44,7 +44,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         for (at, records) in records.by_partition() {
             let (count, bytes) = counts.entry(at.clone()).or_default();
             let end = ends.get(at).copied().unwrap_or_default();
-            for record in records.iter().filter(|record| record.offset() < end) {
+            for record in records.filter(|record| record.offset() < end) {
                 *count += 1;
                 *bytes += record.value().map_or(0, |value| value.len() as u64);
             }
@@ -59,7 +59,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         unread.retain(|at, _| !read.contains(at));
         consumer.pause(read);
     }
-    consumer.close().await;
+    consumer.close().await?;
     for (at, (count, bytes)) in counts {
         println!("{at}: {count} records, {bytes} bytes");
     }

@@ -25,7 +25,6 @@ use ottla::{
     error::{CommitErrorKind, RecvErrorKind},
 };
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinHandle;
 
 /// How long a call for records waits where there are none.
 const WAIT: Duration = Duration::from_millis(500);
@@ -119,24 +118,19 @@ pub(crate) async fn run(
         // A call that waits for records ends at once.
         closer.close();
     });
-    let worked = work(&mut consumer, &producer, &settings.invoices, &stopping).await;
+    let worked = work(&mut consumer, &producer, &settings.invoices).await;
     stopping.abort();
     // Also after a failure: the other members have the partitions at once, not when a session is over.
-    consumer.close().await;
-    let closed = producer.close().await;
+    let (left, closed) = (consumer.close().await, producer.close().await);
     let tally = worked?;
+    left?;
     closed?;
     Ok(tally)
 }
 
-async fn work(
-    consumer: &mut Consumer,
-    producer: &Producer,
-    invoices: &str,
-    stopping: &JoinHandle<()>,
-) -> Result<Tally, Failure> {
+async fn work(consumer: &mut Consumer, producer: &Producer, invoices: &str) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
-    while !stopping.is_finished() {
+    while consumer.is_open() {
         let records = match consumer.poll(WAIT).await {
             Ok(records) => records,
             // The last batch took too long for the group: the next call joins it again.

@@ -154,6 +154,16 @@ errors! {
         DriverEnded = Client, Ends: "the consumer's driver has ended", "build another consumer";
     }
 
+    /// What a consumer's close could not do. The consumer is closed all the same.
+    CloseError, CloseErrorKind {
+        /// Offsets of records that were done are not committed: the records are read again.
+        NotCommitted = Cluster: "closed, but an offset is not committed", "the records since the commit before are read again";
+        /// The coordinator was not told in time: it gives the partitions to nobody before the session is over.
+        NotLeft = Cluster: "closed, but the group was not left in time", "its session ends by itself";
+        /// The thread, or the runtime, that served the consumer is gone.
+        DriverEnded = Client, Ends: "the consumer's driver has ended", "its session ends by itself";
+    }
+
     /// Why a position could not be moved.
     SeekError, SeekErrorKind {
         /// The partition is not this consumer's.

@@ -181,7 +181,7 @@ async fn a_group_of_the_consumer_protocol_is_described_like_any_other() {
     assert_eq!(group.members[0].assignment.len(), 3);
     assert_eq!(group.members[0].member_id, consumer.group_metadata().unwrap().member_id);
     assert_eq!(described["none"].as_ref().unwrap_err().code(), Some(ErrorCode::GroupIdNotFound));
-    consumer.close().await;
+    consumer.close().await.unwrap();
     admin.close().await;
 }
 

@@ -6,7 +6,10 @@ mod common;
 
 use std::{future::Future, time::Duration};
 
-use ottla::{Consumer, OffsetReset, error::RecvErrorKind};
+use ottla::{
+    Consumer, OffsetReset,
+    error::{CloseErrorKind, RecvErrorKind},
+};
 use ottla_broker::Server;
 
 use common::{PATIENCE, produce, server};
@@ -47,7 +50,7 @@ async fn a_loop_of_recv_ends_when_its_consumer_is_closed() {
             assert_eq!(record.offset(), i64::from(seen));
             seen += 1;
         }
-        consumer.close().await;
+        consumer.close().await.unwrap();
         seen
     })
     .await;
@@ -64,7 +67,7 @@ async fn a_loop_of_polls_ends_when_its_consumer_is_closed() {
             }
             consumer.commit().await.unwrap();
         }
-        consumer.close().await;
+        consumer.close().await.unwrap();
         seen
     })
     .await;
@@ -81,7 +84,7 @@ async fn the_loops_of_several_readers_end_when_their_consumer_is_closed() {
             seen
         };
         let seen = tokio::join!(read(consumer.reader()), read(consumer.reader()));
-        consumer.close().await;
+        consumer.close().await.unwrap();
         seen.0 + seen.1
     })
     .await;
@@ -125,4 +128,25 @@ async fn a_commit_that_cannot_begin_is_told_when_it_is_awaited() {
     consumer.assign([("t", 0)]).unwrap();
     let error = consumer.commit_async().await.unwrap_err();
     assert_eq!(error.kind(), ottla::error::CommitErrorKind::NoGroup);
+}
+
+#[tokio::test]
+async fn a_close_tells_which_offset_is_not_committed() {
+    let server = server(1);
+    produce(&server, 0, 0..3).await;
+    let mut consumer = consumer(&server).await;
+    while consumer.position(("t", 0)).await.unwrap() < 3 {
+        consumer.poll(POLL).await.unwrap();
+    }
+    let admin = ottla::Admin::builder().bootstrap_servers([server.bootstrap()]).build().await.unwrap();
+    admin.delete_topics(["t"]).await.unwrap();
+    let error = consumer.close().await.unwrap_err();
+    assert_eq!(error.kind(), CloseErrorKind::NotCommitted);
+    assert_eq!(error.context().partition, Some(("t", 0).into()));
+    assert_eq!(error.context().group.as_deref(), Some("g"));
+    let said = error.to_string();
+    assert!(
+        said.contains("partition t-0: offset 3 is not committed: there is no such partition any more"),
+        "{said}"
+    );
 }

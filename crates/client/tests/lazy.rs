@@ -69,7 +69,7 @@ async fn records_flow_when_a_broker_starts_where_clients_were_built_before_it() 
     tokio::time::timeout(PATIENCE, sending).await.unwrap().unwrap().unwrap();
     let record = tokio::time::timeout(PATIENCE, consumer.recv()).await.unwrap().unwrap().unwrap();
     assert_eq!(record.value(), Some(&b"0"[..]));
-    consumer.close().await;
+    consumer.close().await.unwrap();
     producer.close().await.unwrap();
 }
 

@@ -134,7 +134,7 @@ async fn a_members_life_is_logged_line_by_line() {
     produce(&server, 0, 0..10).await;
     let mut consumer = member(&server, "life", GroupProtocol::Classic).build().await.unwrap();
     read(&mut consumer, 10).await;
-    consumer.close().await;
+    consumer.close().await.unwrap();
     let expected = [
         "DEBUG group: member state from=Out to=Joining",
         "DEBUG connection: connected address=… kind=Main took=",
@@ -174,7 +174,7 @@ async fn under_the_consumer_protocol_the_same_is_logged() {
     produce(&server, 0, 0..10).await;
     let mut consumer = member(&server, "life-848", GroupProtocol::Consumer).build().await.unwrap();
     read(&mut consumer, 10).await;
-    consumer.close().await;
+    consumer.close().await.unwrap();
     let told = told("life-848", Level::INFO);
     let events: Vec<_> = texts(&told).iter().map(|text| text.split('=').next().unwrap()).collect();
     assert_eq!(
@@ -227,7 +227,7 @@ async fn a_broker_that_is_down_for_a_while_is_one_line_when_that_begins_and_one_
     assert!(coordinator[2].starts_with("INFO group: coordinator found node=1 "), "{coordinator:#?}");
     let of_attempts = of(" connection: ", Level::DEBUG).len();
     assert!(of_attempts < 20, "nothing for each attempt: {:#?}", of(" connection: ", Level::DEBUG));
-    consumer.close().await;
+    consumer.close().await.unwrap();
 }
 
 #[tokio::test]
@@ -256,7 +256,7 @@ async fn ten_thousand_records_add_no_line() {
     let reads = told("many-read", Level::TRACE).len();
     read(&mut consumer, COUNT as usize - 1).await;
     assert_eq!(told("many-read", Level::TRACE).len(), reads, "{:#?}", told("many-read", Level::TRACE));
-    consumer.close().await;
+    consumer.close().await.unwrap();
     producer.close().await.unwrap();
 }
 
@@ -278,6 +278,6 @@ async fn clients_of_the_same_name_are_told_apart() {
     })
     .await;
     for consumer in consumers {
-        consumer.close().await;
+        consumer.close().await.unwrap();
     }
 }

@@ -62,7 +62,7 @@ async fn readers_on_other_threads_share_the_partitions_and_read_each_in_order() 
         by_partition.entry(*partition).or_default().push(*offset);
     }
     assert_eq!(by_partition, (0..4).map(|partition| (partition, (0..300).collect())).collect());
-    consumer.close().await;
+    consumer.close().await.unwrap();
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn what_a_dropped_reader_has_in_hand_comes_again_and_what_a_closed_one_has
     }
     let record = tokio::time::timeout(PATIENCE, consumer.recv()).await.unwrap().unwrap().unwrap();
     assert_eq!(record.offset(), 5);
-    consumer.close().await;
+    consumer.close().await.unwrap();
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn a_reader_that_is_left_when_its_consumer_is_gone_is_told_that_this_is_th
     let server = server(1);
     let consumer = builder(&server).build().await.unwrap();
     let mut reader = consumer.reader();
-    consumer.close().await;
+    consumer.close().await.unwrap();
     assert!(tokio::time::timeout(PATIENCE, reader.recv()).await.unwrap().unwrap().is_none());
     assert!(reader.poll(PATIENCE).await.unwrap().is_empty());
 }
@@ -121,7 +121,7 @@ async fn a_commit_through_a_record_covers_it_and_all_before_it_in_its_partition(
         |partition| committed[&TopicPartition::new("t", partition)].as_ref().map(|found| found.offset);
     assert_eq!((offset(0), offset(1)), (None, Some(3)));
     assert!(*third == third.clone() && *third != records[0]);
-    consumer.close().await;
+    consumer.close().await.unwrap();
 }
 
 /// Takes its time, and counts.
@@ -161,5 +161,5 @@ async fn a_listener_that_one_reader_began_is_finished_by_another() {
     let ((), received) = tokio::join!(gives_up, waits);
     assert_eq!(received.unwrap().unwrap().offset(), 0);
     assert_eq!(*slow.0.lock().unwrap(), ["begins", "returns"]);
-    consumer.close().await;
+    consumer.close().await.unwrap();
 }

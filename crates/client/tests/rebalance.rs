@@ -98,7 +98,7 @@ async fn a_seek_in_on_assigned_decides_where_reading_begins() {
             builder(&server, protocol).rebalance_listener(diary.clone()).build().await.unwrap();
         assert_eq!(values(&mut consumer, 3).await, ["7", "8", "9"]);
         assert_eq!(diary.told(), ["assigned [0]"]);
-        consumer.close().await;
+        consumer.close().await.unwrap();
         assert_eq!(diary.told(), ["assigned [0]", "revoked [0]"], "a close tells, too");
     }
 }
@@ -158,12 +158,12 @@ async fn a_static_member_that_comes_back_has_its_partitions_back() {
             goes.poll(Duration::from_millis(10)).await.unwrap();
         }
         let before = (stays.assignment(), goes.assignment());
-        goes.close().await;
+        goes.close().await.unwrap();
         let mut back = member("goes").build().await.unwrap();
         until(&mut back, "its partition", |back| back.assignment().len() == 1).await;
         stays.poll(Duration::from_millis(50)).await.unwrap();
         assert_eq!((stays.assignment(), back.assignment()), before);
-        back.close_with(CloseOptions::new().leave(LeaveGroup::Leave)).await;
+        back.close_with(CloseOptions::new().leave(LeaveGroup::Leave)).await.unwrap();
         until(&mut stays, "both", |stays| stays.assignment().len() == 2).await;
     }
 }
@@ -268,7 +268,7 @@ async fn a_task_beside_the_reader_is_told_what_happens_to_the_membership() {
             () = joins => panic!("{}", second.explain()),
         }
         until(&mut first, "one of two", |first| first.assignment().len() == 1).await;
-        first.close().await;
+        first.close().await.unwrap();
         let happened = tokio::time::timeout(PATIENCE, told).await.expect("an end").unwrap();
         assert!(happened.is_sorted_by_key(|happened| happened.at));
         let waiting = happened.iter().find_map(|happened| match &happened.event {

@@ -61,7 +61,7 @@ async fn records_taken_by_value_are_those_that_were_lent_and_outlive_them() {
         }
         assert!(copy.iter().eq(kept[before..].iter().cloned()), "{copy:?}");
     }
-    consumer.close().await;
+    consumer.close().await.unwrap();
     for partition in 0..2 {
         let of_it = kept.iter().filter(|record| record.partition() == partition);
         let values: Vec<_> = of_it.map(|record| String::from_utf8_lossy(record.value().unwrap())).collect();
@@ -171,7 +171,7 @@ async fn bytes_of_a_record_lie_where_they_were_fetched_to_and_outlive_it_and_its
         assert_eq!((bare.key_bytes(), bare.value_bytes()), (Some(Bytes::new()), None));
         let piece = value.slice(100..200);
         drop((full, bare, value));
-        consumer.close().await;
+        consumer.close().await.unwrap();
         assert_eq!((&key[..], &piece[..]), (&b"a key"[..], &[b'x'; 100][..]), "{compression}");
     }
 }

@@ -59,7 +59,7 @@ async fn invoiced(server: &Server) -> Vec<u64> {
             invoiced.push(order);
         }
     }
-    consumer.close().await;
+    consumer.close().await.unwrap();
     invoiced.sort_unstable();
     invoiced
 }

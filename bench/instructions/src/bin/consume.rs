@@ -51,7 +51,7 @@ fn consume(records: usize, read: impl AsyncFn(&mut Consumer, usize) -> Result<us
             .await?;
         consumer.assign([(TOPIC, 0)])?;
         let sum = read(&mut consumer, records).await?;
-        consumer.close().await;
+        consumer.close().await?;
         anyhow::Ok(sum)
     })?;
     println!("{sum}");

@@ -4,6 +4,7 @@
 //! microseconds, only at a slice's end and when the fence has moved. Nothing is awaited between taking a record and
 //! returning it.
 
+mod close;
 mod deserialize;
 #[cfg(feature = "json")]
 mod json;
@@ -24,6 +25,7 @@ use ottla_core::{
     TopicPartition,
 };
 
+pub use close::{CloseOptions, Closer};
 pub use deserialize::{Deserializer, Parsed, Poison, RawBytes, RecordDeserializer, TypedRecord, Utf8};
 #[cfg(feature = "json")]
 pub use json::Json;
@@ -52,47 +54,6 @@ type Core = ottla_core::Consumer<Arc<Frame>>;
 
 /// How long a dropped consumer tries to commit and to leave its group.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How a consumer ends: Java's `CloseOptions` (KIP-1092).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CloseOptions {
-    /// Whether the group is told. Default: a dynamic member leaves, a static one will be back.
-    ///
-    /// With [`LeaveGroup::Remain`] a dynamic member sends nothing, as in Java (4.4.0). Nobody can come back in its place:
-    /// its partitions are read by none until the coordinator takes it for dead, at the end of its session. A static
-    /// member tells under the consumer protocol that it will be back, and sends nothing under the classic one.
-    pub leave: LeaveGroup,
-    /// How long to try. Default 30 s.
-    pub timeout: Duration,
-}
-
-impl CloseOptions {
-    /// The defaults.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Whether the group is told. Default [`LeaveGroup::Default`], as Java's.
-    #[must_use]
-    pub const fn leave(mut self, leave: LeaveGroup) -> Self {
-        self.leave = leave;
-        self
-    }
-
-    /// How long to try. Default 30 s, as Java's.
-    #[must_use]
-    pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-}
-
-impl Default for CloseOptions {
-    fn default() -> Self {
-        Self { leave: LeaveGroup::Default, timeout: Duration::from_secs(30) }
-    }
-}
 
 /// Reads topics, alone or as a member of a group.
 ///
@@ -313,7 +274,7 @@ impl Consumer {
     ///     }
     ///     consumer.commit().await?;
     /// }
-    /// consumer.close().await;
+    /// consumer.close().await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -323,34 +284,7 @@ impl Consumer {
 
     /// What closes the consumer from elsewhere.
     pub fn closer(&self) -> Closer {
-        Closer(self.shared.clone())
-    }
-
-    /// Commits what was handed out (with auto commit), tells the rebalance listener, leaves the group, and closes the
-    /// connections: for up to 30 s, Java's default. Dropping the future leaves the rest to the driver, which tells no
-    /// listener.
-    pub async fn close(self) {
-        self.close_with(CloseOptions::default()).await;
-    }
-
-    /// As [`close`](Self::close), for up to `timeout`.
-    pub async fn close_within(self, timeout: Duration) {
-        self.close_with(CloseOptions::new().timeout(timeout)).await;
-    }
-
-    /// As [`close`](Self::close), with a limit of its own, and with a choice whether the group is told.
-    pub async fn close_with(mut self, options: CloseOptions) {
-        let reading = &mut self.reader.reading;
-        self.shared.with(|core, now| {
-            reading.sync(core, true, now);
-            core.close(CloseKind::Closed, options.leave, now.mono + options.timeout, now);
-        });
-        let telling = self.reader.listening.finish_all(&self.shared, self.reader.reading.id());
-        // A listener that takes longer is left alone: the machine is closed by then.
-        _ = tokio::time::timeout(options.timeout, telling).await;
-        if let Some(driver) = self.driver.take() {
-            driver.join().await;
-        }
+        Closer::new(&self.shared)
     }
 }
 
@@ -361,20 +295,6 @@ impl Drop for Consumer {
             reading.sync(core, false, now);
             core.close(CloseKind::Dropped, LeaveGroup::Default, now.mono + DROP_TIMEOUT, now);
         });
-    }
-}
-
-/// Ends a consumer's `recv` and `poll` from another task. From then on `recv` returns `None`; the next `poll` returns no
-/// records, and each one after that fails with [`RecvErrorKind::Closed`](crate::error::RecvErrorKind::Closed).
-///
-/// The consumer's owner then closes it, so that the work in hand is done and committed first.
-#[derive(Debug, Clone)]
-pub struct Closer(Arc<Shared<Core>>);
-
-impl Closer {
-    /// Ends it.
-    pub fn close(&self) {
-        self.0.with(|core, _| core.stop());
     }
 }
 

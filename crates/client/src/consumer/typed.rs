@@ -38,7 +38,7 @@ use crate::error::{CommitError, RecvError};
 ///         Err(poison) => eprintln!("{poison:#}: {:?}", poison.raw().value()),
 ///     }
 /// }
-/// orders.into_inner().close().await;
+/// orders.into_inner().close().await?;
 /// # Ok(())
 /// # }
 /// ```

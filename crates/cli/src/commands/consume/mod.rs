@@ -13,7 +13,7 @@ use std::{io, time::Duration};
 
 use ottla::{
     Admin, Consumer, ConsumerBuilder, Event, OffsetReset, Records, Timestamp, TopicPartition,
-    error::{CommitErrorKind, RecvErrorKind},
+    error::{CloseErrorKind, CommitErrorKind, RecvErrorKind},
     group::Pattern,
 };
 
@@ -286,12 +286,18 @@ impl<'a> Reading<'a> {
             }
         };
         let mut events = self.consumer.events();
-        self.consumer.close_within(self.patience).await;
+        let closed = self.consumer.close_within(self.patience).await;
         while let Some(event) = events.next().await {
             // A failure is one line.
             if let (Event::CommitGivenUp(given_up), Ok(())) = (event.event, &result) {
                 tell(given_up);
             }
+        }
+        // Each offset that is not committed has been told.
+        if let (Err(error), Ok(())) = (&closed, &result)
+            && error.kind() != CloseErrorKind::NotCommitted
+        {
+            tell(error);
         }
         result.and(committed)
     }

@@ -92,7 +92,7 @@ async fn read(
             return Err(Failure::failed("the checker has ended"));
         }
     }
-    consumer.close().await;
+    consumer.close().await?;
     Ok(())
 }
 
