@@ -6,11 +6,12 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use ottla::group::{LastAssignment, Member, PartitionRacks, consumer_protocol::Subscription};
-use ottla::{Assignor, CooperativeSticky, Range, RoundRobin, Sticky};
+use ottla::{Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor, StickyAssignor};
 
 use crate::compare::median;
 
-const ASSIGNORS: [&dyn Assignor; 4] = [&Range, &RoundRobin, &Sticky, &CooperativeSticky];
+const ASSIGNORS: [&dyn Assignor; 4] =
+    [&RangeAssignor, &RoundRobinAssignor, &StickyAssignor, &CooperativeStickyAssignor];
 
 type Topics = BTreeMap<String, Vec<PartitionRacks>>;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ottla::{Consumer, CooperativeSticky, GroupProtocol, OffsetReset};
+use ottla::{Consumer, CooperativeStickyAssignor, GroupProtocol, OffsetReset};
 use ottla_bench_child::{Deliveries, Membership, Orders, Protocol};
 
 use crate::consumer::runtime;
@@ -16,7 +16,7 @@ pub(crate) fn run(membership: &Membership) -> Result<()> {
         .auto_commit_interval(Duration::from_millis(membership.commit_millis));
     let builder = match membership.protocol {
         Protocol::Classic => builder
-            .assignor(CooperativeSticky)
+            .assignor(CooperativeStickyAssignor)
             .session_timeout(Duration::from_millis(membership.session_millis))
             .heartbeat_interval(Duration::from_millis(membership.heartbeat_millis)),
         Protocol::Consumer => builder.group_protocol(GroupProtocol::Consumer),

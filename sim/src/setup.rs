@@ -5,8 +5,8 @@ use std::time::Duration;
 use ottla_broker::{Config, VersionSet};
 use ottla_core::{
     Address, Assignor, Backoff, ConnectionConfig, ConsumerConfig, FetchConfig, GroupConfig, GroupProtocol,
-    MetadataConfig, Range,
-    group::{CooperativeSticky, RoundRobin, Sticky},
+    MetadataConfig, RangeAssignor,
+    group::{CooperativeStickyAssignor, RoundRobinAssignor, StickyAssignor},
     producer::ProducerConfig,
 };
 use ottla_protocol::records::Compression;
@@ -111,10 +111,10 @@ impl Setup {
 
 fn assignor(sharing: Sharing) -> Box<dyn Assignor> {
     match sharing {
-        Sharing::Range => Box::new(Range),
-        Sharing::RoundRobin => Box::new(RoundRobin),
-        Sharing::Sticky => Box::new(Sticky),
-        Sharing::CooperativeSticky => Box::new(CooperativeSticky),
+        Sharing::Range => Box::new(RangeAssignor),
+        Sharing::RoundRobin => Box::new(RoundRobinAssignor),
+        Sharing::Sticky => Box::new(StickyAssignor),
+        Sharing::CooperativeSticky => Box::new(CooperativeStickyAssignor),
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 use ottla::group::{LastAssignment, Member, PartitionRacks, embedded::Subscription};
-use ottla::{Assignor, CooperativeSticky, Range, RoundRobin, Sticky, TopicPartition};
+use ottla::{
+    Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor, StickyAssignor, TopicPartition,
+};
 use ottla_conformance::{kafka::Java, process::Process};
 use serde_json::{Value, json};
 
@@ -31,13 +33,13 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn range_and_round_robin() -> Outcome {
-    compare(&[&Range, &RoundRobin], |group, java| {
+    compare(&[&RangeAssignor, &RoundRobinAssignor], |group, java| {
         equal("partitions", group.given(&group.members), given(&java["given"])?)
     })
 }
 
 fn sticky() -> Outcome {
-    compare(&[&Sticky, &CooperativeSticky], |group, java| {
+    compare(&[&StickyAssignor, &CooperativeStickyAssignor], |group, java| {
         let (ours, theirs) = (group.given(&group.members), given(&java["given"])?);
         let size = |given: &Given| given.values().map(BTreeSet::len).sum::<usize>();
         let settled = size(&theirs) == size(&ours);

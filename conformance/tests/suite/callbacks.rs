@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
-use ottla::{Consumer, CooperativeSticky, GroupProtocol, Rebalance, RebalanceListener, TopicPartition};
+use ottla::{
+    Consumer, CooperativeStickyAssignor, GroupProtocol, Rebalance, RebalanceListener, TopicPartition,
+};
 use ottla_conformance::targets::{Target, unique};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -94,7 +96,7 @@ impl Polling {
         let builder = builder.rebalance_listener(diary.clone());
         let builder = match protocol {
             GroupProtocol::Classic => {
-                builder.assignor(CooperativeSticky).heartbeat_interval(Duration::from_millis(500))
+                builder.assignor(CooperativeStickyAssignor).heartbeat_interval(Duration::from_millis(500))
             }
             _ => builder,
         };

@@ -69,10 +69,10 @@ pub use consumer::{
 };
 pub use error::{AdminError, BuildError, CommitError, OffsetsError, RecvError, SeekError, SendError};
 pub use ottla_core::{
-    Assignor, Cause, CommitGivenUp, CommitReason, CommittedOffset, CooperativeSticky, Disconnected, Event,
-    Explanation, GroupMetadata, GroupProtocol, GroupReason, Happened, LaneFailure, LeaveGroup, NodeId,
-    OffsetAndTimestamp, Range, Reason, Retry, RoundRobin, Sticky, Subscription, SubscriptionError,
-    TopicPartition, group,
+    Assignor, Cause, CommitGivenUp, CommitReason, CommittedOffset, CooperativeStickyAssignor, Disconnected,
+    Event, Explanation, GroupMetadata, GroupProtocol, GroupReason, Happened, LaneFailure, LeaveGroup, NodeId,
+    OffsetAndTimestamp, RangeAssignor, Reason, Retry, RoundRobinAssignor, StickyAssignor, Subscription,
+    SubscriptionError, TopicPartition, group,
 };
 pub use ottla_protocol::{
     ApiKey, DecodeError, ErrorCode, Timestamp,

@@ -10,8 +10,8 @@ use std::{
 };
 
 use ottla::{
-    CloseOptions, Consumer, ConsumerBuilder, CooperativeSticky, ErrorCode, Event, GroupProtocol, GroupReason,
-    LeaveGroup, OffsetReset, Range, Rebalance, RebalanceListener, TopicPartition,
+    CloseOptions, Consumer, ConsumerBuilder, CooperativeStickyAssignor, ErrorCode, Event, GroupProtocol,
+    GroupReason, LeaveGroup, OffsetReset, RangeAssignor, Rebalance, RebalanceListener, TopicPartition,
     error::{CommitErrorKind, RecvErrorKind},
 };
 use ottla_broker::{Fault, Server};
@@ -28,7 +28,7 @@ fn builder(server: &Server, protocol: GroupProtocol) -> ConsumerBuilder {
         .group_protocol(protocol);
     match protocol {
         GroupProtocol::Classic => {
-            builder.assignor(CooperativeSticky).heartbeat_interval(Duration::from_millis(100))
+            builder.assignor(CooperativeStickyAssignor).heartbeat_interval(Duration::from_millis(100))
         }
         _ => builder,
     }
@@ -185,7 +185,7 @@ async fn a_commit_ends_a_revocation_only_when_it_covers_all_that_was_handed_out(
         let builder =
             Consumer::builder().bootstrap_servers([server.bootstrap()]).group_id("g").subscribe(["t"]);
         let builder = builder.auto_offset_reset(OffsetReset::Earliest).enable_auto_commit(false);
-        builder.assignor(Range).heartbeat_interval(Duration::from_millis(100))
+        builder.assignor(RangeAssignor).heartbeat_interval(Duration::from_millis(100))
     };
     let mut first = eager().build().await.unwrap();
     let at = TopicPartition::new("t", 0);

@@ -39,8 +39,9 @@ pub use deadline::Earliest;
 pub use event::{CommitGivenUp, Event, Happened};
 pub use fetch::FetchConfig;
 pub use group::{
-    Assignor, ConsumerState, CooperativeSticky, GroupConfig, GroupFailure, GroupMetadata, GroupProtocol,
-    LeaveGroup, MemberState, MembershipState, Pattern, Range, RoundRobin, Sticky,
+    Assignor, ClassicState, ConsumerState, CooperativeStickyAssignor, GroupConfig, GroupFailure,
+    GroupMetadata, GroupProtocol, LeaveGroup, MembershipState, Pattern, RangeAssignor, RoundRobinAssignor,
+    StickyAssignor,
 };
 pub use ids::{ConnId, NodeId, OpId, ReaderId, RequestId, TopicPartition};
 pub use lanes::{Filter, LaneFailure, LanePhase};

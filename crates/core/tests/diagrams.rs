@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use ottla_core::{ConsumerState, LanePhase, MemberState};
+use ottla_core::{ClassicState, ConsumerState, LanePhase};
 
 type Edges = BTreeSet<(String, String)>;
 
@@ -38,8 +38,8 @@ fn table<S: Copy + std::fmt::Debug + PartialEq>(
 
 #[test]
 fn the_classic_states_are_drawn_as_they_are() {
-    let ends = (MemberState::Out, MemberState::Failed);
-    assert_eq!(drawn(0), table(MemberState::ALL, MemberState::may_follow, ends));
+    let ends = (ClassicState::Out, ClassicState::Failed);
+    assert_eq!(drawn(0), table(ClassicState::ALL, ClassicState::may_follow, ends));
 }
 
 #[test]

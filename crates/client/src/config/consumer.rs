@@ -140,8 +140,8 @@ impl ConsumerBuilder {
 
     /// Offers an assignor, behind those that earlier calls offered; classic protocol only. The group takes one that all
     /// its members offer. When all that a member offers are cooperative, it keeps its partitions while the group
-    /// rebalances. Default, without a call: [`Range`](crate::Range), then
-    /// [`CooperativeSticky`](crate::CooperativeSticky), as Java's.
+    /// rebalances. Default, without a call: [`RangeAssignor`](crate::RangeAssignor), then
+    /// [`CooperativeStickyAssignor`](crate::CooperativeStickyAssignor), as Java's.
     #[must_use]
     pub fn assignor(mut self, assignor: impl Assignor + 'static) -> Self {
         self.group.assignors.push(SharedAssignor::new(assignor));

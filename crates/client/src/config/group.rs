@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ottla_core::{
-    Assignor, CooperativeSticky, GroupConfig, GroupProtocol, Range, RoundRobin, Sticky,
+    Assignor, CooperativeStickyAssignor, GroupConfig, GroupProtocol, RangeAssignor, RoundRobinAssignor,
+    StickyAssignor,
     group::{Assignment, LastAssignment, Member, PartitionRacks},
 };
 
@@ -54,10 +55,10 @@ impl SharedAssignor {
     /// By its name in JoinGroup, or by the name of Java's class.
     fn named(name: &str) -> Option<Self> {
         Some(match name.strip_prefix("org.apache.kafka.clients.consumer.").unwrap_or(name) {
-            "range" | "RangeAssignor" => Self::new(Range),
-            "roundrobin" | "RoundRobinAssignor" => Self::new(RoundRobin),
-            "sticky" | "StickyAssignor" => Self::new(Sticky),
-            "cooperative-sticky" | "CooperativeStickyAssignor" => Self::new(CooperativeSticky),
+            "range" | "RangeAssignor" => Self::new(RangeAssignor),
+            "roundrobin" | "RoundRobinAssignor" => Self::new(RoundRobinAssignor),
+            "sticky" | "StickyAssignor" => Self::new(StickyAssignor),
+            "cooperative-sticky" | "CooperativeStickyAssignor" => Self::new(CooperativeStickyAssignor),
             _ => return None,
         })
     }
@@ -160,7 +161,9 @@ impl Group {
             session_timeout,
             heartbeat_interval,
             assignors: match self.assignors.is_empty() {
-                true => vec![SharedAssignor::new(Range), SharedAssignor::new(CooperativeSticky)],
+                true => {
+                    vec![SharedAssignor::new(RangeAssignor), SharedAssignor::new(CooperativeStickyAssignor)]
+                }
                 false => self.assignors.clone(),
             },
         })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ottla_core::{Address, GroupProtocol, Range};
+use ottla_core::{Address, GroupProtocol, RangeAssignor};
 use ottla_protocol::records::Compression;
 
 use super::{
@@ -395,7 +395,7 @@ fn what_the_coordinator_decides_cannot_be_set_by_setters_either() {
     for (builder, key) in [
         (consumer().session_timeout(Duration::from_secs(6)), "session.timeout.ms"),
         (consumer().heartbeat_interval(Duration::from_secs(1)), "heartbeat.interval.ms"),
-        (consumer().assignor(Range), "partition.assignment.strategy"),
+        (consumer().assignor(RangeAssignor), "partition.assignment.strategy"),
     ] {
         let error = builder.parse().unwrap_err();
         assert_eq!((error.kind(), error.key()), (BuildErrorKind::InvalidValue, Some(key)));

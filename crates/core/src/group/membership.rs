@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, fmt};
 use ottla_protocol::{ErrorCode, Now, Response};
 
 use super::{
-    ConsumerState, GroupConfig, GroupMetadata, GroupNews, GroupProtocol, LeaveGroup, MemberState,
-    classic::Classic,
+    ClassicState, ConsumerState, GroupConfig, GroupMetadata, GroupNews, GroupProtocol, LeaveGroup,
+    classic::ClassicMember,
     consumer::ConsumerMember,
     interest::{Committer, Interest, Owned, Standing},
 };
@@ -24,7 +24,7 @@ use crate::{
 #[non_exhaustive]
 pub enum MembershipState {
     /// In the classic protocol.
-    Classic(MemberState),
+    Classic(ClassicState),
     /// In the consumer protocol.
     Consumer(ConsumerState),
 }
@@ -40,7 +40,7 @@ impl fmt::Display for MembershipState {
 
 #[derive(Debug)]
 pub(crate) enum Membership {
-    Classic(Classic),
+    Classic(ClassicMember),
     Consumer(ConsumerMember),
 }
 
@@ -56,7 +56,7 @@ macro_rules! either {
 impl Membership {
     pub(crate) fn new(config: GroupConfig, backoff: Backoff, seed: u64, now: Now) -> Self {
         match config.protocol {
-            GroupProtocol::Classic => Self::Classic(Classic::new(config, backoff, seed, now)),
+            GroupProtocol::Classic => Self::Classic(ClassicMember::new(config, backoff, seed, now)),
             GroupProtocol::Consumer => Self::Consumer(ConsumerMember::new(config, backoff, seed, now)),
         }
     }
@@ -80,11 +80,11 @@ impl Membership {
     pub(crate) fn standing(&self) -> Standing {
         match self.state() {
             MembershipState::Classic(state) => match state {
-                MemberState::Out => Standing::Out,
-                MemberState::Joining | MemberState::Assigning | MemberState::Syncing => Standing::Joining,
-                MemberState::Reconciling | MemberState::Stable | MemberState::Revoking => Standing::Member,
-                MemberState::Leaving => Standing::Leaving,
-                MemberState::Failed => Standing::Failed,
+                ClassicState::Out => Standing::Out,
+                ClassicState::Joining | ClassicState::Assigning | ClassicState::Syncing => Standing::Joining,
+                ClassicState::Reconciling | ClassicState::Stable | ClassicState::Revoking => Standing::Member,
+                ClassicState::Leaving => Standing::Leaving,
+                ClassicState::Failed => Standing::Failed,
             },
             MembershipState::Consumer(state) => match state {
                 ConsumerState::Out => Standing::Out,

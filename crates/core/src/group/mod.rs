@@ -2,11 +2,11 @@
 
 pub(crate) mod assignor;
 mod classic;
+mod classic_state;
 mod consumer;
 mod consumer_state;
 pub mod embedded;
 mod interest;
-mod member_state;
 mod membership;
 mod pattern;
 
@@ -18,12 +18,13 @@ use std::{
 use ottla_protocol::ErrorCode;
 
 pub use assignor::{
-    Assignor, CooperativeSticky, LastAssignment, Member, PartitionRacks, Range, RoundRobin, Sticky,
+    Assignor, CooperativeStickyAssignor, LastAssignment, Member, PartitionRacks, RangeAssignor,
+    RoundRobinAssignor, StickyAssignor,
 };
+pub use classic_state::ClassicState;
 pub use consumer_state::ConsumerState;
 pub use embedded::{Assignment, Subscription};
 pub(crate) use interest::{Committer, Interest, Standing};
-pub use member_state::MemberState;
 pub(crate) use membership::Membership;
 pub use membership::MembershipState;
 pub use pattern::Pattern;
@@ -83,7 +84,7 @@ impl GroupConfig {
             heartbeat_interval: Duration::from_secs(3),
             max_poll_interval: Duration::from_secs(300),
             rebalance_timeout: None,
-            assignors: vec![Box::new(Range)],
+            assignors: vec![Box::new(RangeAssignor)],
         }
     }
 

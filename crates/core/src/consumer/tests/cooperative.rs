@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::{
-    CooperativeSticky, Event, RoundRobin, Sticky,
+    CooperativeStickyAssignor, Event, RoundRobinAssignor, StickyAssignor,
     group::{Assignment, Member, embedded},
 };
 
 fn cooperative() -> ConsumerConfig {
-    offering(vec![Box::new(CooperativeSticky)])
+    offering(vec![Box::new(CooperativeStickyAssignor)])
 }
 
 fn offering(assignors: Vec<Box<dyn crate::Assignor>>) -> ConsumerConfig {
@@ -170,7 +170,10 @@ fn a_member_that_joins_again_and_is_told_to_be_fenced_hands_out_nothing_more() {
 
 #[test]
 fn a_group_is_cooperative_only_when_all_assignors_on_offer_are() {
-    let mut world = World::member(offering(vec![Box::new(RoundRobin), Box::new(CooperativeSticky)]), &[0]);
+    let mut world = World::member(
+        offering(vec![Box::new(RoundRobinAssignor), Box::new(CooperativeStickyAssignor)]),
+        &[0],
+    );
     world.events();
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
     assert_eq!(world.events(), [Event::Revoked(vec![at(0)])]);
@@ -179,11 +182,11 @@ fn a_group_is_cooperative_only_when_all_assignors_on_offer_are() {
 
 #[test]
 fn a_sticky_member_tells_what_it_had_though_it_gave_it_up() {
-    let mut world = World::member(offering(vec![Box::new(Sticky)]), &[0]);
+    let mut world = World::member(offering(vec![Box::new(StickyAssignor)]), &[0]);
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
     let last = crate::group::LastAssignment { partitions: vec![at(0)], generation_id: 1 };
     let wishes = wishes(&world.expect(ApiKey::JoinGroup));
-    assert_eq!(wishes.user_data, crate::Assignor::user_data(&Sticky, &last));
+    assert_eq!(wishes.user_data, crate::Assignor::user_data(&StickyAssignor, &last));
 }
 
 #[test]
@@ -309,7 +312,7 @@ fn a_dynamic_member_that_is_to_remain_says_nothing() {
 fn a_static_member_that_was_left_out_of_a_generation_commits_nothing_of_what_it_had() {
     for (generation_id, left_out) in [(2, false), (3, true)] {
         let mut config = r#static();
-        config.group.as_mut().unwrap().assignors = vec![Box::new(CooperativeSticky)];
+        config.group.as_mut().unwrap().assignors = vec![Box::new(CooperativeStickyAssignor)];
         let mut world = World::member(config, &[0, 1]);
         world.fetched(1, 0..10);
         let slice = world.take().unwrap();

@@ -1,7 +1,7 @@
 //! Rebalance listeners: which steps wait for them, and which do not.
 
 use super::*;
-use crate::{Callback, CooperativeSticky, LeaveGroup};
+use crate::{Callback, CooperativeStickyAssignor, LeaveGroup};
 
 pub(super) fn listening() -> ConsumerConfig {
     ConsumerConfig { listener: true, ..group_config() }
@@ -9,7 +9,7 @@ pub(super) fn listening() -> ConsumerConfig {
 
 pub(super) fn cooperative() -> ConsumerConfig {
     let mut config = listening();
-    config.group.as_mut().unwrap().assignors = vec![Box::new(CooperativeSticky)];
+    config.group.as_mut().unwrap().assignors = vec![Box::new(CooperativeStickyAssignor)];
     config
 }
 

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use super::{Assignment, Assignor, LastAssignment, Member, PartitionRacks, stick::stick, user_data};
 
-/// [`Sticky`](super::Sticky), for cooperative groups: partitions that do not move go on being read. The leader
+/// [`StickyAssignor`](super::StickyAssignor), for cooperative groups: partitions that do not move go on being read. The leader
 /// withholds those that do move from their new owners until the old ones have let go of them.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct CooperativeSticky;
+pub struct CooperativeStickyAssignor;
 
-impl Assignor for CooperativeSticky {
+impl Assignor for CooperativeStickyAssignor {
     fn name(&self) -> &str {
         "cooperative-sticky"
     }

@@ -20,10 +20,10 @@ use std::{
 use super::embedded::{Assignment, Subscription};
 use crate::ids::TopicPartition;
 
-pub use cooperative_sticky::CooperativeSticky;
-pub use range::Range;
-pub use round_robin::RoundRobin;
-pub use sticky::Sticky;
+pub use cooperative_sticky::CooperativeStickyAssignor;
+pub use range::RangeAssignor;
+pub use round_robin::RoundRobinAssignor;
+pub use sticky::StickyAssignor;
 pub(crate) use withhold::withhold_moving;
 
 /// A member, as the leader knows it.

@@ -16,9 +16,9 @@ use crate::ids::TopicPartition;
 /// partitions left over then fill the runs. Topics with the same subscribers and the same number of partitions are
 /// matched as one, so that partitions of the same number stay together.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Range;
+pub struct RangeAssignor;
 
-impl Assignor for Range {
+impl Assignor for RangeAssignor {
     fn name(&self) -> &str {
         "range"
     }
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn the_first_members_get_the_longer_runs() {
         let group = Group::new(&[("a", 7)]).member("m2", &["a"]).member("m1", &["a"]).member("m3", &["a"]);
-        let given = group.assign(&Range);
+        let given = group.assign(&RangeAssignor);
         assert_eq!(numbers(&given["m1"], "a"), [0, 1, 2]);
         assert_eq!(numbers(&given["m2"], "a"), [3, 4]);
         assert_eq!(numbers(&given["m3"], "a"), [5, 6]);
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn more_members_than_partitions_leave_some_idle() {
-        let given = Group::new(&[("a", 1)]).member("m1", &["a"]).member("m2", &["a"]).assign(&Range);
+        let given = Group::new(&[("a", 1)]).member("m1", &["a"]).member("m2", &["a"]).assign(&RangeAssignor);
         assert_eq!(numbers(&given["m1"], "a"), [0]);
         assert_eq!(given["m2"], Assignment::default());
     }
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn only_subscribers_of_a_topic_share_it() {
         let group = Group::new(&[("a", 2), ("b", 2)]).member("m1", &["a"]).member("m2", &["a", "b"]);
-        let given = group.assign(&Range);
+        let given = group.assign(&RangeAssignor);
         assert_eq!(numbers(&given["m1"], "a"), [0]);
         assert_eq!(numbers(&given["m2"], "a"), [1]);
         assert_eq!(numbers(&given["m2"], "b"), [0, 1]);
@@ -194,14 +194,14 @@ mod tests {
             "i2",
             &["a"],
         );
-        let given = group.assign(&Range);
+        let given = group.assign(&RangeAssignor);
         assert_eq!((numbers(&given["z"], "a"), numbers(&given["y"], "a")), (vec![0], vec![1]));
         assert_eq!(numbers(&given["a-dynamic"], "a"), [2]);
     }
 
     #[test]
     fn a_topic_that_does_not_exist_is_nobodys() {
-        let given = Group::new(&[]).member("m1", &["ghost"]).assign(&Range);
+        let given = Group::new(&[]).member("m1", &["ghost"]).assign(&RangeAssignor);
         assert_eq!(given["m1"], Assignment::default());
     }
 
@@ -213,7 +213,7 @@ mod tests {
             .at_rack("m1", "y")
             .member("m2", &["a"])
             .at_rack("m2", "x");
-        let given = group.assign(&Range);
+        let given = group.assign(&RangeAssignor);
         assert_eq!(numbers(&given["m1"], "a"), [1, 3]);
         assert_eq!(numbers(&given["m2"], "a"), [0, 2]);
     }
@@ -226,7 +226,7 @@ mod tests {
             .at_rack("m1", "z")
             .member("m2", &["a"])
             .at_rack("m2", "x");
-        assert_eq!(numbers(&group.assign(&Range)["m1"], "a"), [0, 1]);
+        assert_eq!(numbers(&group.assign(&RangeAssignor)["m1"], "a"), [0, 1]);
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
             .at_rack("m1", "y")
             .member("m2", &["a", "b"])
             .at_rack("m2", "x");
-        let given = group.assign(&Range);
+        let given = group.assign(&RangeAssignor);
         for topic in ["a", "b"] {
             assert_eq!((numbers(&given["m1"], topic), numbers(&given["m2"], topic)), (vec![1], vec![0]));
         }

@@ -8,9 +8,9 @@ use crate::ids::TopicPartition;
 /// Each partition of each topic in turn goes to the next member that subscribes to the topic. Loads are even where
 /// all members have the same subscription.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct RoundRobin;
+pub struct RoundRobinAssignor;
 
-impl Assignor for RoundRobin {
+impl Assignor for RoundRobinAssignor {
     fn name(&self) -> &str {
         "roundrobin"
     }
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn partitions_of_all_topics_are_dealt_in_one_go() {
         let group = Group::new(&[("a", 3), ("b", 2)]).member("m1", &["a", "b"]).member("m2", &["a", "b"]);
-        let given = group.assign(&RoundRobin);
+        let given = group.assign(&RoundRobinAssignor);
         assert_eq!((numbers(&given["m1"], "a"), numbers(&given["m1"], "b")), (vec![0, 2], vec![1]));
         assert_eq!((numbers(&given["m2"], "a"), numbers(&given["m2"], "b")), (vec![1], vec![0]));
     }
@@ -54,7 +54,7 @@ mod tests {
             .member("m1", &["a"])
             .member("m2", &["b", "c"])
             .member("m3", &["c"]);
-        let given = group.assign(&RoundRobin);
+        let given = group.assign(&RoundRobinAssignor);
         assert_eq!(numbers(&given["m1"], "a"), [0, 1]);
         assert_eq!((numbers(&given["m2"], "b"), numbers(&given["m2"], "c")), (vec![0, 1], vec![1]));
         assert_eq!(numbers(&given["m3"], "c"), [0]);
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn static_members_come_first() {
         let group = Group::new(&[("a", 2)]).member("m1", &["a"]).fixed("m2", "i1", &["a"]);
-        let given = group.assign(&RoundRobin);
+        let given = group.assign(&RoundRobinAssignor);
         assert_eq!((numbers(&given["m2"], "a"), numbers(&given["m1"], "a")), (vec![0], vec![1]));
     }
 }

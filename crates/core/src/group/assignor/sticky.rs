@@ -8,9 +8,9 @@ use super::{Assignment, Assignor, LastAssignment, Member, PartitionRacks, stick:
 /// Members' loads differ by at most one where their subscriptions allow it. Partitions stay with their members as
 /// far as even loads allow. Each member tells the leader its last assignment, and the generation of it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Sticky;
+pub struct StickyAssignor;
 
-impl Assignor for Sticky {
+impl Assignor for StickyAssignor {
     fn name(&self) -> &str {
         "sticky"
     }

@@ -8,8 +8,9 @@ use std::{
 
 use super::*;
 
-const STICKY: [&dyn Assignor; 2] = [&Sticky, &CooperativeSticky];
-const ALL: [&dyn Assignor; 4] = [&Range, &RoundRobin, &Sticky, &CooperativeSticky];
+const STICKY: [&dyn Assignor; 2] = [&StickyAssignor, &CooperativeStickyAssignor];
+const ALL: [&dyn Assignor; 4] =
+    [&RangeAssignor, &RoundRobinAssignor, &StickyAssignor, &CooperativeStickyAssignor];
 
 /// Runs a property on many seeds, or on the one that `SEED` gives.
 pub(super) fn seeded(test: &str, rounds: u64, property: impl Fn(&mut fastrand::Rng)) {
@@ -303,11 +304,11 @@ fn a_cooperative_group_settles_in_two_rounds_and_never_has_two_owners() {
     seeded("a_cooperative_group_settles_in_two_rounds_and_never_has_two_owners", 30, |rng| {
         let equal = rng.bool();
         let mut group = Group::draw(rng, equal);
-        group.accept(&group.assign(&CooperativeSticky));
+        group.accept(&group.assign(&CooperativeStickyAssignor));
         for id in 1_000..1_000 + rng.usize(..5) {
             group.join(rng, id, equal);
         }
-        let planned = group.assign(&CooperativeSticky);
+        let planned = group.assign(&CooperativeStickyAssignor);
         let mut given = planned.clone();
         withhold_moving(&mut given, &group.members);
         for member in &group.members {
@@ -317,7 +318,7 @@ fn a_cooperative_group_settles_in_two_rounds_and_never_has_two_owners() {
             }
         }
         group.accept(&given);
-        let mut given = group.assign(&CooperativeSticky);
+        let mut given = group.assign(&CooperativeStickyAssignor);
         withhold_moving(&mut given, &group.members);
         assert_each_is_given_once(&group, &given);
         let loads = |given: &BTreeMap<String, Assignment>| {
@@ -373,7 +374,7 @@ fn a_cooperative_member_may_tell_its_generation_in_the_user_data_alone() {
         member.subscription.user_data = Some(user_data::encode_generation(generation_id));
         member.subscription.generation_id = -1;
     }
-    let given = CooperativeSticky.assign(&group.topics, &group.members);
+    let given = CooperativeStickyAssignor.assign(&group.topics, &group.members);
     assert_eq!(numbers(&given["m2"], "a"), [1]);
 }
 
@@ -383,15 +384,15 @@ fn user_data_that_cannot_be_read_claims_nothing() {
     for member in &mut group.members {
         member.subscription.user_data = Some(b"\0\0\0\x01\0\x09".to_vec());
     }
-    let given = Sticky.assign(&group.topics, &group.members);
+    let given = StickyAssignor.assign(&group.topics, &group.members);
     assert_eq!(numbers(&given["m1"], "a"), [0]);
 }
 
 #[test]
 fn a_member_that_had_nothing_yet_sends_no_last_assignment() {
     let none = LastAssignment { partitions: Vec::new(), generation_id: -1 };
-    assert_eq!(Sticky.user_data(&none), None);
-    assert!(Sticky.user_data(&LastAssignment { generation_id: 0, ..none }).is_some());
+    assert_eq!(StickyAssignor.user_data(&none), None);
+    assert!(StickyAssignor.user_data(&LastAssignment { generation_id: 0, ..none }).is_some());
 }
 
 #[test]

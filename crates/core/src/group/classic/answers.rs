@@ -5,16 +5,16 @@ use ottla_protocol::{
     messages::{HeartbeatResponse, JoinGroupResponse, SyncGroupResponse},
 };
 
-use super::{Classic, leader};
+use super::{ClassicMember, leader};
 use crate::{
     coordinator::Coordinator,
-    group::{GroupNews, LastAssignment, MemberState, embedded::Assignment},
+    group::{ClassicState, GroupNews, LastAssignment, embedded::Assignment},
     ids::RequestId,
     log::{self, refused},
     planted::Planted,
 };
 
-impl Classic {
+impl ClassicMember {
     /// The answer to JoinGroup.
     pub(in crate::group) fn handle_join(
         &mut self,
@@ -23,7 +23,7 @@ impl Classic {
         coordinator: &mut Coordinator,
         now: Now,
     ) -> GroupNews {
-        if self.request != Some(id) || self.state != MemberState::Joining {
+        if self.request != Some(id) || self.state != ClassicState::Joining {
             return GroupNews::None;
         }
         self.request = None;
@@ -47,7 +47,7 @@ impl Classic {
                 let shares_out = leads && !response.skip_assignment;
                 self.task = leads.then(|| leader::Task::new(response));
                 self.transition_to(
-                    if shares_out { MemberState::Assigning } else { MemberState::Syncing },
+                    if shares_out { ClassicState::Assigning } else { ClassicState::Syncing },
                     now,
                 );
                 if left_out {
@@ -84,14 +84,14 @@ impl Classic {
         coordinator: &mut Coordinator,
         now: Now,
     ) -> GroupNews {
-        if self.request != Some(id) || self.state != MemberState::Syncing {
+        if self.request != Some(id) || self.state != ClassicState::Syncing {
             return GroupNews::None;
         }
         self.request = None;
         match response.error_code {
             ErrorCode::None => match Assignment::decode(&response.assignment) {
                 Ok(Assignment { mut partitions, .. }) => {
-                    self.transition_to(MemberState::Reconciling, now);
+                    self.transition_to(ClassicState::Reconciling, now);
                     let assigned = partitions.len();
                     partitions.retain(|at| self.interest.wants(&at.topic));
                     if self.comes_back && partitions.len() < assigned {
@@ -124,7 +124,7 @@ impl Classic {
             error if error.is_retriable() => {}
             error => return self.fail(error, now),
         }
-        let joining = self.state == MemberState::Joining;
+        let joining = self.state == ClassicState::Joining;
         self.tell_refused(if joining { ApiKey::JoinGroup } else { ApiKey::SyncGroup }, error);
         if !joining {
             self.join_again(now);
@@ -170,7 +170,7 @@ impl Classic {
             ErrorCode::RebalanceInProgress if self.plot.has(Planted::RebalanceIsIgnored) => GroupNews::None,
             // On its way into the generation, the member is told the same by the answer to SyncGroup.
             ErrorCode::RebalanceInProgress
-                if matches!(self.state, MemberState::Assigning | MemberState::Syncing) =>
+                if matches!(self.state, ClassicState::Assigning | ClassicState::Syncing) =>
             {
                 GroupNews::None
             }
@@ -193,7 +193,7 @@ impl Classic {
 
     /// The answer to LeaveGroup. Whatever it says, the member is out.
     pub(in crate::group) fn handle_leave(&mut self, id: RequestId, now: Now) {
-        if self.request == Some(id) && self.state == MemberState::Leaving {
+        if self.request == Some(id) && self.state == ClassicState::Leaving {
             self.tell_left(true);
             self.left(now);
         }
@@ -207,11 +207,11 @@ impl Classic {
         if self.request == Some(id) {
             match self.state {
                 // One attempt is enough: without heartbeats the session will expire.
-                MemberState::Leaving => {
+                ClassicState::Leaving => {
                     self.tell_left(false);
                     self.left(now);
                 }
-                MemberState::Syncing => {
+                ClassicState::Syncing => {
                     self.join_again(now);
                     self.back_off(None, now);
                 }

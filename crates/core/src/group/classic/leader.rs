@@ -14,11 +14,11 @@ use ottla_protocol::{
     },
 };
 
-use super::Classic;
+use super::ClassicMember;
 use crate::{
     coordinator::Coordinator,
     group::{
-        Member, MemberState, PartitionRacks,
+        ClassicState, Member, PartitionRacks,
         assignor::withhold_moving,
         embedded::{Assignment, Subscription},
     },
@@ -87,7 +87,7 @@ impl Task {
     }
 }
 
-impl Classic {
+impl ClassicMember {
     /// As leader: assigns the partitions, as soon as every topic of the group is known.
     pub(super) fn share_out(&mut self, metadata: &Metadata, now: Now) {
         let wanted = Wanted::Topics(self.topics().cloned().collect());
@@ -107,7 +107,7 @@ impl Classic {
             .into_iter()
             .map(|(member_id, a)| SyncGroupRequestAssignment { member_id, assignment: a.encode() })
             .collect();
-        self.transition_to(MemberState::Syncing, now);
+        self.transition_to(ClassicState::Syncing, now);
     }
 
     /// How many members the group has; only the leader is told.
@@ -118,7 +118,7 @@ impl Classic {
     /// Whether topics have other partitions than were assigned.
     pub(super) fn is_outdated(&mut self, metadata: &Metadata) -> bool {
         let known = !matches!(self.shared, Shared::Unwatched | Shared::Unasked);
-        if !known || self.state != MemberState::Stable || self.looked_at == Some(metadata.revision()) {
+        if !known || self.state != ClassicState::Stable || self.looked_at == Some(metadata.revision()) {
             return false;
         }
         let topics: BTreeSet<String> = self.topics().cloned().collect();
@@ -155,7 +155,7 @@ impl Classic {
         coordinator: &mut Coordinator,
         now: Now,
     ) {
-        if self.request != Some(id) || self.state != MemberState::Stable {
+        if self.request != Some(id) || self.state != ClassicState::Stable {
             return;
         }
         (self.request, self.looked_at) = (None, None);

@@ -13,7 +13,7 @@ use std::time::Instant;
 use ottla_protocol::{ErrorCode, Now, messages::SyncGroupRequestAssignment};
 
 use super::{
-    GroupConfig, GroupNews, LastAssignment, LeaveGroup, MemberState, Pulse,
+    ClassicState, GroupConfig, GroupNews, LastAssignment, LeaveGroup, Pulse,
     interest::{Committer, Interest},
 };
 use crate::{
@@ -27,9 +27,9 @@ use crate::{
 
 /// One consumer's place in a classic group.
 #[derive(Debug)]
-pub(crate) struct Classic {
+pub(crate) struct ClassicMember {
     pub(super) config: GroupConfig,
-    state: MemberState,
+    state: ClassicState,
     pub(super) member_id: String,
     generation_id: i32,
     protocol: Option<String>,
@@ -60,12 +60,12 @@ pub(crate) struct Classic {
     pub(super) plot: Plot,
 }
 
-impl Classic {
+impl ClassicMember {
     pub(super) fn new(config: GroupConfig, backoff: Backoff, seed: u64, now: Now) -> Self {
         Self {
             pulse: Pulse::new(config.heartbeat_interval),
             config,
-            state: MemberState::Out,
+            state: ClassicState::Out,
             member_id: String::new(),
             generation_id: -1,
             protocol: None,
@@ -89,7 +89,7 @@ impl Classic {
         }
     }
 
-    pub(super) fn state(&self) -> MemberState {
+    pub(super) fn state(&self) -> ClassicState {
         self.state
     }
 
@@ -111,7 +111,7 @@ impl Classic {
             ..self.nobody()
         };
         match self.state {
-            MemberState::Assigning | MemberState::Syncing if self.is_cooperative() => None,
+            ClassicState::Assigning | ClassicState::Syncing if self.is_cooperative() => None,
             _ if self.is_of_a_generation() => Some(member()),
             _ => Some(self.nobody()),
         }
@@ -124,7 +124,7 @@ impl Classic {
     /// Whether the member owns partitions while it joins again. As soon as it is known to be no member any more,
     /// others may own them.
     fn owns_while_joining(&self) -> bool {
-        self.state == MemberState::Joining && self.is_cooperative() && self.generation_id >= 0
+        self.state == ClassicState::Joining && self.is_cooperative() && self.generation_id >= 0
     }
 
     /// Whether the group had a generation that this member did not join, and in which its partitions may have been
@@ -150,7 +150,7 @@ impl Classic {
             // While the member joins, the group may already be in the next generation. The answer to its JoinGroup
             // is on its way, and tells whether it is still a member.
             ErrorCode::IllegalGeneration => {
-                goes_on && (self.generation_id > sent_as.generation_id || self.state == MemberState::Joining)
+                goes_on && (self.generation_id > sent_as.generation_id || self.state == ClassicState::Joining)
             }
             _ => false,
         }
@@ -168,7 +168,7 @@ impl Classic {
         }
     }
 
-    fn transition_to(&mut self, next: MemberState, now: Now) {
+    fn transition_to(&mut self, next: ClassicState, now: Now) {
         debug_assert!(next.may_follow(self.state), "{next:?} after {:?}", self.state);
         tracing::debug!(target: log::GROUP, from = ?self.state, to = ?next, "member state");
         self.state = next;
@@ -179,7 +179,7 @@ impl Classic {
 
     fn join_again(&mut self, now: Now) -> GroupNews {
         self.rejoins = false;
-        self.transition_to(MemberState::Joining, now);
+        self.transition_to(ClassicState::Joining, now);
         GroupNews::None
     }
 
@@ -196,8 +196,8 @@ impl Classic {
         let changed = interest != self.interest;
         self.interest = interest;
         match self.state {
-            MemberState::Out if !self.interest.is_empty() => self.join_again(now),
-            MemberState::Leaving => {
+            ClassicState::Out if !self.interest.is_empty() => self.join_again(now),
+            ClassicState::Leaving => {
                 self.joins_again = true;
                 GroupNews::None
             }
@@ -223,7 +223,7 @@ impl Classic {
 
     /// Tells the log; `why` stands where the member has no reason of its own.
     fn tell_rebalance(&self, why: &str) {
-        if self.state == MemberState::Stable {
+        if self.state == ClassicState::Stable {
             let (member, generation) = (&self.member_id, self.generation_id);
             let why = self.reason.as_deref().unwrap_or(why);
             tracing::info!(target: log::GROUP, member, generation, why, "rebalancing");
@@ -232,21 +232,21 @@ impl Classic {
 
     fn rebalance(&mut self, now: Now) -> GroupNews {
         match self.state {
-            MemberState::Stable if self.is_cooperative() => {
+            ClassicState::Stable if self.is_cooperative() => {
                 let owned = self.last.partitions.iter();
                 if owned.clone().all(|at| self.interest.topics.contains(&at.topic)) {
                     return self.join_again(now);
                 }
-                self.transition_to(MemberState::Revoking, now);
+                self.transition_to(ClassicState::Revoking, now);
                 GroupNews::GiveUp { keep: Some(self.interest.topics.clone()) }
             }
-            MemberState::Stable => {
-                self.transition_to(MemberState::Revoking, now);
+            ClassicState::Stable => {
+                self.transition_to(ClassicState::Revoking, now);
                 GroupNews::GiveUp { keep: None }
             }
             // JoinGroup carries the subscription, and one that is on its way carries an old one.
-            MemberState::Joining | MemberState::Assigning | MemberState::Syncing => self.join_again(now),
-            MemberState::Reconciling => {
+            ClassicState::Joining | ClassicState::Assigning | ClassicState::Syncing => self.join_again(now),
+            ClassicState::Reconciling => {
                 self.rejoins = true;
                 GroupNews::None
             }
@@ -256,7 +256,7 @@ impl Classic {
 
     /// The partitions are given up: the member joins again.
     pub(super) fn given_up(&mut self, now: Now) {
-        if self.state == MemberState::Revoking {
+        if self.state == ClassicState::Revoking {
             self.last.partitions.retain(|at| self.interest.topics.contains(&at.topic));
             self.join_again(now);
         }
@@ -265,10 +265,10 @@ impl Classic {
     /// The assignment is carried out. If a cooperative member revoked partitions, it joins again, as their new
     /// owners get them only in the next generation.
     pub(super) fn handed_over(&mut self, revoked_some: bool, now: Now) -> GroupNews {
-        if self.state != MemberState::Reconciling {
+        if self.state != ClassicState::Reconciling {
             return GroupNews::None;
         }
-        self.transition_to(MemberState::Stable, now);
+        self.transition_to(ClassicState::Stable, now);
         let revoked_some = revoked_some && !self.plot.has(Planted::RevokedIsNotShared);
         match self.is_cooperative() && revoked_some || std::mem::take(&mut self.rejoins) {
             true if revoked_some => {
@@ -288,12 +288,12 @@ impl Classic {
             LeaveGroup::Leave => false,
             LeaveGroup::Remain => true,
         };
-        let joining = matches!(self.state, MemberState::Joining | MemberState::Syncing);
+        let joining = matches!(self.state, ClassicState::Joining | ClassicState::Syncing);
         let hushed = joining && self.plot.has(Planted::LeavesSilentlyWhileJoining);
         match self.state {
-            MemberState::Out | MemberState::Failed | MemberState::Leaving => {}
+            ClassicState::Out | ClassicState::Failed | ClassicState::Leaving => {}
             _ => {
-                self.transition_to(MemberState::Leaving, now);
+                self.transition_to(ClassicState::Leaving, now);
                 let silent = silent || self.plot.has(Planted::ClosesWithoutLeaving) || hushed;
                 if silent || self.member_id.is_empty() {
                     self.tell_left(false);
@@ -313,7 +313,7 @@ impl Classic {
 
     fn left(&mut self, now: Now) {
         self.forget_member();
-        self.transition_to(MemberState::Out, now);
+        self.transition_to(ClassicState::Out, now);
         if std::mem::take(&mut self.joins_again) && !self.interest.is_empty() {
             self.join_again(now);
         }
@@ -345,7 +345,7 @@ impl Classic {
         if !keeps {
             self.last.partitions.clear();
         }
-        if self.state == MemberState::Leaving {
+        if self.state == ClassicState::Leaving {
             return GroupNews::None;
         }
         self.join_again(now);
@@ -355,7 +355,7 @@ impl Classic {
     pub(super) fn commit_refused(&mut self, error: ErrorCode, now: Now) -> GroupNews {
         match error {
             _ if self.plot.has(Planted::RefusedCommitGoesOn) => GroupNews::None,
-            ErrorCode::RebalanceInProgress if self.state == MemberState::Stable => self.begin_rebalance(now),
+            ErrorCode::RebalanceInProgress if self.state == ClassicState::Stable => self.begin_rebalance(now),
             ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration if self.is_of_a_generation() => {
                 self.lost(error, now)
             }
@@ -369,7 +369,7 @@ impl Classic {
         tracing::error!(target: log::GROUP, member, ?state, %error, "refused for good");
         self.attempts.note(error);
         self.forget_member();
-        self.transition_to(MemberState::Failed, now);
+        self.transition_to(ClassicState::Failed, now);
         GroupNews::Failed(error)
     }
 
@@ -382,7 +382,7 @@ impl Classic {
     /// assigned, or if partitions that were given up have not been assigned in time.
     pub(super) fn look(&mut self, metadata: &Metadata, now: Now) -> GroupNews {
         // A member that has left joins again only when the user says so, whatever topics match by then.
-        if matches!(self.state, MemberState::Out | MemberState::Leaving | MemberState::Failed) {
+        if matches!(self.state, ClassicState::Out | ClassicState::Leaving | ClassicState::Failed) {
             return GroupNews::None;
         }
         if let Some(pattern) = self.interest.pattern.clone()
@@ -405,7 +405,7 @@ impl Classic {
     }
 
     fn follow_up_by(&self) -> Option<Instant> {
-        self.task.as_ref().filter(|_| self.state == MemberState::Stable)?.follow_up_by
+        self.task.as_ref().filter(|_| self.state == ClassicState::Stable)?.follow_up_by
     }
 
     /// Whether the topics to subscribe to are known: a pattern must have been matched once.

@@ -10,11 +10,11 @@ use ottla_protocol::{
     },
 };
 
-use super::{Classic, leader};
+use super::{ClassicMember, leader};
 use crate::{
     connections::Kind,
     coordinator::ToCoordinator,
-    group::{Assignor, MemberState, embedded::Subscription, interest::Owned, millis},
+    group::{Assignor, ClassicState, embedded::Subscription, interest::Owned, millis},
     ids::RequestId,
     planted::Planted,
 };
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(4);
 
 type Sent = Result<Option<RequestId>, ErrorCode>;
 
-impl Classic {
+impl ClassicMember {
     pub(in crate::group) fn poll_send(
         &mut self,
         to: &mut ToCoordinator<'_>,
@@ -32,21 +32,21 @@ impl Classic {
         may_join: bool,
     ) -> Result<Vec<RequestId>, ErrorCode> {
         let mut sent = Vec::new();
-        if self.state == MemberState::Assigning {
+        if self.state == ClassicState::Assigning {
             self.share_out(to.metadata, to.now);
         }
         if self.request.is_none() && self.attempts.is_due(to.now) {
             self.request = match self.state {
-                MemberState::Joining if self.lingers(to.now) => None,
-                MemberState::Joining if may_join && self.knows_its_topics() => self.send_join(to, owned)?,
-                MemberState::Syncing => self.send_sync(to)?,
-                MemberState::Leaving => self.send_leave(to)?,
-                MemberState::Stable if self.shared == leader::Shared::Unasked => self.send_describe(to)?,
+                ClassicState::Joining if self.lingers(to.now) => None,
+                ClassicState::Joining if may_join && self.knows_its_topics() => self.send_join(to, owned)?,
+                ClassicState::Syncing => self.send_sync(to)?,
+                ClassicState::Leaving => self.send_leave(to)?,
+                ClassicState::Stable if self.shared == leader::Shared::Unasked => self.send_describe(to)?,
                 _ => None,
             };
             sent.extend(self.request);
         }
-        let busy = matches!(self.state, MemberState::Revoking | MemberState::Reconciling);
+        let busy = matches!(self.state, ClassicState::Revoking | ClassicState::Reconciling);
         let holds = busy && self.plot.has(Planted::HandoverHoldsHeartbeats);
         if self.state.beats() && self.heartbeat.is_none() && self.heartbeat_due <= to.now.mono && !holds {
             sent.extend(self.send_heartbeat(to)?);

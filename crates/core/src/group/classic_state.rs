@@ -19,7 +19,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-pub enum MemberState {
+pub enum ClassicState {
     /// Not a member.
     Out,
     /// JoinGroup is to be sent, or on its way.
@@ -40,7 +40,7 @@ pub enum MemberState {
     Failed,
 }
 
-impl MemberState {
+impl ClassicState {
     /// Every state.
     pub const ALL: &[Self] = &[
         Self::Out,
@@ -56,7 +56,7 @@ impl MemberState {
 
     /// Whether this state may follow `before`.
     pub fn may_follow(self, before: Self) -> bool {
-        use MemberState::*;
+        use ClassicState::*;
         match self {
             Out => matches!(before, Leaving),
             Joining => !matches!(before, Leaving | Failed),
