@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use ottla::group::{LastAssignment, Member, PartitionRacks, consumer_protocol::Subscription};
+use ottla::group::{LastAssignment, Member, PartitionRacks, Subscription};
 use ottla::{Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor, StickyAssignor};
 
 use crate::compare::median;
@@ -49,9 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn member(id: usize, topics: &Topics) -> Member {
-    let topics = topics.keys().cloned().collect();
-    let subscription = Subscription { topics, generation_id: -1, ..Default::default() };
-    Member { id: format!("member-{id:04}"), instance_id: None, subscription }
+    Member::new(format!("member-{id:04}"), Subscription::new(topics.keys()))
 }
 
 /// Each member has what it was given, in generation 1.
@@ -59,7 +57,7 @@ fn settle(assignor: &dyn Assignor, topics: &Topics, group: &mut [Member]) {
     let mut given = assignor.assign(topics, group);
     for member in group {
         let partitions = given.remove(&member.id).unwrap_or_default().partitions;
-        let last = LastAssignment { partitions, generation_id: 1 };
+        let last = LastAssignment::new(partitions, 1);
         member.subscription.user_data = assignor.user_data(&last);
         member.subscription.generation_id = last.generation_id;
         member.subscription.owned = last.partitions;

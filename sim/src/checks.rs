@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use ottla_core::{
-    Event, Happened, ReaderId, Reason, Subscription, TopicPartition, group::embedded::Assignment,
-};
+use ottla_core::{Event, Happened, ReaderId, Reason, Subscription, TopicPartition};
 use ottla_protocol::{
     ErrorCode, Response,
-    messages::{ConsumerGroupHeartbeatAssignment, OffsetCommitRequest, OffsetCommitResponse},
+    messages::{
+        ConsumerGroupHeartbeatAssignment, ConsumerProtocolAssignment, OffsetCommitRequest,
+        OffsetCommitResponse, decode_embedded,
+    },
 };
 
 use crate::{
@@ -50,8 +51,7 @@ impl Member {
             Response::SyncGroup(_) if !self.syncing || awaited.id != self.asked_to_sync => {}
             Response::SyncGroup(sync) if sync.error_code.is_ok() => {
                 (self.told, self.warned, self.synced) = (None, false, true);
-                let assignment = Assignment::decode(&sync.assignment).unwrap_or_default();
-                self.keeps(&assignment.partitions);
+                self.keeps(&shared_out(&sync.assignment));
             }
             Response::ConsumerGroupHeartbeat(heartbeat) if heartbeat.error_code.is_ok() => {
                 self.generation_id = heartbeat.member_epoch;
@@ -466,6 +466,16 @@ impl Member {
 }
 
 /// The partitions of an assignment by their names.
+/// What the leader of a classic group gave: nothing, where there are no bytes.
+fn shared_out(assignment: &[u8]) -> Vec<TopicPartition> {
+    let given: ConsumerProtocolAssignment = decode_embedded(assignment).unwrap_or_default();
+    let of_topic = given.assigned_partitions.into_iter().flat_map(|given| {
+        let at = move |partition| TopicPartition::new(given.topic.as_str(), partition);
+        given.partitions.into_iter().map(at)
+    });
+    of_topic.collect()
+}
+
 fn named(assignment: &ConsumerGroupHeartbeatAssignment, truth: &Truth) -> Vec<TopicPartition> {
     let topics = assignment.topic_partitions.iter();
     let of = |topic: &ottla_protocol::messages::ConsumerGroupHeartbeatTopicPartitions| {

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
-use ottla::group::{LastAssignment, Member, PartitionRacks, embedded::Subscription};
+use ottla::group::{LastAssignment, Member, PartitionRacks, Subscription};
 use ottla::{
     Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor, StickyAssignor, TopicPartition,
 };
@@ -129,11 +129,13 @@ impl<'a> Group<'a> {
             let sure = rng.below(topics.len());
             let wanted = topics.keys().enumerate();
             let wanted = wanted.filter(|(at, _)| equal_subscriptions || *at == sure || rng.one_in(2));
-            let wanted = wanted.map(|(_, topic)| topic.clone()).collect();
-            let rack = racks.get(rng.below(4)).filter(|_| !rng.one_in(4)).map(|rack| (*rack).to_owned());
+            let mut subscription = Subscription::new(wanted.map(|(_, topic)| topic));
+            let rack = racks.get(rng.below(4)).filter(|_| !rng.one_in(4));
+            subscription.rack = rack.map(|rack| (*rack).to_owned());
             let instance_id = rng.one_in(3).then(|| format!("i{}", id * 7 % 13));
-            let subscription = Subscription { topics: wanted, rack, generation_id: -1, ..Default::default() };
-            members.push(Member { id: format!("m{:02}", id * 5 % 13), instance_id, subscription });
+            let mut member = Member::new(format!("m{:02}", id * 5 % 13), subscription);
+            member.instance_id = instance_id;
+            members.push(member);
         }
         let mut group = Self { assignor, topics, members, equal_subscriptions };
         group.draw_owners(&mut rng);
@@ -155,7 +157,7 @@ impl<'a> Group<'a> {
         for member in &mut self.members {
             let told = &mut member.subscription;
             told.generation_id = if fresh { -1 } else { 7 };
-            let last = LastAssignment { partitions: told.owned.clone(), generation_id: told.generation_id };
+            let last = LastAssignment::new(told.owned.clone(), told.generation_id);
             told.user_data = self.assignor.user_data(&last);
         }
     }
@@ -179,7 +181,7 @@ impl<'a> Group<'a> {
 
     fn asked(&self) -> Value {
         let member = |member: &Member| {
-            let Subscription { topics, user_data, owned, generation_id, rack } = &member.subscription;
+            let Subscription { topics, user_data, owned, generation_id, rack, .. } = &member.subscription;
             let owned: Vec<_> = owned.iter().map(|at| (&at.topic, at.partition)).collect();
             let user_data = user_data.as_ref().map(|bytes| {
                 bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() //

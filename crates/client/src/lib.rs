@@ -51,6 +51,7 @@ pub mod config;
 mod consumer;
 mod driver;
 pub mod error;
+pub mod group;
 mod handle;
 mod log;
 mod net;
@@ -72,10 +73,11 @@ pub use ottla_core::{
     Assignor, Cause, CommitGivenUp, CommitReason, CommittedOffset, CooperativeStickyAssignor, Disconnected,
     Event, Explanation, GroupMetadata, GroupProtocol, GroupReason, Happened, LaneFailure, LeaveGroup, NodeId,
     OffsetAndTimestamp, RangeAssignor, Reason, Retry, RoundRobinAssignor, StickyAssignor, Subscription,
-    SubscriptionError, TopicPartition, group,
+    SubscriptionError, TopicPartition,
 };
 pub use ottla_protocol::{
     ApiKey, DecodeError, ErrorCode, Timestamp,
-    records::{Compression, Header, Headers, TimestampType},
+    codec::DecodeErrorKind,
+    records::{Compression, Header, Headers, TimestampType, UnknownCompression},
 };
 pub use producer::{Delivered, Delivery, HeaderKey, Payload, Producer, ProducerRecord};

@@ -71,7 +71,7 @@ impl ClassicState {
     }
 
     /// Whether the member sends heartbeats: from the answer to JoinGroup until it joins again, leaves or fails.
-    pub fn beats(self) -> bool {
+    pub(super) fn beats(self) -> bool {
         matches!(self, Self::Assigning | Self::Syncing | Self::Reconciling | Self::Stable | Self::Revoking)
     }
 }

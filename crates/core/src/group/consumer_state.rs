@@ -65,7 +65,7 @@ impl ConsumerState {
     }
 
     /// Whether the member has an epoch that the coordinator knows.
-    pub fn is_member(self) -> bool {
+    pub(super) fn is_member(self) -> bool {
         matches!(self, Self::Reconciling | Self::Acknowledging | Self::Stable)
     }
 }

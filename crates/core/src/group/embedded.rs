@@ -17,7 +17,8 @@ use crate::ids::TopicPartition;
 const VERSION: i16 = 3;
 
 /// A member's subscription: the topics that it wants, and the partitions that it owns.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Subscription {
     /// The topics subscribed to.
     pub topics: Vec<String>,
@@ -33,6 +34,7 @@ pub struct Subscription {
 
 /// The leader's assignment to one member.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Assignment {
     /// The member's partitions.
     pub partitions: Vec<TopicPartition>,
@@ -41,9 +43,15 @@ pub struct Assignment {
 }
 
 impl Subscription {
+    /// To these topics, of a member that owns nothing and had no assignment yet: its fields are there to be set.
+    pub fn new<T: Into<String>>(topics: impl IntoIterator<Item = T>) -> Self {
+        let topics = topics.into_iter().map(Into::into).collect();
+        Self { topics, user_data: None, owned: Vec::new(), generation_id: -1, rack: None }
+    }
+
     /// Encodes in version 3. A member that knows only older versions can read it too, as it ignores the fields
     /// behind its own.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let message = ConsumerProtocolSubscription {
             topics: self.topics.clone(),
             user_data: self.user_data.clone(),
@@ -55,7 +63,7 @@ impl Subscription {
     }
 
     /// Reads any version; fields of newer ones are ignored.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let message: ConsumerProtocolSubscription = decode_embedded(bytes)?;
         Ok(Self {
             topics: message.topics,
@@ -67,9 +75,21 @@ impl Subscription {
     }
 }
 
+impl Default for Subscription {
+    /// To no topic.
+    fn default() -> Self {
+        Self::new::<String>([])
+    }
+}
+
 impl Assignment {
+    /// These partitions, without data of the assignor.
+    pub fn new<P: Into<TopicPartition>>(partitions: impl IntoIterator<Item = P>) -> Self {
+        Self { partitions: partitions.into_iter().map(Into::into).collect(), user_data: None }
+    }
+
     /// Encodes in version 3, whose fields are those of version 0.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let message = ConsumerProtocolAssignment {
             assigned_partitions: by_topic(&self.partitions),
             user_data: self.user_data.clone(),
@@ -78,7 +98,7 @@ impl Assignment {
     }
 
     /// Reads any version. Empty bytes are an empty assignment.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         if bytes.is_empty() {
             return Ok(Self::default());
         }

@@ -5,7 +5,7 @@ mod classic;
 mod classic_state;
 mod consumer;
 mod consumer_state;
-pub mod embedded;
+pub(crate) mod embedded;
 mod interest;
 mod membership;
 mod pattern;

@@ -28,6 +28,7 @@ pub(crate) use withhold::withhold_moving;
 
 /// A member, as the leader knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Member {
     /// The id that the coordinator gave.
     pub id: String,
@@ -37,13 +38,28 @@ pub struct Member {
     pub subscription: Subscription,
 }
 
+impl Member {
+    /// A dynamic member.
+    pub fn new(id: impl Into<String>, subscription: Subscription) -> Self {
+        Self { id: id.into(), instance_id: None, subscription }
+    }
+}
+
 /// A member's last assignment, as the member remembers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LastAssignment {
     /// The partitions that were assigned.
     pub partitions: Vec<TopicPartition>,
     /// The generation of that assignment; -1 if there was none.
     pub generation_id: i32,
+}
+
+impl LastAssignment {
+    /// These partitions, assigned in this generation.
+    pub fn new<P: Into<TopicPartition>>(partitions: impl IntoIterator<Item = P>, generation_id: i32) -> Self {
+        Self { partitions: partitions.into_iter().map(Into::into).collect(), generation_id }
+    }
 }
 
 /// The racks on which a partition has replicas; none where the brokers tell no racks (KIP-881).
