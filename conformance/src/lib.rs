@@ -11,6 +11,7 @@ pub mod kafka;
 pub mod ports;
 pub mod process;
 pub mod proxy;
+pub mod public_api;
 pub mod schema_oracle;
 pub mod schemas;
 mod server;

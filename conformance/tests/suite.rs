@@ -55,6 +55,8 @@ mod positions;
 mod produce_process;
 #[path = "suite/protocol.rs"]
 mod protocol;
+#[path = "suite/public_face.rs"]
+mod public_face;
 #[path = "suite/records.rs"]
 mod records;
 #[path = "suite/scene.rs"]
@@ -119,6 +121,7 @@ fn all() -> Vec<Case> {
         produce_process::cases(),
         bad_input::cases(),
         failures::cases(),
+        public_face::cases(),
     ]
     .into_iter()
     .flatten()

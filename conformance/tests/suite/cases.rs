@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Completion, Failed, Trial};
 use ottla_conformance::kafka::{Java, Unavailable};
+use ottla_conformance::public_api;
 use ottla_conformance::targets::Target;
 
 pub(crate) type Outcome = Result<(), Failed>;
@@ -13,6 +14,7 @@ pub(crate) struct Case {
     name: String,
     run: Run,
     java: bool,
+    nightly: bool,
     load: Load,
 }
 
@@ -44,7 +46,7 @@ static MACHINE: Mutex<()> = Mutex::new(());
 
 impl Case {
     fn new(name: impl Into<String>, run: Run) -> Self {
-        Self { name: name.into(), run, java: false, load: Load::Light }
+        Self { name: name.into(), run, java: false, nightly: false, load: Load::Light }
     }
 
     fn on(
@@ -106,6 +108,12 @@ impl Case {
         Self { java: true, ..self }
     }
 
+    /// Asks rustdoc what only the nightly toolchain's tells. Where there is none it is ignored, also where `CI=true`:
+    /// nothing here can install it.
+    pub(crate) fn with_nightly(self) -> Self {
+        Self { nightly: true, ..self }
+    }
+
     /// Loads the machine as a cluster does: no two of these run at once.
     pub(crate) fn heavy(self) -> Self {
         Self { load: Load::Heavy, ..self }
@@ -121,11 +129,14 @@ impl Case {
     }
 
     pub(crate) fn trials(self) -> Vec<Trial> {
-        let (java, load) = (self.java, self.load);
+        let (java, nightly, load) = (self.java, self.nightly, self.load);
         let trial = |name: String, run: Box<dyn FnOnce() -> Result<Outcome, Unavailable> + Send>| {
             Trial::ignorable_test(name, move || {
                 let _machine =
                     (load != Load::Light).then(|| MACHINE.lock().unwrap_or_else(PoisonError::into_inner));
+                if nightly && let Err(why) = public_api::toolchain() {
+                    return Ok(Completion::ignored_with(format!("no nightly toolchain: {why}")));
+                }
                 let had = if java { Java::get().map(drop) } else { Ok(()) };
                 completion(had.map_err(Unavailable::from).and_then(|()| run()))
             })

@@ -59,6 +59,7 @@ macro_rules! apis {
             }
 
             /// The versions that are defined here.
+            #[doc(hidden)]
             pub const fn versions(self) -> Versions {
                 match self {
                     $( Self::$api => $request::VERSIONS, )*
@@ -66,6 +67,7 @@ macro_rules! apis {
             }
 
             /// The facts of the message that asks.
+            #[doc(hidden)]
             pub const fn request_schema(self) -> MessageSchema {
                 match self {
                     $( Self::$api => $request::SCHEMA, )*
@@ -73,6 +75,7 @@ macro_rules! apis {
             }
 
             /// The facts of the message that answers.
+            #[doc(hidden)]
             pub const fn response_schema(self) -> MessageSchema {
                 match self {
                     $( Self::$api => $response::SCHEMA, )*

@@ -399,7 +399,7 @@ impl<F: Clone> Consumer<F> {
             match to.search() {
                 Ok(to) => self.lookups.ask(at, to, Purpose::Op(op)),
                 Err(offset) => {
-                    let found = OffsetAndTimestamp { offset, timestamp: None, leader_epoch: None };
+                    let found = OffsetAndTimestamp::new(offset);
                     self.ops.part(op, |so_far| add_offset(so_far, at, Some(found)));
                 }
             }

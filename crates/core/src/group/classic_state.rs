@@ -42,6 +42,7 @@ pub enum ClassicState {
 
 impl ClassicState {
     /// Every state.
+    #[doc(hidden)]
     pub const ALL: &[Self] = &[
         Self::Out,
         Self::Joining,
@@ -55,6 +56,7 @@ impl ClassicState {
     ];
 
     /// Whether this state may follow `before`.
+    #[doc(hidden)]
     pub fn may_follow(self, before: Self) -> bool {
         use ClassicState::*;
         match self {

@@ -38,6 +38,7 @@ pub enum ConsumerState {
 
 impl ConsumerState {
     /// Every state.
+    #[doc(hidden)]
     pub const ALL: &[Self] = &[
         Self::Out,
         Self::Joining,
@@ -50,6 +51,7 @@ impl ConsumerState {
     ];
 
     /// Whether this state may follow `before`.
+    #[doc(hidden)]
     pub fn may_follow(self, before: Self) -> bool {
         use ConsumerState::*;
         match self {

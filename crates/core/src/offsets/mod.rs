@@ -90,6 +90,7 @@ pub(crate) fn known_epoch(told: i32) -> Option<i32> {
 /// A record's offset that was looked up by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct OffsetAndTimestamp {
     /// The record's offset.
     pub offset: i64,
@@ -100,6 +101,11 @@ pub struct OffsetAndTimestamp {
 }
 
 impl OffsetAndTimestamp {
+    /// This offset, without anything beside it: its fields are there to be set.
+    pub const fn new(offset: i64) -> Self {
+        Self { offset, timestamp: None, leader_epoch: None }
+    }
+
     /// What a broker found, if anything.
     pub(crate) fn told(answer: &ListOffsetsPartitionResponse) -> Option<Self> {
         let found = Self {

@@ -8,6 +8,7 @@ use crate::planted::{Planted, Plot};
 
 /// `auto.offset.reset`: where reading begins if there is no committed offset, or none that is in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum ResetPolicy {
     /// Read from the start of the log.
     Earliest,

@@ -1,0 +1,110 @@
+//! Topics, groups and offsets.
+
+use std::collections::BTreeMap;
+
+use ottla::{
+    Admin, AdminError, CommittedOffset, ErrorCode, NodeId, OffsetAndTimestamp, Timestamp, TopicPartition,
+    admin::{
+        Address, Cluster, Coordinator, GroupDescription, GroupListing, MemberDescription, NewTopic, Node,
+        OffsetSpec, Partition, Topic, TopicId,
+    },
+};
+
+use crate::{ORDERS, Outcome, configuring, equal};
+
+pub(crate) async fn create(servers: &str, name: &str) -> Outcome {
+    let admin = configuring::admin(servers).build().await?;
+    admin.create_topic(wanted(name)).await?;
+    admin.close().await;
+    Ok(())
+}
+
+/// What is there once a group has read the topic.
+pub(crate) async fn all(servers: &str, name: &str) -> Outcome {
+    let admin = configuring::admin(servers).build().await?;
+    let cluster = admin.describe_cluster().await?;
+    let (nodes, controller) = (nodes(&cluster), controller(&cluster));
+    equal(controller.is_some_and(|id| nodes.contains_key(&id)), true)?;
+
+    let topics = described(&admin, name).await?;
+    let topic = topics.get(name).ok_or("no such topic")?;
+    equal(id(topic) == TopicId::default(), false)?;
+    equal(error(topic), ErrorCode::None)?;
+    let leader = topic.partitions.get(&0).and_then(leader).ok_or("no leader")?;
+    equal(nodes.contains_key(&leader), true)?;
+
+    let ends = admin.list_offsets([(at(name), end())]).await?;
+    let end = ends.into_values().next().ok_or("no end")??.ok_or("no end")?;
+    equal(place(&end), (i64::from(ORDERS) + 1, None))?;
+
+    let listed = admin.list_groups().await?;
+    equal(listed.get(name).map(of_consumers), Some(true))?;
+    let group = admin.describe_groups(name).await?.remove(name).ok_or("no such group")??;
+    equal(members(&group).len(), 0)?;
+    let coordinator = admin.find_coordinator(name).await?;
+    equal(coordinates(&coordinator).0, group.coordinator)?;
+    let committed = admin.committed_offsets(name).await?;
+    equal(committed.get(&at(name)).map(next), Some(i64::from(ORDERS) + 1))?;
+    admin.close().await;
+    Ok(())
+}
+
+pub(crate) fn at(topic: &str) -> TopicPartition {
+    TopicPartition::new(topic, 0)
+}
+
+fn wanted(topic: &str) -> NewTopic {
+    NewTopic::new(topic).partitions(1).replication_factor(1)
+}
+
+fn end() -> OffsetSpec {
+    OffsetSpec::Latest
+}
+
+async fn described(admin: &Admin, name: &str) -> Result<BTreeMap<String, Topic>, AdminError> {
+    admin.describe_topics(name).await?.into_iter().map(|(name, topic)| Ok((name, topic?))).collect()
+}
+
+fn nodes(cluster: &Cluster) -> BTreeMap<NodeId, &Address> {
+    cluster.nodes.iter().map(|(id, node)| (*id, address(node))).collect()
+}
+
+fn controller(cluster: &Cluster) -> Option<NodeId> {
+    cluster.controller
+}
+
+fn address(node: &Node) -> &Address {
+    &node.address
+}
+
+fn id(topic: &Topic) -> TopicId {
+    topic.id
+}
+
+fn error(topic: &Topic) -> ErrorCode {
+    topic.error
+}
+
+fn leader(partition: &Partition) -> Option<NodeId> {
+    partition.leader
+}
+
+fn place(found: &OffsetAndTimestamp) -> (i64, Option<Timestamp>) {
+    (found.offset, found.timestamp)
+}
+
+fn next(committed: &CommittedOffset) -> i64 {
+    committed.offset
+}
+
+fn of_consumers(group: &GroupListing) -> bool {
+    group.protocol_type == "consumer"
+}
+
+fn members(group: &GroupDescription) -> &[MemberDescription] {
+    &group.members
+}
+
+fn coordinates(coordinator: &Coordinator) -> (NodeId, &Address) {
+    (coordinator.node, &coordinator.address)
+}

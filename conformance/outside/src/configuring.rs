@@ -1,0 +1,72 @@
+//! Builders, their settings, and properties.
+
+use std::time::Duration;
+
+use ottla::{
+    Admin, Compression, Consumer, GroupProtocol, OffsetReset, Producer, Properties, UnknownCompression,
+    config::{
+        AdminBuilder, AdminSettings, ConsumerBuilder, ConsumerSettings, JavaDefault, Many, Names, One,
+        ProducerBuilder, ProducerSettings, Property, is_topic_name,
+    },
+    error::BuildError,
+};
+
+use crate::{Outcome, equal};
+
+pub(crate) fn all(servers: &str) -> Outcome {
+    let read = properties("group.id = billing\nauto.offset.reset = earliest\n")?;
+    let built = consumer(servers).properties(read)?;
+    equal(told(built.settings()), (Some("billing"), OffsetReset::Earliest, GroupProtocol::Classic))?;
+    equal(packs(producer(servers).settings()), Compression::None)?;
+    equal(idles(admin(servers).settings()), Duration::from_secs(300))?;
+    equal(compression("gzip")?, Compression::Gzip)?;
+    equal(compression("rar").is_err(), true)?;
+    equal(one("a"), several(["a"]))?;
+    let acks = ProducerBuilder::known_properties().find(|property| property.name == "acks");
+    equal(acks.map(|acks| java(&acks)), Some(JavaDefault::Same))?;
+    equal(is_topic_name("orders"), true)
+}
+
+pub(crate) fn consumer(servers: &str) -> ConsumerBuilder {
+    Consumer::builder().bootstrap_servers(servers)
+}
+
+pub(crate) fn producer(servers: &str) -> ProducerBuilder {
+    Producer::builder().bootstrap_servers([servers])
+}
+
+pub(crate) fn admin(servers: &str) -> AdminBuilder {
+    Admin::builder().bootstrap_servers(servers)
+}
+
+fn properties(text: &str) -> Result<Properties, BuildError> {
+    Properties::parse(text)
+}
+
+fn told(settings: ConsumerSettings<'_>) -> (Option<&str>, OffsetReset, GroupProtocol) {
+    (settings.group_id(), settings.auto_offset_reset(), settings.group_protocol())
+}
+
+fn packs(settings: ProducerSettings<'_>) -> Compression {
+    settings.compression()
+}
+
+fn idles(settings: AdminSettings<'_>) -> Duration {
+    settings.connections_max_idle()
+}
+
+fn compression(name: &str) -> Result<Compression, UnknownCompression> {
+    name.parse()
+}
+
+fn java(property: &Property) -> JavaDefault {
+    property.java
+}
+
+fn one(name: impl Names<One>) -> Vec<String> {
+    name.into_names()
+}
+
+fn several(names: impl Names<Many>) -> Vec<String> {
+    names.into_names()
+}

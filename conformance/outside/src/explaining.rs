@@ -1,0 +1,140 @@
+//! What `explain()` tells, and of what it consists.
+
+use ottla::{
+    Admin, ApiKey, Cause, CommitGivenUp, CommitReason, Consumer, Disconnected, ErrorCode, Event, Explanation,
+    GroupReason, LaneFailure, OffsetReset, Reason, Retry,
+    admin::Address,
+    error::RecvErrorKind,
+    group::{ClassicState, ConsumerState, GroupFailure, MembershipState},
+};
+
+use crate::{Outcome, PATIENCE, administering::at, configuring, equal};
+
+/// An address at which nobody listens.
+const NOBODY: &str = "127.0.0.1:1";
+
+pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
+    // Beyond the log, and told not to look for another place.
+    let builder = configuring::consumer(servers).group_id(format!("{topic}-explained"));
+    let mut consumer = builder.auto_offset_reset(OffsetReset::None).build().await?;
+    consumer.assign([at(topic)])?;
+    consumer.seek(at(topic), 1_000)?;
+    equal(consumer.recv().await.err().map(|error| error.kind()), Some(RecvErrorKind::OutOfRange))?;
+    let explained = explanation(&consumer);
+    let reason = explained.partitions.first().map(|(_, reason)| reason).ok_or("no reason")?;
+    equal(stuck(reason).and_then(out_of_range), Some(1_000))?;
+    equal(retried(reason), None)?;
+    equal(explained.group.as_ref().and_then(state), None)?;
+    equal(explained.group.as_ref().and_then(refused), None)?;
+    equal(explained.commit.as_ref().and_then(again), None)?;
+    equal(consumer.next_event().and_then(|happened| given_up(&happened.event).cloned()), None)?;
+    consumer.close().await?;
+
+    let alone = configuring::admin(NOBODY).wait_for_broker(false).build().await?;
+    let obstacle = tokio::time::timeout(PATIENCE, obstacle(&alone)).await?;
+    let (address, why) = broken(&obstacle).ok_or("no connection is in the way")?;
+    equal((address.to_string().as_str(), unanswered(why)), (NOBODY, None))?;
+    alone.close().await;
+    Ok(())
+}
+
+fn explanation(consumer: &Consumer) -> Explanation {
+    consumer.explain()
+}
+
+fn stuck(reason: &Reason) -> Option<&LaneFailure> {
+    match reason {
+        Reason::Failed(failure) => Some(failure),
+        _ => None,
+    }
+}
+
+fn out_of_range(failure: &LaneFailure) -> Option<i64> {
+    match failure {
+        LaneFailure::OutOfRange { offset } => Some(*offset),
+        _ => None,
+    }
+}
+
+fn retried(reason: &Reason) -> Option<&Retry> {
+    match reason {
+        Reason::Retrying(retry) => Some(retry),
+        _ => None,
+    }
+}
+
+fn state(reason: &GroupReason) -> Option<MembershipState> {
+    match reason {
+        GroupReason::Joining { state, .. } if is_out(*state) => None,
+        GroupReason::Joining { state, .. } => Some(*state),
+        _ => None,
+    }
+}
+
+fn is_out(state: MembershipState) -> bool {
+    match state {
+        MembershipState::Classic(state) => is_out_of_classic(state),
+        MembershipState::Consumer(state) => is_out_of_consumer(state),
+        _ => false,
+    }
+}
+
+fn is_out_of_classic(state: ClassicState) -> bool {
+    state == ClassicState::Out
+}
+
+fn is_out_of_consumer(state: ConsumerState) -> bool {
+    state == ConsumerState::Out
+}
+
+fn refused(reason: &GroupReason) -> Option<ErrorCode> {
+    let code = |failure: &GroupFailure| match failure {
+        GroupFailure::Refused(code) => Some(*code),
+        _ => None,
+    };
+    match reason {
+        GroupReason::Failed(failure) => code(failure),
+        _ => None,
+    }
+}
+
+fn again(reason: &CommitReason) -> Option<&Retry> {
+    match reason {
+        CommitReason::Retrying(retry) => Some(retry),
+        _ => None,
+    }
+}
+
+fn given_up(event: &Event) -> Option<&CommitGivenUp> {
+    match event {
+        Event::CommitGivenUp(given_up) => Some(given_up),
+        _ => None,
+    }
+}
+
+/// What is in the way of an operation, once something is.
+async fn obstacle(admin: &Admin) -> Cause {
+    let asked = admin.clone();
+    let asking = tokio::spawn(async move { asked.describe_cluster().await.map(drop) });
+    loop {
+        if let Some(cause) = admin.explain().into_iter().find(|cause| broken(cause).is_some()) {
+            asking.abort();
+            return cause;
+        }
+        tokio::time::sleep(PATIENCE / 1000).await;
+    }
+}
+
+fn broken(cause: &Cause) -> Option<(&Address, &Disconnected)> {
+    match cause {
+        Cause::Connection { address, why } => Some((address, why)),
+        _ => None,
+    }
+}
+
+fn unanswered(why: &Disconnected) -> Option<ApiKey> {
+    match why {
+        Disconnected::TimedOut(key) => Some(*key),
+        _ => None,
+    }
+}

@@ -1,0 +1,51 @@
+//! Records on their way.
+
+use ottla::{
+    Cause, Producer, SendError,
+    producer::{
+        Delivered, DeliveredFuture, Delivery, HeaderKey, Payload, ProducerRecord, TrySendError,
+        partition_for_key,
+    },
+};
+
+use crate::{ORDERS, Outcome, configuring, equal};
+
+/// [`ORDERS`] orders, and then what is none.
+pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
+    let producer = configuring::producer(servers).build().await?;
+    for n in 0..ORDERS {
+        let value = format!("{{\"id\":{n}}}");
+        let delivered = deliver(&producer, record(topic, n.to_string(), "number", value)).await?;
+        equal((delivered.partition, delivered.offset), (0, Some(i64::from(n))))?;
+    }
+    let delivery = at_once(&producer, record(topic, "none", b"number", "no order"));
+    later(delivery.map_err(|error| error.to_string())?).await?;
+    equal(obstacles(&producer), Vec::new())?;
+    equal(partition_for_key(b"42", 1), 0)?;
+    Ok(producer.close().await?)
+}
+
+fn record<'a>(
+    topic: &'a str,
+    key: impl Into<Payload<'a>>,
+    header: impl Into<HeaderKey<'a>>,
+    value: impl Into<Payload<'a>>,
+) -> ProducerRecord<'a> {
+    ProducerRecord::to(topic).key(key).header(header, "1").value(value)
+}
+
+async fn deliver(producer: &Producer, record: ProducerRecord<'_>) -> Result<Delivered, SendError> {
+    producer.send(record).await?.await
+}
+
+fn at_once<'a>(producer: &Producer, record: ProducerRecord<'a>) -> Result<Delivery, TrySendError<'a>> {
+    producer.try_send(record)
+}
+
+fn later(delivery: Delivery) -> DeliveredFuture {
+    delivery.into_future()
+}
+
+fn obstacles(producer: &Producer) -> Vec<Cause> {
+    producer.explain()
+}
