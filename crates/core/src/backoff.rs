@@ -61,6 +61,11 @@ impl Attempts {
         (self.failures, self.error, self.next) = (0, None, None);
     }
 
+    /// Whether nothing has failed yet.
+    pub(crate) fn is_first(&self) -> bool {
+        self.failures == 0
+    }
+
     pub(crate) fn is_due(&self, now: Now) -> bool {
         self.next.is_none_or(|at| at <= now.mono)
     }

@@ -139,7 +139,7 @@ impl<F: Clone> Consumer<F> {
     pub fn park(&mut self, reader: ReaderId) {
         self.readers.set(reader, Call::Waiting);
         // What its user waits with may be what keeps others from being fetched.
-        self.stir |= self.fetcher.out_of_room;
+        self.hub.stir |= self.fetcher.out_of_room;
     }
 
     /// The user waits no longer, as the call was given up.
@@ -187,7 +187,7 @@ impl<F: Clone> Consumer<F> {
         let holds = holds && (admission != Admission::Over || !acked);
         self.lanes.report(part, epoch, position, acked, holds);
         // A revocation may wait for this report.
-        self.stir |= admission == Admission::Over;
+        self.hub.stir |= admission == Admission::Over;
         admission
     }
 
@@ -217,7 +217,7 @@ impl<F: Clone> Consumer<F> {
         }
         let taken = self.lanes.take(reader, filter);
         // The lane may have room for another fetch.
-        self.stir |= taken.is_some();
+        self.hub.stir |= taken.is_some();
         taken
     }
 

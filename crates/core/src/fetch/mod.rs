@@ -308,12 +308,7 @@ impl Fetcher {
             return;
         }
         for hint in &response.node_endpoints {
-            if let Ok(port) = u16::try_from(hint.port) {
-                metadata.learn_node(
-                    NodeId(hint.node_id),
-                    crate::connections::Address { host: hint.host.clone(), port },
-                );
-            }
+            metadata.learn_endpoint(hint.node_id, &hint.host, hint.port);
         }
         let mut spans = fetched.spans.into_iter();
         let mut refused = ByError::new(tracing::enabled!(target: log::FETCH, tracing::Level::INFO));
