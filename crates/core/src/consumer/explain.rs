@@ -193,7 +193,7 @@ impl<F: Clone> Consumer<F> {
             None if self.fetcher.out_of_room => {
                 Reason::BufferFull { used: self.fetcher.used(), budget: self.fetcher.budget() }
             }
-            None if busy.is_some() => Reason::NextFetch,
+            None if busy.is_some() || self.fetcher.far_ahead => Reason::NextFetch,
             None => Reason::Waiting,
         }
     }

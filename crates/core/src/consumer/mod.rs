@@ -460,6 +460,7 @@ impl<F: Clone> Consumer<F> {
     }
 
     fn step_fetch(&mut self, now: Now) {
+        self.fetcher.is_awaited = self.readers.is_any_waiting();
         let sent =
             self.fetcher.poll_send(&mut self.lanes, &mut self.hub.metadata, &mut self.hub.connections, now);
         let keeps = self.lanes.plot.has(Planted::PausedLanesKeepRoom);

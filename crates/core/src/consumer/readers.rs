@@ -76,6 +76,11 @@ impl Readers {
         matches!(self.calls.get(&reader), Some(Call::Waiting))
     }
 
+    /// Whether a user waits for records.
+    pub(super) fn is_any_waiting(&self) -> bool {
+        self.calls.values().any(|call| matches!(call, Call::Waiting))
+    }
+
     /// Whether a user who waited in a call has left it since this was last asked. From then on that user may become overdue.
     pub(super) fn take_departure(&mut self) -> bool {
         let waiting = self.calls.values().filter(|call| matches!(call, Call::Waiting)).count();
@@ -138,8 +143,8 @@ impl<F: Clone> Consumer<F> {
     /// The user waits in a call for records.
     pub fn park(&mut self, reader: ReaderId) {
         self.readers.set(reader, Call::Waiting);
-        // What its user waits with may be what keeps others from being fetched.
-        self.hub.stir |= self.fetcher.out_of_room;
+        // The records that its user waits with may keep others from being fetched; or nothing was fetched because no user waited.
+        self.hub.stir |= self.fetcher.out_of_room || self.fetcher.far_ahead;
     }
 
     /// The user waits no longer, as the call was given up.

@@ -341,3 +341,50 @@ fn a_leader_that_is_not_among_the_brokers_is_asked_for_until_it_is() {
     world.pass(Duration::from_secs(2));
     assert_eq!(world.fetches.len(), 1, "long before metadata.max.age.ms");
 }
+
+#[test]
+fn no_more_is_fetched_ahead_of_a_busy_reader_than_keeps_it_busy() {
+    let size = batch(0..5).len();
+    let fetch = FetchConfig { read_ahead: size, ..FetchConfig::default() };
+    let mut world = started(ConsumerConfig { fetch, ..config() });
+    assert_eq!(request(&world.fetches[0]).max_bytes, size as i32);
+    world.fetched(0, 0..5);
+    assert!(world.fetches.is_empty(), "the reader has something to do");
+    let said = world.consumer.explain(world.now).to_string();
+    assert!(said.contains("t-1: goes with the next fetch"), "{said}");
+    let slice = world.take().unwrap();
+    assert_eq!(world.fetches.len(), 1, "what comes next is fetched while the slice is read");
+    world.fetched(1, 0..5);
+    assert!(world.fetches.is_empty());
+
+    // A reader that wants nothing of what is there.
+    world.consumer.park(world.reader);
+    world.run();
+    assert_eq!(world.fetches.len(), 1, "otherwise a reader of one partition alone would wait for ever");
+    world.back_from(&slice, 5);
+}
+
+#[test]
+fn a_reader_that_has_to_wait_for_a_full_response_has_twice_as_much_fetched_ahead() {
+    let size = batch(0..5).len();
+    let fetch = FetchConfig { read_ahead: size, ..FetchConfig::default() };
+    let mut world = started(ConsumerConfig { fetch, ..config() });
+    world.consumer.park(world.reader);
+    for doublings in 0..3 {
+        assert_eq!(request(&world.fetches[0]).max_bytes, (size << doublings) as i32);
+        let next = 5 * ((1 << doublings) - 1);
+        world.fetched(0, next..next + 5 * (1 << doublings));
+        let slice = world.take().unwrap();
+        world.back_from(&slice, slice.next);
+        world.consumer.park(world.reader);
+        world.run();
+    }
+    world.fetched(1, 0..1);
+    let slice = world.take().unwrap();
+    world.back_from(&slice, slice.next);
+    assert_eq!(
+        request(&world.fetches[0]).max_bytes,
+        (size << 3) as i32,
+        "a response with room left is all that there was"
+    );
+}
