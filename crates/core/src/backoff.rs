@@ -31,12 +31,14 @@ pub(crate) struct Attempts {
     failures: u32,
     error: Option<ErrorCode>,
     next: Option<Instant>,
+    /// As it was before the first failure. Things that begin with the same and fail together are tried again together.
+    fresh: fastrand::Rng,
     rng: fastrand::Rng,
 }
 
 impl Attempts {
     pub(crate) fn new(backoff: Backoff, rng: fastrand::Rng) -> Self {
-        Self { backoff, failures: 0, error: None, next: None, rng }
+        Self { backoff, failures: 0, error: None, next: None, fresh: rng.clone(), rng }
     }
 
     /// An attempt failed with this error, or without an answer.
@@ -59,6 +61,7 @@ impl Attempts {
     /// The thing is done, or given up.
     pub(crate) fn reset(&mut self) {
         (self.failures, self.error, self.next) = (0, None, None);
+        self.rng.clone_from(&self.fresh);
     }
 
     /// Whether nothing has failed yet.

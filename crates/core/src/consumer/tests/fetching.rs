@@ -232,7 +232,7 @@ fn a_fetch_that_is_refused_as_a_whole_is_sent_again_after_a_pause_and_the_reason
         let refused = FetchResponse { error_code: ErrorCode::KafkaStorageError, ..Default::default() };
         brings_nothing(&mut world, refused);
         let said = world.consumer.explain(world.now).to_string();
-        assert!(said.contains("t-0: KAFKA_STORAGE_ERROR"), "{said}");
+        assert!(said.contains("t-0: the broker answered KAFKA_STORAGE_ERROR (56)"), "{said}");
         world.pass(Duration::from_millis(79));
         assert!(world.fetches.is_empty(), "or a broker in trouble is asked in a tight loop");
         world.pass(Duration::from_millis(most - 79));
@@ -366,14 +366,14 @@ fn no_more_is_fetched_ahead_of_a_busy_reader_than_keeps_it_busy() {
 
 #[test]
 fn a_reader_that_has_to_wait_for_a_full_response_has_twice_as_much_fetched_ahead() {
-    let size = batch(0..5).len();
+    let size = batch(0..50).len();
     let fetch = FetchConfig { read_ahead: size, ..FetchConfig::default() };
     let mut world = started(ConsumerConfig { fetch, ..config() });
     world.consumer.park(world.reader);
     for doublings in 0..3 {
         assert_eq!(request(&world.fetches[0]).max_bytes, (size << doublings) as i32);
-        let next = 5 * ((1 << doublings) - 1);
-        world.fetched(0, next..next + 5 * (1 << doublings));
+        let next = 50 * ((1 << doublings) - 1);
+        world.fetched(0, next..next + 50 * (1 << doublings));
         let slice = world.take().unwrap();
         world.back_from(&slice, slice.next);
         world.consumer.park(world.reader);
