@@ -26,7 +26,6 @@ pub(crate) struct Setup {
     auto_commit: Duration,
     /// How many bytes of records a consumer may hold.
     pub(crate) budget: usize,
-    read_ahead: usize,
     partition_max: usize,
     fetch_max: usize,
     min_bytes: i32,
@@ -48,7 +47,6 @@ impl Setup {
             auto_commit: d.time(ms(200)..=secs(2)),
             // With less, fetches that wait at the end of a log keep the room that others need.
             budget: partition_max * d.number(brokers as usize + 1..=12),
-            read_ahead: d.pick(&[500, 3000, 1 << 20]),
             partition_max,
             fetch_max: d.pick(&[2_000, 20_000, 1 << 20]),
             min_bytes: d.pick(&[1, 1, 500]),
@@ -149,7 +147,7 @@ impl Plan {
                 max_bytes: self.setup.fetch_max,
                 partition_max_bytes: self.setup.partition_max,
                 max_wait: self.setup.max_wait,
-                read_ahead: self.setup.read_ahead,
+                read_ahead: self.variety.read_ahead,
                 budget: self.setup.budget,
                 request_timeout,
             },

@@ -1,5 +1,7 @@
 //! Values that are shown or kept, as serde writes and reads them (the feature `serde`).
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers")]
+
 use std::time::Duration;
 
 use ottla::{

@@ -48,6 +48,11 @@ impl Attempts {
         self.next = Some(now.mono + self.backoff.after(self.failures, &mut self.rng));
     }
 
+    /// The next attempt waits a little, for a reason that has a back-off of its own, such as a lost connection.
+    pub(crate) fn put_off(&mut self, now: Now) {
+        self.next = Some(now.mono + self.backoff.first);
+    }
+
     /// Notes an answer, an error or success (`None`), that does not put off the next attempt.
     pub(crate) fn note(&mut self, error: impl Into<Option<ErrorCode>>) {
         self.error = error.into();

@@ -38,7 +38,7 @@ impl<F: Clone> Machine for Consumer<F> {
             }
             (Pending::Fetch(node), Response::Fetch(response)) => {
                 if let Some(fetched) = reply.fetched {
-                    self.fetcher.is_awaited = self.readers.is_any_waiting();
+                    self.fetcher.is_awaited = self.readers.is_any_polling();
                     let (lanes, metadata) = (&mut self.lanes, &mut self.hub.metadata);
                     self.fetcher
                         .handle_response(node, reply.id, response, fetched, lanes, metadata, self.reset, now);

@@ -460,14 +460,14 @@ impl<F: Clone> Consumer<F> {
     }
 
     fn step_fetch(&mut self, now: Now) {
-        self.fetcher.is_awaited = self.readers.is_any_waiting();
+        self.fetcher.is_awaited = self.readers.is_any_polling();
         let sent =
             self.fetcher.poll_send(&mut self.lanes, &mut self.hub.metadata, &mut self.hub.connections, now);
         let keeps = self.lanes.plot.has(Planted::PausedLanesKeepRoom);
         if self.fetcher.out_of_room && !self.lanes.has_readable() && !keeps {
             // Only paused lanes hold records. They drop them; otherwise the other lanes would have no room for theirs.
             let readers = &self.readers;
-            self.hub.wake |= self.lanes.drop_paused(|reader| readers.is_waiting(reader), now.mono);
+            self.hub.wake |= self.lanes.drop_paused(|reader| readers.is_polling(reader), now.mono);
         }
         sent.into_iter().for_each(|(id, node)| self.hub.expect(id, Pending::Fetch(node)));
     }

@@ -39,7 +39,8 @@ pub struct FetchConfig {
     pub partition_max_bytes: usize,
     /// `fetch.max.wait.ms`: how long a broker may hold a fetch.
     pub max_wait: Duration,
-    /// How many bytes are fetched ahead of a busy reader from each broker, to begin with: see [`Window`].
+    /// How many bytes are fetched ahead of a busy reader from each broker, to begin with. Twice as many each time that a reader
+    /// has to wait for a response that is full.
     pub read_ahead: usize,
     /// How many bytes of responses may be held at once, those in flight included.
     pub budget: usize,
@@ -343,7 +344,7 @@ impl Fetcher {
                 ErrorCode::FetchSessionIdNotFound | ErrorCode::InvalidFetchSessionEpoch
             );
             if !lost_session {
-                put_off(&fetch, response.error_code, lanes, now);
+                put_off(&fetch, Some(response.error_code), lanes, now);
             }
             return;
         }
@@ -502,11 +503,12 @@ fn tell_refused(node: NodeId, error: ErrorCode) {
 }
 
 /// The partitions of a fetch that brought nothing are asked for again after a pause.
-fn put_off<F>(fetch: &InFlight, error: impl Into<Option<ErrorCode>>, lanes: &mut Lanes<F>, now: Now) {
-    let error = error.into();
+fn put_off<F>(fetch: &InFlight, error: Option<ErrorCode>, lanes: &mut Lanes<F>, now: Now) {
     for (part, (epoch, _)) in &fetch.asked {
-        if let Some(lane) = lanes.get_mut(*part).filter(|lane| lane.epoch == *epoch) {
-            lane.attempts.failed(error, now);
+        let Some(lane) = lanes.get_mut(*part).filter(|lane| lane.epoch == *epoch) else { continue };
+        match error {
+            Some(error) => lane.attempts.failed(error, now),
+            None => lane.attempts.put_off(now),
         }
     }
 }

@@ -70,6 +70,23 @@ fn what_a_reader_has_of_a_paused_partition_does_not_keep_the_others_from_flowing
 }
 
 #[test]
+fn what_is_in_hand_stays_though_its_user_waits_for_a_commit() {
+    let mut world = started(small_budget());
+    world.fetched(0, 0..60);
+    let slice = world.take().unwrap();
+    world.consumer.report(slice.part, slice.epoch, 20, false, true);
+    world.consumer.set_paused(&at(0), true, world.now);
+    world.run();
+    world.consumer.stay(world.reader);
+    world.run();
+    assert_eq!(
+        world.consumer.admission(slice.part, slice.epoch),
+        Admission::Paused,
+        "otherwise auto commit would take the record in hand for done"
+    );
+}
+
+#[test]
 fn paused_records_do_not_keep_the_others_from_flowing() {
     let mut world = started(small_budget());
     world.consumer.set_paused(&at(0), true, world.now);
