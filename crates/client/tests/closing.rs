@@ -38,7 +38,7 @@ async fn ends<F: Future<Output = u32>>(run: impl FnOnce(Consumer) -> F) {
         closer.close();
     };
     let both = async { tokio::join!(run(consumer), close).0 };
-    let seen = tokio::time::timeout(PATIENCE, both).await.expect("an end");
+    let seen = tokio::time::timeout(PATIENCE, both).await.unwrap();
     assert_eq!(seen, 3);
 }
 
