@@ -116,7 +116,8 @@ impl Member {
             && let Some(record) = self.helpers[index].reader.next_at_hand()
         {
             self.done(id, usize::MAX, stage, truth);
-            return self.helper_has(index, vec![Handed::new(&record.block, &record.span)], stage, truth);
+            self.helper_has(index, vec![Handed::new(&record.block, &record.span)], stage, truth);
+            return self.turn(stage, truth);
         }
         self.helper_reads(index, stage, truth);
     }

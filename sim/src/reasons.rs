@@ -92,7 +92,8 @@ impl Member {
         let timed = |what: &str, most, calm| Some(Doubt { what: what.to_owned(), most, calm });
         match reason {
             Reason::Waiting => timed("about to be fetched, and is not", secs(3), secs(1)),
-            Reason::NextFetch if is_behind => {
+            // As long as every user is busy, no more is fetched than keeps them so.
+            Reason::NextFetch if is_behind && self.somebody_waits() => {
                 timed(&format!("no fetch takes it along from {position:?}"), given_up, answer * 2)
             }
             Reason::Fetching { lag: Some(0) } if is_behind && !self.holds(at) => {

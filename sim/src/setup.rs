@@ -147,6 +147,7 @@ impl Plan {
                 max_bytes: self.setup.fetch_max,
                 partition_max_bytes: self.setup.partition_max,
                 max_wait: self.setup.max_wait,
+                read_ahead: self.variety.read_ahead,
                 budget: self.setup.budget,
                 request_timeout,
             },

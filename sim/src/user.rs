@@ -86,6 +86,11 @@ impl Member {
         waits && self.helpers.iter().all(Helper::is_waiting)
     }
 
+    /// Whether a user is in a call for records.
+    pub(super) fn somebody_waits(&self) -> bool {
+        matches!(self.doing, Doing::Reading(_)) || self.helpers.iter().any(Helper::is_waiting)
+    }
+
     /// The user is busy for so long.
     pub(super) fn think(&mut self, wait: Duration, stage: &mut Stage) {
         self.stamp += 1;
@@ -155,7 +160,7 @@ impl Member {
 
     /// He waits in a call: not away, however long it takes.
     pub(super) fn await_commit(&mut self, op: OpId) {
-        self.host.machine.park(self.reader.id());
+        self.host.machine.stay(self.reader.id());
         self.doing = Doing::Committing(op);
     }
 
@@ -190,7 +195,10 @@ impl Member {
             && let Some(Record { block, span }) = self.reader.next_at_hand()
         {
             self.all_done(stage, truth);
-            return self.hand_out(vec![Handed::new(&block, &span)], stage, truth);
+            self.hand_out(vec![Handed::new(&block, &span)], stage, truth);
+            // The core sees this call, which touches no lock, with its next turn. Here that comes at once, so that a user's
+            // absence can be held against the clock.
+            return self.turn(stage, truth);
         }
         self.stamp += 1;
         self.doing = Doing::Reading(Call { filter, most });

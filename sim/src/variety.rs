@@ -22,11 +22,13 @@ pub(crate) struct Variety {
     pub(crate) rebalance_timeout: Option<Duration>,
     /// Whether members are in racks.
     pub(crate) racks: bool,
+    /// How far ahead of a busy reader is fetched, to begin with.
+    pub(crate) read_ahead: usize,
 }
 
 impl Default for Variety {
     fn default() -> Self {
-        Self { max_age: secs(5), rebalance_timeout: None, racks: false }
+        Self { max_age: secs(5), rebalance_timeout: None, racks: false, read_ahead: 1 << 20 }
     }
 }
 
@@ -54,6 +56,7 @@ impl Plan {
         self.draw_lag(&mut case.dice(7));
         self.draw_settings(&mut case.dice(8));
         self.draw_room(&mut case.dice(9));
+        self.variety.read_ahead = case.dice(14).pick(&[500, 3000, 1 << 20]);
     }
 
     /// Answers in which partitions fare differently: from the start, when offsets are looked up, or later.
@@ -119,6 +122,7 @@ impl Plan {
             max_age: if finds && d.chance(0.6) { longest } else { secs(5) },
             rebalance_timeout: d.chance(0.25).then_some(rebalance),
             racks: d.chance(0.3),
+            ..Variety::default()
         };
         // In a call for longer than he may be away, while there is nothing to be read.
         if d.chance(0.4) {

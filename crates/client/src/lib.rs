@@ -32,7 +32,7 @@
 //! |---|---|
 //! | `bytes` | `key_bytes` and `value_bytes` of records: `bytes::Bytes` without a copy |
 //! | `json` | `Json<T>`, which deserializes keys and values by serde_json |
-//! | `serde` | `Serialize` and `Deserialize` for [`TopicPartition`], [`CommittedOffset`], [`OffsetAndTimestamp`], [`Timestamp`], [`NodeId`] and [`DetachedRecord`]; `Serialize` for [`Explanation`], [`Cause`] and what they consist of |
+//! | `serde` | `Serialize` and `Deserialize` for [`TopicPartition`], [`CommittedOffset`], [`OffsetAndTimestamp`], [`Timestamp`], [`NodeId`] and [`DetachedRecord`]; `Serialize` for [`Explanation`], [`Cause`], [`Event`] and what they consist of |
 //!
 //! # Logs
 //!

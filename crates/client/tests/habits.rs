@@ -1,5 +1,7 @@
 //! What people write at first is what compiles.
 
+#![expect(clippy::needless_borrows_for_generic_args, reason = "the habit that is to compile")]
+
 use std::borrow::Cow;
 
 use ottla::{Admin, Consumer, Payload, Producer, ProducerRecord, config::Names};

@@ -153,8 +153,11 @@ async fn a_record_that_is_fetched_twice_is_the_same_lent_or_owned_and_no_other_i
     consumer.seek(("t", 0), SeekPosition::Beginning).unwrap();
     let again = consumer.poll(PATIENCE).await.unwrap();
     let lent = again.iter().next().unwrap();
-    assert!(lent == first && first == lent && first == lent.into_owned() && first == OwnedRecord::from(lent));
-    assert!(lent != second && second != lent && first != second);
+    assert_eq!(lent, first);
+    let (owned, from): (OwnedRecord, OwnedRecord) = (lent.into_owned(), lent.into());
+    assert_eq!((&first, &first), (&owned, &from));
+    assert_ne!(lent, second);
+    assert_ne!(first, second);
     assert!(first.value().unwrap().as_ptr() != lent.value().unwrap().as_ptr(), "fetched once");
 }
 

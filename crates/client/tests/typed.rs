@@ -57,7 +57,8 @@ fn total<K>(order: Result<TypedRecord<K, Order>, ottla::Poison>) -> Result<u64, 
 
 async fn committed(consumer: &Consumer) -> Option<i64> {
     let committed = consumer.committed([("t", 0)]).await.unwrap();
-    committed[&TopicPartition::new("t", 0)].as_ref().map(|committed| committed.offset)
+    let committed = committed.get(&TopicPartition::new("t", 0)).cloned().flatten();
+    committed.map(|committed| committed.offset)
 }
 
 #[tokio::test]

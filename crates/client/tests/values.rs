@@ -1,8 +1,12 @@
 //! Values that are shown or kept, as serde writes and reads them (the feature `serde`).
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers")]
+
+use std::time::Duration;
+
 use ottla::{
-    Cause, CommittedOffset, Consumer, DetachedRecord, ErrorCode, GroupReason, LaneFailure, NodeId, Reason,
-    Timestamp, TopicPartition,
+    Cause, CommittedOffset, Consumer, DetachedRecord, ErrorCode, Event, GroupReason, LaneFailure, NodeId,
+    Reason, Timestamp, TopicPartition,
 };
 use ottla_broker::{Config, Server};
 use serde::{Serialize, de::DeserializeOwned};
@@ -60,6 +64,16 @@ fn reasons_bear_their_names_and_errors_kafkas() {
     assert_eq!(written(GroupReason::Member { partitions: 2 }), json!({"member": {"partitions": 2}}));
     let refused = Cause::Broker { address: None, error: ErrorCode::Unlisted(999) };
     assert_eq!(written(refused), json!({"broker": {"address": null, "error": "UNLISTED (999)"}}));
+}
+
+#[test]
+fn events_bear_their_names_and_partitions() {
+    let revoked = Event::Revoked(vec![TopicPartition::new("orders", 3)]);
+    assert_eq!(written(revoked), json!({"revoked": [{"topic": "orders", "partition": 3}]}));
+    let joined =
+        Event::Joined { generation_id: 2, member_id: "m".to_owned(), took: Duration::from_millis(1_500) };
+    let took = json!({"secs": 1, "nanos": 500_000_000});
+    assert_eq!(written(joined), json!({"joined": {"generation_id": 2, "member_id": "m", "took": took}}));
 }
 
 #[tokio::test]

@@ -31,12 +31,14 @@ pub(crate) struct Attempts {
     failures: u32,
     error: Option<ErrorCode>,
     next: Option<Instant>,
+    /// As it was before the first failure. Things that begin with the same and fail together are tried again together.
+    fresh: fastrand::Rng,
     rng: fastrand::Rng,
 }
 
 impl Attempts {
     pub(crate) fn new(backoff: Backoff, rng: fastrand::Rng) -> Self {
-        Self { backoff, failures: 0, error: None, next: None, rng }
+        Self { backoff, failures: 0, error: None, next: None, fresh: rng.clone(), rng }
     }
 
     /// An attempt failed with this error, or without an answer.
@@ -44,6 +46,11 @@ impl Attempts {
         self.failures += 1;
         self.error = error.into();
         self.next = Some(now.mono + self.backoff.after(self.failures, &mut self.rng));
+    }
+
+    /// The next attempt waits a little, for a reason that has a back-off of its own, such as a lost connection.
+    pub(crate) fn put_off(&mut self, now: Now) {
+        self.next = Some(now.mono + self.backoff.first);
     }
 
     /// Notes an answer, an error or success (`None`), that does not put off the next attempt.
@@ -59,6 +66,12 @@ impl Attempts {
     /// The thing is done, or given up.
     pub(crate) fn reset(&mut self) {
         (self.failures, self.error, self.next) = (0, None, None);
+        self.rng.clone_from(&self.fresh);
+    }
+
+    /// Whether nothing has failed yet.
+    pub(crate) fn is_first(&self) -> bool {
+        self.failures == 0
     }
 
     pub(crate) fn is_due(&self, now: Now) -> bool {

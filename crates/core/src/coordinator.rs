@@ -24,6 +24,29 @@ pub(crate) struct ToCoordinator<'a> {
     pub(crate) now: Now,
 }
 
+/// Asks which broker coordinates a group.
+pub(crate) fn look_up(group: &str, version: i16) -> FindCoordinatorRequest {
+    match version {
+        ..4 => FindCoordinatorRequest { key: group.to_owned(), ..Default::default() },
+        _ => FindCoordinatorRequest { coordinator_keys: vec![group.to_owned()], ..Default::default() },
+    }
+}
+
+/// The broker that the answer names; or its error, and what the broker says about it.
+pub(crate) fn found(
+    response: FindCoordinatorResponse,
+) -> Result<(NodeId, Address), (ErrorCode, Option<String>)> {
+    let (error, message, node, host, port) = match response.coordinators.into_iter().next() {
+        Some(found) => (found.error_code, found.error_message, found.node_id, found.host, found.port),
+        None => (response.error_code, response.error_message, response.node_id, response.host, response.port),
+    };
+    match (error, u16::try_from(port)) {
+        (ErrorCode::None, Ok(port)) => Ok((NodeId(node), Address { host, port })),
+        (ErrorCode::None, Err(_)) => Err((ErrorCode::CoordinatorNotAvailable, None)),
+        (error, _) => Err((error, message)),
+    }
+}
+
 /// A connection over which a request can go, and in which version.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Open {
@@ -167,10 +190,7 @@ impl Coordinator {
         }
         let target = metadata.any_ready(connections, now)?;
         let version = connections.version(target, Kind::Main, ApiKey::FindCoordinator, i16::MAX).ok()?;
-        let request = match version {
-            0..4 => FindCoordinatorRequest { key: self.group.clone(), ..Default::default() },
-            _ => FindCoordinatorRequest { coordinator_keys: vec![self.group.clone()], ..Default::default() },
-        };
+        let request = look_up(&self.group, version);
         self.in_flight = Some(connections.send(target, Kind::Main, version, request, None, now));
         self.in_flight
     }
@@ -183,23 +203,19 @@ impl Coordinator {
         now: Now,
     ) -> Option<ErrorCode> {
         self.in_flight = None;
-        let (error, node, host, port) = match response.coordinators.into_iter().next() {
-            Some(found) => (found.error_code, found.node_id, found.host, found.port),
-            None => (response.error_code, response.node_id, response.host, response.port),
-        };
-        match (error, u16::try_from(port)) {
-            (ErrorCode::None, Ok(port)) => {
-                metadata.learn_node(NodeId(node), Address { host, port });
-                self.node = Some(NodeId(node));
+        match found(response) {
+            Ok((node, address)) => {
+                metadata.learn_node(node, address);
+                self.node = Some(node);
                 self.attempts.reset();
                 None
             }
-            (error, _) => {
+            Err((error, _)) => {
                 if self.attempts.is_news(error) {
                     refused!(log::GROUP, ApiKey::FindCoordinator, error);
                 }
                 self.attempts.failed(error, now);
-                (!error.is_ok() && !error.is_retriable()).then_some(error)
+                (!error.is_retriable()).then_some(error)
             }
         }
     }

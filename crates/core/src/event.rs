@@ -11,6 +11,7 @@ const KEPT: usize = 1024;
 
 /// An event, and when it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Happened {
     /// When, by the wall clock.
@@ -21,6 +22,7 @@ pub struct Happened {
 
 /// Something that happened to the consumer's membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Event {
     /// The group is joined, and its generation known.

@@ -15,6 +15,7 @@ mod deadline;
 mod event;
 mod fetch;
 pub mod group;
+mod hub;
 mod ids;
 mod lanes;
 pub mod log;

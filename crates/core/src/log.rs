@@ -85,23 +85,54 @@ impl ByError {
 pub(crate) mod tests {
     use std::{
         fmt::{Debug, Write as _},
-        sync::{Arc, Mutex},
+        sync::{Arc, Mutex, Once},
     };
 
     use tracing::{
         Metadata, Subscriber,
         field::{Field, Visit},
         span,
+        subscriber::Interest,
     };
 
     use super::*;
 
     /// What the log is told in this thread, but for details: an event a line, its level first.
     pub(crate) fn told_while<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
+        static AWAKE: Once = Once::new();
+        AWAKE.call_once(|| drop(tracing::subscriber::set_global_default(Awake)));
         let ear = Ear::default();
         let result = tracing::subscriber::with_default(ear.clone(), run);
         let told = ear.0.lock().unwrap().clone();
         (result, told)
+    }
+
+    /// Hears nothing, and keeps each event's place interested. Otherwise a test that has no subscriber, in another thread, may
+    /// have the place noted as one that nobody wants.
+    struct Awake;
+
+    impl Subscriber for Awake {
+        fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+            Interest::sometimes()
+        }
+
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            false
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, _: &tracing::Event<'_>) {}
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
     }
 
     #[derive(Clone, Default)]

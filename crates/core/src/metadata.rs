@@ -259,6 +259,13 @@ impl Metadata {
         self.nodes.insert(id, Node { address, rack });
     }
 
+    /// Takes over a broker that an answer names beside a new leader (KIP-951).
+    pub(crate) fn learn_endpoint(&mut self, id: i32, host: &str, port: i32) {
+        if let Ok(port) = u16::try_from(port) {
+            self.learn_node(NodeId(id), Address { host: host.to_owned(), port });
+        }
+    }
+
     /// The address of a broker.
     pub fn address(&self, node: NodeId) -> Option<&Address> {
         self.nodes.get(&node).map(|node| &node.address)

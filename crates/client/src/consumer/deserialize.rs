@@ -2,9 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use ottla_core::TopicPartition;
-
-use super::{HandedOut, OwnedRecord};
+use super::OwnedRecord;
 
 /// Makes a value of bytes: of a record's key, or of its value.
 ///
@@ -143,7 +141,7 @@ pub struct TypedRecord<K, V> {
 /// A record that does not parse: its raw form, and why.
 #[derive(Debug)]
 pub struct Poison {
-    raw: OwnedRecord,
+    pub(super) raw: OwnedRecord,
     /// As the text names it.
     what: &'static str,
     error: Box<dyn StdError + Send + Sync>,
@@ -193,33 +191,5 @@ impl fmt::Display for Poison {
 impl StdError for Poison {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(self.error.as_ref())
-    }
-}
-
-impl<K, V> HandedOut for TypedRecord<K, V> {
-    fn topic_partition(&self) -> &TopicPartition {
-        self.record.topic_partition()
-    }
-
-    fn offset(&self) -> i64 {
-        self.record.offset()
-    }
-
-    fn leader_epoch(&self) -> Option<i32> {
-        self.record.leader_epoch()
-    }
-}
-
-impl HandedOut for Poison {
-    fn topic_partition(&self) -> &TopicPartition {
-        self.raw.topic_partition()
-    }
-
-    fn offset(&self) -> i64 {
-        self.raw.offset()
-    }
-
-    fn leader_epoch(&self) -> Option<i32> {
-        self.raw.leader_epoch()
     }
 }

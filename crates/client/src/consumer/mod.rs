@@ -6,6 +6,7 @@
 
 mod close;
 mod deserialize;
+mod handed_out;
 #[cfg(feature = "json")]
 mod json;
 mod listener;
@@ -27,6 +28,7 @@ use ottla_core::{
 
 pub use close::{CloseOptions, Closer};
 pub use deserialize::{Deserializer, Parsed, Poison, RawBytes, RecordDeserializer, TypedRecord, Utf8};
+pub use handed_out::HandedOut;
 #[cfg(feature = "json")]
 pub use json::Json;
 pub(crate) use listener::Listener;
@@ -35,7 +37,7 @@ pub use offsets::SeekPosition;
 pub use operation::{Committed, PendingCommit};
 pub use poll::PollRecords;
 pub use reader::Reader;
-pub use record::{DetachedRecord, HandedOut, OwnedRecord, Record};
+pub use record::{DetachedRecord, OwnedRecord, Record};
 pub use records::Records;
 pub use stream::{EventStream, RecordStream};
 pub use typed::{PollTyped, PollTypedFuture, TypedConsumer, TypedStream};

@@ -290,7 +290,7 @@ impl<'a> Parking<'a> {
     /// The user waits in a call, however long it takes.
     pub(super) fn begin(reader: &'a Reader) -> Self {
         let id = reader.reading.id();
-        reader.shared.with(|core, _| core.park(id));
+        reader.shared.with(|core, _| core.stay(id));
         Self { shared: &reader.shared, reader: id }
     }
 

@@ -276,56 +276,6 @@ impl Eq for Record<'_> {}
 
 impl Eq for OwnedRecord {}
 
-/// A record that was handed out: [`Record`], [`OwnedRecord`] or [`DetachedRecord`].
-pub trait HandedOut {
-    /// Its topic and partition.
-    fn topic_partition(&self) -> &TopicPartition;
-
-    /// Its offset in the partition.
-    fn offset(&self) -> i64;
-
-    /// The offset behind it: what to commit once it, and all before it in its partition, are done.
-    fn next_offset(&self) -> i64 {
-        self.offset() + 1
-    }
-
-    /// The epoch of the leader that appended it, where the log tells it (KIP-320).
-    fn leader_epoch(&self) -> Option<i32>;
-}
-
-impl HandedOut for DetachedRecord {
-    fn topic_partition(&self) -> &TopicPartition {
-        &self.topic_partition
-    }
-
-    fn offset(&self) -> i64 {
-        self.offset
-    }
-
-    fn leader_epoch(&self) -> Option<i32> {
-        self.leader_epoch
-    }
-}
-
-macro_rules! handed_out {
-    ($($record:ty),*) => {$(
-        impl HandedOut for $record {
-            fn topic_partition(&self) -> &TopicPartition {
-                &self.block().at
-            }
-
-            fn offset(&self) -> i64 {
-                self.span().offset
-            }
-
-            fn leader_epoch(&self) -> Option<i32> {
-                self.block().leader_epoch
-            }
-        }
-    )*};
-}
-handed_out!(Record<'_>, OwnedRecord);
-
 macro_rules! debug {
     ($($record:ty),*) => {$(
         impl fmt::Debug for $record {

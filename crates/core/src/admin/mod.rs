@@ -28,11 +28,11 @@ pub use operation::{
 };
 
 use crate::{
-    backoff::Backoff,
+    backoff::{Attempts, Backoff},
     cause::Cause,
-    connections::{Address, ConnectionConfig, Connections, Target, Unanswered},
-    deadline::Earliest,
-    ids::{ConnId, NodeId, OpId, RequestId, TopicPartition},
+    connections::{Address, ConnectionConfig, Target},
+    hub::{Hub, Lost},
+    ids::{ConnId, NodeId, OpId, TopicPartition},
     log::{self, refused},
     machine::{Disconnected, Machine, Outbound, Reply},
     metadata::{Metadata, MetadataConfig, Wanted},
@@ -69,19 +69,13 @@ impl Default for AdminConfig {
 pub struct Admin<F> {
     config: AdminConfig,
     seeds: Vec<Address>,
-    connections: Connections,
-    metadata: Metadata,
-    metadata_request: Option<RequestId>,
+    hub: Hub<Sent>,
     /// Which broker coordinates a group, as far as it was looked up.
     coordinators: BTreeMap<String, NodeId>,
     last_op: OpId,
     tasks: BTreeMap<OpId, Task>,
-    sent: BTreeMap<RequestId, Sent>,
     results: BTreeMap<OpId, Result<Outcome, Failure>>,
     closed: bool,
-    wake: bool,
-    stir: bool,
-    tried: Instant,
     rng: fastrand::Rng,
     frame: PhantomData<fn() -> F>,
 }
@@ -90,8 +84,7 @@ pub struct Admin<F> {
 #[derive(Debug)]
 struct Task {
     started: Instant,
-    not_before: Option<Instant>,
-    failures: u32,
+    attempts: Attempts,
     /// The last obstacle.
     cause: Option<Cause>,
     todo: Vec<Work>,
@@ -140,29 +133,24 @@ struct Sent {
 impl<F> Admin<F> {
     /// An admin client that knows the addresses that the user gave. `seed` decides jitter.
     pub fn new(config: AdminConfig, seeds: Vec<Address>, seed: u64, now: Now) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
         Self {
-            connections: Connections::new(config.connections.clone(), seed),
-            metadata: Metadata::new(config.metadata.clone(), seeds.clone(), seed, now),
+            hub: Hub::new(config.connections.clone(), config.metadata.clone(), seeds.clone(), &mut rng, now),
             seeds,
             config,
-            metadata_request: None,
             coordinators: BTreeMap::new(),
             last_op: OpId(0),
             tasks: BTreeMap::new(),
-            sent: BTreeMap::new(),
             results: BTreeMap::new(),
             closed: false,
-            wake: false,
-            stir: false,
-            tried: now.mono,
-            rng: fastrand::Rng::with_seed(seed),
+            rng,
             frame: PhantomData,
         }
     }
 
     /// The cluster, as far as it is known.
     pub const fn metadata(&self) -> &Metadata {
-        &self.metadata
+        &self.hub.metadata
     }
 
     /// Begins an operation. Its result is kept until [`Admin::take_result`] or [`Admin::forget`].
@@ -176,21 +164,20 @@ impl<F> Admin<F> {
         if let Operation::ListOffsets { partitions, .. } = &operation {
             // Partitions that are known not to exist may exist by now.
             let missing: Vec<_> =
-                partitions.keys().filter(|at| self.metadata.partition(at).is_none()).collect();
-            missing.into_iter().for_each(|at| self.metadata.forget(&at.topic));
+                partitions.keys().filter(|at| self.hub.metadata.partition(at).is_none()).collect();
+            missing.into_iter().for_each(|at| self.hub.metadata.forget(&at.topic));
         }
         let (gathered, todo) = plan(operation);
         let task = Task {
             started: now.mono,
-            not_before: None,
-            failures: 0,
+            attempts: Attempts::new(self.config.retry_backoff, self.rng.fork()),
             cause: None,
             todo,
             in_flight: 0,
             gathered,
         };
         self.tasks.insert(id, task);
-        self.stir = true;
+        self.hub.stir = true;
         self.finish_if_done(id);
         id
     }
@@ -205,7 +192,7 @@ impl<F> Admin<F> {
         let mut obstacles: Vec<Cause> = Vec::new();
         for (op, task) in &self.tasks {
             let told = task.cause.clone().or_else(|| self.silence(*op));
-            let cause = told.or_else(|| Cause::of_metadata(&self.metadata));
+            let cause = told.or_else(|| Cause::of_metadata(&self.hub.metadata));
             obstacles.extend(cause.filter(|cause| !obstacles.contains(cause)));
         }
         obstacles
@@ -222,10 +209,8 @@ impl<F> Admin<F> {
         for op in std::mem::take(&mut self.tasks).into_keys() {
             self.results.insert(op, Err(Failure::Closed));
         }
-        self.connections.close_all();
-        self.sent.clear();
+        self.hub.close();
         self.closed = true;
-        (self.wake, self.stir) = (true, true);
     }
 
     /// The topics whose leaders are needed.
@@ -240,10 +225,8 @@ impl<F> Admin<F> {
 
     fn advance(&mut self, now: Now) {
         let wanted = self.wanted();
-        if let Some(id) = self.metadata.poll_send(&wanted, &mut self.connections, now) {
-            self.metadata_request = Some(id);
-        }
-        let due = |task: &&Task| !task.todo.is_empty() && task.not_before.is_none_or(|at| at <= now.mono);
+        self.hub.poll_metadata(&wanted, now);
+        let due = |task: &&Task| !task.todo.is_empty() && task.attempts.is_due(now);
         let due: Vec<OpId> = self.tasks.iter().filter(|(_, task)| due(task)).map(|(op, _)| *op).collect();
         for op in due {
             let todo = self.tasks.get_mut(&op).map(|task| std::mem::take(&mut task.todo)).unwrap_or_default();
@@ -264,8 +247,7 @@ impl<F> Admin<F> {
     /// This work failed in a way that may pass.
     fn retry(&mut self, op: OpId, work: Work, cause: Cause, now: Now) {
         let Some(task) = self.tasks.get_mut(&op) else { return };
-        task.failures += 1;
-        task.not_before = Some(now.mono + self.config.retry_backoff.after(task.failures, &mut self.rng));
+        task.attempts.failed(None, now);
         if let Cause::Broker { address: Some(address), error } = &cause
             && task.cause.as_ref() != Some(&cause)
         {
@@ -278,7 +260,7 @@ impl<F> Admin<F> {
     fn fail(&mut self, op: OpId, failure: Failure) {
         if self.tasks.remove(&op).is_some() {
             self.results.insert(op, Err(failure));
-            self.wake = true;
+            self.hub.wake = true;
         }
     }
 
@@ -287,12 +269,12 @@ impl<F> Admin<F> {
             && let Some(task) = self.tasks.remove(&op)
         {
             self.results.insert(op, Ok(task.gathered));
-            self.wake = true;
+            self.hub.wake = true;
         }
     }
 
-    fn handle_response(&mut self, id: RequestId, response: Response, now: Now) {
-        let Some(Sent { op, work, target, lookup }) = self.sent.remove(&id) else { return };
+    fn handle_response(&mut self, sent: Sent, response: Response, now: Now) {
+        let Sent { op, work, target, lookup } = sent;
         let address = self.address_of(target);
         let Some(task) = self.tasks.get_mut(&op) else { return };
         task.in_flight -= 1;
@@ -305,14 +287,14 @@ impl<F> Admin<F> {
             Verdict::Found => self.put_back(op, work),
             Verdict::Again(error, rest) => {
                 if error.is_stale_metadata() || error == ErrorCode::NotController {
-                    self.metadata.request_update();
+                    self.hub.metadata.request_update();
                 }
                 self.retry(op, rest.unwrap_or(work), Cause::Broker { address, error }, now);
             }
             Verdict::Failed(failure) => {
                 tracing::info!(target: log::ADMIN, api = ?work.api().0, why = %failure, "refused for good");
                 let task = self.tasks.get_mut(&op);
-                if !task.is_some_and(|task| task.fail_part(&work, &failure, &self.metadata)) {
+                if !task.is_some_and(|task| task.fail_part(&work, &failure, &self.hub.metadata)) {
                     self.fail(op, failure);
                 }
             }
@@ -320,28 +302,23 @@ impl<F> Admin<F> {
         self.finish_if_done(op);
     }
 
-    fn handle_unanswered(&mut self, unanswered: Vec<Unanswered>, now: Now) {
-        for Unanswered { id, why } in unanswered {
-            if self.metadata_request == Some(id) {
-                self.metadata_request = None;
-                self.metadata.handle_unanswered(now);
-            } else if let Some(Sent { op, work, target, .. }) = self.sent.remove(&id) {
-                self.metadata.request_update();
-                let cause = match self.address_of(target) {
-                    Some(address) => Cause::Connection { address, why },
-                    None => Cause::Broker { address: None, error: ErrorCode::NetworkException },
-                };
-                if let Some(task) = self.tasks.get_mut(&op) {
-                    task.in_flight -= 1;
-                }
-                self.retry(op, work, cause, now);
+    fn handle_lost(&mut self, lost: Vec<Lost<Sent>>, now: Now) {
+        for Lost { purpose: Sent { op, work, target, .. }, why, .. } in lost {
+            self.hub.metadata.request_update();
+            let cause = match self.address_of(target) {
+                Some(address) => Cause::Connection { address, why },
+                None => Cause::Broker { address: None, error: ErrorCode::NetworkException },
+            };
+            if let Some(task) = self.tasks.get_mut(&op) {
+                task.in_flight -= 1;
             }
+            self.retry(op, work, cause, now);
         }
     }
 
     fn address_of(&self, target: Target) -> Option<Address> {
         match target {
-            Target::Node(node) => self.metadata.address(node).cloned(),
+            Target::Node(node) => self.hub.metadata.address(node).cloned(),
             Target::Seed(index) => self.seeds.get(index).cloned(),
         }
     }
@@ -352,7 +329,7 @@ impl<F> Admin<F> {
         let late: Vec<OpId> = self.tasks.iter().filter(|(_, task)| late(task)).map(|(op, _)| *op).collect();
         for op in late {
             let told = self.tasks.get(&op).and_then(|task| task.cause.clone());
-            let cause = self.silence(op).or(told).or_else(|| Cause::of_metadata(&self.metadata));
+            let cause = self.silence(op).or(told).or_else(|| Cause::of_metadata(&self.hub.metadata));
             self.give_up(op, cause);
         }
     }
@@ -363,9 +340,9 @@ impl<F> Admin<F> {
         let failure = Failure::TimedOut { waited: self.config.api_timeout, cause };
         let Some(task) = self.tasks.get_mut(&op) else { return };
         tracing::warn!(target: log::ADMIN, why = %failure, "given up");
-        let sent = self.sent.values().filter(|sent| sent.op == op).map(|sent| &sent.work);
+        let sent = self.hub.expected().filter(|sent| sent.op == op).map(|sent| &sent.work);
         let left: Vec<Work> = task.todo.drain(..).chain(sent.cloned()).collect();
-        match left.iter().all(|work| task.fail_part(work, &failure, &self.metadata)) {
+        match left.iter().all(|work| task.fail_part(work, &failure, &self.hub.metadata)) {
             true => {
                 task.in_flight = 0;
                 self.finish_if_done(op);
@@ -376,7 +353,7 @@ impl<F> Admin<F> {
 
     /// The broker that owes this operation an answer, as an obstacle.
     fn silence(&self, op: OpId) -> Option<Cause> {
-        let sent = self.sent.values().find(|sent| sent.op == op)?;
+        let sent = self.hub.expected().find(|sent| sent.op == op)?;
         let address = self.address_of(sent.target)?;
         let key = if sent.lookup.is_some() { ApiKey::FindCoordinator } else { sent.work.api().0 };
         Some(Cause::Connection { address, why: Disconnected::TimedOut(key) })
@@ -454,61 +431,50 @@ impl<F> Machine for Admin<F> {
     type Frame = F;
 
     fn handle_connected(&mut self, conn: ConnId, now: Now) {
-        self.connections.handle_connected(conn, now);
+        self.hub.handle_connected(conn, now);
     }
 
     fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now) {
-        let unanswered = self.connections.handle_disconnected(conn, why, now);
-        self.handle_unanswered(unanswered, now);
+        let lost = self.hub.handle_disconnected(conn, why, now);
+        self.handle_lost(lost, now);
     }
 
     fn handle_reply(&mut self, conn: ConnId, reply: Reply<F>, now: Now) {
-        let Some(reply) = self.connections.handle_reply(conn, reply, now) else { return };
-        match reply.response {
-            Response::Metadata(response) if self.metadata_request == Some(reply.id) => {
-                self.metadata_request = None;
-                self.metadata.handle_response(response, now);
-                self.wake = true;
-            }
-            response => self.handle_response(reply.id, response, now),
+        if let Some((sent, reply)) = self.hub.handle_reply(conn, reply, now) {
+            self.handle_response(sent, reply.response, now);
         }
     }
 
     fn handle_timeout(&mut self, now: Now) {
-        self.tried = now.mono;
-        let unanswered = self.connections.handle_timeout(now);
-        self.handle_unanswered(unanswered, now);
+        let lost = self.hub.handle_timeout(now);
+        self.handle_lost(lost, now);
         self.expire(now);
     }
 
     fn poll_send(&mut self, now: Now) -> Option<Outbound> {
-        self.tried = now.mono;
-        if let Some(outbound) = self.connections.poll_send() {
-            return Some(outbound);
-        }
-        if !self.closed {
-            self.advance(now);
-        }
-        self.connections.poll_send()
+        self.hub.poll_send(now).or_else(|| {
+            if !self.closed {
+                self.advance(now);
+            }
+            self.hub.poll_send(now)
+        })
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let mut earliest = Earliest::after(self.tried);
-        self.connections.deadlines(&mut earliest);
-        self.metadata.deadlines(&mut earliest);
+        let mut earliest = self.hub.deadlines();
         for task in self.tasks.values() {
-            earliest.consider(task.not_before);
+            earliest.consider(task.attempts.next());
             earliest.consider(task.started + self.config.api_timeout);
         }
         earliest.get()
     }
 
     fn take_wake(&mut self) -> bool {
-        std::mem::take(&mut self.wake)
+        self.hub.take_wake()
     }
 
     fn take_stir(&mut self) -> bool {
-        std::mem::take(&mut self.stir)
+        self.hub.take_stir()
     }
 
     fn is_closed(&self) -> bool {

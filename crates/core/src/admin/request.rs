@@ -7,9 +7,9 @@ use ottla_protocol::{
     messages::{
         ConsumerGroupDescribeRequest, CreatePartitionsRequest, CreatePartitionsTopic,
         CreateTopicsCreatableTopic, CreateTopicsCreatableTopicConfig, CreateTopicsRequest,
-        DeleteTopicsDeleteTopicState, DeleteTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
-        ListGroupsRequest, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic, MetadataRequest,
-        MetadataRequestTopic, OffsetFetchRequest, OffsetFetchRequestGroup,
+        DeleteTopicsDeleteTopicState, DeleteTopicsRequest, DescribeGroupsRequest, ListGroupsRequest,
+        ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic, MetadataRequest, MetadataRequestTopic,
+        OffsetFetchRequest, OffsetFetchRequestGroup,
     },
 };
 
@@ -17,6 +17,7 @@ use super::{Admin, Failure, NewTopic, Outcome, Refusal, Sent, Work};
 use crate::{
     cause::Cause,
     connections::{Kind, Target},
+    coordinator,
     ids::{NodeId, OpId, TopicPartition},
     offsets::OffsetAndTimestamp,
 };
@@ -29,22 +30,22 @@ impl<F> Admin<F> {
     pub(super) fn try_work(&mut self, op: OpId, work: Work, now: Now) {
         match work {
             Work::Cluster | Work::Topics(_) | Work::Coordinator(_) => {
-                let target = self.metadata.any_ready(&mut self.connections, now);
+                let target = self.hub.metadata.any_ready(&mut self.hub.connections, now);
                 self.send_or_keep(op, work, target, now);
             }
             Work::CreateTopics { .. } | Work::DeleteTopics(_) | Work::CreatePartitions(_) => {
                 let target = self.controller_ready(now);
                 self.send_or_keep(op, work, target, now);
             }
-            Work::GroupsEverywhere if self.metadata.is_known() => {
-                let nodes: Vec<NodeId> = self.metadata.nodes().keys().copied().collect();
+            Work::GroupsEverywhere if self.hub.metadata.is_known() => {
+                let nodes: Vec<NodeId> = self.hub.metadata.nodes().keys().copied().collect();
                 for node in nodes {
                     self.try_work(op, Work::Groups(node), now);
                 }
             }
             Work::GroupsEverywhere => self.put_back(op, work),
             // A broker that is gone lists no groups. Those that it coordinated are with other brokers.
-            Work::Groups(node) if self.metadata.address(node).is_none() => {}
+            Work::Groups(node) if self.hub.metadata.address(node).is_none() => {}
             Work::Groups(node) => {
                 let target = self.node_ready(op, node, now);
                 self.send_or_keep(op, work, target, now);
@@ -54,7 +55,7 @@ impl<F> Admin<F> {
             | Work::Committed { ref group, .. } => {
                 let group = group.clone();
                 match self.coordinators.get(&group).copied() {
-                    Some(node) if self.metadata.address(node).is_some() => {
+                    Some(node) if self.hub.metadata.address(node).is_some() => {
                         let target = self.node_ready(op, node, now);
                         self.send_or_keep(op, work, target, now);
                     }
@@ -66,23 +67,24 @@ impl<F> Admin<F> {
     }
 
     fn controller_ready(&mut self, now: Now) -> Option<Target> {
-        if !self.metadata.is_known() {
+        if !self.hub.metadata.is_known() {
             return None;
         }
-        match self.metadata.controller() {
+        match self.hub.metadata.controller() {
             Some(node) => {
-                let ready = self.metadata.node_ready(node, Kind::Main, &mut self.connections, now);
+                let ready = self.hub.metadata.node_ready(node, Kind::Main, &mut self.hub.connections, now);
                 ready.then_some(Target::Node(node))
             }
-            None => self.metadata.any_ready(&mut self.connections, now),
+            None => self.hub.metadata.any_ready(&mut self.hub.connections, now),
         }
     }
 
     fn node_ready(&mut self, op: OpId, node: NodeId, now: Now) -> Option<Target> {
-        if self.metadata.node_ready(node, Kind::Main, &mut self.connections, now) {
+        if self.hub.metadata.node_ready(node, Kind::Main, &mut self.hub.connections, now) {
             return Some(Target::Node(node));
         }
-        if let Some(cause) = Cause::of_link(node, Kind::Main, &self.metadata, &self.connections, now.mono)
+        if let Some(cause) =
+            Cause::of_link(node, Kind::Main, &self.hub.metadata, &self.hub.connections, now.mono)
             && let Some(task) = self.tasks.get_mut(&op)
         {
             task.cause = Some(cause);
@@ -93,7 +95,7 @@ impl<F> Admin<F> {
     fn send_or_keep(&mut self, op: OpId, work: Work, target: Option<Target>, now: Now) {
         let Some(target) = target else { return self.put_back(op, work) };
         let (key, limit) = work.api();
-        match self.connections.version(target, Kind::Main, key, limit) {
+        match self.hub.connections.version(target, Kind::Main, key, limit) {
             Ok(version) => {
                 let timeout_ms =
                     self.config.connections.request_timeout.as_millis().try_into().unwrap_or(i32::MAX);
@@ -117,8 +119,7 @@ impl<F> Admin<F> {
         request: Request,
         now: Now,
     ) {
-        let id = self.connections.send(target, Kind::Main, version, request, None, now);
-        self.sent.insert(id, Sent { op, work, target, lookup });
+        self.hub.send((target, Kind::Main), version, request, Sent { op, work, target, lookup }, now);
         if let Some(task) = self.tasks.get_mut(&op) {
             task.in_flight += 1;
         }
@@ -126,12 +127,12 @@ impl<F> Admin<F> {
 
     /// Looks up the group's coordinator, before the work can be done.
     fn look_up(&mut self, op: OpId, work: Work, group: String, now: Now) {
-        let Some(target) = self.metadata.any_ready(&mut self.connections, now) else {
+        let Some(target) = self.hub.metadata.any_ready(&mut self.hub.connections, now) else {
             return self.put_back(op, work);
         };
-        match self.connections.version(target, Kind::Main, ApiKey::FindCoordinator, i16::MAX) {
+        match self.hub.connections.version(target, Kind::Main, ApiKey::FindCoordinator, i16::MAX) {
             Ok(version) => {
-                let request = find_coordinator(&group, version).into();
+                let request = coordinator::look_up(&group, version).into();
                 self.send(op, work, Some(group), target, version, request, now);
             }
             Err(unsupported) => self.fail(op, Failure::Unsupported(unsupported.0)),
@@ -164,7 +165,7 @@ impl<F> Admin<F> {
 
     /// The leader of a partition; `None` where it is not known yet.
     fn leader_of(&mut self, op: OpId, at: &TopicPartition) -> Result<Option<NodeId>, ErrorCode> {
-        let Some(topic) = self.metadata.topics().get(&at.topic) else { return Ok(None) };
+        let Some(topic) = self.hub.metadata.topics().get(&at.topic) else { return Ok(None) };
         match topic.error {
             ErrorCode::None => {}
             error if error.is_retriable() && error != ErrorCode::UnknownTopicOrPartition => return Ok(None),
@@ -243,7 +244,7 @@ fn request(work: &Work, version: i16, timeout_ms: i32) -> Option<Request> {
             CreatePartitionsRequest { topics, timeout_ms, validate_only: false }.into()
         }
         Work::GroupsEverywhere | Work::Groups(_) => ListGroupsRequest::default().into(),
-        Work::Coordinator(group) => find_coordinator(group, version).into(),
+        Work::Coordinator(group) => coordinator::look_up(group, version).into(),
         Work::DescribeGroup(group) => {
             DescribeGroupsRequest { groups: vec![group.clone()], ..Default::default() }.into()
         }
@@ -304,13 +305,6 @@ fn creatable(topic: &NewTopic, version: i16) -> Option<CreateTopicsCreatableTopi
         assignments: Vec::new(),
         configs: topic.configs.iter().map(config).collect(),
     })
-}
-
-fn find_coordinator(group: &str, version: i16) -> FindCoordinatorRequest {
-    match version {
-        ..4 => FindCoordinatorRequest { key: group.to_owned(), ..Default::default() },
-        _ => FindCoordinatorRequest { coordinator_keys: vec![group.to_owned()], ..Default::default() },
-    }
 }
 
 fn committed(group: &str, require_stable: bool, version: i16) -> OffsetFetchRequest {

@@ -15,7 +15,8 @@ use super::{
     Refusal, Work,
 };
 use crate::{
-    connections::{Address, Kind, Target},
+    connections::{Kind, Target},
+    coordinator,
     group::embedded::Assignment,
     ids::{NodeId, OpId, TopicPartition},
     log,
@@ -103,7 +104,7 @@ impl<F> Admin<F> {
                 groups.insert(id.clone(), description);
                 // There may be a group of the consumer protocol under this name.
                 let key = ApiKey::ConsumerGroupDescribe;
-                if elsewhere && self.connections.version(target, Kind::Main, key, i16::MAX).is_ok() {
+                if elsewhere && self.hub.connections.version(target, Kind::Main, key, i16::MAX).is_ok() {
                     self.put_back(op, Work::DescribeConsumerGroup(id));
                 }
                 Verdict::Done
@@ -144,7 +145,7 @@ impl<F> Admin<F> {
     pub(super) fn learn_coordinator(&mut self, group: String, response: FindCoordinatorResponse) -> Verdict {
         match coordinator(response) {
             Ok(Coordinator { node, address }) => {
-                self.metadata.learn_node(node, address);
+                self.hub.metadata.learn_node(node, address);
                 self.coordinators.insert(group, node);
                 Verdict::Found
             }
@@ -247,14 +248,9 @@ fn without(work: &Work, decided: impl Fn(&str) -> bool) -> Work {
 }
 
 fn coordinator(response: FindCoordinatorResponse) -> Result<Coordinator, Refusal> {
-    let (error, message, node, host, port) = match response.coordinators.into_iter().next() {
-        Some(found) => (found.error_code, found.error_message, found.node_id, found.host, found.port),
-        None => (response.error_code, response.error_message, response.node_id, response.host, response.port),
-    };
-    error.ok().map_err(|error| Refusal { error, message })?;
-    match u16::try_from(port) {
-        Ok(port) => Ok(Coordinator { node: NodeId(node), address: Address { host, port } }),
-        Err(_) => Err(Refusal { error: ErrorCode::CoordinatorNotAvailable, message: None }),
+    match coordinator::found(response) {
+        Ok((node, address)) => Ok(Coordinator { node, address }),
+        Err((error, message)) => Err(Refusal { error, message }),
     }
 }
 

@@ -13,7 +13,7 @@ use ottla_protocol::{
 };
 
 use super::*;
-use crate::group::embedded::Assignment;
+use crate::{group::embedded::Assignment, ids::RequestId};
 
 /// Two brokers; topic `t` has a partition on each. Metadata is answered here, everything else by the test.
 struct World {

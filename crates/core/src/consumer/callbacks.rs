@@ -122,7 +122,7 @@ impl<F: Clone> Consumer<F> {
         let group = self.group.as_mut().filter(|group| group.callbacks.listening);
         if group.is_some_and(|group| group.callbacks.push(callback)) {
             self.lanes.fence().raise();
-            self.wake = true;
+            self.hub.wake = true;
         }
     }
 

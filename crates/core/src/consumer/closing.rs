@@ -116,7 +116,7 @@ impl<F: Clone> Consumer<F> {
             matches!(group.membership.standing(), Standing::Out | Standing::Failed) && settled(group)
         });
         // Where no broker was ever reached, there is nobody to be told, and nothing to wait for.
-        if left || late || !self.metadata.is_known() {
+        if left || late || !self.hub.metadata.is_known() {
             let is_out =
                 |group: &GroupSide| matches!(group.membership.standing(), Standing::Out | Standing::Failed);
             let not_left = late && !self.group.as_ref().is_none_or(is_out);
@@ -130,8 +130,7 @@ impl<F: Clone> Consumer<F> {
                 self.events.push(Event::Revoked(gone), now);
             }
             self.ops.fail_all(&OpFailure::Closed);
-            self.connections.close_all();
-            self.wake = true;
+            self.hub.close();
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
 impl<F: Clone> Consumer<F> {
     /// Tells users the outcome of their commits, partition by partition. A refusal may also concern the membership.
     pub(super) fn settle_commits(&mut self, settled: Vec<Settled>, now: Now) -> GroupNews {
-        self.wake |= !settled.is_empty();
+        self.hub.wake |= !settled.is_empty();
         let mut refused = None;
         let wanted = !settled.is_empty() && tracing::enabled!(target: log::OFFSETS, tracing::Level::WARN);
         let mut failed = ByError::new(wanted);
@@ -68,7 +68,7 @@ impl<F: Clone> Consumer<F> {
     pub(super) fn give_up_unknown_topics(&mut self, now: Now) {
         let Some(group) = &mut self.group else { return };
         let hurried = self.closing.is_some() || group.handover.is_some();
-        let gone = group.commits.give_up_unknown(hurried, self.api_timeout, &self.metadata, now);
+        let gone = group.commits.give_up_unknown(hurried, self.api_timeout, &self.hub.metadata, now);
         let news = self.settle_commits(gone, now);
         self.handle_group_news(news, now);
     }

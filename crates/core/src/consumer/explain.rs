@@ -22,7 +22,7 @@ impl<F: Clone> Consumer<F> {
         let partitions = self.lanes.assigned();
         let partitions =
             partitions.map(|(part, lane)| (lane.at.clone(), self.reason(part, lane, now))).collect();
-        let missing = |name: &String| match self.metadata.topics().get(name) {
+        let missing = |name: &String| match self.hub.metadata.topics().get(name) {
             Some(topic) if !topic.error.is_ok() => Some((name.clone(), topic.error)),
             _ => None,
         };
@@ -32,7 +32,7 @@ impl<F: Clone> Consumer<F> {
             _ => self.manual_topics.iter().filter_map(missing).collect(),
         };
         let unreachable =
-            self.metadata.last_failure().map(|(address, why)| (address.to_string(), why.clone()));
+            self.hub.metadata.last_failure().map(|(address, why)| (address.to_string(), why.clone()));
         let began = |lane: &Lane<F>| {
             let (offset, since) = lane.began_at_end.filter(|(offset, _)| *offset > 0)?;
             Some((lane.at.clone(), offset, now.mono.saturating_duration_since(since)))
@@ -72,7 +72,7 @@ impl<F: Clone> Consumer<F> {
             Standing::Member => match (membership.nameless(), self.lanes.assigned().count()) {
                 (0, 0) => {
                     let known = |topics: &BTreeSet<String>| {
-                        let topics = topics.iter().filter_map(|topic| self.metadata.topic(topic));
+                        let topics = topics.iter().filter_map(|topic| self.hub.metadata.topic(topic));
                         topics.map(|topic| topic.partitions.len()).sum()
                     };
                     GroupReason::Idle {
@@ -113,7 +113,7 @@ impl<F: Clone> Consumer<F> {
     fn coordinator_unknown(&self, group: &GroupSide, now: Now) -> Option<GroupReason> {
         let since = group.coordinator.unknown_since()?;
         let was = |node: NodeId| {
-            let status = |kind| self.connections.status(Target::Node(node), kind, now.mono);
+            let status = |kind| self.hub.connections.status(Target::Node(node), kind, now.mono);
             let broken = |status: &LinkStatus| matches!(status, LinkStatus::Retrying { .. });
             let status = Some(status(Kind::Join)).filter(broken).unwrap_or_else(|| status(Kind::Main));
             (node.0, status.describe(now.mono))
@@ -127,7 +127,7 @@ impl<F: Clone> Consumer<F> {
 
     fn coordinator_not_ready(&self, group: &GroupSide, kind: Kind, now: Now) -> Option<GroupReason> {
         let node = group.coordinator.node()?;
-        let status = self.connections.status(Target::Node(node), kind, now.mono);
+        let status = self.hub.connections.status(Target::Node(node), kind, now.mono);
         let waits = matches!(status, LinkStatus::Connecting { .. } | LinkStatus::Throttled { .. });
         let status = waits.then(|| status.describe(now.mono))?;
         Some(GroupReason::CoordinatorNotReady { node: node.0, status })
@@ -159,7 +159,7 @@ impl<F: Clone> Consumer<F> {
             _ if lane.queued_bytes > 0 => return Reason::Buffered { bytes: lane.queued_bytes },
             _ => {}
         }
-        let topic = self.metadata.topics().get(&lane.at.topic);
+        let topic = self.hub.metadata.topics().get(&lane.at.topic);
         if let Some(error) = topic.map(|topic| topic.error).filter(|error| !error.is_ok()) {
             return Reason::TopicUnknown(error);
         }
@@ -193,7 +193,7 @@ impl<F: Clone> Consumer<F> {
             None if self.fetcher.out_of_room => {
                 Reason::BufferFull { used: self.fetcher.used(), budget: self.fetcher.budget() }
             }
-            None if busy.is_some() => Reason::NextFetch,
+            None if busy.is_some() || self.fetcher.far_ahead => Reason::NextFetch,
             None => Reason::Waiting,
         }
     }
@@ -209,7 +209,7 @@ impl<F: Clone> Consumer<F> {
 
     /// Why nothing can be sent to this broker; `None` where a connection is ready.
     fn link_reason(&self, node: NodeId, kind: Kind, now: Now) -> Option<Reason> {
-        match self.connections.status(Target::Node(node), kind, now.mono) {
+        match self.hub.connections.status(Target::Node(node), kind, now.mono) {
             LinkStatus::Ready => None,
             LinkStatus::Throttled { until } => {
                 Some(Reason::Throttled { rest: until.saturating_duration_since(now.mono) })

@@ -96,7 +96,7 @@ impl<F: Clone> Consumer<F> {
         if self.group.as_mut().is_some_and(|group| group.commits.take_due(now)) && self.closing.is_none() {
             let ahead = self.lanes.plot.has(Planted::AutoCommitRunsAhead);
             let mut offsets = self.uncommitted(|lane| if ahead { lane.delivered } else { lane.acked });
-            offsets.retain(|at, _| !self.metadata.lacks(at));
+            offsets.retain(|at, _| !self.hub.metadata.lacks(at));
             if let Some(group) = &mut self.group {
                 group.commits.request(offsets, None);
             }
@@ -107,14 +107,14 @@ impl<F: Clone> Consumer<F> {
     fn look_at_cluster(&mut self, now: Now) {
         let Some(group) = self.group.as_mut().filter(|group| group.handover.is_none()) else { return };
         let lanes = &self.lanes;
-        let news = group.membership.look(&mut self.metadata, &|| lanes.assignment(), now);
+        let news = group.membership.look(&mut self.hub.metadata, &|| lanes.assignment(), now);
         self.handle_group_news(news, now);
     }
 
     pub(super) fn send_to_coordinator(&mut self, now: Now) -> GroupNews {
         let Some(group) = &mut self.group else { return GroupNews::None };
         let GroupSide { coordinator, membership, committed, commits, asking, asked, .. } = group;
-        let (metadata, connections) = (&mut self.metadata, &mut self.connections);
+        let (metadata, connections) = (&mut self.hub.metadata, &mut self.hub.connections);
         let mut sent: Vec<(RequestId, Asked)> = Vec::new();
         let needed = membership.standing() != Standing::Out || !commits.is_idle() || committed.is_waiting();
         if needed {
@@ -134,7 +134,7 @@ impl<F: Clone> Consumer<F> {
         if let Ok(Some(id)) = commits.poll_send(membership.committer(), to) {
             sent.push((id, Asked::Commit));
         }
-        self.pending.extend(sent.into_iter().map(|(id, asked)| (id, Pending::Group(asked))));
+        sent.into_iter().for_each(|(id, asked)| self.hub.expect(id, Pending::Group(asked)));
         news
     }
 
@@ -187,7 +187,7 @@ impl<F: Clone> Consumer<F> {
         let of_coordinator = !matches!(response, Response::FindCoordinator(_));
         let news = match response {
             Response::FindCoordinator(response) => {
-                match coordinator.handle_response(response, &mut self.metadata, now) {
+                match coordinator.handle_response(response, &mut self.hub.metadata, now) {
                     Some(error) => GroupNews::Failed(error),
                     None => GroupNews::None,
                 }
@@ -198,24 +198,24 @@ impl<F: Clone> Consumer<F> {
                 GroupNews::None
             }
             Response::OffsetCommit(response) => {
-                let metadata = &mut self.metadata;
+                let metadata = &mut self.hub.metadata;
                 let again = |error, by: &_| membership.commits_again(error, by);
                 let settled = commits.handle_response(id, response, coordinator, again, metadata, now);
                 self.settle_commits(settled, now)
             }
             response => {
-                self.wake = true;
+                self.hub.wake = true;
                 membership.handle_response(id, response, coordinator, now)
             }
         };
         if let Some(group) = self.group.as_mut().filter(|_| of_coordinator) {
-            group.coordinator.answered(&self.metadata, now);
+            group.coordinator.answered(&self.hub.metadata, now);
         }
         self.handle_group_news(news, now);
     }
 
     fn handle_committed(&mut self, found: CommittedNews, now: Now) {
-        self.wake = true;
+        self.hub.wake = true;
         let (mut unset, wanted) = (Vec::new(), tracing::enabled!(target: log::OFFSETS, tracing::Level::INFO));
         for (at, found) in found {
             let ops = self.group.as_mut().and_then(|group| group.asked.remove(&at)).unwrap_or_default();

@@ -141,7 +141,7 @@ impl<F: Clone> Consumer<F> {
                 if tells {
                     tell_revoked(&revoked, "rebalance");
                     self.events.push(Event::Revoked(revoked), now);
-                    self.wake = true;
+                    self.hub.wake = true;
                 }
                 self.after_revocation(revoked_some, now);
             }
@@ -151,7 +151,7 @@ impl<F: Clone> Consumer<F> {
                 }
                 group.handover = None;
                 self.lanes.open_announced();
-                self.wake = true;
+                self.hub.wake = true;
                 if let Some(group) = &mut self.group {
                     let news = group.membership.handed_over(revoked_some, now);
                     self.handle_group_news(news, now);
@@ -184,7 +184,7 @@ impl<F: Clone> Consumer<F> {
         let partitions = Listed(added.iter());
         tracing::info!(target: log::GROUP, %partitions, total = self.lanes.assigned().count(), "assigned");
         self.events.push(Event::Assigned(added), now);
-        self.wake = true;
+        self.hub.wake = true;
         if let Some(group) = self.group.as_mut().filter(|_| revoked_some) {
             group.membership.revoked(now);
         }
@@ -225,7 +225,7 @@ impl<F: Clone> Consumer<F> {
     }
 
     fn tell_lost(&mut self, lost: Vec<TopicPartition>, why: &dyn fmt::Display, now: Now) {
-        self.wake = true;
+        self.hub.wake = true;
         if lost.is_empty() {
             return;
         }
@@ -270,7 +270,7 @@ impl<F: Clone> Consumer<F> {
                 self.failure = Some(crate::group::GroupFailure::Refused(error));
             }
         }
-        self.wake = true;
+        self.hub.wake = true;
     }
 }
 

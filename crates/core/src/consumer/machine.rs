@@ -6,8 +6,7 @@ use ottla_protocol::{Now, Response};
 
 use super::{Consumer, Pending, add_offset};
 use crate::{
-    connections::Unanswered,
-    deadline::Earliest,
+    hub::Lost,
     ids::ConnId,
     lanes::{FetchState, Lane, LaneFailure, Searched},
     log,
@@ -20,34 +19,30 @@ impl<F: Clone> Machine for Consumer<F> {
     type Frame = F;
 
     fn handle_connected(&mut self, conn: ConnId, now: Now) {
-        self.connections.handle_connected(conn, now);
+        self.hub.handle_connected(conn, now);
     }
 
     fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now) {
-        let unanswered = self.connections.handle_disconnected(conn, why, now);
-        self.give_up_on(unanswered, now);
+        let lost = self.hub.handle_disconnected(conn, why, now);
+        self.handle_lost(lost, now);
     }
 
     fn handle_reply(&mut self, conn: ConnId, reply: Reply<F>, now: Now) {
-        let Some(reply) = self.connections.handle_reply(conn, reply, now) else { return };
-        let Some(pending) = self.pending.remove(&reply.id) else { return };
+        let Some((pending, reply)) = self.hub.handle_reply(conn, reply, now) else { return };
         match (pending, reply.response) {
-            (Pending::Metadata, Response::Metadata(response)) => {
-                self.metadata.handle_response(response, now);
-                self.wake = true;
-            }
             (Pending::Lookup, Response::ListOffsets(response)) => {
-                let found = self.lookups.handle_response(reply.id, response, &mut self.metadata, now);
+                let found = self.lookups.handle_response(reply.id, response, &mut self.hub.metadata, now);
                 for (at, purpose, result) in found {
                     self.handle_found(at, purpose, result, now);
                 }
             }
             (Pending::Fetch(node), Response::Fetch(response)) => {
                 if let Some(fetched) = reply.fetched {
-                    let (lanes, metadata) = (&mut self.lanes, &mut self.metadata);
+                    self.fetcher.is_awaited = self.readers.is_any_polling();
+                    let (lanes, metadata) = (&mut self.lanes, &mut self.hub.metadata);
                     self.fetcher
                         .handle_response(node, reply.id, response, fetched, lanes, metadata, self.reset, now);
-                    self.wake = true;
+                    self.hub.wake = true;
                 }
             }
             (Pending::Group(_), response) => self.handle_group_response(reply.id, response, now),
@@ -56,22 +51,19 @@ impl<F: Clone> Machine for Consumer<F> {
     }
 
     fn handle_timeout(&mut self, now: Now) {
-        let unanswered = self.connections.handle_timeout(now);
-        self.give_up_on(unanswered, now);
+        let lost = self.hub.handle_timeout(now);
+        self.handle_lost(lost, now);
     }
 
     fn poll_send(&mut self, now: Now) -> Option<Outbound> {
-        if let Some(outbound) = self.connections.poll_send() {
-            return Some(outbound);
-        }
-        self.step(now);
-        self.connections.poll_send()
+        self.hub.poll_send(now).or_else(|| {
+            self.step(now);
+            self.hub.poll_send(now)
+        })
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let mut earliest = Earliest::after(self.tried);
-        self.connections.deadlines(&mut earliest);
-        self.metadata.deadlines(&mut earliest);
+        let mut earliest = self.hub.deadlines();
         self.lookups.deadlines(&mut earliest);
         self.ops.deadlines(&mut earliest);
         self.lanes.deadlines(&mut earliest);
@@ -93,11 +85,11 @@ impl<F: Clone> Machine for Consumer<F> {
 
     fn take_wake(&mut self) -> bool {
         let told = self.events.take_fresh();
-        std::mem::take(&mut self.wake) || told
+        self.hub.take_wake() || told
     }
 
     fn take_stir(&mut self) -> bool {
-        std::mem::take(&mut self.stir) | self.readers.take_departure()
+        self.hub.take_stir() | self.readers.take_departure()
     }
 
     fn is_closed(&self) -> bool {
@@ -106,19 +98,17 @@ impl<F: Clone> Machine for Consumer<F> {
 }
 
 impl<F: Clone> Consumer<F> {
-    fn give_up_on(&mut self, unanswered: Vec<Unanswered>, now: Now) {
-        for Unanswered { id, .. } in unanswered {
-            match self.pending.remove(&id) {
-                Some(Pending::Metadata) => self.metadata.handle_unanswered(now),
-                Some(Pending::Lookup) => self.lookups.handle_unanswered(id, &mut self.metadata, now),
-                Some(Pending::Fetch(_)) => {
-                    self.fetcher.handle_unanswered(id, &mut self.lanes, &mut self.metadata, now);
+    fn handle_lost(&mut self, lost: Vec<Lost<Pending>>, now: Now) {
+        for Lost { id, purpose, .. } in lost {
+            match purpose {
+                Pending::Lookup => self.lookups.handle_unanswered(id, &mut self.hub.metadata, now),
+                Pending::Fetch(_) => {
+                    self.fetcher.handle_unanswered(id, &mut self.lanes, &mut self.hub.metadata, now);
                 }
-                Some(Pending::Group(asked)) => self.group_unanswered(id, asked, now),
-                None => {}
+                Pending::Group(asked) => self.group_unanswered(id, asked, now),
             }
         }
-        self.wake = true;
+        self.hub.wake = true;
     }
 
     fn handle_found(
@@ -128,7 +118,7 @@ impl<F: Clone> Consumer<F> {
         result: Result<Option<crate::offsets::OffsetAndTimestamp>, ottla_protocol::ErrorCode>,
         now: Now,
     ) {
-        self.wake = true;
+        self.hub.wake = true;
         match (purpose, result) {
             (Purpose::Op(op), Ok(found)) => self.ops.part(op, |so_far| add_offset(so_far, at, found)),
             (Purpose::Op(op), Err(error)) => self.ops.fail(op, OpFailure::Broker(error, Some(at))),

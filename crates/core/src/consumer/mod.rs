@@ -20,18 +20,18 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ottla_protocol::{ErrorCode, Now, Timestamp};
 
 use crate::{
     backoff::{Backoff, Retry},
-    connections::Connections,
     event::{Event, Events, Happened},
     fetch::Fetcher,
     group::{GroupFailure, GroupMetadata, GroupNews, Pattern, Standing},
-    ids::{NodeId, OpId, RequestId, TopicPartition},
+    hub::Hub,
+    ids::{NodeId, OpId, TopicPartition},
     lanes::{FetchState, LaneFailure, LanePhase, Lanes, Search},
     metadata::{Metadata, Wanted},
     offsets::{CommittedOffset, Lookups, OffsetAndTimestamp, Purpose, ResetPolicy, ResetTo},
@@ -76,15 +76,13 @@ impl SeekTo {
 /// A consumer's state. `F` keeps the bytes of fetched records alive.
 #[derive(Debug)]
 pub struct Consumer<F> {
-    connections: Connections,
-    metadata: Metadata,
+    hub: Hub<Pending>,
     group: Option<GroupSide>,
     lanes: Lanes<F>,
     fetcher: Fetcher,
     lookups: Lookups,
     ops: Ops,
     events: Events,
-    pending: BTreeMap<RequestId, Pending>,
     subscription: Subscription,
     manual_topics: BTreeSet<String>,
     reset: ResetPolicy,
@@ -96,15 +94,11 @@ pub struct Consumer<F> {
     /// No record is handed out any more.
     stopped: bool,
     closing: Option<closing::Closing>,
-    wake: bool,
-    stir: bool,
-    tried: Instant,
 }
 
 /// Which part of the consumer waits for the answer to a request.
 #[derive(Debug, Clone, Copy)]
 enum Pending {
-    Metadata,
     Lookup,
     Fetch(NodeId),
     Group(group_side::Asked),
@@ -119,15 +113,13 @@ impl<F: Clone> Consumer<F> {
             .group
             .map(|group| GroupSide::new(group, auto_commit, config.listener, backoff, seeds.u64(..), now));
         Self {
-            connections: Connections::new(config.connections, seeds.u64(..)),
-            metadata: Metadata::new(config.metadata, config.seeds, seeds.u64(..), now),
+            hub: Hub::new(config.connections, config.metadata, config.seeds, &mut seeds, now),
             group,
             lanes: Lanes::new(backoff, seeds.u64(..)),
             fetcher: Fetcher::new(config.fetch),
             lookups: Lookups::new(backoff, seeds.u64(..)),
             ops: Ops::default(),
             events: Events::default(),
-            pending: BTreeMap::new(),
             subscription: Subscription::None,
             manual_topics: BTreeSet::new(),
             reset: config.reset,
@@ -137,9 +129,6 @@ impl<F: Clone> Consumer<F> {
             failure: None,
             stopped: false,
             closing: None,
-            wake: false,
-            stir: true,
-            tried: now.mono,
         }
     }
 
@@ -149,7 +138,7 @@ impl<F: Clone> Consumer<F> {
         let plot = crate::planted::Plot(Some(bug));
         self.lanes.plot = plot;
         self.fetcher.plot = plot;
-        (self.lookups.plot, self.metadata.plot) = (plot, plot);
+        (self.lookups.plot, self.hub.metadata.plot) = (plot, plot);
         if let Some(group) = &mut self.group {
             group.plant(plot);
         }
@@ -177,7 +166,7 @@ impl<F: Clone> Consumer<F> {
             return Err(SubscriptionError::Assigned);
         }
         let Some(group) = &mut self.group else { return Err(SubscriptionError::NoGroup) };
-        self.stir = true;
+        self.hub.stir = true;
         self.readers.touch_own(now);
         // The same subscription again changes nothing: the topics that are known to match a pattern stay.
         let news = match subscription.interest().filter(|_| subscription != self.subscription) {
@@ -197,7 +186,7 @@ impl<F: Clone> Consumer<F> {
             return Err(SubscriptionError::NotMember);
         }
         let news = group.membership.enforce_rebalance(reason, now).ok_or(SubscriptionError::ServerSide)?;
-        self.stir = true;
+        self.hub.stir = true;
         self.handle_group_news(news, now);
         Ok(())
     }
@@ -260,7 +249,7 @@ impl<F: Clone> Consumer<F> {
 
     /// A user's call changed something: waiting users have to look again, and the driver has to act.
     fn changed(&mut self) {
-        (self.wake, self.stir) = (true, true);
+        self.hub.changed();
     }
 
     fn check_open(&self) -> Result<(), SubscriptionError> {
@@ -282,7 +271,7 @@ impl<F: Clone> Consumer<F> {
 
     /// The cluster, as far as it is known.
     pub fn metadata(&self) -> &Metadata {
-        &self.metadata
+        &self.hub.metadata
     }
 
     /// Whether positions are committed without a call of the user's.
@@ -431,7 +420,6 @@ impl<F: Clone> Consumer<F> {
 
     /// Does everything that is due.
     fn step(&mut self, now: Now) {
-        self.tried = now.mono;
         if self.close_is_done() {
             return;
         }
@@ -443,12 +431,11 @@ impl<F: Clone> Consumer<F> {
                 Outcome::Committed(_) => group.and_then(|group| group.committed.attempts.retry(now)),
                 Outcome::Offsets(_) => self.lookups.retry(Purpose::Op(op), now),
             };
-            waiting_for(&self.metadata, group, retry)
+            waiting_for(&self.hub.metadata, group, retry)
         };
-        self.wake |= self.ops.expire(now.mono, waiting_for);
+        self.hub.wake |= self.ops.expire(now.mono, waiting_for);
         let wanted = self.wanted();
-        let sent = self.metadata.poll_send(&wanted, &mut self.connections, now);
-        self.pending.extend(sent.map(|id| (id, Pending::Metadata)));
+        self.hub.poll_metadata(&wanted, now);
         self.give_up_unknown_topics(now);
         self.step_closing(now);
         if self.close_is_done() {
@@ -465,22 +452,24 @@ impl<F: Clone> Consumer<F> {
             }
             Purpose::Op(op) => ops.is_open(*op),
         });
-        let sent = self.lookups.poll_send(&mut self.metadata, &mut self.connections, now);
-        self.pending.extend(sent.into_iter().map(|id| (id, Pending::Lookup)));
+        let sent = self.lookups.poll_send(&mut self.hub.metadata, &mut self.hub.connections, now);
+        sent.into_iter().for_each(|id| self.hub.expect(id, Pending::Lookup));
         if self.closing.is_none() {
             self.step_fetch(now);
         }
     }
 
     fn step_fetch(&mut self, now: Now) {
-        let sent = self.fetcher.poll_send(&mut self.lanes, &mut self.metadata, &mut self.connections, now);
+        self.fetcher.is_awaited = self.readers.is_any_polling();
+        let sent =
+            self.fetcher.poll_send(&mut self.lanes, &mut self.hub.metadata, &mut self.hub.connections, now);
         let keeps = self.lanes.plot.has(Planted::PausedLanesKeepRoom);
         if self.fetcher.out_of_room && !self.lanes.has_readable() && !keeps {
             // Only paused lanes hold records. They drop them; otherwise the other lanes would have no room for theirs.
             let readers = &self.readers;
-            self.wake |= self.lanes.drop_paused(|reader| readers.is_waiting(reader), now.mono);
+            self.hub.wake |= self.lanes.drop_paused(|reader| readers.is_polling(reader), now.mono);
         }
-        self.pending.extend(sent.into_iter().map(|(id, node)| (id, Pending::Fetch(node))));
+        sent.into_iter().for_each(|(id, node)| self.hub.expect(id, Pending::Fetch(node)));
     }
 
     /// Sets out to find the positions that are unknown.
@@ -504,7 +493,7 @@ impl<F: Clone> Consumer<F> {
                         None => FetchState::Failed(LaneFailure::NoOffset),
                     };
                     lane.tell_failed();
-                    self.wake = true;
+                    self.hub.wake = true;
                 }
                 _ => {}
             }

@@ -36,9 +36,11 @@ pub(super) struct Readers {
 
 #[derive(Debug, Clone, Copy)]
 enum Call {
-    /// The user waits in a call. They are not away, however long it takes.
-    Waiting,
-    /// The user was last in a call at this time.
+    /// The user waits in a call for records, and is back from all that was handed out: not away, however long it takes.
+    Polling,
+    /// The user waits in another call, and may have records in hand. Not away either.
+    Busy,
+    /// The user was in a call then.
     Last(Instant),
 }
 
@@ -72,13 +74,23 @@ impl Readers {
         }
     }
 
-    pub(super) fn is_waiting(&self, reader: ReaderId) -> bool {
-        matches!(self.calls.get(&reader), Some(Call::Waiting))
+    /// Whether the user waits for records.
+    pub(super) fn is_polling(&self, reader: ReaderId) -> bool {
+        matches!(self.calls.get(&reader), Some(Call::Polling))
+    }
+
+    fn is_away(&self, reader: ReaderId) -> bool {
+        !matches!(self.calls.get(&reader), Some(Call::Polling | Call::Busy))
+    }
+
+    /// Whether a user waits for records.
+    pub(super) fn is_any_polling(&self) -> bool {
+        self.calls.values().any(|call| matches!(call, Call::Polling))
     }
 
     /// Whether a user who waited in a call has left it since this was last asked. From then on that user may become overdue.
     pub(super) fn take_departure(&mut self) -> bool {
-        let waiting = self.calls.values().filter(|call| matches!(call, Call::Waiting)).count();
+        let waiting = self.calls.values().filter(|call| !matches!(call, Call::Last(_))).count();
         waiting < std::mem::replace(&mut self.waiting, waiting)
     }
 
@@ -86,7 +98,7 @@ impl Readers {
     /// reader that has records (`has`) must call in time. Besides, one of all users must.
     pub(super) fn away_since(&self, has: impl Fn(ReaderId) -> bool) -> Option<Instant> {
         let away = |(id, call): (&ReaderId, &Call)| match call {
-            Call::Waiting => None,
+            Call::Polling | Call::Busy => None,
             Call::Last(at) => Some((*id, *at)),
         };
         let last = || self.calls.iter().filter_map(away);
@@ -130,21 +142,26 @@ impl<F: Clone> Consumer<F> {
 
     /// The user of this reader is back in a call.
     pub(crate) fn returned(&mut self, reader: ReaderId, now: Now) {
-        if !self.lanes.plot.has(Planted::AbsenceIsNotNoticed) || !self.readers.is_waiting(reader) {
+        if !self.lanes.plot.has(Planted::AbsenceIsNotNoticed) || self.readers.is_away(reader) {
             self.readers.set(reader, Call::Last(now.mono));
         }
     }
 
     /// The user waits in a call for records.
     pub fn park(&mut self, reader: ReaderId) {
-        self.readers.set(reader, Call::Waiting);
-        // What its user waits with may be what keeps others from being fetched.
-        self.stir |= self.fetcher.out_of_room;
+        self.readers.set(reader, Call::Polling);
+        // The records that its user waits with may keep others from being fetched; or nothing was fetched because no user waited.
+        self.hub.stir |= self.fetcher.out_of_room || self.fetcher.far_ahead;
+    }
+
+    /// The user waits in a call for something other than records, and may have some in hand.
+    pub fn stay(&mut self, reader: ReaderId) {
+        self.readers.set(reader, Call::Busy);
     }
 
     /// The user waits no longer, as the call was given up.
     pub fn unpark(&mut self, reader: ReaderId, now: Now) {
-        if self.readers.is_waiting(reader) {
+        if !self.readers.is_away(reader) {
             self.returned(reader, now);
         }
     }
@@ -187,7 +204,7 @@ impl<F: Clone> Consumer<F> {
         let holds = holds && (admission != Admission::Over || !acked);
         self.lanes.report(part, epoch, position, acked, holds);
         // A revocation may wait for this report.
-        self.stir |= admission == Admission::Over;
+        self.hub.stir |= admission == Admission::Over;
         admission
     }
 
@@ -217,7 +234,7 @@ impl<F: Clone> Consumer<F> {
         }
         let taken = self.lanes.take(reader, filter);
         // The lane may have room for another fetch.
-        self.stir |= taken.is_some();
+        self.hub.stir |= taken.is_some();
         taken
     }
 

@@ -39,6 +39,9 @@ pub struct FetchConfig {
     pub partition_max_bytes: usize,
     /// `fetch.max.wait.ms`: how long a broker may hold a fetch.
     pub max_wait: Duration,
+    /// How many bytes are fetched ahead of a busy reader from each broker, to begin with. Twice as many each time that a reader
+    /// has to wait for a response that is full.
+    pub read_ahead: usize,
     /// How many bytes of responses may be held at once, those in flight included.
     pub budget: usize,
     /// `request.timeout.ms`: a fetch may take so long on top of `max_wait`.
@@ -52,6 +55,7 @@ impl Default for FetchConfig {
             max_bytes: 50 << 20,
             partition_max_bytes: 1 << 20,
             max_wait: Duration::from_millis(500),
+            read_ahead: 4 << 20,
             budget: 64 << 20,
             request_timeout: Duration::from_secs(30),
         }
@@ -72,6 +76,10 @@ pub(crate) struct Fetcher {
     requests: u64,
     /// Whether the budget, and nothing else, kept a fetch from being sent the last time.
     pub(crate) out_of_room: bool,
+    /// Whether enough was fetched ahead for readers that are busy, so that a fetch was not sent the last time.
+    pub(crate) far_ahead: bool,
+    /// Whether a reader waits for records.
+    pub(crate) is_awaited: bool,
     pub(crate) plot: Plot,
 }
 
@@ -83,6 +91,27 @@ struct Broker {
     turn: u64,
     /// The error by which the broker refused the last fetch as a whole.
     refused: Option<ErrorCode>,
+    window: Window,
+}
+
+/// How far ahead of its readers a consumer fetches from a broker: as far as keeps them busy, and no further, whatever the budget
+/// allows. A reader that has to wait for a response that is full has shown that this was too little.
+#[derive(Debug, Default)]
+struct Window {
+    doublings: u32,
+}
+
+impl Window {
+    fn size(&self, first: usize) -> usize {
+        first.saturating_mul(1 << self.doublings)
+    }
+
+    /// A response of `size` bytes came, of the `reserved` ones that it was allowed, while a reader waited.
+    fn was_awaited(&mut self, size: usize, reserved: usize) {
+        if size >= reserved - reserved / 4 {
+            self.doublings = (self.doublings + 1).min(16);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -112,6 +141,8 @@ impl Fetcher {
             responses: 0,
             requests: 0,
             out_of_room: false,
+            far_ahead: false,
+            is_awaited: false,
             plot: Plot::default(),
         }
     }
@@ -155,7 +186,7 @@ impl Fetcher {
         now: Now,
     ) -> Vec<(RequestId, NodeId)> {
         let mut wanted: BTreeMap<NodeId, BTreeMap<PartIdx, Asked>> = BTreeMap::new();
-        let mut leaderless = false;
+        let (mut ahead, mut leaderless) = (BTreeMap::<NodeId, usize>::new(), false);
         for (part, lane) in lanes.assigned() {
             if !lane.wants_records(now) {
                 continue;
@@ -166,6 +197,7 @@ impl Fetcher {
                 continue;
             };
             let partitions = wanted.entry(leader).or_default();
+            *ahead.entry(leader).or_default() += lane.queued_bytes;
             if lane.queued_bytes < self.config.partition_max_bytes {
                 let topic_id = metadata.topic(&lane.at.topic).map_or(TopicId::ZERO, |topic| topic.id);
                 let (at, epoch, offset, served) = (lane.at.clone(), lane.epoch, lane.fetch_at, lane.served);
@@ -175,7 +207,7 @@ impl Fetcher {
         if leaderless {
             metadata.request_update();
         }
-        self.out_of_room = false;
+        (self.out_of_room, self.far_ahead) = (false, false);
         let share = self.config.budget / wanted.len().max(1);
         let mut nodes: Vec<NodeId> =
             wanted.iter().filter(|(_, asked)| !asked.is_empty()).map(|(node, _)| *node).collect();
@@ -194,12 +226,18 @@ impl Fetcher {
                 }
                 continue;
             }
+            let first = self.config.read_ahead;
+            let window = self.brokers.get(&node).map_or(first, |broker| broker.window.size(first));
+            if !self.is_awaited && ahead.get(&node).is_some_and(|ahead| *ahead >= window) {
+                self.far_ahead = true;
+                continue;
+            }
             let free = self.config.budget.saturating_sub(self.used());
             if free < share.min(self.config.partition_max_bytes).max(1) {
                 self.out_of_room = true;
                 continue;
             }
-            let room = free.min(share).min(self.config.max_bytes);
+            let room = free.min(share).min(window).min(self.config.max_bytes).max(1);
             let asked = wanted.remove(&node).unwrap_or_default();
             sent.extend(self.send(node, asked, room, connections, now).map(|id| (id, node)));
         }
@@ -286,6 +324,9 @@ impl Fetcher {
         self.responses += 1;
         let Some(broker) = self.brokers.get_mut(&node) else { return };
         let Some(fetch) = broker.in_flight.take_if(|fetch| fetch.id == id) else { return };
+        if self.is_awaited {
+            broker.window.was_awaited(fetched.size, fetch.reserved);
+        }
         broker.session.answered(response.error_code, response.session_id);
         let before = std::mem::replace(&mut broker.refused, response.error_code.ok().err());
         if !response.error_code.is_ok() {
@@ -303,17 +344,12 @@ impl Fetcher {
                 ErrorCode::FetchSessionIdNotFound | ErrorCode::InvalidFetchSessionEpoch
             );
             if !lost_session {
-                put_off(&fetch, response.error_code, lanes, now);
+                put_off(&fetch, Some(response.error_code), lanes, now);
             }
             return;
         }
         for hint in &response.node_endpoints {
-            if let Ok(port) = u16::try_from(hint.port) {
-                metadata.learn_node(
-                    NodeId(hint.node_id),
-                    crate::connections::Address { host: hint.host.clone(), port },
-                );
-            }
+            metadata.learn_endpoint(hint.node_id, &hint.host, hint.port);
         }
         let mut spans = fetched.spans.into_iter();
         let mut refused = ByError::new(tracing::enabled!(target: log::FETCH, tracing::Level::INFO));
@@ -467,11 +503,12 @@ fn tell_refused(node: NodeId, error: ErrorCode) {
 }
 
 /// The partitions of a fetch that brought nothing are asked for again after a pause.
-fn put_off<F>(fetch: &InFlight, error: impl Into<Option<ErrorCode>>, lanes: &mut Lanes<F>, now: Now) {
-    let error = error.into();
+fn put_off<F>(fetch: &InFlight, error: Option<ErrorCode>, lanes: &mut Lanes<F>, now: Now) {
     for (part, (epoch, _)) in &fetch.asked {
-        if let Some(lane) = lanes.get_mut(*part).filter(|lane| lane.epoch == *epoch) {
-            lane.attempts.failed(error, now);
+        let Some(lane) = lanes.get_mut(*part).filter(|lane| lane.epoch == *epoch) else { continue };
+        match error {
+            Some(error) => lane.attempts.failed(error, now),
+            None => lane.attempts.put_off(now),
         }
     }
 }

@@ -98,7 +98,7 @@ impl<F> Lanes<F> {
             return *part;
         }
         let part = PartIdx(self.lanes.len() as u32);
-        let attempts = Attempts::new(self.backoff, self.rng.fork());
+        let attempts = self.attempts();
         self.lanes.push(Lane::new(at.clone(), attempts, now));
         self.index.insert(at.clone(), part);
         part
@@ -114,6 +114,11 @@ impl<F> Lanes<F> {
 
     pub(crate) fn get_mut(&mut self, part: PartIdx) -> Option<&mut Lane<F>> {
         self.lanes.get_mut(part.0 as usize)
+    }
+
+    /// The same for all lanes: partitions that fail together are asked for together, in one request.
+    fn attempts(&self) -> Attempts {
+        Attempts::new(self.backoff, self.rng.clone())
     }
 
     /// The lane of a partition that is assigned now.
@@ -148,7 +153,7 @@ impl<F> Lanes<F> {
         let part = self.intern(at, now);
         self.unassign(part);
         let keeps = self.plot.has(Planted::ReturningPartitionKeepsPosition);
-        let attempts = Attempts::new(self.backoff, self.rng.fork());
+        let attempts = self.attempts();
         if let Some(lane) = self.get_mut(part) {
             let (at, epoch, before) = (lane.at.clone(), lane.epoch, lane.delivered);
             *lane = Lane { epoch, ..Lane::new(at, attempts, now) };

@@ -266,7 +266,6 @@ impl Commits {
                 committed_offset: committed.offset,
                 committed_leader_epoch: committed.leader_epoch.unwrap_or(-1),
                 committed_metadata: Some(committed.metadata.clone()),
-                ..Default::default()
             });
         }
         let topic = |(name, partitions): (&String, _)| OffsetCommitRequestTopic {

@@ -17,9 +17,9 @@ use super::{
 };
 use crate::{
     cause::Cause,
-    connections::{Address, Kind, Target, Unanswered},
-    deadline::Earliest,
-    ids::{ConnId, NodeId, RequestId},
+    connections::{Kind, Target},
+    hub::Lost,
+    ids::{ConnId, NodeId},
     log::{self, refused},
     machine::{Disconnected, Machine, Outbound, Reply},
     planted::Planted,
@@ -29,6 +29,15 @@ use crate::{
 const ACKS_ALL: i16 = -1;
 /// The first version in which a topic bears its id instead of its name.
 const TOPIC_IDS_SINCE: i16 = 13;
+
+/// What a request was sent for.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// An identity.
+    Identity,
+    /// To deliver batches.
+    Batches(Sent),
+}
 
 /// A Produce request on its way.
 #[derive(Debug)]
@@ -48,25 +57,25 @@ struct Part {
 
 impl<F> Producer<F> {
     fn advance(&mut self, now: Now) {
-        if let Some(id) = self.metadata.poll_send(&self.wanted, &mut self.connections, now) {
-            self.metadata_request = Some(id);
-        }
+        self.hub.poll_metadata(&self.wanted, now);
         self.ask_identity(now);
         self.send_batches(now);
     }
 
     fn ask_identity(&mut self, now: Now) {
-        let IdentityState::Needed { not_before, failures } = self.identity else { return };
-        if not_before.is_some_and(|at| at > now.mono) || self.active.is_empty() {
+        if self.identity != IdentityState::Needed
+            || !self.identity_attempts.is_due(now)
+            || self.active.is_empty()
+        {
             return;
         }
-        let Some(target) = self.metadata.any_ready(&mut self.connections, now) else { return };
-        match self.connections.version(target, Kind::Main, ApiKey::InitProducerId, i16::MAX) {
+        let Some(target) = self.hub.metadata.any_ready(&mut self.hub.connections, now) else { return };
+        match self.hub.connections.version(target, Kind::Main, ApiKey::InitProducerId, i16::MAX) {
             Ok(version) => {
                 let request =
                     InitProducerIdRequest { transaction_timeout_ms: i32::MAX, ..Default::default() };
-                let request = self.connections.send(target, Kind::Main, version, request, None, now);
-                self.identity = IdentityState::Asked { request, failures };
+                self.hub.send((target, Kind::Main), version, request, Pending::Identity, now);
+                self.identity = IdentityState::Asked;
             }
             Err(unsupported) => {
                 let cause = Cause::Unsupported(unsupported.0);
@@ -82,26 +91,24 @@ impl<F> Producer<F> {
         if response.error_code.is_ok() {
             let identity = Identity { id: response.producer_id, epoch: response.producer_epoch };
             self.identity = IdentityState::Known(identity);
+            self.identity_attempts.reset();
             let Identity { id, epoch } = identity;
             tracing::info!(target: log::PRODUCER, producer_id = id, epoch, "identity obtained");
             return;
         }
         let error = response.error_code;
-        if matches!(self.identity, IdentityState::Asked { failures: 0, .. }) {
+        if self.identity_attempts.is_first() {
             refused!(log::PRODUCER, ApiKey::InitProducerId, error);
         }
-        self.retry_identity(now);
+        self.retry_identity(Some(error), now);
         if !error.is_retriable() {
             self.fail_queues(self.all_active(), |_| SendFailure::Identity { error });
         }
     }
 
-    fn retry_identity(&mut self, now: Now) {
-        if let IdentityState::Asked { failures, .. } = self.identity {
-            let failures = failures + 1;
-            let wait = self.config.retry_backoff.after(failures, &mut self.rng);
-            self.identity = IdentityState::Needed { not_before: Some(now.mono + wait), failures };
-        }
+    fn retry_identity(&mut self, error: Option<ErrorCode>, now: Now) {
+        self.identity_attempts.failed(error, now);
+        self.identity = IdentityState::Needed;
     }
 
     fn send_batches(&mut self, now: Now) {
@@ -116,7 +123,7 @@ impl<F> Producer<F> {
             }
             let Some(topic) = self.topics.get(queue.topic) else { continue };
             let partition =
-                self.metadata.topic(&topic.name).and_then(|topic| topic.partitions.get(&queue.partition));
+                self.hub.metadata.topic(&topic.name).and_then(|topic| topic.partitions.get(&queue.partition));
             if let Some(leader) = partition.and_then(|partition| partition.leader) {
                 by_leader.entry(leader).or_default().push(*index);
             }
@@ -129,7 +136,8 @@ impl<F> Producer<F> {
     }
 
     fn in_flight_to(&self, node: NodeId) -> usize {
-        self.sent.values().filter(|sent| sent.node == node).count()
+        let goes_there = |pending: &&Pending| matches!(pending, Pending::Batches(sent) if sent.node == node);
+        self.hub.expected().filter(goes_there).count()
     }
 
     /// Sends one request, with at most one batch of each partition. Returns `false` where there is nothing to send,
@@ -137,11 +145,13 @@ impl<F> Producer<F> {
     fn send_to(&mut self, leader: NodeId, queues: &[usize], now: Now) -> bool {
         let sendable = |queue: &usize| self.is_sendable(*queue, leader, now);
         let queues: Vec<usize> = queues.iter().copied().filter(sendable).collect();
-        if queues.is_empty() || !self.metadata.node_ready(leader, Kind::Produce, &mut self.connections, now) {
+        if queues.is_empty()
+            || !self.hub.metadata.node_ready(leader, Kind::Produce, &mut self.hub.connections, now)
+        {
             return false;
         }
         let id_of = |topic: usize| {
-            let topic = self.topics.get(topic).and_then(|topic| self.metadata.topic(&topic.name));
+            let topic = self.topics.get(topic).and_then(|topic| self.hub.metadata.topic(&topic.name));
             topic.map_or(TopicId::ZERO, |topic| topic.id)
         };
         let topic_of = |queue: &usize| self.queues.get(*queue).map(|queue| (queue.topic, id_of(queue.topic)));
@@ -149,7 +159,7 @@ impl<F> Producer<F> {
         let all_known = ids.values().all(|id| *id != TopicId::ZERO);
         let limit = if all_known { i16::MAX } else { TOPIC_IDS_SINCE - 1 };
         let target = Target::Node(leader);
-        let version = match self.connections.version(target, Kind::Produce, ApiKey::Produce, limit) {
+        let version = match self.hub.connections.version(target, Kind::Produce, ApiKey::Produce, limit) {
             Ok(version) => version,
             Err(unsupported) => {
                 // The leader speaks no version that will do, so the batches that would go there fail.
@@ -169,9 +179,9 @@ impl<F> Producer<F> {
             .collect();
         let timeout_ms = self.config.connections.request_timeout.as_millis().try_into().unwrap_or(i32::MAX);
         let request = ProduceRequest { acks: ACKS_ALL, timeout_ms, topic_data, ..Default::default() };
-        let id = self.connections.send(target, Kind::Produce, version, request, None, now);
         let ids = ids.into_iter().map(|(topic, id)| (id, topic)).collect();
-        self.sent.insert(id, Sent { node: leader, ids, parts });
+        let sent = Pending::Batches(Sent { node: leader, ids, parts });
+        self.hub.send((target, Kind::Produce), version, request, sent, now);
         true
     }
 
@@ -221,8 +231,7 @@ impl<F> Producer<F> {
         (parts, topics)
     }
 
-    fn handle_produce(&mut self, id: RequestId, response: ProduceResponse, now: Now) {
-        let Some(mut sent) = self.sent.remove(&id) else { return };
+    fn handle_produce(&mut self, mut sent: Sent, response: ProduceResponse, now: Now) {
         for topic in response.responses {
             let index = match topic.name.is_empty() {
                 true => sent.ids.get(&topic.topic_id),
@@ -236,7 +245,7 @@ impl<F> Producer<F> {
             }
         }
         let left_out = Cause::Broker {
-            address: self.metadata.address(sent.node).cloned(),
+            address: self.hub.metadata.address(sent.node).cloned(),
             error: ErrorCode::UnknownServerError,
         };
         for part in sent.parts.into_values() {
@@ -256,7 +265,7 @@ impl<F> Producer<F> {
         // Where the answer tells the new leader, there is no need to wait before that one is asked.
         let told = error.is_stale_metadata() && self.learn_leader(part, &answer, endpoints);
         let back_off = Some(now).filter(|_| !told);
-        let cause = Cause::Broker { address: self.metadata.address(node).cloned(), error };
+        let cause = Cause::Broker { address: self.hub.metadata.address(node).cloned(), error };
         match error {
             // `DuplicateSequenceNumber`: the batch was appended at an earlier attempt, whose answer was lost.
             ErrorCode::None | ErrorCode::DuplicateSequenceNumber => {
@@ -299,15 +308,13 @@ impl<F> Producer<F> {
         endpoints: &[ProduceNodeEndpoint],
     ) -> bool {
         let leader = &answer.current_leader;
-        if let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.node_id == leader.leader_id)
-            && let Ok(port) = u16::try_from(endpoint.port)
-        {
-            self.metadata.learn_node(NodeId(endpoint.node_id), Address { host: endpoint.host.clone(), port });
+        if let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.node_id == leader.leader_id) {
+            self.hub.metadata.learn_endpoint(endpoint.node_id, &endpoint.host, endpoint.port);
         }
         let Some(at) = self.name_of(part.queue) else { return false };
-        let told = self.metadata.learn_leader(&at, NodeId(leader.leader_id), leader.leader_epoch);
+        let told = self.hub.metadata.learn_leader(&at, NodeId(leader.leader_id), leader.leader_epoch);
         if !told {
-            self.metadata.request_update();
+            self.hub.metadata.request_update();
         }
         told
     }
@@ -376,22 +383,20 @@ impl<F> Producer<F> {
         }
     }
 
-    fn handle_unanswered(&mut self, unanswered: Vec<Unanswered>, now: Now) {
-        for Unanswered { id, why } in unanswered {
-            if self.metadata_request == Some(id) {
-                self.metadata_request = None;
-                self.metadata.handle_unanswered(now);
-            } else if matches!(self.identity, IdentityState::Asked { request, .. } if request == id) {
-                self.retry_identity(now);
-            } else if let Some(sent) = self.sent.remove(&id) {
-                self.metadata.request_update();
-                let address = self.metadata.address(sent.node).cloned();
-                let cause = match address {
-                    Some(address) => Cause::Connection { address, why },
-                    None => Cause::Broker { address: None, error: ErrorCode::NetworkException },
-                };
-                for part in sent.parts.into_values() {
-                    self.again(part, cause.clone(), Some(now));
+    fn handle_lost(&mut self, lost: Vec<Lost<Pending>>, now: Now) {
+        for Lost { purpose, why, .. } in lost {
+            match purpose {
+                Pending::Identity => self.retry_identity(None, now),
+                Pending::Batches(sent) => {
+                    self.hub.metadata.request_update();
+                    let address = self.hub.metadata.address(sent.node).cloned();
+                    let cause = match address {
+                        Some(address) => Cause::Connection { address, why },
+                        None => Cause::Broker { address: None, error: ErrorCode::NetworkException },
+                    };
+                    for part in sent.parts.into_values() {
+                        self.again(part, cause.clone(), Some(now));
+                    }
                 }
             }
         }
@@ -416,7 +421,7 @@ impl<F> Producer<F> {
     pub fn obstacles(&self, now: Now) -> Vec<Cause> {
         let mut obstacles: Vec<Cause> = Vec::new();
         let queued = self.active.iter().filter_map(|queue| self.obstacle(*queue, now));
-        for cause in queued.chain(Cause::of_metadata(&self.metadata)) {
+        for cause in queued.chain(Cause::of_metadata(&self.hub.metadata)) {
             if !obstacles.contains(&cause) {
                 obstacles.push(cause);
             }
@@ -431,10 +436,10 @@ impl<F> Producer<F> {
         if let Some(cause) = queue.batches.front().and_then(|batch| batch.cause.clone()) {
             return Some(cause);
         }
-        match self.metadata.partition(&at).and_then(|partition| partition.leader) {
+        match self.hub.metadata.partition(&at).and_then(|partition| partition.leader) {
             Some(leader) => {
-                Cause::of_link(leader, Kind::Produce, &self.metadata, &self.connections, now.mono)
-                    .or_else(|| Cause::of_metadata(&self.metadata))
+                Cause::of_link(leader, Kind::Produce, &self.hub.metadata, &self.hub.connections, now.mono)
+                    .or_else(|| Cause::of_metadata(&self.hub.metadata))
             }
             None => Some(Cause::NoLeader(at)),
         }
@@ -445,62 +450,57 @@ impl<F> Machine for Producer<F> {
     type Frame = F;
 
     fn handle_connected(&mut self, conn: ConnId, now: Now) {
-        self.connections.handle_connected(conn, now);
+        self.hub.handle_connected(conn, now);
     }
 
     fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now) {
-        let unanswered = self.connections.handle_disconnected(conn, why, now);
-        self.handle_unanswered(unanswered, now);
+        let lost = self.hub.handle_disconnected(conn, why, now);
+        self.handle_lost(lost, now);
     }
 
     fn handle_reply(&mut self, conn: ConnId, reply: Reply<F>, now: Now) {
-        let Some(reply) = self.connections.handle_reply(conn, reply, now) else { return };
-        match reply.response {
-            Response::Metadata(response) => {
-                self.metadata_request = None;
-                self.metadata.handle_response(response, now);
-                // Sends may wait for metadata.
-                self.wake = true;
+        // Metadata that has come is not told here, and may have ended something all the same.
+        if let Some((pending, reply)) = self.hub.handle_reply(conn, reply, now) {
+            match (pending, reply.response) {
+                (Pending::Identity, Response::InitProducerId(response)) => {
+                    self.handle_identity(&response, now)
+                }
+                (Pending::Batches(sent), Response::Produce(response)) => {
+                    self.handle_produce(sent, response, now)
+                }
+                _ => debug_assert!(false, "the answer is of another API than the request"),
             }
-            Response::InitProducerId(response) => self.handle_identity(&response, now),
-            Response::Produce(response) => self.handle_produce(reply.id, response, now),
-            _ => {}
         }
         self.settle(now);
     }
 
     fn handle_timeout(&mut self, now: Now) {
-        self.tried = now.mono;
-        let unanswered = self.connections.handle_timeout(now);
-        self.handle_unanswered(unanswered, now);
+        let lost = self.hub.handle_timeout(now);
+        self.handle_lost(lost, now);
         self.expire(now);
         if self.blocked_until.is_some_and(|at| at <= now.mono) {
             self.blocked_until = None;
-            self.wake = true;
+            self.hub.wake = true;
         }
         self.settle(now);
     }
 
     fn poll_send(&mut self, now: Now) -> Option<Outbound> {
-        self.tried = now.mono;
-        if let Some(outbound) = self.connections.poll_send() {
-            return Some(outbound);
-        }
-        self.settle(now);
-        if !self.closed {
-            self.advance(now);
-        }
-        self.connections.poll_send()
+        self.hub.poll_send(now).or_else(|| {
+            self.settle(now);
+            if !self.closed {
+                self.advance(now);
+            }
+            self.hub.poll_send(now)
+        })
     }
 
     fn poll_timeout(&self) -> Option<std::time::Instant> {
-        let mut earliest = Earliest::after(self.tried);
-        self.connections.deadlines(&mut earliest);
-        self.metadata.deadlines(&mut earliest);
+        let mut earliest = self.hub.deadlines();
         earliest.consider(self.blocked_until);
         earliest.consider(self.closing.filter(|_| !self.closed));
-        if let IdentityState::Needed { not_before, .. } = self.identity {
-            earliest.consider(not_before);
+        if self.identity == IdentityState::Needed {
+            earliest.consider(self.identity_attempts.next());
         }
         for queue in self.active.iter().filter_map(|queue| self.queues.get(*queue)) {
             earliest.consider(queue.retry_at);
@@ -515,11 +515,11 @@ impl<F> Machine for Producer<F> {
     }
 
     fn take_wake(&mut self) -> bool {
-        std::mem::take(&mut self.wake)
+        self.hub.take_wake()
     }
 
     fn take_stir(&mut self) -> bool {
-        std::mem::take(&mut self.stir)
+        self.hub.take_stir()
     }
 
     fn is_closed(&self) -> bool {

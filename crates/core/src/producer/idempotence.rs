@@ -3,9 +3,7 @@
 //!
 //! As in Java, a producer without transactions bumps its epoch by itself: no other can have the same id.
 
-use std::time::Instant;
-
-use crate::{ids::RequestId, log};
+use crate::log;
 
 /// A producer's id, and the epoch in which its sequence numbers count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,16 +15,10 @@ pub(super) struct Identity {
 /// How it stands with the identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IdentityState {
-    /// The identity is to be asked for, not before the moment given.
-    Needed {
-        not_before: Option<Instant>,
-        failures: u32,
-    },
+    /// The identity is to be asked for.
+    Needed,
     /// The identity has been asked for.
-    Asked {
-        request: RequestId,
-        failures: u32,
-    },
+    Asked,
     Known(Identity),
 }
 
@@ -47,7 +39,7 @@ impl IdentityState {
                 tracing::info!(target: log::PRODUCER, producer_id = current.id, epoch, "identity bumped");
                 Self::Known(Identity { epoch, ..current })
             }
-            None => Self::Needed { not_before: None, failures: 0 },
+            None => Self::Needed,
         };
     }
 }

@@ -102,13 +102,17 @@ impl<F> Producer<F> {
     /// The place of a topic that can be sent to.
     fn resolve(&mut self, name: &str, since: Instant, now: Now) -> Result<usize, Refused> {
         if let Some(index) = self.by_name.get(name).copied() {
-            if self.topics.get(index).is_some_and(|topic| topic.revision == Some(self.metadata.revision())) {
+            if self
+                .topics
+                .get(index)
+                .is_some_and(|topic| topic.revision == Some(self.hub.metadata.revision()))
+            {
                 return Ok(index);
             }
             if self.sync(index) {
                 return Ok(index);
             }
-        } else if self.metadata.topic(name).is_some_and(|topic| !topic.partitions.is_empty()) {
+        } else if self.hub.metadata.topic(name).is_some_and(|topic| !topic.partitions.is_empty()) {
             let index = self.topics.len();
             self.by_name.insert(name.to_owned(), index);
             self.topics.push(Topic { name: name.to_owned(), ..Topic::default() });
@@ -121,10 +125,11 @@ impl<F> Producer<F> {
     /// Brings a topic up to date with the metadata. Returns `false` where it does not exist any more.
     fn sync(&mut self, index: usize) -> bool {
         let Some(topic) = self.topics.get_mut(index) else { return false };
-        let Some(news) = self.metadata.topic(&topic.name).filter(|news| !news.partitions.is_empty()) else {
+        let Some(news) = self.hub.metadata.topic(&topic.name).filter(|news| !news.partitions.is_empty())
+        else {
             return false;
         };
-        topic.revision = Some(self.metadata.revision());
+        topic.revision = Some(self.hub.metadata.revision());
         while topic.queues.len() < news.partitions.len() {
             self.queues.push(PartitionQueue::new(index, topic.queues.len() as i32));
             topic.queues.push(self.queues.len() - 1);
@@ -143,7 +148,8 @@ impl<F> Producer<F> {
     }
 
     fn wait_for_topic<T>(&mut self, name: &str, since: Instant, now: Now) -> Result<T, Refused> {
-        let error = self.metadata.topics().get(name).map(|topic| topic.error).filter(|error| !error.is_ok());
+        let error =
+            self.hub.metadata.topics().get(name).map(|topic| topic.error).filter(|error| !error.is_ok());
         let waited = now.mono.saturating_duration_since(since);
         let topic = name.to_owned();
         let patience = match error {
@@ -156,7 +162,7 @@ impl<F> Producer<F> {
             Some(ErrorCode::UnknownTopicOrPartition) => Some(SendFailure::UnknownTopic { topic }),
             Some(error) => Some(SendFailure::Topic { topic, error }),
             None => {
-                let cause = Cause::of_metadata(&self.metadata);
+                let cause = Cause::of_metadata(&self.hub.metadata);
                 Some(SendFailure::MetadataTimeout { topic, waited, cause })
             }
         };
@@ -183,7 +189,7 @@ impl<F> Producer<F> {
         if let Wanted::Topics(wanted) = &mut self.wanted {
             wanted.remove(name);
         }
-        self.metadata.forget(name);
+        self.hub.metadata.forget(name);
     }
 
     fn wait_for_room<T>(&mut self, since: Instant, now: Now) -> Result<T, Refused> {
@@ -197,7 +203,7 @@ impl<F> Producer<F> {
     }
 
     fn block_until(&mut self, deadline: Instant) {
-        self.stir = true;
+        self.hub.stir = true;
         self.blocked_until = Some(self.blocked_until.map_or(deadline, |at| at.min(deadline)));
     }
 
@@ -216,7 +222,7 @@ impl<F> Producer<F> {
             let (at, count) = (TopicPartition::new(topic.name.as_str(), partition), topic.count as i32);
             return Err(SendFailure::UnknownPartition { at, count }.into());
         }
-        self.metadata.request_update();
+        self.hub.metadata.request_update();
         self.block_until(since + patience);
         Err(Refused::Wait)
     }
@@ -272,7 +278,7 @@ impl<F> Producer<F> {
             }
             None => {
                 batch.closed = true;
-                self.stir = true;
+                self.hub.stir = true;
                 None
             }
         }
@@ -289,7 +295,7 @@ impl<F> Producer<F> {
         self.queues.get_mut(queue)?.batches.push_back(Batch::new(id, builder, now.mono));
         self.active.insert(queue);
         self.outcomes.begin(id);
-        self.stir = true;
+        self.hub.stir = true;
         Some(())
     }
 }

@@ -37,14 +37,16 @@ pub use outcomes::{BatchId, Ticket, Unclaimed};
 pub use partitioner::partition_for_key;
 
 use crate::{
-    connections::{Address, Connections},
-    ids::{RequestId, TopicPartition},
+    backoff::Attempts,
+    connections::Address,
+    hub::Hub,
+    ids::TopicPartition,
     log::{self, Listed},
     metadata::{Metadata, Wanted},
     planted::Plot,
 };
 use accumulator::{Batch, PartitionQueue};
-use exchange::Sent;
+use exchange::Pending;
 use idempotence::IdentityState;
 use outcomes::{Acked, Outcomes};
 use partitioner::Sticky;
@@ -57,11 +59,11 @@ pub struct Flush(BatchId);
 #[derive(Debug)]
 pub struct Producer<F> {
     config: ProducerConfig,
-    connections: Connections,
-    metadata: Metadata,
-    metadata_request: Option<RequestId>,
+    hub: Hub<Pending>,
     wanted: Wanted,
     identity: IdentityState,
+    /// At asking for it.
+    identity_attempts: Attempts,
     topics: Vec<Topic>,
     by_name: BTreeMap<String, usize>,
     queues: Vec<PartitionQueue>,
@@ -69,7 +71,6 @@ pub struct Producer<F> {
     active: BTreeSet<usize>,
     /// Rotates which queue comes first into a request.
     next_first: usize,
-    sent: BTreeMap<RequestId, Sent>,
     last_batch: BatchId,
     outcomes: Outcomes,
     buffered: usize,
@@ -82,9 +83,6 @@ pub struct Producer<F> {
     compressor: Compressor,
     closing: Option<Instant>,
     closed: bool,
-    wake: bool,
-    stir: bool,
-    tried: Instant,
     rng: fastrand::Rng,
     plot: Plot,
     frame: PhantomData<fn() -> F>,
@@ -116,19 +114,19 @@ impl<F> Producer<F> {
     /// A producer that knows only the addresses that the user gave. `seed` decides jitter, and where records
     /// without a key go.
     pub fn new(config: ProducerConfig, seeds: Vec<Address>, seed: u64, now: Now) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let identity_attempts = Attempts::new(config.retry_backoff, rng.fork());
         Self {
-            connections: Connections::new(config.connections.clone(), seed),
-            metadata: Metadata::new(config.metadata.clone(), seeds, seed, now),
+            hub: Hub::new(config.connections.clone(), config.metadata.clone(), seeds, &mut rng, now),
             config,
-            metadata_request: None,
             wanted: Wanted::Topics(BTreeSet::new()),
-            identity: IdentityState::Needed { not_before: None, failures: 0 },
+            identity: IdentityState::Needed,
+            identity_attempts,
             topics: Vec::new(),
             by_name: BTreeMap::new(),
             queues: Vec::new(),
             active: BTreeSet::new(),
             next_first: 0,
-            sent: BTreeMap::new(),
             last_batch: BatchId(0),
             outcomes: Outcomes::default(),
             buffered: 0,
@@ -138,10 +136,7 @@ impl<F> Producer<F> {
             compressor: Compressor::new(),
             closing: None,
             closed: false,
-            wake: false,
-            stir: false,
-            tried: now.mono,
-            rng: fastrand::Rng::with_seed(seed),
+            rng,
             plot: Plot::default(),
             frame: PhantomData,
         }
@@ -155,7 +150,7 @@ impl<F> Producer<F> {
 
     /// The cluster, as far as it is known.
     pub const fn metadata(&self) -> &Metadata {
-        &self.metadata
+        &self.hub.metadata
     }
 
     /// How many bytes of records wait for their acknowledgement.
@@ -182,7 +177,7 @@ impl<F> Producer<F> {
     /// are decided.
     pub fn flush(&mut self) -> Flush {
         self.flush_upto = self.last_batch;
-        self.stir = true;
+        self.hub.stir = true;
         Flush(self.last_batch)
     }
 
@@ -196,7 +191,7 @@ impl<F> Producer<F> {
     pub fn close(&mut self, deadline: Instant) {
         self.flush();
         self.closing = Some(self.closing.map_or(deadline, |at| at.min(deadline)));
-        self.wake = true;
+        self.hub.wake = true;
     }
 
     /// Ends a producer that is closing, once all records are decided or its time is over.
@@ -204,10 +199,8 @@ impl<F> Producer<F> {
         let Some(deadline) = self.closing.filter(|_| !self.closed) else { return };
         if self.outcomes.first_pending().is_none() || deadline <= now.mono {
             self.fail_queues(self.all_active(), |_| SendFailure::Closed);
-            self.connections.close_all();
-            self.sent.clear();
+            self.hub.close();
             self.closed = true;
-            self.wake = true;
         }
     }
 
@@ -250,7 +243,7 @@ impl<F> Producer<F> {
     fn decide(&mut self, batch: &Batch, result: Result<Acked, SendFailure>) {
         self.buffered -= batch.builder.size_estimate().min(self.buffered);
         self.starved = false;
-        self.wake = true;
+        self.hub.wake = true;
         self.outcomes.decide(batch.id, batch.builder.count() as u32, result);
     }
 }

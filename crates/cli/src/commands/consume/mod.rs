@@ -294,7 +294,7 @@ impl<'a> Reading<'a> {
             }
         }
         // Each offset that is not committed has been told.
-        if let (Err(error), Ok(())) = (&closed, &result)
+        if let (Err(error), Ok(()), Ok(())) = (&closed, &result, &committed)
             && error.kind() != CloseErrorKind::NotCommitted
         {
             tell(error);

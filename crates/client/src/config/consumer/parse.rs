@@ -66,6 +66,7 @@ impl ConsumerConfig {
                 max_wait: self.fetch_max_wait,
                 budget: self.buffer_memory,
                 request_timeout: common.request_timeout,
+                ..FetchConfig::default()
             },
             group: self.group.as_ref().map(GroupSettings::machine),
             auto_commit: self.group.as_ref().and_then(|group| group.auto_commit_interval),

@@ -70,6 +70,23 @@ fn what_a_reader_has_of_a_paused_partition_does_not_keep_the_others_from_flowing
 }
 
 #[test]
+fn what_is_in_hand_stays_though_its_user_waits_for_a_commit() {
+    let mut world = started(small_budget());
+    world.fetched(0, 0..60);
+    let slice = world.take().unwrap();
+    world.consumer.report(slice.part, slice.epoch, 20, false, true);
+    world.consumer.set_paused(&at(0), true, world.now);
+    world.run();
+    world.consumer.stay(world.reader);
+    world.run();
+    assert_eq!(
+        world.consumer.admission(slice.part, slice.epoch),
+        Admission::Paused,
+        "otherwise auto commit would take the record in hand for done"
+    );
+}
+
+#[test]
 fn paused_records_do_not_keep_the_others_from_flowing() {
     let mut world = started(small_budget());
     world.consumer.set_paused(&at(0), true, world.now);
@@ -232,7 +249,7 @@ fn a_fetch_that_is_refused_as_a_whole_is_sent_again_after_a_pause_and_the_reason
         let refused = FetchResponse { error_code: ErrorCode::KafkaStorageError, ..Default::default() };
         brings_nothing(&mut world, refused);
         let said = world.consumer.explain(world.now).to_string();
-        assert!(said.contains("t-0: KAFKA_STORAGE_ERROR"), "{said}");
+        assert!(said.contains("t-0: the broker answered KAFKA_STORAGE_ERROR (56)"), "{said}");
         world.pass(Duration::from_millis(79));
         assert!(world.fetches.is_empty(), "or a broker in trouble is asked in a tight loop");
         world.pass(Duration::from_millis(most - 79));
@@ -246,9 +263,9 @@ fn a_fetch_that_is_refused_as_a_whole_is_sent_again_after_a_pause_and_the_reason
 fn an_answer_is_told_by_the_topics_id_that_was_asked_for_whatever_metadata_has_by_then() {
     let mut world = started(config());
     world.topics = vec!["another", "t"];
-    world.consumer.metadata.request_update();
+    world.consumer.hub.metadata.request_update();
     world.pass(Duration::from_secs(1));
-    assert_eq!(world.consumer.metadata.topic("t").map(|topic| topic.id), Some(TopicId([2; 16])));
+    assert_eq!(world.consumer.hub.metadata.topic("t").map(|topic| topic.id), Some(TopicId([2; 16])));
     world.fetched(0, 0..5);
     assert_eq!(world.take().map(|slice| (slice.start, slice.next)), Some((0, 5)));
 }
@@ -340,4 +357,51 @@ fn a_leader_that_is_not_among_the_brokers_is_asked_for_until_it_is() {
     world.leader = 1;
     world.pass(Duration::from_secs(2));
     assert_eq!(world.fetches.len(), 1, "long before metadata.max.age.ms");
+}
+
+#[test]
+fn no_more_is_fetched_ahead_of_a_busy_reader_than_keeps_it_busy() {
+    let size = batch(0..5).len();
+    let fetch = FetchConfig { read_ahead: size, ..FetchConfig::default() };
+    let mut world = started(ConsumerConfig { fetch, ..config() });
+    assert_eq!(request(&world.fetches[0]).max_bytes, size as i32);
+    world.fetched(0, 0..5);
+    assert!(world.fetches.is_empty(), "the reader has something to do");
+    let said = world.consumer.explain(world.now).to_string();
+    assert!(said.contains("t-1: goes with the next fetch"), "{said}");
+    let slice = world.take().unwrap();
+    assert_eq!(world.fetches.len(), 1, "what comes next is fetched while the slice is read");
+    world.fetched(1, 0..5);
+    assert!(world.fetches.is_empty());
+
+    // A reader that wants nothing of what is there.
+    world.consumer.park(world.reader);
+    world.run();
+    assert_eq!(world.fetches.len(), 1, "otherwise a reader of one partition alone would wait for ever");
+    world.back_from(&slice, 5);
+}
+
+#[test]
+fn a_reader_that_has_to_wait_for_a_full_response_has_twice_as_much_fetched_ahead() {
+    let size = batch(0..50).len();
+    let fetch = FetchConfig { read_ahead: size, ..FetchConfig::default() };
+    let mut world = started(ConsumerConfig { fetch, ..config() });
+    world.consumer.park(world.reader);
+    for doublings in 0..3 {
+        assert_eq!(request(&world.fetches[0]).max_bytes, (size << doublings) as i32);
+        let next = 50 * ((1 << doublings) - 1);
+        world.fetched(0, next..next + 50 * (1 << doublings));
+        let slice = world.take().unwrap();
+        world.back_from(&slice, slice.next);
+        world.consumer.park(world.reader);
+        world.run();
+    }
+    world.fetched(1, 0..1);
+    let slice = world.take().unwrap();
+    world.back_from(&slice, slice.next);
+    assert_eq!(
+        request(&world.fetches[0]).max_bytes,
+        (size << 3) as i32,
+        "a response with room left is all that there was"
+    );
 }

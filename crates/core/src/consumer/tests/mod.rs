@@ -31,7 +31,7 @@ use super::*;
 use crate::{
     Address, FetchConfig, GroupConfig, LeaveGroup,
     group::Assignment,
-    ids::{ConnId, ReaderId, TopicPartition},
+    ids::{ConnId, ReaderId, RequestId, TopicPartition},
     machine::{Disconnected, Fetched, Machine, Outbound, Reply, spans},
     reader::Slot,
 };

@@ -87,7 +87,7 @@ fn a_sync_that_nobody_answers_is_waited_for_no_longer_than_any_request() {
     world.answer(&join, joined(1));
     world.expect(ApiKey::SyncGroup);
     world.consumer.park(world.reader);
-    let limit = world.consumer.connections.request_timeout();
+    let limit = world.consumer.hub.connections.request_timeout();
     world.pass(limit - Duration::from_secs(1));
     assert!(!world.has_asked(ApiKey::JoinGroup));
     world.pass(Duration::from_secs(2));

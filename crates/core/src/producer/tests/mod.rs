@@ -19,7 +19,7 @@ use ottla_protocol::{
 use super::*;
 use crate::{
     cause::Cause,
-    ids::ConnId,
+    ids::{ConnId, RequestId},
     machine::{Disconnected, Machine, Outbound, Reply},
 };
 
