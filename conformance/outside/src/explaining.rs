@@ -88,12 +88,15 @@ fn is_out_of_consumer(state: ConsumerState) -> bool {
 }
 
 fn refused(reason: &GroupReason) -> Option<ErrorCode> {
-    let code = |failure: &GroupFailure| match failure {
-        GroupFailure::Refused(code) => Some(*code),
-        _ => None,
-    };
     match reason {
         GroupReason::Failed(failure) => code(failure),
+        _ => None,
+    }
+}
+
+fn code(failure: &GroupFailure) -> Option<ErrorCode> {
+    match failure {
+        GroupFailure::Refused(code) => Some(*code),
         _ => None,
     }
 }

@@ -272,12 +272,16 @@ async fn a_task_beside_the_reader_is_told_what_happens_to_the_membership() {
         let happened = tokio::time::timeout(PATIENCE, told).await.expect("an end").unwrap();
         assert!(happened.is_sorted_by_key(|happened| happened.at));
         let waiting = happened.iter().find_map(|happened| match &happened.event {
-            Event::RevocationWaiting { deadline, held } => Some((deadline.0 - happened.at.0, held.clone())),
+            Event::RevocationWaiting { deadline, held, .. } => {
+                Some((deadline.0 - happened.at.0, held.clone()))
+            }
             _ => None,
         });
         let told: Vec<Event> = happened.into_iter().map(|happened| happened.event).collect();
         let Event::Joined { took, .. } = &told[0] else { panic!("{told:?}") };
         assert!(*took > Duration::ZERO);
+        let written = serde_json::to_value(&told[0]).unwrap();
+        assert!(written["joined"]["generation_id"].is_i64(), "{written}");
         let both: Vec<TopicPartition> = [0, 1].map(|number| ("t", number).into()).into();
         assert_eq!(told[1], Event::Assigned(both.clone()));
         let (time, held) = waiting.expect("a revocation that waits");

@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers")]
 
-use std::time::Duration;
-
 use ottla::{
     Cause, CommittedOffset, Consumer, DetachedRecord, ErrorCode, Event, GroupReason, LaneFailure, NodeId,
     Reason, Timestamp, TopicPartition,
@@ -70,10 +68,6 @@ fn reasons_bear_their_names_and_errors_kafkas() {
 fn events_bear_their_names_and_partitions() {
     let revoked = Event::Revoked(vec![TopicPartition::new("orders", 3)]);
     assert_eq!(written(revoked), json!({"revoked": [{"topic": "orders", "partition": 3}]}));
-    let joined =
-        Event::Joined { generation_id: 2, member_id: "m".to_owned(), took: Duration::from_millis(1_500) };
-    let took = json!({"secs": 1, "nanos": 500_000_000});
-    assert_eq!(written(joined), json!({"joined": {"generation_id": 2, "member_id": "m", "took": took}}));
 }
 
 #[tokio::test]

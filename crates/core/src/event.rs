@@ -26,6 +26,7 @@ pub struct Happened {
 #[non_exhaustive]
 pub enum Event {
     /// The group is joined, and its generation known.
+    #[non_exhaustive]
     Joined {
         /// The classic protocol's generation; the consumer protocol's member epoch.
         generation_id: i32,
@@ -41,6 +42,7 @@ pub enum Event {
     /// Partitions are gone before the records delivered of them could be committed.
     Lost(Vec<TopicPartition>),
     /// A rebalance waits: for the user to come back to `recv`, `poll` or `close`, for a commit, or for the listener.
+    #[non_exhaustive]
     RevocationWaiting {
         /// When the partitions are lost instead.
         deadline: Timestamp,
