@@ -159,27 +159,33 @@ impl<F: HoldsBytes + Clone> Cursor<F> {
         }
     }
 
-    /// Walks a batch to its end. `None` where there are enough records before that.
+    /// Walks a batch to its end. `None` where there are enough records before that. A function of its own, so that registers
+    /// are its own, too: inlined into a future, it spills them for each record.
+    #[inline(never)]
     fn fill_from(
         &mut self,
         walk: &mut BatchWalk,
         records: &mut Records<F>,
         most: usize,
     ) -> Option<Result<(), DecodeError>> {
-        let bytes = self.block.bytes();
-        while records.spans.len() < most {
+        let (bytes, mut position) = (self.block.bytes(), self.position);
+        let end = loop {
+            if records.spans.len() >= most {
+                break None;
+            }
             match walk.next(bytes) {
                 // A fetch brings whole batches: the first may begin before the position.
-                Some(Ok(span)) if span.offset < self.position => {}
+                Some(Ok(span)) if span.offset < position => {}
                 Some(Ok(span)) => {
-                    self.position = span.offset + 1;
+                    position = span.offset + 1;
                     records.spans.push(span);
                 }
-                Some(Err(error)) => return Some(Err(error)),
-                None => return Some(Ok(())),
+                Some(Err(error)) => break Some(Err(error)),
+                None => break Some(Ok(())),
             }
-        }
-        None
+        };
+        self.position = position;
+        end
     }
 
     #[inline(never)]

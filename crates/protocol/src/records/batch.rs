@@ -26,6 +26,8 @@ const CONTROL: i16 = 1 << 5;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
+// As wide as what stands beside it in a span, which is copied field by field: no room between is copied then.
+#[repr(u32)]
 pub enum TimestampType {
     /// The producer set it.
     CreateTime,

@@ -7,11 +7,11 @@
 
 use std::{borrow::Cow, iter::FusedIterator, ops::Range};
 
-use super::{BatchHeader, TimestampType, fields::Fields};
+use super::{
+    BatchHeader, TimestampType,
+    fields::{Fields, SMALLEST_HEADER},
+};
 use crate::codec::{DecodeError, DecodeErrorKind, Reader};
-
-/// The lengths of key and value, one byte each.
-const SMALLEST_HEADER: usize = 2;
 
 /// Where some bytes lie in a buffer, or null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,8 @@ impl Span {
     /// The bytes in the buffer that the span is of; `None` for null.
     #[inline]
     pub fn of(self, buffer: &[u8]) -> Option<&[u8]> {
-        self.range().map(|range| buffer.get(range).unwrap_or_default())
+        // Null ends beyond any buffer: it need not be asked for.
+        buffer.get(self.start as usize..self.start as usize + self.length as usize)
     }
 }
 
@@ -168,12 +169,14 @@ pub struct BatchWalk {
     end: u32,
     remaining: u32,
     /// The smallest offset delta that the next record may have: offsets rise.
-    next_delta: i32,
-    last_delta: i32,
+    next_delta: i64,
+    last_delta: i64,
     timestamp_type: TimestampType,
     base_offset: i64,
     /// The base of the timestamp deltas, or the time of the append.
     timestamp: i64,
+    /// Every bit where timestamp deltas count, none where all records have the time of the append.
+    deltas_count: i64,
 }
 
 impl BatchWalk {
@@ -186,10 +189,11 @@ impl BatchWalk {
             end: u32::try_from(records.end).unwrap_or(u32::MAX),
             remaining: header.record_count.max(0).cast_unsigned(),
             next_delta: 0,
-            last_delta: header.last_offset_delta,
+            last_delta: header.last_offset_delta.into(),
             timestamp_type,
             base_offset: header.base_offset,
             timestamp: if log_append_time { header.max_timestamp } else { header.base_timestamp },
+            deltas_count: if log_append_time { 0 } else { !0 },
         }
     }
 
@@ -212,37 +216,31 @@ impl BatchWalk {
 
     #[inline(always)]
     fn step(&mut self, buffer: &[u8]) -> Option<RecordSpan> {
-        let mut fields = Fields::new(buffer.get(..self.end as usize)?, self.at as usize);
-        let length = fields.length()?;
-        let end = fields.offset() + length;
-        let mut fields = fields.part(length)?;
-        let _attributes = fields.byte()?;
-        let timestamp_delta = fields.varlong()?;
-        let offset_delta = fields.varint()?;
-        let key = fields.span()?;
-        let value = fields.span()?;
-        let header_count = fields.length()?;
-        let headers = end - fields.offset();
-        if offset_delta < self.next_delta
-            || offset_delta > self.last_delta
-            || header_count > headers / SMALLEST_HEADER
-            || (header_count == 0 && headers > 0)
-        {
+        let fields = match Fields::by_words(buffer.get(..self.end as usize)?, self.at as usize) {
+            Some(fields) => fields,
+            None => self.by_bytes(buffer)?,
+        };
+        let Fields { end, timestamp_delta, offset_delta, key, value, header_count, headers_at } = fields;
+        if offset_delta < self.next_delta || offset_delta > self.last_delta {
             return None;
         }
-        let log_append_time = self.timestamp_type == TimestampType::LogAppendTime;
         self.at = end as u32;
         self.remaining -= 1;
-        self.next_delta = offset_delta.wrapping_add(1);
+        self.next_delta = offset_delta + 1;
         Some(RecordSpan {
-            offset: self.base_offset.wrapping_add(offset_delta.into()),
-            timestamp: self.timestamp.wrapping_add(if log_append_time { 0 } else { timestamp_delta }),
+            offset: self.base_offset.wrapping_add(offset_delta),
+            timestamp: self.timestamp.wrapping_add(timestamp_delta & self.deltas_count),
             timestamp_type: self.timestamp_type,
             key,
             value,
-            headers: Span::new(fields.offset(), headers),
+            headers: Span::new(headers_at, end - headers_at),
             header_count: header_count as u32,
         })
+    }
+
+    #[inline(never)]
+    fn by_bytes(&self, buffer: &[u8]) -> Option<Fields> {
+        Fields::by_bytes(buffer.get(..self.end as usize)?, self.at as usize)
     }
 
     /// Reads once more what [`step`](Self::step) could not, to say why, and ends the walk.
@@ -264,7 +262,7 @@ impl BatchWalk {
         let mut r = r.part(length).map_err(named("record_length"))?;
         r.take(1).map_err(named("attributes"))?;
         r.varlong().map_err(named("timestamp_delta"))?;
-        let offset_delta = r.varint().map_err(named("offset_delta"))?;
+        let offset_delta = i64::from(r.varint().map_err(named("offset_delta"))?);
         if offset_delta < self.next_delta || offset_delta > self.last_delta {
             let what = "offsets do not rise within the batch's own";
             return Err(r.error(DecodeErrorKind::Inconsistent(what)).in_field("offset_delta"));
