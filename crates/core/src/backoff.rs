@@ -120,7 +120,7 @@ impl fmt::Display for Retry {
             None => f.write_str("no answer")?,
         }
         match self.rest {
-            Duration::ZERO => write!(f, "; attempt {} is due", self.attempt),
+            Duration::ZERO => write!(f, "; attempt {} is due, or under way", self.attempt),
             rest => write!(f, "; attempt {} in {rest:.1?}", self.attempt),
         }
     }

@@ -23,12 +23,18 @@ use crate::{
 /// [`rebalance_timeout`](super::ConsumerBuilder::rebalance_timeout). A call of `recv` or `poll` that is dropped
 /// meanwhile loses nothing: the next one goes on where the listener was. Write its methods as `async fn`.
 ///
-/// What holds between its calls:
-/// - A partition that was told as assigned is told once as revoked or as lost, whether a rebalance, an unsubscription or a
-///   close takes it. Only a partition that is lost while `on_revoked` still runs is told as lost on top.
-/// - Nothing is told as assigned after a close or an unsubscription has begun.
-/// - Between `on_revoked` and `on_assigned` of one rebalance, records of partitions that stay may be handed out (Java makes
-///   both calls inside one poll).
+/// What holds:
+/// - **In pairs.** A partition that was told as assigned is told once as revoked or as lost, whether a rebalance, an
+///   unsubscription or a close takes it. Only a partition that is lost while `on_revoked` still runs is told as lost on top.
+/// - **Records.** None of a partition is handed out before `on_assigned` has returned for it, and none after `on_revoked` or
+///   `on_lost` was called for it, until it is assigned again. Between `on_revoked` and `on_assigned` of one rebalance, records
+///   of partitions that stay may be handed out (Java makes both calls inside one poll).
+/// - **Commits.** In `on_revoked` a commit counts, and the next owner begins there; with auto commit that has been done. In
+///   `on_lost` it is refused, and so it is in an `on_revoked` that tells of an unsubscription.
+/// - **Empty lists.** `on_assigned` has one where a rebalance brought nothing new, `on_revoked` only in an eager group, where
+///   the member had nothing, `on_lost` never.
+/// - **The end.** Nothing is told as assigned after a close or an unsubscription has begun. `close` returns when `on_revoked`
+///   has. A consumer that is dropped tells nothing.
 pub trait RebalanceListener: Send + Sync + 'static {
     /// These are new, and not one record of them has been handed out: positions may be moved. Under an eager group all
     /// that the member has; empty where a rebalance brought nothing new.
