@@ -155,7 +155,7 @@ async fn until(members: &mut [&mut Member], what: &str, mut is_so: impl FnMut(&[
     let deadline = Instant::now() + PATIENCE;
     while !is_so(members) {
         let told: Vec<_> = members.iter().map(|member| member.journal.told()).collect();
-        assert!(Instant::now() < deadline, "{what}: {told:?}\n{}", members[0].consumer.explain());
+        assert!(Instant::now() < deadline, "{what}: {told:?}");
         for member in members.iter_mut() {
             member.journal.poll(&mut member.consumer).await;
         }
