@@ -1,6 +1,7 @@
 //! Fetching: one request always ahead for each broker, within one byte budget, in fetch sessions (KIP-227).
 
 mod session;
+mod window;
 
 use std::{
     collections::BTreeMap,
@@ -26,6 +27,7 @@ use crate::{
 };
 
 use session::{Asked, Session};
+use window::Window;
 
 /// How records are fetched. The defaults are Java's, but for the budget, which Java does not have.
 #[derive(Debug, Clone)]
@@ -39,8 +41,8 @@ pub struct FetchConfig {
     pub partition_max_bytes: usize,
     /// `fetch.max.wait.ms`: how long a broker may hold a fetch.
     pub max_wait: Duration,
-    /// How many bytes are fetched ahead of a busy reader from each broker, to begin with. Twice as many each time that a reader
-    /// has to wait for a response that is full.
+    /// How many bytes are fetched ahead of a busy reader from each broker, to begin with. More where readers wait for full
+    /// responses, and more bytes in a response come faster.
     pub read_ahead: usize,
     /// How many bytes of responses may be held at once, those in flight included.
     pub budget: usize,
@@ -55,7 +57,7 @@ impl Default for FetchConfig {
             max_bytes: 50 << 20,
             partition_max_bytes: 1 << 20,
             max_wait: Duration::from_millis(500),
-            read_ahead: 4 << 20,
+            read_ahead: 2 << 20,
             budget: 64 << 20,
             request_timeout: Duration::from_secs(30),
         }
@@ -92,26 +94,6 @@ struct Broker {
     /// The error by which the broker refused the last fetch as a whole.
     refused: Option<ErrorCode>,
     window: Window,
-}
-
-/// How far ahead of its readers a consumer fetches from a broker: as far as keeps them busy, and no further, whatever the budget
-/// allows. A reader that has to wait for a response that is full has shown that this was too little.
-#[derive(Debug, Default)]
-struct Window {
-    doublings: u32,
-}
-
-impl Window {
-    fn size(&self, first: usize) -> usize {
-        first.saturating_mul(1 << self.doublings)
-    }
-
-    /// A response of `size` bytes came, of the `reserved` ones that it was allowed, while a reader waited.
-    fn was_awaited(&mut self, size: usize, reserved: usize) {
-        if size >= reserved - reserved / 4 {
-            self.doublings = (self.doublings + 1).min(16);
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -324,8 +306,10 @@ impl Fetcher {
         self.responses += 1;
         let Some(broker) = self.brokers.get_mut(&node) else { return };
         let Some(fetch) = broker.in_flight.take_if(|fetch| fetch.id == id) else { return };
-        if self.is_awaited {
-            broker.window.was_awaited(fetched.size, fetch.reserved);
+        let first = self.config.read_ahead;
+        if self.is_awaited && fetch.reserved >= broker.window.size(first) {
+            let took = now.mono.saturating_duration_since(fetch.since);
+            broker.window.was_awaited(fetched.size, first, took, now);
         }
         broker.session.answered(response.error_code, response.session_id);
         let before = std::mem::replace(&mut broker.refused, response.error_code.ok().err());

@@ -381,27 +381,51 @@ fn no_more_is_fetched_ahead_of_a_busy_reader_than_keeps_it_busy() {
     world.back_from(&slice, 5);
 }
 
-#[test]
-fn a_reader_that_has_to_wait_for_a_full_response_has_twice_as_much_fetched_ahead() {
-    let size = batch(0..50).len();
-    let fetch = FetchConfig { read_ahead: size, ..FetchConfig::default() };
-    let mut world = started(ConsumerConfig { fetch, ..config() });
-    world.consumer.park(world.reader);
-    for doublings in 0..3 {
-        assert_eq!(request(&world.fetches[0]).max_bytes, (size << doublings) as i32);
-        let next = 50 * ((1 << doublings) - 1);
-        world.fetched(0, next..next + 50 * (1 << doublings));
+/// Has a reader wait for so many full responses, each of which takes so long. How many bytes the next may bring.
+fn waits_for(world: &mut World, offset: &mut i64, responses: usize, took: Duration) -> usize {
+    for _ in 0..responses {
+        let records = request(&world.fetches[0]).max_bytes as i64 * 50 / batch(0..50).len() as i64;
+        world.pass(took);
+        world.fetched(0, *offset..*offset + records);
         let slice = world.take().unwrap();
+        *offset = slice.next;
         world.back_from(&slice, slice.next);
         world.consumer.park(world.reader);
         world.run();
     }
-    world.fetched(1, 0..1);
+    request(&world.fetches[0]).max_bytes as usize
+}
+
+#[test]
+fn more_is_fetched_ahead_of_a_waiting_reader_where_bytes_come_faster_by_that() {
+    let size = batch(0..50).len();
+    let fetch = FetchConfig { read_ahead: size, ..FetchConfig::default() };
+    let mut world = started(ConsumerConfig { fetch, ..config() });
+    world.consumer.park(world.reader);
+    let offset = &mut 0;
+    // Over a long way, each response takes as long, whatever it brings.
+    let way = Duration::from_millis(100);
+    assert_eq!(waits_for(&mut world, offset, 3, way), size);
+    assert_eq!(waits_for(&mut world, offset, 1, way), 2 * size);
+    assert_eq!(waits_for(&mut world, offset, 4, way), 4 * size);
+    // From here on the way is full: twice the bytes take twice the time.
+    assert_eq!(waits_for(&mut world, offset, 4, 2 * way), 2 * size, "what was no faster is taken back");
+    assert_eq!(waits_for(&mut world, offset, 8, way), 2 * size, "and not tried again at once");
+    world.fetched(0, *offset..*offset + 1);
+    let slice = world.take().unwrap();
+    *offset = slice.next;
+    world.back_from(&slice, slice.next);
+    world.consumer.park(world.reader);
+    world.pass(Duration::from_secs(60));
+    // Nobody has answered the one before.
+    world.fetches.drain(..1);
+    assert_eq!(waits_for(&mut world, offset, 4, way), 4 * size, "ways change");
+    world.fetched(0, *offset..*offset + 1);
     let slice = world.take().unwrap();
     world.back_from(&slice, slice.next);
     assert_eq!(
-        request(&world.fetches[0]).max_bytes,
-        (size << 3) as i32,
+        request(&world.fetches[0]).max_bytes as usize,
+        4 * size,
         "a response with room left is all that there was"
     );
 }
