@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use ottla_protocol::Now;
 
-/// How many responses of one size are compared with as many of another: the first ones of a connection are slow.
-const SAMPLES: u32 = 4;
+/// How many responses of one size are compared with as many of another, the fastest with the fastest: the first ones of a
+/// connection are slow, and on a busy machine most.
+const SAMPLES: u32 = 8;
 /// What was no faster is tried again after so long, as ways change.
 const TRIED_AGAIN: Duration = Duration::from_secs(60);
 
@@ -48,7 +49,7 @@ impl Window {
         }
         let rate = std::mem::take(&mut self.rate);
         self.samples = 0;
-        if rate < self.rate_before + self.rate_before / 4 {
+        if rate < self.rate_before + self.rate_before / 3 {
             self.doublings -= 1;
             self.rate_before = 0;
             self.no_faster = Some(now.mono);

@@ -405,12 +405,12 @@ fn more_is_fetched_ahead_of_a_waiting_reader_where_bytes_come_faster_by_that() {
     let offset = &mut 0;
     // Over a long way, each response takes as long, whatever it brings.
     let way = Duration::from_millis(100);
-    assert_eq!(waits_for(&mut world, offset, 3, way), size);
+    assert_eq!(waits_for(&mut world, offset, 7, way), size);
     assert_eq!(waits_for(&mut world, offset, 1, way), 2 * size);
-    assert_eq!(waits_for(&mut world, offset, 4, way), 4 * size);
+    assert_eq!(waits_for(&mut world, offset, 8, way), 4 * size);
     // From here on the way is full: twice the bytes take twice the time.
-    assert_eq!(waits_for(&mut world, offset, 4, 2 * way), 2 * size, "what was no faster is taken back");
-    assert_eq!(waits_for(&mut world, offset, 8, way), 2 * size, "and not tried again at once");
+    assert_eq!(waits_for(&mut world, offset, 8, 2 * way), 2 * size, "what was no faster is taken back");
+    assert_eq!(waits_for(&mut world, offset, 16, way), 2 * size, "and not tried again at once");
     world.fetched(0, *offset..*offset + 1);
     let slice = world.take().unwrap();
     *offset = slice.next;
@@ -419,7 +419,7 @@ fn more_is_fetched_ahead_of_a_waiting_reader_where_bytes_come_faster_by_that() {
     world.pass(Duration::from_secs(60));
     // Nobody has answered the one before.
     world.fetches.drain(..1);
-    assert_eq!(waits_for(&mut world, offset, 4, way), 4 * size, "ways change");
+    assert_eq!(waits_for(&mut world, offset, 8, way), 4 * size, "ways change");
     world.fetched(0, *offset..*offset + 1);
     let slice = world.take().unwrap();
     world.back_from(&slice, slice.next);
