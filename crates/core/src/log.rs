@@ -11,6 +11,8 @@ use crate::ids::TopicPartition;
 
 /// Connections to brokers: made, lost, back.
 pub const CONNECTION: &str = "ottla::connection";
+/// Topics that are asked for.
+pub const METADATA: &str = "ottla::metadata";
 /// The coordinator, and the membership in its group.
 pub const GROUP: &str = "ottla::group";
 /// Positions and commits.

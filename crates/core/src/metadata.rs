@@ -5,6 +5,7 @@
 //! When no known broker can be reached, the addresses that the user gave are tried again (KIP-899). When a broker
 //! says that the known ones are of another cluster, only those addresses are tried (KIP-1102, KIP-1242).
 
+mod missing;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use crate::{
     machine::Disconnected,
     planted::{Planted, Plot},
 };
+use missing::Missing;
 
 /// How metadata is refreshed. Java's defaults.
 #[derive(Debug, Clone)]
@@ -74,6 +76,7 @@ pub struct Metadata {
     /// Topics of which only the ids are known.
     wanted_ids: BTreeSet<TopicId>,
     asked_ids: BTreeSet<TopicId>,
+    missing: Missing,
     in_flight: Option<RequestId>,
     stale: bool,
     refreshed: Option<Instant>,
@@ -143,6 +146,7 @@ impl Metadata {
             asked: None,
             wanted_ids: BTreeSet::new(),
             asked_ids: BTreeSet::new(),
+            missing: Missing::default(),
             in_flight: None,
             stale: true,
             refreshed: None,
@@ -409,6 +413,7 @@ impl Metadata {
         let news: BTreeMap<_, _> =
             response.topics.into_iter().filter_map(|topic| self.topic_news(topic)).collect();
         self.topics = news;
+        self.missing.follow(&self.topics);
         let before = self.refreshed.replace(now.mono);
         self.last_failure = None;
         self.revision += 1;

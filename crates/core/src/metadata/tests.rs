@@ -72,3 +72,26 @@ fn a_leader_that_is_not_among_the_brokers_is_none() {
     metadata.handle_response(told(ErrorCode::None, Some((3, 5))), now());
     assert_eq!(leader(&metadata), Some((None, 5)));
 }
+
+#[test]
+fn a_topic_that_is_not_there_is_told_to_the_log_once_and_once_when_it_is() {
+    use crate::log::tests::told_while;
+
+    let mut metadata = known();
+    let mut answers = |errors: &[ErrorCode]| {
+        let ((), log) = told_while(|| {
+            for error in errors {
+                metadata.handle_response(told(*error, error.is_ok().then_some((1, 0))), now());
+            }
+        });
+        log
+    };
+    let missing = ErrorCode::UnknownTopicOrPartition;
+    assert!(answers(&[missing]).is_empty(), "a broker may be about to create it");
+    assert_eq!(
+        answers(&[missing; 3]),
+        ["WARN topic missing topic=\"t\" error=UNKNOWN_TOPIC_OR_PARTITION (3)"]
+    );
+    assert_eq!(answers(&[ErrorCode::None; 2]), ["INFO topic found topic=\"t\""]);
+    assert!(answers(&[missing, ErrorCode::None, missing, ErrorCode::None]).is_empty());
+}
