@@ -52,6 +52,11 @@ impl<W, O, F> Ops<W, O, F> {
         self.open.contains_key(&id)
     }
 
+    /// The operations under way, the oldest first.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (OpId, &W)> {
+        self.open.iter().map(|(id, open)| (*id, &open.work))
+    }
+
     pub(crate) fn get_mut(&mut self, id: OpId) -> Option<&mut W> {
         self.open.get_mut(&id).map(|open| &mut open.work)
     }
