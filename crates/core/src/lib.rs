@@ -34,7 +34,7 @@ pub use connections::{
 };
 pub use consumer::{
     Callback, CloseKind, CommitReason, Consumer, ConsumerConfig, Explanation, Farewell, GroupReason,
-    ReadFailure, Reason, SeekTo, Subscription, SubscriptionError,
+    OpFailure, Outcome, ReadFailure, Reason, SeekTo, Subscription, SubscriptionError,
 };
 pub use deadline::Earliest;
 pub use event::{CommitGivenUp, Event, Happened};
@@ -49,7 +49,6 @@ pub use lanes::{Filter, LaneFailure, LanePhase};
 pub use machine::{Disconnected, Fetched, Machine, Outbound, Reply, Span, Spans, spans};
 pub use metadata::{Metadata, MetadataConfig, Node, Partition, Topic, Wanted};
 pub use offsets::{CommittedOffset, OffsetAndTimestamp, Position, ResetPolicy, ResetTo};
-pub use ops::{OpFailure, Outcome};
 #[cfg(feature = "planted")]
 pub use planted::Planted;
 pub use reader::{

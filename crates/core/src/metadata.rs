@@ -160,6 +160,13 @@ impl Metadata {
         }
     }
 
+    /// What one answer tells, without anything remembered of others.
+    pub(crate) fn told(response: MetadataResponse, now: Now) -> Self {
+        let mut told = Self::new(MetadataConfig::default(), Vec::new(), 0, now);
+        told.handle_response(response, now);
+        told
+    }
+
     /// Whether any broker has answered yet.
     pub fn is_known(&self) -> bool {
         self.refreshed.is_some()

@@ -33,7 +33,7 @@ pub use ottla_core::{
     Address, Cause, CommittedOffset, Node, NodeId, OffsetAndTimestamp, Partition, Topic, TopicPartition,
     admin::{Cluster, Coordinator, GroupDescription, GroupListing, MemberDescription, NewTopic, OffsetSpec},
 };
-use ottla_core::{OpId, admin::Operation, admin::Outcome};
+use ottla_core::{OpId, admin::Operation};
 pub use ottla_protocol::TopicId;
 
 use crate::{
@@ -109,11 +109,7 @@ impl Admin {
     ///
     /// [`AdminError`]: as [any operation](self#errors).
     pub async fn describe_cluster(&self) -> Result<Cluster, AdminError> {
-        self.run(Operation::DescribeCluster, |outcome| match outcome {
-            Outcome::Cluster(cluster) => Some(cluster),
-            _ => None,
-        })
-        .await
+        self.run(core::DescribeCluster).await
     }
 
     /// Every topic, those that Kafka made for itself too ([`Topic::internal`]).
@@ -122,7 +118,7 @@ impl Admin {
     ///
     /// [`AdminError`]: as [any operation](self#errors). A topic that cannot be told has its [`Topic::error`].
     pub async fn list_topics(&self) -> Result<BTreeMap<String, Topic>, AdminError> {
-        self.run(Operation::ListTopics, topics).await
+        self.run(core::DescribeTopics::All).await
     }
 
     /// This topic, or these, with their partitions. None is created by being asked for.
@@ -139,7 +135,7 @@ impl Admin {
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let described = self.run(Operation::DescribeTopics(names), topics).await?;
+        let described = self.run(core::DescribeTopics::Named(names)).await?;
         let each = |(name, topic): (String, Topic)| {
             let result = topic.error.ok().map_err(|error| failure::of_topic(&name, error));
             (name, result.map(|()| topic))
@@ -156,7 +152,7 @@ impl Admin {
     /// [`AdminErrorKind::InvalidRequest`] where its name, its numbers or its configuration are refused.
     pub async fn create_topic(&self, topic: NewTopic) -> Result<(), AdminError> {
         let name = topic.name.clone();
-        self.change_one(name, Operation::CreateTopics { topics: vec![topic], validate_only: false }).await
+        self.change_one(name, core::CreateTopics { topics: vec![topic], validate_only: false }).await
     }
 
     /// Creates topics.
@@ -169,7 +165,7 @@ impl Admin {
         topics: impl IntoIterator<Item = NewTopic>,
     ) -> Result<Each<String, ()>, AdminError> {
         let topics = topics.into_iter().collect();
-        self.change(Operation::CreateTopics { topics, validate_only: false }).await
+        self.change(core::CreateTopics { topics, validate_only: false }).await
     }
 
     /// Tells whether these topics could be created, and creates none.
@@ -182,7 +178,7 @@ impl Admin {
         topics: impl IntoIterator<Item = NewTopic>,
     ) -> Result<Each<String, ()>, AdminError> {
         let topics = topics.into_iter().collect();
-        self.change(Operation::CreateTopics { topics, validate_only: true }).await
+        self.change(core::CreateTopics { topics, validate_only: true }).await
     }
 
     /// Deletes a topic with all its records.
@@ -193,7 +189,7 @@ impl Admin {
     /// where `delete.topic.enable` is false.
     pub async fn delete_topic(&self, name: impl Into<String>) -> Result<(), AdminError> {
         let name = name.into();
-        self.change_one(name.clone(), Operation::DeleteTopics(vec![name])).await
+        self.change_one(name.clone(), core::DeleteTopics(vec![name])).await
     }
 
     /// Deletes a topic, or several, with all their records.
@@ -202,7 +198,7 @@ impl Admin {
     ///
     /// [`AdminError`]: as [any operation](self#errors); of each as of [`delete_topic`](Self::delete_topic).
     pub async fn delete_topics<Kind>(&self, names: impl Names<Kind>) -> Result<Each<String, ()>, AdminError> {
-        self.change(Operation::DeleteTopics(names.into_names())).await
+        self.change(core::DeleteTopics(names.into_names())).await
     }
 
     /// Gives a topic more partitions: `count` is how many it has then. Keys go to other partitions from there on.
@@ -214,7 +210,7 @@ impl Admin {
     pub async fn create_partitions(&self, topic: impl Into<String>, count: i32) -> Result<(), AdminError> {
         let topic = topic.into();
         let counts = BTreeMap::from([(topic.clone(), count)]);
-        self.change_one(topic, Operation::CreatePartitions(counts)).await
+        self.change_one(topic, core::CreatePartitions(counts)).await
     }
 
     /// Every group, asked of every broker.
@@ -223,11 +219,7 @@ impl Admin {
     ///
     /// [`AdminError`]: as [any operation](self#errors), and where one broker alone does not answer.
     pub async fn list_groups(&self) -> Result<BTreeMap<String, GroupListing>, AdminError> {
-        self.run(Operation::ListGroups, |outcome| match outcome {
-            Outcome::Groups(groups) => Some(groups),
-            _ => None,
-        })
-        .await
+        self.run(core::ListGroups).await
     }
 
     /// This group, or these, with their members and what is assigned to each.
@@ -242,13 +234,7 @@ impl Admin {
         &self,
         groups: impl Names<Kind>,
     ) -> Result<Each<String, GroupDescription>, AdminError> {
-        let groups = groups.into_names();
-        let described = self
-            .run(Operation::DescribeGroups(groups), |outcome| match outcome {
-                Outcome::GroupDescriptions(groups) => Some(groups),
-                _ => None,
-            })
-            .await?;
+        let described = self.run(core::DescribeGroups(groups.into_names())).await?;
         let each = |(group, description): (String, Result<GroupDescription, core::Failure>)| {
             let description = description.map_err(|failure| AdminError::from(failure).group(&group));
             (group, description)
@@ -267,12 +253,8 @@ impl Admin {
         group: impl Into<String>,
     ) -> Result<BTreeMap<TopicPartition, CommittedOffset>, AdminError> {
         let group = group.into();
-        let operation = Operation::CommittedOffsets { group: group.clone(), require_stable: true };
-        let committed = |outcome| match outcome {
-            Outcome::Committed(offsets) => Some(offsets),
-            _ => None,
-        };
-        self.run(operation, committed).await.map_err(|error| error.group(group))
+        let operation = core::CommittedOffsets { group: group.clone(), require_stable: true };
+        self.run(operation).await.map_err(|error| error.group(group))
     }
 
     /// Offsets in the logs of partitions, as readers of uncommitted records see them; `None` where no record has the
@@ -288,12 +270,7 @@ impl Admin {
         partitions: impl IntoIterator<Item = (P, OffsetSpec)>,
     ) -> Result<Each<TopicPartition, Option<OffsetAndTimestamp>>, AdminError> {
         let partitions = partitions.into_iter().map(|(at, spec)| (at.into(), spec)).collect();
-        let listed = self
-            .run(Operation::ListOffsets { partitions, read_committed: false }, |outcome| match outcome {
-                Outcome::Offsets(offsets) => Some(offsets),
-                _ => None,
-            })
-            .await?;
+        let listed = self.run(core::ListOffsets { partitions, read_committed: false }).await?;
         let each = |(at, found): (TopicPartition, Result<_, _>)| {
             let found = found.map_err(|failure| failure::of_partition(&at, failure));
             (at, found)
@@ -308,11 +285,7 @@ impl Admin {
     /// [`AdminError`]: as [any operation](self#errors).
     pub async fn find_coordinator(&self, group: impl Into<String>) -> Result<Coordinator, AdminError> {
         let group = group.into();
-        let found = |outcome| match outcome {
-            Outcome::Coordinator(coordinator) => Some(coordinator),
-            _ => None,
-        };
-        self.run(Operation::FindCoordinator(group.clone()), found).await.map_err(|error| error.group(group))
+        self.run(core::FindCoordinator(group.clone())).await.map_err(|error| error.group(group))
     }
 
     /// What stands in the way of the operations under way: empty where nothing does. Cheap, and at any time.
@@ -327,13 +300,11 @@ impl Admin {
         self.handle.join().await;
     }
 
-    async fn change(&self, operation: Operation) -> Result<Each<String, ()>, AdminError> {
-        let changes = self
-            .run(operation, |outcome| match outcome {
-                Outcome::Changes(changes) => Some(changes),
-                _ => None,
-            })
-            .await?;
+    async fn change<O>(&self, operation: O) -> Result<Each<String, ()>, AdminError>
+    where
+        O: Operation<Outcome = core::TopicChanges>,
+    {
+        let changes = self.run(operation).await?;
         let each = |(topic, result): (String, Result<(), core::Refusal>)| {
             let result = result.map_err(|refusal| failure::of_change(&topic, refusal));
             (topic, result)
@@ -342,32 +313,21 @@ impl Admin {
     }
 
     /// A change of one topic.
-    async fn change_one(&self, topic: String, operation: Operation) -> Result<(), AdminError> {
+    async fn change_one<O>(&self, topic: String, operation: O) -> Result<(), AdminError>
+    where
+        O: Operation<Outcome = core::TopicChanges>,
+    {
         let silent =
             || AdminError::new(AdminErrorKind::Broker).detail("the broker left the topic out of its answer");
         let only = |each: Each<String, ()>| each.into_values().next().unwrap_or_else(|| Err(silent()));
         self.change(operation).await.and_then(only).map_err(|error| error.topic(topic))
     }
 
-    async fn run<T>(
-        &self,
-        operation: Operation,
-        extract: impl FnOnce(Outcome) -> Option<T>,
-    ) -> Result<T, AdminError> {
-        let op = self.shared.with(|machine, now| machine.start(operation, now));
-        let waiting = Waiting { shared: &self.shared, op };
-        let outcome = self.shared.wait(|machine, _| machine.take_result(op)).await;
+    async fn run<O: Operation>(&self, operation: O) -> Result<O::Outcome, AdminError> {
+        let begun = self.shared.with(|machine, now| machine.start(operation, now));
+        let waiting = Waiting { shared: &self.shared, op: begun.op() };
+        let result = self.shared.wait(|machine, _| machine.take_result(&begun)).await;
         drop(waiting);
-        let outcome = outcome?.map_err(AdminError::from)?;
-        extract(outcome).ok_or_else(|| {
-            AdminError::new(AdminErrorKind::Broker).detail("the answer is to another question")
-        })
-    }
-}
-
-fn topics(outcome: Outcome) -> Option<BTreeMap<String, Topic>> {
-    match outcome {
-        Outcome::Topics(topics) => Some(topics),
-        _ => None,
+        result?.map_err(AdminError::from)
     }
 }

@@ -1,9 +1,12 @@
 //! An admin client against answers given by hand, in a time moved by hand.
 
+use std::collections::BTreeMap;
+
 use ottla_protocol::{
-    ApiKey, Request, Timestamp,
+    ApiKey, ErrorCode, Request, Response, Timestamp,
     messages::{
-        ApiVersionsApiVersion, ApiVersionsResponse, CreateTopicsCreatableTopicResult, CreateTopicsResponse,
+        ApiVersionsApiVersion, ApiVersionsResponse, ConsumerGroupDescribeDescribedGroup,
+        ConsumerGroupDescribeResponse, CreateTopicsCreatableTopicResult, CreateTopicsResponse,
         DescribeGroupsDescribedGroup, DescribeGroupsDescribedGroupMember, DescribeGroupsResponse,
         FindCoordinatorCoordinator, FindCoordinatorResponse, ListGroupsListedGroup, ListGroupsResponse,
         ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse, MetadataResponse,
@@ -13,7 +16,10 @@ use ottla_protocol::{
 };
 
 use super::*;
-use crate::{group::embedded::Assignment, ids::RequestId};
+use crate::{
+    group::embedded::Assignment,
+    ids::{NodeId, RequestId, TopicPartition},
+};
 
 /// Two brokers; topic `t` has a partition on each. Metadata is answered here, everything else by the test.
 struct World {
@@ -44,7 +50,7 @@ impl World {
         }
     }
 
-    fn start(&mut self, operation: Operation) -> OpId {
+    fn start<O: Operation>(&mut self, operation: O) -> Begun<O::Outcome> {
         let op = self.admin.start(operation, self.now);
         self.pass(Duration::from_secs(1));
         op
@@ -99,7 +105,7 @@ impl World {
         self.asked.remove(0)
     }
 
-    fn outcome(&mut self, op: OpId) -> Outcome {
+    fn outcome<T: 'static>(&mut self, op: &Begun<T>) -> T {
         self.admin.take_result(op).expect("not done").expect("failed")
     }
 
@@ -166,17 +172,17 @@ fn metadata(asked: Option<&[ottla_protocol::messages::MetadataRequestTopic]>) ->
 #[test]
 fn the_cluster_and_its_topics_are_told() {
     let mut world = World::new();
-    let cluster = world.start(Operation::DescribeCluster);
-    let Outcome::Cluster(cluster) = world.outcome(cluster) else { panic!() };
+    let cluster = world.start(DescribeCluster);
+    let cluster = world.outcome(&cluster);
     assert_eq!(
         (cluster.id.as_deref(), cluster.controller, cluster.nodes.len()),
         (Some("c"), Some(NodeId(2)), 2)
     );
-    let all = world.start(Operation::ListTopics);
-    let Outcome::Topics(topics) = world.outcome(all) else { panic!() };
+    let all = world.start(DescribeTopics::All);
+    let topics = world.outcome(&all);
     assert_eq!(topics["t"].partitions[&1].leader, Some(NodeId(2)));
-    let missing = world.start(Operation::DescribeTopics(vec!["missing".to_owned()]));
-    let Outcome::Topics(topics) = world.outcome(missing) else { panic!() };
+    let missing = world.start(DescribeTopics::Named(vec!["missing".to_owned()]));
+    let topics = world.outcome(&missing);
     assert_eq!(topics["missing"].error, ErrorCode::UnknownTopicOrPartition);
 }
 
@@ -185,7 +191,7 @@ fn topics_are_created_by_the_controller_and_those_it_did_not_decide_go_again() {
     let mut world = World::new();
     let new = |name: &str| NewTopic::new(name).partitions(3);
     let topics = vec![new("a"), new("b"), new("c")];
-    let op = world.start(Operation::CreateTopics { topics, validate_only: false });
+    let op = world.start(CreateTopics { topics, validate_only: false });
     let result = |name: &str, error_code| CreateTopicsCreatableTopicResult {
         name: name.to_owned(),
         error_code,
@@ -199,7 +205,7 @@ fn topics_are_created_by_the_controller_and_those_it_did_not_decide_go_again() {
         result("c", ErrorCode::NotController),
     ];
     world.answer(&asked, CreateTopicsResponse { topics, ..Default::default() });
-    assert!(world.admin.take_result(op).is_none());
+    assert!(world.admin.take_result(&op).is_none());
     world.pass(Duration::from_secs(1));
     let asked = world.take();
     let Request::CreateTopics(request) = &asked.request else { panic!() };
@@ -207,7 +213,7 @@ fn topics_are_created_by_the_controller_and_those_it_did_not_decide_go_again() {
     assert_eq!((names, request.topics[0].replication_factor), (vec!["c"], -1));
     let topics = vec![result("c", ErrorCode::None)];
     world.answer(&asked, CreateTopicsResponse { topics, ..Default::default() });
-    let Outcome::Changes(changes) = world.outcome(op) else { panic!() };
+    let changes = world.outcome(&op);
     let exists = Refusal { error: ErrorCode::TopicAlreadyExists, message: None };
     assert_eq!((&changes["a"], &changes["b"], &changes["c"]), (&Ok(()), &Err(exists), &Ok(())));
 }
@@ -215,7 +221,7 @@ fn topics_are_created_by_the_controller_and_those_it_did_not_decide_go_again() {
 #[test]
 fn the_groups_of_every_broker_are_listed() {
     let mut world = World::new();
-    let op = world.start(Operation::ListGroups);
+    let op = world.start(ListGroups);
     for (name, error) in
         [("a", ErrorCode::None), ("b", ErrorCode::CoordinatorLoadInProgress), ("b", ErrorCode::None)]
     {
@@ -229,7 +235,7 @@ fn the_groups_of_every_broker_are_listed() {
         world.answer(&asked, ListGroupsResponse { error_code: error, groups, ..Default::default() });
         world.pass(Duration::from_secs(1));
     }
-    let Outcome::Groups(groups) = world.outcome(op) else { panic!() };
+    let groups = world.outcome(&op);
     assert_eq!(groups.keys().collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!((groups["b"].coordinator, groups["b"].state.as_deref()), (NodeId(2), Some("Stable")));
 }
@@ -237,7 +243,7 @@ fn the_groups_of_every_broker_are_listed() {
 #[test]
 fn a_group_is_described_by_its_coordinator_also_after_that_moved() {
     let mut world = World::new();
-    let op = world.start(Operation::DescribeGroups(vec!["g".to_owned()]));
+    let op = world.start(DescribeGroups(vec!["g".to_owned()]));
     let answer = |group: DescribeGroupsDescribedGroup| {
         let group = DescribeGroupsDescribedGroup { group_id: "g".to_owned(), ..group };
         DescribeGroupsResponse { groups: vec![group], ..Default::default() }
@@ -265,15 +271,49 @@ fn a_group_is_described_by_its_coordinator_also_after_that_moved() {
         ..Default::default()
     };
     world.answer(&asked, answer(group));
-    let Outcome::GroupDescriptions(groups) = world.outcome(op) else { panic!() };
+    let groups = world.outcome(&op);
     let group = groups["g"].as_ref().unwrap();
     assert_eq!((group.coordinator, &group.members[0].assignment), (NodeId(2), &assignment.partitions));
 }
 
 #[test]
+fn a_group_that_is_no_classic_one_is_asked_for_as_one_of_the_consumer_protocol() {
+    let mut world = World::new();
+    let op = world.start(DescribeGroups(vec!["g".to_owned()]));
+    world.find_coordinator(1);
+    world.pass(Duration::from_secs(1));
+    let (group_id, error_code) = ("g".to_owned(), ErrorCode::GroupIdNotFound);
+    let none = DescribeGroupsDescribedGroup { group_id, error_code, ..Default::default() };
+    let asked = world.take();
+    world.answer(&asked, DescribeGroupsResponse { groups: vec![none], ..Default::default() });
+    let asked = world.take();
+    let Request::ConsumerGroupDescribe(request) = &asked.request else { panic!("{:?}", asked.request) };
+    assert_eq!((asked.port, &request.group_ids[..]), (1, &["g".to_owned()][..]));
+    let group = ConsumerGroupDescribeDescribedGroup {
+        group_id: "g".to_owned(),
+        assignor_name: "uniform".to_owned(),
+        ..Default::default()
+    };
+    world.answer(&asked, ConsumerGroupDescribeResponse { groups: vec![group], ..Default::default() });
+    let groups = world.outcome(&op);
+    let group = groups["g"].as_ref().unwrap();
+    assert_eq!((group.coordinator, group.protocol.as_str()), (NodeId(1), "uniform"));
+}
+
+#[test]
+fn an_operation_on_nothing_is_done_without_asking() {
+    let mut world = World::new();
+    world.unreachable = true;
+    let op = world.start(CreateTopics { topics: Vec::new(), validate_only: false });
+    assert_eq!(world.outcome(&op), TopicChanges::new());
+    let op = world.start(ListOffsets { partitions: BTreeMap::new(), read_committed: false });
+    assert!(world.outcome(&op).is_empty());
+}
+
+#[test]
 fn the_offsets_of_a_group_are_told_and_partitions_without_one_left_out() {
     let mut world = World::new();
-    let op = world.start(Operation::CommittedOffsets { group: "g".to_owned(), require_stable: true });
+    let op = world.start(CommittedOffsets { group: "g".to_owned(), require_stable: true });
     world.find_coordinator(2);
     world.pass(Duration::from_secs(1));
     let asked = world.take();
@@ -291,7 +331,7 @@ fn the_offsets_of_a_group_are_told_and_partitions_without_one_left_out() {
     };
     let group = OffsetFetchResponseGroup { topics: vec![topic], ..Default::default() };
     world.answer(&asked, OffsetFetchResponse { groups: vec![group], ..Default::default() });
-    let Outcome::Committed(offsets) = world.outcome(op) else { panic!() };
+    let offsets = world.outcome(&op);
     assert_eq!(offsets.into_iter().map(|(at, o)| (at, o.offset)).collect::<Vec<_>>(), [(("t", 0).into(), 5)]);
 }
 
@@ -301,7 +341,7 @@ fn offsets_are_asked_of_each_leader_and_only_what_failed_is_asked_again() {
     let at = |topic: &str, partition| TopicPartition::new(topic, partition);
     let partitions = [at("t", 0), at("t", 1), at("t", 7), at("missing", 0)];
     let partitions = partitions.into_iter().map(|at| (at, OffsetSpec::Latest)).collect();
-    let op = world.start(Operation::ListOffsets { partitions, read_committed: false });
+    let op = world.start(ListOffsets { partitions, read_committed: false });
     let answer = |partition_index, error_code, offset| {
         let partition =
             ListOffsetsPartitionResponse { partition_index, error_code, offset, ..Default::default() };
@@ -316,7 +356,7 @@ fn offsets_are_asked_of_each_leader_and_only_what_failed_is_asked_again() {
     let again = world.take();
     assert!(world.asked.is_empty());
     world.answer(&again, answer(1, ErrorCode::None, 50));
-    let Outcome::Offsets(offsets) = world.outcome(op) else { panic!() };
+    let offsets = world.outcome(&op);
     let found = offsets.into_values().map(|found| found.map(|found| found.unwrap().offset));
     let found: Vec<_> = found.collect();
     let unknown =
@@ -330,13 +370,13 @@ fn a_partition_whose_leader_does_not_answer_or_is_not_there_fails_by_itself() {
     let at = |topic: &str, partition| TopicPartition::new(topic, partition);
     let partitions = [at("t", 0), at("t", 1), at("leaderless", 0)];
     let partitions = partitions.into_iter().map(|at| (at, OffsetSpec::Latest)).collect();
-    let op = world.start(Operation::ListOffsets { partitions, read_committed: false });
+    let op = world.start(ListOffsets { partitions, read_committed: false });
     let first = world.take();
     let partition = ListOffsetsPartitionResponse { partition_index: 0, offset: 40, ..Default::default() };
     let topic = ListOffsetsTopicResponse { name: "t".to_owned(), partitions: vec![partition] };
     world.answer(&first, ListOffsetsResponse { topics: vec![topic], ..Default::default() });
     world.pass(Duration::from_secs(61));
-    let Outcome::Offsets(offsets) = world.outcome(op) else { panic!() };
+    let offsets = world.outcome(&op);
     let told: Vec<_> = offsets.values().map(|found| found.as_ref().map_err(ToString::to_string)).collect();
     assert!(told[0].as_ref().unwrap_err().ends_with("leaderless-0 has no leader"), "{told:?}");
     assert_eq!(told[1].as_ref().unwrap().unwrap().offset, 40);
@@ -347,19 +387,19 @@ fn a_partition_whose_leader_does_not_answer_or_is_not_there_fails_by_itself() {
 fn a_time_out_names_the_address_and_what_was_wrong_there() {
     let mut world = World::new();
     world.unreachable = true;
-    let op = world.start(Operation::ListTopics);
+    let op = world.start(DescribeTopics::All);
     world.pass(Duration::from_secs(60));
-    let failure = world.admin.take_result(op).unwrap().unwrap_err();
+    let failure = world.admin.take_result(&op).unwrap().unwrap_err();
     assert_eq!(failure.to_string(), "not done in 60s; the last obstacle: seed:9: cannot connect: nobody");
 }
 
 #[test]
 fn a_request_that_a_broker_never_answers_is_sent_again_and_then_named() {
     let mut world = World::new();
-    let op = world.start(Operation::FindCoordinator("g".to_owned()));
+    let op = world.start(FindCoordinator("g".to_owned()));
     world.pass(Duration::from_secs(61));
     assert_eq!(world.asked.len(), 2, "the request's time-out is 30 s");
-    let failure = world.admin.take_result(op).unwrap().unwrap_err();
+    let failure = world.admin.take_result(&op).unwrap().unwrap_err();
     assert!(failure.to_string().ends_with("no answer to FindCoordinator in time"), "{failure}");
 }
 
@@ -367,7 +407,7 @@ fn a_request_that_a_broker_never_answers_is_sent_again_and_then_named() {
 fn a_group_that_a_broker_refuses_or_whose_coordinator_is_silent_hides_no_other() {
     let mut world = World::new();
     let names = ["good", "refused", "silent"].map(str::to_owned).to_vec();
-    let op = world.start(Operation::DescribeGroups(names));
+    let op = world.start(DescribeGroups(names));
     for _ in 0..3 {
         world.find_coordinator(1);
     }
@@ -384,7 +424,7 @@ fn a_group_that_a_broker_refuses_or_whose_coordinator_is_silent_hides_no_other()
         world.answer(&asked, DescribeGroupsResponse { groups: vec![group], ..Default::default() });
     }
     world.pass(Duration::from_secs(61));
-    let Outcome::GroupDescriptions(groups) = world.outcome(op) else { panic!() };
+    let groups = world.outcome(&op);
     assert!(groups["good"].is_ok(), "{groups:?}");
     assert!(groups["refused"].as_ref().unwrap_err().is(ErrorCode::GroupAuthorizationFailed));
     assert!(matches!(groups["silent"], Err(Failure::TimedOut { .. })), "{groups:?}");
@@ -393,11 +433,11 @@ fn a_group_that_a_broker_refuses_or_whose_coordinator_is_silent_hides_no_other()
 #[test]
 fn closing_ends_what_is_under_way() {
     let mut world = World::new();
-    let op = world.start(Operation::FindCoordinator("g".to_owned()));
+    let op = world.start(FindCoordinator("g".to_owned()));
     world.admin.close();
     world.pump();
-    assert_eq!(world.admin.take_result(op), Some(Err(Failure::Closed)));
+    assert_eq!(world.admin.take_result(&op), Some(Err(Failure::Closed)));
     assert!(world.admin.is_closed() && world.links.is_empty());
-    let later = world.start(Operation::ListTopics);
-    assert_eq!(world.admin.take_result(later), Some(Err(Failure::Closed)));
+    let later = world.start(DescribeTopics::All);
+    assert_eq!(world.admin.take_result(&later), Some(Err(Failure::Closed)));
 }

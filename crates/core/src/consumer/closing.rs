@@ -4,12 +4,11 @@ use std::time::{Duration, Instant};
 
 use ottla_protocol::Now;
 
-use super::{Callback, Consumer, group_side::GroupSide, handover};
+use super::{Callback, Consumer, OpFailure, group_side::GroupSide, handover};
 use crate::{
     deadline::Earliest,
     event::{CommitGivenUp, Event},
     group::{LeaveGroup, Standing},
-    ops::OpFailure,
 };
 
 #[derive(Debug)]

@@ -2,14 +2,13 @@
 
 use ottla_protocol::{ErrorCode, Now};
 
-use super::Consumer;
+use super::{Consumer, OpFailure, Outcome};
 use crate::{
     event::{CommitGivenUp, Event},
     group::GroupNews,
     ids::TopicPartition,
     log::{self, ByError, Listed},
     offsets::{CommitRefusal, CommittedOffset, Settled},
-    ops::{OpFailure, Outcome},
     planted::Planted,
 };
 

@@ -7,7 +7,7 @@ use std::{
 
 use ottla_protocol::{ErrorCode, Now, Response};
 
-use super::{Consumer, Pending, callbacks::Callbacks, handover::Handover};
+use super::{Consumer, OpFailure, Outcome, Pending, callbacks::Callbacks, handover::Handover};
 use crate::{
     backoff::Backoff,
     coordinator::{Coordinator, ToCoordinator},
@@ -17,7 +17,6 @@ use crate::{
     lanes::{FetchState, LaneFailure, Search},
     log::{self, Listed},
     offsets::{Commits, CommittedFetch, CommittedNews, Position, ResetTo},
-    ops::{OpFailure, Outcome},
     planted::Planted,
 };
 

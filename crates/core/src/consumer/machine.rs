@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use ottla_protocol::{Now, Response};
 
-use super::{Consumer, Pending, add_offset};
+use super::{Consumer, OpFailure, Pending, add_offset};
 use crate::{
     hub::Lost,
     ids::ConnId,
@@ -12,7 +12,6 @@ use crate::{
     log,
     machine::{Disconnected, Machine, Outbound, Reply},
     offsets::{Position, Purpose},
-    ops::OpFailure,
 };
 
 impl<F: Clone> Machine for Consumer<F> {

@@ -12,6 +12,7 @@ mod explain;
 mod group_side;
 mod handover;
 mod machine;
+mod ops;
 mod readers;
 mod reasons;
 mod subscription;
@@ -35,18 +36,19 @@ use crate::{
     lanes::{FetchState, LaneFailure, LanePhase, Lanes, Search},
     metadata::{Metadata, Wanted},
     offsets::{CommittedOffset, Lookups, OffsetAndTimestamp, Purpose, ResetPolicy, ResetTo},
-    ops::{OpFailure, Ops, Outcome},
     planted::Planted,
 };
 
 pub use callbacks::Callback;
 pub use closing::{CloseKind, Farewell};
 pub use config::ConsumerConfig;
+pub use ops::{OpFailure, Outcome};
 pub use readers::ReadFailure;
 pub use reasons::{CommitReason, Explanation, GroupReason, Reason};
 pub use subscription::{Subscription, SubscriptionError};
 
 use group_side::GroupSide;
+use ops::Ops;
 
 /// Where to go on reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -361,7 +363,7 @@ impl<F: Clone> Consumer<F> {
         for (at, committed) in &offsets {
             self.lanes.acknowledge(at, committed.offset);
         }
-        let op = self.ops.begin(Outcome::Commit(BTreeMap::new()), offsets.len(), now.mono + self.api_timeout);
+        let op = self.ops.ask(Outcome::Commit(BTreeMap::new()), offsets.len(), now.mono + self.api_timeout);
         group.commits.request(offsets, self.ops.is_open(op).then_some(op));
         self.changed();
         Ok(op)
@@ -372,7 +374,7 @@ impl<F: Clone> Consumer<F> {
         let Some(group) = &mut self.group else { return Err(OpFailure::NoGroup) };
         let partitions: BTreeSet<_> = partitions.into_iter().collect();
         let so_far = Outcome::Committed(BTreeMap::new());
-        let op = self.ops.begin(so_far, partitions.len(), now.mono + self.api_timeout);
+        let op = self.ops.ask(so_far, partitions.len(), now.mono + self.api_timeout);
         for at in partitions {
             group.ask_committed(at, op);
         }
@@ -383,7 +385,7 @@ impl<F: Clone> Consumer<F> {
     /// Asks each partition's log for the offset that `SeekTo` stands for.
     pub fn offsets(&mut self, partitions: Vec<(TopicPartition, SeekTo)>, now: Now) -> OpId {
         let so_far = Outcome::Offsets(BTreeMap::new());
-        let op = self.ops.begin(so_far, partitions.len(), now.mono + self.api_timeout);
+        let op = self.ops.ask(so_far, partitions.len(), now.mono + self.api_timeout);
         for (at, to) in partitions {
             match to.search() {
                 Ok(to) => self.lookups.ask(at, to, Purpose::Op(op)),
@@ -433,7 +435,9 @@ impl<F: Clone> Consumer<F> {
             };
             waiting_for(&self.hub.metadata, group, retry)
         };
-        self.hub.wake |= self.ops.expire(now.mono, waiting_for);
+        self.hub.wake |= self
+            .ops
+            .expire(now.mono, |op, unanswered| Err(OpFailure::TimedOut(waiting_for(op, &unanswered.so_far))));
         let wanted = self.wanted();
         self.hub.poll_metadata(&wanted, now);
         self.give_up_unknown_topics(now);

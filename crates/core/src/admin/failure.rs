@@ -1,0 +1,69 @@
+//! Why an operation fails, as a whole or in part.
+
+use std::{fmt, time::Duration};
+
+use ottla_protocol::{ApiKey, ErrorCode};
+
+use crate::cause::Cause;
+
+/// Why an operation failed, as a whole or for one group or partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// `default.api.timeout.ms` passed. A change may have been made all the same.
+    TimedOut {
+        /// How long the operation waited.
+        waited: Duration,
+        /// The last obstacle.
+        cause: Option<Cause>,
+    },
+    /// A broker refused.
+    Refused(Refusal),
+    /// The broker does not speak the API, or in no version that does what is asked.
+    Unsupported(ApiKey),
+    /// The client was closed.
+    Closed,
+}
+
+impl Failure {
+    /// Whether a broker refused with this error.
+    pub(super) fn is(&self, error: ErrorCode) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.error == error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut { waited, cause: None } => write!(f, "not done in {waited:?}"),
+            Self::TimedOut { waited, cause: Some(cause) } => {
+                write!(f, "not done in {waited:?}; the last obstacle: {cause}")
+            }
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Unsupported(key) => {
+                write!(f, "the broker does not support {key:?}, or not what is asked of it")
+            }
+            Self::Closed => f.write_str("the client was closed"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A broker's refusal, and its own words about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The error.
+    pub error: ErrorCode,
+    /// What the broker says about it.
+    pub message: Option<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.message {
+            Some(message) => write!(f, "{}: {message}", self.error),
+            None => self.error.fmt(f),
+        }
+    }
+}

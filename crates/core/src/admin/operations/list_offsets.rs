@@ -1,0 +1,109 @@
+use std::collections::BTreeMap;
+
+use ottla_protocol::{
+    ApiKey, ErrorCode, Request, Response, Timestamp,
+    messages::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic},
+};
+
+use crate::{
+    admin::{Answer, Failure, Operation, Refusal, Route, Verdict},
+    ids::TopicPartition,
+    offsets::OffsetAndTimestamp,
+};
+
+/// Asks for offsets in the logs of partitions. Each partition has its offset, or its failure; `None` where no record is that
+/// late.
+#[derive(Debug)]
+pub struct ListOffsets {
+    /// What is asked of each partition.
+    pub partitions: BTreeMap<TopicPartition, OffsetSpec>,
+    /// Whether the latest offset is the last stable offset, up to which `read_committed` consumers read, and not the high
+    /// watermark.
+    pub read_committed: bool,
+}
+
+/// Which offset of a partition is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OffsetSpec {
+    /// The first offset in the log.
+    Earliest,
+    /// The one that the next record will get.
+    Latest,
+    /// The offset of the first record with this timestamp or a later one.
+    Timestamp(Timestamp),
+}
+
+impl OffsetSpec {
+    const fn timestamp(self) -> i64 {
+        match self {
+            Self::Earliest => -2,
+            Self::Latest => -1,
+            Self::Timestamp(timestamp) => timestamp.0,
+        }
+    }
+}
+
+type Query = (TopicPartition, OffsetSpec);
+
+impl Operation for ListOffsets {
+    type Outcome = BTreeMap<TopicPartition, Result<Option<OffsetAndTimestamp>, Failure>>;
+    type Part = Query;
+
+    fn begin(&self) -> (Self::Outcome, Vec<Query>) {
+        (BTreeMap::new(), self.partitions.clone().into_iter().collect())
+    }
+
+    fn route<'a>(&'a self, (at, _): &'a Query) -> Route<'a, Query> {
+        Route::Leader(at)
+    }
+
+    fn api(&self, _: &Query) -> (ApiKey, i16) {
+        (ApiKey::ListOffsets, i16::MAX)
+    }
+
+    fn request(&self, queries: &[Query], _: i16, timeout_ms: i32) -> Option<Request> {
+        let mut topics: BTreeMap<&String, Vec<ListOffsetsPartition>> = BTreeMap::new();
+        for (at, spec) in queries {
+            topics.entry(&at.topic).or_default().push(ListOffsetsPartition {
+                partition_index: at.partition,
+                timestamp: spec.timestamp(),
+                ..Default::default()
+            });
+        }
+        let topic = |(name, partitions): (&String, _)| ListOffsetsTopic { name: name.clone(), partitions };
+        let topics = topics.into_iter().map(topic).collect();
+        let isolation_level = i8::from(self.read_committed);
+        Some(ListOffsetsRequest { replica_id: -1, isolation_level, topics, timeout_ms }.into())
+    }
+
+    fn gather(&self, answer: Answer<'_, Query>, offsets: &mut Self::Outcome) -> Verdict<Query> {
+        let Response::ListOffsets(response) = answer.response else { return Verdict::stray() };
+        let mut left: BTreeMap<_, _> = answer.asked.iter().cloned().collect();
+        let mut again = None;
+        for topic in response.topics {
+            for found in topic.partitions {
+                let at = TopicPartition::new(topic.name.as_str(), found.partition_index);
+                if found.error_code.is_retriable() {
+                    again = Some(found.error_code);
+                } else if left.remove(&at).is_some() {
+                    let refused = |error| Failure::Refused(Refusal { error, message: None });
+                    let offset = OffsetAndTimestamp::told(&found);
+                    offsets.insert(at, found.error_code.ok().map(|()| offset).map_err(refused));
+                }
+            }
+        }
+        match left.is_empty() {
+            true => Verdict::Done,
+            // A partition that the answer leaves out is asked for again, too.
+            false => {
+                Verdict::Left(again.unwrap_or(ErrorCode::UnknownServerError), left.into_iter().collect())
+            }
+        }
+    }
+
+    fn fail_part(&self, (at, _): &Query, failure: &Failure, offsets: &mut Self::Outcome) -> bool {
+        offsets.insert(at.clone(), Err(failure.clone()));
+        true
+    }
+}

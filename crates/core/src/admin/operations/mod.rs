@@ -1,0 +1,26 @@
+//! The operations of an admin client, each in a file of its own: what is asked, of which broker and how, what an answer
+//! means, and the outcome.
+
+mod committed_offsets;
+mod create_partitions;
+mod create_topics;
+mod delete_topics;
+mod describe_cluster;
+mod describe_groups;
+mod describe_topics;
+mod find_coordinator;
+mod list_groups;
+mod list_offsets;
+mod topic_changes;
+
+pub use committed_offsets::*;
+pub use create_partitions::*;
+pub use create_topics::*;
+pub use delete_topics::*;
+pub use describe_cluster::*;
+pub use describe_groups::*;
+pub use describe_topics::*;
+pub use find_coordinator::*;
+pub use list_groups::*;
+pub use list_offsets::*;
+pub use topic_changes::TopicChanges;

@@ -1,0 +1,42 @@
+//! What changes of topics have in common: a result for each, told by the controller.
+
+use std::collections::BTreeMap;
+
+use ottla_protocol::{ApiKey, ErrorCode};
+
+use crate::{
+    admin::{Refusal, Verdict},
+    log,
+};
+
+/// The result for each topic.
+pub type TopicChanges = BTreeMap<String, Result<(), Refusal>>;
+
+/// Takes the answers: a topic's name, its error, and the broker's words. Topics that a broker refused because it is not the
+/// controller, or for a quota, go again.
+pub(super) fn gather<P: Clone>(
+    api: ApiKey,
+    asked: &[P],
+    name_of: impl Fn(&P) -> &str,
+    answers: impl Iterator<Item = (String, ErrorCode, Option<String>)>,
+    changes: &mut TopicChanges,
+) -> Verdict<P> {
+    let mut again = None;
+    for (topic, error, message) in answers {
+        match error {
+            ErrorCode::NotController | ErrorCode::ThrottlingQuotaExceeded => again = Some(error),
+            error => {
+                let result = error.ok().map_err(|error| Refusal { error, message });
+                if let Err(why) = &result {
+                    tracing::info!(target: log::ADMIN, ?api, topic, %why, "refused for good");
+                }
+                changes.insert(topic, result);
+            }
+        }
+    }
+    let undecided = |part: &&P| !changes.contains_key(name_of(part));
+    match again {
+        None => Verdict::Done,
+        Some(error) => Verdict::Left(error, asked.iter().filter(undecided).cloned().collect()),
+    }
+}
