@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use ottla_protocol::{Now, Response};
 
-use super::{Consumer, Pending, add_offset};
+use super::{Consumer, Pending, add_offset, group_side::Brought};
 use crate::{
+    group::GroupNews,
     hub::Lost,
-    ids::ConnId,
+    ids::{ConnId, RequestId},
     lanes::{FetchState, Lane, LaneFailure, Searched},
     log,
     machine::{Disconnected, Machine, Outbound, Reply},
@@ -68,14 +69,12 @@ impl<F: Clone> Machine for Consumer<F> {
         self.ops.deadlines(&mut earliest);
         self.lanes.deadlines(&mut earliest);
         if let Some(group) = &self.group {
-            group.coordinator.deadlines(&mut earliest);
-            group.membership.deadlines(&mut earliest);
-            group.committed.deadlines(&mut earliest);
-            group.commits.deadlines(&mut earliest);
-            earliest.consider(group.handover.as_ref().map(|handover| handover.deadline));
+            group.deadlines(&mut earliest);
         }
         earliest.consider(self.overdue_at());
-        self.close_deadlines(&mut earliest);
+        if let Some(closing) = &self.closing {
+            closing.deadlines(&mut earliest);
+        }
         earliest.get()
     }
 
@@ -85,7 +84,8 @@ impl<F: Clone> Machine for Consumer<F> {
 
     fn take_wake(&mut self) -> bool {
         let told = self.events.take_fresh();
-        self.hub.take_wake() || told
+        let due = self.group.as_mut().is_some_and(|group| group.callbacks.take_fresh());
+        self.hub.take_wake() || told || due
     }
 
     fn take_stir(&mut self) -> bool {
@@ -105,10 +105,36 @@ impl<F: Clone> Consumer<F> {
                 Pending::Fetch(_) => {
                     self.fetcher.handle_unanswered(id, &mut self.lanes, &mut self.hub.metadata, now);
                 }
-                Pending::Group(asked) => self.group_unanswered(id, asked, now),
+                Pending::Group(asked) => {
+                    if let Some(group) = &mut self.group {
+                        group.handle_unanswered(id, asked, now);
+                    }
+                }
             }
         }
         self.hub.wake = true;
+    }
+
+    /// An answer that concerns the group.
+    fn handle_group_response(&mut self, id: RequestId, response: Response, now: Now) {
+        let Some(group) = &mut self.group else { return };
+        let of_coordinator = !matches!(response, Response::FindCoordinator(_));
+        let news = match group.handle_response(id, response, &mut self.hub.metadata, now) {
+            Brought::News(news) => {
+                self.hub.wake |= of_coordinator;
+                news
+            }
+            Brought::Committed(found) => {
+                self.hub.wake = true;
+                group.take_committed(found, &mut self.lanes, &mut self.ops, self.reset, now);
+                GroupNews::None
+            }
+            Brought::Settled(settled) => self.settle_commits(settled, now),
+        };
+        if let Some(group) = self.group.as_mut().filter(|_| of_coordinator) {
+            group.coordinator.answered(&self.hub.metadata, now);
+        }
+        self.handle_group_news(news, now);
     }
 
     fn handle_found(

@@ -12,6 +12,7 @@
 mod epochs;
 mod lane;
 mod phase;
+mod progress;
 mod search;
 
 use std::{
@@ -172,6 +173,24 @@ impl<F> Lanes<F> {
             lane.transition_to(LanePhase::Free);
             lane.holder = None;
         }
+    }
+
+    /// Takes all partitions away. Returns their names.
+    pub(crate) fn unassign_all(&mut self) -> Vec<TopicPartition> {
+        let all: Vec<PartIdx> = self.assigned().map(|(part, _)| part).collect();
+        self.unassign_these(all)
+    }
+
+    /// Takes the partitions that are being revoked away. Returns their names.
+    pub(crate) fn unassign_revoking(&mut self) -> Vec<TopicPartition> {
+        let revoking: Vec<PartIdx> = self.revoking().map(|(part, _)| part).collect();
+        self.unassign_these(revoking)
+    }
+
+    fn unassign_these(&mut self, parts: Vec<PartIdx>) -> Vec<TopicPartition> {
+        let names = parts.iter().filter_map(|part| Some(self.get(*part)?.at.clone())).collect();
+        parts.into_iter().for_each(|part| self.unassign(part));
+        names
     }
 
     /// Closes the gate of a partition that is to be given up. Its buffered records are dropped. A reader may still
