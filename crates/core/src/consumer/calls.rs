@@ -46,6 +46,7 @@ impl<F: Clone> Consumer<F> {
         }
         let Some(group) = &mut self.group else { return Err(SubscriptionError::NoGroup) };
         self.hub.stir = true;
+        self.wanted.forget();
         self.readers.touch_own(now);
         // The same subscription again changes nothing: the topics that are known to match a pattern stay.
         let news = match subscription.interest().filter(|_| subscription != self.subscription) {
@@ -66,6 +67,7 @@ impl<F: Clone> Consumer<F> {
         }
         let news = group.membership.enforce_rebalance(reason, now).ok_or(SubscriptionError::ServerSide)?;
         self.hub.stir = true;
+        self.wanted.forget();
         self.handle_group_news(news, now);
         Ok(())
     }
@@ -129,6 +131,7 @@ impl<F: Clone> Consumer<F> {
 
     /// A user's call changed something: waiting users have to look again, and the driver has to act.
     pub(super) fn changed(&mut self) {
+        self.wanted.forget();
         self.hub.changed();
     }
 
@@ -181,7 +184,7 @@ impl<F: Clone> Consumer<F> {
 
     /// The partitions that the user paused.
     pub fn paused(&self) -> Vec<TopicPartition> {
-        self.lanes.assigned().filter(|(_, lane)| lane.paused).map(|(_, lane)| lane.at.clone()).collect()
+        self.lanes.paused().map(|(_, lane)| lane.at.clone()).collect()
     }
 
     /// The next offset to be handed out, as far as readers have told; `None` where the position is not known.

@@ -33,9 +33,8 @@ impl<F> Concerned<'_, F> {
             let offset = committed.offset;
             let error = match result {
                 Ok(()) => {
-                    let part = self.lanes.find(&at);
-                    if let Some(lane) = part.and_then(|part| self.lanes.get_mut(part)) {
-                        lane.committed = Some(offset);
+                    if let Some(part) = self.lanes.find(&at) {
+                        self.lanes.change(part, |lane| lane.committed = Some(offset));
                     }
                     if !self.lanes.plot.has(Planted::CommitAnswersOnePartition) || at.partition == 0 {
                         for op in ops {

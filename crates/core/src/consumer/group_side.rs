@@ -212,9 +212,7 @@ impl GroupSide {
             }
             unset.extend(Some(at).filter(|_| wanted && matches!(state, FetchState::AwaitsReset(_))));
             lanes.place(part, state, position, now.mono);
-            if let Some(lane) = lanes.get_mut(part) {
-                lane.committed = position.map(|position| position.offset);
-            }
+            lanes.change(part, |lane| lane.committed = position.map(|position| position.offset));
         }
         if !unset.is_empty() {
             let (to, partitions) = (reset, Listed(unset.iter()));

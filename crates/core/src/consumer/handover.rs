@@ -231,7 +231,7 @@ impl Handover {
         let mut added = std::mem::take(partitions);
         under_way.stage = Stage::Taking { revoked_some };
         if hands.lanes.plot.has(Planted::RebalanceResumes) {
-            hands.lanes.assigned_mut().for_each(|(_, lane)| lane.paused = false);
+            hands.lanes.resume_all();
         }
         added.retain(|at| hands.lanes.assigned_at(at).is_none());
         for at in &added {

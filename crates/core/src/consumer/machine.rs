@@ -99,6 +99,9 @@ impl<F: Clone> Machine for Consumer<F> {
 
 impl<F: Clone> Consumer<F> {
     fn handle_lost(&mut self, lost: Vec<Lost<Pending>>, now: Now) {
+        if !lost.is_empty() {
+            self.wanted.forget();
+        }
         for Lost { id, purpose, .. } in lost {
             match purpose {
                 Pending::Lookup => self.lookups.handle_unanswered(id, &mut self.hub.metadata, now),
@@ -117,6 +120,7 @@ impl<F: Clone> Consumer<F> {
 
     /// An answer that concerns the group.
     fn handle_group_response(&mut self, id: RequestId, response: Response, now: Now) {
+        self.wanted.forget();
         let Some(group) = &mut self.group else { return };
         let of_coordinator = !matches!(response, Response::FindCoordinator(_));
         let news = match group.handle_response(id, response, &mut self.hub.metadata, now) {
@@ -165,9 +169,8 @@ impl<F: Clone> Consumer<F> {
                     tracing::debug!(target: log::OFFSETS, %partition, offset, ?why, "position");
                 }
                 self.lanes.place(part, state, position, now.mono);
-                if let Some(lane) = self.lanes.get_mut(part) {
-                    lane.began_at_end = position.filter(|_| at_end).map(|at| (at.offset, now.mono));
-                }
+                let began_at_end = position.filter(|_| at_end).map(|at| (at.offset, now.mono));
+                self.lanes.change(part, |lane| lane.began_at_end = began_at_end);
             }
         }
     }

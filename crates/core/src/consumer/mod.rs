@@ -21,6 +21,7 @@ mod step;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -84,6 +85,7 @@ pub struct Consumer<F> {
     events: Events,
     subscription: Subscription,
     manual_topics: BTreeSet<String>,
+    wanted: wanted::WantedTopics,
     reset: ResetPolicy,
     api_timeout: Duration,
     retry_backoff: Backoff,
@@ -121,6 +123,7 @@ impl<F: Clone> Consumer<F> {
             events: Events::default(),
             subscription: Subscription::None,
             manual_topics: BTreeSet::new(),
+            wanted: wanted::WantedTopics::new(),
             reset: config.reset,
             api_timeout: config.api_timeout,
             retry_backoff: backoff,

@@ -1,6 +1,6 @@
 //! What is due: everything that a consumer does without being asked is done in [`Consumer::step`].
 
-use std::{collections::BTreeSet, fmt, time::Instant};
+use std::{fmt, time::Instant};
 
 use ottla_protocol::{ErrorCode, Now};
 
@@ -16,31 +16,21 @@ use crate::{
     backoff::Retry,
     event::Event,
     group::{GroupFailure, GroupNews, LeaveGroup, Standing},
-    lanes::{FetchState, LaneFailure, LanePhase, Search},
+    lanes::{FetchState, LaneFailure, Search},
     log,
-    metadata::{Metadata, Wanted},
+    metadata::Metadata,
     offsets::{Purpose, Settled},
     ops::{OpFailure, Outcome},
     planted::Planted,
 };
 
 impl<F: Clone> Consumer<F> {
-    fn wanted(&self) -> Wanted {
-        let mut topics: BTreeSet<String> = self.lookups.topics().cloned().collect();
-        topics.extend(self.manual_topics.iter().cloned());
-        match self.group.as_ref().map(|group| group.membership.wanted()) {
-            Some(Wanted::All) => return Wanted::All,
-            Some(Wanted::Topics(more)) => topics.extend(more),
-            None => {}
-        }
-        Wanted::Topics(topics)
-    }
-
     /// Does everything that is due.
     pub(super) fn step(&mut self, now: Now) {
         if self.close_is_done() {
             return;
         }
+        debug_assert!(self.lanes.is_filed(), "a lane has changed unseen");
         self.read_slots(now);
         let group = self.group.as_ref();
         let waiting_for = |op, so_far: &_| {
@@ -52,8 +42,9 @@ impl<F: Clone> Consumer<F> {
             waiting_for(&self.hub.metadata, group, retry)
         };
         self.hub.wake |= self.ops.expire(now.mono, waiting_for);
-        let wanted = self.wanted();
-        self.hub.poll_metadata(&wanted, now);
+        let group = self.group.as_ref();
+        let wanted = self.wanted.gather(&mut self.hub, &self.manual_topics, &self.lookups, group);
+        self.hub.poll_same_metadata(wanted, now);
         self.give_up_unknown_topics(now);
         self.step_closing(now);
         if self.close_is_done() {
@@ -150,6 +141,9 @@ impl<F: Clone> Consumer<F> {
     fn send_to_coordinator(&mut self, now: Now) {
         let Some(group) = &mut self.group else { return };
         let (sent, news) = group.poll_send(&mut self.hub, &self.lanes, now);
+        if !sent.is_empty() {
+            self.wanted.forget();
+        }
         sent.into_iter().for_each(|(id, asked)| self.hub.expect(id, Pending::Group(asked)));
         self.handle_group_news(news, now);
     }
@@ -182,6 +176,9 @@ impl<F: Clone> Consumer<F> {
     pub(super) fn handle_group_news(&mut self, news: GroupNews, now: Now) {
         let Some(group) = &mut self.group else { return };
         group.arrival.tell(&group.membership, &mut self.events, now);
+        if news != GroupNews::None {
+            self.wanted.forget();
+        }
         let follows = match news {
             GroupNews::None => return,
             // The close gives up all partitions itself, and takes over none.
@@ -274,31 +271,38 @@ impl<F: Clone> Consumer<F> {
     /// Sets out to find the positions that are unknown.
     fn find_positions(&mut self, now: Now) {
         let (reset, plot) = (self.reset, self.lanes.plot);
-        for (part, lane) in self.lanes.assigned_mut() {
-            if lane.looking || lane.phase() != LanePhase::Owned {
-                continue;
-            }
+        for part in self.lanes.placeless() {
+            let Some(lane) = self.lanes.get(part) else { continue };
+            let at = lane.at.clone();
             match (&lane.state, &mut self.group) {
                 // The partition was let go and is back, and records that it handed out are about to be committed.
                 // Its committed offset is asked for after that; otherwise they would be read again.
-                (FetchState::AwaitsCommitted, Some(group)) if group.commits.is_under_way(&lane.at) => {}
+                (FetchState::AwaitsCommitted, Some(group)) if group.commits.is_under_way(&at) => {}
                 (FetchState::AwaitsCommitted, Some(group)) => {
-                    lane.looking = true;
-                    group.committed.ask(lane.at.clone());
+                    self.lanes.change(part, |lane| lane.looking = true);
+                    group.committed.ask(at.clone());
                 }
                 (FetchState::AwaitsCommitted, None) => {
-                    lane.state = match reset.at(plot, now) {
+                    let state = match reset.at(plot, now) {
                         Some(to) => FetchState::AwaitsReset(Search::For(to)),
                         None => FetchState::Failed(LaneFailure::NoOffset),
                     };
-                    lane.tell_failed();
+                    self.lanes.change(part, |lane| {
+                        lane.state = state;
+                        lane.tell_failed();
+                    });
                     self.hub.wake = true;
                 }
                 _ => {}
             }
-            if let FetchState::AwaitsReset(search) = lane.state {
+            let asks = self.lanes.change(part, |lane| {
+                let FetchState::AwaitsReset(search) = lane.state else { return None };
                 lane.looking = true;
-                self.lookups.ask(lane.at.clone(), search.asks(), Purpose::Lane(part, lane.epoch));
+                Some((search.asks(), Purpose::Lane(part, lane.epoch)))
+            });
+            if let Some((to, purpose)) = asks.flatten() {
+                self.lookups.ask(at, to, purpose);
+                self.wanted.forget();
             }
         }
     }
