@@ -26,6 +26,11 @@ impl Earliest {
         }
     }
 
+    /// The moment at which everything was tried last.
+    pub(crate) fn tried(&self) -> Instant {
+        self.after
+    }
+
     /// The earliest.
     pub fn get(self) -> Option<Instant> {
         self.at

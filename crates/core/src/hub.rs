@@ -92,6 +92,13 @@ impl<P> Hub<P> {
 
     /// Asks for metadata where that is due.
     pub(crate) fn poll_metadata(&mut self, wanted: &Wanted, now: Now) {
+        self.metadata.wants_others();
+        self.poll_same_metadata(wanted, now);
+    }
+
+    /// Asks for metadata where that is due. The same is wanted as in the call before, unless [`Metadata::wants_others`] said
+    /// otherwise.
+    pub(crate) fn poll_same_metadata(&mut self, wanted: &Wanted, now: Now) {
         if let Some(id) = self.metadata.poll_send(wanted, &mut self.connections, now) {
             self.metadata_request = Some(id);
         }

@@ -79,6 +79,8 @@ pub struct Metadata {
     missing: Missing,
     in_flight: Option<RequestId>,
     stale: bool,
+    /// The revision in which all that is wanted was found to be asked for and known.
+    content: Option<u64>,
     refreshed: Option<Instant>,
     not_before: Instant,
     failures: u32,
@@ -149,6 +151,7 @@ impl Metadata {
             missing: Missing::default(),
             in_flight: None,
             stale: true,
+            content: None,
             refreshed: None,
             not_before: now.mono,
             failures: 0,
@@ -244,6 +247,7 @@ impl Metadata {
     /// Forgets a topic, so that it is asked for afresh.
     pub fn forget(&mut self, topic: &str) {
         self.topics.remove(topic);
+        self.content = None;
         self.stale = true;
     }
 
@@ -321,6 +325,11 @@ impl Metadata {
         None
     }
 
+    /// Other topics are wanted than when metadata was last asked for.
+    pub(crate) fn wants_others(&mut self) {
+        self.content = None;
+    }
+
     /// Asks for metadata where that is due.
     pub fn poll_send(
         &mut self,
@@ -334,7 +343,8 @@ impl Metadata {
         }
         connections.learn_cluster(self.cluster_id.as_deref());
         // The pause is for asking the same again. A topic that was never asked for need not wait.
-        let asked = self.has_asked(wanted) && self.wanted_ids.is_subset(&self.asked_ids);
+        let asked =
+            (self.is_content() || self.has_asked(wanted)) && self.wanted_ids.is_subset(&self.asked_ids);
         let paused = now.mono < self.not_before && (self.failures > 0 || asked);
         if self.in_flight.is_some() || paused || !self.is_due(wanted, now.mono) {
             return None;
@@ -374,10 +384,21 @@ impl Metadata {
         self.stale = true;
     }
 
-    fn is_due(&self, wanted: &Wanted, now: Instant) -> bool {
+    fn is_content(&self) -> bool {
+        self.content == Some(self.revision)
+    }
+
+    fn is_due(&mut self, wanted: &Wanted, now: Instant) -> bool {
+        if !self.is_content() && self.has_asked(wanted) && !self.is_incomplete(wanted) {
+            self.content = Some(self.revision);
+        }
+        debug_assert!(
+            !self.is_content() || self.has_asked(wanted) && !self.is_incomplete(wanted),
+            "other topics are wanted, or known, unseen"
+        );
         let aged = self.refreshed.is_none_or(|at| at + self.config.max_age <= now);
         let nameless = !self.wanted_ids.is_empty();
-        self.stale || aged || nameless || !self.has_asked(wanted) || self.is_incomplete(wanted)
+        self.stale || aged || nameless || !self.is_content()
     }
 
     /// Whether all wanted topics have been asked for and answered, even if a topic does not exist.
@@ -474,7 +495,7 @@ impl Metadata {
 
     /// The request in flight will not be answered, so its topics count as not asked for.
     pub fn handle_unanswered(&mut self, now: Now) {
-        (self.in_flight, self.asked) = (None, None);
+        (self.in_flight, self.asked, self.content) = (None, None, None);
         self.stale = true;
         self.next_candidate += 1;
         self.back_off(now);

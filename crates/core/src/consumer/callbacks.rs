@@ -1,8 +1,8 @@
 //! The calls of the user's rebalance listener: which are due, one at a time, and whether the last one has returned.
 //!
-//! The reader fetches a callback when the user is in a call ([`Consumer::take_callback`]) and says when the listener
-//! has returned ([`Consumer::callback_done`]). Until then the member does not join, a revocation is not finished,
-//! and no new partition is read. Heartbeats go on.
+//! A reader takes a callback when its user is in a call ([`Callbacks::take`]) and says when the listener has returned
+//! ([`Callbacks::returned`]). Until then the member does not join, a revocation is not finished, and no new partition
+//! is read. Heartbeats go on.
 //!
 //! However rebalances, closes and unsubscriptions meet, the listener hears of a partition in pairs: for each time
 //! that it is told that the partition is assigned, it is told once that it is revoked or lost. There is one
@@ -11,12 +11,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use ottla_protocol::Now;
-
-use super::Consumer;
 use crate::{
-    ids::{ReaderId, TopicPartition},
+    ids::TopicPartition,
     planted::{Planted, Plot},
+    reader::Fence,
 };
 
 /// A call of the user's listener.
@@ -36,8 +34,9 @@ impl Callback {
     }
 }
 
+/// See the module's documentation.
 #[derive(Debug, Default)]
-pub(super) struct Callbacks {
+pub(crate) struct Callbacks {
     /// Whether there is a listener.
     listening: bool,
     due: VecDeque<Callback>,
@@ -45,21 +44,50 @@ pub(super) struct Callbacks {
     owed: BTreeSet<TopicPartition>,
     /// The callback that the listener has not returned from.
     out: Option<Callback>,
+    /// There are callbacks that waiting users have not been woken for.
+    fresh: bool,
     pub(super) plot: Plot,
 }
 
 impl Callbacks {
-    pub(super) fn new(listening: bool) -> Self {
+    pub(crate) fn new(listening: bool) -> Self {
         Self { listening, ..Self::default() }
     }
 
-    pub(super) fn is_listening(&self) -> bool {
+    pub(crate) fn is_listening(&self) -> bool {
         self.listening
     }
 
     /// Whether the listener has been told everything, and has answered.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.out.is_none() && self.due.is_empty()
+    }
+
+    /// Queues a callback, where there is a listener. The fence makes readers look, so that one of them takes it.
+    pub(crate) fn tell(&mut self, callback: Callback, fence: &Fence) {
+        if self.listening && self.push(callback) {
+            fence.raise();
+            self.fresh = true;
+        }
+    }
+
+    /// Whether any were queued since this was last asked.
+    pub(crate) fn take_fresh(&mut self) -> bool {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// The callback that the listener is to be told now.
+    pub(crate) fn take(&mut self) -> Option<Callback> {
+        if self.out.is_some() {
+            return None;
+        }
+        self.out = self.due.pop_front();
+        self.out.clone()
+    }
+
+    /// The listener has returned.
+    pub(crate) fn returned(&mut self) {
+        self.out = None;
     }
 
     /// Queues a callback. Returns `false` where it leaves the listener nothing to be told.
@@ -85,7 +113,7 @@ impl Callbacks {
     }
 
     /// Nothing is taken over any more: partitions that are yet to be told as assigned are not told of at all.
-    pub(super) fn take_back_assigned(&mut self) {
+    pub(crate) fn take_back_assigned(&mut self) {
         if self.plot.has(Planted::AssignedIsNotTakenBack) {
             return;
         }
@@ -111,37 +139,7 @@ impl Callbacks {
     }
 
     /// There is no listener any more.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         *self = Self::default();
-    }
-}
-
-impl<F: Clone> Consumer<F> {
-    /// Queues a callback for the listener, and makes readers look at the consumer.
-    pub(super) fn tell(&mut self, callback: Callback) {
-        let group = self.group.as_mut().filter(|group| group.callbacks.listening);
-        if group.is_some_and(|group| group.callbacks.push(callback)) {
-            self.lanes.fence().raise();
-            self.hub.wake = true;
-        }
-    }
-
-    /// The callback that the listener is to be told now.
-    pub fn take_callback(&mut self) -> Option<Callback> {
-        let callbacks = &mut self.group.as_mut()?.callbacks;
-        if callbacks.out.is_none() {
-            callbacks.out = callbacks.due.pop_front();
-            return callbacks.out.clone();
-        }
-        None
-    }
-
-    /// The listener has returned, in a call of this reader's.
-    pub fn callback_done(&mut self, reader: ReaderId, now: Now) {
-        if let Some(group) = &mut self.group {
-            group.callbacks.out = None;
-        }
-        self.readers.touch(reader, now);
-        self.changed();
     }
 }

@@ -1,18 +1,22 @@
-//! The end of a consumer: it commits what was delivered, leaves its group, and closes its connections.
+//! The end of a client in a group: what is still to be done is settled, the listener is told, the group is left, and
+//! at the deadline all is over.
+//!
+//! [`Closing`] decides what is due, from what it is told of the rest of the client. Who closes asks it in this order:
+//! [`Closing::is_last_call`], [`Closing::tells`], [`Closing::leaves`], [`Closing::ends`].
 
 use std::time::{Duration, Instant};
 
 use ottla_protocol::Now;
 
-use super::{Callback, Consumer, OpFailure, group_side::GroupSide, handover};
 use crate::{
     deadline::Earliest,
-    event::{CommitGivenUp, Event},
+    event::CommitGivenUp,
     group::{LeaveGroup, Standing},
 };
 
+/// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct Closing {
+pub(crate) struct Closing {
     deadline: Instant,
     /// When the close stops waiting for commits, so that the group can be left before the deadline.
     last_call: Instant,
@@ -21,12 +25,6 @@ pub(super) struct Closing {
     told: bool,
     farewell: Farewell,
     done: bool,
-}
-
-impl Closing {
-    pub(super) fn commit_given_up(&mut self, given_up: CommitGivenUp) {
-        self.farewell.given_up.push(given_up);
-    }
 }
 
 /// What a close could not do.
@@ -51,101 +49,72 @@ pub enum CloseKind {
     Dropped,
 }
 
-impl<F: Clone> Consumer<F> {
-    /// Begins to close. [`is_closed`](crate::Machine::is_closed) tells when that is done, at the latest at the
-    /// deadline. A consumer that is closed tells its listener what is revoked; one that is dropped tells it nothing.
-    pub fn close(&mut self, kind: CloseKind, leave: LeaveGroup, deadline: Instant, now: Now) {
-        if let Some(group) = self.group.as_mut().filter(|_| kind == CloseKind::Dropped) {
-            group.callbacks.end();
-        }
-        if self.closing.is_some() {
-            // It may have waited for the listener.
-            return self.changed();
-        }
-        if let Some(group) = &mut self.group {
-            // A handover under way ends here: the close itself gives up all partitions.
-            group.handover = None;
-            group.callbacks.take_back_assigned();
-        }
-        if self.is_auto_committing() {
-            let offsets = self.uncommitted(|lane| match kind {
-                CloseKind::Closed => lane.done(),
-                CloseKind::Dropped => lane.acked,
-            });
-            if let Some(group) = &mut self.group {
-                group.commits.request(offsets, None);
-            }
-        }
+/// How far a close has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Progress {
+    /// Nothing waits to be committed, and the listener has answered.
+    pub(crate) settled: bool,
+    /// Where the member stands; [`Standing::Out`] where there is no group.
+    pub(crate) standing: Standing,
+    /// A broker has been reached. Without one there is nobody to be told, and nothing to wait for.
+    pub(crate) reached: bool,
+}
+
+impl Closing {
+    /// Begins a close that is over at the deadline, at the latest.
+    pub(crate) fn new(leave: LeaveGroup, deadline: Instant, now: Now) -> Self {
         let rest = deadline.saturating_duration_since(now.mono);
         let last_call = now.mono + rest - (rest / 4).min(TO_LEAVE);
-        self.closing = Some(Closing {
-            deadline,
-            last_call,
-            leave,
-            told: false,
-            farewell: Farewell::default(),
-            done: false,
-        });
-        self.readers.touch_own(now);
-        self.stop();
+        Self { deadline, last_call, leave, told: false, farewell: Farewell::default(), done: false }
     }
 
-    pub(super) fn step_closing(&mut self, now: Now) {
-        let Some(closing) = &mut self.closing else { return };
-        if closing.done {
-            return;
+    /// Whether commits that are not settled are to be given up.
+    pub(crate) fn is_last_call(&self, now: Now) -> bool {
+        self.last_call <= now.mono
+    }
+
+    /// Whether the listener is to be told now that the partitions are revoked. That is so once, when all is settled.
+    pub(crate) fn tells(&mut self, settled: bool) -> bool {
+        settled && !std::mem::replace(&mut self.told, true)
+    }
+
+    /// How the group is to be left; `None` where it is too early.
+    pub(crate) fn leaves(&self, settled: bool, now: Now) -> Option<LeaveGroup> {
+        (settled || self.is_last_call(now)).then_some(self.leave)
+    }
+
+    /// Ends the close where nothing is left to be done, or no time to do it. Returns then whether the group was left in
+    /// good order.
+    pub(crate) fn ends(&mut self, progress: Progress, now: Now) -> Option<bool> {
+        let Progress { settled, standing, reached } = progress;
+        let is_out = matches!(standing, Standing::Out | Standing::Failed);
+        let (left, late) = (is_out && settled, self.deadline <= now.mono);
+        if !left && !late && reached {
+            return None;
         }
-        let (late, leave) = (closing.deadline <= now.mono, closing.leave);
-        let last_call = closing.last_call <= now.mono;
-        if last_call {
-            self.give_up_commits(now);
-        }
-        let Some(closing) = &mut self.closing else { return };
-        let settled = |group: &GroupSide| group.commits.is_idle() && group.callbacks.is_idle();
-        if self.group.as_ref().is_some_and(settled) && !std::mem::replace(&mut closing.told, true) {
-            let assignment = self.lanes.assignment();
-            if !assignment.is_empty() {
-                self.tell(Callback::Revoked(assignment));
-            }
-        }
-        let left = self.group.as_mut().is_none_or(|group| {
-            if settled(group) || last_call {
-                group.membership.leave(leave, now);
-            }
-            matches!(group.membership.standing(), Standing::Out | Standing::Failed) && settled(group)
-        });
-        // Where no broker was ever reached, there is nobody to be told, and nothing to wait for.
-        if left || late || !self.hub.metadata.is_known() {
-            let is_out =
-                |group: &GroupSide| matches!(group.membership.standing(), Standing::Out | Standing::Failed);
-            let not_left = late && !self.group.as_ref().is_none_or(is_out);
-            if let Some(closing) = &mut self.closing {
-                closing.done = true;
-                closing.farewell.not_left = not_left;
-            }
-            let gone = self.unassign_all();
-            if left && self.subscription.is_by_group() && !gone.is_empty() {
-                handover::tell_revoked(&gone, "close");
-                self.events.push(Event::Revoked(gone), now);
-            }
-            self.ops.fail_all(&OpFailure::Closed);
-            self.hub.close();
-        }
+        self.done = true;
+        self.farewell.not_left = late && !is_out;
+        Some(left)
+    }
+
+    /// An offset will not be committed.
+    pub(crate) fn commit_given_up(&mut self, given_up: CommitGivenUp) {
+        self.farewell.given_up.push(given_up);
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
     }
 
     /// What the close could not do; once it is done.
-    pub fn farewell(&self) -> Option<&Farewell> {
-        self.closing.as_ref().filter(|closing| closing.done).map(|closing| &closing.farewell)
+    pub(crate) fn farewell(&self) -> Option<&Farewell> {
+        self.done.then_some(&self.farewell)
     }
 
-    pub(super) fn close_is_done(&self) -> bool {
-        self.closing.as_ref().is_some_and(|closing| closing.done)
-    }
-
-    pub(super) fn close_deadlines(&self, earliest: &mut Earliest) {
-        if let Some(closing) = self.closing.as_ref().filter(|closing| !closing.done) {
-            earliest.consider(Some(closing.last_call));
-            earliest.consider(Some(closing.deadline));
+    pub(crate) fn deadlines(&self, earliest: &mut Earliest) {
+        if !self.done {
+            earliest.consider(self.last_call);
+            earliest.consider(self.deadline);
         }
     }
 }

@@ -1,21 +1,33 @@
-//! The outcomes of commits, and the moments at which nobody waits for them any longer.
+//! The outcomes of commits, and whom they concern: the users who wait for them, the lanes, the close.
 
 use ottla_protocol::{ErrorCode, Now};
 
-use super::{Consumer, OpFailure, Outcome};
+use super::{
+    closing::Closing,
+    ops::{OpFailure, Ops, Outcome},
+};
 use crate::{
-    event::{CommitGivenUp, Event},
-    group::GroupNews,
+    event::{CommitGivenUp, Event, Events},
     ids::TopicPartition,
+    lanes::Lanes,
     log::{self, ByError, Listed},
-    offsets::{CommitRefusal, CommittedOffset, Settled},
+    offsets::{CommitRefusal, Commits, CommittedOffset, Settled},
     planted::Planted,
 };
 
-impl<F: Clone> Consumer<F> {
-    /// Tells users the outcome of their commits, partition by partition. A refusal may also concern the membership.
-    pub(super) fn settle_commits(&mut self, settled: Vec<Settled>, now: Now) -> GroupNews {
-        self.hub.wake |= !settled.is_empty();
+/// Those who are told what came of commits.
+pub(super) struct Concerned<'a, F> {
+    pub(super) lanes: &'a mut Lanes<F>,
+    pub(super) ops: &'a mut Ops,
+    pub(super) events: &'a mut Events,
+    /// The close that is under way.
+    pub(super) closing: Option<&'a mut Closing>,
+    pub(super) now: Now,
+}
+
+impl<F> Concerned<'_, F> {
+    /// Tells the outcome of commits, partition by partition. Returns a refusal that concerns the membership as well.
+    pub(super) fn settle(&mut self, settled: Vec<Settled>) -> Option<ErrorCode> {
         let mut refused = None;
         let wanted = !settled.is_empty() && tracing::enabled!(target: log::OFFSETS, tracing::Level::WARN);
         let mut failed = ByError::new(wanted);
@@ -23,9 +35,8 @@ impl<F: Clone> Consumer<F> {
             let offset = committed.offset;
             let error = match result {
                 Ok(()) => {
-                    let part = self.lanes.find(&at);
-                    if let Some(lane) = part.and_then(|part| self.lanes.get_mut(part)) {
-                        lane.committed = Some(offset);
+                    if let Some(part) = self.lanes.find(&at) {
+                        self.lanes.change(part, |lane| lane.committed = Some(offset));
                     }
                     if !self.lanes.plot.has(Planted::CommitAnswersOnePartition) || at.partition == 0 {
                         for op in ops {
@@ -40,7 +51,7 @@ impl<F: Clone> Consumer<F> {
             failed.add(error, &at);
             if ops.is_empty() {
                 let error = Some(error);
-                self.commit_given_up(CommitGivenUp { at: at.clone(), offset, error }, now);
+                self.given_up(CommitGivenUp { at: at.clone(), offset, error });
             }
             for op in ops {
                 let failure = match result {
@@ -57,36 +68,13 @@ impl<F: Clone> Consumer<F> {
         failed.tell(|error, partitions| {
             tracing::warn!(target: log::OFFSETS, %partitions, why = %error, "commit given up");
         });
-        match (&mut self.group, refused) {
-            (Some(group), Some(error)) => group.membership.commit_refused(error, now),
-            _ => GroupNews::None,
-        }
-    }
-
-    /// Gives up commits to topics that are gone; otherwise a revocation or a close would wait for them.
-    pub(super) fn give_up_unknown_topics(&mut self, now: Now) {
-        let Some(group) = &mut self.group else { return };
-        let hurried = self.closing.is_some() || group.handover.is_some();
-        let gone = group.commits.give_up_unknown(hurried, self.api_timeout, &self.hub.metadata, now);
-        let news = self.settle_commits(gone, now);
-        self.handle_group_news(news, now);
-    }
-
-    /// Drops the commits that wait: they are of a generation that is over, and their partitions may be another
-    /// member's by now.
-    pub(super) fn abandon_commits(&mut self, error: ErrorCode) {
-        if let Some(group) = &mut self.group {
-            for op in group.commits.discard() {
-                self.ops.fail(op, OpFailure::NotMember(error));
-            }
-        }
+        refused
     }
 
     /// Gives up the commits that the coordinator has not taken in time, so that the group can be left. Users who
     /// wait for one are told when the close is done.
-    pub(super) fn give_up_commits(&mut self, now: Now) {
-        let Some(group) = &mut self.group else { return };
-        let given_up = group.commits.give_up();
+    pub(super) fn give_up(&mut self, commits: &mut Commits) {
+        let given_up = commits.give_up();
         if let Some(CommitGivenUp { error, .. }) = given_up.first() {
             let partitions = Listed(given_up.iter().map(|given_up| &given_up.at));
             let why: &dyn std::fmt::Display = match error {
@@ -96,15 +84,23 @@ impl<F: Clone> Consumer<F> {
             tracing::warn!(target: log::OFFSETS, %partitions, %why, "commit given up");
         }
         for given_up in given_up {
-            self.commit_given_up(given_up, now);
+            self.given_up(given_up);
         }
     }
 
-    fn commit_given_up(&mut self, given_up: CommitGivenUp, now: Now) {
+    fn given_up(&mut self, given_up: CommitGivenUp) {
         if let Some(closing) = &mut self.closing {
             closing.commit_given_up(given_up.clone());
         }
-        self.events.push(Event::CommitGivenUp(given_up), now);
+        self.events.push(Event::CommitGivenUp(given_up), self.now);
+    }
+}
+
+/// Drops the commits that wait: they are of a generation that is over, and their partitions may be another member's
+/// by now.
+pub(super) fn abandon(commits: &mut Commits, ops: &mut Ops, error: ErrorCode) {
+    for op in commits.discard() {
+        ops.fail(op, OpFailure::NotMember(error));
     }
 }
 

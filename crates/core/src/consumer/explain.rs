@@ -64,7 +64,7 @@ impl<F: Clone> Consumer<F> {
             _ if let Some(reason) = self.coordinator_unknown(group, now) => reason,
             Standing::Leaving => GroupReason::Leaving,
             _ if !group.callbacks.is_idle() => {
-                let begun = group.handover.as_ref().map_or(membership.since(), |handover| handover.since);
+                let begun = group.handover.since().unwrap_or_else(|| membership.since());
                 GroupReason::AwaitingListener { waited: since(begun) }
             }
             _ if let Some(reason) = self.revocation(group, now) => reason,
@@ -98,8 +98,8 @@ impl<F: Clone> Consumer<F> {
 
     /// Why partitions that are to go have not gone yet; `None` where none are.
     fn revocation(&self, group: &GroupSide, now: Now) -> Option<GroupReason> {
-        let handover = group.handover.as_ref().filter(|handover| handover.is_revoking())?;
-        let waited = now.mono.saturating_duration_since(handover.since);
+        let handover = Some(&group.handover).filter(|handover| handover.is_revoking())?;
+        let waited = now.mono.saturating_duration_since(handover.since()?);
         let held = self.lanes.held_up();
         let commits = handover.awaits_commit(self.lanes.has_revoking()) && !group.commits.is_idle();
         if commits || !held.is_empty() {

@@ -1,22 +1,30 @@
-//! The part of a consumer that only a consumer with a group has: the coordinator, the membership, and committed offsets.
+//! The part of a consumer that only a consumer with a group has: the coordinator, the membership, committed offsets,
+//! and what changes hands in the group's name.
 
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-use ottla_protocol::{ErrorCode, Now, Response};
+use ottla_protocol::{Now, Response};
 
-use super::{Consumer, OpFailure, Outcome, Pending, callbacks::Callbacks, handover::Handover};
+use super::{
+    callbacks::Callbacks,
+    handover::Handover,
+    ops::{OpFailure, Ops, Outcome},
+};
 use crate::{
     backoff::Backoff,
     coordinator::{Coordinator, ToCoordinator},
-    event::Event,
-    group::{GroupConfig, GroupFailure, GroupNews, LeaveGroup, Membership, Standing},
+    deadline::Earliest,
+    event::{Event, Events},
+    group::{GroupConfig, GroupNews, Membership, Standing},
+    hub::Hub,
     ids::{OpId, RequestId, TopicPartition},
-    lanes::{FetchState, LaneFailure, Search},
+    lanes::{FetchState, LaneFailure, Lanes, Search},
     log::{self, Listed},
-    offsets::{Commits, CommittedFetch, CommittedNews, Position, ResetTo},
+    metadata::Metadata,
+    offsets::{Commits, CommittedFetch, CommittedNews, Position, ResetPolicy, ResetTo, Settled},
     planted::Planted,
 };
 
@@ -30,12 +38,26 @@ pub(super) struct GroupSide {
     /// way may be older than their question, and counts for the operations in `asked` alone.
     asking: BTreeMap<TopicPartition, Vec<OpId>>,
     asked: BTreeMap<TopicPartition, Vec<OpId>>,
-    pub(super) handover: Option<Handover>,
+    pub(super) handover: Handover,
     pub(super) callbacks: Callbacks,
+    pub(super) arrival: Arrival,
+}
+
+/// What the user was told of the member's way into the group.
+#[derive(Debug)]
+pub(super) struct Arrival {
     /// The generation, or member epoch, that the user was told last.
-    pub(super) told_generation: i32,
+    told_generation: i32,
     /// Since when the member has been on its way in.
-    joining_since: Option<Instant>,
+    since: Option<Instant>,
+}
+
+/// What an answer brought, for others than the group side.
+#[derive(Debug)]
+pub(super) enum Brought {
+    News(GroupNews),
+    Committed(CommittedNews),
+    Settled(Vec<Settled>),
 }
 
 /// Which part of the group side awaits an answer.
@@ -65,63 +87,51 @@ impl GroupSide {
             membership: Membership::new(config, backoff, seeds.u64(..), now),
             asking: BTreeMap::new(),
             asked: BTreeMap::new(),
-            handover: None,
+            handover: Handover::default(),
             callbacks: Callbacks::new(listening),
-            told_generation: -1,
-            joining_since: None,
+            arrival: Arrival { told_generation: -1, since: None },
         }
+    }
+
+    /// Whether nothing waits to be committed, and the listener has been told everything and has answered.
+    pub(super) fn is_settled(&self) -> bool {
+        self.commits.is_idle() && self.callbacks.is_idle()
+    }
+
+    /// How long the user may stay away; `None` where there is no membership to lose.
+    pub(super) fn poll_interval(&self) -> Option<Duration> {
+        self.membership.is_in().then_some(self.membership.config().max_poll_interval)
+    }
+
+    pub(super) fn deadlines(&self, earliest: &mut Earliest) {
+        self.coordinator.deadlines(earliest);
+        self.membership.deadlines(earliest);
+        self.committed.deadlines(earliest);
+        self.commits.deadlines(earliest);
+        self.handover.deadlines(earliest);
     }
 
     pub(super) fn ask_committed(&mut self, at: TopicPartition, op: OpId) {
         self.committed.ask(at.clone());
         self.asking.entry(at).or_default().push(op);
     }
-}
 
-#[cfg(feature = "planted")]
-impl GroupSide {
-    pub(super) fn plant(&mut self, plot: crate::planted::Plot) {
-        (self.commits.plot, self.coordinator.plot, self.callbacks.plot) = (plot, plot, plot);
-        self.committed.plot = plot;
-        self.membership.plant(plot);
-    }
-}
-
-impl<F: Clone> Consumer<F> {
-    pub(super) fn step_group(&mut self, now: Now) {
-        self.check_poll_interval(now);
-        self.step_handover(now);
-        self.look_at_cluster(now);
-        if self.group.as_mut().is_some_and(|group| group.commits.take_due(now)) && self.closing.is_none() {
-            let ahead = self.lanes.plot.has(Planted::AutoCommitRunsAhead);
-            let mut offsets = self.uncommitted(|lane| if ahead { lane.delivered } else { lane.acked });
-            offsets.retain(|at, _| !self.hub.metadata.lacks(at));
-            if let Some(group) = &mut self.group {
-                group.commits.request(offsets, None);
-            }
-        }
-    }
-
-    /// Compares the membership with the newest metadata, where no partition is changing hands.
-    fn look_at_cluster(&mut self, now: Now) {
-        let Some(group) = self.group.as_mut().filter(|group| group.handover.is_none()) else { return };
-        let lanes = &self.lanes;
-        let news = group.membership.look(&mut self.hub.metadata, &|| lanes.assignment(), now);
-        self.handle_group_news(news, now);
-    }
-
-    pub(super) fn send_to_coordinator(&mut self, now: Now) -> GroupNews {
-        let Some(group) = &mut self.group else { return GroupNews::None };
-        let GroupSide { coordinator, membership, committed, commits, asking, asked, .. } = group;
-        let (metadata, connections) = (&mut self.hub.metadata, &mut self.hub.connections);
+    /// Sends the requests that are due.
+    pub(super) fn poll_send<P, F>(
+        &mut self,
+        hub: &mut Hub<P>,
+        lanes: &Lanes<F>,
+        now: Now,
+    ) -> (Vec<(RequestId, Asked)>, GroupNews) {
+        let Self { coordinator, membership, committed, commits, asking, asked, .. } = self;
+        let (metadata, connections) = (&mut hub.metadata, &mut hub.connections);
         let mut sent: Vec<(RequestId, Asked)> = Vec::new();
         let needed = membership.standing() != Standing::Out || !commits.is_idle() || committed.is_waiting();
         if needed {
             sent.extend(coordinator.poll_send(metadata, connections, now).map(|id| (id, Asked::Coordinator)));
         }
         let to = &mut ToCoordinator { coordinator, metadata, connections, now };
-        let lanes = &self.lanes;
-        let may_join = group.callbacks.is_idle() && group.handover.is_none();
+        let may_join = self.callbacks.is_idle() && self.handover.is_idle();
         let (members, news) = membership.poll_send(to, &|| lanes.assignment(), may_join);
         sent.extend(members.into_iter().map(|id| (id, Asked::Membership)));
         if let Ok(Some(id)) = committed.poll_send(membership.reader(), to) {
@@ -133,112 +143,66 @@ impl<F: Clone> Consumer<F> {
         if let Ok(Some(id)) = commits.poll_send(membership.committer(), to) {
             sent.push((id, Asked::Commit));
         }
-        sent.into_iter().for_each(|(id, asked)| self.hub.expect(id, Pending::Group(asked)));
-        news
+        (sent, news)
     }
 
-    /// Tells the user of each new generation or member epoch, and how long the member took to come in.
-    pub(super) fn tell_joined(&mut self, now: Now) {
-        let Some(group) = &mut self.group else { return };
-        match group.membership.standing() {
-            Standing::Joining => _ = group.joining_since.get_or_insert(now.mono),
-            Standing::Member if group.membership.generation_id() != group.told_generation => {
-                let generation_id = group.membership.generation_id();
-                group.told_generation = generation_id;
-                let since = group.joining_since.take().unwrap_or(now.mono);
-                let took = now.mono.saturating_duration_since(since);
-                let member_id = group.membership.member_id().to_owned();
-                let (member, taken) = (&member_id, format_args!("{took:.1?}"));
-                tracing::info!(target: log::GROUP, member, generation = generation_id, took = %taken, "joined");
-                self.events.push(Event::Joined { generation_id, member_id, took }, now);
-            }
-            _ => group.joining_since = None,
-        }
-    }
-
-    /// If the user stays away too long, the member leaves and its partitions are lost, so that others can read them.
-    fn check_poll_interval(&mut self, now: Now) {
-        let overdue = self.overdue_at().filter(|at| *at <= now.mono && self.closing.is_none());
-        if let Some(interval) = self.poll_interval().filter(|_| overdue.is_some()) {
-            let failure = GroupFailure::MaxPollExceeded(interval);
-            tracing::warn!(target: log::GROUP, why = %failure, "poll overdue");
-            self.failure = Some(failure);
-            self.lose_all(ErrorCode::UnknownMemberId, &"poll overdue", now);
-            if let Some(group) = &mut self.group {
-                group.membership.leave(LeaveGroup::Default, now);
-            }
-        }
-    }
-
-    /// Joins again with the present subscription.
-    pub(super) fn rejoin(&mut self, now: Now) {
-        self.changed();
-        self.readers.touch_own(now);
-        if let (Some(group), Some(interest)) = (&mut self.group, self.subscription.interest()) {
-            group.membership.subscribe(interest, now);
-        }
-    }
-
-    /// An answer that concerns the group.
-    pub(super) fn handle_group_response(&mut self, id: RequestId, response: Response, now: Now) {
-        let Some(group) = &mut self.group else { return };
-        let GroupSide { coordinator, membership, committed, commits, .. } = group;
-        let of_coordinator = !matches!(response, Response::FindCoordinator(_));
-        let news = match response {
+    /// Takes an answer that concerns the group.
+    pub(super) fn handle_response(
+        &mut self,
+        id: RequestId,
+        response: Response,
+        metadata: &mut Metadata,
+        now: Now,
+    ) -> Brought {
+        let Self { coordinator, membership, committed, commits, .. } = self;
+        match response {
             Response::FindCoordinator(response) => {
-                match coordinator.handle_response(response, &mut self.hub.metadata, now) {
-                    Some(error) => GroupNews::Failed(error),
-                    None => GroupNews::None,
-                }
+                let failed = coordinator.handle_response(response, metadata, now);
+                Brought::News(failed.map_or(GroupNews::None, GroupNews::Failed))
             }
             Response::OffsetFetch(response) => {
-                let found = committed.handle_response(response, coordinator, now);
-                self.handle_committed(found, now);
-                GroupNews::None
+                Brought::Committed(committed.handle_response(response, coordinator, now))
             }
             Response::OffsetCommit(response) => {
-                let metadata = &mut self.hub.metadata;
                 let again = |error, by: &_| membership.commits_again(error, by);
-                let settled = commits.handle_response(id, response, coordinator, again, metadata, now);
-                self.settle_commits(settled, now)
+                Brought::Settled(commits.handle_response(id, response, coordinator, again, metadata, now))
             }
-            response => {
-                self.hub.wake = true;
-                membership.handle_response(id, response, coordinator, now)
-            }
-        };
-        if let Some(group) = self.group.as_mut().filter(|_| of_coordinator) {
-            group.coordinator.answered(&self.hub.metadata, now);
+            response => Brought::News(membership.handle_response(id, response, coordinator, now)),
         }
-        self.handle_group_news(news, now);
     }
 
-    fn handle_committed(&mut self, found: CommittedNews, now: Now) {
-        self.hub.wake = true;
+    /// Takes committed offsets: they are told to the users who asked, and lanes that wait for them begin there.
+    pub(super) fn take_committed<F>(
+        &mut self,
+        found: CommittedNews,
+        lanes: &mut Lanes<F>,
+        ops: &mut Ops,
+        reset: ResetPolicy,
+        now: Now,
+    ) {
         let (mut unset, wanted) = (Vec::new(), tracing::enabled!(target: log::OFFSETS, tracing::Level::INFO));
         for (at, found) in found {
-            let ops = self.group.as_mut().and_then(|group| group.asked.remove(&at)).unwrap_or_default();
-            for op in ops {
+            for op in self.asked.remove(&at).unwrap_or_default() {
                 match &found {
-                    Ok(offset) => self.ops.part(op, |so_far| {
+                    Ok(offset) => ops.part(op, |so_far| {
                         if let Outcome::Committed(offsets) = so_far {
                             offsets.insert(at.clone(), offset.clone());
                         }
                     }),
-                    Err(error) => self.ops.fail(op, OpFailure::Broker(*error, Some(at.clone()))),
+                    Err(error) => ops.fail(op, OpFailure::Broker(*error, Some(at.clone()))),
                 }
             }
-            let Some((part, lane)) = self.lanes.assigned_at(&at) else { continue };
+            let Some((part, lane)) = lanes.assigned_at(&at) else { continue };
             // A partition that went and came back has been asked for again. This answer may be older than what
             // others have committed, so it does not count.
-            let again = self.group.as_ref().is_some_and(|group| group.committed.asks_again(&at));
+            let again = self.committed.asks_again(&at);
             if lane.state != FetchState::AwaitsCommitted || !lane.looking || again {
                 continue;
             }
-            let (state, committed) = match (found, self.reset.at(self.lanes.plot, now)) {
+            let (state, committed) = match (found, reset.at(lanes.plot, now)) {
                 (Err(error), _) => (FetchState::Failed(LaneFailure::Broker(error)), None),
                 (Ok(Some(committed)), _) => (FetchState::Fetching, Some(committed)),
-                (Ok(None), Some(_)) if self.lanes.plot.has(Planted::NewPartitionsFromEnd) => {
+                (Ok(None), Some(_)) if lanes.plot.has(Planted::NewPartitionsFromEnd) => {
                     (FetchState::AwaitsReset(Search::For(ResetTo::Latest)), None)
                 }
                 (Ok(None), Some(to)) => (FetchState::AwaitsReset(Search::For(to)), None),
@@ -250,29 +214,60 @@ impl<F: Clone> Consumer<F> {
                 tracing::debug!(target: log::OFFSETS, partition = %at, offset, why = "committed", "position");
             }
             unset.extend(Some(at).filter(|_| wanted && matches!(state, FetchState::AwaitsReset(_))));
-            self.lanes.place(part, state, position, now.mono);
-            if let Some(lane) = self.lanes.get_mut(part) {
-                lane.committed = position.map(|position| position.offset);
-            }
+            lanes.place(part, state, position, now.mono);
+            lanes.change(part, |lane| lane.committed = position.map(|position| position.offset));
         }
         if !unset.is_empty() {
-            let (to, partitions) = (self.reset, Listed(unset.iter()));
+            let (to, partitions) = (reset, Listed(unset.iter()));
             tracing::info!(target: log::OFFSETS, %partitions, ?to, why = "no committed offset", "reset");
         }
     }
 
     /// A request that concerns the group will not be answered.
-    pub(super) fn group_unanswered(&mut self, id: RequestId, asked: Asked, now: Now) {
-        let Some(group) = &mut self.group else { return };
+    pub(super) fn handle_unanswered(&mut self, id: RequestId, asked: Asked, now: Now) {
         match asked {
-            Asked::Coordinator => group.coordinator.handle_unanswered(now),
-            Asked::Membership => group.membership.handle_unanswered(id, now),
-            Asked::Committed => group.committed.handle_unanswered(now),
-            Asked::Commit => group.commits.handle_unanswered(id, now),
+            Asked::Coordinator => self.coordinator.handle_unanswered(now),
+            Asked::Membership => self.membership.handle_unanswered(id, now),
+            Asked::Committed => self.committed.handle_unanswered(now),
+            Asked::Commit => self.commits.handle_unanswered(id, now),
         }
         if !matches!(asked, Asked::Coordinator) {
             // The coordinator may have moved, so it is looked up again rather than waited for.
-            group.coordinator.forget(None, now);
+            self.coordinator.forget(None, now);
         }
+    }
+}
+
+impl Arrival {
+    /// The next generation is told whatever its number.
+    pub(super) fn forget(&mut self) {
+        self.told_generation = -1;
+    }
+
+    /// Tells the user of each new generation or member epoch, and how long the member took to come in.
+    pub(super) fn tell(&mut self, membership: &Membership, events: &mut Events, now: Now) {
+        match membership.standing() {
+            Standing::Joining => _ = self.since.get_or_insert(now.mono),
+            Standing::Member if membership.generation_id() != self.told_generation => {
+                let generation_id = membership.generation_id();
+                self.told_generation = generation_id;
+                let since = self.since.take().unwrap_or(now.mono);
+                let took = now.mono.saturating_duration_since(since);
+                let member_id = membership.member_id().to_owned();
+                let (member, taken) = (&member_id, format_args!("{took:.1?}"));
+                tracing::info!(target: log::GROUP, member, generation = generation_id, took = %taken, "joined");
+                events.push(Event::Joined { generation_id, member_id, took }, now);
+            }
+            _ => self.since = None,
+        }
+    }
+}
+
+#[cfg(feature = "planted")]
+impl GroupSide {
+    pub(super) fn plant(&mut self, plot: crate::planted::Plot) {
+        (self.commits.plot, self.coordinator.plot, self.callbacks.plot) = (plot, plot, plot);
+        self.committed.plot = plot;
+        self.membership.plant(plot);
     }
 }

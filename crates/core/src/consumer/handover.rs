@@ -7,24 +7,34 @@
 //!    └──────────────── the deadline passed: lost ──┘
 //! ```
 
-use std::{collections::BTreeSet, fmt, time::Instant};
+use std::{collections::BTreeSet, fmt, ops::ControlFlow, time::Instant};
 
 use ottla_protocol::{ErrorCode, Now};
 
-use super::{Callback, Consumer};
+use super::{callbacks::Callbacks, commits, ops::Ops};
 use crate::{
-    event::Event,
-    group::GroupNews,
+    Callback,
+    deadline::Earliest,
+    event::{Event, Events},
+    group::{GroupNews, Membership},
     ids::{PartIdx, TopicPartition},
+    lanes::Lanes,
     log::{self, Listed},
+    offsets::Commits,
     planted::Planted,
 };
 
-#[derive(Debug)]
+/// The handover that is under way, if one is. A step that ends it returns what follows for the member.
+#[derive(Debug, Default)]
 pub(super) struct Handover {
-    pub(super) since: Instant,
+    under_way: Option<UnderWay>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    since: Instant,
     /// When the partitions that are to go are lost instead.
-    pub(super) deadline: Instant,
+    deadline: Instant,
     stage: Stage,
     then: Then,
 }
@@ -45,232 +55,239 @@ enum Then {
     Take(Vec<TopicPartition>),
 }
 
+/// All that partitions pass through when they change hands.
+pub(super) struct Hands<'a, F> {
+    pub(super) lanes: &'a mut Lanes<F>,
+    pub(super) membership: &'a mut Membership,
+    pub(super) commits: &'a mut Commits,
+    pub(super) callbacks: &'a mut Callbacks,
+    pub(super) ops: &'a mut Ops,
+    pub(super) events: &'a mut Events,
+    /// Users who wait have to look again.
+    pub(super) wake: &'a mut bool,
+    pub(super) now: Now,
+}
+
 impl Handover {
+    /// Whether no partition is changing hands.
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_none()
+    }
+
     /// Whether the handover is still giving partitions up, and takes none over yet.
     pub(super) fn is_revoking(&self) -> bool {
-        !matches!(self.stage, Stage::Taking { .. })
+        self.under_way.as_ref().is_some_and(UnderWay::is_revoking)
     }
 
     /// Whether the handover goes on only when commits are answered. `going` says whether any partition is to go.
     pub(super) fn awaits_commit(&self, going: bool) -> bool {
-        self.stage == Stage::Committing || self.stage == Stage::Telling && going
+        let stage = self.under_way.as_ref().map(|under_way| under_way.stage);
+        stage == Some(Stage::Committing) || stage == Some(Stage::Telling) && going
     }
-}
 
-impl<F: Clone> Consumer<F> {
+    /// Since when partitions have been changing hands.
+    pub(super) fn since(&self) -> Option<Instant> {
+        Some(self.under_way.as_ref()?.since)
+    }
+
+    pub(super) fn deadlines(&self, earliest: &mut Earliest) {
+        earliest.consider(self.under_way.as_ref().map(|under_way| under_way.deadline));
+    }
+
+    /// The handover ends here: something else takes all partitions away.
+    pub(super) fn end(&mut self) {
+        self.under_way = None;
+    }
+
     /// Gives up all partitions, or those that are not of the topics in `keep`; then the member joins again.
-    pub(super) fn give_up(&mut self, keep: Option<BTreeSet<String>>, now: Now) {
+    pub(super) fn give_up<F>(
+        &mut self,
+        keep: Option<BTreeSet<String>>,
+        hands: &mut Hands<'_, F>,
+    ) -> Option<GroupNews> {
         let goes = |at: &TopicPartition| keep.as_ref().is_none_or(|keep| !keep.contains(&at.topic));
-        self.begin_handover(goes, Then::Join, now);
+        self.begin(goes, Then::Join, hands)
     }
 
     /// Gives up the partitions that are not among these, and then takes over the new ones.
-    pub(super) fn take_over(&mut self, partitions: Vec<TopicPartition>, now: Now) {
+    pub(super) fn take_over<F>(
+        &mut self,
+        partitions: Vec<TopicPartition>,
+        hands: &mut Hands<'_, F>,
+    ) -> Option<GroupNews> {
+        if !hands.membership.keeps_partitions() {
+            commits::abandon(hands.commits, hands.ops, ErrorCode::IllegalGeneration);
+        }
         let stays: BTreeSet<TopicPartition> = partitions.iter().cloned().collect();
-        self.begin_handover(|at| !stays.contains(at), Then::Take(partitions), now);
+        self.begin(|at| !stays.contains(at), Then::Take(partitions), hands)
     }
 
-    fn begin_handover(&mut self, goes: impl Fn(&TopicPartition) -> bool, then: Then, now: Now) {
-        let going = self.lanes.assigned().filter(|(_, lane)| goes(&lane.at));
+    fn begin<F>(
+        &mut self,
+        goes: impl Fn(&TopicPartition) -> bool,
+        then: Then,
+        hands: &mut Hands<'_, F>,
+    ) -> Option<GroupNews> {
+        let going = hands.lanes.assigned().filter(|(_, lane)| goes(&lane.at));
         let going: Vec<PartIdx> = going.map(|(part, _)| part).collect();
         for part in &going {
-            self.lanes.begin_revoking(*part);
+            hands.lanes.begin_revoking(*part);
         }
-        let Some(group) = &mut self.group else { return };
-        let deadline = now.mono + group.membership.config().rebalance_timeout();
+        let now = hands.now;
+        let deadline = now.mono + hands.membership.config().rebalance_timeout();
         // An eager member tells its listener that it gives partitions up even where it has none, as Java's does.
         let nothing = going.is_empty() && matches!(then, Then::Take(_));
         let stage = if nothing { Stage::Telling } else { Stage::Letting };
-        group.handover = Some(Handover { since: now.mono, deadline, stage, then });
-        if group.commits.is_auto() && group.commits.plot.has(Planted::LastCommitComesFirst) {
-            self.commit_revoking();
+        self.under_way = Some(UnderWay { since: now.mono, deadline, stage, then });
+        if hands.commits.is_auto() && hands.commits.plot.has(Planted::LastCommitComesFirst) {
+            hands.commit_revoking();
         }
-        self.step_handover(now);
-        let handover = self.group.as_ref().and_then(|group| group.handover.as_ref());
-        if handover.is_some_and(Handover::is_revoking) && self.lanes.has_revoking() {
-            let held = self.lanes.held_up();
+        let news = self.step(hands);
+        if self.is_revoking() && hands.lanes.has_revoking() {
+            let held = hands.lanes.held_up();
             let within = deadline.saturating_duration_since(now.mono);
             tracing::info!(target: log::GROUP, held = %Listed(held.iter()), ?within, "revocation waiting");
             let deadline = now.after(within).wall;
-            self.events.push(Event::RevocationWaiting { deadline, held }, now);
+            hands.events.push(Event::RevocationWaiting { deadline, held }, now);
         }
+        news
     }
 
     /// Carries the handover on as far as it can go now.
-    pub(super) fn step_handover(&mut self, now: Now) {
-        while self.advance_handover(now) {}
+    pub(super) fn step<F>(&mut self, hands: &mut Hands<'_, F>) -> Option<GroupNews> {
+        loop {
+            if let ControlFlow::Break(news) = self.advance(hands) {
+                return news;
+            }
+        }
     }
 
-    fn advance_handover(&mut self, now: Now) -> bool {
-        let Some(group) = &mut self.group else { return false };
-        let Some(handover) = &mut group.handover else { return false };
-        let late = handover.deadline <= now.mono && handover.is_revoking();
-        let leaps = self.lanes.plot.has(Planted::JoinsWithoutQuiescence);
-        match handover.stage {
-            _ if late => self.lose_revoking(now),
+    fn advance<F>(&mut self, hands: &mut Hands<'_, F>) -> ControlFlow<Option<GroupNews>> {
+        const WAITS: ControlFlow<Option<GroupNews>> = ControlFlow::Break(None);
+        let Some(under_way) = &mut self.under_way else { return WAITS };
+        let late = under_way.deadline <= hands.now.mono && under_way.is_revoking();
+        let leaps = hands.lanes.plot.has(Planted::JoinsWithoutQuiescence);
+        match under_way.stage {
+            _ if late => self.lose_revoking(hands),
             Stage::Letting => {
-                if !(self.lanes.is_quiescent() || leaps) || !group.callbacks.is_idle() {
-                    return false;
+                if !(hands.lanes.is_quiescent() || leaps) || !hands.callbacks.is_idle() {
+                    return WAITS;
                 }
-                handover.stage = Stage::Committing;
-                let plot = group.commits.plot;
+                under_way.stage = Stage::Committing;
+                let plot = hands.commits.plot;
                 let commits =
                     !plot.has(Planted::NoCommitOnRevocation) && !plot.has(Planted::LastCommitComesFirst);
-                if group.commits.is_auto() && commits {
-                    self.commit_revoking();
+                if hands.commits.is_auto() && commits {
+                    hands.commit_revoking();
                 }
             }
             Stage::Committing => {
-                if !group.commits.is_idle() {
-                    return false;
+                if !hands.commits.is_idle() {
+                    return WAITS;
                 }
-                handover.stage = Stage::Telling;
-                let going = self.lanes.revoking().map(|(_, lane)| lane.at.clone()).collect();
-                self.tell(Callback::Revoked(going));
+                under_way.stage = Stage::Telling;
+                let going = hands.lanes.revoking().map(|(_, lane)| lane.at.clone()).collect();
+                hands.tell(Callback::Revoked(going));
             }
             Stage::Telling => {
-                if !group.callbacks.is_idle() || self.lanes.has_revoking() && !group.commits.is_idle() {
-                    return false;
+                let going = hands.lanes.has_revoking();
+                if !hands.callbacks.is_idle() || going && !hands.commits.is_idle() {
+                    return WAITS;
                 }
-                if matches!(handover.then, Then::Take(_)) && group.membership.may_not_take_more() {
-                    return false;
+                if matches!(under_way.then, Then::Take(_)) && hands.membership.may_not_take_more() {
+                    return WAITS;
                 }
-                let tells = self.lanes.has_revoking() || matches!(handover.then, Then::Join);
-                let revoked = self.unassign_revoking();
+                let tells = going || matches!(under_way.then, Then::Join);
+                let revoked = hands.lanes.unassign_revoking();
                 let revoked_some = !revoked.is_empty();
                 if tells {
                     tell_revoked(&revoked, "rebalance");
-                    self.events.push(Event::Revoked(revoked), now);
-                    self.hub.wake = true;
+                    hands.events.push(Event::Revoked(revoked), hands.now);
+                    *hands.wake = true;
                 }
-                self.after_revocation(revoked_some, now);
+                self.after_revocation(revoked_some, hands);
             }
             Stage::Taking { revoked_some } => {
-                if !group.callbacks.is_idle() {
-                    return false;
+                if !hands.callbacks.is_idle() {
+                    return WAITS;
                 }
-                group.handover = None;
-                self.lanes.open_announced();
-                self.hub.wake = true;
-                if let Some(group) = &mut self.group {
-                    let news = group.membership.handed_over(revoked_some, now);
-                    self.handle_group_news(news, now);
-                }
-                return false;
+                self.under_way = None;
+                hands.lanes.open_announced();
+                *hands.wake = true;
+                return ControlFlow::Break(Some(hands.membership.handed_over(revoked_some, hands.now)));
             }
         }
-        true
+        ControlFlow::Continue(())
     }
 
-    fn after_revocation(&mut self, revoked_some: bool, now: Now) {
-        let Some(group) = &mut self.group else { return };
-        let Some(handover) = &mut group.handover else { return };
-        let Then::Take(partitions) = &mut handover.then else {
-            group.handover = None;
-            group.membership.given_up(now);
+    fn after_revocation<F>(&mut self, revoked_some: bool, hands: &mut Hands<'_, F>) {
+        let Some(under_way) = &mut self.under_way else { return };
+        let Then::Take(partitions) = &mut under_way.then else {
+            self.under_way = None;
+            hands.membership.given_up(hands.now);
             return;
         };
-        let partitions = std::mem::take(partitions);
-        handover.stage = Stage::Taking { revoked_some };
-        if self.lanes.plot.has(Planted::RebalanceResumes) {
-            self.lanes.assigned_mut().for_each(|(_, lane)| lane.paused = false);
+        let mut added = std::mem::take(partitions);
+        under_way.stage = Stage::Taking { revoked_some };
+        if hands.lanes.plot.has(Planted::RebalanceResumes) {
+            hands.lanes.resume_all();
         }
-        let mut added = partitions;
-        added.retain(|at| self.lanes.assigned_at(at).is_none());
+        added.retain(|at| hands.lanes.assigned_at(at).is_none());
         for at in &added {
-            self.lanes.assign(at, group.callbacks.is_listening(), now.mono);
+            hands.lanes.assign(at, hands.callbacks.is_listening(), hands.now.mono);
         }
-        self.tell(Callback::Assigned(added.clone()));
+        hands.tell(Callback::Assigned(added.clone()));
         let partitions = Listed(added.iter());
-        tracing::info!(target: log::GROUP, %partitions, total = self.lanes.assigned().count(), "assigned");
-        self.events.push(Event::Assigned(added), now);
-        self.hub.wake = true;
-        if let Some(group) = self.group.as_mut().filter(|_| revoked_some) {
-            group.membership.revoked(now);
-        }
-    }
-
-    fn unassign_revoking(&mut self) -> Vec<TopicPartition> {
-        let (parts, names): (Vec<_>, Vec<_>) =
-            self.lanes.revoking().map(|(part, lane)| (part, lane.at.clone())).unzip();
-        parts.into_iter().for_each(|part| self.lanes.unassign(part));
-        names
-    }
-
-    /// Commits all that was delivered of the partitions that go.
-    fn commit_revoking(&mut self) {
-        let offsets = self.uncommitted_revoking();
-        if let Some(group) = &mut self.group {
-            group.commits.request(offsets, None);
+        tracing::info!(target: log::GROUP, %partitions, total = hands.lanes.assigned().count(), "assigned");
+        hands.events.push(Event::Assigned(added), hands.now);
+        *hands.wake = true;
+        if revoked_some {
+            hands.membership.revoked(hands.now);
         }
     }
 
     /// The time is over: the coordinator gives partitions to others although they were not given up, so they are lost.
-    fn lose_revoking(&mut self, now: Now) {
-        self.abandon_commits(ErrorCode::RebalanceInProgress);
-        let lost = self.unassign_revoking();
+    fn lose_revoking<F>(&mut self, hands: &mut Hands<'_, F>) {
+        commits::abandon(hands.commits, hands.ops, ErrorCode::RebalanceInProgress);
+        let lost = hands.lanes.unassign_revoking();
         let revoked_some = !lost.is_empty();
-        self.tell_lost(lost, &"not given up in time", now);
-        self.after_revocation(revoked_some, now);
+        hands.tell_lost(lost, &"not given up in time");
+        self.after_revocation(revoked_some, hands);
     }
 
     /// All partitions are gone, and nothing of them may be committed any more.
-    pub(super) fn lose_all(&mut self, error: ErrorCode, why: &dyn fmt::Display, now: Now) {
-        self.abandon_commits(error);
-        if let Some(group) = &mut self.group {
-            (group.handover, group.told_generation) = (None, -1);
-        }
-        let lost = self.unassign_all();
-        self.tell_lost(lost, why, now);
+    pub(super) fn lose_all<F>(&mut self, error: ErrorCode, why: &dyn fmt::Display, hands: &mut Hands<'_, F>) {
+        commits::abandon(hands.commits, hands.ops, error);
+        self.end();
+        let lost = hands.lanes.unassign_all();
+        hands.tell_lost(lost, why);
+    }
+}
+
+impl UnderWay {
+    fn is_revoking(&self) -> bool {
+        !matches!(self.stage, Stage::Taking { .. })
+    }
+}
+
+impl<F> Hands<'_, F> {
+    /// Commits all that was delivered of the partitions that go.
+    fn commit_revoking(&mut self) {
+        self.commits.request(self.lanes.uncommitted_revoking(), None);
     }
 
-    fn tell_lost(&mut self, lost: Vec<TopicPartition>, why: &dyn fmt::Display, now: Now) {
-        self.hub.wake = true;
+    fn tell(&mut self, callback: Callback) {
+        self.callbacks.tell(callback, self.lanes.fence());
+    }
+
+    fn tell_lost(&mut self, lost: Vec<TopicPartition>, why: &dyn fmt::Display) {
+        *self.wake = true;
         if lost.is_empty() {
             return;
         }
         tracing::warn!(target: log::GROUP, partitions = %Listed(lost.iter()), %why, "lost");
         self.tell(Callback::Lost(lost.clone()));
-        self.events.push(Event::Lost(lost), now);
-    }
-
-    /// Unassigns all partitions, and returns them.
-    pub(super) fn unassign_all(&mut self) -> Vec<TopicPartition> {
-        let (parts, names): (Vec<_>, Vec<_>) =
-            self.lanes.assigned().map(|(part, lane)| (part, lane.at.clone())).unzip();
-        for part in parts {
-            self.lanes.unassign(part);
-        }
-        names
-    }
-
-    pub(super) fn handle_group_news(&mut self, news: GroupNews, now: Now) {
-        self.tell_joined(now);
-        match news {
-            GroupNews::None => return,
-            // The close gives up all partitions itself, and takes over none.
-            GroupNews::Assigned(_) | GroupNews::GiveUp { .. } if self.closing.is_some() => {}
-            GroupNews::Assigned(partitions) => {
-                let keeps = self.group.as_ref().is_some_and(|group| group.membership.keeps_partitions());
-                if !keeps {
-                    self.abandon_commits(ErrorCode::IllegalGeneration);
-                }
-                self.take_over(partitions, now);
-            }
-            GroupNews::GiveUp { keep } => self.give_up(keep, now),
-            GroupNews::Lost => {
-                let told = self.group.as_ref().and_then(|group| group.membership.attempts().error());
-                match told {
-                    Some(told) => self.lose_all(ErrorCode::UnknownMemberId, &told, now),
-                    None => self.lose_all(ErrorCode::UnknownMemberId, &"the group went on without it", now),
-                }
-            }
-            GroupNews::Failed(error) => {
-                self.lose_all(error, &error, now);
-                self.failure = Some(crate::group::GroupFailure::Refused(error));
-            }
-        }
-        self.hub.wake = true;
+        self.events.push(Event::Lost(lost), self.now);
     }
 }
 

@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use ottla_protocol::{Now, Response};
 
-use super::{Consumer, OpFailure, Pending, add_offset};
+use super::{Consumer, Pending, add_offset, group_side::Brought, ops::OpFailure};
 use crate::{
+    group::GroupNews,
     hub::Lost,
-    ids::ConnId,
+    ids::{ConnId, RequestId},
     lanes::{FetchState, Lane, LaneFailure, Searched},
     log,
     machine::{Disconnected, Machine, Outbound, Reply},
@@ -67,14 +68,12 @@ impl<F: Clone> Machine for Consumer<F> {
         self.ops.deadlines(&mut earliest);
         self.lanes.deadlines(&mut earliest);
         if let Some(group) = &self.group {
-            group.coordinator.deadlines(&mut earliest);
-            group.membership.deadlines(&mut earliest);
-            group.committed.deadlines(&mut earliest);
-            group.commits.deadlines(&mut earliest);
-            earliest.consider(group.handover.as_ref().map(|handover| handover.deadline));
+            group.deadlines(&mut earliest);
         }
         earliest.consider(self.overdue_at());
-        self.close_deadlines(&mut earliest);
+        if let Some(closing) = &self.closing {
+            closing.deadlines(&mut earliest);
+        }
         earliest.get()
     }
 
@@ -84,7 +83,8 @@ impl<F: Clone> Machine for Consumer<F> {
 
     fn take_wake(&mut self) -> bool {
         let told = self.events.take_fresh();
-        self.hub.take_wake() || told
+        let due = self.group.as_mut().is_some_and(|group| group.callbacks.take_fresh());
+        self.hub.take_wake() || told || due
     }
 
     fn take_stir(&mut self) -> bool {
@@ -98,16 +98,46 @@ impl<F: Clone> Machine for Consumer<F> {
 
 impl<F: Clone> Consumer<F> {
     fn handle_lost(&mut self, lost: Vec<Lost<Pending>>, now: Now) {
+        if !lost.is_empty() {
+            self.wanted.forget();
+        }
         for Lost { id, purpose, .. } in lost {
             match purpose {
                 Pending::Lookup => self.lookups.handle_unanswered(id, &mut self.hub.metadata, now),
                 Pending::Fetch(_) => {
                     self.fetcher.handle_unanswered(id, &mut self.lanes, &mut self.hub.metadata, now);
                 }
-                Pending::Group(asked) => self.group_unanswered(id, asked, now),
+                Pending::Group(asked) => {
+                    if let Some(group) = &mut self.group {
+                        group.handle_unanswered(id, asked, now);
+                    }
+                }
             }
         }
         self.hub.wake = true;
+    }
+
+    /// An answer that concerns the group.
+    fn handle_group_response(&mut self, id: RequestId, response: Response, now: Now) {
+        self.wanted.forget();
+        let Some(group) = &mut self.group else { return };
+        let of_coordinator = !matches!(response, Response::FindCoordinator(_));
+        let news = match group.handle_response(id, response, &mut self.hub.metadata, now) {
+            Brought::News(news) => {
+                self.hub.wake |= of_coordinator;
+                news
+            }
+            Brought::Committed(found) => {
+                self.hub.wake = true;
+                group.take_committed(found, &mut self.lanes, &mut self.ops, self.reset, now);
+                GroupNews::None
+            }
+            Brought::Settled(settled) => self.settle_commits(settled, now),
+        };
+        if let Some(group) = self.group.as_mut().filter(|_| of_coordinator) {
+            group.coordinator.answered(&self.hub.metadata, now);
+        }
+        self.handle_group_news(news, now);
     }
 
     fn handle_found(
@@ -138,9 +168,8 @@ impl<F: Clone> Consumer<F> {
                     tracing::debug!(target: log::OFFSETS, %partition, offset, ?why, "position");
                 }
                 self.lanes.place(part, state, position, now.mono);
-                if let Some(lane) = self.lanes.get_mut(part) {
-                    lane.began_at_end = position.filter(|_| at_end).map(|at| (at.offset, now.mono));
-                }
+                let began_at_end = position.filter(|_| at_end).map(|at| (at.offset, now.mono));
+                self.lanes.change(part, |lane| lane.began_at_end = began_at_end);
             }
         }
     }

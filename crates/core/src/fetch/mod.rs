@@ -1,5 +1,6 @@
 //! Fetching: one request always ahead for each broker, within one byte budget, in fetch sessions (KIP-227).
 
+mod plan;
 mod session;
 mod window;
 
@@ -9,7 +10,7 @@ use std::{
 };
 
 use ottla_protocol::{
-    ApiKey, ErrorCode, Now, TopicId,
+    ApiKey, ErrorCode, Now,
     messages::{
         FetchForgottenTopic, FetchPartition, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopic,
     },
@@ -26,6 +27,7 @@ use crate::{
     planted::{Planted, Plot},
 };
 
+use plan::Plan;
 use session::{Asked, Session};
 use window::Window;
 
@@ -68,6 +70,7 @@ impl Default for FetchConfig {
 #[derive(Debug)]
 pub(crate) struct Fetcher {
     config: FetchConfig,
+    plan: Plan,
     brokers: BTreeMap<NodeId, Broker>,
     /// Bytes of frames that are still referred to.
     held: usize,
@@ -101,22 +104,13 @@ struct InFlight {
     id: RequestId,
     since: Instant,
     reserved: usize,
-    asked: BTreeMap<PartIdx, (LaneEpoch, i64)>,
-    /// The same by the topics' names or ids as the request had them: metadata may have others when the answer comes.
-    named: BTreeMap<TopicKey, BTreeMap<i32, PartIdx>>,
-}
-
-/// What a topic is called in a request and in the answer to it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum TopicKey {
-    Id(TopicId),
-    Name(String),
 }
 
 impl Fetcher {
     pub(crate) fn new(config: FetchConfig) -> Self {
         Self {
             config,
+            plan: Plan::default(),
             brokers: BTreeMap::new(),
             held: 0,
             fetched: 0,
@@ -145,8 +139,9 @@ impl Fetcher {
 
     /// Whether a fetch that would bring records of this lane is in flight.
     pub(crate) fn asks_for(&self, part: PartIdx, epoch: LaneEpoch) -> bool {
-        let asks = |fetch: &InFlight| fetch.asked.get(&part).is_some_and(|(asked, _)| *asked == epoch);
-        self.brokers.values().filter_map(|broker| broker.in_flight.as_ref()).any(asks)
+        let asks =
+            |broker: &Broker| broker.session.known().get(&part).is_some_and(|asked| asked.epoch == epoch);
+        self.brokers.values().filter(|broker| broker.in_flight.is_some()).any(asks)
     }
 
     /// How long a broker may hold a fetch.
@@ -167,32 +162,15 @@ impl Fetcher {
         connections: &mut Connections,
         now: Now,
     ) -> Vec<(RequestId, NodeId)> {
-        let mut wanted: BTreeMap<NodeId, BTreeMap<PartIdx, Asked>> = BTreeMap::new();
-        let (mut ahead, mut leaderless) = (BTreeMap::<NodeId, usize>::new(), false);
-        for (part, lane) in lanes.assigned() {
-            if !lane.wants_records(now) {
-                continue;
-            }
-            let known = metadata.partition(&lane.at).and_then(|p| Some((p.leader?, p.leader_epoch)));
-            let Some((leader, leader_epoch)) = known else {
-                leaderless = true;
-                continue;
-            };
-            let partitions = wanted.entry(leader).or_default();
-            *ahead.entry(leader).or_default() += lane.queued_bytes;
-            if lane.queued_bytes < self.config.partition_max_bytes {
-                let topic_id = metadata.topic(&lane.at.topic).map_or(TopicId::ZERO, |topic| topic.id);
-                let (at, epoch, offset, served) = (lane.at.clone(), lane.epoch, lane.fetch_at, lane.served);
-                partitions.insert(part, Asked { at, topic_id, epoch, offset, leader_epoch, served });
-            }
-        }
-        if leaderless {
+        let enough = self.config.partition_max_bytes;
+        self.plan.follow(lanes, metadata, enough, now);
+        debug_assert!(self.plan.is_current(lanes, metadata, enough, now), "a change has passed by the plan");
+        if self.plan.is_leaderless() {
             metadata.request_update();
         }
         (self.out_of_room, self.far_ahead) = (false, false);
-        let share = self.config.budget / wanted.len().max(1);
-        let mut nodes: Vec<NodeId> =
-            wanted.iter().filter(|(_, asked)| !asked.is_empty()).map(|(node, _)| *node).collect();
+        let share = self.config.budget / self.plan.leaders().max(1);
+        let mut nodes: Vec<NodeId> = self.plan.asked().collect();
         // Brokers take turns where there is room for one of them only; otherwise the others would starve.
         nodes.sort_by_key(|node| self.brokers.get(node).map_or(0, |broker| broker.turn));
         let mut sent = Vec::new();
@@ -210,7 +188,7 @@ impl Fetcher {
             }
             let first = self.config.read_ahead;
             let window = self.brokers.get(&node).map_or(first, |broker| broker.window.size(first));
-            if !self.is_awaited && ahead.get(&node).is_some_and(|ahead| *ahead >= window) {
+            if !self.is_awaited && self.plan.share(node).ahead >= window {
                 self.far_ahead = true;
                 continue;
             }
@@ -220,8 +198,7 @@ impl Fetcher {
                 continue;
             }
             let room = free.min(share).min(window).min(self.config.max_bytes).max(1);
-            let asked = wanted.remove(&node).unwrap_or_default();
-            sent.extend(self.send(node, asked, room, connections, now).map(|id| (id, node)));
+            sent.extend(self.send(node, room, connections, now).map(|id| (id, node)));
         }
         sent
     }
@@ -229,29 +206,20 @@ impl Fetcher {
     fn send(
         &mut self,
         node: NodeId,
-        wanted: BTreeMap<PartIdx, Asked>,
         room: usize,
         connections: &mut Connections,
         now: Now,
     ) -> Option<RequestId> {
         let target = Target::Node(node);
         // Version 13 names topics by id alone, so every topic must have an id.
-        let by_id = wanted.values().all(|asked| asked.topic_id != TopicId::ZERO);
-        let limit = if by_id { i16::MAX } else { 12 };
+        let wanted = self.plan.share(node);
+        let limit = if wanted.nameless == 0 { i16::MAX } else { 12 };
         let version = connections.version(target, Kind::Fetch, ApiKey::Fetch, limit).ok()?;
         let by_id = version >= 13;
         let broker = self.brokers.entry(node).or_default();
         broker.session.plot = self.plot;
-        let asked = wanted.iter().map(|(part, asked)| (*part, (asked.epoch, asked.offset))).collect();
-        let mut by_topic: BTreeMap<TopicKey, BTreeMap<i32, PartIdx>> = BTreeMap::new();
-        for (part, asked) in &wanted {
-            let key = match by_id {
-                true => TopicKey::Id(asked.topic_id),
-                false => TopicKey::Name(asked.at.topic.clone()),
-            };
-            by_topic.entry(key).or_default().insert(asked.at.partition, *part);
-        }
-        let (named, forgotten) = broker.session.next(wanted, by_id);
+        let changed = std::mem::take(&mut wanted.changed);
+        let (named, forgotten) = broker.session.next(&wanted.asked, &changed, by_id);
         let partition_max_bytes = self.config.partition_max_bytes as i32;
         let partition = |asked: &Asked| FetchPartition {
             partition: asked.at.partition,
@@ -284,7 +252,7 @@ impl Fetcher {
         let id = connections.send(target, Kind::Fetch, version, request, Some(timeout), now);
         self.requests += 1;
         broker.turn = self.requests;
-        broker.in_flight = Some(InFlight { id, since: now.mono, reserved: room, asked, named: by_topic });
+        broker.in_flight = Some(InFlight { id, since: now.mono, reserved: room });
         Some(id)
     }
 
@@ -328,7 +296,7 @@ impl Fetcher {
                 ErrorCode::FetchSessionIdNotFound | ErrorCode::InvalidFetchSessionEpoch
             );
             if !lost_session {
-                put_off(&fetch, Some(response.error_code), lanes, now);
+                put_off(&broker.session, Some(response.error_code), lanes, now);
             }
             return;
         }
@@ -338,13 +306,10 @@ impl Fetcher {
         let mut spans = fetched.spans.into_iter();
         let mut refused = ByError::new(tracing::enabled!(target: log::FETCH, tracing::Level::INFO));
         for topic in response.responses {
-            // One of the two is empty: which, the version decides.
-            let named = fetch.named.get(&TopicKey::Id(topic.topic_id));
-            let named = named.or_else(|| fetch.named.get(&TopicKey::Name(topic.topic)));
             for partition in topic.partitions {
                 let spans = spans.next();
-                let part = named.and_then(|parts| parts.get(&partition.partition_index)).copied();
-                let asked = part.and_then(|part| Some((part, *fetch.asked.get(&part)?)));
+                let asked = broker.session.find(topic.topic_id, &topic.topic, partition.partition_index);
+                let asked = asked.map(|(part, asked)| (part, (asked.epoch, asked.offset)));
                 let counts = |(part, (epoch, _)): &(PartIdx, (LaneEpoch, i64))| {
                     lanes.get(*part).is_some_and(|lane| lane.epoch == *epoch && lane.phase().is_assigned())
                 };
@@ -367,13 +332,13 @@ impl Fetcher {
                     };
                     match spans {
                         Some(Ok(spans)) => {
-                            if let Some(lane) = lanes.get_mut(part) {
+                            lanes.change(part, |lane| {
                                 lane.high_watermark = Some(partition.high_watermark);
                                 if spans.iter().next().is_some() {
                                     lane.served = Some(self.responses);
                                 }
                                 lane.attempts.reset();
-                            }
+                            });
                             let mut start = offset;
                             // Batches that end before the position bring no record.
                             for span in spans.iter().filter(|span| span.next > offset) {
@@ -393,67 +358,13 @@ impl Fetcher {
                     {
                         refused.add(error, &lane.at);
                     }
-                    self.partition_failed(part, &partition, lanes, metadata, reset, now);
+                    partition_failed(part, &partition, lanes, metadata, reset, self.plot, now);
                 }
             }
         }
         refused.tell(|error, partitions| {
             refused!(log::FETCH, ApiKey::Fetch, error, node = node.0, %partitions);
         });
-    }
-
-    fn partition_failed<F>(
-        &mut self,
-        part: PartIdx,
-        response: &FetchPartitionResponse,
-        lanes: &mut Lanes<F>,
-        metadata: &mut Metadata,
-        reset: ResetPolicy,
-        now: Now,
-    ) {
-        let error = response.error_code;
-        let Some(lane) = lanes.get_mut(part) else { return };
-        lane.attempts.failed(error, now);
-        let at = lane.at.clone();
-        match error {
-            ErrorCode::OffsetOutOfRange if self.plot.has(Planted::OutOfRangeIsAskedAgain) => {}
-            ErrorCode::OffsetOutOfRange if lane.is_drained() => {
-                let offset = lane.fetch_at;
-                let state = match reset.at(self.plot, now) {
-                    Some(ResetTo::Earliest) if self.plot.has(Planted::TrimmedPartitionSkipsToEnd) => {
-                        FetchState::AwaitsReset(Search::For(ResetTo::Latest))
-                    }
-                    Some(to) => FetchState::AwaitsReset(Search::For(to)),
-                    None => FetchState::Failed(LaneFailure::OutOfRange { offset }),
-                };
-                if let FetchState::AwaitsReset(search) = &state {
-                    let (from, to) = (offset, search.asks());
-                    tracing::warn!(target: log::OFFSETS, partition = %at, from, ?to, why = %error, "reset");
-                }
-                let position = lane.position(offset);
-                lanes.place(part, state, Some(position), now.mono);
-            }
-            // Buffered records are read first. The same answer will come again.
-            ErrorCode::OffsetOutOfRange => {}
-            _ if error.is_stale_metadata() => {
-                let leader = &response.current_leader;
-                let deaf = self.plot.has(Planted::NewLeaderIsNotAskedFor);
-                let told = !deaf && metadata.learn_leader(&at, NodeId(leader.leader_id), leader.leader_epoch);
-                match told {
-                    true => lane.attempts.hurry(),
-                    false if deaf => {}
-                    false => metadata.request_update(),
-                }
-            }
-            ErrorCode::UnknownLeaderEpoch => metadata.request_update(),
-            _ if error.is_retriable() || error == ErrorCode::UnknownServerError => {}
-            _ => {
-                if lane.is_drained() {
-                    let (state, offset) = (FetchState::Failed(LaneFailure::Broker(error)), lane.fetch_at);
-                    lanes.place(part, state, Some(offset.into()), now.mono);
-                }
-            }
-        }
     }
 
     /// A fetch will not be answered.
@@ -465,10 +376,67 @@ impl Fetcher {
         now: Now,
     ) {
         for broker in self.brokers.values_mut() {
-            let Some(fetch) = broker.in_flight.take_if(|fetch| fetch.id == id) else { continue };
+            if broker.in_flight.take_if(|fetch| fetch.id == id).is_none() {
+                continue;
+            }
             broker.session.disconnected();
             metadata.request_update();
-            put_off(&fetch, None, lanes, now);
+            put_off(&broker.session, None, lanes, now);
+        }
+    }
+}
+
+/// A broker refused to tell the records of one partition.
+fn partition_failed<F>(
+    part: PartIdx,
+    response: &FetchPartitionResponse,
+    lanes: &mut Lanes<F>,
+    metadata: &mut Metadata,
+    reset: ResetPolicy,
+    plot: Plot,
+    now: Now,
+) {
+    let error = response.error_code;
+    lanes.change(part, |lane| lane.attempts.failed(error, now));
+    let Some(lane) = lanes.get(part) else { return };
+    let at = lane.at.clone();
+    match error {
+        ErrorCode::OffsetOutOfRange if plot.has(Planted::OutOfRangeIsAskedAgain) => {}
+        ErrorCode::OffsetOutOfRange if lane.is_drained() => {
+            let offset = lane.fetch_at;
+            let state = match reset.at(plot, now) {
+                Some(ResetTo::Earliest) if plot.has(Planted::TrimmedPartitionSkipsToEnd) => {
+                    FetchState::AwaitsReset(Search::For(ResetTo::Latest))
+                }
+                Some(to) => FetchState::AwaitsReset(Search::For(to)),
+                None => FetchState::Failed(LaneFailure::OutOfRange { offset }),
+            };
+            if let FetchState::AwaitsReset(search) = &state {
+                let (from, to) = (offset, search.asks());
+                tracing::warn!(target: log::OFFSETS, partition = %at, from, ?to, why = %error, "reset");
+            }
+            let position = lane.position(offset);
+            lanes.place(part, state, Some(position), now.mono);
+        }
+        // Buffered records are read first. The same answer will come again.
+        ErrorCode::OffsetOutOfRange => {}
+        _ if error.is_stale_metadata() => {
+            let leader = &response.current_leader;
+            let deaf = plot.has(Planted::NewLeaderIsNotAskedFor);
+            let told = !deaf && metadata.learn_leader(&at, NodeId(leader.leader_id), leader.leader_epoch);
+            match told {
+                true => _ = lanes.change(part, |lane| lane.attempts.hurry()),
+                false if deaf => {}
+                false => metadata.request_update(),
+            }
+        }
+        ErrorCode::UnknownLeaderEpoch => metadata.request_update(),
+        _ if error.is_retriable() || error == ErrorCode::UnknownServerError => {}
+        _ => {
+            if lane.is_drained() {
+                let (state, offset) = (FetchState::Failed(LaneFailure::Broker(error)), lane.fetch_at);
+                lanes.place(part, state, Some(offset.into()), now.mono);
+            }
         }
     }
 }
@@ -487,12 +455,12 @@ fn tell_refused(node: NodeId, error: ErrorCode) {
 }
 
 /// The partitions of a fetch that brought nothing are asked for again after a pause.
-fn put_off<F>(fetch: &InFlight, error: Option<ErrorCode>, lanes: &mut Lanes<F>, now: Now) {
-    for (part, (epoch, _)) in &fetch.asked {
-        let Some(lane) = lanes.get_mut(*part).filter(|lane| lane.epoch == *epoch) else { continue };
-        match error {
+fn put_off<F>(session: &Session, error: Option<ErrorCode>, lanes: &mut Lanes<F>, now: Now) {
+    for (part, asked) in session.known() {
+        lanes.change(*part, |lane| match error {
+            _ if lane.epoch != asked.epoch => {}
             Some(error) => lane.attempts.failed(error, now),
             None => lane.attempts.put_off(now),
-        }
+        });
     }
 }

@@ -9,7 +9,7 @@
 //!   └──────────────────────────────────────────────────────────┤ (old id, epoch 0) closes it and opens the next
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_protocol::{ErrorCode, TopicId};
 
@@ -30,6 +30,13 @@ pub(super) struct Asked {
     pub(super) served: Option<u64>,
 }
 
+/// What a topic is called in a request and in the answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum TopicKey {
+    Id(TopicId),
+    Name(String),
+}
+
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Session {
@@ -37,7 +44,10 @@ pub(super) struct Session {
     /// The epoch of the next request; 0 makes that a full one.
     epoch: i32,
     by_id: bool,
+    /// What the last request asked for: what it named, and what the broker remembered.
     known: BTreeMap<PartIdx, Asked>,
+    /// The same by the topics' names or ids as the requests had them: metadata may have others when an answer comes.
+    named: BTreeMap<TopicKey, BTreeMap<i32, PartIdx>>,
     pub(super) plot: Plot,
 }
 
@@ -50,35 +60,58 @@ impl Session {
         self.epoch
     }
 
-    /// Returns the partitions that the next request has to name, and those that the broker is to forget. Partitions that
+    /// What the last request asked for.
+    pub(super) fn known(&self) -> &BTreeMap<PartIdx, Asked> {
+        &self.known
+    }
+
+    /// The partition that an answer to the last request names. One of the id and the name is empty: which, the version
+    /// decides.
+    pub(super) fn find(&self, topic_id: TopicId, topic: &str, partition: i32) -> Option<(PartIdx, &Asked)> {
+        let named = self.named.get(&TopicKey::Id(topic_id));
+        let named = named.or_else(|| self.named.get(&TopicKey::Name(topic.to_owned())))?;
+        let part = *named.get(&partition)?;
+        Some((part, self.known.get(&part)?))
+    }
+
+    /// Returns the partitions that the next request has to name, and those that the broker is to forget, where these are
+    /// `wanted` and differ from what was wanted the last time in the partitions `changed` alone. Partitions that
     /// were served last are named last; otherwise some would starve. The broker brings a batch that does not fit only
     /// for the first partition that has any, and without a session it begins with the first that is named, each time.
-    pub(super) fn next(&mut self, wanted: BTreeMap<PartIdx, Asked>, by_id: bool) -> (Vec<Asked>, Vec<Asked>) {
+    pub(super) fn next(
+        &mut self,
+        wanted: &BTreeMap<PartIdx, Asked>,
+        changed: &BTreeSet<PartIdx>,
+        by_id: bool,
+    ) -> (Vec<Asked>, Vec<Asked>) {
         if by_id != self.by_id {
             // A session holds either names or ids, so the other kind needs a new session.
             self.disconnected();
             self.by_id = by_id;
+            self.named.clear();
+            std::mem::take(&mut self.known).into_iter().for_each(|(part, asked)| self.learn(part, asked));
         }
+        let (mut named, mut forgotten) = (Vec::new(), Vec::new());
         if self.epoch == 0 {
             self.known.clear();
+            self.named.clear();
+            wanted.iter().for_each(|(part, asked)| self.learn(*part, asked.clone()));
+            named.extend(wanted.values().cloned());
+        } else {
+            for part in changed {
+                let (old, new) = (self.unlearn(*part), wanted.get(part));
+                if let Some(new) = new {
+                    self.learn(*part, new.clone());
+                    named.extend(
+                        (!old.as_ref().is_some_and(|old| old.same_request(new))).then(|| new.clone()),
+                    );
+                }
+                // A topic that was made anew under the old name has another id. The old topic must be forgotten by
+                // its own id.
+                let stays = |old: &Asked| new.is_some_and(|new| new.topic_id == old.topic_id);
+                forgotten.extend(old.filter(|old| !stays(old)));
+            }
         }
-        let same = |part: &PartIdx, asked: &Asked| {
-            self.known.get(part).is_some_and(|known| known.same_request(asked))
-        };
-        let mut named: Vec<Asked> = wanted
-            .iter()
-            .filter(|(part, asked)| !same(part, asked))
-            .map(|(_, asked)| asked.clone())
-            .collect();
-        // A topic that was made anew under the old name has another id. The old topic must be forgotten by its own id.
-        let stays =
-            |part: &PartIdx, known: &Asked| wanted.get(part).is_some_and(|w| w.topic_id == known.topic_id);
-        let mut forgotten: Vec<Asked> = self
-            .known
-            .iter()
-            .filter(|(part, known)| !stays(part, known))
-            .map(|(_, known)| known.clone())
-            .collect();
         if self.plot.has(Planted::NothingIsForgotten) {
             forgotten.clear();
         }
@@ -87,8 +120,33 @@ impl Session {
             named.sort_by(|a, b| a.at.cmp(&b.at));
         }
         forgotten.sort_by(|a, b| a.at.cmp(&b.at));
-        self.known = wanted;
+        debug_assert!(self.known == *wanted, "what is wanted has changed unseen");
         (named, forgotten)
+    }
+
+    fn learn(&mut self, part: PartIdx, asked: Asked) {
+        let key = self.key(&asked);
+        self.named.entry(key).or_default().insert(asked.at.partition, part);
+        self.known.insert(part, asked);
+    }
+
+    fn unlearn(&mut self, part: PartIdx) -> Option<Asked> {
+        let asked = self.known.remove(&part)?;
+        let key = self.key(&asked);
+        if let Some(partitions) = self.named.get_mut(&key) {
+            partitions.remove(&asked.at.partition);
+            if partitions.is_empty() {
+                self.named.remove(&key);
+            }
+        }
+        Some(asked)
+    }
+
+    fn key(&self, asked: &Asked) -> TopicKey {
+        match self.by_id {
+            true => TopicKey::Id(asked.topic_id),
+            false => TopicKey::Name(asked.at.topic.clone()),
+        }
     }
 
     /// The broker answered.
@@ -135,9 +193,14 @@ mod tests {
             .collect()
     }
 
+    /// The next request of a session whose partitions may all have changed.
+    fn next(session: &mut Session, wanted: BTreeMap<PartIdx, Asked>) -> (Vec<Asked>, Vec<Asked>) {
+        session.next(&wanted, &(0..2).map(PartIdx).collect(), true)
+    }
+
     fn opened() -> Session {
         let mut session = Session::default();
-        session.next(wanted(&[(0, 0), (1, 0)]), true);
+        next(&mut session, wanted(&[(0, 0), (1, 0)]));
         session.answered(ErrorCode::None, 7);
         session
     }
@@ -146,23 +209,23 @@ mod tests {
     fn the_first_request_is_full_and_the_next_names_what_moved() {
         let mut session = opened();
         assert_eq!((session.id(), session.epoch()), (7, 1));
-        let (named, forgotten) = session.next(wanted(&[(0, 10), (1, 0)]), true);
+        let (named, forgotten) = next(&mut session, wanted(&[(0, 10), (1, 0)]));
         assert_eq!((named, forgotten), (vec![asked(0, 10)], vec![]));
     }
 
     #[test]
     fn what_is_no_longer_wanted_is_forgotten() {
-        let (named, forgotten) = opened().next(wanted(&[(1, 0)]), true);
+        let (named, forgotten) = next(&mut opened(), wanted(&[(1, 0)]));
         assert_eq!((named, forgotten), (vec![], vec![asked(0, 0)]));
     }
 
     #[test]
     fn an_unknown_session_starts_afresh() {
         let mut session = opened();
-        session.next(wanted(&[(0, 0)]), true);
+        next(&mut session, wanted(&[(0, 0)]));
         session.answered(ErrorCode::FetchSessionIdNotFound, 0);
         assert_eq!((session.id(), session.epoch()), (0, 0));
-        assert_eq!(session.next(wanted(&[(0, 0)]), true).0.len(), 1);
+        assert_eq!(next(&mut session, wanted(&[(0, 0)])).0.len(), 1);
     }
 
     #[test]
@@ -179,7 +242,7 @@ mod tests {
         let mut session = opened();
         session.disconnected();
         assert_eq!((session.id(), session.epoch()), (7, 0));
-        assert_eq!(session.next(wanted(&[(0, 0), (1, 0)]), true).0.len(), 2);
+        assert_eq!(next(&mut session, wanted(&[(0, 0), (1, 0)])).0.len(), 2);
     }
 
     #[test]
@@ -189,8 +252,22 @@ mod tests {
         for asked in anew.values_mut() {
             asked.topic_id = TopicId([2; 16]);
         }
-        let (named, forgotten) = session.next(anew, true);
+        let (named, forgotten) = next(&mut session, anew);
         assert_eq!((named.len(), forgotten.len()), (2, 2));
         assert!(forgotten.iter().all(|asked| asked.topic_id == TopicId([1; 16])));
+    }
+
+    #[test]
+    fn an_answer_is_found_by_the_name_or_id_that_was_asked_by_last() {
+        let mut session = opened();
+        let mut anew = wanted(&[(0, 0), (1, 0)]);
+        anew.values_mut().for_each(|asked| asked.topic_id = TopicId([2; 16]));
+        next(&mut session, anew);
+        assert_eq!(session.find(TopicId([1; 16]), "t", 0), None);
+        assert_eq!(session.find(TopicId([2; 16]), "", 1).map(|(part, _)| part), Some(PartIdx(1)));
+        let wanted = wanted(&[(1, 0)]);
+        session.next(&wanted, &BTreeSet::from([PartIdx(0)]), false);
+        let found = [0, 1].map(|partition| session.find(TopicId::ZERO, "t", partition).map(|(part, _)| part));
+        assert_eq!(found, [None, Some(PartIdx(1))]);
     }
 }

@@ -96,6 +96,16 @@ impl Membership {
         }
     }
 
+    /// Whether the member wants the same topics until it is told something, by the user or by an answer, or until its
+    /// state changes.
+    pub(crate) fn is_settled(&self) -> bool {
+        matches!(
+            self.state(),
+            MembershipState::Classic(ClassicState::Out | ClassicState::Stable)
+                | MembershipState::Consumer(ConsumerState::Out | ConsumerState::Stable)
+        )
+    }
+
     /// Whether the member is in the group or on its way in: only then can a user who stays away lose the membership.
     pub(crate) fn is_in(&self) -> bool {
         matches!(self.standing(), Standing::Joining | Standing::Member)

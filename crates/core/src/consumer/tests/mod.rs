@@ -15,7 +15,7 @@ mod reading;
 mod rejoining;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -29,9 +29,9 @@ use ottla_protocol::{
 
 use super::*;
 use crate::{
-    Address, FetchConfig, GroupConfig, LeaveGroup,
+    Address, CommittedOffset, Event, FetchConfig, GroupConfig, GroupFailure, LeaveGroup, OpFailure,
     group::Assignment,
-    ids::{ConnId, ReaderId, RequestId, TopicPartition},
+    ids::{ConnId, OpId, ReaderId, RequestId, TopicPartition},
     machine::{Disconnected, Fetched, Machine, Outbound, Reply, spans},
     reader::Slot,
 };

@@ -1,0 +1,151 @@
+//! What is to be fetched from which broker, kept up to date with the lanes that change: a fetch costs what has changed
+//! since the one before, however many partitions there are.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
+
+use ottla_protocol::{Now, TopicId};
+
+use super::session::Asked;
+use crate::{
+    ids::{NodeId, PartIdx},
+    lanes::Lanes,
+    metadata::Metadata,
+};
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// The lanes that want records, and what each counts for.
+    counted: BTreeMap<PartIdx, Counted>,
+    leaders: BTreeMap<NodeId, Share>,
+    leaderless: usize,
+    /// Lanes that want records from then on.
+    later: BTreeSet<(Instant, PartIdx)>,
+    /// The revision of the metadata in which the leaders were looked up.
+    revision: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counted {
+    leader: Option<NodeId>,
+    queued_bytes: usize,
+}
+
+/// What is to be fetched from one broker.
+#[derive(Debug, Default)]
+pub(super) struct Share {
+    /// How many lanes want records of it. Some may have enough for now.
+    wanting: usize,
+    /// How many bytes of those lanes wait to be read.
+    pub(super) ahead: usize,
+    /// The partitions that a fetch asks for.
+    pub(super) asked: BTreeMap<PartIdx, Asked>,
+    /// How many of them are of topics without an id.
+    pub(super) nameless: usize,
+    /// The partitions that are, or were, asked for, and that have changed since the last fetch.
+    pub(super) changed: BTreeSet<PartIdx>,
+}
+
+impl Plan {
+    /// Takes over what has changed. `enough` is how many bytes of a lane may wait to be read.
+    pub(super) fn follow<F>(&mut self, lanes: &mut Lanes<F>, metadata: &Metadata, enough: usize, now: Now) {
+        let mut changed = lanes.take_changed();
+        if self.revision != Some(metadata.revision()) {
+            self.revision = Some(metadata.revision());
+            changed.extend(lanes.assigned().map(|(part, _)| part));
+        }
+        while let Some((at, part)) = self.later.first().copied().filter(|(at, _)| *at <= now.mono) {
+            self.later.remove(&(at, part));
+            changed.insert(part);
+        }
+        for part in changed {
+            self.count(part, lanes, metadata, enough, now);
+        }
+    }
+
+    /// Counts one lane anew.
+    fn count<F>(&mut self, part: PartIdx, lanes: &Lanes<F>, metadata: &Metadata, enough: usize, now: Now) {
+        if let Some(before) = self.counted.remove(&part) {
+            self.forget(part, before);
+        }
+        let Some(lane) = lanes.get(part) else { return };
+        if !lane.wants_records(now) {
+            let later = lane.attempts.next().filter(|at| *at > now.mono);
+            self.later.extend(later.map(|at| (at, part)));
+            return;
+        }
+        let known = metadata.partition(&lane.at).and_then(|p| Some((p.leader?, p.leader_epoch)));
+        let queued_bytes = lane.queued_bytes;
+        self.counted.insert(part, Counted { leader: known.map(|(leader, _)| leader), queued_bytes });
+        let Some((leader, leader_epoch)) = known else {
+            self.leaderless += 1;
+            return;
+        };
+        let share = self.leaders.entry(leader).or_default();
+        share.wanting += 1;
+        share.ahead += queued_bytes;
+        if queued_bytes < enough {
+            let topic_id = metadata.topic(&lane.at.topic).map_or(TopicId::ZERO, |topic| topic.id);
+            let (at, epoch, offset, served) = (lane.at.clone(), lane.epoch, lane.fetch_at, lane.served);
+            share.nameless += usize::from(topic_id == TopicId::ZERO);
+            share.asked.insert(part, Asked { at, topic_id, epoch, offset, leader_epoch, served });
+            share.changed.insert(part);
+        }
+    }
+
+    fn forget(&mut self, part: PartIdx, Counted { leader, queued_bytes }: Counted) {
+        let Some(leader) = leader else {
+            self.leaderless -= 1;
+            return;
+        };
+        let Some(share) = self.leaders.get_mut(&leader) else { return };
+        share.wanting -= 1;
+        share.ahead -= queued_bytes;
+        if let Some(asked) = share.asked.remove(&part) {
+            share.nameless -= usize::from(asked.topic_id == TopicId::ZERO);
+            share.changed.insert(part);
+        }
+    }
+
+    /// Whether a lane wants records whose leader is not known.
+    pub(super) fn is_leaderless(&self) -> bool {
+        self.leaderless > 0
+    }
+
+    /// How many brokers lead lanes that want records.
+    pub(super) fn leaders(&self) -> usize {
+        self.leaders.values().filter(|share| share.wanting > 0).count()
+    }
+
+    /// The brokers of which anything is to be asked.
+    pub(super) fn asked(&self) -> impl Iterator<Item = NodeId> {
+        self.leaders.iter().filter(|(_, share)| !share.asked.is_empty()).map(|(node, _)| *node)
+    }
+
+    pub(super) fn share(&mut self, node: NodeId) -> &mut Share {
+        self.leaders.entry(node).or_default()
+    }
+
+    /// Whether the plan is the one that a walk over all lanes makes: for tests, which find a change that passed by it.
+    pub(super) fn is_current<F>(
+        &self,
+        lanes: &Lanes<F>,
+        metadata: &Metadata,
+        enough: usize,
+        now: Now,
+    ) -> bool {
+        let mut anew = Self::default();
+        for (part, _) in lanes.assigned() {
+            anew.count(part, lanes, metadata, enough, now);
+        }
+        let shares = |plan: &Self| {
+            let shares = plan.leaders.iter().filter(|(_, share)| share.wanting > 0);
+            let share = |share: &Share| (share.wanting, share.ahead, share.nameless, share.asked.clone());
+            shares.map(|(node, of)| (*node, share(of))).collect::<Vec<_>>()
+        };
+        (self.leaderless, &self.counted, shares(self)) == (anew.leaderless, &anew.counted, shares(&anew))
+    }
+}
