@@ -7,15 +7,16 @@ use ottla_core::{LaneFailure, ResetPolicy, SeekTo, TopicPartition};
 use ottla_protocol::Timestamp;
 
 use crate::{
-    calls::Asked,
     case::Case,
     dice::{Dice, ms, secs},
+    holdings::Expect,
     logs::{Wanted, wall_at},
-    member::{Expect, Kept, Member, names},
+    member::{Member, names},
     plan::{FLEETING, Item, Plan},
     role::Role,
     stage::Stage,
     truth::Truth,
+    user::{Asked, Kept},
     world::World,
 };
 
@@ -96,20 +97,13 @@ impl Member {
         stage.tell(|| format!("{who} takes {} instead", names(&chosen)));
         self.host.machine.assign(chosen.clone(), now).expect("it is in no group");
         self.turns.wants_others();
-        let gone: Vec<TopicPartition> =
-            self.owned.keys().filter(|at| !chosen.contains(at)).cloned().collect();
-        for (at, holding) in gone.iter().filter_map(|at| self.owned.remove_entry(at)) {
-            let most = holding
-                .limit
-                .unwrap_or_else(|| truth.progress(&self.group, &at).largest_start(holding.since));
-            let before = self.let_go.entry(at).or_default();
-            *before = most.max(*before);
-        }
-        self.paused.retain(|at| chosen.contains(at));
-        self.detours += 1;
+        let group = &self.group;
+        self.owned.let_go(&chosen, |at, since| truth.progress(group, at).largest_start(since));
+        self.user.paused.retain(|at| chosen.contains(at));
+        self.volume.detour();
         for at in &chosen {
-            if !self.owned.contains_key(at) {
-                self.hold(at.clone(), stage.time);
+            if !self.owned.contains(at) {
+                self.owned.begin(at.clone(), stage.time);
             }
         }
         if let Role::Alone { partitions, .. } = &mut self.role {
@@ -120,7 +114,7 @@ impl Member {
 
     /// Holds the positions that it has against what they may be, as soon as they are known.
     pub(super) fn look_at_positions(&mut self, stage: &mut Stage, truth: &mut Truth) {
-        if !self.habits.beginnings.checked || self.closed {
+        if !self.user.habits.beginnings.checked || self.user.closed {
             return;
         }
         let moved = |at: &&TopicPartition| {
@@ -131,7 +125,7 @@ impl Member {
             });
             moved && at.topic != FLEETING
         };
-        let moved: Vec<TopicPartition> = self.owned.keys().filter(moved).cloned().collect();
+        let moved: Vec<TopicPartition> = self.owned.partitions().filter(moved).cloned().collect();
         for at in moved {
             let serial = self.owned[&at].serial;
             let in_hand = self.in_hand.iter().find(|kept| kept.record.at == at && kept.serial == serial);
@@ -177,9 +171,7 @@ impl Member {
             truth.progress(&self.group, at).excuse_below(offset);
         }
         if let Some(holding) = self.owned.get_mut(at) {
-            holding.limit = holding.limit.max(Some(offset));
-            holding.reached = holding.reached.map(|reached| reached.max(offset));
-            (holding.expect, holding.known) = (Expect::At(offset), true);
+            holding.begins(offset);
         }
     }
 
@@ -227,7 +219,7 @@ impl Member {
 
     /// What the reset policy asks the log for, if anything, at some time since then.
     fn reset_since(&self, since: Duration, stage: &Stage) -> Option<Wanted> {
-        match self.habits.beginnings.reset() {
+        match self.user.habits.beginnings.reset() {
             ResetPolicy::Earliest => Some(Wanted::Start),
             ResetPolicy::Latest => Some(Wanted::End),
             ResetPolicy::ByDuration(ago) => {
@@ -251,7 +243,7 @@ impl Member {
             self.host.machine.seek(at, SeekTo::Beginning, stage.now());
             return;
         }
-        let so = self.habits.beginnings.reset() == ResetPolicy::None
+        let so = self.user.habits.beginnings.reset() == ResetPolicy::None
             && self.owned.get(at).is_some_and(|holding| match failure {
                 LaneFailure::OutOfRange { offset } => {
                     truth.start(at) > *offset && self.may_begin(at, *offset, stage, truth).is_some()
@@ -268,14 +260,14 @@ impl Member {
             );
         }
         // He is told again.
-        if stage.quiet || self.dice.chance(0.5) {
+        if stage.quiet || self.user.dice.chance(0.5) {
             self.seek_beginning(at, stage, truth);
         }
     }
 
     pub(super) fn seek_beginning(&mut self, at: &TopicPartition, stage: &mut Stage, truth: &mut Truth) {
         let start = truth.start(at);
-        let expect = match self.habits.beginnings.checked {
+        let expect = match self.user.habits.beginnings.checked {
             true => Expect::Found { wanted: Wanted::Start, since: stage.time, skips: false },
             // Nothing moves it.
             false => Expect::At(start),
@@ -285,8 +277,8 @@ impl Member {
 
     /// The user looks for a time from time to time.
     pub(super) fn look_for_a_time(&mut self, stage: &mut Stage, truth: &mut Truth) {
-        let often = self.habits.beginnings.times;
-        if often == 0.0 || self.owned.is_empty() || !self.dice.chance(often) {
+        let often = self.user.habits.beginnings.times;
+        if often == 0.0 || self.owned.is_empty() || !self.user.dice.chance(often) {
             return;
         }
         let at = self.any_owned();
@@ -295,20 +287,20 @@ impl Member {
         let (start, end, since, now) = (log.start(), log.end(), stage.time, stage.now());
         let any = |dice: &mut Dice, from: i64, to: i64| log.timestamp(dice.offset(from..=to.max(from)));
         // So soon that the next record may come to it while the log is asked, or late.
-        let soon = if self.dice.chance(0.7) { ms(60) } else { secs(60) };
-        let soon = now.wall.0 + self.dice.time(Duration::ZERO..=soon).as_millis() as i64;
-        let earlier = self.dice.time(Duration::ZERO..=ms(5)).as_millis() as i64;
+        let soon = if self.user.dice.chance(0.7) { ms(60) } else { secs(60) };
+        let soon = now.wall.0 + self.user.dice.time(Duration::ZERO..=soon).as_millis() as i64;
+        let earlier = self.user.dice.time(Duration::ZERO..=ms(5)).as_millis() as i64;
         // What is behind him he has read: nothing is skipped.
-        let behind = any(&mut self.dice, (next - 30).max(start), next - 1).filter(|_| next > start);
-        let (time, skips) = match self.dice.number(0..=3) {
+        let behind = any(&mut self.user.dice, (next - 30).max(start), next - 1).filter(|_| next > start);
+        let (time, skips) = match self.user.dice.number(0..=3) {
             0 => (Some(soon), true),
-            1 => (any(&mut self.dice, start, end - 1).filter(|_| end > start), true),
+            1 => (any(&mut self.user.dice, start, end - 1).filter(|_| end > start), true),
             _ => (behind, false),
         };
         let Some(time) = time.map(|time| time - earlier) else { return };
-        if self.dice.chance(0.5) {
+        if self.user.dice.chance(0.5) {
             let op = self.host.machine.offsets(vec![(at.clone(), SeekTo::Timestamp(Timestamp(time)))], now);
-            return self.ops.push((op, Asked::Time { at, time, since }));
+            return self.user.ops.push((op, Asked::Time { at, time, since }));
         }
         let wanted = Wanted::Time { least: time, most: time };
         let least = log.least_answer(wanted, since);

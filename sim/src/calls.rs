@@ -6,47 +6,23 @@ use ottla_core::{CommittedOffset, OpFailure, OpId, Outcome, SeekTo, TopicPartiti
 use ottla_protocol::ErrorCode;
 
 use crate::{
-    dice::{ms, secs},
-    member::{Expect, Kept, Member},
+    dice::secs,
+    holdings::Expect,
+    member::Member,
     plan::FLEETING,
     reasons::is_heard,
     stage::Stage,
     truth::Truth,
-    user::Doing,
+    user::{Asked, Kept},
 };
-
-/// An operation, and what was true when it was asked for.
-#[derive(Debug, Clone)]
-pub(crate) enum Asked {
-    /// `part`: of some records, with something written beside each offset.
-    Commit {
-        number: u64,
-        offsets: BTreeMap<TopicPartition, i64>,
-        since: Duration,
-        part: bool,
-    },
-    Committed {
-        at: TopicPartition,
-        since: Duration,
-    },
-    End {
-        at: TopicPartition,
-        least: i64,
-    },
-    Time {
-        at: TopicPartition,
-        time: i64,
-        since: Duration,
-    },
-}
 
 impl Member {
     pub(super) fn take_outcomes(&mut self, stage: &mut Stage, truth: &mut Truth) {
         let who = self.who;
-        let ops = std::mem::take(&mut self.ops);
+        let ops = std::mem::take(&mut self.user.ops);
         for (op, asked) in ops {
             let Some(outcome) = self.host.machine.take_outcome(op) else {
-                self.ops.push((op, asked));
+                self.user.ops.push((op, asked));
                 continue;
             };
             stage.note(|| format!("{who} {asked:?}: {outcome:?}"));
@@ -54,12 +30,13 @@ impl Member {
                 (Asked::Commit { number, offsets, since, part }, Ok(_)) => {
                     for (at, offset) in offsets.into_iter().filter(|(at, _)| at.topic != FLEETING) {
                         // Without auto commit, nobody but the owner moves it, and he only by a later request.
-                        let newest = self.last_commit.get(&at) == Some(&number) && self.habits.commits > 0.0;
+                        let newest =
+                            self.user.last_commit.get(&at) == Some(&number) && self.user.habits.commits > 0.0;
                         let progress = truth.progress(&self.group, &at);
                         let committed = progress.committed();
                         // While the answer was on its way another may have come, and have committed more.
                         let was = progress.was_committed(Some(offset), since);
-                        if newest && self.owned.contains_key(&at) && !was {
+                        if newest && self.owned.contains(&at) && !was {
                             stage.violate("what commit() reports done is committed", || {
                                 format!("{who} committed {at} = {offset}, and it is {committed:?}")
                             });
@@ -104,7 +81,7 @@ impl Member {
                     });
                 }
                 (Asked::Commit { .. }, Err(OpFailure::NotMember(ErrorCode::StaleMemberEpoch)))
-                    if self.told.is_none() && !self.owned.is_empty() =>
+                    if self.membership.told().is_none() && !self.owned.is_empty() =>
                 {
                     stage.violate("a commit that a new epoch overtook is made again", || {
                         format!("{who} is told that it failed, and is a member")
@@ -116,8 +93,8 @@ impl Member {
     }
 
     pub(super) fn any_owned(&mut self) -> TopicPartition {
-        let owned: Vec<_> = self.owned.keys().cloned().collect();
-        self.dice.pick(&owned)
+        let owned: Vec<_> = self.owned.partitions().cloned().collect();
+        self.user.dice.pick(&owned)
     }
 
     pub(super) fn commit_all(&mut self, stage: &mut Stage, truth: &mut Truth) -> Option<OpId> {
@@ -146,20 +123,20 @@ impl Member {
         since: Duration,
     ) {
         // Of those that are not known here, the core may know the position.
-        let all = self.owned.keys().chain(offsets.keys());
-        self.last_commit.extend(all.map(|at| (at.clone(), op.0)));
-        self.ops.push((op, Asked::Commit { number: op.0, offsets, since, part }));
+        let all = self.owned.partitions().chain(offsets.keys());
+        let all: Vec<TopicPartition> = all.cloned().collect();
+        self.user.commits(op, all.into_iter(), Asked::Commit { number: op.0, offsets, since, part });
     }
 
     /// Commits some of the records that the user has in hand, and keeps the others.
     pub(super) fn commit_part(&mut self, stage: &mut Stage, truth: &mut Truth) {
         let (who, now) = (self.who, stage.now());
         let own = self.own_in_hand().count();
-        let count = self.dice.number(1..=own - 1);
+        let count = self.user.dice.number(1..=own - 1);
         let mut offsets: BTreeMap<TopicPartition, CommittedOffset> = BTreeMap::new();
         for Kept { record, serial, .. } in self.own_in_hand().take(count) {
             // What was taken away meanwhile is not his to commit.
-            if self.owned.get(&record.at).is_some_and(|holding| holding.serial == *serial) {
+            if self.owned.of(&record.at, *serial).is_some() {
                 let offset = record.offset + 1;
                 let metadata = written_beside(&record.at, offset);
                 offsets.insert(record.at.clone(), CommittedOffset::new(offset).with_metadata(metadata));
@@ -177,8 +154,7 @@ impl Member {
         self.reader.sync(&mut self.host.machine, all, now);
         let asked = offsets.iter().map(|(at, committed)| (at.clone(), committed.offset)).collect();
         match self.host.machine.commit(Some(offsets), now) {
-            Ok(op) if self.dice.chance(0.5) => {
-                self.stamp += 1;
+            Ok(op) if self.user.dice.chance(0.5) => {
                 self.asked_to_commit(op, asked, true, stage.time);
                 self.await_commit(op);
                 // The outcome may be there already.
@@ -189,7 +165,7 @@ impl Member {
                 if let Ok(op) = done {
                     self.asked_to_commit(op, asked, true, stage.time);
                 }
-                let wait = self.dice.time(self.habits.think.clone());
+                let wait = self.user.dice.time(self.user.habits.think.clone());
                 self.think(wait * 10, stage);
             }
         }
@@ -204,13 +180,13 @@ impl Member {
             return;
         }
         let end = truth.end(&at);
-        match self.dice.number(0..=9) {
+        match self.user.dice.number(0..=9) {
             0 => self.seek_beginning(&at, stage, truth),
-            1 if self.habits.skips => {
+            1 if self.user.habits.skips => {
                 self.seek_to(&at, SeekTo::End, Expect::EndSince(end), end, stage, truth);
             }
-            2 if self.habits.skips => {
-                let offset = self.dice.offset(0..=end);
+            2 if self.user.habits.skips => {
+                let offset = self.user.dice.offset(0..=end);
                 truth.progress(&self.group, &at).excuse_below(offset);
                 self.seek(&at, offset, stage, truth);
             }
@@ -221,7 +197,7 @@ impl Member {
                 let kept =
                     self.in_hand.iter().filter(|kept| kept.by != self.reader.id() && kept.record.at == at);
                 let next = kept.map(|kept| kept.record.offset).min().unwrap_or(next).min(next);
-                let offset = self.dice.offset((next - 30).max(0)..=next);
+                let offset = self.user.dice.offset((next - 30).max(0)..=next);
                 self.seek(&at, offset, stage, truth);
             }
         }
@@ -246,23 +222,15 @@ impl Member {
             return;
         }
         self.counts.seeks += 1;
-        self.detours += 1;
+        self.volume.detour();
         let progress = truth.progress(&self.group, at);
-        self.serial += 1;
-        progress.sought(who, self.serial, least);
+        let serial = self.owned.next_serial();
+        progress.sought(who, serial, least);
         let end = truth.end(at);
         let progress = truth.progress(&self.group, at);
         if let Some(holding) = self.owned.get_mut(at) {
-            // What the user still has of it counts no more.
-            holding.serial = self.serial;
             let start = progress.largest_start(holding.since);
-            // Where the end was sought before, and not known yet, that may have been it.
-            let before = if let Expect::EndSince(_) = holding.expect { end } else { least };
-            holding.limit = Some(holding.limit.unwrap_or(start).max(before).max(least));
-            holding.expect = expect;
-            holding.known = matches!(to, SeekTo::Offset(_));
-            let is_known = matches!(to, SeekTo::Offset(_) | SeekTo::Beginning);
-            holding.reached = Some(if is_known { least } else { i64::MIN });
+            holding.sought(serial, (to, expect), (start, least, end));
         }
     }
 
@@ -271,12 +239,12 @@ impl Member {
         if self.owned.is_empty() {
             return;
         }
-        self.detours += 1;
+        self.volume.detour();
         let at = self.any_owned();
-        let pause = !self.paused.remove(&at);
+        let pause = !self.user.paused.remove(&at);
         stage.note(|| format!("{who} {}({at})", if pause { "pause" } else { "resume" }));
         if self.host.machine.set_paused(&at, pause, now) && pause {
-            self.paused.insert(at);
+            self.user.paused.insert(at);
         }
     }
 
@@ -289,33 +257,13 @@ impl Member {
         if at.topic == FLEETING {
             return;
         }
-        if self.dice.chance(0.5) {
+        if self.user.dice.chance(0.5) {
             let op = self.host.machine.offsets(vec![(at.clone(), SeekTo::End)], now);
             let least = truth.end(&at);
-            self.ops.push((op, Asked::End { at, least }));
+            self.user.ops.push((op, Asked::End { at, least }));
         } else if let Ok(op) = self.host.machine.committed(vec![at.clone()], now) {
-            self.ops.push((op, Asked::Committed { at, since: stage.time }));
+            self.user.ops.push((op, Asked::Committed { at, since: stage.time }));
         }
-    }
-
-    /// Stops reading for a while, and leaves the group meanwhile.
-    pub(crate) fn unsubscribe(&mut self, stage: &mut Stage, truth: &mut Truth) {
-        let (who, now) = (self.who, stage.now());
-        stage.tell(|| format!("{who} unsubscribe()"));
-        if self.doing == Doing::Away {
-            self.note_absence(stage);
-        }
-        self.listened(stage);
-        self.host.machine.unsubscribe(now);
-        self.turns.wants_others();
-        self.unsubscribing = true;
-        self.drain_events(stage);
-        self.unsubscribing = false;
-        self.owned.clear();
-        self.paused.clear();
-        let wait = self.dice.time(ms(100)..=secs(3));
-        self.think(wait, stage);
-        self.called(stage, truth);
     }
 }
 

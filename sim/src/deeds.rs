@@ -8,15 +8,17 @@ use ottla_protocol::records::{BatchBuilder, Compression, Compressor, Header};
 
 use crate::{
     case::Bug,
+    client::Client as _,
     dice::{Dice, ms, secs},
     member::Member,
     mode::Mode,
+    phase::Phase,
     plan::{FLEETING, Goodbye, Item},
-    role::Role,
+    role::{GROUP, Role},
     stage::{Event, Link, LinkId, LinkState, Outage, Stage, Who},
     trouble::{Trouble, script},
     truth::Truth,
-    world::{GROUP, Phase, World},
+    world::World,
 };
 
 impl World {
@@ -252,7 +254,8 @@ impl World {
             machine.plant(bug);
         }
         let (most, dice) = ((self.plan.most_held(), self.plan.max_poll), self.dice.fork());
-        let mut member = Member::new(who, machine, role, habits, most, dice, &mut self.stage);
+        let mut member = Member::new(who, machine, role, habits, most, dice, &self.stage);
+        member.subscribe(&mut self.stage);
         if self.case.mode == Mode::Readers {
             member.plan_is_orderly = self.plan.orderly;
             (0..self.dice.number(1..=2)).for_each(|_| member.add_helper(&mut self.stage));

@@ -11,12 +11,13 @@ use crate::{
     logs::{Written, records},
     member::Member,
     mode::Mode,
+    phase::Phase,
     plan::Goodbye,
     reasons::is_heard,
     report::{LEAST_FAULTS, LEAST_REBALANCES},
-    role::Role,
+    role::{GROUP, Role},
     stage::Event,
-    world::{GROUP, Phase, World},
+    world::World,
 };
 
 /// How often the trouble goes on for want of effect. After the last member is called there is time for the slowest group
@@ -261,11 +262,14 @@ impl World {
             if !matches!(reason, Some(GroupReason::Member { .. } | GroupReason::Idle { .. })) {
                 return Some(format!("{} is not settled: {reason:?}", member.who));
             }
-            if !group.members.iter().any(|known| known.member_id == member.member_id) {
+            if !group.members.iter().any(|known| known.member_id == member.membership.member_id()) {
                 return Some(format!("{} is no member for the coordinator", member.who));
             }
         }
-        let unknown = group.members.iter().find(|known| there.iter().all(|m| m.member_id != known.member_id));
+        let unknown = group
+            .members
+            .iter()
+            .find(|known| there.iter().all(|m| m.membership.member_id() != known.member_id));
         unknown.map(|known| format!("the coordinator has {} for a member", known.member_id))
     }
 

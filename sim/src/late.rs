@@ -6,10 +6,7 @@ use ottla_protocol::{
     messages::{ConsumerGroupHeartbeatTopicPartitions, OffsetCommitRequest, OffsetCommitRequestTopic},
 };
 
-use crate::{
-    truth::Truth,
-    world::{GROUP, World},
-};
+use crate::{role::GROUP, truth::Truth, world::World};
 
 impl World {
     /// A commit of an earlier generation arrives, and must change nothing.

@@ -9,41 +9,58 @@
 //! - `stage`: what all share: the time, what is to come, the network, chance, the journal.
 //! - `plan`: what a seed contains, and `variety`: what only some have; `trouble`: its faults; `setup`: how its machines are
 //!   configured.
-//! - `member`: a consumer, and `parting`: how it ends; `role`: what it is there for; `handed`: what is in its user's hands; `user`: who
-//!   reads from it, by his `habits`, what else he `calls`, and his rebalance `listener`.
-//! - `checks`: what is checked of it; `beginnings`: where it begins to read; `wire`: what it asks of brokers, and gets.
+//! - `client`: what a driver does, for the producer as for consumers; `host`: its connections and its alarm.
+//! - `member`: a consumer, and `role`: what it is there for. What is known of it from outside, each by itself, with the
+//!   invariants that it can check alone: `holdings` (what it has, and where that goes on), `membership` (what its coordinator
+//!   has told it), `announced` (what its listener was told), `commits`, `volume`, `turns`; and its `user`, with his `habits`
+//!   and what is `handed` to him.
+//! - What adds to a member: `driving` (its turns), `events` (what it says happened), `reading`, `calls`, `subscribing`, `listener`,
+//!   `parting` (what its user does), `helping` (what those of its other readers do), `checks`, `wire`, `beginnings`, `reasons`
+//!   (what is held against all that). They import `member`, and it imports none of them.
 //! - `logs`: what the logs hold, and how they lose their beginning.
 //! - `source`: the producer.
 //! - `truth`: what is known from outside: produced, delivered, done, committed.
 //! - `world`: the loop; `deeds`: what the plan has in store; `late`: what arrives when its time is over.
-//! - `watch`: what is looked at all the time; `places`: those of static members; `reasons`: what members say of themselves.
-//! - `ending`: what must come true in the end; `rest`: what is tried then.
+//! - `watch`: what is looked at all the time; `places`: those of static members.
+//! - `phase`: how far a seed has come; `ending`: what must come true in the end; `rest`: what is tried then.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
     reason = "where the simulation is wrong about itself it has to stop"
 )]
 
+mod announced;
 mod beginnings;
 mod calls;
 mod case;
 mod checks;
+mod client;
+mod commits;
 mod deeds;
 mod dice;
+mod driving;
 mod ending;
 mod epochs;
+mod events;
+mod gather;
 mod habits;
 mod handed;
 mod helper;
+mod helping;
+mod holdings;
 mod host;
+mod journal;
 mod late;
 mod listener;
 mod logs;
 mod member;
+mod membership;
 mod mode;
 mod parting;
+mod phase;
 mod places;
 mod plan;
+mod reading;
 mod reasons;
 mod report;
 mod rest;
@@ -52,10 +69,13 @@ mod setup;
 mod shrink;
 mod source;
 mod stage;
+mod subscribing;
 mod trouble;
 mod truth;
+mod turns;
 mod user;
 mod variety;
+mod volume;
 mod watch;
 mod wire;
 mod world;

@@ -6,11 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use ottla_core::TopicPartition;
 use ottla_protocol::records::{BatchHeader, Compression, Decompressor, RecordWalk, walk_headers};
 
-use crate::{
-    stage::Stage,
-    truth::Truth,
-    world::{GROUP, World},
-};
+use crate::{role::GROUP, stage::Stage, truth::Truth, world::World};
 
 /// What a log is asked for by whoever has no offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +166,7 @@ impl World {
         self.pump();
         self.look_at_logs();
         // A batch of which the beginning is gone is fetched as a whole; what was fetched may be in vain.
-        self.members.iter_mut().filter(|member| member.has(&at)).for_each(|member| member.detours += 1);
+        self.members.iter_mut().filter(|member| member.has(&at)).for_each(|member| member.volume.detour());
     }
 }
 

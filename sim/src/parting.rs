@@ -4,36 +4,21 @@ use std::time::Duration;
 
 use ottla_core::{CloseKind, GroupReason, LeaveGroup};
 
-use crate::{
-    member::{Member, TOLD_IN_PAIRS},
-    plan::Goodbye,
-    reasons::is_heard,
-    stage::Stage,
-    truth::Truth,
-    user::Doing,
-};
+use crate::{member::Member, plan::Goodbye, reasons::is_heard, stage::Stage, truth::Truth, user::Doing};
 
 /// How long a user waits for his consumer to close.
 const LIMIT: Duration = Duration::from_secs(5);
-
-/// A close that has to tell the coordinator.
-#[derive(Debug)]
-pub(super) struct Farewell {
-    since: Duration,
-    /// It was said, or there is a reason not to.
-    pub(super) done: bool,
-}
 
 impl Member {
     pub(super) fn gone(&mut self, stage: &mut Stage) {
         let who = self.who;
         stage.tell(|| format!("{who} is closed"));
-        self.doing = Doing::Gone;
+        self.user.does(Doing::Gone);
         self.owned.clear();
         self.reader.close(&mut self.host.machine, stage.now());
         (0..self.helpers.len()).for_each(|index| self.helper_is_gone(index, stage));
-        if let Some(at) = self.announced.first().filter(|_| self.told_at_the_end) {
-            stage.violate(TOLD_IN_PAIRS, || format!("{who} is closed, and was not told what became of {at}"));
+        if self.user.told_at_the_end {
+            self.announced.ends(who, stage);
         }
         self.check_farewell(stage);
         if self.host.is_connected() {
@@ -46,12 +31,12 @@ impl Member {
     pub(crate) fn crash(&mut self, stage: &mut Stage, truth: &mut Truth) {
         let who = self.who;
         stage.tell(|| format!("{who} crashes"));
-        if self.habits.beginnings.checked && !self.in_group() {
+        if self.user.habits.beginnings.checked && !self.in_group() {
             // No generation refuses what it has sent: whoever reads in its place may have committed more by then.
-            self.commit_may_come_late(truth);
+            self.commits.may_come_late(truth);
         }
         self.host.crash(stage);
-        self.doing = Doing::Gone;
+        self.user.does(Doing::Gone);
         self.owned.clear();
         self.in_hand.clear();
         self.reader.close(&mut self.host.machine, stage.now());
@@ -65,7 +50,7 @@ impl Member {
         stage.tell(|| format!("{who} close({goodbye:?})"));
         self.listened(stage);
         self.all_done(stage, truth);
-        if !self.helpers.is_empty() && (self.plan_is_orderly || self.dice.chance(0.5)) {
+        if !self.helpers.is_empty() && (self.plan_is_orderly || self.user.dice.chance(0.5)) {
             self.stop_helpers(stage, truth);
         }
         self.reader.sync(&mut self.host.machine, true, now);
@@ -90,17 +75,16 @@ impl Member {
     pub(super) fn end(&mut self, kind: CloseKind, leave: LeaveGroup, stage: &mut Stage, truth: &mut Truth) {
         let now = stage.now();
         // Whoever is dropped is told nothing; a listener that takes as long as the close may not be told all.
-        let slow = self.habits.listener.as_ref().is_some_and(|listener| *listener.takes.end() > LIMIT / 5);
-        self.told_at_the_end = kind == CloseKind::Closed && !slow;
-        self.farewell =
-            self.owes_farewell(kind, leave, stage).then_some(Farewell { since: stage.time, done: false });
+        let slow =
+            self.user.habits.listener.as_ref().is_some_and(|listener| *listener.takes.end() > LIMIT / 5);
+        self.user.told_at_the_end = kind == CloseKind::Closed && !slow;
+        self.membership.is_to_leave(self.owes_farewell(kind, leave, stage), stage.time);
         // What others have in hand comes again, and is not waited for.
         let first = self.reader.id();
         self.in_hand.retain(|kept| kept.by == first);
         self.host.machine.close(kind, leave, now.mono + LIMIT, now);
-        self.closed = true;
-        self.stamp += 1;
-        self.doing = Doing::Closing { until: stage.time + LIMIT };
+        self.user.closed = true;
+        self.user.does(Doing::Closing);
         self.called(stage, truth);
     }
 
@@ -111,16 +95,16 @@ impl Member {
         let is_in = match reason {
             Some(GroupReason::Member { .. } | GroupReason::Idle { .. }) => true,
             // Under the consumer protocol there is an id before anybody was asked.
-            Some(GroupReason::Joining { .. }) => !self.follows_broker(),
+            Some(GroupReason::Joining { .. }) => !self.membership.follows_broker(),
             _ => false,
         };
-        let leaves = leave != LeaveGroup::Remain && !self.is_static();
+        let leaves = leave != LeaveGroup::Remain && !self.membership.is_static();
         known && is_in && leaves && kind == CloseKind::Closed && is_heard(self.who, stage)
     }
 
     /// Who closes says so, where he could.
     fn check_farewell(&mut self, stage: &mut Stage) {
-        let Some(Farewell { since, done: false }) = self.farewell else { return };
+        let Some(since) = self.membership.owes_farewell_since() else { return };
         let who = self.who;
         if stage.time - since < LIMIT * 3 / 5 && is_heard(who, stage) {
             stage.violate("who closes tells the coordinator", || format!("{who} is closed, and has not"));

@@ -4,10 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_broker::GroupKind;
 
-use crate::{
-    mode::Mode,
-    world::{GROUP, World},
-};
+use crate::{mode::Mode, role::GROUP, world::World};
 
 impl World {
     pub(super) fn look_at_places(&mut self) {

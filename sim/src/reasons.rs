@@ -10,9 +10,10 @@ use crate::{
     dice::{ms, secs},
     member::{Member, names},
     plan::{FLEETING, Plan},
+    role::GROUP,
     stage::{Stage, Who},
     truth::Truth,
-    world::{GROUP, World},
+    world::World,
 };
 
 /// What is not as a member says.
@@ -140,7 +141,8 @@ impl Member {
     ) -> Option<Doubt> {
         let told = plan.setup.given_up() + plan.setup.session * 2;
         let doubt = |what: String, most, calm| Some(Doubt { what, most, calm });
-        let view = group.and_then(|g| g.members.iter().find(|known| known.member_id == self.member_id));
+        let view =
+            group.and_then(|g| g.members.iter().find(|known| known.member_id == self.membership.member_id()));
         match reason {
             GroupReason::Member { .. } | GroupReason::Idle { .. } | GroupReason::RevocationWaiting { .. }
                 if self.is_overdue(plan, time) =>
@@ -149,13 +151,14 @@ impl Member {
             }
             GroupReason::Idle { .. } => {
                 let owned = view.filter(|view| view.revoking.len() < view.owned.len());
-                let owned = owned.filter(|view| view.epoch == self.joined_generation_id)?.owned.len();
+                let owned =
+                    owned.filter(|view| view.epoch == self.membership.joined_generation_id())?.owned.len();
                 doubt(format!("the coordinator has given it {owned} partitions"), told, secs(4))
             }
             GroupReason::Member { .. } if view.is_none() => {
                 doubt("the coordinator does not know it".to_owned(), told, secs(6))
             }
-            GroupReason::RevocationWaiting { held, .. } if held.is_empty() && self.committing.is_empty() => {
+            GroupReason::RevocationWaiting { held, .. } if held.is_empty() && self.commits.are_done() => {
                 doubt("nothing is held, and no commit under way".to_owned(), told, secs(3))
             }
             GroupReason::RevocationWaiting { held, .. } if self.waits_for_any() && !held.is_empty() => {

@@ -7,14 +7,8 @@ use ottla_broker::GroupKind;
 use ottla_core::TopicPartition;
 
 use crate::{
-    dice::secs,
-    member::{Expect, Member},
-    mode::Mode,
-    plan::FLEETING,
-    reasons::is_heard,
-    stage::Stage,
-    truth::Truth,
-    world::{GROUP, Phase, World},
+    dice::secs, holdings::Expect, member::Member, mode::Mode, phase::Phase, plan::FLEETING,
+    reasons::is_heard, role::GROUP, stage::Stage, truth::Truth, world::World,
 };
 
 /// A partition that its reader has put back, and paused there.
@@ -63,7 +57,7 @@ impl World {
         let (members, truth) = (&mut self.members, &mut self.truth);
         self.rests.retain(|Rest { index, at, offset, serial, since }| {
             let committed = truth.progress(GROUP, at).was_committed(Some(*offset), *since);
-            let holding = members[*index].owned.get(at).filter(|holding| holding.serial == *serial);
+            let holding = members[*index].owned.of(at, *serial);
             !committed && members[*index].is_live() && holding.is_some()
         });
         if self.rests.is_empty() {
@@ -112,7 +106,7 @@ impl World {
         }
         let live = self.members.iter().filter(|member| member.is_live() && member.in_group());
         for member in live {
-            let view = group.members.iter().find(|known| known.member_id == member.member_id)?;
+            let view = group.members.iter().find(|known| known.member_id == member.membership.member_id())?;
             let (has, known) = (member.owned.len(), view.owned.len());
             if has != known || !view.revoking.is_empty() {
                 return Some(format!("{} has {has} partitions, {known} for the coordinator", member.who));
@@ -125,7 +119,8 @@ impl World {
     /// where partitions are given up before others come. The rest is two seconds.
     fn calm_bound(&self) -> Duration {
         let live = self.members.iter().filter(|member| member.is_live());
-        let slowest = live.filter_map(|member| member.habits.listener.as_ref().map(|l| *l.takes.end())).max();
+        let slowest =
+            live.filter_map(|member| member.user.habits.listener.as_ref().map(|l| *l.takes.end())).max();
         let interval =
             self.plan.broker.group_consumer_heartbeat_interval.max(crate::setup::HEARTBEAT_INTERVAL);
         interval * 2 + slowest.unwrap_or_default() * 3 + secs(2)
@@ -144,8 +139,8 @@ impl Member {
         });
         let (at, offset) = read.into_iter().find_map(has_read)?;
         self.host.machine.set_paused(&at, true, stage.now());
-        self.paused.insert(at.clone());
-        self.resting = Some(at.clone());
+        self.user.paused.insert(at.clone());
+        self.user.resting = Some(at.clone());
         self.seek(&at, offset, stage, truth);
         let serial = self.owned.get(&at)?.serial;
         self.called(stage, truth);
@@ -153,9 +148,9 @@ impl Member {
     }
 
     fn go_on(&mut self, stage: &mut Stage, truth: &mut Truth) {
-        if let Some(at) = self.resting.take() {
+        if let Some(at) = self.user.resting.take() {
             self.host.machine.set_paused(&at, false, stage.now());
-            self.paused.remove(&at);
+            self.user.paused.remove(&at);
             self.called(stage, truth);
         }
     }

@@ -6,6 +6,9 @@ use ottla_core::TopicPartition;
 
 use crate::mode::Protocol;
 
+/// The group that most consumers are in.
+pub(crate) const GROUP: &str = "group";
+
 /// What a consumer is to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Role {

@@ -3,14 +3,15 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ottla_core::{
-    ConnId, Disconnected, Machine, TopicPartition,
+    ConnId, Machine, Reply, TopicPartition,
     producer::{Outgoing, Producer, Refused, Ticket},
 };
 use ottla_protocol::records::Header;
 
 use crate::{
+    client::Client,
     dice::Dice,
-    host::{Frame, Host},
+    host::{Awaited, Frame, Host},
     plan::Plan,
     report::LEAST_DELIVERIES,
     stage::{Event, Stage, Who},
@@ -131,23 +132,6 @@ impl Source {
         }
     }
 
-    pub(crate) fn turn(&mut self, stage: &mut Stage, truth: &mut Truth) {
-        for _ in 0..200 {
-            let now = stage.now();
-            self.host.begin(stage);
-            while let Some(effect) = self.host.machine.poll_send(now) {
-                self.host.act(effect, stage);
-            }
-            // What was stirred by now has been carried out.
-            _ = self.host.machine.take_stir();
-            if !self.host.machine.take_wake() {
-                return self.host.end(stage);
-            }
-            self.take_results(stage, truth);
-        }
-        stage.violate("no busy loop", || "the producer wakes its user for ever".to_owned());
-    }
-
     fn take_results(&mut self, stage: &mut Stage, truth: &mut Truth) {
         let machine = &mut self.host.machine;
         let (mut acknowledged, mut failed) = (0, 0);
@@ -170,39 +154,33 @@ impl Source {
         self.acknowledged += acknowledged;
         self.failed += failed;
     }
+}
 
-    pub(crate) fn handle_alarm(&mut self, stage: &mut Stage, truth: &mut Truth) {
-        if self.host.is_due(stage.time) {
-            self.turn(stage, truth);
+impl Client for Source {
+    type Machine = Producer<Frame>;
+
+    fn host(&mut self) -> &mut Host<Producer<Frame>> {
+        &mut self.host
+    }
+
+    fn turn(&mut self, stage: &mut Stage, truth: &mut Truth) {
+        for _ in 0..200 {
+            let now = stage.now();
+            self.host.begin(stage);
+            while let Some(effect) = self.host.machine.poll_send(now) {
+                self.host.act(effect, stage);
+            }
+            // What was stirred by now has been carried out.
+            _ = self.host.machine.take_stir();
+            if !self.host.machine.take_wake() {
+                return self.host.end(stage);
+            }
+            self.take_results(stage, truth);
         }
+        stage.violate("no busy loop", || "the producer wakes its user for ever".to_owned());
     }
 
-    pub(crate) fn handle_connected(&mut self, conn: ConnId, stage: &mut Stage, truth: &mut Truth) {
-        self.host.machine.handle_connected(conn, stage.now());
-        self.turn(stage, truth);
-    }
-
-    pub(crate) fn handle_disconnected(
-        &mut self,
-        conn: ConnId,
-        why: Disconnected,
-        stage: &mut Stage,
-        truth: &mut Truth,
-    ) {
-        self.host.disconnected(conn, why, stage);
-        self.turn(stage, truth);
-    }
-
-    pub(crate) fn handle_frame(
-        &mut self,
-        conn: ConnId,
-        frame: Vec<u8>,
-        stage: &mut Stage,
-        truth: &mut Truth,
-    ) {
-        if let Some((_, reply)) = self.host.decode(conn, frame, stage) {
-            self.host.machine.handle_reply(conn, reply, stage.now());
-        }
-        self.turn(stage, truth);
+    fn hear(&mut self, conn: ConnId, _: Awaited, reply: Reply<Frame>, stage: &mut Stage, _: &mut Truth) {
+        self.host.machine.handle_reply(conn, reply, stage.now());
     }
 }

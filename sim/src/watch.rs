@@ -7,12 +7,8 @@ use ottla_core::TopicPartition;
 use ottla_protocol::ErrorCode;
 
 use crate::{
-    dice::secs,
-    member::Member,
-    mode::Mode,
-    plan::FLEETING,
-    reasons::is_heard,
-    world::{GROUP, Phase, World},
+    dice::secs, member::Member, mode::Mode, phase::Phase, plan::FLEETING, reasons::is_heard, role::GROUP,
+    world::World,
 };
 
 impl World {
@@ -83,7 +79,8 @@ impl World {
         for (who, at) in std::mem::take(&mut self.truth.fresh) {
             let deliverer = &self.members[who.0 - 1];
             // A static member that the group went on without gives up later what another has meanwhile.
-            let goes = |member: &Member| self.plan.mode == Mode::Static && member.withdrawn.contains(&at);
+            let goes =
+                |member: &Member| self.plan.mode == Mode::Static && member.membership.is_withdrawn(&at);
             let has =
                 |member: &&Member| member.who != who && member.in_group() && member.has(&at) && !goes(member);
             let others: Vec<&Member> = self.members.iter().filter(has).collect();
@@ -92,8 +89,9 @@ impl World {
             // him: it changed its protocol and back, or waited in vain for a static member, whom it keeps.
             let goes_on = matches!(self.plan.mode, Mode::Mixed | Mode::Static);
             let is_known = |member: &Member| {
-                let known = group.members.iter().find(|known| known.member_id == member.member_id);
-                known.is_some_and(|known| !goes_on || known.epoch == member.joined_generation_id)
+                let known =
+                    group.members.iter().find(|known| known.member_id == member.membership.member_id());
+                known.is_some_and(|known| !goes_on || known.epoch == member.membership.joined_generation_id())
             };
             if deliverer.in_group()
                 && is_known(deliverer)
@@ -118,7 +116,7 @@ impl World {
         }
         let live = self.members.iter().filter(|member| member.is_live());
         let expelled = |member: &&Member| {
-            let error = member.told.filter(|_| member.told_at > quiet);
+            let error = member.membership.told_since(quiet);
             let is_out = matches!(error, Some(ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch));
             is_out && !member.may_be_away() && is_heard(member.who, &self.stage)
         };

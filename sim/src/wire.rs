@@ -1,10 +1,10 @@
 //! What is watched on the wire of one consumer: that its fetches serve all partitions of a broker, know nothing older than
 //! before, and that its heartbeats come.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use ottla_core::{ConnId, NodeId, Reason, TopicPartition};
-use ottla_protocol::{Request, TopicId, messages::FetchResponse};
+use ottla_protocol::messages::{FetchRequest, FetchResponse};
 
 use crate::{
     dice::ms,
@@ -14,80 +14,18 @@ use crate::{
     truth::Truth,
 };
 
-/// How often partitions were passed over, and which leader epochs were told.
-#[derive(Debug, Default)]
-pub(super) struct Turns {
-    /// Answers with records of others of the same broker since the last of its own.
-    passed: BTreeMap<TopicPartition, usize>,
-    /// By topic, named in whichever way, and partition.
-    epochs: BTreeMap<(TopicId, String, i32), i32>,
-}
-
-impl Turns {
-    /// Other topics are wanted: what was known of those that are not, for a while, may be forgotten.
-    pub(super) fn wants_others(&mut self) {
-        self.epochs.clear();
-    }
-}
-
 /// After so many answers for each partition of a broker one of them has been passed over.
 const ROUNDS: usize = 2;
 
 impl Member {
-    /// What it asks tells that it is there, that it goes, and what it knows of leaders.
-    pub(super) fn watch_sent(&mut self, request: &Request, stage: &mut Stage, truth: &mut Truth) {
-        match request {
-            Request::Fetch(fetch) => {
-                for topic in fetch.topics.iter().filter(|topic| topic.topic != FLEETING) {
-                    for partition in &topic.partitions {
-                        let key = (topic.topic_id, topic.topic.clone(), partition.partition);
-                        self.check_epoch(key, partition.current_leader_epoch, stage);
-                    }
-                }
+    /// What it asks tells what it knows of leaders.
+    pub(super) fn check_leader_epochs(&mut self, fetch: &FetchRequest, stage: &mut Stage) {
+        for topic in fetch.topics.iter().filter(|topic| topic.topic != FLEETING) {
+            for partition in &topic.partitions {
+                let key = (topic.topic_id, topic.topic.clone(), partition.partition);
+                self.turns.asks_in(self.who, key, partition.current_leader_epoch, stage);
             }
-            Request::Heartbeat(_) | Request::SyncGroup(_) => self.beaten = stage.time,
-            Request::JoinGroup(_) => {
-                self.beaten = stage.time;
-                self.keeps_no_place(truth);
-            }
-            Request::LeaveGroup(_) => {
-                self.keeps_no_place(truth);
-                self.says_goodbye();
-            }
-            Request::ConsumerGroupHeartbeat(beat) => {
-                self.beaten = stage.time;
-                if beat.member_epoch < 0 {
-                    self.says_goodbye();
-                }
-            }
-            _ => {}
         }
-    }
-
-    /// Its place is kept no longer than it may take to ask for its assignment, or not at all.
-    fn keeps_no_place(&self, truth: &mut Truth) {
-        if let Some(instance) = self.role.in_group().and_then(|role| role.instance.as_ref()) {
-            truth.heard.remove(instance);
-        }
-    }
-
-    fn says_goodbye(&mut self) {
-        if let Some(farewell) = &mut self.farewell {
-            farewell.done = true;
-        }
-    }
-
-    /// What was once known of a leader is not forgotten for what a broker says that lags behind.
-    fn check_epoch(&mut self, key: (TopicId, String, i32), epoch: i32, stage: &mut Stage) {
-        let who = self.who;
-        let newest = self.turns.epochs.entry(key).or_insert(epoch);
-        if epoch < *newest {
-            let known = *newest;
-            stage.violate("a leader epoch does not fall", || {
-                format!("{who} fetches in leader epoch {epoch}, and knew {known}")
-            });
-        }
-        *newest = epoch;
     }
 
     /// Each partition of a broker has its turn, while others are served.
@@ -116,7 +54,7 @@ impl Member {
         }
         // What went wrong with a partition is not this.
         for at in served.iter().chain(&failed) {
-            self.turns.passed.remove(at);
+            self.turns.had(at);
         }
         if served.is_empty() {
             return;
@@ -125,7 +63,7 @@ impl Member {
         let machine = &self.host.machine;
         let led = |at: &TopicPartition| machine.metadata().partition(at).and_then(|p| p.leader);
         let of_node: Vec<&TopicPartition> =
-            self.owned.keys().filter(|at| led(at) == Some(NodeId(node))).collect();
+            self.owned.partitions().filter(|at| led(at) == Some(NodeId(node))).collect();
         let is_behind = |at: &TopicPartition| {
             let position = machine.position(at);
             position.is_some_and(|position| position < truth.end(at)) && at.topic != FLEETING
@@ -146,12 +84,10 @@ impl Member {
         };
         for at in behind {
             if !is_asked(&at) || self.holds(&at) {
-                self.turns.passed.remove(&at);
+                self.turns.had(&at);
                 continue;
             }
-            let passed = self.turns.passed.entry(at.clone()).or_default();
-            *passed += 1;
-            if *passed > most {
+            if self.turns.passes(at.clone()) > most {
                 stage.violate("partitions of one broker are served in turn", || {
                     format!("{who} got records of others of broker {node} {most} times, and none of {at}")
                 });
@@ -161,10 +97,10 @@ impl Member {
 
     /// Whether a heartbeat is long due.
     pub(super) fn is_overdue(&self, plan: &Plan, time: Duration) -> bool {
-        let interval = match self.follows_broker() {
+        let interval = match self.membership.follows_broker() {
             true => plan.broker.group_consumer_heartbeat_interval,
             false => crate::setup::HEARTBEAT_INTERVAL,
         };
-        time - self.beaten > interval + ms(600)
+        time - self.membership.beaten() > interval + ms(600)
     }
 }

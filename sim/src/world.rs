@@ -12,10 +12,12 @@ use ottla_protocol::{ApiKey, Request, RequestHeader};
 
 use crate::{
     case::{Bug, Case},
+    client::{Arrival, Client as _},
     dice::{Dice, ms},
     late::{Beat, Late},
     member::Member,
     mode::Mode,
+    phase::Phase,
     plan::{FLEETING, Plan},
     reasons::Doubts,
     report::{Failure, Report},
@@ -26,8 +28,6 @@ use crate::{
     truth::Truth,
 };
 
-/// The group that most consumers are in.
-pub(super) const GROUP: &str = "group";
 /// More steps than any seed takes.
 const MOST_STEPS: u64 = 3_000_000;
 
@@ -50,26 +50,6 @@ pub fn run(case: &Case, journal: bool) -> Result<Report, Box<Failure>> {
         }
         None => Ok(report),
     }
-}
-
-/// What is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    Trouble,
-    /// That everything acknowledged is done.
-    Draining,
-    /// That what is sent now, to every partition, is done: the group is whole, and nothing stands in the way.
-    Probing,
-    /// That everything done is committed.
-    Settling,
-    /// That where a partition is put back to is committed, too, and then what came of it.
-    Resting,
-    Resuming,
-    /// That one more member has its share.
-    Sharing,
-    /// That everybody is closed, and the group empty.
-    Closing,
-    Over,
 }
 
 pub(super) struct World {
@@ -215,8 +195,7 @@ impl World {
     fn handle(&mut self, event: Event) {
         let (stage, truth) = (&mut self.stage, &mut self.truth);
         match event {
-            Event::Alarm(Who(0)) => self.source.handle_alarm(stage, truth),
-            Event::Alarm(Who(n)) => self.members[n - 1].handle_alarm(stage, truth),
+            Event::Alarm(who) => self.arrives(who, Arrival::Alarm),
             Event::User(Who(n), stamp) => self.members[n - 1].handle_user(stamp, stage, truth),
             Event::Helper(Who(n), index, stamp) => {
                 self.members[n - 1].handle_helper(index, stamp, stage, truth);
@@ -260,6 +239,14 @@ impl World {
 
     // Between clients and brokers.
 
+    fn arrives(&mut self, who: Who, arrival: Arrival) {
+        let (stage, truth) = (&mut self.stage, &mut self.truth);
+        match who {
+            Who(0) => self.source.handle(arrival, stage, truth),
+            Who(n) => self.members[n - 1].handle(arrival, stage, truth),
+        }
+    }
+
     fn connect(&mut self, id: LinkId) {
         let stage = &mut self.stage;
         let Some(link) = stage.link(id).filter(|link| link.state == LinkState::Open) else { return };
@@ -269,10 +256,7 @@ impl World {
         }
         let broker = self.cluster.handle_connect(node, stage.now());
         stage.accept(id, broker);
-        match who {
-            Who(0) => self.source.handle_connected(conn, stage, &mut self.truth),
-            Who(n) => self.members[n - 1].handle_connected(conn, stage, &mut self.truth),
-        }
+        self.arrives(who, Arrival::Connected(conn));
         self.pump();
     }
 
@@ -310,24 +294,16 @@ impl World {
     }
 
     fn down(&mut self, id: LinkId, frame: Vec<u8>) {
-        let stage = &mut self.stage;
         let passes = |link: &&mut Link| link.state.reaches_client();
-        let Some(link) = stage.link(id).filter(passes) else { return };
+        let Some(link) = self.stage.link(id).filter(passes) else { return };
         let (who, conn) = (link.who, link.conn);
-        match who {
-            Who(0) => self.source.handle_frame(conn, frame, stage, &mut self.truth),
-            Who(n) => self.members[n - 1].handle_frame(conn, frame, stage, &mut self.truth),
-        }
+        self.arrives(who, Arrival::Frame(conn, frame));
     }
 
     fn tell_client(&mut self, id: LinkId, why: Disconnected) {
-        let stage = &mut self.stage;
-        let Some(link) = stage.link(id) else { return };
+        let Some(link) = self.stage.link(id) else { return };
         let (who, conn) = (link.who, link.conn);
-        match who {
-            Who(0) => self.source.handle_disconnected(conn, why, stage, &mut self.truth),
-            Who(n) => self.members[n - 1].handle_disconnected(conn, why, stage, &mut self.truth),
-        }
+        self.arrives(who, Arrival::Disconnected(conn, why));
     }
 
     /// Carries out what the cluster wants done.

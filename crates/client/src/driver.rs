@@ -3,178 +3,28 @@
 //! One thread of its own per client, with a current-thread runtime, so that a handler that blocks the user's runtime
 //! costs no heartbeat and a runtime that shuts down does not prevent a clean leave; or a task of the ambient runtime.
 //! It never awaits user code nor a full channel. It ends when the machine is closed, whoever still looks on.
-//!
-//! There is no command channel: a handle changes the machine under the lock ([`Shared::with`]), which wakes the driver only
-//! where that left something to do, and waits for what comes of it ([`Shared::wait`]). Connections feed the machine
-//! ([`Shared::feed`]), which always wakes the driver.
 
-use std::{
-    collections::HashMap,
-    io,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-};
+use std::{collections::HashMap, io, sync::Arc, thread};
 
 use ottla_core::{ConnId, Disconnected, Machine, Outbound, RequestId, log};
-use ottla_protocol::{Now, Request, RequestHeader};
+use ottla_protocol::{Request, RequestHeader};
 use tokio::{
     runtime,
-    sync::{Notify, mpsc, mpsc::error::TrySendError},
+    sync::{mpsc, mpsc::error::TrySendError},
     task::{self, AbortHandle, JoinSet},
 };
 
-use crate::net::{
-    clock,
-    connection::{self, Awaited, Encoded, Limits},
-    frame_pool::{Frame, FramePool},
+use crate::{
+    net::{
+        connection::{self, Awaited, Encoded, Limits},
+        frame_pool::Frame,
+    },
+    shared::Shared,
 };
 
 /// Requests that may wait to be written on one connection. Machines keep far fewer in flight; a peer that lets so many
 /// pile up reads nothing any more.
 const SEND_QUEUE: usize = 256;
-
-/// What a machine's users and its driver share.
-#[derive(Debug)]
-pub(crate) struct Shared<M> {
-    machine: Mutex<M>,
-    driver: Arc<Notify>,
-    data: Notify,
-    ended: AtomicBool,
-    frames: FramePool,
-    /// The client's span, which says whose the machine's events are.
-    span: tracing::Span,
-    /// The same span, or none: see [`DriverConfig`].
-    span_of_calls: tracing::Span,
-}
-
-/// The driver is no more: nothing moves the machine, so nothing that is waited for will come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ended;
-
-impl<M> Shared<M> {
-    fn new(machine: M, config: &DriverConfig) -> Self {
-        let driver = Arc::new(Notify::new());
-        let frames = FramePool::new(config.frame_pool, driver.clone());
-        Self {
-            machine: Mutex::new(machine),
-            driver,
-            data: Notify::new(),
-            ended: AtomicBool::new(false),
-            frames,
-            span: config.span.clone(),
-            span_of_calls: config.span_of_calls.clone(),
-        }
-    }
-
-    /// Looks at the machine, changing nothing.
-    pub(crate) fn inspect<T>(&self, look: impl FnOnce(&M) -> T) -> T {
-        look(&self.lock())
-    }
-
-    /// Whether the driver is no more.
-    pub(crate) fn is_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    /// The buffers of the machine's connections.
-    pub(crate) fn frames(&self) -> &FramePool {
-        &self.frames
-    }
-
-    fn lock(&self) -> MutexGuard<'_, M> {
-        // Whoever asks gets an answer instead of a second panic. The driver ends when it sees the poison.
-        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn end(&self) {
-        self.ended.store(true, Ordering::Release);
-        self.data.notify_waiters();
-    }
-
-    /// Has everybody who waits look again.
-    pub(crate) fn wake(&self) {
-        self.data.notify_waiters();
-    }
-
-    /// Returns when the driver is no more.
-    pub(crate) async fn ended(&self) {
-        let mut notified = std::pin::pin!(self.data.notified());
-        loop {
-            notified.as_mut().enable();
-            if self.is_ended() {
-                return;
-            }
-            notified.as_mut().await;
-            notified.set(self.data.notified());
-        }
-    }
-}
-
-impl<M: Machine> Shared<M> {
-    /// Something came from outside: the driver carries out what follows.
-    pub(crate) fn feed(&self, change: impl FnOnce(&mut M, Now)) {
-        let _span = self.span.enter();
-        self.change(change);
-        self.driver.notify_one();
-    }
-
-    /// A user's call: the driver is woken where the machine says that this left something to do.
-    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut M, Now) -> T) -> T {
-        let _span = self.span_of_calls.enter();
-        self.change(change)
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut M, Now) -> T) -> T {
-        let mut driver = NotifyOnDrop { driver: &self.driver, due: true };
-        let mut machine = self.lock();
-        // The clock is read under the lock, so that a machine never sees the time go back.
-        let value = change(&mut machine, clock::now());
-        let (wake, stir) = (machine.take_wake(), machine.take_stir());
-        drop(machine);
-        if wake {
-            self.data.notify_waiters();
-        }
-        driver.due = stir;
-        value
-    }
-
-    /// Waits until `ready` has a value; it is asked again each time that something came about.
-    ///
-    /// Cancel-safe: nothing is awaited between the value and the return.
-    pub(crate) async fn wait<T>(&self, mut ready: impl FnMut(&mut M, Now) -> Option<T>) -> Result<T, Ended> {
-        let mut notified = std::pin::pin!(self.data.notified());
-        loop {
-            // Enabled before the look: what comes about in between is not missed.
-            notified.as_mut().enable();
-            let ended = self.is_ended();
-            if let Some(value) = self.with(&mut ready) {
-                return Ok(value);
-            }
-            if ended {
-                return Err(Ended);
-            }
-            notified.as_mut().await;
-            notified.set(self.data.notified());
-        }
-    }
-}
-
-/// Wakes the driver behind a change where that is due, as it is behind one that a panic cut short: then the driver ends.
-struct NotifyOnDrop<'a> {
-    driver: &'a Notify,
-    due: bool,
-}
-
-impl Drop for NotifyOnDrop<'_> {
-    fn drop(&mut self) {
-        if self.due {
-            self.driver.notify_one();
-        }
-    }
-}
 
 /// How a driver runs.
 #[derive(Debug, Clone)]
@@ -211,7 +61,8 @@ enum Host {
 impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Driver<M> {
     /// Starts a driver for `machine`. Fails where there is no thread, or no runtime, to be had.
     pub(crate) fn spawn(machine: M, config: DriverConfig) -> io::Result<Self> {
-        let shared = Arc::new(Shared::new(machine, &config));
+        let (span, span_of_calls) = (config.span.clone(), config.span_of_calls.clone());
+        let shared = Arc::new(Shared::new(machine, config.frame_pool, span, span_of_calls));
         let name = config.thread.clone();
         let ambient = config.ambient;
         let turns =
@@ -274,7 +125,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
     async fn run(mut self) {
         let shared = self.end.0.clone();
         let mut effects = Vec::new();
-        while !shared.machine.is_poisoned() {
+        while !shared.is_poisoned() {
             let (deadline, closed) = self.turn(&mut effects);
             for effect in effects.drain(..) {
                 self.act(effect);
@@ -283,7 +134,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
                 break;
             }
             tokio::select! {
-                () = shared.driver.notified() => {}
+                () = shared.stirred() => {}
                 Some(ended) = self.tasks.join_next_with_id() => self.handle_ended(ended),
                 () = sleep_until(deadline) => {}
             }
@@ -293,32 +144,24 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
 
     /// Under the lock: what time and memory bring in, and all that is to be done.
     fn turn(&self, effects: &mut Vec<Outbound>) -> (Option<std::time::Instant>, bool) {
-        let shared = &self.end.0;
-        let _span = shared.span.enter();
-        let mut machine = shared.lock();
-        let now = clock::now();
-        match shared.frames.take_released() {
-            0 => {}
-            bytes => machine.handle_released(bytes),
-        }
-        if machine.poll_timeout().is_some_and(|deadline| deadline <= now.mono) {
-            machine.handle_timeout(now);
-        }
-        effects.extend(std::iter::from_fn(|| machine.poll_send(now)));
-        // What was stirred by now has been carried out.
-        _ = machine.take_stir();
-        let (deadline, closed, wake) = (machine.poll_timeout(), machine.is_closed(), machine.take_wake());
-        drop(machine);
-        if wake {
-            shared.data.notify_waiters();
-        }
-        (deadline, closed)
+        self.end.0.turn(|machine, released, now| {
+            if released > 0 {
+                machine.handle_released(released);
+            }
+            if machine.poll_timeout().is_some_and(|deadline| deadline <= now.mono) {
+                machine.handle_timeout(now);
+            }
+            effects.extend(std::iter::from_fn(|| machine.poll_send(now)));
+            // What was stirred by now has been carried out.
+            _ = machine.take_stir();
+            (machine.poll_timeout(), machine.is_closed())
+        })
     }
 
     fn act(&mut self, effect: Outbound) {
         match effect {
             Outbound::Connect { conn, host, port } => {
-                let span = &self.end.0.span;
+                let span = self.end.0.span();
                 tracing::trace!(target: log::CONNECTION, parent: span, %conn, host, port, "connecting");
                 let (queue, queued) = mpsc::channel(SEND_QUEUE);
                 let shared = self.end.0.clone();
@@ -327,7 +170,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
             }
             Outbound::Send { conn, id, version, request } => self.send(conn, id, version, &request),
             Outbound::Close { conn } => {
-                tracing::trace!(target: log::CONNECTION, parent: &self.end.0.span, %conn, "closing");
+                tracing::trace!(target: log::CONNECTION, parent: self.end.0.span(), %conn, "closing");
                 self.close(conn);
             }
         }
@@ -365,7 +208,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
             return;
         };
         self.links.remove(&conn);
-        tracing::trace!(target: log::CONNECTION, parent: &self.end.0.span, %conn, %why, "disconnected");
+        tracing::trace!(target: log::CONNECTION, parent: self.end.0.span(), %conn, %why, "disconnected");
         self.end.0.feed(|machine, now| machine.handle_disconnected(conn, why, now));
     }
 }

@@ -35,7 +35,7 @@ use self::{
     define::{course, errors},
     failure::{Course, Facts, Failure},
 };
-use crate::driver::Ended;
+use crate::shared::Ended;
 
 /// Who can do something about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

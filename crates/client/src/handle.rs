@@ -5,10 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ottla_core::Machine;
 use ottla_protocol::Now;
 
-use crate::{
-    driver::{Driver, Shared},
-    net::frame_pool::Frame,
-};
+use crate::{driver::Driver, net::frame_pool::Frame, shared::Shared};
 
 /// A machine and its driver. Clones of a client hold it in an `Arc`: the last of them gives up what is under way.
 #[derive(Debug)]

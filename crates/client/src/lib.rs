@@ -57,6 +57,7 @@ mod log;
 mod net;
 pub mod producer;
 mod reach;
+mod shared;
 
 pub use admin::Admin;
 pub use config::{AdminBuilder, ConsumerBuilder, OffsetReset, ProducerBuilder, Properties};

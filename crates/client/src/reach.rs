@@ -1,31 +1,15 @@
 //! The first contact: a client is built once a broker has answered, unless it is not to wait for that.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use ottla_core::{Disconnected, Machine, Metadata};
 
-use crate::{config::common::CommonConfig, driver::Shared, error::BuildError};
+use crate::{config::common::CommonConfig, error::BuildError, shared::Shared};
 
 /// How long nothing is said of a wait.
 const SILENT: Duration = Duration::from_millis(1500);
 /// How often it is looked whether what is waited for has changed.
 const LOOK: Duration = Duration::from_millis(250);
-
-type Tell = dyn Fn(&str) + Send + Sync;
-
-/// Whom a builder tells what it waits for.
-#[derive(Clone, Default)]
-pub(crate) struct OnWait(pub(crate) Option<Arc<Tell>>);
-
-impl fmt::Debug for OnWait {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OnWait({})", if self.0.is_some() { "set" } else { "not set" })
-    }
-}
 
 /// Waits for the first metadata, for as long as an operation may take; or not at all.
 pub(crate) async fn reach<M: Machine>(

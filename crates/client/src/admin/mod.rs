@@ -38,11 +38,12 @@ pub use ottla_protocol::TopicId;
 
 use crate::{
     config::{AdminBuilder, Names},
-    driver::{Driver, Shared},
+    driver::Driver,
     error::{AdminError, AdminErrorKind, BuildError, BuildErrorKind, Details as _},
     handle::Handle,
     net::{clock, frame_pool::Frame},
     reach::reach,
+    shared::Shared,
 };
 
 type Machine = core::Admin<Arc<Frame>>;

@@ -4,14 +4,11 @@ use std::time::Duration;
 
 use super::{
     common::{Common, CommonConfig, FRAME_POOL, RECEIVE_MAX},
-    known::{self, Known},
     property::{JavaDefault::*, Property, properties},
     setters::{common_setters, settings},
     value::millis,
 };
 use crate::{driver::DriverConfig, error::BuildError, log};
-
-const KNOWN: Known = known::ADMIN;
 
 properties! {
     AdminBuilder;
@@ -26,7 +23,7 @@ properties! {
 /// Builds an admin client.
 #[derive(Debug, Clone)]
 pub struct AdminBuilder {
-    common: Common,
+    pub(super) common: Common,
 }
 
 impl Default for AdminBuilder {

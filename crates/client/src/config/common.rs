@@ -6,6 +6,7 @@ use ottla_core::{Address, Backoff, ConnectionConfig, MetadataConfig};
 
 use super::{
     address::address,
+    on_wait::OnWait,
     property::{JavaDefault::*, Property, properties},
     value::{check_millis, check_millis_or_zero, list, millis, text},
 };
@@ -13,7 +14,6 @@ use crate::{
     driver::DriverConfig,
     error::{BuildError, BuildErrorKind, Details as _},
     net::connection::Limits,
-    reach::OnWait,
 };
 
 // Those whose default is not the same for every client are in the tables of each.

@@ -7,12 +7,14 @@
 
 mod address;
 mod admin;
+mod by_key;
 pub(crate) mod common;
 mod consumer;
 mod group;
 mod known;
 mod names;
 mod not_yet;
+mod on_wait;
 #[cfg(test)]
 mod page;
 mod producer;

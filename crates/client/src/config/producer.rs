@@ -6,7 +6,6 @@ use ottla_protocol::records::Compression;
 
 use super::{
     common::{Common, CommonConfig, FRAME_POOL, RECEIVE_MAX},
-    known::{self, Known},
     property::{JavaDefault::*, Property, properties},
     setters::{common_setters, settings},
     value::{MAX_SIZE, check, check_millis, check_millis_or_zero, count, from_text, millis, size},
@@ -70,12 +69,10 @@ fn compression(key: &str, value: &str) -> Result<Compression, BuildError> {
     from_text(key, value, "none, gzip, snappy, lz4 or zstd")
 }
 
-const KNOWN: Known = known::PRODUCER;
-
 /// Builds a producer. It is idempotent, and waits for every replica in sync.
 #[derive(Debug, Clone)]
 pub struct ProducerBuilder {
-    common: Common,
+    pub(super) common: Common,
     linger: Duration,
     batch_size: usize,
     compression: Compression,

@@ -1,58 +1,12 @@
-//! What every builder has: setters, the way in for properties, and the view of what was set.
+//! What every builder has: setters, and the view of what was set.
 
-/// The setters that every builder has, over its field `common`, and the way in for properties, over its `take` and the
-/// list `KNOWN` of what its client knows.
+/// The setters that every builder has, over its field `common`.
 macro_rules! common_setters {
     ($idle:literal) => {
-        /// A builder with these properties set: Kafka's own keys, as in its properties files ([`Properties`] reads
-        /// one).
-        ///
-        /// # Errors
-        ///
-        /// [`BuildError`]: a key that is unknown, with the nearest that is known; one that is another client's, or known
-        /// to Kafka and not supported yet; a value that cannot be read. Values that do not fit together are told by
-        /// [`build`](Self::build).
-        ///
-        /// [`Properties`]: crate::Properties
-        pub fn from_properties<K: AsRef<str>, V: AsRef<str>>(
-            properties: impl IntoIterator<Item = (K, V)>,
-        ) -> Result<Self, BuildError> {
-            Self::default().properties(properties)
-        }
-
-        /// Sets properties by Kafka's own keys. The last one of a key stands, be it set here or by its setter.
-        ///
-        /// # Errors
-        ///
-        /// As [`from_properties`](Self::from_properties).
-        pub fn properties<K: AsRef<str>, V: AsRef<str>>(
-            mut self,
-            properties: impl IntoIterator<Item = (K, V)>,
-        ) -> Result<Self, BuildError> {
-            for (key, value) in properties {
-                self.set(key.as_ref(), value.as_ref())?;
-            }
-            Ok(self)
-        }
-
-        fn set(&mut self, key: &str, value: &str) -> Result<(), BuildError> {
-            match self.take(key, value)? || self.common.take(key, value)? {
-                true => Ok(()),
-                false => KNOWN.refuse(key, value),
-            }
-        }
-
-        /// The properties that this client takes, by name.
-        pub fn known_properties() -> impl Iterator<Item = crate::config::Property> {
-            let mut all: Vec<_> = KNOWN.supported().copied().collect();
-            all.sort_unstable_by_key(|property| property.name);
-            all.into_iter()
-        }
-
         /// Brokers to ask first, as `host:port` or `[v6]:port`, one, several, or several with commas between; they name
         /// the others. Required, as in Java.
         #[must_use]
-        pub fn bootstrap_servers<Kind>(mut self, servers: impl crate::config::Names<Kind>) -> Self {
+        pub fn bootstrap_servers<Kind>(mut self, servers: impl crate::config::names::Names<Kind>) -> Self {
             self.common.bootstrap_servers = servers.into_names();
             self
         }
@@ -140,7 +94,7 @@ macro_rules! common_setters {
         /// Default nobody is.
         #[must_use]
         pub fn on_wait(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
-            self.common.on_wait = crate::reach::OnWait(Some(std::sync::Arc::new(tell)));
+            self.common.on_wait = crate::config::on_wait::OnWait(Some(std::sync::Arc::new(tell)));
             self
         }
 

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use ottla_core::{CloseKind, Farewell, LeaveGroup};
 
-use super::{Consumer, Core, offsets::of_group};
+use super::{Consumer, Core, operation::of_group};
 use crate::{
-    driver::Shared,
     error::{CloseError, CloseErrorKind, Details as _},
+    shared::Shared,
 };
 
 /// How a consumer ends: Java's `CloseOptions` (KIP-1092).

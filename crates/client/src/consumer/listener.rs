@@ -10,10 +10,14 @@ use std::{
 
 use ottla_core::{Callback, CommittedOffset, Machine, ReaderId, TopicPartition};
 
-use super::{Committed, Core, PendingCommit, SeekPosition, offsets};
+use super::{
+    Core,
+    operation::{self, Committed, PendingCommit},
+    seek::{SeekPosition, seek},
+};
 use crate::{
-    driver::Shared,
     error::{CommitError, OffsetsError, SeekError},
+    shared::Shared,
 };
 
 /// Is told when partitions come and go.
@@ -90,7 +94,7 @@ impl Rebalance {
         &self,
         offsets: impl IntoIterator<Item = (P, O)>,
     ) -> Result<Committed, CommitError> {
-        let offsets = offsets::checked(offsets)?;
+        let offsets = operation::checked(offsets)?;
         let op = self.0.with(|core, now| core.commit(Some(offsets), now));
         PendingCommit::new(&self.0, op).await
     }
@@ -104,7 +108,7 @@ impl Rebalance {
         &self,
         partitions: impl IntoIterator<Item = P>,
     ) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, OffsetsError> {
-        offsets::committed(&self.0, partitions.into_iter().map(Into::into).collect()).await
+        operation::committed(&self.0, partitions.into_iter().map(Into::into).collect()).await
     }
 
     /// The next record of the partition is the one at `to`.
@@ -117,7 +121,7 @@ impl Rebalance {
         partition: impl Into<TopicPartition>,
         to: impl Into<SeekPosition>,
     ) -> Result<(), SeekError> {
-        offsets::seek(&self.0, partition.into(), to.into())
+        seek(&self.0, partition.into(), to.into())
     }
 
     /// Where the partition is read next, as far as that is known already.

@@ -12,10 +12,12 @@ mod json;
 mod listener;
 mod offsets;
 mod operation;
+mod parking;
 mod poll;
 mod reader;
 mod record;
 pub mod records;
+mod seek;
 mod stream;
 mod typed;
 
@@ -33,22 +35,23 @@ pub use handed_out::HandedOut;
 pub use json::Json;
 pub(crate) use listener::Listener;
 pub use listener::{Rebalance, RebalanceListener};
-pub use offsets::SeekPosition;
 pub use operation::{Committed, PendingCommit};
 pub use poll::PollRecords;
 pub use reader::Reader;
 pub use record::{DetachedRecord, OwnedRecord, Record};
 pub use records::Records;
+pub use seek::SeekPosition;
 pub use stream::{EventStream, RecordStream};
 pub use typed::{PollTyped, PollTypedFuture, TypedConsumer, TypedStream};
 
 use self::{listener::Listening, reader::Settings};
 use crate::{
     config::{ConsumerBuilder, ConsumerConfig, Names, Wish},
-    driver::{Driver, Shared},
+    driver::Driver,
     error::{BuildError, BuildErrorKind, Details as _, RecvError},
     net::{clock, frame_pool::Frame},
     reach::reach,
+    shared::Shared,
 };
 
 /// The machine that a consumer's handles and its driver share.

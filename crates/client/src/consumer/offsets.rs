@@ -1,45 +1,17 @@
 //! Positions, committed offsets, and offsets of the log.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use ottla_core::{CommittedOffset, OffsetAndTimestamp, OpFailure, OpId, Outcome, SeekTo, TopicPartition};
-use ottla_protocol::{ErrorCode, Timestamp};
+use ottla_protocol::Timestamp;
 
 use super::{
-    Committed, Consumer, Core, HandedOut, PendingCommit, Reader, operation::Operation, reader::Parking,
+    Committed, Consumer, HandedOut, PendingCommit, Reader,
+    operation::{checked, committed, offsets_op},
+    parking::Parking,
+    seek::{SeekPosition, seek},
 };
-use crate::{
-    driver::Shared,
-    error::{
-        CommitError, CommitErrorKind, Details, OffsetsError, OffsetsErrorKind, SeekError, SeekErrorKind,
-    },
-};
-
-/// Where [`Consumer::seek`] goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SeekPosition {
-    /// To this offset.
-    Offset(i64),
-    /// To the first record that is no older than this; to the end if there is none.
-    Timestamp(Timestamp),
-    /// To the start of the log.
-    Beginning,
-    /// To its end.
-    End,
-}
-
-impl From<i64> for SeekPosition {
-    fn from(offset: i64) -> Self {
-        Self::Offset(offset)
-    }
-}
-
-impl From<Timestamp> for SeekPosition {
-    fn from(time: Timestamp) -> Self {
-        Self::Timestamp(time)
-    }
-}
+use crate::error::{CommitError, Details as _, OffsetsError, OffsetsErrorKind, SeekError};
 
 impl Consumer {
     /// The next record of the partition is the one at `to`. At once, the log being asked later where need be.
@@ -237,7 +209,7 @@ impl Reader {
     /// As [`Consumer::commit`].
     pub async fn commit(&mut self) -> Result<Committed, CommitError> {
         let commit = self.commit_async();
-        let _waiting = Parking::begin(self);
+        let _waiting = Parking::begin(&self.shared, self.reading.id());
         commit.await
     }
 
@@ -285,88 +257,7 @@ impl Reader {
             core.commit(Some(offsets), now)
         });
         let commit = PendingCommit::new(&self.shared, op);
-        let _waiting = Parking::begin(self);
+        let _waiting = Parking::begin(&self.shared, self.reading.id());
         commit.await
-    }
-}
-
-pub(super) fn seek(shared: &Shared<Core>, at: TopicPartition, to: SeekPosition) -> Result<(), SeekError> {
-    if let SeekPosition::Offset(offset @ ..0) = to {
-        return Err(SeekError::new(SeekErrorKind::InvalidOffset).partition(at).offset(offset));
-    }
-    match shared.with(|core, now| core.seek(&at, to.into(), now)) {
-        true => Ok(()),
-        false => Err(SeekError::new(SeekErrorKind::NotAssigned).partition(at)),
-    }
-}
-
-/// Offsets to commit, none of them negative.
-pub(super) fn checked<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
-    offsets: impl IntoIterator<Item = (P, O)>,
-) -> Result<BTreeMap<TopicPartition, CommittedOffset>, CommitError> {
-    let offsets: BTreeMap<TopicPartition, CommittedOffset> =
-        offsets.into_iter().map(|(at, offset)| (at.into(), offset.into())).collect();
-    match offsets.iter().find(|(_, committed)| committed.offset < 0) {
-        Some((at, wrong)) => {
-            Err(CommitError::new(CommitErrorKind::InvalidOffset).partition(at.clone()).offset(wrong.offset))
-        }
-        None => Ok(offsets),
-    }
-}
-
-/// An error that concerns the consumer's group, with its name.
-pub(super) fn of_group<E: Details>(shared: &Shared<Core>, error: E) -> E {
-    match shared.inspect(|core| core.group_metadata()) {
-        Some(group) => error.group(group.group_id),
-        None => error,
-    }
-}
-
-pub(super) async fn committed(
-    shared: &Arc<Shared<Core>>,
-    partitions: Vec<TopicPartition>,
-) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, OffsetsError> {
-    let op = shared.with(|core, now| core.committed(partitions, now));
-    match offsets_op(shared, op).await.map_err(|error| of_group(shared, error))? {
-        Outcome::Committed(offsets) => Ok(offsets),
-        _ => Ok(BTreeMap::new()),
-    }
-}
-
-async fn offsets_op(
-    shared: &Arc<Shared<Core>>,
-    op: Result<OpId, OpFailure>,
-) -> Result<Outcome, OffsetsError> {
-    let outcome = match op {
-        Ok(op) => Operation::new(shared, op).await?,
-        Err(failure) => Err(failure),
-    };
-    outcome.map_err(|failure| match failure {
-        OpFailure::NoGroup => OffsetsError::new(OffsetsErrorKind::NoGroup),
-        OpFailure::NotMember(code @ ErrorCode::FencedInstanceId) => {
-            OffsetsError::new(OffsetsErrorKind::Fenced).broker(code)
-        }
-        OpFailure::NotMember(code) => OffsetsError::new(OffsetsErrorKind::NotMember).broker(code),
-        OpFailure::NotAssigned(at) => OffsetsError::new(OffsetsErrorKind::NotAssigned).partition(at),
-        OpFailure::TimedOut(what) => {
-            OffsetsError::new(OffsetsErrorKind::TimedOut).detail(format!("waited for {what}"))
-        }
-        OpFailure::Broker(code, Some(at)) => {
-            OffsetsError::new(OffsetsErrorKind::Broker).partition(at).broker(code)
-        }
-        OpFailure::Broker(code, None) => OffsetsError::new(OffsetsErrorKind::Broker).broker(code),
-        OpFailure::Unsupported(api) => OffsetsError::new(OffsetsErrorKind::Unsupported).api(api),
-        _ => OffsetsError::new(OffsetsErrorKind::Closed),
-    })
-}
-
-impl From<SeekPosition> for SeekTo {
-    fn from(to: SeekPosition) -> Self {
-        match to {
-            SeekPosition::Offset(offset) => Self::Offset(offset),
-            SeekPosition::Timestamp(at) => Self::Timestamp(at),
-            SeekPosition::Beginning => Self::Beginning,
-            SeekPosition::End => Self::End,
-        }
     }
 }

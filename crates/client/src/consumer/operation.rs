@@ -12,10 +12,10 @@ use std::{
 use ottla_core::{CommittedOffset, OpFailure, OpId, Outcome, TopicPartition};
 use ottla_protocol::ErrorCode;
 
-use super::{Core, offsets::of_group};
+use super::Core;
 use crate::{
-    driver::{Ended, Shared},
-    error::{CommitError, CommitErrorKind, Details as _},
+    error::{CommitError, CommitErrorKind, Details, OffsetsError, OffsetsErrorKind},
+    shared::{Ended, Shared},
 };
 
 /// What a commit has committed: of each partition the next offset to read.
@@ -127,4 +127,64 @@ fn commit_error(failure: OpFailure) -> CommitError {
         OpFailure::Unsupported(api) => CommitError::new(CommitErrorKind::Unsupported).api(api),
         _ => CommitError::new(CommitErrorKind::Closed),
     }
+}
+
+/// Offsets to commit, none of them negative.
+pub(super) fn checked<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
+    offsets: impl IntoIterator<Item = (P, O)>,
+) -> Result<BTreeMap<TopicPartition, CommittedOffset>, CommitError> {
+    let offsets: BTreeMap<TopicPartition, CommittedOffset> =
+        offsets.into_iter().map(|(at, offset)| (at.into(), offset.into())).collect();
+    match offsets.iter().find(|(_, committed)| committed.offset < 0) {
+        Some((at, wrong)) => {
+            Err(CommitError::new(CommitErrorKind::InvalidOffset).partition(at.clone()).offset(wrong.offset))
+        }
+        None => Ok(offsets),
+    }
+}
+
+/// An error that concerns the consumer's group, with its name.
+pub(super) fn of_group<E: Details>(shared: &Shared<Core>, error: E) -> E {
+    match shared.inspect(|core| core.group_metadata()) {
+        Some(group) => error.group(group.group_id),
+        None => error,
+    }
+}
+
+pub(super) async fn committed(
+    shared: &Arc<Shared<Core>>,
+    partitions: Vec<TopicPartition>,
+) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, OffsetsError> {
+    let op = shared.with(|core, now| core.committed(partitions, now));
+    match offsets_op(shared, op).await.map_err(|error| of_group(shared, error))? {
+        Outcome::Committed(offsets) => Ok(offsets),
+        _ => Ok(BTreeMap::new()),
+    }
+}
+
+pub(super) async fn offsets_op(
+    shared: &Arc<Shared<Core>>,
+    op: Result<OpId, OpFailure>,
+) -> Result<Outcome, OffsetsError> {
+    let outcome = match op {
+        Ok(op) => Operation::new(shared, op).await?,
+        Err(failure) => Err(failure),
+    };
+    outcome.map_err(|failure| match failure {
+        OpFailure::NoGroup => OffsetsError::new(OffsetsErrorKind::NoGroup),
+        OpFailure::NotMember(code @ ErrorCode::FencedInstanceId) => {
+            OffsetsError::new(OffsetsErrorKind::Fenced).broker(code)
+        }
+        OpFailure::NotMember(code) => OffsetsError::new(OffsetsErrorKind::NotMember).broker(code),
+        OpFailure::NotAssigned(at) => OffsetsError::new(OffsetsErrorKind::NotAssigned).partition(at),
+        OpFailure::TimedOut(what) => {
+            OffsetsError::new(OffsetsErrorKind::TimedOut).detail(format!("waited for {what}"))
+        }
+        OpFailure::Broker(code, Some(at)) => {
+            OffsetsError::new(OffsetsErrorKind::Broker).partition(at).broker(code)
+        }
+        OpFailure::Broker(code, None) => OffsetsError::new(OffsetsErrorKind::Broker).broker(code),
+        OpFailure::Unsupported(api) => OffsetsError::new(OffsetsErrorKind::Unsupported).api(api),
+        _ => OffsetsError::new(OffsetsErrorKind::Closed),
+    })
 }

@@ -33,11 +33,15 @@ pub struct PollRecords<'a> {
     most: usize,
 }
 
-impl<'a> PollRecords<'a> {
-    pub(super) fn new(reader: &'a mut Reader, timeout: Duration, most: usize) -> Self {
-        Self { reader, timeout, filter: Filter::All, most }
+impl Reader {
+    /// As [`Consumer::poll`](super::Consumer::poll).
+    pub fn poll(&mut self, timeout: Duration) -> PollRecords<'_> {
+        let most = self.settings.max_poll_records;
+        PollRecords { reader: self, timeout, filter: Filter::All, most }
     }
+}
 
+impl PollRecords<'_> {
     /// Of these partitions alone. Those of others wait.
     pub fn partitions<P: Into<TopicPartition>>(mut self, partitions: impl IntoIterator<Item = P>) -> Self {
         self.filter = Filter::Only(partitions.into_iter().map(Into::into).collect());

@@ -5,12 +5,12 @@ use std::{fmt, sync::Arc, time::Duration};
 use ottla_core::{Filter, GroupFailure, LaneFailure, Look, ReadFailure, ReaderConfig, TopicPartition};
 use ottla_protocol::{ErrorCode, codec::DecodeErrorKind};
 
-use super::{Core, OwnedRecord, PollRecords, RecordStream, Records, listener::Listening};
+use super::{Core, OwnedRecord, Records, listener::Listening, parking::Parking};
 use crate::{
     config::ConsumerConfig,
-    driver::Shared,
     error::{Details as _, RecvError, RecvErrorKind},
     net::frame_pool::Frame,
+    shared::Shared,
 };
 
 /// One of several handles that read for one consumer: what [`Consumer::reader`](super::Consumer::reader) returns.
@@ -38,7 +38,7 @@ pub struct Reader {
 pub(super) struct Settings {
     group: Option<String>,
     reading: ReaderConfig,
-    max_poll_records: usize,
+    pub(super) max_poll_records: usize,
     pub(super) api_timeout: Duration,
 }
 
@@ -109,17 +109,6 @@ impl Reader {
         self.next(&filter).await
     }
 
-    /// As [`Consumer::poll`](super::Consumer::poll).
-    pub fn poll(&mut self, timeout: Duration) -> PollRecords<'_> {
-        let most = self.settings.max_poll_records;
-        PollRecords::new(self, timeout, most)
-    }
-
-    /// As [`Consumer::stream`](super::Consumer::stream).
-    pub fn stream(&mut self) -> RecordStream<'_> {
-        RecordStream::new(self)
-    }
-
     /// Says that the user is done with all that was handed out, and ends the reader. What it has not handed out yet goes to
     /// the others.
     pub fn close(mut self) {
@@ -136,7 +125,7 @@ impl Reader {
     /// The next record, as soon as there is one. `None` when the consumer is closed.
     pub(super) async fn next(&mut self, filter: &Filter) -> Result<Option<OwnedRecord>, RecvError> {
         let shared = self.shared.clone();
-        let parking = Parking { shared: &shared, reader: self.reading.id() };
+        let parking = Parking::new(&shared, self.reading.id());
         let next = loop {
             match self.look(filter).await? {
                 Look::Tell(callback) => self.listening.begin(&shared, callback),
@@ -168,7 +157,7 @@ impl Reader {
     ) -> Result<Records, RecvError> {
         let mut records = ottla_core::Records::default();
         let shared = self.shared.clone();
-        let parking = Parking { shared: &shared, reader: self.reading.id() };
+        let parking = Parking::new(&shared, self.reading.id());
         let deadline = tokio::time::Instant::now() + timeout;
         while self.reading.has_room(&records, most) {
             let look = if records.is_empty() {
@@ -277,31 +266,5 @@ fn refusal(code: ErrorCode) -> &'static str {
         ErrorCode::UnsupportedAssignor => "the broker has no such group.remote.assignor",
         ErrorCode::InvalidRegularExpression => "the broker cannot read the pattern subscribed to (RE2/J)",
         _ => "",
-    }
-}
-
-/// Undoes the core's belief that the user waits in a call, when the call is given up.
-pub(super) struct Parking<'a> {
-    shared: &'a Shared<Core>,
-    reader: ottla_core::ReaderId,
-}
-
-impl<'a> Parking<'a> {
-    /// The user waits in a call, however long it takes.
-    pub(super) fn begin(reader: &'a Reader) -> Self {
-        let id = reader.reading.id();
-        reader.shared.with(|core, _| core.stay(id));
-        Self { shared: &reader.shared, reader: id }
-    }
-
-    /// The call ends with a look at the core, which knows by that.
-    fn leave(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Parking<'_> {
-    fn drop(&mut self) {
-        self.shared.with(|core, now| core.unpark(self.reader, now));
     }
 }

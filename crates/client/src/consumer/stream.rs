@@ -12,7 +12,7 @@ use futures_core::Stream;
 use ottla_core::Happened;
 
 use super::{Core, OwnedRecord, Reader};
-use crate::{driver::Shared, error::RecvError};
+use crate::{error::RecvError, shared::Shared};
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -55,11 +55,14 @@ impl<'a, S, T> Turn<'a, S, T> {
 /// ```
 pub struct RecordStream<'a>(Turn<'a, &'a mut Reader, Result<OwnedRecord, RecvError>>);
 
-impl<'a> RecordStream<'a> {
-    pub(super) fn new(reader: &'a mut Reader) -> Self {
-        Self(Turn::Ready(reader))
+impl Reader {
+    /// As [`Consumer::stream`](super::Consumer::stream).
+    pub fn stream(&mut self) -> RecordStream<'_> {
+        RecordStream(Turn::Ready(self))
     }
+}
 
+impl RecordStream<'_> {
     /// The next record; `None` once the consumer is closed. Cancel-safe.
     pub async fn next(&mut self) -> Option<Result<OwnedRecord, RecvError>> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::frame_pool::{Buffer, Frame};
-use crate::driver::Shared;
+use crate::shared::Shared;
 
 /// What bounds a connection.
 #[derive(Debug, Clone, Copy)]

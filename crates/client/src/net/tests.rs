@@ -21,7 +21,10 @@ use ottla_protocol::{
 };
 
 use super::{connection::Limits, frame_pool::Frame};
-use crate::driver::{Driver, DriverConfig, Ended};
+use crate::{
+    driver::{Driver, DriverConfig},
+    shared::Ended,
+};
 
 const CONN: ConnId = ConnId(1);
 const ID: RequestId = RequestId(7);

@@ -5,7 +5,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 use ottla_core::producer::{Delivered, Ticket};
 
 use super::Machine;
-use crate::{driver::Shared, error::SendError};
+use crate::{error::SendError, shared::Shared};
 
 /// A record on its way. Await it to learn where it went, or why it did not ([`SendError`]): refused, not acknowledged
 /// within `delivery_timeout`, or given up as the producer was closed.

@@ -37,11 +37,12 @@ pub use record::{HeaderKey, Payload, ProducerRecord};
 
 use crate::{
     config::ProducerBuilder,
-    driver::{Driver, Shared},
+    driver::Driver,
     error::{BuildError, BuildErrorKind, Details as _, SendError},
     handle::Handle,
     net::{clock, frame_pool::Frame},
     reach::reach,
+    shared::Shared,
 };
 
 type Machine = core::Producer<Arc<Frame>>;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use ottla_core::{FetchConfig, Pattern};
 
-use super::{ConsumerBuilder, OffsetReset};
+use super::builder::{ConsumerBuilder, OffsetReset};
 use crate::{
     config::{
         common::{CommonConfig, RECEIVE_MAX},

@@ -2,7 +2,7 @@
 
 use ottla_core::GroupProtocol;
 
-use super::{ConsumerBuilder, OffsetReset};
+use super::builder::{ConsumerBuilder, OffsetReset};
 use crate::{
     config::{
         group::SharedAssignor,

@@ -1,0 +1,49 @@
+//! How often partitions were passed over in fetches, and which leader epochs were told there.
+
+use std::collections::BTreeMap;
+
+use ottla_core::TopicPartition;
+use ottla_protocol::TopicId;
+
+use crate::stage::{Stage, Who};
+
+/// A partition of a topic that is named in whichever way.
+pub(super) type Named = (TopicId, String, i32);
+
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// Answers with records of others of the same broker since the last of its own.
+    passed: BTreeMap<TopicPartition, usize>,
+    epochs: BTreeMap<Named, i32>,
+}
+
+impl Turns {
+    /// Other topics are wanted: what was known of those that are not, for a while, may be forgotten.
+    pub(super) fn wants_others(&mut self) {
+        self.epochs.clear();
+    }
+
+    /// What was once known of a leader is not forgotten for what a broker says that lags behind.
+    pub(super) fn asks_in(&mut self, who: Who, key: Named, epoch: i32, stage: &mut Stage) {
+        let newest = self.epochs.entry(key).or_insert(epoch);
+        if epoch < *newest {
+            let known = *newest;
+            stage.violate("a leader epoch does not fall", || {
+                format!("{who} fetches in leader epoch {epoch}, and knew {known}")
+            });
+        }
+        *newest = epoch;
+    }
+
+    /// A partition had its turn, or is not to have one.
+    pub(super) fn had(&mut self, at: &TopicPartition) {
+        self.passed.remove(at);
+    }
+
+    /// Others had theirs. Returns how often that was so.
+    pub(super) fn passes(&mut self, at: TopicPartition) -> usize {
+        let passed = self.passed.entry(at).or_default();
+        *passed += 1;
+        *passed
+    }
+}
