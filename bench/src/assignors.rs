@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use ottla::group::{LastAssignment, Member, PartitionRacks, consumer_protocol::Subscription};
+use ottla::group::{LastAssignment, Member, PartitionRacks, Subscription};
 use ottla::{Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor, StickyAssignor};
 
 use crate::compare::median;
