@@ -8,7 +8,7 @@ use clap::Args;
 use ottla::group::{LastAssignment, Member, PartitionRacks, Subscription};
 use ottla::{Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor, StickyAssignor};
 
-use crate::compare::median;
+use crate::stats::median;
 
 const ASSIGNORS: [&dyn Assignor; 4] =
     [&RangeAssignor, &RoundRobinAssignor, &StickyAssignor, &CooperativeStickyAssignor];

@@ -1,12 +1,12 @@
-//! The main table: floor, iterator and `recv` in turn, and the other clients if they are asked for; round by round, column
-//! by column.
+//! The main table: floor, iterator and `recv` in turn, and another build and the other clients if they are asked for;
+//! round by round, column by column.
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use ottla_bench_child::{Course, Lap, Log};
+use ottla_bench_child::{Course, Lap};
 use ottla_conformance::kafka::{Cluster, Config, Tools};
 use ottla_conformance::targets::unique;
 
@@ -14,6 +14,7 @@ use crate::columns::{COLUMNS, Column};
 use crate::lap::{self, Client};
 use crate::load::{self, Load};
 use crate::peers;
+use crate::table::Rounds;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -29,35 +30,63 @@ pub(crate) struct Options {
     /// A Kafka that runs already, in place of one node started for this.
     #[arg(long)]
     bootstrap: Option<String>,
+    /// Beside another build of this program, of an older commit, say: its iterator and its `recv`.
+    #[arg(long, value_name = "PROGRAM")]
+    beside: Option<PathBuf>,
     /// Beside the other clients, which are built first; that takes minutes, and needs Go and a C compiler.
     #[arg(long)]
     peers: bool,
 }
 
 /// Who reads.
-enum Reader {
+pub(crate) struct Reader {
+    pub(crate) name: &'static str,
+    pub(crate) what: What,
+}
+
+pub(crate) enum What {
+    /// This build.
     Own(Client),
+    /// Another build, in the same way.
+    Before(PathBuf, Client),
     Peer(PathBuf),
 }
 
-/// The floor, which the others are measured against, is the first; then Ottla, in the order of the aims.
-fn readers(peers: bool) -> Result<Vec<(&'static str, Reader)>> {
-    let own = [("floor", Client::Floor), ("iterator", Client::Poll), ("recv", Client::Recv)];
-    let mut readers: Vec<_> = own.into_iter().map(|(name, client)| (name, Reader::Own(client))).collect();
-    if peers {
-        readers.push(("franz-go 1.22", Reader::Peer(peers::franz_go()?)));
-        readers.push(("krafka 0.28", Reader::Peer(peers::rust("krafka")?)));
-        readers.push(("confluent-kafka 1.0", Reader::Peer(peers::rust("confluent")?)));
-        readers.push(("rdkafka 0.39, base", Reader::Peer(peers::rust("rdkafka")?)));
+impl Reader {
+    fn lap(&self, course: &Course) -> Result<Lap> {
+        match &self.what {
+            What::Own(client) => lap::start(*client, course),
+            What::Before(program, client) => lap::start_of(program, *client, course),
+            What::Peer(program) => lap::start_peer(program, course),
+        }
+    }
+}
+
+/// The floor, which the others are measured against, is the first.
+fn readers(options: &Options) -> Result<Vec<Reader>> {
+    let own = |name, client| Reader { name, what: What::Own(client) };
+    let peer = |name, program| Reader { name, what: What::Peer(program) };
+    let mut readers = vec![own("floor", Client::Floor)];
+    for (name, before, client) in
+        [("iterator", "iterator, before", Client::Poll), ("recv", "recv, before", Client::Recv)]
+    {
+        readers.push(own(name, client));
+        if let Some(program) = &options.beside {
+            readers.push(Reader { name: before, what: What::Before(peers::whole(program)?, client) });
+        }
+    }
+    if options.peers {
+        readers.push(peer("franz-go 1.22", peers::franz_go()?));
+        readers.push(peer("kacrab 0.4", peers::rust("kacrab")?));
+        readers.push(peer("krafka 0.28", peers::rust("krafka")?));
+        readers.push(peer("confluent-kafka 1.0", peers::rust("confluent")?));
+        readers.push(peer("rdkafka 0.39, base", peers::rust("rdkafka")?));
     }
     Ok(readers)
 }
 
-/// Floor, iterator and `recv`.
-const OWN: usize = 3;
-
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let readers = readers(options.peers)?;
+    let readers = readers(options)?;
     let (_cluster, tools, bootstrap) = match &options.bootstrap {
         Some(bootstrap) => (None, Tools::new(bootstrap)?, bootstrap.clone()),
         None => {
@@ -86,35 +115,28 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             millis_per_mb: 0,
         };
         let rounds = measure(&course, &readers, options.rounds)?;
-        for row in rows(&column, &readers, &rounds) {
+        for row in rounds.rows(&column) {
             println!("{row}");
         }
-        notes.push(note(&column, &rounds));
-        notes.extend(verdict(&readers, &rounds));
+        notes.extend(rounds.notes(&column));
         tools.delete_topic(&topic)?;
     }
     println!("\n{}", notes.join("\n"));
     Ok(())
 }
 
-/// What one column's laps were, and what they read.
-struct Rounds {
-    log: Log,
-    /// Each round's, in the readers' order.
-    laps: Vec<Vec<Lap>>,
-}
-
-fn measure(course: &Course, readers: &[(&str, Reader)], rounds: usize) -> Result<Rounds> {
+fn measure<'a>(course: &Course, readers: &'a [Reader], rounds: usize) -> Result<Rounds<'a>> {
     // Brings the log into the page cache, and tells what it is made of.
     let warm = lap::start(Client::Floor, course)?;
     let mut laps = Vec::new();
     for round in 1..=rounds {
         let mut in_turn = Vec::new();
-        for (name, reader) in readers {
-            let lap = match reader {
-                Reader::Own(client) => lap::start(*client, course)?,
-                Reader::Peer(program) => lap::start_peer(program, course)?,
-            };
+        // Each other round goes the other way, so that who comes behind whom favours nobody.
+        let forward = round % 2 == 1;
+        for turn in 0..readers.len() {
+            let index = if forward { turn } else { readers.len() - 1 - turn };
+            let Some(reader) = readers.get(index) else { continue };
+            let (name, lap) = (reader.name, reader.lap(course)?);
             let (micros, load) = (lap.micros_per_record(), load_average());
             eprintln!("{} {round}/{rounds} {name}: {micros:.3} µs/record; load {load}", course.topic);
             ensure!(
@@ -123,71 +145,12 @@ fn measure(course: &Course, readers: &[(&str, Reader)], rounds: usize) -> Result
             );
             in_turn.push(lap);
         }
+        if !forward {
+            in_turn.reverse();
+        }
         laps.push(in_turn);
     }
-    Ok(Rounds { log: warm.log.unwrap_or_default(), laps })
-}
-
-impl Rounds {
-    /// The median of a figure of one reader.
-    fn of(&self, reader: usize, value: impl Fn(&Lap) -> f64) -> f64 {
-        median(self.laps.iter().filter_map(|laps| laps.get(reader)).map(value))
-    }
-
-    /// The median of the rounds' own ratios to the floor.
-    fn over_the_floor(&self, reader: usize) -> f64 {
-        let ratio =
-            |laps: &Vec<Lap>| Some(laps.get(reader)?.micros_per_record() / laps.first()?.micros_per_record());
-        median(self.laps.iter().filter_map(ratio))
-    }
-}
-
-fn rows(column: &Column, readers: &[(&str, Reader)], rounds: &Rounds) -> Vec<String> {
-    let bytes = rounds.log.bytes as f64;
-    let best_peer = (OWN..readers.len()).map(|peer| rounds.over_the_floor(peer)).min_by(f64::total_cmp);
-    let row = |(index, (name, _)): (usize, &(&str, Reader))| {
-        let over = rounds.over_the_floor(index);
-        let aim = index.checked_sub(1).and_then(|client| column.aims.get(client));
-        let fetched = rounds.of(index, |lap| lap.fetched.map_or(f64::NAN, |bytes| bytes as f64)) / bytes;
-        format!(
-            "| {} | {name} | {:.3} | {over:.2}{} | {} | {:.0} | {:.0} | {} |",
-            column.name,
-            rounds.of(index, Lap::micros_per_record),
-            aim.map_or(String::new(), |aim| format!(" ({aim})")),
-            best_peer.filter(|_| aim.is_some()).map_or("-".to_owned(), |peer| format!("{:.2}", peer / over)),
-            rounds.of(index, |lap| lap.records as f64 / lap.seconds),
-            rounds.of(index, |lap| lap.vm_hwm_kib as f64 / 1024.0),
-            if fetched.is_nan() { "-".to_owned() } else { format!("{fetched:.4}") },
-        )
-    };
-    readers.iter().enumerate().map(row).collect()
-}
-
-/// Whether Ottla, by either way to read, took less than the best of the peers.
-fn verdict(readers: &[(&str, Reader)], rounds: &Rounds) -> Option<String> {
-    let over = |&(index, _): &(usize, &str)| rounds.over_the_floor(index);
-    let all: Vec<(usize, &str)> = readers.iter().map(|(name, _)| *name).enumerate().collect();
-    let best = *all.get(OWN..)?.iter().min_by(|a, b| over(a).total_cmp(&over(b)))?;
-    let own = all.get(1..OWN)?.iter().map(|client| {
-        let ahead = if over(client) < over(&best) { "ahead" } else { "**behind**" };
-        format!("{} {ahead} ({:.2})", client.1, over(client))
-    });
-    let own: Vec<String> = own.collect();
-    Some(format!("  beside the best peer, {} ({:.2}): {}", best.1, over(&best), own.join(", ")))
-}
-
-/// What a column's topic held.
-fn note(column: &Column, rounds: &Rounds) -> String {
-    let Log { bytes, batches, .. } = rounds.log;
-    let records = rounds.laps.iter().flatten().map(|lap| lap.records).max().unwrap_or_default();
-    let megabytes = bytes as f64 / 1e6;
-    format!("- {}: {records} records in {batches} batches, {megabytes:.0} MB in the log", column.name)
-}
-
-pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    Ok(Rounds { readers, log: warm.log.unwrap_or_default(), laps })
 }
 
 /// Of the last minute: what else the machine did.

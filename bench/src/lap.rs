@@ -10,9 +10,9 @@ use clap::ValueEnum;
 use ottla_bench_child::{Course, Lap};
 use ottla_conformance::process;
 
-use crate::{consumer, floor};
+use crate::consumer;
 
-const WITHIN: Duration = Duration::from_secs(600);
+pub(crate) const WITHIN: Duration = Duration::from_secs(600);
 
 /// What reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -28,9 +28,7 @@ pub(crate) enum Client {
 /// Reads, and prints what it has cost.
 pub(crate) fn run(client: Client, course: &Course) -> Result<()> {
     match client {
-        Client::Floor => {
-            floor::read(&course.bootstrap, &course.topic, course.records, course.fetch_max_bytes)?
-        }
+        Client::Floor => ottla_bench_floor::read(course)?,
         Client::Poll => consumer::by_iterator(course)?,
         Client::Recv => consumer::by_recv(course)?,
     }
@@ -39,7 +37,12 @@ pub(crate) fn run(client: Client, course: &Course) -> Result<()> {
 
 /// Lets a child read.
 pub(crate) fn start(client: Client, course: &Course) -> Result<Lap> {
-    let mut child = Command::new(std::env::current_exe()?);
+    start_of(&std::env::current_exe()?, client, course)
+}
+
+/// Lets a child of another build of this program read.
+pub(crate) fn start_of(program: &Path, client: Client, course: &Course) -> Result<Lap> {
+    let mut child = Command::new(program);
     let client = client.to_possible_value().context("a client without a name")?;
     child.args(["lap", client.get_name()]);
     finish(child, course)

@@ -2,17 +2,21 @@
 //! costs, whether work and fetching overlap, and for how long a group delivers nothing. README.md has the method.
 
 mod assignors;
+mod cli;
 mod columns;
 mod compare;
 mod consumer;
 mod failover;
-mod floor;
 mod lap;
 mod load;
 mod member;
 mod memory;
 mod overlap;
 mod peers;
+mod stats;
+mod table;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -35,6 +39,9 @@ enum Verb {
     Overlap(overlap::Options),
     /// The peak of memory of slow and fast readers of three brokers.
     Memory(memory::Options),
+    /// What the `ottla` command costs.
+    #[command(subcommand)]
+    Cli(cli::Measure),
     /// For how long a group delivers nothing when a member joins, leaves or dies, or a broker dies.
     Failover(failover::Options),
     /// What it costs a group's leader to share partitions out.
@@ -45,6 +52,13 @@ enum Verb {
         client: Client,
         #[command(flatten)]
         course: Course,
+    },
+    /// The peak of memory of another program, in a process that has no other child.
+    #[command(hide = true)]
+    Peak {
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
     },
     /// A member of a group, in a process that the others start and kill.
     #[command(hide = true)]
@@ -59,9 +73,11 @@ fn main() -> Result<()> {
         Verb::Run(options) => compare::run(&options),
         Verb::Overlap(options) => overlap::run(&options),
         Verb::Memory(options) => memory::run(&options),
+        Verb::Cli(measure) => cli::run(&measure),
         Verb::Failover(options) => failover::run(&options),
         Verb::Assignors(options) => assignors::run(&options),
         Verb::Lap { client, course } => lap::run(client, &course),
+        Verb::Peak { program, args } => cli::memory::peak(&program, &args),
         Verb::Member { membership } => member::run(&membership),
     }
 }

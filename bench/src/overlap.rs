@@ -9,9 +9,9 @@ use ottla_bench_child::{Course, Lap};
 use ottla_conformance::kafka::{Cluster, Config};
 use ottla_protocol::ApiKey;
 
-use crate::compare::median;
 use crate::lap::{self, Client, Work};
 use crate::load::{self, Load};
+use crate::stats::median;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {

@@ -1,5 +1,5 @@
-//! The programs of the other clients, built when they are first asked for: the Rust ones are members of this
-//! workspace, beside which lie one in Java and one in Go. All land beside this program. With `OTTLA_BENCH_BUILT` set they
+//! The programs of the other clients, and Ottla's command, built when they are first asked for: the Rust ones are members
+//! of this workspace, beside which lie one in Java and one in Go. All land beside this program. With `OTTLA_BENCH_BUILT` set they
 //! are taken as they lie there, so that no build delays a run.
 
 use std::path::{Path, PathBuf};
@@ -18,13 +18,29 @@ const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// A peer in Rust, by the last part of its package's name.
 pub(crate) fn rust(name: &str) -> Result<PathBuf> {
     let package = format!("ottla-peer-{name}");
+    cargo("Cargo.toml", &package)?;
+    Ok(folder()?.join(package))
+}
+
+/// The `ottla` command of this checkout.
+pub(crate) fn ottla() -> Result<PathBuf> {
+    cargo("../Cargo.toml", "ottla-cli")?;
+    Ok(folder()?.join("ottla"))
+}
+
+/// A given program by its whole path, as a name alone would be looked for elsewhere.
+pub(crate) fn whole(program: &Path) -> Result<PathBuf> {
+    program.canonicalize().with_context(|| program.display().to_string())
+}
+
+/// Builds a package of a workspace, in the target folder that this program lies in.
+fn cargo(workspace: &str, package: &str) -> Result<()> {
     let mut build = Command::new("cargo");
-    build.args(["build", "--release", "--quiet", "--package", &package]);
-    build.arg("--manifest-path").arg(Path::new(HERE).join("Cargo.toml"));
+    build.args(["build", "--release", "--quiet", "--package", package]);
+    build.arg("--manifest-path").arg(Path::new(HERE).join(workspace));
     let folder = folder()?;
     build.arg("--target-dir").arg(folder.parent().context("a program outside of a target folder")?);
-    run(&build)?;
-    Ok(folder.join(package))
+    run(&build)
 }
 
 /// The peer in Go.

@@ -8,5 +8,5 @@ mod peer;
 
 pub use lap::Course;
 pub use member::{Deliveries, Membership, Orders, Protocol, now_millis};
-pub use meter::{Lap, Log, Meter};
+pub use meter::{Lap, Log, Meter, peak_of_children_kib};
 pub use peer::lap;

@@ -105,6 +105,12 @@ fn cpu_micros() -> Result<i64> {
     Ok(usage.user_time().num_microseconds() + usage.system_time().num_microseconds())
 }
 
+/// The largest peak of memory of the children that were waited for, each with its own.
+pub fn peak_of_children_kib() -> Result<u64> {
+    // Linux counts in KiB.
+    Ok(getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss() as u64)
+}
+
 fn vm_hwm_kib() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;

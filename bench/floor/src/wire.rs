@@ -1,0 +1,127 @@
+//! Requests and responses of versions without tagged fields, over one blocking connection.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use anyhow::{Context, Result, ensure};
+
+const CUT_OFF: &str = "an answer that is cut off";
+
+pub(crate) struct Connection {
+    stream: TcpStream,
+    /// As large as the largest answer, of which the last is in front.
+    buffer: Vec<u8>,
+    correlation_id: i32,
+}
+
+impl Connection {
+    pub(crate) fn open(address: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address).with_context(|| address.to_owned())?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::new(), correlation_id: 0 })
+    }
+
+    /// Asks, and waits for the answer.
+    pub(crate) fn ask(&mut self, api_key: i16, version: i16, question: &Question) -> Result<Answer<'_>> {
+        self.correlation_id += 1;
+        let mut request = Question::default();
+        request.i16(api_key).i16(version).i32(self.correlation_id).string("floor");
+        request.0.extend_from_slice(&question.0);
+        let length = request.0.len() as i32;
+        self.stream.write_all(&[&length.to_be_bytes(), request.0.as_slice()].concat())?;
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length)?;
+        let length = u32::from_be_bytes(length) as usize;
+        if self.buffer.len() < length {
+            self.buffer.resize(length, 0);
+        }
+        let frame = self.buffer.get_mut(..length).unwrap_or_default();
+        self.stream.read_exact(frame)?;
+        let mut answer = Answer(frame);
+        ensure!(answer.i32()? == self.correlation_id, "an answer to something else");
+        Ok(answer)
+    }
+}
+
+/// The body of a request.
+#[derive(Default)]
+pub(crate) struct Question(Vec<u8>);
+
+impl Question {
+    fn put(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    pub(crate) fn i8(&mut self, value: i8) -> &mut Self {
+        self.put(&value.to_be_bytes())
+    }
+
+    pub(crate) fn i16(&mut self, value: i16) -> &mut Self {
+        self.put(&value.to_be_bytes())
+    }
+
+    pub(crate) fn i32(&mut self, value: i32) -> &mut Self {
+        self.put(&value.to_be_bytes())
+    }
+
+    pub(crate) fn i64(&mut self, value: i64) -> &mut Self {
+        self.put(&value.to_be_bytes())
+    }
+
+    pub(crate) fn string(&mut self, text: &str) -> &mut Self {
+        self.i16(text.len() as i16).put(text.as_bytes())
+    }
+}
+
+/// What is left of a response.
+pub(crate) struct Answer<'a>(&'a [u8]);
+
+impl<'a> Answer<'a> {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn take(&mut self, size: usize) -> Result<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(size).context(CUT_OFF)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        Ok(self.take(N)?.try_into()?)
+    }
+
+    pub(crate) fn skip(&mut self, size: usize) -> Result<()> {
+        self.take(size).map(|_| ())
+    }
+
+    pub(crate) fn i8(&mut self) -> Result<i8> {
+        Ok(i8::from_be_bytes(self.array()?))
+    }
+
+    pub(crate) fn i16(&mut self) -> Result<i16> {
+        Ok(i16::from_be_bytes(self.array()?))
+    }
+
+    pub(crate) fn i32(&mut self) -> Result<i32> {
+        Ok(i32::from_be_bytes(self.array()?))
+    }
+
+    /// Of an array's elements; a null array has none.
+    pub(crate) fn count(&mut self) -> Result<usize> {
+        Ok(usize::try_from(self.i32()?).unwrap_or_default())
+    }
+
+    /// Null is empty.
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8]> {
+        let size = self.count()?;
+        self.take(size)
+    }
+
+    /// Null is empty.
+    pub(crate) fn string(&mut self) -> Result<&'a str> {
+        let size = usize::try_from(self.i16()?).unwrap_or_default();
+        Ok(std::str::from_utf8(self.take(size)?)?)
+    }
+}
