@@ -161,7 +161,7 @@ pub(crate) fn walk(mut records: &[u8], count: i32, meter: &mut Meter) -> Option<
 }
 
 /// Its length, and so many bytes; null where the length is negative.
-#[inline]
+#[inline(always)]
 fn field<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     let Ok(size) = usize::try_from(varint(bytes)?) else { return Some(None) };
     let (field, rest) = bytes.split_at_checked(size)?;
@@ -169,20 +169,33 @@ fn field<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     Some(Some(field))
 }
 
-/// Seven bits a byte, the lowest first; the sign is the lowest of all.
-#[inline]
+/// Seven bits a byte, the lowest first; the sign is the lowest of all. Nearly all have one byte or two.
+#[inline(always)]
 fn varint(bytes: &mut &[u8]) -> Option<i64> {
-    let (mut value, mut shift) = (0_u64, 0);
-    loop {
+    let value = match **bytes {
+        [first @ ..0x80, ref rest @ ..] => {
+            *bytes = rest;
+            u64::from(first)
+        }
+        [first, second @ ..0x80, ref rest @ ..] => {
+            *bytes = rest;
+            u64::from(first & 0x7f) | u64::from(second) << 7
+        }
+        _ => long_varint(bytes)?,
+    };
+    Some((value >> 1) as i64 ^ -((value & 1) as i64))
+}
+
+#[cold]
+fn long_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;
         *bytes = rest;
         value |= u64::from(byte & 0x7f) << shift;
         if byte < 0x80 {
-            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
-        }
-        shift += 7;
-        if shift >= 64 {
-            return None;
+            return Some(value);
         }
     }
+    None
 }
