@@ -1,6 +1,6 @@
 #!/bin/sh
-# Instructions per record, counted by callgrind: each program runs over two amounts of records, and the difference is
-# divided by the difference, so that what a start costs is not in it. Needs valgrind. About half a minute.
+# Instructions per record, and per fetch response, counted by callgrind: each program runs over two amounts, and the
+# difference is divided by the difference, so that what a start costs is not in it. Needs valgrind. About a minute.
 set -eu
 cd "$(dirname "$0")"
 : "${CARGO_TARGET_DIR:=$(pwd)/../target}"
@@ -13,15 +13,21 @@ count() {
         sed -n 's/.*Collected : //p'
 }
 
-# NAME, RECORDS between the two amounts, and a program with the smaller and the larger.
+# NAME, how many there are between the two amounts, a program with the smaller and the larger, and of what: records.
 print() {
-    name=$1 records=$2 few=$3 many=$4
+    name=$1 records=$2 few=$3 many=$4 what=${5:-record}
     less=$(count $few)
     more=$(count $many)
-    echo "$name: $(((more - less) / records)) instructions/record"
+    echo "$name: $(((more - less) / records)) instructions/$what"
 }
 
 print "walk" 100000 "$bin/walk 10" "$bin/walk 20"
 print "walk and CRC" 100000 "$bin/walk 10 crc" "$bin/walk 20 crc"
 print "consumer, iterator" 200000 "$bin/consume poll 100000" "$bin/consume poll 300000"
 print "consumer, recv" 200000 "$bin/consume recv 100000" "$bin/consume recv 300000"
+for partitions in 10 5000; do
+    print "turn, $partitions partitions" 500 \
+        "$bin/turn assigned $partitions 500" "$bin/turn assigned $partitions 1000" response
+    print "turn of a member, $partitions partitions" 500 \
+        "$bin/turn member $partitions 500" "$bin/turn member $partitions 1000" response
+done
