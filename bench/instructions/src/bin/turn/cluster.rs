@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ottla_core::group::Assignment;
 use ottla_core::{
     Address, ConnId, Consumer, Fetched, HoldsBytes, Machine, Outbound, Reply, RequestId, TopicPartition,
     spans,
@@ -143,9 +142,15 @@ impl Cluster {
             }
             .into(),
             Request::SyncGroup(_) => {
-                let assignment =
-                    Assignment { partitions: partitions(self.next.len()).collect(), user_data: None };
-                SyncGroupResponse { assignment: assignment.encode(), ..Default::default() }.into()
+                let each = |at: TopicPartition| ConsumerProtocolTopicPartition {
+                    topic: at.topic,
+                    partitions: vec![at.partition],
+                };
+                let given = ConsumerProtocolAssignment {
+                    assigned_partitions: partitions(self.next.len()).map(each).collect(),
+                    user_data: None,
+                };
+                SyncGroupResponse { assignment: encode_embedded(&given, 3), ..Default::default() }.into()
             }
             Request::Heartbeat(_) => HeartbeatResponse::default().into(),
             Request::OffsetFetch(request) => committed(request).into(),
