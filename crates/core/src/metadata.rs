@@ -346,7 +346,11 @@ impl Metadata {
         let asked =
             (self.is_content() || self.has_asked(wanted)) && self.wanted_ids.is_subset(&self.asked_ids);
         let paused = now.mono < self.not_before && (self.failures > 0 || asked);
-        if self.in_flight.is_some() || paused || !self.is_due(wanted, now.mono) {
+        if self.in_flight.is_some() || paused {
+            return None;
+        }
+        self.follow(wanted);
+        if !self.is_due(now.mono) {
             return None;
         }
         let target = self.any_ready(connections, now)?;
@@ -388,7 +392,8 @@ impl Metadata {
         self.content == Some(self.revision)
     }
 
-    fn is_due(&mut self, wanted: &Wanted, now: Instant) -> bool {
+    /// Notes whether all that is wanted has been asked for and is known.
+    fn follow(&mut self, wanted: &Wanted) {
         if !self.is_content() && self.has_asked(wanted) && !self.is_incomplete(wanted) {
             self.content = Some(self.revision);
         }
@@ -396,6 +401,9 @@ impl Metadata {
             !self.is_content() || self.has_asked(wanted) && !self.is_incomplete(wanted),
             "other topics are wanted, or known, unseen"
         );
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
         let aged = self.refreshed.is_none_or(|at| at + self.config.max_age <= now);
         let nameless = !self.wanted_ids.is_empty();
         self.stale || aged || nameless || !self.is_content()

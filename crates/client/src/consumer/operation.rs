@@ -108,24 +108,29 @@ impl Future for PendingCommit {
     }
 }
 
+/// The error of an operation that failed: the same failures have kinds of the same names, whatever was asked for.
+macro_rules! error_of {
+    ($failure:expr, $Error:ident, $Kind:ident) => {
+        match $failure {
+            OpFailure::NoGroup => $Error::new($Kind::NoGroup),
+            OpFailure::NotMember(code @ ErrorCode::FencedInstanceId) => {
+                $Error::new($Kind::Fenced).broker(code)
+            }
+            OpFailure::NotMember(code) => $Error::new($Kind::NotMember).broker(code),
+            OpFailure::NotAssigned(at) => $Error::new($Kind::NotAssigned).partition(at),
+            OpFailure::TimedOut(what) => $Error::new($Kind::TimedOut).detail(format!("waited for {what}")),
+            OpFailure::Broker(code, Some(at)) => $Error::new($Kind::Broker).partition(at).broker(code),
+            OpFailure::Broker(code, None) => $Error::new($Kind::Broker).broker(code),
+            OpFailure::Unsupported(api) => $Error::new($Kind::Unsupported).api(api),
+            _ => $Error::new($Kind::Closed),
+        }
+    };
+}
+
 fn commit_error(failure: OpFailure) -> CommitError {
     match failure {
-        OpFailure::NoGroup => CommitError::new(CommitErrorKind::NoGroup),
-        OpFailure::NotMember(code @ ErrorCode::FencedInstanceId) => {
-            CommitError::new(CommitErrorKind::Fenced).broker(code)
-        }
-        OpFailure::NotMember(code) => CommitError::new(CommitErrorKind::NotMember).broker(code),
-        OpFailure::NotAssigned(at) => CommitError::new(CommitErrorKind::NotAssigned).partition(at),
         OpFailure::Gone(at) => CommitError::new(CommitErrorKind::Gone).partition(at),
-        OpFailure::TimedOut(what) => {
-            CommitError::new(CommitErrorKind::TimedOut).detail(format!("waited for {what}"))
-        }
-        OpFailure::Broker(code, Some(at)) => {
-            CommitError::new(CommitErrorKind::Broker).partition(at).broker(code)
-        }
-        OpFailure::Broker(code, None) => CommitError::new(CommitErrorKind::Broker).broker(code),
-        OpFailure::Unsupported(api) => CommitError::new(CommitErrorKind::Unsupported).api(api),
-        _ => CommitError::new(CommitErrorKind::Closed),
+        failure => error_of!(failure, CommitError, CommitErrorKind),
     }
 }
 
@@ -170,21 +175,5 @@ pub(super) async fn offsets_op(
         Ok(op) => Operation::new(shared, op).await?,
         Err(failure) => Err(failure),
     };
-    outcome.map_err(|failure| match failure {
-        OpFailure::NoGroup => OffsetsError::new(OffsetsErrorKind::NoGroup),
-        OpFailure::NotMember(code @ ErrorCode::FencedInstanceId) => {
-            OffsetsError::new(OffsetsErrorKind::Fenced).broker(code)
-        }
-        OpFailure::NotMember(code) => OffsetsError::new(OffsetsErrorKind::NotMember).broker(code),
-        OpFailure::NotAssigned(at) => OffsetsError::new(OffsetsErrorKind::NotAssigned).partition(at),
-        OpFailure::TimedOut(what) => {
-            OffsetsError::new(OffsetsErrorKind::TimedOut).detail(format!("waited for {what}"))
-        }
-        OpFailure::Broker(code, Some(at)) => {
-            OffsetsError::new(OffsetsErrorKind::Broker).partition(at).broker(code)
-        }
-        OpFailure::Broker(code, None) => OffsetsError::new(OffsetsErrorKind::Broker).broker(code),
-        OpFailure::Unsupported(api) => OffsetsError::new(OffsetsErrorKind::Unsupported).api(api),
-        _ => OffsetsError::new(OffsetsErrorKind::Closed),
-    })
+    outcome.map_err(|failure| error_of!(failure, OffsetsError, OffsetsErrorKind))
 }

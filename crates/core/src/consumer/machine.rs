@@ -104,8 +104,8 @@ impl<F: Clone> Consumer<F> {
         for Lost { id, purpose, .. } in lost {
             match purpose {
                 Pending::Lookup => self.lookups.handle_unanswered(id, &mut self.hub.metadata, now),
-                Pending::Fetch(_) => {
-                    self.fetcher.handle_unanswered(id, &mut self.lanes, &mut self.hub.metadata, now);
+                Pending::Fetch(node) => {
+                    self.fetcher.handle_unanswered(node, id, &mut self.lanes, &mut self.hub.metadata, now);
                 }
                 Pending::Group(asked) => {
                     if let Some(group) = &mut self.group {

@@ -41,16 +41,16 @@ impl WantedTopics {
     ) -> &Wanted {
         let member = group.map(|group| (group.membership.state(), group.membership.since()));
         let seen = Seen { revision: hub.metadata.revision(), member };
-        // Look-ups come and go, and so do topics while the member joins and while partitions change hands.
-        let is_settled = |group: &GroupSide| group.handover.is_idle() && group.membership.is_settled();
-        let settled = lookups.topics().next().is_none() && group.is_none_or(is_settled);
         if self.seen != Some(seen) {
             let topics = gather(manual, lookups, group);
             if topics != self.topics {
                 self.topics = topics;
                 hub.metadata.wants_others();
             }
-            self.seen = Some(seen).filter(|_| settled);
+            // Look-ups come and go, and so do topics while the member joins and while partitions change hands.
+            let is_settled = |group: &GroupSide| group.handover.is_idle() && group.membership.is_settled();
+            let settled = lookups.topics().next().is_none() && group.is_none_or(is_settled);
+            self.seen = settled.then_some(seen);
         }
         debug_assert_eq!(self.topics, gather(manual, lookups, group), "wanted topics have changed unseen");
         &self.topics

@@ -370,15 +370,14 @@ impl Fetcher {
     /// A fetch will not be answered.
     pub(crate) fn handle_unanswered<F>(
         &mut self,
+        node: NodeId,
         id: RequestId,
         lanes: &mut Lanes<F>,
         metadata: &mut Metadata,
         now: Now,
     ) {
-        for broker in self.brokers.values_mut() {
-            if broker.in_flight.take_if(|fetch| fetch.id == id).is_none() {
-                continue;
-            }
+        let Some(broker) = self.brokers.get_mut(&node) else { return };
+        if broker.in_flight.take_if(|fetch| fetch.id == id).is_some() {
             broker.session.disconnected();
             metadata.request_update();
             put_off(&broker.session, None, lanes, now);

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The newest version that names topics; the next names them by id.
-const NEWEST: i16 = 9;
+pub(crate) const NEWEST_BY_NAME: i16 = 9;
 
 /// One OffsetFetch at a time, for everything that is wanted.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl CommittedFetch {
         if self.wanted.is_empty() || self.in_flight.is_some() || !self.attempts.is_due(to.now) {
             return Ok(None);
         }
-        let Some(open) = to.open(Kind::Main, ApiKey::OffsetFetch, NEWEST)? else { return Ok(None) };
+        let Some(open) = to.open(Kind::Main, ApiKey::OffsetFetch, NEWEST_BY_NAME)? else { return Ok(None) };
         let wanted = std::mem::take(&mut self.wanted);
         let mut topics: BTreeMap<&String, Vec<i32>> = BTreeMap::new();
         for at in &wanted {
@@ -181,47 +181,30 @@ fn may_pass(error: ErrorCode) -> bool {
     }
 }
 
+/// What an answer says as a whole, and of each partition: its offset, `None` where it has none.
 type Flat = (ErrorCode, Vec<(TopicPartition, ErrorCode, Option<CommittedOffset>)>);
 
-/// Brings an answer of any version into the same form.
-fn flatten(response: OffsetFetchResponse) -> Flat {
-    let one = |topic: &str, index, error, offset, leader_epoch, metadata: Option<String>| {
-        let found = CommittedOffset::new(offset)
-            .with_leader_epoch(known_epoch(leader_epoch))
-            .with_metadata(metadata.unwrap_or_default());
-        (TopicPartition::new(topic, index), error, Some(found).filter(|found| found.offset >= 0))
-    };
-    let mut flat = Vec::new();
+/// Brings an answer about one group, of any version, into the same form.
+pub(crate) fn flatten(response: OffsetFetchResponse) -> Flat {
+    // The two shapes have types of their own, and fields of the same names.
+    macro_rules! partitions {
+        ($topics:expr) => {{
+            let mut flat = Vec::new();
+            for topic in $topics {
+                for p in topic.partitions {
+                    let found = CommittedOffset::new(p.committed_offset)
+                        .with_leader_epoch(known_epoch(p.committed_leader_epoch))
+                        .with_metadata(p.metadata.unwrap_or_default());
+                    let at = TopicPartition::new(topic.name.as_str(), p.partition_index);
+                    flat.push((at, p.error_code, Some(found).filter(|found| found.offset >= 0)));
+                }
+            }
+            flat
+        }};
+    }
     match response.groups.into_iter().next() {
-        Some(group) => {
-            for topic in group.topics {
-                for p in topic.partitions {
-                    flat.push(one(
-                        &topic.name,
-                        p.partition_index,
-                        p.error_code,
-                        p.committed_offset,
-                        p.committed_leader_epoch,
-                        p.metadata,
-                    ));
-                }
-            }
-            (group.error_code, flat)
-        }
-        None => {
-            for topic in response.topics {
-                for p in topic.partitions {
-                    flat.push(one(
-                        &topic.name,
-                        p.partition_index,
-                        p.error_code,
-                        p.committed_offset,
-                        p.committed_leader_epoch,
-                        p.metadata,
-                    ));
-                }
-            }
-            (response.error_code, flat)
-        }
+        Some(group) => (group.error_code, partitions!(group.topics)),
+        // Up to version 7.
+        None => (response.error_code, partitions!(response.topics)),
     }
 }

@@ -8,7 +8,7 @@ mod reset;
 use ottla_protocol::{Timestamp, messages::ListOffsetsPartitionResponse};
 
 pub(crate) use commit::{CommitRefusal, Commits, Settled};
-pub(crate) use committed::{CommittedFetch, CommittedNews};
+pub(crate) use committed::{CommittedFetch, CommittedNews, NEWEST_BY_NAME, flatten};
 pub(crate) use lookup::{Lookups, Purpose};
 pub use reset::{ResetPolicy, ResetTo};
 

@@ -109,14 +109,11 @@ const fn short(word: u64) -> Option<(u64, usize, u64)> {
 /// As [`short`], or of three bytes.
 #[inline(always)]
 const fn number(word: u64) -> Option<(u64, usize, u64)> {
-    if word & 0x80 == 0 {
-        Some((word & 0x7f, 1, word >> 8))
-    } else if word & 0x8000 == 0 {
-        Some((word & 0x7f | word >> 1 & 0x3f80, 2, word >> 16))
-    } else if word & 0x80_0000 == 0 {
-        Some((word & 0x7f | word >> 1 & 0x3f80 | word >> 2 & 0x1f_c000, 3, word >> 24))
-    } else {
-        None
+    match short(word) {
+        None if word & 0x80_0000 == 0 => {
+            Some((word & 0x7f | word >> 1 & 0x3f80 | word >> 2 & 0x1f_c000, 3, word >> 24))
+        }
+        number => number,
     }
 }
 

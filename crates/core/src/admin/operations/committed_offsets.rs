@@ -1,18 +1,15 @@
 use std::collections::BTreeMap;
 
 use ottla_protocol::{
-    ApiKey, ErrorCode, Request, Response,
-    messages::{OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchResponse},
+    ApiKey, Request, Response,
+    messages::{OffsetFetchRequest, OffsetFetchRequestGroup},
 };
 
 use crate::{
     admin::{Answer, Operation, Route, Verdict},
     ids::TopicPartition,
-    offsets::{CommittedOffset, known_epoch},
+    offsets::{CommittedOffset, NEWEST_BY_NAME, flatten},
 };
-
-/// The newest version that names topics; the next names them by id.
-const NEWEST: i16 = 9;
 
 /// Asks for all offsets that a group has committed. A partition without one is left out.
 #[derive(Debug)]
@@ -36,7 +33,7 @@ impl Operation for CommittedOffsets {
     }
 
     fn api(&self, (): &()) -> (ApiKey, i16) {
-        (ApiKey::OffsetFetch, NEWEST)
+        (ApiKey::OffsetFetch, NEWEST_BY_NAME)
     }
 
     fn request(&self, _: &[()], version: i16, _: i32) -> Option<Request> {
@@ -55,43 +52,16 @@ impl Operation for CommittedOffsets {
 
     fn gather(&self, answer: Answer<'_, ()>, offsets: &mut Self::Outcome) -> Verdict<()> {
         let Response::OffsetFetch(response) = answer.response else { return Verdict::stray() };
-        let error = add(response, offsets).err().unwrap_or_default();
-        Verdict::of(error, None)
-    }
-}
-
-/// Takes the offsets up to the first error.
-fn add(
-    response: OffsetFetchResponse,
-    offsets: &mut BTreeMap<TopicPartition, CommittedOffset>,
-) -> Result<(), ErrorCode> {
-    let mut add = |topic: &str, partition, offset, epoch, metadata: Option<String>, error: ErrorCode| {
-        error.ok()?;
-        if offset >= 0 {
-            let committed = CommittedOffset::new(offset)
-                .with_leader_epoch(known_epoch(epoch))
-                .with_metadata(metadata.unwrap_or_default());
-            offsets.insert(TopicPartition::new(topic, partition), committed);
+        let (error, partitions) = flatten(response);
+        if !error.is_ok() {
+            return Verdict::of(error, None);
         }
-        Ok(())
-    };
-    // Up to version 7.
-    response.error_code.ok()?;
-    for topic in response.topics {
-        for p in topic.partitions {
-            let (offset, epoch) = (p.committed_offset, p.committed_leader_epoch);
-            add(&topic.name, p.partition_index, offset, epoch, p.metadata, p.error_code)?;
-        }
-    }
-    // From version 8 on.
-    for group in response.groups {
-        group.error_code.ok()?;
-        for topic in group.topics {
-            for p in topic.partitions {
-                let (offset, epoch) = (p.committed_offset, p.committed_leader_epoch);
-                add(&topic.name, p.partition_index, offset, epoch, p.metadata, p.error_code)?;
+        for (at, error, committed) in partitions {
+            if !error.is_ok() {
+                return Verdict::of(error, None);
             }
+            offsets.extend(committed.map(|committed| (at, committed)));
         }
+        Verdict::Done
     }
-    Ok(())
 }
