@@ -50,7 +50,12 @@ impl Attempts {
 
     /// The next attempt waits a little, for a reason that has a back-off of its own, such as a lost connection.
     pub(crate) fn put_off(&mut self, now: Now) {
-        self.next = Some(now.mono + self.backoff.first);
+        self.put_off_by(self.backoff.first, now);
+    }
+
+    /// The next attempt waits for so long, though nothing failed.
+    pub(crate) fn put_off_by(&mut self, wait: Duration, now: Now) {
+        self.next = Some(now.mono + wait);
     }
 
     /// Notes an answer, an error or success (`None`), that does not put off the next attempt.

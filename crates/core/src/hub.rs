@@ -51,7 +51,7 @@ impl<P> Hub<P> {
     ) -> Self {
         Self {
             connections: Connections::new(connections, rng.u64(..)),
-            metadata: Metadata::new(metadata, seeds, rng.u64(..), now),
+            metadata: Metadata::new(metadata, seeds, rng.u64(..)),
             expected: BTreeMap::new(),
             metadata_request: None,
             wake: false,

@@ -20,7 +20,7 @@ use ottla_protocol::{
 };
 
 use crate::{
-    backoff::Backoff,
+    backoff::{Attempts, Backoff},
     connections::{Address, Connections, HEAD_START, Kind, LinkStatus, Target},
     deadline::Earliest,
     group::Pattern,
@@ -82,14 +82,12 @@ pub struct Metadata {
     /// The revision in which all that is wanted was found to be asked for and known.
     content: Option<u64>,
     refreshed: Option<Instant>,
-    not_before: Instant,
-    failures: u32,
+    attempts: Attempts,
     /// How many answers in a row came within a second of the one before.
     repeats: u32,
     last_failure: Option<(Address, Disconnected)>,
     next_candidate: usize,
     revision: u64,
-    rng: fastrand::Rng,
     pub(crate) plot: Plot,
 }
 
@@ -134,11 +132,12 @@ pub struct Partition {
 
 impl Metadata {
     /// Nothing known but the addresses that the user gave.
-    pub fn new(config: MetadataConfig, seeds: Vec<Address>, seed: u64, now: Now) -> Self {
+    pub fn new(config: MetadataConfig, seeds: Vec<Address>, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         Self {
-            config,
             next_candidate: rng.usize(0..1024),
+            attempts: Attempts::new(config.retry_backoff, rng),
+            config,
             seeds,
             nodes: BTreeMap::new(),
             topics: BTreeMap::new(),
@@ -153,19 +152,16 @@ impl Metadata {
             stale: true,
             content: None,
             refreshed: None,
-            not_before: now.mono,
-            failures: 0,
             repeats: 0,
             last_failure: None,
             revision: 0,
-            rng,
             plot: Plot::default(),
         }
     }
 
     /// What one answer tells, without anything remembered of others.
     pub(crate) fn told(response: MetadataResponse, now: Now) -> Self {
-        let mut told = Self::new(MetadataConfig::default(), Vec::new(), 0, now);
+        let mut told = Self::new(MetadataConfig::default(), Vec::new(), 0);
         told.handle_response(response, now);
         told
     }
@@ -345,7 +341,7 @@ impl Metadata {
         // The pause is for asking the same again. A topic that was never asked for need not wait.
         let asked =
             (self.is_content() || self.has_asked(wanted)) && self.wanted_ids.is_subset(&self.asked_ids);
-        let paused = now.mono < self.not_before && (self.failures > 0 || asked);
+        let paused = !self.attempts.is_due(now) && (!self.attempts.is_first() || asked);
         if self.in_flight.is_some() || paused {
             return None;
         }
@@ -455,14 +451,14 @@ impl Metadata {
         self.revision += 1;
         let nameless = self.asked_ids.iter().any(|id| self.name_of(*id).is_none());
         match nameless || self.asked.as_ref().is_some_and(|asked| self.is_incomplete(asked)) {
-            true => self.back_off(now),
+            true => self.attempts.failed(None, now),
             false => {
-                self.failures = 0;
+                self.attempts.reset();
                 // The pause grows with answers that follow each other closely. Otherwise a leader that is wrong in
                 // the answer, too, or out of reach would be asked about without a pause.
                 let again = before.is_some_and(|before| now.mono < before + Duration::from_secs(1));
                 self.repeats = if again { (self.repeats + 1).min(2) } else { 0 };
-                self.not_before = now.mono + self.config.retry_backoff.first * (1 << self.repeats);
+                self.attempts.put_off_by(self.config.retry_backoff.first * (1 << self.repeats), now);
             }
         }
     }
@@ -506,18 +502,13 @@ impl Metadata {
         (self.in_flight, self.asked, self.content) = (None, None, None);
         self.stale = true;
         self.next_candidate += 1;
-        self.back_off(now);
-    }
-
-    fn back_off(&mut self, now: Now) {
-        self.failures += 1;
-        self.not_before = now.mono + self.config.retry_backoff.after(self.failures, &mut self.rng);
+        self.attempts.failed(None, now);
     }
 
     /// When the next request is due.
     pub fn deadlines(&self, earliest: &mut Earliest) {
         if self.in_flight.is_none() {
-            earliest.consider(self.not_before);
+            earliest.consider(self.attempts.next());
             earliest.consider(self.refreshed.map(|at| at + self.config.max_age));
         }
     }

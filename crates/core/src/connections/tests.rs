@@ -27,7 +27,7 @@ impl World {
         let seeds = ["a", "b"].map(|host| Address { host: host.to_owned(), port: 1 }).to_vec();
         Self {
             connections: Connections::new(ConnectionConfig::default(), 1),
-            metadata: Metadata::new(MetadataConfig::default(), seeds, 1, now),
+            metadata: Metadata::new(MetadataConfig::default(), seeds, 1),
             metadata_request: None,
             now,
             opened: Vec::new(),

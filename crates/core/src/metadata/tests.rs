@@ -12,7 +12,7 @@ fn now() -> Now {
 }
 
 fn known() -> Metadata {
-    Metadata::new(MetadataConfig::default(), Vec::new(), 7, now())
+    Metadata::new(MetadataConfig::default(), Vec::new(), 7)
 }
 
 /// An answer of broker 1, which lists itself and broker 2, about a topic of one partition.
