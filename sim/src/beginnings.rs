@@ -7,92 +7,20 @@ use ottla_core::{LaneFailure, ResetPolicy, SeekTo, TopicPartition};
 use ottla_protocol::Timestamp;
 
 use crate::{
-    case::Case,
     dice::{Dice, ms, secs},
     holdings::Expect,
     logs::{Wanted, wall_at},
     member::{Member, names},
-    plan::{FLEETING, Item, Plan},
+    plan::FLEETING,
     role::Role,
     stage::Stage,
     truth::Truth,
     user::{Asked, Kept},
-    world::World,
 };
-
-/// What there is of all this in a seed.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Beginnings {
-    /// The reset policy; `None` for the earliest.
-    reset: Option<ResetPolicy>,
-    /// How often a user looks for a time.
-    times: f64,
-    /// Whether positions are held against what they may be: in each seed that has any of it.
-    pub(crate) checked: bool,
-}
-
-impl Beginnings {
-    pub(crate) fn reset(&self) -> ResetPolicy {
-        self.reset.unwrap_or(ResetPolicy::Earliest)
-    }
-}
-
-impl Plan {
-    pub(crate) fn draw_beginnings(&mut self, case: &Case) {
-        let (mut trims, mut resets) = (case.dice(10), case.dice(11));
-        let (mut times, mut assigns) = (case.dice(12), case.dice(13));
-        let before = self.items.len();
-        let late = secs(3)..=self.trouble;
-        if trims.chance(0.3) {
-            for _ in 0..trims.number(1..=4) {
-                self.items.push((trims.time(late.clone()), Item::Trim { unread: trims.chance(0.7) }));
-            }
-        }
-        if assigns.chance(0.25) {
-            let alone = |(_, item): &(Duration, Item)| matches!(item, Item::Join(Role::Alone { .. }));
-            if !self.items.iter().any(alone) {
-                self.items
-                    .push((assigns.time(Duration::ZERO..=secs(5)), Item::Join(self.alone(&mut assigns))));
-            }
-            for _ in 0..assigns.number(2..=5) {
-                self.items.push((assigns.time(late.clone()), Item::Assign));
-            }
-        }
-        let ago = resets.time(secs(1)..=secs(12));
-        let drawn = resets.chance(0.3);
-        let reset = resets.pick(&[ResetPolicy::Latest, ResetPolicy::ByDuration(ago), ResetPolicy::None]);
-        let times = if times.chance(0.25) { 0.02 } else { 0.0 };
-        let checked = drawn || times > 0.0 || self.items.len() > before;
-        self.habits.beginnings = Beginnings { reset: drawn.then_some(reset), times, checked };
-    }
-}
-
-impl World {
-    /// Somebody who reads alone takes other partitions, and keeps some.
-    pub(super) fn assign_anew(&mut self) {
-        let all = self.plan.partitions();
-        let alone: Vec<usize> = (0..self.members.len())
-            .filter(|index| self.members[*index].is_live() && !self.members[*index].in_group())
-            .collect();
-        if alone.is_empty() {
-            return;
-        }
-        let member = &mut self.members[self.dice.pick(&alone)];
-        let mut chosen: Vec<TopicPartition> = all
-            .iter()
-            .filter(|at| self.dice.chance(if member.has(at) { 0.6 } else { 0.4 }))
-            .cloned()
-            .collect();
-        if chosen.is_empty() {
-            chosen.push(self.dice.pick(&all));
-        }
-        member.assign_anew(chosen, &mut self.stage, &mut self.truth);
-    }
-}
 
 impl Member {
     /// What stays keeps its position; what comes begins anew, whether or not it was there before.
-    fn assign_anew(&mut self, chosen: Vec<TopicPartition>, stage: &mut Stage, truth: &mut Truth) {
+    pub(super) fn assign_anew(&mut self, chosen: Vec<TopicPartition>, stage: &mut Stage, truth: &mut Truth) {
         let (who, now) = (self.who, stage.now());
         stage.tell(|| format!("{who} takes {} instead", names(&chosen)));
         self.host.machine.assign(chosen.clone(), now).expect("it is in no group");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ottla_broker::Cluster;
-use ottla_core::Consumer;
+use ottla_core::{Consumer, TopicPartition};
 use ottla_protocol::records::{BatchBuilder, Compression, Compressor, Header};
 
 use crate::{
@@ -109,6 +109,27 @@ impl World {
             true => self.members[index].unsubscribe(&mut self.stage, &mut self.truth),
             false => self.members[index].close(Goodbye::Default, &mut self.stage, &mut self.truth),
         }
+    }
+
+    /// Somebody who reads alone takes other partitions, and keeps some.
+    fn assign_anew(&mut self) {
+        let all = self.plan.partitions();
+        let alone: Vec<usize> = (0..self.members.len())
+            .filter(|index| self.members[*index].is_live() && !self.members[*index].in_group())
+            .collect();
+        if alone.is_empty() {
+            return;
+        }
+        let member = &mut self.members[self.dice.pick(&alone)];
+        let mut chosen: Vec<TopicPartition> = all
+            .iter()
+            .filter(|at| self.dice.chance(if member.has(at) { 0.6 } else { 0.4 }))
+            .cloned()
+            .collect();
+        if chosen.is_empty() {
+            chosen.push(self.dice.pick(&all));
+        }
+        member.assign_anew(chosen, &mut self.stage, &mut self.truth);
     }
 
     /// The topic that comes and goes comes, with records in it, or goes.

@@ -2,8 +2,9 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use ottla_core::ResetPolicy;
+
 use crate::{
-    beginnings::Beginnings,
     dice::{Dice, ms, secs},
     role::Role,
 };
@@ -44,6 +45,23 @@ pub(crate) struct Listener {
     pub(crate) seeks: f64,
     /// How long it takes.
     pub(crate) takes: RangeInclusive<Duration>,
+}
+
+/// Where users begin to read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Beginnings {
+    /// The reset policy; `None` for the earliest.
+    pub(crate) reset: Option<ResetPolicy>,
+    /// How often a user looks for a time.
+    pub(crate) times: f64,
+    /// Whether positions are held against what they may be: in each seed that has any of it.
+    pub(crate) checked: bool,
+}
+
+impl Beginnings {
+    pub(crate) fn reset(&self) -> ResetPolicy {
+        self.reset.unwrap_or(ResetPolicy::Earliest)
+    }
 }
 
 /// What all users of a seed have in common.

@@ -1,12 +1,13 @@
 //! What was said in a generation or an epoch that is over, and arrives late: on a connection that its sender has given up.
 
-use ottla_broker::{GroupKind, GroupView, VersionSet};
-use ottla_protocol::{
-    ApiKey, Request, RequestHeader, Response, ResponseHeader, TopicId,
-    messages::{ConsumerGroupHeartbeatTopicPartitions, OffsetCommitRequest, OffsetCommitRequestTopic},
-};
+use ottla_broker::{GroupKind, VersionSet};
+use ottla_protocol::{ApiKey, Response, ResponseHeader};
 
-use crate::{role::GROUP, truth::Truth, world::World};
+use crate::{
+    ghosts::{Beat, Late},
+    role::GROUP,
+    world::World,
+};
 
 impl World {
     /// A commit of an earlier generation arrives, and must change nothing.
@@ -16,7 +17,7 @@ impl World {
             return;
         };
         let relaxed = self.plan.broker.versions == VersionSet::Kafka4_3;
-        let late: Vec<&Late> = self.commits.iter().filter(|late| late.is_over(&group, relaxed)).collect();
+        let late = self.ghosts.commits(&group, relaxed);
         if late.is_empty() {
             return;
         }
@@ -40,21 +41,7 @@ impl World {
         let Some(group) = self.cluster.group(GROUP).filter(|_| self.cluster.is_up(coordinator)) else {
             return;
         };
-        // The epoch before, whose number may be much smaller, is taken for the sake of answers that are lost: of a member
-        // that says what it has, and has nothing else than the coordinator knows.
-        let is_over = |beat: &&Beat| {
-            let member = group.members.iter().find(|member| member.member_id == beat.member_id);
-            let between = |other: &Beat, now: i32| {
-                other.member_id == beat.member_id && beat.epoch < other.epoch && other.epoch < now
-            };
-            member.is_some_and(|member| {
-                let overtaken = self.beats.iter().any(|other| between(other, member.epoch));
-                let knows = |at: &(String, i32)| member.owned.contains(at);
-                let fits = |owned: &Vec<_>| named(owned, &self.truth).iter().all(knows);
-                overtaken || beat.epoch < member.epoch && !beat.owned.as_ref().is_some_and(fits)
-            })
-        };
-        let late: Vec<&Beat> = self.beats.iter().filter(is_over).collect();
+        let late = self.ghosts.beats(&group, &self.truth);
         if group.kind == GroupKind::Classic || late.is_empty() {
             return;
         }
@@ -75,81 +62,4 @@ impl World {
             });
         }
     }
-}
-
-/// A commit that may arrive again, when its time is over.
-#[derive(Debug, Clone)]
-pub(super) struct Late {
-    generation_id: i32,
-    member_id: String,
-    partitions: Vec<(String, i32)>,
-    frame: Vec<u8>,
-}
-
-impl Late {
-    /// One that a member of the group sent.
-    pub(super) fn of(commit: &OffsetCommitRequest, frame: &[u8]) -> Option<Self> {
-        let of_topic = |topic: &OffsetCommitRequestTopic| {
-            let name = topic.name.clone();
-            let numbers: Vec<i32> = topic.partitions.iter().map(|p| p.partition_index).collect();
-            numbers.into_iter().map(move |number| (name.clone(), number))
-        };
-        (commit.group_id == GROUP && commit.generation_id_or_member_epoch >= 0).then(|| Self {
-            generation_id: commit.generation_id_or_member_epoch,
-            member_id: commit.member_id.clone(),
-            partitions: commit.topics.iter().flat_map(of_topic).collect(),
-            frame: frame.to_vec(),
-        })
-    }
-
-    pub(super) fn is_like(&self, other: &Self) -> bool {
-        self.generation_id == other.generation_id && self.member_id == other.member_id
-    }
-
-    /// Whether it must be refused. Under the consumer protocol an older epoch will do for what is still owned, all of it,
-    /// where brokers are as `relaxed` as of 4.3 (KIP-1251).
-    fn is_over(&self, group: &GroupView, relaxed: bool) -> bool {
-        let member = group.members.iter().find(|member| member.member_id == self.member_id);
-        match group.kind {
-            GroupKind::Classic => self.generation_id < group.generation_id,
-            GroupKind::Consumer => member.is_none_or(|member| {
-                let owns = self.partitions.iter().all(|at| member.owned.contains(at));
-                self.generation_id < member.epoch && !(relaxed && owns)
-            }),
-        }
-    }
-}
-
-/// A heartbeat of the consumer protocol that may arrive again.
-#[derive(Debug, Clone)]
-pub(super) struct Beat {
-    epoch: i32,
-    member_id: String,
-    /// What it says that the member has.
-    owned: Option<Vec<(TopicId, i32)>>,
-    version: i16,
-    frame: Vec<u8>,
-}
-
-impl Beat {
-    pub(super) fn of(frame: &[u8]) -> Option<Self> {
-        let (header, request) = RequestHeader::decode(frame).ok()?;
-        let Request::ConsumerGroupHeartbeat(request) = request else { return None };
-        let of_topic = |topic: ConsumerGroupHeartbeatTopicPartitions| {
-            topic.partitions.into_iter().map(move |number| (topic.topic_id, number))
-        };
-        let owned = request.topic_partitions.map(|topics| topics.into_iter().flat_map(of_topic).collect());
-        let (epoch, member_id, version) = (request.member_epoch, request.member_id, header.version);
-        (epoch > 0).then(|| Self { epoch, member_id, owned, version, frame: frame.to_vec() })
-    }
-
-    pub(super) fn is_like(&self, other: &Self) -> bool {
-        self.epoch == other.epoch && self.member_id == other.member_id && self.owned == other.owned
-    }
-}
-
-/// Partitions by their topics' names, of the topics that are there.
-fn named(partitions: &[(TopicId, i32)], truth: &Truth) -> Vec<(String, i32)> {
-    let name = |id| truth.topic_ids.get(id).cloned();
-    partitions.iter().filter_map(|(id, number)| Some((name(id)?, *number))).collect()
 }

@@ -7,8 +7,8 @@
 //!
 //! - `case`: which seed, of which `mode`, is run; `shrink`: makes a failure smaller.
 //! - `stage`: what all share: the time, what is to come, the network, chance, the journal.
-//! - `plan`: what a seed contains, and `variety`: what only some have; `trouble`: its faults; `setup`: how its machines are
-//!   configured.
+//! - `plan`: what a seed contains, and `variety`: what only some have; `trouble`: its faults; `drawing`, `varying`: how all that is
+//!   drawn. `setup`: what its machines have in common, and `configured`: how a consumer is set up by that.
 //! - `client`: what a driver does, for the producer as for consumers; `host`: its connections and its alarm.
 //! - `member`: a consumer, and `role`: what it is there for. What is known of it from outside, each by itself, with the
 //!   invariants that it can check alone: `holdings` (what it has, and where that goes on), `membership` (what its coordinator
@@ -17,12 +17,14 @@
 //! - What adds to a member: `driving` (its turns), `events` (what it says happened), `reading`, `calls`, `subscribing`, `listener`,
 //!   `parting` (what its user does), `helping` (what those of its other readers do), `checks`, `wire`, `beginnings`, `reasons`
 //!   (what is held against all that). They import `member`, and it imports none of them.
-//! - `logs`: what the logs hold, and how they lose their beginning.
+//! - `logs`: what the logs hold; `trimming`: how they grow, and lose their beginning.
 //! - `source`: the producer.
 //! - `truth`: what is known from outside: produced, delivered, done, committed.
-//! - `world`: the loop; `deeds`: what the plan has in store; `late`: what arrives when its time is over.
-//! - `watch`: what is looked at all the time; `places`: those of static members.
-//! - `phase`: how far a seed has come; `ending`: what must come true in the end; `rest`: what is tried then.
+//! - `world`: the loop; `deeds`: what the plan has in store; `ghosts`, `late`: what arrives when its time is over.
+//! - `watch`: what is looked at all the time; `leaders`: of partitions; `places`: those of static members.
+//! - `phase`: how far a seed has come; `ending`: what must come true in the end; `rest`, `resting`: what is tried then.
+//!
+//! No two files import each other.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -36,13 +38,16 @@ mod case;
 mod checks;
 mod client;
 mod commits;
+mod configured;
 mod deeds;
 mod dice;
+mod drawing;
 mod driving;
 mod ending;
 mod epochs;
 mod events;
 mod gather;
+mod ghosts;
 mod habits;
 mod handed;
 mod helper;
@@ -51,6 +56,7 @@ mod holdings;
 mod host;
 mod journal;
 mod late;
+mod leaders;
 mod listener;
 mod logs;
 mod member;
@@ -64,17 +70,20 @@ mod reading;
 mod reasons;
 mod report;
 mod rest;
+mod resting;
 mod role;
 mod setup;
 mod shrink;
 mod source;
 mod stage;
 mod subscribing;
+mod trimming;
 mod trouble;
 mod truth;
 mod turns;
 mod user;
 mod variety;
+mod varying;
 mod volume;
 mod watch;
 mod wire;

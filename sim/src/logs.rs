@@ -1,12 +1,11 @@
 //! Logs as they are, whatever consumers say of them: which offsets there are, how old their records are, and what a log
-//! may have answered whoever asked where to begin. And how logs lose their beginning.
+//! may have answered whoever asked where to begin.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use ottla_core::TopicPartition;
 use ottla_protocol::records::{BatchHeader, Compression, Decompressor, RecordWalk, walk_headers};
 
-use crate::{role::GROUP, stage::Stage, truth::Truth, world::World};
+use crate::stage::Stage;
 
 /// What a log is asked for by whoever has no offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +41,12 @@ const EMPTY: State = State { since: Duration::ZERO, start: 0, end: 0 };
 impl Log {
     fn now(&self) -> State {
         self.states.last().copied().unwrap_or(EMPTY)
+    }
+
+    /// It goes from here to there now, and this is what came to it.
+    pub(crate) fn becomes(&mut self, since: Duration, (start, end): (i64, i64), batches: &[u8]) {
+        self.timestamps.extend(records(batches).into_iter().map(|record| record.timestamp));
+        self.states.push(State { since, start, end });
     }
 
     pub(crate) fn start(&self) -> i64 {
@@ -111,62 +116,6 @@ impl Log {
     /// The largest timestamp between two offsets.
     fn youngest(&self, from: i64, to: i64) -> i64 {
         self.timestamps[from as usize..to as usize].iter().copied().max().unwrap_or(i64::MIN / 2)
-    }
-}
-
-impl Truth {
-    /// The log's start: what lies before it need not be read, as it cannot be.
-    pub(crate) fn start(&self, at: &TopicPartition) -> i64 {
-        self.logs.get(at).map_or(0, Log::start)
-    }
-
-    pub(crate) fn end(&self, at: &TopicPartition) -> i64 {
-        self.logs.get(at).map_or(0, Log::end)
-    }
-}
-
-impl World {
-    pub(super) fn look_at_logs(&mut self) {
-        for at in self.plan.partitions() {
-            let (topic, partition) = (at.topic.as_str(), at.partition);
-            let start = self.cluster.log_start_offset(topic, partition).unwrap_or_default();
-            let end = self.cluster.log_end_offset(topic, partition).unwrap_or_default();
-            let log = self.truth.logs.entry(at.clone()).or_default();
-            if (log.start(), log.end()) == (start, end) {
-                continue;
-            }
-            if log.end() < end {
-                let batches = self.cluster.log_from(topic, partition, log.end()).unwrap_or_default();
-                log.timestamps.extend(records(&batches).into_iter().map(|record| record.timestamp));
-            }
-            log.states.push(State { since: self.stage.time, start, end });
-        }
-    }
-
-    /// A log loses its beginning: only what the group has read, or more.
-    pub(super) fn trim(&mut self, unread: bool) {
-        let mut behind = BTreeMap::new();
-        for at in self.plan.partitions() {
-            let (start, end) = (self.truth.start(&at), self.truth.end(&at));
-            let read = self.truth.progress(GROUP, &at).committed().unwrap_or(0).max(start);
-            behind.insert(at, (start, read, end));
-        }
-        // What is to go unread is where most of it is.
-        let most = behind.iter().max_by_key(|(_, (_, read, end))| end - read).map(|(at, _)| at.clone());
-        let any = self.dice.pick(&self.plan.partitions());
-        let at = if unread { most.unwrap_or(any) } else { any };
-        let (start, read, end) = behind[&at];
-        let before = match unread {
-            true if self.dice.chance(0.3) => end,
-            true => self.dice.offset(read.min(end)..=end),
-            false => self.dice.offset(start..=read.min(end)),
-        };
-        self.stage.tell(|| format!("{at} begins at {before} now (read to {read}, ends at {end})"));
-        self.cluster.delete_records(&at.topic, at.partition, before, self.stage.now());
-        self.pump();
-        self.look_at_logs();
-        // A batch of which the beginning is gone is fetched as a whole; what was fetched may be in vain.
-        self.members.iter_mut().filter(|member| member.has(&at)).for_each(|member| member.volume.detour());
     }
 }
 

@@ -10,15 +10,13 @@ use crate::{
     dice::{ms, secs},
     member::{Member, names},
     plan::{FLEETING, Plan},
-    role::GROUP,
     stage::{Stage, Who},
     truth::Truth,
-    world::World,
 };
 
 /// What is not as a member says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Doubt {
+struct Doubt {
     what: String,
     /// For how long it may be so, and where nothing but the plan's gentlest faults is in the way.
     most: Duration,
@@ -26,42 +24,49 @@ pub(super) struct Doubt {
 }
 
 /// Whose doubts, of which partition (`None`: of the group), and since when.
-pub(super) type Doubts = BTreeMap<(Who, Option<TopicPartition>), (Doubt, Duration)>;
+#[derive(Debug, Default)]
+pub(super) struct Doubts(BTreeMap<(Who, Option<TopicPartition>), (Doubt, Duration)>);
 
-impl World {
+impl Doubts {
     /// Whoever waits can say what for, and it is so.
-    pub(super) fn look_at_reasons(&mut self) {
-        let (now, time) = (self.stage.now(), self.stage.time);
-        let group = self.cluster.group(GROUP);
-        let before = std::mem::take(&mut self.doubts);
+    pub(super) fn look(
+        &mut self,
+        members: &[Member],
+        group: Option<&GroupView>,
+        (plan, truth): (&Plan, &Truth),
+        phase_since: Duration,
+        stage: &mut Stage,
+    ) {
+        let (now, time) = (stage.now(), stage.time);
+        let before = std::mem::take(&mut self.0);
         let mut broken = None;
-        for member in self.members.iter().filter(|member| member.is_live()) {
+        for member in members.iter().filter(|member| member.is_live()) {
             let explained = member.host.machine.explain(now);
             let of_group = explained.group.as_ref().and_then(|reason| {
-                let known = group.as_ref().filter(|_| member.in_group());
-                Some((None, member.doubt_group(reason, known, &self.plan, time)?))
+                let known = group.filter(|_| member.in_group());
+                Some((None, member.doubt_group(reason, known, plan, time)?))
             });
             let of_partitions = explained.partitions.iter().filter_map(|(at, reason)| {
-                let doubt = member.doubt(at, reason, explained.group.as_ref(), &self.truth, &self.plan)?;
+                let doubt = member.doubt(at, reason, explained.group.as_ref(), truth, plan)?;
                 Some((Some(at.clone()), doubt))
             });
-            let calm = self.plan.brisk && self.stage.quiet && is_heard(member.who, &self.stage);
+            let calm = plan.brisk && stage.quiet && is_heard(member.who, stage);
             for (at, doubt) in of_group.into_iter().chain(of_partitions) {
                 let key = (member.who, at);
                 let since = before.get(&key).filter(|(known, _)| known.what == doubt.what);
                 let since = since.map_or(time, |(_, since)| *since);
                 let most = if calm { doubt.calm } else { doubt.most };
                 // What calm allows counts from its beginning.
-                let from = if calm { since.max(self.phase_since) } else { since };
+                let from = if calm { since.max(phase_since) } else { since };
                 if time - from > most && broken.is_none() {
                     let of = key.1.as_ref().map_or_else(|| "the group".to_owned(), ToString::to_string);
                     broken = Some(format!("{}, of {of}, for {:?}: {}", member.who, time - from, doubt.what));
                 }
-                self.doubts.insert(key, (doubt, since));
+                self.0.insert(key, (doubt, since));
             }
         }
         if let Some(broken) = broken {
-            self.stage.violate("whoever waits has a reason, and it is true", || broken);
+            stage.violate("whoever waits has a reason, and it is true", || broken);
         }
     }
 }

@@ -4,24 +4,11 @@
 use std::time::Duration;
 
 use ottla_broker::GroupKind;
-use ottla_core::TopicPartition;
 
 use crate::{
-    dice::secs, holdings::Expect, member::Member, mode::Mode, phase::Phase, plan::FLEETING,
-    reasons::is_heard, role::GROUP, stage::Stage, truth::Truth, world::World,
+    dice::secs, member::Member, mode::Mode, phase::Phase, reasons::is_heard, role::GROUP,
+    setup::HEARTBEAT_INTERVAL, world::World,
 };
-
-/// A partition that its reader has put back, and paused there.
-#[derive(Debug)]
-pub(super) struct Rest {
-    /// The reader's place among the members.
-    index: usize,
-    at: TopicPartition,
-    offset: i64,
-    /// Of its assignment and that step: what was taken away meanwhile begins where it is committed.
-    serial: u64,
-    since: Duration,
-}
 
 impl World {
     /// Everything is read and committed: goes on to what is tried then.
@@ -29,7 +16,7 @@ impl World {
         match self.phase {
             // A group in which nothing may be read twice takes no step back.
             Phase::Settling if !self.plan.orderly => {
-                self.step_back();
+                self.rests.step_back(&mut self.members, &mut self.stage, &mut self.truth);
                 self.enter(Phase::Resting);
             }
             Phase::Settling | Phase::Resuming if self.shares_soon() => {
@@ -40,39 +27,16 @@ impl World {
         }
     }
 
-    fn step_back(&mut self) {
-        let (stage, truth) = (&mut self.stage, &mut self.truth);
-        for (index, member) in self.members.iter_mut().enumerate() {
-            if member.is_live()
-                && member.in_group()
-                && let Some((at, offset, serial)) = member.step_back(stage, truth)
-            {
-                self.rests.push(Rest { index, at, offset, serial, since: stage.time });
-            }
-        }
-    }
-
     /// Where a partition rests is committed, by its reader or when it was taken from him. Then he goes on.
     pub(super) fn look_at_rests(&mut self, waited: Duration) {
-        let (members, truth) = (&mut self.members, &mut self.truth);
-        self.rests.retain(|Rest { index, at, offset, serial, since }| {
-            let committed = truth.progress(GROUP, at).was_committed(Some(*offset), *since);
-            let holding = members[*index].owned.of(at, *serial);
-            !committed && members[*index].is_live() && holding.is_some()
-        });
-        if self.rests.is_empty() {
+        if self.rests.are_over(&self.members, &mut self.truth) {
             for member in self.members.iter_mut().filter(|member| member.is_live()) {
                 member.go_on(&mut self.stage, &mut self.truth);
             }
             return self.enter(Phase::Resuming);
         }
         if waited > self.plan.bound() {
-            let Rest { index, at, offset, .. } = &self.rests[0];
-            let (who, committed) = (self.members[*index].who, self.truth.progress(GROUP, at).committed());
-            self.stage
-                .violate("at rest the committed offset is the position, also after a step back", || {
-                    format!("{who} rests at {at} offset {offset}; {committed:?} is committed")
-                });
+            self.rests.violate(&self.members, &mut self.stage, &mut self.truth);
         }
     }
 
@@ -121,37 +85,7 @@ impl World {
         let live = self.members.iter().filter(|member| member.is_live());
         let slowest =
             live.filter_map(|member| member.user.habits.listener.as_ref().map(|l| *l.takes.end())).max();
-        let interval =
-            self.plan.broker.group_consumer_heartbeat_interval.max(crate::setup::HEARTBEAT_INTERVAL);
+        let interval = self.plan.broker.group_consumer_heartbeat_interval.max(HEARTBEAT_INTERVAL);
         interval * 2 + slowest.unwrap_or_default() * 3 + secs(2)
-    }
-}
-
-impl Member {
-    /// Puts a partition back, and pauses it there.
-    fn step_back(&mut self, stage: &mut Stage, truth: &mut Truth) -> Option<(TopicPartition, i64, u64)> {
-        let has_read = |(at, next): (&TopicPartition, i64)| {
-            (at.topic != FLEETING && next > 1 && !self.holds(at)).then(|| (at.clone(), next / 2))
-        };
-        let read = self.owned.iter().filter_map(|(at, holding)| match holding.expect {
-            Expect::At(next) => Some((at, next)),
-            _ => None,
-        });
-        let (at, offset) = read.into_iter().find_map(has_read)?;
-        self.host.machine.set_paused(&at, true, stage.now());
-        self.user.paused.insert(at.clone());
-        self.user.resting = Some(at.clone());
-        self.seek(&at, offset, stage, truth);
-        let serial = self.owned.get(&at)?.serial;
-        self.called(stage, truth);
-        Some((at, offset, serial))
-    }
-
-    fn go_on(&mut self, stage: &mut Stage, truth: &mut Truth) {
-        if let Some(at) = self.user.resting.take() {
-            self.host.machine.set_paused(&at, false, stage.now());
-            self.user.paused.remove(&at);
-            self.called(stage, truth);
-        }
     }
 }

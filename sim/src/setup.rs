@@ -3,33 +3,22 @@
 use std::time::Duration;
 
 use ottla_broker::{Config, VersionSet};
-use ottla_core::{
-    Address, Assignor, Backoff, ConnectionConfig, ConsumerConfig, FetchConfig, GroupConfig, GroupProtocol,
-    MetadataConfig, RangeAssignor,
-    group::{CooperativeStickyAssignor, RoundRobinAssignor, StickyAssignor},
-    producer::ProducerConfig,
-};
+use ottla_core::{Backoff, ConnectionConfig, producer::ProducerConfig};
 use ottla_protocol::records::Compression;
 
-use crate::{
-    dice::{Dice, ms, secs},
-    habits::Habits,
-    mode::{Protocol, Sharing},
-    plan::Plan,
-    role::Role,
-};
+use crate::dice::{Dice, ms, secs};
 
 /// What clients have in common.
 #[derive(Debug)]
 pub(crate) struct Setup {
-    request_timeout: Duration,
-    auto_commit: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) auto_commit: Duration,
     /// How many bytes of records a consumer may hold.
     pub(crate) budget: usize,
-    partition_max: usize,
-    fetch_max: usize,
-    min_bytes: i32,
-    max_wait: Duration,
+    pub(crate) partition_max: usize,
+    pub(crate) fetch_max: usize,
+    pub(crate) min_bytes: i32,
+    pub(crate) max_wait: Duration,
     /// Of either protocol.
     pub(crate) session: Duration,
 }
@@ -37,7 +26,7 @@ pub(crate) struct Setup {
 /// Of members under the classic protocol.
 pub(crate) const HEARTBEAT_INTERVAL: Duration = secs(1);
 
-const RETRY_BACKOFF: Backoff = Backoff { first: ms(100), most: secs(1) };
+pub(crate) const RETRY_BACKOFF: Backoff = Backoff { first: ms(100), most: secs(1) };
 
 impl Setup {
     pub(crate) fn draw(d: &mut Dice, brokers: u32) -> Self {
@@ -105,84 +94,6 @@ impl Setup {
             delivery_timeout: secs(40),
             retry_backoff: RETRY_BACKOFF,
             ..ProducerConfig::default()
-        }
-    }
-}
-
-fn assignor(sharing: Sharing) -> Box<dyn Assignor> {
-    match sharing {
-        Sharing::Range => Box::new(RangeAssignor),
-        Sharing::RoundRobin => Box::new(RoundRobinAssignor),
-        Sharing::Sticky => Box::new(StickyAssignor),
-        Sharing::CooperativeSticky => Box::new(CooperativeStickyAssignor),
-    }
-}
-
-impl Plan {
-    pub(crate) fn seeds(&self) -> Vec<Address> {
-        let address = |node| Address { host: format!("broker-{node}"), port: 9092 };
-        (1..=self.broker.brokers).map(address).collect()
-    }
-
-    pub(crate) fn consumer(&self, role: &Role, habits: &Habits, d: &mut Dice) -> ConsumerConfig {
-        let Setup { request_timeout, .. } = self.setup;
-        let group = match role {
-            Role::Group(_) => Some("group".to_owned()),
-            Role::Alone { group, .. } => group.clone(),
-        };
-        ConsumerConfig {
-            connections: ConnectionConfig {
-                request_timeout,
-                max_idle: d.pick(&[secs(8), secs(540)]),
-                setup_timeout: secs(4),
-                ..ConnectionConfig::default()
-            },
-            metadata: MetadataConfig {
-                max_age: self.variety.max_age,
-                retry_backoff: RETRY_BACKOFF,
-                allow_auto_create: false,
-            },
-            fetch: FetchConfig {
-                min_bytes: self.setup.min_bytes,
-                max_bytes: self.setup.fetch_max,
-                partition_max_bytes: self.setup.partition_max,
-                max_wait: self.setup.max_wait,
-                read_ahead: self.variety.read_ahead,
-                budget: self.setup.budget,
-                request_timeout,
-            },
-            auto_commit: (group.is_some() && habits.commits == 0.0).then_some(self.setup.auto_commit),
-            listener: habits.listener.is_some(),
-            reset: habits.beginnings.reset(),
-            api_timeout: secs(15),
-            retry_backoff: RETRY_BACKOFF,
-            seed: d.seed(),
-            group: group.map(|id| self.group(id, role, d)),
-            ..ConsumerConfig::new(self.seeds())
-        }
-    }
-
-    fn group(&self, id: String, role: &Role, d: &mut Dice) -> GroupConfig {
-        let config = GroupConfig {
-            rack: self.variety.racks.then(|| format!("rack-{}", d.number(1..=3))),
-            rebalance_timeout: self.variety.rebalance_timeout,
-            session_timeout: self.setup.session,
-            heartbeat_interval: HEARTBEAT_INTERVAL,
-            max_poll_interval: self.max_poll,
-            ..GroupConfig::new(id)
-        };
-        let Some(role) = role.in_group() else { return config };
-        let config = GroupConfig { instance_id: role.instance.clone(), ..config };
-        match &role.protocol {
-            Protocol::Classic(sharing) => GroupConfig {
-                assignors: sharing.iter().map(|sharing| assignor(*sharing)).collect(),
-                ..config
-            },
-            Protocol::Consumer(preferred) => GroupConfig {
-                protocol: GroupProtocol::Consumer,
-                server_assignor: preferred.map(str::to_owned),
-                ..config
-            },
         }
     }
 }

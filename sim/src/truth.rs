@@ -119,6 +119,15 @@ impl Truth {
         let parts = self.groups.get(group).into_iter().flat_map(|reading| reading.parts.values());
         parts.flat_map(|progress| progress.handed.values()).map(|count| u64::from(count - 1)).sum()
     }
+
+    /// The log's start: what lies before it need not be read, as it cannot be.
+    pub(crate) fn start(&self, at: &TopicPartition) -> i64 {
+        self.logs.get(at).map_or(0, Log::start)
+    }
+
+    pub(crate) fn end(&self, at: &TopicPartition) -> i64 {
+        self.logs.get(at).map_or(0, Log::end)
+    }
 }
 
 impl Progress {

@@ -12,6 +12,13 @@ use crate::{
 };
 
 impl World {
+    /// Whoever waits can say what for, and it is so.
+    pub(super) fn look_at_reasons(&mut self) {
+        let group = self.cluster.group(GROUP);
+        let known = (&self.plan, &self.truth);
+        self.doubts.look(&self.members, group.as_ref(), known, self.phase_since, &mut self.stage);
+    }
+
     pub(super) fn look_at_commits(&mut self) {
         for group in [GROUP, "by hand"] {
             for ((topic, partition), offset) in self.cluster.committed(group) {
@@ -30,16 +37,13 @@ impl World {
 
     /// Who leads anew does so in a new leader epoch.
     pub(super) fn look_at_leaders(&mut self) {
-        for at in self.plan.partitions() {
-            let Some((node, epoch)) = self.cluster.leader(&at.topic, at.partition) else { continue };
-            if let Some((before, last)) = self.leaders.insert(at.clone(), (node, epoch))
-                && before != node
-                && last >= epoch
-            {
-                self.stage.violate("each leader of a partition has a leader epoch of its own", || {
-                    format!("{at}: {before} in epoch {last}, {node} in {epoch}")
-                });
-            }
+        self.leaders.look(&self.cluster, &self.plan.partitions(), &mut self.stage);
+    }
+
+    pub(super) fn look_at_places(&mut self) {
+        if self.case.mode == Mode::Static {
+            let (group, session) = (self.cluster.group(GROUP), self.plan.setup.session);
+            self.places.look(group, session, &self.truth, &mut self.stage);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::{
     dice::ms,
     member::Member,
     plan::{FLEETING, Plan},
+    setup::HEARTBEAT_INTERVAL,
     stage::Stage,
     truth::Truth,
 };
@@ -99,7 +100,7 @@ impl Member {
     pub(super) fn is_overdue(&self, plan: &Plan, time: Duration) -> bool {
         let interval = match self.membership.follows_broker() {
             true => plan.broker.group_consumer_heartbeat_interval,
-            false => crate::setup::HEARTBEAT_INTERVAL,
+            false => HEARTBEAT_INTERVAL,
         };
         time - self.membership.beaten() > interval + ms(600)
     }

@@ -1,27 +1,29 @@
 //! The loop: what comes next happens, until all is done or an invariant is broken.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
 
 use ottla_broker::{Cluster, Output, TopicSpec};
 use ottla_core::{Disconnected, TopicPartition};
-use ottla_protocol::{ApiKey, Request, RequestHeader};
+use ottla_protocol::ApiKey;
 
 use crate::{
     case::{Bug, Case},
     client::{Arrival, Client as _},
     dice::{Dice, ms},
-    late::{Beat, Late},
+    ghosts::Ghosts,
+    leaders::Leaders,
     member::Member,
     mode::Mode,
     phase::Phase,
+    places::Places,
     plan::{FLEETING, Plan},
     reasons::Doubts,
     report::{Failure, Report},
-    rest::Rest,
+    resting::Rests,
     source::Source,
     stage::{Event, Link, LinkId, LinkState, Stage, Violation, Who},
     trouble,
@@ -77,19 +79,13 @@ pub(super) struct World {
     /// Which offset is missing of each partition after the trouble, and since when.
     pub(super) waits: BTreeMap<TopicPartition, (i64, Duration)>,
     pub(super) longest_wait: Duration,
-    /// Commits that were sent: see [`Item::Ghost`].
-    pub(super) commits: Vec<Late>,
-    pub(super) beats: Vec<Beat>,
+    pub(super) ghosts: Ghosts,
     /// Answers to what came late.
     pub(super) stray: Vec<Vec<u8>>,
-    /// Who leads each partition, and in which leader epoch.
-    pub(super) leaders: BTreeMap<TopicPartition, (i32, i32)>,
-    /// Which member has each static member's place, and in which epoch.
-    pub(super) places: BTreeMap<String, (String, i32)>,
-    /// The static members that the classic group had when it was stable last, as far as they are in it.
-    pub(super) seats: BTreeSet<String>,
+    pub(super) leaders: Leaders,
+    pub(super) places: Places,
     /// What is awaited once all is read and committed.
-    pub(super) rests: Vec<Rest>,
+    pub(super) rests: Rests,
     /// How often there was more trouble than the plan's.
     pub(super) made_up: usize,
     pub(super) rebalances: u64,
@@ -145,16 +141,14 @@ impl World {
             hushed: false,
             progress: (0, Duration::ZERO),
             generation: -1,
-            doubts: Doubts::new(),
+            doubts: Doubts::default(),
             waits: BTreeMap::new(),
             longest_wait: Duration::ZERO,
-            commits: Vec::new(),
-            beats: Vec::new(),
+            ghosts: Ghosts::default(),
             stray: Vec::new(),
-            leaders: BTreeMap::new(),
-            places: BTreeMap::new(),
-            seats: BTreeSet::new(),
-            rests: Vec::new(),
+            leaders: Leaders::default(),
+            places: Places::default(),
+            rests: Rests::default(),
             made_up: 0,
             rebalances: 0,
             faults: 0,
@@ -265,19 +259,7 @@ impl World {
         let passes = |link: &&mut Link| link.state.reaches_broker();
         let Some(broker) = stage.link(id).filter(passes).and_then(|link| link.broker) else { return };
         let key = ApiKey::from_key(i16::from_be_bytes([frame[0], frame[1]]));
-        if key == Some(ApiKey::OffsetCommit)
-            && let Ok((_, Request::OffsetCommit(commit))) = RequestHeader::decode(&frame)
-            && let Some(late) = Late::of(&commit, &frame)
-            && !self.commits.iter().any(|known| known.is_like(&late))
-        {
-            self.commits.push(late);
-        }
-        if key == Some(ApiKey::ConsumerGroupHeartbeat)
-            && let Some(beat) = Beat::of(&frame)
-            && !self.beats.iter().any(|known| known.is_like(&beat))
-        {
-            self.beats.push(beat);
-        }
+        self.ghosts.note(key, &frame);
         self.cluster.handle_frame(broker, frame, stage.now());
         self.pump();
         match key {

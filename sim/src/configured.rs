@@ -1,0 +1,94 @@
+//! How consumers are configured, by what a seed contains and what each is there for.
+
+use ottla_core::{
+    Address, Assignor, ConnectionConfig, ConsumerConfig, FetchConfig, GroupConfig, GroupProtocol,
+    MetadataConfig, RangeAssignor,
+    group::{CooperativeStickyAssignor, RoundRobinAssignor, StickyAssignor},
+};
+
+use crate::{
+    dice::{Dice, secs},
+    habits::Habits,
+    mode::{Protocol, Sharing},
+    plan::Plan,
+    role::{GROUP, Role},
+    setup::{HEARTBEAT_INTERVAL, RETRY_BACKOFF, Setup},
+};
+
+fn assignor(sharing: Sharing) -> Box<dyn Assignor> {
+    match sharing {
+        Sharing::Range => Box::new(RangeAssignor),
+        Sharing::RoundRobin => Box::new(RoundRobinAssignor),
+        Sharing::Sticky => Box::new(StickyAssignor),
+        Sharing::CooperativeSticky => Box::new(CooperativeStickyAssignor),
+    }
+}
+
+impl Plan {
+    pub(crate) fn seeds(&self) -> Vec<Address> {
+        let address = |node| Address { host: format!("broker-{node}"), port: 9092 };
+        (1..=self.broker.brokers).map(address).collect()
+    }
+
+    pub(crate) fn consumer(&self, role: &Role, habits: &Habits, d: &mut Dice) -> ConsumerConfig {
+        let Setup { request_timeout, .. } = self.setup;
+        let group = match role {
+            Role::Group(_) => Some(GROUP.to_owned()),
+            Role::Alone { group, .. } => group.clone(),
+        };
+        ConsumerConfig {
+            connections: ConnectionConfig {
+                request_timeout,
+                max_idle: d.pick(&[secs(8), secs(540)]),
+                setup_timeout: secs(4),
+                ..ConnectionConfig::default()
+            },
+            metadata: MetadataConfig {
+                max_age: self.variety.max_age,
+                retry_backoff: RETRY_BACKOFF,
+                allow_auto_create: false,
+            },
+            fetch: FetchConfig {
+                min_bytes: self.setup.min_bytes,
+                max_bytes: self.setup.fetch_max,
+                partition_max_bytes: self.setup.partition_max,
+                max_wait: self.setup.max_wait,
+                read_ahead: self.variety.read_ahead,
+                budget: self.setup.budget,
+                request_timeout,
+            },
+            auto_commit: (group.is_some() && habits.commits == 0.0).then_some(self.setup.auto_commit),
+            listener: habits.listener.is_some(),
+            reset: habits.beginnings.reset(),
+            api_timeout: secs(15),
+            retry_backoff: RETRY_BACKOFF,
+            seed: d.seed(),
+            group: group.map(|id| self.group(id, role, d)),
+            ..ConsumerConfig::new(self.seeds())
+        }
+    }
+
+    fn group(&self, id: String, role: &Role, d: &mut Dice) -> GroupConfig {
+        let config = GroupConfig {
+            rack: self.variety.racks.then(|| format!("rack-{}", d.number(1..=3))),
+            rebalance_timeout: self.variety.rebalance_timeout,
+            session_timeout: self.setup.session,
+            heartbeat_interval: HEARTBEAT_INTERVAL,
+            max_poll_interval: self.max_poll,
+            ..GroupConfig::new(id)
+        };
+        let Some(role) = role.in_group() else { return config };
+        let config = GroupConfig { instance_id: role.instance.clone(), ..config };
+        match &role.protocol {
+            Protocol::Classic(sharing) => GroupConfig {
+                assignors: sharing.iter().map(|sharing| assignor(*sharing)).collect(),
+                ..config
+            },
+            Protocol::Consumer(preferred) => GroupConfig {
+                protocol: GroupProtocol::Consumer,
+                server_assignor: preferred.map(str::to_owned),
+                ..config
+            },
+        }
+    }
+}
