@@ -12,6 +12,9 @@ use ottla_protocol::Now;
 /// How many responses of one size are compared with as many of another, the fastest with the fastest: the first ones of a
 /// connection are slow, and on a busy machine most.
 const SAMPLES: u32 = 8;
+/// In bytes a second: a response that comes so fast keeps any reader busy. To try whether twice as much comes faster still would
+/// take the memory of it.
+const FAST_ENOUGH: u64 = 512 << 20;
 /// What was no faster is tried again after so long, as ways change.
 const TRIED_AGAIN: Duration = Duration::from_secs(60);
 
@@ -53,7 +56,10 @@ impl Window {
             self.doublings -= 1;
             self.rate_before = 0;
             self.no_faster = Some(now.mono);
-        } else if self.no_faster.is_none_or(|tried| now.mono >= tried + TRIED_AGAIN) && self.doublings < 16 {
+        } else if rate < FAST_ENOUGH
+            && self.no_faster.is_none_or(|tried| now.mono >= tried + TRIED_AGAIN)
+            && self.doublings < 16
+        {
             self.doublings += 1;
             self.rate_before = rate;
         }

@@ -429,3 +429,12 @@ fn more_is_fetched_ahead_of_a_waiting_reader_where_bytes_come_faster_by_that() {
         "a response with room left is all that there was"
     );
 }
+
+#[test]
+fn no_more_is_fetched_ahead_of_a_waiting_reader_where_bytes_come_fast_enough() {
+    let size = batch(0..50).len();
+    let fetch = FetchConfig { read_ahead: size, ..FetchConfig::default() };
+    let mut world = started(ConsumerConfig { fetch, ..config() });
+    world.consumer.park(world.reader);
+    assert_eq!(waits_for(&mut world, &mut 0, 24, Duration::ZERO), size);
+}
