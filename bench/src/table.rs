@@ -2,7 +2,7 @@
 
 use ottla_bench_child::{Lap, Log};
 
-use crate::columns::Column;
+use crate::columns::{AIM, Column};
 use crate::compare::{Reader, What};
 use crate::lap::Client;
 use crate::stats::{median, middle_half};
@@ -58,12 +58,7 @@ impl Rounds<'_> {
         let best_peer = self.best_peer().map(|(index, _)| self.over_the_floor(index));
         let row = |(index, reader): (usize, &Reader)| {
             let over = self.over_the_floor(index);
-            let [by_iterator, by_recv] = column.aims;
-            let aim = match reader.what {
-                What::Own(Client::Poll) => Some(by_iterator),
-                What::Own(Client::Recv) => Some(by_recv),
-                What::Own(Client::Floor) | What::Before(..) | What::Peer(_) => None,
-            };
+            let is_judged = matches!(reader.what, What::Own(Client::Poll | Client::Recv));
             let fetched = self.of(index, |lap| lap.fetched.map_or(f64::NAN, |bytes| bytes as f64));
             let fetched = fetched / self.log.bytes as f64;
             format!(
@@ -71,9 +66,9 @@ impl Rounds<'_> {
                 column.name,
                 reader.name,
                 self.of(index, Lap::micros_per_record),
-                aim.map_or(String::new(), |aim| format!(" ({aim})")),
+                if is_judged { format!(" ({AIM})") } else { String::new() },
                 best_peer
-                    .filter(|_| aim.is_some())
+                    .filter(|_| is_judged)
                     .map_or("-".to_owned(), |peer| format!("{:.2}", peer / over)),
                 self.of(index, |lap| lap.records as f64 / lap.seconds),
                 self.peak(index),
