@@ -4,6 +4,7 @@ mod asked;
 mod cluster;
 mod config;
 mod defaults;
+mod errors;
 mod jars;
 mod java;
 mod metadata;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use libtest_mimic::Failed;
 use ottla::admin::GroupDescription;
 use ottla::config::JavaDefault;
-use ottla::{AdminBuilder, Compression, ConsumerBuilder, ProducerBuilder};
+use ottla::{AdminBuilder, Compression, ConsumerBuilder, ErrorCode, ProducerBuilder};
 use ottla_conformance::kafka::{Consume, Consumed, Java};
 use ottla_conformance::process::Process;
 use ottla_conformance::targets::{Target, unique};
@@ -25,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::embedded("java_groups_are_independent_and_a_third_member_is_idle", independent_and_idle)
             .with_java(),
         Case::alone("the_defaults_that_are_said_to_be_javas_are_javas", defaults).with_java(),
+        Case::alone("the_error_codes_are_javas_and_as_retriable", error_codes).with_java(),
     ]
 }
 
@@ -51,6 +52,14 @@ fn defaults() -> Outcome {
             equal(&format!("{class}: {}", property.name), java, told)?;
         }
     }
+    Ok(())
+}
+
+fn error_codes() -> Outcome {
+    let ours =
+        ErrorCode::ALL.iter().map(|error| (error.name().to_owned(), error.code(), error.is_retriable()));
+    let javas = Java::get()?.errors()?;
+    equal("the table of error codes", javas, ours.collect::<Vec<_>>())?;
     Ok(())
 }
 
