@@ -2,8 +2,7 @@
 //!
 //! ```
 //! # use std::time::Duration;
-//! # use ottla_broker::{Cluster, Config, Fault};
-//! # use ottla_protocol::{ApiKey, ErrorCode};
+//! # use ottla_broker::{ApiKey, Cluster, Config, ErrorCode, Fault};
 //! # let mut cluster = Cluster::new(Config::default());
 //! cluster.faults().on(ApiKey::Fetch).at(2).times(3).then(Fault::Error(ErrorCode::NotLeaderOrFollower));
 //! cluster.faults().on(ApiKey::Heartbeat).after(5).then(Fault::Delay(Duration::from_secs(2)));

@@ -108,6 +108,10 @@ impl Cluster {
     }
 
     /// Appends a batch as a producer's request would, and returns its base offset.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`], as to a producer: no such partition, or a batch that is damaged or too large.
     pub fn append(&mut self, topic: &str, partition: i32, batch: &[u8], now: Now) -> Result<i64, Refusal> {
         check_name(topic)?;
         let appended =
@@ -126,7 +130,7 @@ impl Cluster {
         self.groups.find(id).map(|group| group.view(&self.topics))
     }
 
-    /// What a group committed, by topic and partition.
+    /// What a group committed, by topic and partition; empty for a group that is not there.
     pub fn committed(&self, group: &str) -> BTreeMap<(String, i32), i64> {
         let offsets = self.groups.find(group).map(|group| group.offsets.iter());
         offsets.into_iter().flatten().map(|(at, committed)| (at.clone(), committed.offset)).collect()

@@ -5,14 +5,30 @@
 //! over TCP. Clients need not know: it speaks Kafka's protocol, advertises what it implements and nothing else.
 //! What it does not do is listed in `SKIPPED.md`.
 //!
+//! A test starts one of its own, on a port that is free, and looks into it:
+//!
 //! ```
-//! use ottla_broker::{Config, Server, TopicSpec};
+//! use ottla_broker::{ApiKey, Config, ErrorCode, Fault, Server, TopicSpec};
 //!
 //! let config = Config { topics: vec![TopicSpec::new("orders", 3)], ..Config::default() };
 //! let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0))?;
 //! println!("bootstrap.servers={}", server.bootstrap());
+//!
+//! // The next two commits are refused.
+//! server.with_cluster(|cluster| {
+//!     let refused = Fault::Error(ErrorCode::CoordinatorLoadInProgress);
+//!     cluster.faults().on(ApiKey::OffsetCommit).times(2).then(refused);
+//! });
+//! // ... the service under test ...
+//! let committed = server.with_cluster(|cluster| cluster.committed("billing"));
+//! assert_eq!(committed.get(&("orders".to_owned(), 0)), None);
 //! # Ok::<(), std::io::Error>(())
 //! ```
+//!
+//! [`Server::start_on_thread`] does in any test; [`Server::start`] runs in the test's own runtime, which has to have several
+//! threads where something under test blocks one.
+
+#![warn(clippy::missing_errors_doc)]
 
 mod api;
 mod config;
@@ -34,6 +50,7 @@ pub use config::{Config, TopicSpec};
 pub use connections::ConnId;
 pub use faults::{Fault, Faults, Script};
 pub use inspect::{GroupKind, GroupView, MemberView};
+pub use ottla_protocol::{ApiKey, ErrorCode, Now, TopicId};
 #[cfg(feature = "planted")]
 pub use planted::Planted;
 pub use server::{Listen, Server};

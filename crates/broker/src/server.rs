@@ -123,6 +123,11 @@ struct Handle {
 
 impl Server {
     /// Starts in the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// An address that is not loopback's (see [`Listen`]), a port that is taken, or too few ports after the one given: each
+    /// broker takes one.
     pub async fn start(config: Config, listen: impl Into<Listen>) -> io::Result<Self> {
         let listen = listen.into();
         listen.check()?;
@@ -151,6 +156,10 @@ impl Server {
     }
 
     /// Starts on a thread of its own, for those who have no runtime or must not depend on theirs.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start), and where the system gives no thread.
     pub fn start_on_thread(config: Config, listen: impl Into<Listen>) -> io::Result<Self> {
         let listen = listen.into();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -95,6 +95,10 @@ impl Cluster {
     }
 
     /// Creates a topic.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`], as to a client: a name that is taken or not allowed, or more replicas than brokers that are up.
     pub fn create_topic(&mut self, spec: &TopicSpec) -> Result<TopicId, Refusal> {
         self.topics.check(spec, self.nodes.up_ids().len())?;
         Ok(self.add_topic(spec).id)
@@ -116,6 +120,10 @@ impl Cluster {
     }
 
     /// Makes a topic wider, up to `total` partitions.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`], as to a client: no such topic, or it has so many already.
     pub fn create_partitions(&mut self, topic: &str, total: u32) -> Result<(), Refusal> {
         self.widen(topic, i32::try_from(total).unwrap_or(i32::MAX), None, false)
     }

@@ -18,8 +18,14 @@
 //! ```
 //!
 //! An error's text leaves out that of its `source()`, so that a report of the whole chain says each thing once; the
-//! alternate form, `{error:#}`, is such a report in one line. The table below is the one place of these texts.
+//! alternate form, `{error:#}`, is such a report in one line.
+//!
+//! Each kind's page tells whose fault it is, whether it is retriable or final, and what it says:
+//! [`BuildErrorKind`], [`RecvErrorKind`], [`CommitErrorKind`], [`SeekErrorKind`], [`OffsetsErrorKind`], [`CloseErrorKind`],
+//! [`SendErrorKind`], [`AdminErrorKind`]. Retriable: the same call may succeed later though nobody changes anything. Final: no
+//! later call can; the client is to be built anew. Neither: it stands until somebody changes something.
 
+// The table in this file is the one place of these texts.
 mod define;
 mod failure;
 #[cfg(test)]
@@ -32,7 +38,7 @@ use ottla_protocol::{ApiKey, ErrorCode};
 
 pub(crate) use self::failure::Details;
 use self::{
-    define::{course, errors},
+    define::{course, errors, told},
     failure::{Course, Facts, Failure},
 };
 use crate::shared::Ended;
@@ -131,7 +137,8 @@ errors! {
     CommitError, CommitErrorKind {
         /// There is no group to commit to.
         NoGroup = Caller: "no group to commit to", "set group.id";
-        /// Other members own the partitions by now, or the group rebalances.
+        /// The member's generation (its epoch, under the consumer protocol) is over: the group rebalances, or took the member
+        /// for dead. The next `recv` or `poll` settles it, and the partitions may be another member's by then.
         NotMember = Cluster: "not a member of this generation any more",
             "receive again to rejoin; what was not committed is delivered again, perhaps to another member";
         /// Another member came with this `group.instance.id`: this one is out for good.

@@ -69,7 +69,9 @@ pub use consumer::{
     Rebalance, RebalanceListener, Record, RecordDeserializer, RecordStream, Records, SeekPosition,
     TypedConsumer, TypedRecord, TypedStream, Utf8, records,
 };
-pub use error::{AdminError, BuildError, CommitError, OffsetsError, RecvError, SeekError, SendError};
+pub use error::{
+    AdminError, BuildError, CloseError, CommitError, OffsetsError, RecvError, SeekError, SendError,
+};
 pub use ottla_core::{
     Assignor, Cause, CommitGivenUp, CommitReason, CommittedOffset, CooperativeStickyAssignor, Disconnected,
     Event, Explanation, GroupMetadata, GroupProtocol, GroupReason, Happened, LaneFailure, LeaveGroup, NodeId,

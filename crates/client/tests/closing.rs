@@ -150,3 +150,16 @@ async fn a_close_tells_which_offset_is_not_committed() {
         "{said}"
     );
 }
+
+#[tokio::test]
+async fn what_is_sought_back_to_before_a_close_is_read_again() {
+    let server = server(1);
+    produce(&server, 0, 0..3).await;
+    let mut consumer = consumer(&server).await;
+    assert_eq!(consumer.recv().await.unwrap().unwrap().offset(), 0);
+    let failed = consumer.recv().await.unwrap().unwrap();
+    consumer.seek(failed.topic_partition(), failed.offset()).unwrap();
+    consumer.close().await.unwrap();
+    let committed = server.with_cluster(|cluster| cluster.committed("g"));
+    assert_eq!(committed.get(&("t".to_owned(), 0)), Some(&1));
+}

@@ -5,14 +5,14 @@
 mod common;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use ottla::{
-    ApiKey, Consumer, ConsumerBuilder, CooperativeStickyAssignor, ErrorCode, GroupProtocol, OffsetReset,
-    RangeAssignor, Rebalance, RebalanceListener, TopicPartition,
+    ApiKey, CommittedOffset, Consumer, ConsumerBuilder, CooperativeStickyAssignor, ErrorCode, GroupProtocol,
+    HandedOut, OffsetReset, OwnedRecord, RangeAssignor, Rebalance, RebalanceListener, TopicPartition,
     error::{CommitErrorKind, RecvErrorKind},
 };
 use ottla_broker::{Fault, Server};
@@ -339,4 +339,69 @@ async fn what_is_lost_is_told_as_revoked_where_the_listener_has_no_word_for_it()
         consumer.poll(Duration::from_millis(20)).await.unwrap();
     }
     assert_eq!(*listener.0.lock().unwrap(), [vec![0]]);
+}
+
+/// Commits in `on_revoked` what was noted as done, as the example on the trait.
+#[derive(Debug, Clone, Default)]
+struct Done(Arc<Mutex<HashMap<TopicPartition, CommittedOffset>>>);
+
+impl Done {
+    fn note(&self, record: &impl HandedOut) {
+        self.0.lock().unwrap().insert(record.topic_partition().clone(), record.to_commit());
+    }
+}
+
+impl RebalanceListener for Done {
+    async fn on_revoked(&self, rebalance: &Rebalance, partitions: &[TopicPartition]) {
+        let done: Vec<_> = {
+            let mut done = self.0.lock().unwrap();
+            partitions.iter().filter_map(|at| done.remove_entry(at)).collect()
+        };
+        rebalance.commit_offsets(done).await.unwrap();
+    }
+}
+
+/// Commits in `on_revoked` all that was handed out.
+#[derive(Debug)]
+struct HandedOutSoFar;
+
+impl RebalanceListener for HandedOutSoFar {
+    async fn on_revoked(&self, rebalance: &Rebalance, _: &[TopicPartition]) {
+        rebalance.commit().await.unwrap();
+    }
+}
+
+/// A member with this listener and without auto commit is handed two records, of which the second fails, and closes. What is
+/// committed then.
+async fn close_on_a_failure<L: RebalanceListener>(
+    kind: Kind,
+    listener: L,
+    done: impl Fn(&OwnedRecord),
+) -> Option<i64> {
+    let server = server(1);
+    produce(&server, 0, 0..3).await;
+    let builder = builder(&server, kind).enable_auto_commit(false).rebalance_listener(listener);
+    let mut consumer = builder.build().await.unwrap();
+    done(&consumer.recv().await.unwrap().unwrap());
+    let failed = consumer.recv().await.unwrap().unwrap();
+    assert_eq!(failed.offset(), 1);
+    consumer.close().await.unwrap();
+    server.with_cluster(|cluster| cluster.committed("g").get(&("t".to_owned(), 0)).copied())
+}
+
+#[tokio::test]
+async fn at_a_close_a_listener_that_commits_what_it_noted_leaves_out_the_record_that_failed() {
+    for kind in KINDS {
+        let done = Done::default();
+        let noting = done.clone();
+        let committed = close_on_a_failure(kind, done, move |record| noting.note(record)).await;
+        assert_eq!(committed, Some(1), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn at_a_close_a_commit_without_offsets_covers_all_that_was_handed_out() {
+    for kind in KINDS {
+        assert_eq!(close_on_a_failure(kind, HandedOutSoFar, |_| ()).await, Some(2), "{kind:?}");
+    }
 }

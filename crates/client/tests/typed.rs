@@ -130,7 +130,9 @@ async fn a_poll_and_a_stream_give_the_same_as_recv() {
     }
     drop(stream);
     assert_eq!(read, (0..10).collect::<Vec<_>>());
-    numbers.consumer().closer().close();
+    assert!(numbers.is_open());
+    numbers.closer().close();
+    assert!(!numbers.is_open());
     assert!(numbers.stream().next().await.is_none());
 }
 
@@ -149,6 +151,8 @@ async fn a_commit_through_a_typed_record_or_one_that_does_not_parse_covers_it_an
     for _ in 0..2 {
         _ = next(&mut orders).await;
     }
+    orders.commit_offsets([(("t", 0), 3)]).await.unwrap();
+    assert_eq!(committed(orders.consumer()).await, Some(3));
     orders.commit().await.unwrap();
     let mut consumer = orders.into_inner();
     assert_eq!(committed(&consumer).await, Some(4));
@@ -169,4 +173,5 @@ async fn typed_calls_can_be_made_in_any_thread() {
     _ = is_send(orders.poll(PATIENCE).into_future()).await.unwrap();
     _ = is_send(orders.stream());
     is_send(orders.commit()).await.unwrap();
+    is_send(orders.close()).await.unwrap();
 }

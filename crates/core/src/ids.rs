@@ -66,6 +66,12 @@ impl<T: Into<String>> From<(T, i32)> for TopicPartition {
     }
 }
 
+impl From<&Self> for TopicPartition {
+    fn from(partition: &Self) -> Self {
+        partition.clone()
+    }
+}
+
 impl fmt::Display for TopicPartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.topic, self.partition)

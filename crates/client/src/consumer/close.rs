@@ -52,9 +52,13 @@ impl Default for CloseOptions {
 }
 
 impl Consumer {
-    /// Commits what was handed out (with auto commit), tells the rebalance listener, leaves the group, and closes the
+    /// Commits what was handed out (with auto commit only), tells the rebalance listener, leaves the group, and closes the
     /// connections: for up to 30 s, Java's default. Dropping the future leaves the rest to the driver, which tells no
     /// listener.
+    ///
+    /// Without auto commit the last commit is the user's: before this call, or in the listener's
+    /// [`on_revoked`](super::RebalanceListener::on_revoked). With auto commit a record whose handling failed counts as
+    /// handed out, as in Java: to have it read again, [`seek`](Self::seek) back to it before the close.
     ///
     /// # Errors
     ///

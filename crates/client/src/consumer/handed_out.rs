@@ -1,6 +1,6 @@
 //! What all forms of a record have in common: its place.
 
-use ottla_core::TopicPartition;
+use ottla_core::{CommittedOffset, TopicPartition};
 
 use super::{DetachedRecord, OwnedRecord, Poison, Record, TypedRecord};
 
@@ -20,6 +20,12 @@ pub trait HandedOut {
 
     /// The epoch of the leader that appended it, where the log tells it (KIP-320).
     fn leader_epoch(&self) -> Option<i32>;
+
+    /// The [next offset](Self::next_offset), with the [leader epoch](Self::leader_epoch) beside it: what
+    /// [`commit_offsets`](super::Consumer::commit_offsets) takes once this record is done.
+    fn to_commit(&self) -> CommittedOffset {
+        CommittedOffset::new(self.next_offset()).with_leader_epoch(self.leader_epoch())
+    }
 }
 
 impl HandedOut for DetachedRecord {

@@ -35,13 +35,77 @@ use crate::{
 ///   of partitions that stay may be handed out (Java makes both calls inside one poll).
 /// - **Commits.** In `on_revoked` a commit counts, and the next owner begins there; with auto commit that has been done. In
 ///   `on_lost` it is refused, and so it is in an `on_revoked` that tells of an unsubscription.
+/// - **What is done.** By calling `recv` or `poll` the user says that the records before are done, and so
+///   [`Rebalance::commit`] commits no more than that in a rebalance. `close` says no such thing of a record whose handling
+///   failed, yet there, as in Java, `Rebalance::commit` covers all that was handed out. Who commits by hand commits in
+///   `on_revoked` the offsets that it has noted as done, as below.
 /// - **Empty lists.** `on_assigned` has one where a rebalance brought nothing new, `on_revoked` only in an eager group, where
 ///   the member had nothing, `on_lost` never.
 /// - **The end.** Nothing is told as assigned after a close or an unsubscription has begun. `close` returns when `on_revoked`
 ///   has. A consumer that is dropped tells nothing.
+///
+/// A listener that commits what is done, and nothing of a record that failed:
+///
+/// ```no_run
+/// use std::{collections::HashMap, sync::{Arc, Mutex}};
+///
+/// use ottla::{CommittedOffset, Consumer, HandedOut, Rebalance, RebalanceListener, TopicPartition};
+///
+/// /// Of each partition the next offset to read, as far as the work is done.
+/// #[derive(Clone, Default)]
+/// struct Done(Arc<Mutex<HashMap<TopicPartition, CommittedOffset>>>);
+///
+/// impl Done {
+///     fn note(&self, record: &impl HandedOut) {
+///         self.0.lock().unwrap().insert(record.topic_partition().clone(), record.to_commit());
+///     }
+///
+///     /// Forgets these partitions. What was done of them.
+///     fn take(&self, partitions: &[TopicPartition]) -> Vec<(TopicPartition, CommittedOffset)> {
+///         let mut done = self.0.lock().unwrap();
+///         partitions.iter().filter_map(|at| done.remove_entry(at)).collect()
+///     }
+/// }
+///
+/// impl RebalanceListener for Done {
+///     async fn on_revoked(&self, rebalance: &Rebalance, partitions: &[TopicPartition]) {
+///         let done = self.take(partitions);
+///         if let Err(error) = rebalance.commit_offsets(done).await {
+///             eprintln!("{error:#}");             // those records are read again, by the next owner
+///         }
+///     }
+///
+///     async fn on_lost(&self, _: &Rebalance, partitions: &[TopicPartition]) {
+///         self.take(partitions);                  // another member may have them: nothing can be committed
+///     }
+/// }
+///
+/// # fn apply(_: &impl HandedOut) -> Result<(), Box<dyn std::error::Error>> { Ok(()) }
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let done = Done::default();
+/// let mut consumer = Consumer::builder()
+///     .bootstrap_servers("localhost:9092")
+///     .group_id("billing")
+///     .enable_auto_commit(false)
+///     .rebalance_listener(done.clone())
+///     .subscribe("orders")
+///     .build()
+///     .await?;
+/// while let Some(record) = consumer.recv().await? {
+///     if let Err(failure) = apply(&record) {
+///         eprintln!("{failure}");
+///         break;
+///     }
+///     done.note(&record);
+/// }
+/// consumer.close().await?;                        // calls `on_revoked`, which commits all but the one that failed
+/// # Ok(())
+/// # }
+/// ```
 pub trait RebalanceListener: Send + Sync + 'static {
-    /// These are new, and not one record of them has been handed out: positions may be moved. Under an eager group all
-    /// that the member has; empty where a rebalance brought nothing new.
+    /// These are new, and not one record of them has been handed out: positions may be moved. In an eager group (a default
+    /// one is: see [`assignor`](super::ConsumerBuilder::assignor)) all that the member has; empty where a rebalance brought
+    /// nothing new.
     fn on_assigned(
         &self,
         _rebalance: &Rebalance,
@@ -50,7 +114,8 @@ pub trait RebalanceListener: Send + Sync + 'static {
         async {}
     }
 
-    /// These go to another member once this returns. What was done may be committed; with auto commit it has been.
+    /// These go to another member once this returns. What was done of them may be committed, and is not by itself; with
+    /// auto commit it has been.
     fn on_revoked(
         &self,
         _rebalance: &Rebalance,
@@ -71,11 +136,32 @@ pub trait RebalanceListener: Send + Sync + 'static {
 }
 
 /// The consumer, as far as a [`RebalanceListener`] may use it.
+///
+/// Its calls may be awaited inside the listener. Each is cancel-safe: to drop a commit's future leaves the commit under way.
+///
+/// ```no_run
+/// use ottla::{Rebalance, RebalanceListener, SeekPosition, TopicPartition};
+///
+/// /// Begins at the end of what it is given.
+/// struct NewestOnly;
+///
+/// impl RebalanceListener for NewestOnly {
+///     async fn on_assigned(&self, rebalance: &Rebalance, partitions: &[TopicPartition]) {
+///         for partition in partitions {
+///             if let Err(error) = rebalance.seek(partition, SeekPosition::End) {
+///                 eprintln!("{error:#}");
+///             }
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Rebalance(Arc<Shared<Core>>);
 
 impl Rebalance {
-    /// Commits everything that was handed out. See [`Consumer::commit`](super::Consumer::commit).
+    /// Commits everything that was handed out. Inside `recv` and `poll` all of it is done: the user came back from it.
+    /// Inside [`close`](super::Consumer::close) it may not be: a record whose handling failed is covered, too. Who commits by
+    /// hand uses [`commit_offsets`](Self::commit_offsets) there. See [`Consumer::commit`](super::Consumer::commit).
     ///
     /// # Errors
     ///

@@ -98,9 +98,13 @@ impl Consumer {
     /// call; of what its [readers](Self::reader) have, all that their users have come back from. Commits of one consumer are
     /// made in order. A future that is dropped leaves the commit under way.
     ///
+    /// What may pass (another coordinator, a lost connection, a rebalance that Kafka lets commit) is tried again, until
+    /// [`default_api_timeout`](super::ConsumerBuilder::default_api_timeout) is over: 60 s, as Java's.
+    ///
     /// # Errors
     ///
-    /// [`CommitError`]: nothing, or not everything, was committed.
+    /// [`CommitError`] tells the partition that failed. Others of the same call may be committed: each is taken, or not, by
+    /// itself, and to commit them again does no harm.
     pub async fn commit(&mut self) -> Result<Committed, CommitError> {
         self.reader.commit().await
     }
@@ -234,8 +238,7 @@ impl Reader {
     ///
     /// As [`Consumer::commit_offsets`].
     pub async fn commit_through(&mut self, record: &impl HandedOut) -> Result<Committed, CommitError> {
-        let behind = CommittedOffset::new(record.next_offset()).with_leader_epoch(record.leader_epoch());
-        self.commit_offsets([(record.topic_partition().clone(), behind)]).await
+        self.commit_offsets([(record.topic_partition(), record.to_commit())]).await
     }
 
     /// As [`Consumer::commit_offsets`].

@@ -10,13 +10,13 @@ use std::{
 };
 
 use futures_core::Stream;
-use ottla_core::TopicPartition;
+use ottla_core::{CommittedOffset, TopicPartition};
 
 use super::{
-    Committed, Consumer, Deserializer, HandedOut, OwnedRecord, Parsed, PollRecords, RecordDeserializer,
-    RecordStream,
+    Closer, Committed, Consumer, Deserializer, HandedOut, OwnedRecord, Parsed, PollRecords,
+    RecordDeserializer, RecordStream,
 };
-use crate::error::{CommitError, RecvError};
+use crate::error::{CloseError, CommitError, RecvError};
 
 /// A consumer whose records come with their keys and values deserialized: see [`Consumer::typed`] and
 /// [`Consumer::typed_with`].
@@ -38,7 +38,7 @@ use crate::error::{CommitError, RecvError};
 ///         Err(poison) => eprintln!("{poison:#}: {:?}", poison.raw().value()),
 ///     }
 /// }
-/// orders.into_inner().close().await?;
+/// orders.close().await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -118,6 +118,38 @@ impl<D: RecordDeserializer> TypedConsumer<D> {
         self.consumer.commit_through(record).await
     }
 
+    /// As [`Consumer::commit_offsets`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::commit_offsets`].
+    pub async fn commit_offsets<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
+        &mut self,
+        offsets: impl IntoIterator<Item = (P, O)>,
+    ) -> Result<Committed, CommitError> {
+        self.consumer.commit_offsets(offsets).await
+    }
+
+    /// As [`Consumer::is_open`].
+    pub fn is_open(&self) -> bool {
+        self.consumer.is_open()
+    }
+
+    /// As [`Consumer::closer`].
+    pub fn closer(&self) -> Closer {
+        self.consumer.closer()
+    }
+
+    /// As [`Consumer::close`]. With other options: [`into_inner`](Self::into_inner), then
+    /// [`close_with`](Consumer::close_with).
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::close`].
+    pub async fn close(self) -> Result<(), CloseError> {
+        self.consumer.close().await
+    }
+
     /// The consumer, to look at.
     pub fn consumer(&self) -> &Consumer {
         &self.consumer
@@ -128,7 +160,7 @@ impl<D: RecordDeserializer> TypedConsumer<D> {
         &mut self.consumer
     }
 
-    /// The consumer alone: to close it, or to go on without the deserializer.
+    /// The consumer alone, to go on without the deserializer.
     pub fn into_inner(self) -> Consumer {
         self.consumer
     }

@@ -9,6 +9,22 @@ macro_rules! course {
     };
 }
 
+/// What a kind's page says of its course.
+macro_rules! told {
+    () => {
+        "It stands until somebody changes something: neither retriable nor final."
+    };
+    (Passes) => {
+        "Retriable."
+    };
+    (AsCoded) => {
+        "Retriable where the broker's answer is."
+    };
+    (Ends) => {
+        "Final."
+    };
+}
+
 /// An error for each operation, with its kinds: `kind = whose fault, its course: what happened, what to do next;`. Without a
 /// course it stands until somebody changes something.
 macro_rules! errors {
@@ -23,7 +39,11 @@ macro_rules! errors {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum $kind {
-            $( $(#[$variant_doc])* $variant, )*
+            $(
+                $(#[$variant_doc])*
+                #[doc = concat!("\n\nFault: `", stringify!($fault), "`. ", told!($($course)?), " Says: \u{201c}", $what, "\u{201d}.")]
+                $variant,
+            )*
         }
 
         impl $kind {
@@ -102,4 +122,4 @@ macro_rules! errors {
     )*};
 }
 
-pub(super) use {course, errors};
+pub(super) use {course, errors, told};

@@ -10,7 +10,8 @@ use crate::{error::SendError, shared::Shared};
 /// A record on its way. Await it to learn where it went, or why it did not ([`SendError`]): refused, not acknowledged
 /// within `delivery_timeout`, or given up as the producer was closed.
 ///
-/// Dropped, the record is sent all the same; if it fails, [`flush`](super::Producer::flush) tells.
+/// Dropped (`drop(producer.send(record).await?)`), the record is sent all the same; if it fails,
+/// [`flush`](super::Producer::flush) tells.
 #[must_use = "await it, or drop it and flush later"]
 pub struct Delivery {
     shared: Arc<Shared<Machine>>,

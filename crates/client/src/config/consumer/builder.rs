@@ -132,7 +132,9 @@ impl ConsumerBuilder {
     /// Offers an assignor, behind those that earlier calls offered; classic protocol only. The group takes one that all
     /// its members offer. When all that a member offers are cooperative, it keeps its partitions while the group
     /// rebalances. Default, without a call: [`RangeAssignor`](crate::RangeAssignor), then
-    /// [`CooperativeStickyAssignor`](crate::CooperativeStickyAssignor), as Java's.
+    /// [`CooperativeStickyAssignor`](crate::CooperativeStickyAssignor), as Java's; as the first of them is eager, each
+    /// rebalance takes all partitions from all members, and gives them back. With
+    /// `.assignor(CooperativeStickyAssignor)` alone only those that move are taken.
     #[must_use]
     pub fn assignor(mut self, assignor: impl Assignor + 'static) -> Self {
         self.group.assignors.push(SharedAssignor::new(assignor));
