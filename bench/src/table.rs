@@ -67,9 +67,7 @@ impl Rounds<'_> {
                 reader.name,
                 self.of(index, Lap::micros_per_record),
                 if is_judged { format!(" ({AIM})") } else { String::new() },
-                best_peer
-                    .filter(|_| is_judged)
-                    .map_or("-".to_owned(), |peer| format!("{:.2}", peer / over)),
+                best_peer.filter(|_| is_judged).map_or("-".to_owned(), |peer| format!("{:.2}", peer / over)),
                 self.of(index, |lap| lap.records as f64 / lap.seconds),
                 self.peak(index),
                 if fetched.is_nan() { "-".to_owned() } else { format!("{fetched:.4}") },
