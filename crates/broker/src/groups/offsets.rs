@@ -94,19 +94,25 @@ impl ConsumerGroup {
             None => ErrorCode::StaleMemberEpoch,
             Some(_) => ErrorCode::IllegalGeneration,
         };
-        let held = |(name, index): &(&str, i32)| {
-            let at = turn.topics.find(name).map(|topic| (topic.id, *index));
-            at.and_then(|at| member.held_since(&at)).is_some_and(|since| epoch >= since)
-        };
         let relaxed = turn.rules.versions == VersionSet::Kafka4_3;
-        let held = match turn.rules.plot.has(Planted::PartlyHeldIsTaken) {
-            true => committer.partitions.iter().any(held),
-            false => committer.partitions.iter().all(held),
-        };
-        let holds = epoch < member.epoch && relaxed && held;
+        let holds = epoch < member.epoch && relaxed && self.holds_since(committer, turn);
         if epoch == member.epoch || holds || turn.rules.plot.has(Planted::StaleCommitAccepted) {
             return Ok(());
         }
         Err(stale)
+    }
+
+    /// Whether the member has held all that it commits since the epoch that it tells.
+    fn holds_since(&self, committer: Committer<'_>, turn: &Turn<'_>) -> bool {
+        let held = |(name, index): &(&str, i32)| {
+            let at = turn.topics.find(name).map(|topic| (topic.id, *index));
+            let member = self.members.get(committer.member_id);
+            let since = at.and_then(|at| member?.held_since(&at));
+            since.is_some_and(|since| committer.generation_id >= since)
+        };
+        match turn.rules.plot.has(Planted::PartlyHeldIsTaken) {
+            true => committer.partitions.iter().any(held),
+            false => committer.partitions.iter().all(held),
+        }
     }
 }

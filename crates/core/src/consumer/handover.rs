@@ -139,9 +139,7 @@ impl Handover {
         let nothing = going.is_empty() && matches!(then, Then::Take(_));
         let stage = if nothing { Stage::Telling } else { Stage::Letting };
         self.under_way = Some(UnderWay { since: now.mono, deadline, stage, then });
-        if hands.commits.is_auto() && hands.commits.plot.has(Planted::LastCommitComesFirst) {
-            hands.commit_revoking();
-        }
+        hands.commit_last_at(Stage::Letting);
         let news = self.step(hands);
         if self.is_revoking() && hands.lanes.has_revoking() {
             let held = hands.lanes.held_up();
@@ -166,20 +164,14 @@ impl Handover {
         const WAITS: ControlFlow<Option<GroupNews>> = ControlFlow::Break(None);
         let Some(under_way) = &mut self.under_way else { return WAITS };
         let late = under_way.deadline <= hands.now.mono && under_way.is_revoking();
-        let leaps = hands.lanes.plot.has(Planted::JoinsWithoutQuiescence);
         match under_way.stage {
             _ if late => self.lose_revoking(hands),
             Stage::Letting => {
-                if !(hands.lanes.is_quiescent() || leaps) || !hands.callbacks.is_idle() {
+                if !hands.is_let_go() || !hands.callbacks.is_idle() {
                     return WAITS;
                 }
                 under_way.stage = Stage::Committing;
-                let plot = hands.commits.plot;
-                let commits =
-                    !plot.has(Planted::NoCommitOnRevocation) && !plot.has(Planted::LastCommitComesFirst);
-                if hands.commits.is_auto() && commits {
-                    hands.commit_revoking();
-                }
+                hands.commit_last_at(Stage::Committing);
             }
             Stage::Committing => {
                 if !hands.commits.is_idle() {
@@ -272,8 +264,26 @@ impl UnderWay {
 
 impl<F> Hands<'_, F> {
     /// Commits all that was delivered of the partitions that go.
+    /// Whether no reader holds anything of what is to go.
+    fn is_let_go(&self) -> bool {
+        self.lanes.is_quiescent() || self.lanes.plot.has(Planted::JoinsWithoutQuiescence)
+    }
+
+    /// With auto commit, what was done of the partitions that go is committed when nothing of them is in hand any more.
+    fn commit_last_at(&mut self, stage: Stage) {
+        let last = match self.commits.plot.has(Planted::LastCommitComesFirst) {
+            true => Stage::Letting,
+            false => Stage::Committing,
+        };
+        if stage == last && self.commits.is_auto() {
+            self.commit_revoking();
+        }
+    }
+
     fn commit_revoking(&mut self) {
-        self.commits.request(self.lanes.uncommitted_revoking(), None);
+        if !self.commits.plot.has(Planted::NoCommitOnRevocation) {
+            self.commits.request(self.lanes.uncommitted_revoking(), None);
+        }
     }
 
     fn tell(&mut self, callback: Callback) {

@@ -398,37 +398,11 @@ fn partition_failed<F>(
     let error = response.error_code;
     lanes.change(part, |lane| lane.attempts.failed(error, now));
     let Some(lane) = lanes.get(part) else { return };
-    let at = lane.at.clone();
     match error {
-        ErrorCode::OffsetOutOfRange if plot.has(Planted::OutOfRangeIsAskedAgain) => {}
-        ErrorCode::OffsetOutOfRange if lane.is_drained() => {
-            let offset = lane.fetch_at;
-            let state = match reset.at(plot, now) {
-                Some(ResetTo::Earliest) if plot.has(Planted::TrimmedPartitionSkipsToEnd) => {
-                    FetchState::AwaitsReset(Search::For(ResetTo::Latest))
-                }
-                Some(to) => FetchState::AwaitsReset(Search::For(to)),
-                None => FetchState::Failed(LaneFailure::OutOfRange { offset }),
-            };
-            if let FetchState::AwaitsReset(search) = &state {
-                let (from, to) = (offset, search.asks());
-                tracing::warn!(target: log::OFFSETS, partition = %at, from, ?to, why = %error, "reset");
-            }
-            let position = lane.position(offset);
-            lanes.place(part, state, Some(position), now.mono);
-        }
+        ErrorCode::OffsetOutOfRange if lane.is_drained() => out_of_range(part, lanes, reset, plot, now),
         // Buffered records are read first. The same answer will come again.
         ErrorCode::OffsetOutOfRange => {}
-        _ if error.is_stale_metadata() => {
-            let leader = &response.current_leader;
-            let deaf = plot.has(Planted::NewLeaderIsNotAskedFor);
-            let told = !deaf && metadata.learn_leader(&at, NodeId(leader.leader_id), leader.leader_epoch);
-            match told {
-                true => _ = lanes.change(part, |lane| lane.attempts.hurry()),
-                false if deaf => {}
-                false => metadata.request_update(),
-            }
-        }
+        _ if error.is_stale_metadata() => led_by_another(part, response, lanes, metadata, plot),
         ErrorCode::UnknownLeaderEpoch => metadata.request_update(),
         _ if error.is_retriable() || error == ErrorCode::UnknownServerError => {}
         _ => {
@@ -437,6 +411,48 @@ fn partition_failed<F>(
                 lanes.place(part, state, Some(offset.into()), now.mono);
             }
         }
+    }
+}
+
+/// A partition's log does not have the offset that is to be read next.
+fn out_of_range<F>(part: PartIdx, lanes: &mut Lanes<F>, reset: ResetPolicy, plot: Plot, now: Now) {
+    let Some(lane) = lanes.get(part).filter(|_| !plot.has(Planted::OutOfRangeIsAskedAgain)) else { return };
+    let offset = lane.fetch_at;
+    let state = match reset_out_of_range(reset, plot, now) {
+        Some(to) => FetchState::AwaitsReset(Search::For(to)),
+        None => FetchState::Failed(LaneFailure::OutOfRange { offset }),
+    };
+    if let FetchState::AwaitsReset(search) = &state {
+        let (partition, from, to) = (&lane.at, offset, search.asks());
+        let why = ErrorCode::OffsetOutOfRange;
+        tracing::warn!(target: log::OFFSETS, %partition, from, ?to, %why, "reset");
+    }
+    let position = lane.position(offset);
+    lanes.place(part, state, Some(position), now.mono);
+}
+
+fn reset_out_of_range(reset: ResetPolicy, plot: Plot, now: Now) -> Option<ResetTo> {
+    let to = reset.at(plot, now)?;
+    let skips = to == ResetTo::Earliest && plot.has(Planted::TrimmedPartitionSkipsToEnd);
+    Some(if skips { ResetTo::Latest } else { to })
+}
+
+/// The broker does not lead the partition. It may say who does.
+fn led_by_another<F>(
+    part: PartIdx,
+    response: &FetchPartitionResponse,
+    lanes: &mut Lanes<F>,
+    metadata: &mut Metadata,
+    plot: Plot,
+) {
+    if plot.has(Planted::NewLeaderIsNotAskedFor) {
+        return;
+    }
+    let Some(at) = lanes.get(part).map(|lane| lane.at.clone()) else { return };
+    let leader = &response.current_leader;
+    match metadata.learn_leader(&at, NodeId(leader.leader_id), leader.leader_epoch) {
+        true => _ = lanes.change(part, |lane| lane.attempts.hurry()),
+        false => metadata.request_update(),
     }
 }
 

@@ -115,13 +115,17 @@ impl Session {
         if self.plot.has(Planted::NothingIsForgotten) {
             forgotten.clear();
         }
-        named.sort_by(|a, b| a.served.cmp(&b.served).then_with(|| a.at.cmp(&b.at)));
-        if self.plot.has(Planted::FirstIsServedFirst) {
-            named.sort_by(|a, b| a.at.cmp(&b.at));
-        }
+        self.sort_by_turn(&mut named);
         forgotten.sort_by(|a, b| a.at.cmp(&b.at));
         debug_assert!(self.known == *wanted, "what is wanted has changed unseen");
         (named, forgotten)
+    }
+
+    /// What was served last comes last.
+    fn sort_by_turn(&self, named: &mut [Asked]) {
+        let first_first = self.plot.has(Planted::FirstIsServedFirst);
+        let turn = |asked: &Asked| if first_first { None } else { Some(asked.served) };
+        named.sort_by(|a, b| turn(a).cmp(&turn(b)).then_with(|| a.at.cmp(&b.at)));
     }
 
     fn learn(&mut self, part: PartIdx, asked: Asked) {

@@ -40,6 +40,14 @@ impl Search {
         }
     }
 
+    /// No record is so late: where the log ends is where to look on.
+    fn nothing_so_late(after: Timestamp, plot: Plot) -> Self {
+        match plot.has(Planted::NothingSoLateMeansBeginning) {
+            true => Self::For(ResetTo::Earliest),
+            false => Self::End { after },
+        }
+    }
+
     /// The log answered; `None` where it has no such record.
     pub(crate) fn answered(self, found: Option<OffsetAndTimestamp>, plot: Plot) -> Searched {
         let at = |found: OffsetAndTimestamp, at_end| {
@@ -55,10 +63,9 @@ impl Search {
             (Self::Again { end, .. }, None) => {
                 Searched::Found { offset: end, leader_epoch: None, at_end: true }
             }
-            (Self::For(ResetTo::Timestamp(_)), None) if plot.has(Planted::NothingSoLateMeansBeginning) => {
-                Searched::Next(Self::For(ResetTo::Earliest))
+            (Self::For(ResetTo::Timestamp(after)), None) => {
+                Searched::Next(Self::nothing_so_late(after, plot))
             }
-            (Self::For(ResetTo::Timestamp(after)), None) => Searched::Next(Self::End { after }),
             (Self::For(_) | Self::End { .. }, None) => Searched::Next(Self::For(ResetTo::Latest)),
         }
     }

@@ -358,14 +358,18 @@ impl Commits {
         if self.plot.has(Planted::RetryLosesMetadata) {
             batch.values_mut().for_each(|wish| wish.committed.metadata.clear());
         }
-        match self.plot.has(Planted::RetriedCommitWins) {
-            true => {
-                let newer = std::mem::replace(&mut self.pending, batch);
-                put_under(&mut self.pending, newer);
-            }
-            false => put_under(&mut self.pending, batch),
-        }
+        self.put_back(batch);
         self.attempts.failed(error, now);
+    }
+
+    fn put_back(&mut self, batch: Batch) {
+        let newer = std::mem::take(&mut self.pending);
+        let (mut stands, yields) = match self.plot.has(Planted::RetriedCommitWins) {
+            true => (batch, newer),
+            false => (newer, batch),
+        };
+        put_under(&mut stands, yields);
+        self.pending = stands;
     }
 
     pub(crate) fn deadlines(&self, earliest: &mut Earliest) {

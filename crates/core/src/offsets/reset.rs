@@ -41,16 +41,20 @@ impl ResetPolicy {
             Self::Latest | Self::ByDuration(_) if plot.has(Planted::ResetGoesToTheBeginning) => {
                 Some(ResetTo::Earliest)
             }
-            Self::None if plot.has(Planted::NoneResets) => Some(ResetTo::Earliest),
             Self::Earliest => Some(ResetTo::Earliest),
             Self::Latest => Some(ResetTo::Latest),
             Self::ByDuration(ago) => {
                 let since = now.wall.0.saturating_sub(ago.as_millis() as i64);
                 Some(ResetTo::Timestamp(Timestamp(since)))
             }
-            Self::None => None,
+            Self::None => unset(plot),
         }
     }
+}
+
+/// Nowhere: the user is to be told.
+fn unset(plot: Plot) -> Option<ResetTo> {
+    plot.has(Planted::NoneResets).then_some(ResetTo::Earliest)
 }
 
 impl ResetTo {

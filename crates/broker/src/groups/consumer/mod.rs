@@ -188,23 +188,15 @@ impl ConsumerGroup {
             Some(instance) => self.instance(instance),
         };
         if epoch == JOIN {
-            let unreleased = existing.is_some_and(|old| {
-                request.instance_id.is_some() && old.classic.is_none() && old.epoch != LEAVE_FOR_NOW
-            });
-            if unreleased && !turn.rules.plot.has(Planted::UnreleasedInstanceAdmitted) {
-                let message = "another member has this instance id and has not left";
-                return Err(Refusal::new(ErrorCode::UnreleasedInstanceId, message));
-            }
-            return Ok(());
+            let old = existing.filter(|_| request.instance_id.is_some());
+            return old.map_or(Ok(()), |old| check_released(old, turn));
         }
         let member = existing.ok_or_else(|| unknown(id))?;
         if member.id != id {
             return Err(Refusal::new(ErrorCode::FencedInstanceId, "another member has this instance id"));
         }
         // The answer that told of the newer epoch may have been lost.
-        let unaware = epoch == member.previous_epoch
-            && (owned.is_some_and(|owned| owned.iter().all(|at| member.assigned.contains_key(at)))
-                || turn.rules.plot.has(Planted::EarlierEpochHasAnything));
+        let unaware = epoch == member.previous_epoch && has_no_more(member, owned, turn);
         if epoch == member.epoch
             || (epoch < member.epoch && unaware)
             || turn.rules.plot.has(Planted::EpochNotFenced)
@@ -305,4 +297,20 @@ impl ConsumerGroup {
 fn unknown(id: &str) -> Refusal {
     let message = format!("Member {id} is not a member of the group.");
     Refusal { code: ErrorCode::UnknownMemberId, message }
+}
+
+/// Whether a static member's place may be taken: it has left for now, or is one of the classic protocol.
+fn check_released(old: &Member, turn: &Turn<'_>) -> Result<(), Refusal> {
+    let released = old.classic.is_some() || old.epoch == LEAVE_FOR_NOW;
+    if released || turn.rules.plot.has(Planted::UnreleasedInstanceAdmitted) {
+        return Ok(());
+    }
+    let message = "another member has this instance id and has not left";
+    Err(Refusal::new(ErrorCode::UnreleasedInstanceId, message))
+}
+
+/// Whether a member says that it owns nothing but what is assigned to it.
+fn has_no_more(member: &Member, owned: Option<&BTreeSet<Partition>>, turn: &Turn<'_>) -> bool {
+    owned.is_some_and(|owned| owned.iter().all(|at| member.assigned.contains_key(at)))
+        || turn.rules.plot.has(Planted::EarlierEpochHasAnything)
 }

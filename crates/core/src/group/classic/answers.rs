@@ -140,6 +140,11 @@ impl ClassicMember {
         }
     }
 
+    /// Whether a heartbeat was sent in another generation than the member is in now.
+    fn is_of_another(&self, generation_id: i32) -> bool {
+        generation_id != self.generation_id && !self.plot.has(Planted::StaleHeartbeatCounts)
+    }
+
     /// The answer to a heartbeat.
     pub(in crate::group) fn handle_heartbeat(
         &mut self,
@@ -151,7 +156,7 @@ impl ClassicMember {
         let Some((_, generation_id)) = self.heartbeat.take_if(|(sent, _)| *sent == id) else {
             return GroupNews::None;
         };
-        let stale = generation_id != self.generation_id && !self.plot.has(Planted::StaleHeartbeatCounts);
+        let stale = self.is_of_another(generation_id);
         // `IllegalGeneration` may speak of the generation that the member's own JoinGroup has begun, whose answer
         // is on its way.
         let gone = match response.error_code {

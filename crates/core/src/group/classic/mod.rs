@@ -283,24 +283,32 @@ impl ClassicMember {
     /// Begins to leave. A member that has no id, or that is to remain in the group, sends nothing and is out at once.
     pub(super) fn leave(&mut self, how: LeaveGroup, now: Now) {
         self.joins_again = false;
-        let silent = match how {
-            LeaveGroup::Default => self.config.instance_id.is_some(),
-            LeaveGroup::Leave => false,
-            LeaveGroup::Remain => true,
-        };
-        let joining = matches!(self.state, ClassicState::Joining | ClassicState::Syncing);
-        let hushed = joining && self.plot.has(Planted::LeavesSilentlyWhileJoining);
+        let silent = self.leaves_silently(how) || self.is_hushed();
         match self.state {
             ClassicState::Out | ClassicState::Failed | ClassicState::Leaving => {}
             _ => {
                 self.transition_to(ClassicState::Leaving, now);
-                let silent = silent || self.plot.has(Planted::ClosesWithoutLeaving) || hushed;
                 if silent || self.member_id.is_empty() {
                     self.tell_left(false);
                     self.left(now);
                 }
             }
         }
+    }
+
+    fn leaves_silently(&self, how: LeaveGroup) -> bool {
+        match how {
+            _ if self.plot.has(Planted::ClosesWithoutLeaving) => true,
+            LeaveGroup::Default => self.config.instance_id.is_some(),
+            LeaveGroup::Leave => false,
+            LeaveGroup::Remain => true,
+        }
+    }
+
+    /// The planted bug: a member that joins says nothing. Nobody else is hushed.
+    fn is_hushed(&self) -> bool {
+        matches!(self.state, ClassicState::Joining | ClassicState::Syncing)
+            && self.plot.has(Planted::LeavesSilentlyWhileJoining)
     }
 
     /// Tells the log. Where the coordinator was not `told`, it waits for the member until the session is over.

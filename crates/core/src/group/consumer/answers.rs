@@ -81,8 +81,6 @@ impl ConsumerMember {
         self.attempts.note(error);
         match error {
             ErrorCode::GroupIdNotFound if self.plot.has(Planted::MissingGroupIsIgnored) => {}
-            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch
-                if self.plot.has(Planted::FencedMemberGoesOn) => {}
             ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch => return self.fenced(error, now),
             // The group is gone, or is a classic one by now. It had this member once, so the member tries to join again.
             ErrorCode::GroupIdNotFound if self.epoch > 0 => return self.fenced(error, now),
@@ -105,6 +103,9 @@ impl ConsumerMember {
     }
 
     fn fenced(&mut self, error: ErrorCode, now: Now) -> GroupNews {
+        if self.plot.has(Planted::FencedMemberGoesOn) {
+            return GroupNews::None;
+        }
         let (member, epoch) = (&self.member_id, self.epoch);
         tracing::warn!(target: log::GROUP, member, generation = epoch, %error, "fenced");
         self.transition_to(ConsumerState::Fenced, now);
