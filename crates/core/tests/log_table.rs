@@ -7,7 +7,11 @@
     reason = "a panic is how a test fails"
 )]
 
+mod common;
+
 use std::{collections::BTreeSet, fs, path::Path};
+
+use common::sources;
 
 /// Target, level and name.
 type Events = BTreeSet<(String, String, String)>;
@@ -46,16 +50,6 @@ fn in_text(text: &str, events: &mut Events) {
     }
 }
 
-fn in_sources(directory: &Path, events: &mut Events) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => in_sources(&path, events),
-            false => in_text(&fs::read_to_string(&path).unwrap(), events),
-        }
-    }
-}
-
 fn in_table(text: &str) -> Events {
     let mut events = Events::new();
     let mut target = None;
@@ -78,8 +72,9 @@ fn in_table(text: &str) -> Events {
 fn the_table_of_the_log_has_every_event_and_no_other() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut logged = Events::new();
-    in_sources(&crates.join("core/src"), &mut logged);
-    in_sources(&crates.join("client/src"), &mut logged);
+    for folder in ["core/src", "client/src"] {
+        sources(&crates.join(folder)).iter().for_each(|(_, text)| in_text(text, &mut logged));
+    }
     let table = in_table(&fs::read_to_string(crates.join("../docs/logs.md")).unwrap());
     let missing: Vec<_> = logged.difference(&table).collect();
     let surplus: Vec<_> = table.difference(&logged).collect();

@@ -104,9 +104,9 @@ impl ConsumerGroup {
 
     /// Whether the member has held all that it commits since the epoch that it tells.
     fn holds_since(&self, committer: Committer<'_>, turn: &Turn<'_>) -> bool {
+        let member = self.members.get(committer.member_id);
         let held = |(name, index): &(&str, i32)| {
             let at = turn.topics.find(name).map(|topic| (topic.id, *index));
-            let member = self.members.get(committer.member_id);
             let since = at.and_then(|at| member?.held_since(&at));
             since.is_some_and(|since| committer.generation_id >= since)
         };

@@ -359,11 +359,16 @@ fn a_leader_that_is_not_among_the_brokers_is_asked_for_until_it_is() {
     assert_eq!(world.fetches.len(), 1, "long before metadata.max.age.ms");
 }
 
+/// A consumer that fetches so many bytes ahead, to begin with.
+fn reading_ahead(size: usize) -> World {
+    let fetch = FetchConfig { read_ahead: size, ..FetchConfig::default() };
+    started(ConsumerConfig { fetch, ..config() })
+}
+
 #[test]
 fn no_more_is_fetched_ahead_of_a_busy_reader_than_keeps_it_busy() {
     let size = batch(0..5).len();
-    let fetch = FetchConfig { read_ahead: size, ..FetchConfig::default() };
-    let mut world = started(ConsumerConfig { fetch, ..config() });
+    let mut world = reading_ahead(size);
     assert_eq!(request(&world.fetches[0]).max_bytes, size as i32);
     world.fetched(0, 0..5);
     assert!(world.fetches.is_empty(), "the reader has something to do");
@@ -399,8 +404,7 @@ fn waits_for(world: &mut World, offset: &mut i64, responses: usize, took: Durati
 #[test]
 fn more_is_fetched_ahead_of_a_waiting_reader_where_bytes_come_faster_by_that() {
     let size = batch(0..50).len();
-    let fetch = FetchConfig { read_ahead: size, ..FetchConfig::default() };
-    let mut world = started(ConsumerConfig { fetch, ..config() });
+    let mut world = reading_ahead(size);
     world.consumer.park(world.reader);
     let offset = &mut 0;
     // Over a long way, each response takes as long, whatever it brings.
@@ -433,8 +437,7 @@ fn more_is_fetched_ahead_of_a_waiting_reader_where_bytes_come_faster_by_that() {
 #[test]
 fn no_more_is_fetched_ahead_of_a_waiting_reader_where_bytes_come_fast_enough() {
     let size = batch(0..50).len();
-    let fetch = FetchConfig { read_ahead: size, ..FetchConfig::default() };
-    let mut world = started(ConsumerConfig { fetch, ..config() });
+    let mut world = reading_ahead(size);
     world.consumer.park(world.reader);
     assert_eq!(waits_for(&mut world, &mut 0, 24, Duration::ZERO), size);
 }
