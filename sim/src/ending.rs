@@ -107,7 +107,7 @@ impl World {
         self.look_at_expulsions();
         let waited = self.stage.time - self.phase_since;
         // The last may have read all and committed less, as another took his static id.
-        if matches!(self.phase, Phase::Draining | Phase::Settling) {
+        if matches!(self.phase, Phase::Draining | Phase::Probing | Phase::Settling) {
             self.see_to_members();
         }
         match self.phase {

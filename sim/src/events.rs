@@ -30,6 +30,7 @@ impl Member {
             self.user.paused.retain(|at| self.owned.contains(at));
             self.membership.forget_others_than(&self.owned);
             self.announced.forget_others_than(&self.owned);
+            self.turns.forget_others_than(&self.owned);
         }
     }
 

@@ -12,6 +12,7 @@ use crate::{role::GROUP, truth::Truth};
 #[derive(Debug, Default)]
 pub(super) struct Ghosts {
     commits: Vec<Late>,
+    /// In the order in which each was last said.
     beats: Vec<Beat>,
 }
 
@@ -27,8 +28,8 @@ impl Ghosts {
         }
         if key == Some(ApiKey::ConsumerGroupHeartbeat)
             && let Some(beat) = Beat::of(frame)
-            && !self.beats.iter().any(|known| known.is_like(&beat))
         {
+            self.beats.retain(|known| !known.is_like(&beat));
             self.beats.push(beat);
         }
     }
@@ -44,11 +45,13 @@ impl Ghosts {
         // that says what it has, and has nothing else than the coordinator knows.
         let is_over = |beat: &&Beat| {
             let member = group.members.iter().find(|member| member.member_id == beat.member_id);
+            // Epochs begin anew with a group: what was said before it says nothing of what came after.
+            let since = self.beats.iter().skip_while(|other| !std::ptr::eq(*other, *beat));
             let between = |other: &Beat, now: i32| {
                 other.member_id == beat.member_id && beat.epoch < other.epoch && other.epoch < now
             };
             member.is_some_and(|member| {
-                let overtaken = self.beats.iter().any(|other| between(other, member.epoch));
+                let overtaken = since.clone().any(|other| between(other, member.epoch));
                 let knows = |at: &(String, i32)| member.owned.contains(at);
                 let fits = |owned: &Vec<_>| named(owned, truth).iter().all(knows);
                 overtaken || beat.epoch < member.epoch && !beat.owned.as_ref().is_some_and(fits)

@@ -40,12 +40,14 @@ impl World {
         }
     }
 
-    /// Whether nothing stands in the way of a rebalance: one that changes the group's protocol takes longer.
+    /// Whether nothing stands in the way of a rebalance: one that changes the group's protocol takes longer, and so does one
+    /// whose listeners, called twice in a row, may outlast the poll interval: the group goes on without such a member.
     fn shares_soon(&self) -> bool {
         let live = |member: &&Member| member.is_live() && member.in_group();
         let heard = self.members.iter().filter(live).all(|member| is_heard(member.who, &self.stage));
         let found = self.members.iter().any(|member| live(&member));
-        self.plan.brisk && self.case.mode != Mode::Mixed && heard && found
+        let in_time = self.slowest_listener() * 2 < self.plan.max_poll;
+        self.plan.brisk && self.case.mode != Mode::Mixed && heard && found && in_time
     }
 
     /// One more member has its share.
@@ -82,10 +84,13 @@ impl World {
     /// Everybody hears of a rebalance by a heartbeat, and of what is free by the next; listeners take their time, twice
     /// where partitions are given up before others come. The rest is two seconds.
     fn calm_bound(&self) -> Duration {
-        let live = self.members.iter().filter(|member| member.is_live());
-        let slowest =
-            live.filter_map(|member| member.user.habits.listener.as_ref().map(|l| *l.takes.end())).max();
         let interval = self.plan.broker.group_consumer_heartbeat_interval.max(HEARTBEAT_INTERVAL);
-        interval * 2 + slowest.unwrap_or_default() * 3 + secs(2)
+        interval * 2 + self.slowest_listener() * 3 + secs(2)
+    }
+
+    fn slowest_listener(&self) -> Duration {
+        let live = self.members.iter().filter(|member| member.is_live());
+        let takes = live.filter_map(|member| member.user.habits.listener.as_ref().map(|l| *l.takes.end()));
+        takes.max().unwrap_or_default()
     }
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use ottla_core::TopicPartition;
 use ottla_protocol::TopicId;
 
-use crate::stage::{Stage, Who};
+use crate::{
+    holdings::Holdings,
+    stage::{Stage, Who},
+};
 
 /// A partition of a topic that is named in whichever way.
 pub(super) type Named = (TopicId, String, i32);
@@ -33,6 +36,11 @@ impl Turns {
             });
         }
         *newest = epoch;
+    }
+
+    /// Who loses a partition, and has it again, begins anew with all that is assigned.
+    pub(super) fn forget_others_than(&mut self, owned: &Holdings) {
+        self.passed.retain(|at, _| owned.contains(at));
     }
 
     /// A partition had its turn, or is not to have one.

@@ -4,7 +4,7 @@
 //! costs no heartbeat and a runtime that shuts down does not prevent a clean leave; or a task of the ambient runtime.
 //! It never awaits user code nor a full channel. It ends when the machine is closed, whoever still looks on.
 
-use std::{collections::HashMap, io, sync::Arc, thread};
+use std::{collections::HashMap, future::poll_fn, io, pin::pin, sync::Arc, task::Poll, thread};
 
 use ottla_core::{ConnId, Disconnected, Machine, Outbound, RequestId, log};
 use ottla_protocol::{Request, RequestHeader};
@@ -133,13 +133,24 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
             if closed {
                 break;
             }
-            tokio::select! {
-                () = shared.stirred() => {}
-                Some(ended) = self.tasks.join_next_with_id() => self.handle_ended(ended),
-                () = sleep_until(deadline) => {}
-            }
+            self.wait(&shared, deadline).await;
         }
         self.tasks.shutdown().await;
+    }
+
+    /// Waits for something to do: a connection that ended, a call that left something, or the time.
+    async fn wait(&mut self, shared: &Shared<M>, deadline: Option<std::time::Instant>) {
+        let (mut stirred, mut due) = (pin!(shared.stirred()), pin!(sleep_until(deadline)));
+        let ended = poll_fn(|context| {
+            if let Poll::Ready(Some(ended)) = self.tasks.poll_join_next_with_id(context) {
+                return Poll::Ready(Some(ended));
+            }
+            let awaited = stirred.as_mut().poll(context).is_ready() || due.as_mut().poll(context).is_ready();
+            if awaited { Poll::Ready(None) } else { Poll::Pending }
+        });
+        if let Some(ended) = ended.await {
+            self.handle_ended(ended);
+        }
     }
 
     /// Under the lock: what time and memory bring in, and all that is to be done.

@@ -5,8 +5,11 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     io,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
@@ -68,10 +71,18 @@ where
     shared.feed(|machine, now| machine.handle_connected(conn, now));
     let in_flight = InFlight::default();
     let (reader, writer) = stream.split();
-    tokio::select! {
-        why = read(reader, &in_flight, &shared, conn, limits.receive_max) => why,
-        why = write(writer, &in_flight, queue) => why,
-    }
+    let reading = read(reader, &in_flight, &shared, conn, limits.receive_max);
+    first(reading, write(writer, &in_flight, queue)).await
+}
+
+/// Waits for whichever ends first.
+async fn first<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    poll_fn(|context| match one.as_mut().poll(context) {
+        Poll::Pending => other.as_mut().poll(context),
+        ready => ready,
+    })
+    .await
 }
 
 async fn connect(host: &str, port: u16, setup_timeout: Duration) -> Result<TcpStream, Disconnected> {
