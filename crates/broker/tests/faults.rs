@@ -206,6 +206,8 @@ fn an_error_makes_a_well_formed_response_of_every_api_in_every_version() {
                 Request::DescribeGroups(r) => format!("{:?}", world.ask(conn, version, r)),
                 Request::ListGroups(r) => format!("{:?}", world.ask(conn, version, r)),
                 Request::ApiVersions(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::SaslHandshake(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::SaslAuthenticate(r) => format!("{:?}", world.ask(conn, version, r)),
                 Request::CreateTopics(r) => format!("{:?}", world.ask(conn, version, r)),
                 Request::DeleteTopics(r) => format!("{:?}", world.ask(conn, version, r)),
                 Request::InitProducerId(r) => format!("{:?}", world.ask(conn, version, r)),

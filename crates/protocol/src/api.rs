@@ -36,8 +36,18 @@ pub trait RequestMessage: Message {
     type Response: Message;
 }
 
+/// The first of an API whose answers know no throttling, the second of any other.
+macro_rules! throttling {
+    (unthrottled => $none:expr, $some:expr) => {
+        $none
+    };
+    (=> $none:expr, $some:expr) => {
+        $some
+    };
+}
+
 macro_rules! apis {
-    ($( $api:ident = $key:literal: $request:ident, $response:ident; )*) => {
+    ($( $api:ident = $key:literal: $request:ident, $response:ident $(, $unthrottled:ident)?; )*) => {
         /// An API that is defined here.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -129,12 +139,14 @@ macro_rules! apis {
 
             /// How long the broker asks its client to be silent on this connection, in milliseconds (KIP-219).
             pub const fn throttle_time_ms(&self) -> i32 {
-                match self { $( Self::$api(m) => m.throttle_time_ms, )* }
+                match self { $( Self::$api(_m) => throttling!($($unthrottled)? => 0, _m.throttle_time_ms), )* }
             }
 
             /// Asks the client to be silent for so long.
             pub const fn set_throttle_time_ms(&mut self, ms: i32) {
-                match self { $( Self::$api(m) => m.throttle_time_ms = ms, )* }
+                match self {
+                    $( Self::$api(_m) => throttling!($($unthrottled)? => _ = ms, _m.throttle_time_ms = ms), )*
+                }
             }
 
             fn encode(&self, out: &mut Vec<u8>, version: i16) {
@@ -169,10 +181,12 @@ apis! {
     SyncGroup = 14: SyncGroupRequest, SyncGroupResponse;
     DescribeGroups = 15: DescribeGroupsRequest, DescribeGroupsResponse;
     ListGroups = 16: ListGroupsRequest, ListGroupsResponse;
+    SaslHandshake = 17: SaslHandshakeRequest, SaslHandshakeResponse, unthrottled;
     ApiVersions = 18: ApiVersionsRequest, ApiVersionsResponse;
     CreateTopics = 19: CreateTopicsRequest, CreateTopicsResponse;
     DeleteTopics = 20: DeleteTopicsRequest, DeleteTopicsResponse;
     InitProducerId = 22: InitProducerIdRequest, InitProducerIdResponse;
+    SaslAuthenticate = 36: SaslAuthenticateRequest, SaslAuthenticateResponse, unthrottled;
     CreatePartitions = 37: CreatePartitionsRequest, CreatePartitionsResponse;
     ConsumerGroupHeartbeat = 68: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
     ConsumerGroupDescribe = 69: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;

@@ -23,6 +23,7 @@ mod metadata;
 mod offset_commit;
 mod offset_fetch;
 mod produce;
+mod sasl;
 mod sync_group;
 
 use ottla_protocol::{Now, Request, Response};
@@ -59,6 +60,8 @@ pub(crate) fn handle(
     let forced = in_parts.and_then(Forced::whole);
     match request {
         Request::ApiVersions(r) => api_versions::handle(cluster, &r, forced).into(),
+        Request::SaslHandshake(_) => sasl::handshake(forced).into(),
+        Request::SaslAuthenticate(_) => sasl::authenticate(forced).into(),
         Request::Metadata(r) => metadata::handle(cluster, asked, r, forced).into(),
         Request::Produce(r) => produce::handle(cluster, asked, r, frame, in_parts, now),
         Request::Fetch(r) => fetch::handle(cluster, asked, &r, in_parts, now),

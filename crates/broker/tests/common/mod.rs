@@ -310,6 +310,8 @@ pub fn example(api: ApiKey) -> Request {
         }
         ApiKey::ListGroups => ListGroupsRequest::default().into(),
         ApiKey::ApiVersions => ApiVersionsRequest::default().into(),
+        ApiKey::SaslHandshake => SaslHandshakeRequest { mechanism: "PLAIN".to_owned() }.into(),
+        ApiKey::SaslAuthenticate => SaslAuthenticateRequest::default().into(),
         ApiKey::CreateTopics => CreateTopicsRequest {
             topics: vec![CreateTopicsCreatableTopic { name: t(), ..Default::default() }],
             ..Default::default()

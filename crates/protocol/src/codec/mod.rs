@@ -7,6 +7,7 @@
 mod error;
 pub(crate) mod message;
 mod reader;
+mod secret;
 pub(crate) mod tagged;
 mod varint;
 mod version;
@@ -15,6 +16,7 @@ pub(crate) mod wire;
 pub use error::{DecodeError, DecodeErrorKind};
 pub use message::{FieldSchema, MessageSchema, StructSchema};
 pub use reader::Reader;
+pub use secret::Secret;
 pub use varint::{
     put_unsigned_varint, put_varint, put_varlong, unsigned_varint_len, varint_len, varlong_len,
 };

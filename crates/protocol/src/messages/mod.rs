@@ -22,6 +22,8 @@ mod metadata;
 mod offset_commit;
 mod offset_fetch;
 mod produce;
+mod sasl_authenticate;
+mod sasl_handshake;
 mod sync_group;
 
 pub use api_versions::*;
@@ -44,4 +46,6 @@ pub use metadata::*;
 pub use offset_commit::*;
 pub use offset_fetch::*;
 pub use produce::*;
+pub use sasl_authenticate::*;
+pub use sasl_handshake::*;
 pub use sync_group::*;
