@@ -166,6 +166,7 @@ macro_rules! responses {
     )*};
 }
 responses! {
+    SaslHandshake: SaslHandshakeResponse, SaslAuthenticate: SaslAuthenticateResponse,
     Produce: ProduceResponse, Fetch: FetchResponse, ListOffsets: ListOffsetsResponse, Metadata: MetadataResponse,
     OffsetCommit: OffsetCommitResponse, OffsetFetch: OffsetFetchResponse, FindCoordinator: FindCoordinatorResponse,
     JoinGroup: JoinGroupResponse, Heartbeat: HeartbeatResponse, LeaveGroup: LeaveGroupResponse,
