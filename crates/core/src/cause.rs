@@ -6,8 +6,8 @@ use ottla_protocol::{ApiKey, ErrorCode};
 
 use crate::{
     connections::{Address, Connections, Kind, LinkStatus, Target},
+    disconnected::Disconnected,
     ids::{NodeId, TopicPartition},
-    machine::Disconnected,
     metadata::Metadata,
 };
 

@@ -27,9 +27,10 @@ use ottla_protocol::{
 use crate::{
     backoff::Backoff,
     deadline::Earliest,
+    disconnected::Disconnected,
     ids::{ConnId, NodeId, RequestId},
     log,
-    machine::{Disconnected, Outbound, Reply},
+    machine::{Outbound, Reply},
 };
 
 /// The purpose of a connection.

@@ -12,8 +12,9 @@ use ottla_protocol::{Now, Request, Response};
 use crate::{
     connections::{Address, ConnectionConfig, Connections, Kind, Target, Unanswered},
     deadline::Earliest,
+    disconnected::Disconnected,
     ids::{ConnId, RequestId},
-    machine::{Disconnected, Outbound, Reply},
+    machine::{Outbound, Reply},
     metadata::{Metadata, MetadataConfig, Wanted},
 };
 

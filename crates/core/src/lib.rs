@@ -12,6 +12,7 @@ mod connections;
 mod consumer;
 mod coordinator;
 mod deadline;
+mod disconnected;
 mod event;
 mod fetch;
 pub mod group;
@@ -37,6 +38,7 @@ pub use consumer::{
     OpFailure, Outcome, ReadFailure, Reason, SeekTo, Subscription, SubscriptionError,
 };
 pub use deadline::Earliest;
+pub use disconnected::{Disconnected, SaslFailure, TlsFailure};
 pub use event::{CommitGivenUp, Event, Happened};
 pub use fetch::FetchConfig;
 pub use group::{
@@ -46,7 +48,7 @@ pub use group::{
 };
 pub use ids::{ConnId, NodeId, OpId, ReaderId, RequestId, TopicPartition};
 pub use lanes::{Filter, LaneFailure, LanePhase};
-pub use machine::{Disconnected, Fetched, Machine, Outbound, Reply, Span, Spans, spans};
+pub use machine::{Fetched, Machine, Outbound, Reply, Span, Spans, spans};
 pub use metadata::{Metadata, MetadataConfig, Node, Partition, Topic, Wanted};
 pub use offsets::{CommittedOffset, OffsetAndTimestamp, Position, ResetPolicy, ResetTo};
 #[cfg(feature = "planted")]

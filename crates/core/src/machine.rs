@@ -8,11 +8,14 @@
 //! Users call the machine's other methods between turns. Such a call needs a turn only where [`Machine::take_stir`] says
 //! so; users who wait look again where [`Machine::take_wake`] says so.
 
-use std::{fmt, time::Instant};
+use std::time::Instant;
 
-use ottla_protocol::{ApiKey, DecodeError, ErrorCode, Now, Request, Response, records::walk_headers};
+use ottla_protocol::{DecodeError, Now, Request, Response, records::walk_headers};
 
-use crate::ids::{ConnId, RequestId};
+use crate::{
+    disconnected::Disconnected,
+    ids::{ConnId, RequestId},
+};
 
 /// A client's state, moved by what arrives and by the time.
 pub trait Machine {
@@ -161,55 +164,4 @@ pub fn spans(response: &Response, frame: &[u8]) -> Vec<Result<Spans, DecodeError
             Ok(spans)
         })
         .collect()
-}
-
-/// Why a connection is no more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum Disconnected {
-    /// The name could not be resolved.
-    Unresolved(String),
-    /// No address could be connected to.
-    Refused(String),
-    /// The broker closed the connection.
-    Closed,
-    /// The broker closed the connection when it was asked for its versions.
-    ClosedUnanswered,
-    /// Reading or writing failed.
-    Failed(String),
-    /// The bytes that came are not Kafka's protocol; the text says what they look like.
-    NotKafka(String),
-    /// A response could not be read.
-    Undecodable(ApiKey, DecodeError),
-    /// No answer in time.
-    TimedOut(ApiKey),
-    /// It could not be set up in time.
-    ConnectTimedOut,
-    /// Another broker answers there, or another cluster (KIP-1242).
-    Misrouted,
-    /// The broker refused to tell its versions.
-    Refusing(ErrorCode),
-}
-
-impl fmt::Display for Disconnected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unresolved(why) => write!(f, "the name does not resolve: {why}"),
-            Self::Refused(why) => write!(f, "cannot connect: {why}"),
-            Self::Closed => f.write_str("the broker closed the connection"),
-            Self::ClosedUnanswered => f.write_str(
-                "closed when it was asked what it speaks: this may be a listener for TLS or SASL, or no Kafka broker",
-            ),
-            Self::Failed(why) => write!(f, "the connection failed: {why}"),
-            Self::NotKafka(why) => write!(f, "not a Kafka broker: {why}"),
-            Self::Undecodable(key, error) => {
-                write!(f, "the broker's {key:?} response cannot be read: {error}")
-            }
-            Self::TimedOut(key) => write!(f, "no answer to {key:?} in time"),
-            Self::ConnectTimedOut => f.write_str("no connection in time"),
-            Self::Misrouted => f.write_str("another broker, or another cluster, answers at this address"),
-            Self::Refusing(error) => write!(f, "the broker refuses to tell what it speaks: {error}"),
-        }
-    }
 }

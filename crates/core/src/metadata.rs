@@ -23,10 +23,10 @@ use crate::{
     backoff::{Attempts, Backoff},
     connections::{Address, Connections, HEAD_START, Kind, LinkStatus, Target},
     deadline::Earliest,
+    disconnected::Disconnected,
     group::Pattern,
     ids::{NodeId, RequestId, TopicPartition},
     log,
-    machine::Disconnected,
     planted::{Planted, Plot},
 };
 use missing::Missing;

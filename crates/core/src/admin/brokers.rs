@@ -8,9 +8,9 @@ use crate::{
     cause::Cause,
     connections::{Address, Kind, Target, Unsupported},
     coordinator,
+    disconnected::Disconnected,
     hub::Hub,
     ids::{NodeId, OpId, RequestId, TopicPartition},
-    machine::Disconnected,
 };
 
 #[derive(Debug)]

@@ -31,9 +31,10 @@ use crate::{
     backoff::{Attempts, Backoff},
     cause::Cause,
     connections::{Address, ConnectionConfig},
+    disconnected::Disconnected,
     hub::{Hub, Lost},
     ids::{ConnId, OpId},
-    machine::{Disconnected, Machine, Outbound, Reply},
+    machine::{Machine, Outbound, Reply},
     metadata::{Metadata, MetadataConfig, Wanted},
     ops::Ops,
 };

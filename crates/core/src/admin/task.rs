@@ -17,9 +17,9 @@ use crate::{
     backoff::Attempts,
     cause::Cause,
     connections::{Target, Unsupported},
+    disconnected::Disconnected,
     ids::{OpId, RequestId, TopicPartition},
     log::{self, refused},
-    machine::Disconnected,
     metadata::Metadata,
 };
 

@@ -6,12 +6,13 @@ use ottla_protocol::{Now, Response};
 
 use super::{Consumer, Pending, add_offset, group_side::Brought, ops::OpFailure};
 use crate::{
+    disconnected::Disconnected,
     group::GroupNews,
     hub::Lost,
     ids::{ConnId, RequestId},
     lanes::{FetchState, Lane, LaneFailure, Searched},
     log,
-    machine::{Disconnected, Machine, Outbound, Reply},
+    machine::{Machine, Outbound, Reply},
     offsets::{Position, Purpose},
 };
 

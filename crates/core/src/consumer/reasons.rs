@@ -6,10 +6,10 @@ use ottla_protocol::ErrorCode;
 
 use crate::{
     backoff::Retry,
+    disconnected::Disconnected,
     group::{GroupFailure, MembershipState},
     ids::TopicPartition,
     lanes::LaneFailure,
-    machine::Disconnected,
 };
 
 /// Why a consumer's records are, or are not, flowing.

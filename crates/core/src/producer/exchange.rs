@@ -18,10 +18,11 @@ use super::{
 use crate::{
     cause::Cause,
     connections::{Kind, Target},
+    disconnected::Disconnected,
     hub::Lost,
     ids::{ConnId, NodeId},
     log::{self, refused},
-    machine::{Disconnected, Machine, Outbound, Reply},
+    machine::{Machine, Outbound, Reply},
     planted::Planted,
 };
 

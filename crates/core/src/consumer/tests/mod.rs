@@ -30,9 +30,10 @@ use ottla_protocol::{
 use super::*;
 use crate::{
     Address, CommittedOffset, Event, FetchConfig, GroupConfig, GroupFailure, LeaveGroup, OpFailure,
+    disconnected::Disconnected,
     group::Assignment,
     ids::{ConnId, OpId, ReaderId, RequestId, TopicPartition},
-    machine::{Disconnected, Fetched, Machine, Outbound, Reply, spans},
+    machine::{Fetched, Machine, Outbound, Reply, spans},
     reader::Slot,
 };
 

@@ -19,8 +19,9 @@ use ottla_protocol::{
 use super::*;
 use crate::{
     cause::Cause,
+    disconnected::Disconnected,
     ids::{ConnId, RequestId},
-    machine::{Disconnected, Machine, Outbound, Reply},
+    machine::{Machine, Outbound, Reply},
 };
 
 const ID: i64 = 4000;
