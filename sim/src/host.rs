@@ -8,7 +8,8 @@ use std::{
 };
 
 use ottla_core::{
-    ConnId, Disconnected, Fetched, HoldsBytes, Machine, Outbound, Reply, RequestId, Spans, spans,
+    ConnId, Disconnected, Done, Errand, Fetched, HoldsBytes, Machine, Outbound, Reply, RequestId, Spans,
+    Token, spans,
 };
 use ottla_protocol::{ApiKey, Request, RequestHeader, Response, ResponseHeader};
 
@@ -169,6 +170,13 @@ impl<M: Machine<Frame = Frame>> Host<M> {
                 let mut frame = header.encode(&request);
                 frame.drain(..4);
                 stage.send_up(link.link, frame);
+            }
+            Outbound::Run { conn, errand } => {
+                let done = match errand {
+                    Errand::Derive(derivation) => Done::Derived(derivation.run()),
+                    _ => Done::Token(Ok(Token::default())),
+                };
+                self.machine.handle_done(conn, done, stage.now());
             }
             Outbound::Close { conn } => {
                 stage.note(|| format!("{who} closes {conn}"));

@@ -6,18 +6,19 @@
 
 use std::{collections::HashMap, future::poll_fn, io, pin::pin, sync::Arc, task::Poll, thread};
 
-use ottla_core::{ConnId, Disconnected, Machine, Outbound, RequestId, log};
+use ottla_core::{ConnId, Disconnected, Done, Errand, Machine, Outbound, RequestId, SaslFailure, log};
 use ottla_protocol::{Request, RequestHeader};
 use tokio::{
     runtime,
     sync::{mpsc, mpsc::error::TrySendError},
-    task::{self, AbortHandle, JoinSet},
+    task::{self, AbortHandle, JoinError, JoinSet},
 };
 
 use crate::{
     net::{
         connection::{self, Awaited, Encoded, Limits},
         frame_pool::Frame,
+        tokens::TokenSource,
     },
     shared::Shared,
 };
@@ -39,6 +40,8 @@ pub(crate) struct DriverConfig {
     pub(crate) limits: Limits,
     /// How many bytes of buffers are kept.
     pub(crate) frame_pool: usize,
+    /// Where tokens come from, if the client authenticates by them.
+    pub(crate) tokens: Option<TokenSource>,
     /// The client's span, which says whose the machine's events are.
     pub(crate) span: tracing::Span,
     /// The same span; none for a client whose users call often, where no event comes of a call.
@@ -65,8 +68,13 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Driver<M> {
         let shared = Arc::new(Shared::new(machine, config.frame_pool, span, span_of_calls));
         let name = config.thread.clone();
         let ambient = config.ambient;
-        let turns =
-            Turns { end: EndOnDrop(shared.clone()), config, links: HashMap::new(), tasks: JoinSet::new() };
+        let turns = Turns {
+            end: EndOnDrop(shared.clone()),
+            config,
+            links: HashMap::new(),
+            tasks: JoinSet::new(),
+            errands: JoinSet::new(),
+        };
         let host = if ambient {
             let runtime = runtime::Handle::try_current().map_err(io::Error::other)?;
             Host::Task(runtime.spawn(turns.run()))
@@ -111,8 +119,17 @@ struct Turns<M> {
     config: DriverConfig,
     links: HashMap<ConnId, Link>,
     tasks: JoinSet<Disconnected>,
+    errands: JoinSet<(ConnId, Done)>,
     /// Last, so that it drops last.
     end: EndOnDrop<M>,
+}
+
+/// What a driver was waiting for.
+enum Came {
+    /// The end of a connection.
+    Ended(Result<(task::Id, Disconnected), JoinError>),
+    /// The end of an errand.
+    Done(Result<(ConnId, Done), JoinError>),
 }
 
 /// The driver's end of a connection.
@@ -136,20 +153,29 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
             self.wait(&shared, deadline).await;
         }
         self.tasks.shutdown().await;
+        self.errands.shutdown().await;
     }
 
     /// Waits for something to do: a connection that ended, a call that left something, or the time.
     async fn wait(&mut self, shared: &Shared<M>, deadline: Option<std::time::Instant>) {
         let (mut stirred, mut due) = (pin!(shared.stirred()), pin!(sleep_until(deadline)));
-        let ended = poll_fn(|context| {
+        let came = poll_fn(|context| {
             if let Poll::Ready(Some(ended)) = self.tasks.poll_join_next_with_id(context) {
-                return Poll::Ready(Some(ended));
+                return Poll::Ready(Some(Came::Ended(ended)));
+            }
+            if let Poll::Ready(Some(done)) = self.errands.poll_join_next(context) {
+                return Poll::Ready(Some(Came::Done(done)));
             }
             let awaited = stirred.as_mut().poll(context).is_ready() || due.as_mut().poll(context).is_ready();
             if awaited { Poll::Ready(None) } else { Poll::Pending }
         });
-        if let Some(ended) = ended.await {
-            self.handle_ended(ended);
+        match came.await {
+            Some(Came::Ended(ended)) => self.handle_ended(ended),
+            // An errand that panicked: its connection is given up when its time is over.
+            Some(Came::Done(Err(_))) | None => {}
+            Some(Came::Done(Ok((conn, done)))) => {
+                shared.feed(|machine, now| machine.handle_done(conn, done, now));
+            }
         }
     }
 
@@ -180,10 +206,31 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
                 self.links.insert(conn, Link { queue, task: self.tasks.spawn(run) });
             }
             Outbound::Send { conn, id, version, request } => self.send(conn, id, version, &request),
+            Outbound::Run { conn, errand } => self.run_errand(conn, errand),
             Outbound::Close { conn } => {
                 tracing::trace!(target: log::CONNECTION, parent: self.end.0.span(), %conn, "closing");
                 self.close(conn);
             }
+        }
+    }
+
+    fn run_errand(&mut self, conn: ConnId, errand: Errand) {
+        match errand {
+            // Computing holds up the sockets; it has a thread of its own.
+            Errand::Derive(derivation) => {
+                self.errands.spawn_blocking(move || (conn, Done::Derived(derivation.run())));
+            }
+            Errand::FetchToken => {
+                let (tokens, within) = (self.config.tokens.clone(), self.config.limits.setup_timeout);
+                self.errands.spawn(async move {
+                    let token = match tokens {
+                        Some(tokens) => tokens.token(within).await,
+                        None => Err(SaslFailure::NoToken("no provider is configured".to_owned())),
+                    };
+                    (conn, Done::Token(token))
+                });
+            }
+            _ => debug_assert!(false, "an errand that nobody knows"),
         }
     }
 

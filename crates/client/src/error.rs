@@ -33,7 +33,7 @@ mod tests;
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
-use ottla_core::{Address, Disconnected, TopicPartition};
+use ottla_core::{Address, Disconnected, RefusedConnection, TopicPartition};
 use ottla_protocol::{ApiKey, ErrorCode};
 
 pub(crate) use self::failure::Details;
@@ -96,6 +96,8 @@ errors! {
         InvalidFile = Caller: "cannot read the properties", "";
         /// No broker answered.
         Unreachable = Cluster, Passes: "no broker can be reached", "check bootstrap.servers, and that the brokers run";
+        /// A broker and this client do not come together: the password, a certificate, or what listens there. The source tells.
+        Connection = Caller: "the connection is refused", "trying again does not help before somebody changes something";
         /// A broker refused.
         Broker = Cluster, AsCoded: "refused", "";
         /// The system gave no thread or socket to work with.
@@ -125,6 +127,8 @@ errors! {
             "call again to rejoin; raise max_poll_interval or take fewer records at once";
         /// The coordinator refuses the consumer, and would again.
         Group = Cluster, Ends: "the group cannot be joined", "";
+        /// A broker and this client do not come together: the password, a certificate, or what listens there. The source tells.
+        Connection = Caller: "the connection is refused", "trying again does not help before somebody changes something";
         /// A broker refused.
         Broker = Cluster, AsCoded: "refused", "";
         /// The consumer is closed.
@@ -153,6 +157,8 @@ errors! {
         TimedOut = Cluster, Passes: "no answer within default.api.timeout", "commit again";
         /// No broker speaks a version of the protocol that is known here.
         Unsupported = Cluster: "not supported by the broker", "";
+        /// A broker and this client do not come together: the password, a certificate, or what listens there. The source tells.
+        Connection = Caller: "the connection is refused", "trying again does not help before somebody changes something";
         /// A broker refused.
         Broker = Cluster, AsCoded: "refused", "";
         /// The consumer is closed.
@@ -181,6 +187,8 @@ errors! {
         TimedOut = Cluster, Passes: "no answer within default.api.timeout", "seek again";
         /// No broker speaks a version of the protocol that is known here.
         Unsupported = Cluster: "not supported by the broker", "";
+        /// A broker and this client do not come together: the password, a certificate, or what listens there. The source tells.
+        Connection = Caller: "the connection is refused", "trying again does not help before somebody changes something";
         /// A broker refused.
         Broker = Cluster, AsCoded: "refused", "";
         /// The consumer is closed.
@@ -205,6 +213,8 @@ errors! {
         TimedOut = Cluster, Passes: "no answer within default.api.timeout", "ask again";
         /// No broker speaks a version of the protocol that is known here.
         Unsupported = Cluster: "not supported by the broker", "";
+        /// A broker and this client do not come together: the password, a certificate, or what listens there. The source tells.
+        Connection = Caller: "the connection is refused", "trying again does not help before somebody changes something";
         /// A broker refused.
         Broker = Cluster, AsCoded: "refused", "";
         /// The consumer is closed.
@@ -237,6 +247,8 @@ errors! {
         Identity = Cluster, AsCoded: "no producer id", "";
         /// No broker speaks a version of the protocol that is known here.
         Unsupported = Cluster: "not supported by the broker", "";
+        /// A broker and this client do not come together: the password, a certificate, or what listens there. The source tells.
+        Connection = Caller: "the connection is refused", "trying again does not help before somebody changes something";
         /// A broker refused.
         Broker = Cluster, AsCoded: "refused", "";
         /// The producer is closed.
@@ -259,6 +271,8 @@ errors! {
         TimedOut = Cluster, Passes: "no answer within default.api.timeout", "look whether it is done, and ask again";
         /// No broker speaks a version of the protocol that is known here.
         Unsupported = Cluster: "not supported by the broker", "";
+        /// A broker and this client do not come together: the password, a certificate, or what listens there. The source tells.
+        Connection = Caller: "the connection is refused", "trying again does not help before somebody changes something";
         /// A broker refused.
         Broker = Cluster, AsCoded: "refused", "";
         /// The client is closed.
@@ -303,6 +317,11 @@ impl BuildError {
         Self::new(BuildErrorKind::InvalidValue)
             .property(key)
             .detail(format!("`{value}`; expected {expected}"))
+    }
+
+    /// A broker that is needed has refused the connection for good.
+    pub(crate) fn refused(refused: RefusedConnection) -> Self {
+        Self::new(BuildErrorKind::Connection).address(refused.address).detail(refused.why.to_string())
     }
 
     /// No broker answered: where it was tried, how long, and what came of the last attempt.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ottla_core::{Disconnected, Machine, Metadata};
+use ottla_core::{Machine, Metadata};
 
 use crate::{config::common::CommonConfig, error::BuildError, shared::Shared};
 
@@ -21,29 +21,21 @@ pub(crate) async fn reach<M: Machine>(
         return Ok(());
     }
     let last = || shared.inspect(|machine| metadata(machine).last_failure().cloned());
-    let known = shared.wait(|machine, _| metadata(machine).is_known().then_some(()));
+    let known = shared.wait(|machine, now| match machine.refusal(now) {
+        Some(refused) => Some(Err(BuildError::refused(refused))),
+        None => metadata(machine).is_known().then_some(Ok(())),
+    });
     let begun = Instant::now();
     let patience = config.default_api_timeout;
     let mut known = std::pin::pin!(known);
     let mut told = None;
-    let mut strangers = Vec::new();
     loop {
         let waited = begun.elapsed();
         if waited >= patience {
             return Err(BuildError::unreachable(&config.bootstrap_servers, patience, last().as_ref()));
         }
         if let Ok(known) = tokio::time::timeout(LOOK.min(patience - waited), &mut known).await {
-            return Ok(known?);
-        }
-        if let Some((address, Disconnected::NotKafka(_))) = last()
-            && !strangers.contains(&address)
-        {
-            strangers.push(address);
-            // None of them will ever be a broker.
-            if config.bootstrap_servers.iter().all(|server| strangers.contains(server)) {
-                let (servers, waited) = (&config.bootstrap_servers, begun.elapsed());
-                return Err(BuildError::unreachable(servers, waited, last().as_ref()));
-            }
+            return known?;
         }
         let Some(tell) = config.on_wait.0.as_ref().filter(|_| begun.elapsed() >= SILENT) else { continue };
         let why = match last() {

@@ -49,7 +49,9 @@ impl Cause {
     ) -> Option<Self> {
         let address = metadata.address(node)?.clone();
         match connections.status(Target::Node(node), kind, now) {
-            LinkStatus::Retrying { why, .. } => Some(Self::Connection { address, why }),
+            LinkStatus::Retrying { why, .. } | LinkStatus::Refused { why } => {
+                Some(Self::Connection { address, why })
+            }
             LinkStatus::Connecting { .. } => Some(Self::Connecting(address)),
             _ => None,
         }

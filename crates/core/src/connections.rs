@@ -5,13 +5,19 @@
 //! have connections of their own: [`Kind`].
 //!
 //! ```text
-//!              connect              handle_connected           versions known
-//! Closed ─────────────> Connecting ─────────────────> Asking ────────────────> Ready
-//!    ^                      │                            │                       │
-//!    └──────────────────────┴──── disconnected, with back-off; idle, without ────┘
+//!          connect              handle_connected         versions known                    known there
+//! Closed ─────────> Connecting ─────────────────> Asking ───────────────> Authenticating ─────────────> Ready
+//!    ^                  │                            │    without SASL: Ready     │   <────────────        │
+//!    │                  │                            │                            │   session ends         │
+//!    └──────────────────┴──────────── disconnected, with back-off; idle, without ─┴────────────────────────┘
 //! ```
 
+mod link;
+mod login;
+#[cfg(test)]
+mod login_tests;
 mod outages;
+mod refusals;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +30,9 @@ use ottla_protocol::{
     ApiKey, ErrorCode, Now, Request, Response, codec::Versions, messages::ApiVersionsRequest,
 };
 
+use link::{InFlight, Link, SpokenVersions, State};
+pub use refusals::RefusedConnection;
+
 use crate::{
     backoff::Backoff,
     deadline::Earliest,
@@ -31,6 +40,7 @@ use crate::{
     ids::{ConnId, NodeId, RequestId},
     log,
     machine::{Outbound, Reply},
+    sasl::SaslConfig,
 };
 
 /// The purpose of a connection.
@@ -93,6 +103,8 @@ pub struct ConnectionConfig {
     /// `socket.connection.setup.timeout.ms`: how long a connection may take until it can be used. In Java the time
     /// ends when the connection stands, and the wait for the broker's versions ends after `request.timeout.ms`.
     pub setup_timeout: Duration,
+    /// How the client authenticates, if it does.
+    pub sasl: Option<SaslConfig>,
 }
 
 impl Default for ConnectionConfig {
@@ -102,6 +114,7 @@ impl Default for ConnectionConfig {
             reconnect_backoff: Backoff { first: Duration::from_millis(50), most: Duration::from_secs(1) },
             max_idle: Duration::from_secs(9 * 60),
             setup_timeout: Duration::from_secs(10),
+            sasl: None,
         }
     }
 }
@@ -123,6 +136,9 @@ pub struct Connections {
     cluster_id: Option<String>,
     misrouted: bool,
     outages: Vec<outages::Outage>,
+    /// A broker has answered a request of a user's.
+    reached: bool,
+    refusals: VecDeque<(Target, Kind, RefusedConnection)>,
     rng: fastrand::Rng,
 }
 
@@ -147,39 +163,16 @@ pub enum LinkStatus {
         /// Why, the last time.
         why: Disconnected,
     },
+    /// It was refused in a way that does not pass by itself. It is tried again once a call has told so.
+    Refused {
+        /// Why.
+        why: Disconnected,
+    },
     /// The broker asked for a pause.
     Throttled {
         /// Until when.
         until: Instant,
     },
-}
-
-#[derive(Debug)]
-struct Link {
-    address: Address,
-    state: State,
-    in_flight: VecDeque<InFlight>,
-    last_used: Instant,
-    failures: u32,
-    last_failure: Option<Disconnected>,
-    /// The connection failed, and no request was answered since.
-    failed: bool,
-    throttled_until: Option<Instant>,
-}
-
-#[derive(Debug)]
-enum State {
-    Closed { retry_at: Option<Instant> },
-    Connecting { conn: ConnId, since: Instant },
-    Asking { conn: ConnId, since: Instant, version: i16 },
-    Ready { conn: ConnId, versions: Vec<(i16, Versions)> },
-}
-
-#[derive(Debug)]
-struct InFlight {
-    id: RequestId,
-    key: ApiKey,
-    deadline: Instant,
 }
 
 /// A request that will not be answered.
@@ -208,22 +201,15 @@ impl Connections {
             cluster_id: None,
             misrouted: false,
             outages: Vec::new(),
+            reached: false,
+            refusals: VecDeque::new(),
             rng: fastrand::Rng::with_seed(seed),
         }
     }
 
     /// Whether a request can be sent there now. If not, the connection is opened as soon as it may be.
     pub fn ready(&mut self, target: Target, kind: Kind, address: &Address, now: Now) -> bool {
-        let fresh = || Link {
-            address: address.clone(),
-            state: State::Closed { retry_at: None },
-            in_flight: VecDeque::new(),
-            last_used: now.mono,
-            failures: 0,
-            last_failure: None,
-            failed: false,
-            throttled_until: None,
-        };
+        let fresh = || Link::new(address.clone(), now.mono);
         let link = self.links.entry((target, kind)).or_insert_with(fresh);
         if link.address != *address {
             // The broker has moved. Requests in flight to its old address may still be answered, so only a closed
@@ -233,7 +219,10 @@ impl Connections {
             }
         }
         match link.state {
-            State::Ready { .. } => link.throttled_until.is_none_or(|until| until <= now.mono),
+            State::Ready { .. } => {
+                link.throttled_until.is_none_or(|until| until <= now.mono) && self.renew((target, kind), now)
+            }
+            State::Closed { .. } if link.refused => false,
             State::Closed { retry_at } if retry_at.is_none_or(|at| at <= now.mono) => {
                 self.last_conn += 1;
                 let conn = ConnId(self.last_conn);
@@ -253,8 +242,17 @@ impl Connections {
         match (&link.state, link.throttled_until) {
             (State::Ready { .. }, Some(until)) if until > now => LinkStatus::Throttled { until },
             (State::Ready { .. }, _) => LinkStatus::Ready,
-            (State::Connecting { since, .. } | State::Asking { since, .. }, _) => {
-                LinkStatus::Connecting { since: *since }
+            (
+                State::Connecting { since, .. }
+                | State::Asking { since, .. }
+                | State::Authenticating { since, .. },
+                _,
+            ) => LinkStatus::Connecting { since: *since },
+            (State::Closed { .. }, _)
+                if link.refused
+                    && let Some(why) = &link.last_failure =>
+            {
+                LinkStatus::Refused { why: why.clone() }
             }
             (State::Closed { retry_at: Some(at) }, _) => match &link.last_failure {
                 Some(why) => LinkStatus::Retrying { at: *at, failures: link.failures, why: why.clone() },
@@ -331,10 +329,7 @@ impl Connections {
             cluster_id,
             node_id,
         };
-        let since = match link.state {
-            State::Connecting { since, .. } | State::Asking { since, .. } => since,
-            _ => now.mono,
-        };
+        let since = link.begun().unwrap_or(now.mono);
         link.state = State::Asking { conn, since, version };
         let deadline = (since + self.config.setup_timeout).min(now.mono + self.config.request_timeout);
         link.in_flight.push_back(InFlight { id, key: ApiKey::ApiVersions, deadline });
@@ -345,16 +340,18 @@ impl Connections {
     pub fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now) -> Vec<Unanswered> {
         let Some(key) = self.key_of(conn) else { return Vec::new() };
         let Some(link) = self.links.get_mut(&key) else { return Vec::new() };
-        let why = match (why, &link.state) {
-            (Disconnected::Closed, State::Asking { .. }) => Disconnected::ClosedUnanswered,
-            (why, _) => why,
-        };
+        let why = link.interpret(why);
         let was_ready = matches!(link.state, State::Ready { .. });
         link.failures += 1;
+        link.refused = link.is_refusal(&why, self.reached);
         let wait = self.config.reconnect_backoff.after(link.failures, &mut self.rng);
-        link.state = State::Closed { retry_at: Some(now.mono + wait) };
+        link.state = State::Closed { retry_at: Some(now.mono + wait).filter(|_| !link.refused) };
         link.last_failure = Some(why.clone());
-        link.throttled_until = None;
+        (link.throttled_until, link.renew_at, link.answered) = (None, None, false);
+        if link.refused {
+            let (address, why) = (link.address.clone(), why.clone());
+            self.refusals.push_back((key.0, key.1, RefusedConnection { address, why }));
+        }
         self.broken |= matches!(key.0, Target::Node(_));
         let in_flight = std::mem::take(&mut link.in_flight);
         // A connection on which nothing was asked is no loss: brokers close idle connections.
@@ -362,15 +359,17 @@ impl Connections {
         let idle = was_ready && closed && in_flight.is_empty();
         link.failed |= !idle;
         let address = link.address.clone();
-        let (node, kind) = (key.0.node(), key.1);
-        if !idle && self.failed(&address, now.mono) {
+        let (node, kind, refused) = (key.0.node(), key.1, link.refused);
+        if refused {
+            tracing::error!(target: log::CONNECTION, %address, node, ?kind, %why, "refused");
+        } else if !idle && self.failed(&address, now.mono) {
             tracing::warn!(target: log::CONNECTION, %address, node, ?kind, %why, "disconnected");
         } else if was_ready {
             tracing::debug!(target: log::CONNECTION, %address, node, ?kind, %why, "disconnected");
         }
         in_flight
             .into_iter()
-            .filter(|request| request.key != ApiKey::ApiVersions)
+            .filter(InFlight::is_asked_for)
             .map(|request| Unanswered { id: request.id, why: why.clone() })
             .collect()
     }
@@ -407,11 +406,19 @@ impl Connections {
             let until = now.mono + Duration::from_millis(throttle);
             link.throttled_until = link.throttled_until.max(Some(until));
         }
-        let Response::ApiVersions(response) = reply.response else {
-            self.answered((target, kind), now.mono);
-            return Some(reply);
+        let response = match reply.response {
+            Response::ApiVersions(response) => response,
+            response @ (Response::SaslHandshake(_) | Response::SaslAuthenticate(_)) => {
+                self.handle_login(conn, response, now);
+                return None;
+            }
+            _ => {
+                (link.answered, self.reached) = (true, true);
+                self.answered((target, kind), now.mono);
+                return Some(reply);
+            }
         };
-        let State::Asking { version, since, .. } = link.state else { return None };
+        let State::Asking { version, .. } = link.state else { return None };
         // KIP-511: a broker that does not know the version answers in version 0, with the versions that it knows.
         let theirs = response.api_keys.iter().find(|api| api.api_key == ApiKey::ApiVersions as i16);
         let older = theirs.map_or(0, |api| api.max_version);
@@ -420,13 +427,8 @@ impl Connections {
                 let versions = |api: &ottla_protocol::messages::ApiVersionsApiVersion| {
                     (api.api_key, Versions::between(api.min_version, api.max_version))
                 };
-                link.failures = 0;
-                link.state =
-                    State::Ready { conn, versions: response.api_keys.iter().map(versions).collect() };
-                let (address, node) = (&link.address, target.node());
-                let took = now.mono.saturating_duration_since(since);
-                let took = format_args!("{took:.1?}");
-                tracing::debug!(target: log::CONNECTION, %address, node, ?kind, %took, "connected");
+                let versions = response.api_keys.iter().map(versions).collect();
+                self.introduce((target, kind), conn, versions, now);
             }
             ErrorCode::UnsupportedVersion if older < version => {
                 self.ask_versions(target, kind, conn, older, now);
@@ -446,6 +448,19 @@ impl Connections {
         None
     }
 
+    /// A connection can be used.
+    fn established(&mut self, key: (Target, Kind), conn: ConnId, versions: SpokenVersions, now: Now) {
+        let Some(link) = self.links.get_mut(&key) else { return };
+        if let Some(since) = link.begun() {
+            let (address, node, kind) = (&link.address, key.0.node(), key.1);
+            let took = now.mono.saturating_duration_since(since);
+            let took = format_args!("{took:.1?}");
+            tracing::debug!(target: log::CONNECTION, %address, node, ?kind, %took, "connected");
+        }
+        link.failures = 0;
+        link.state = State::Ready { conn, versions };
+    }
+
     /// Ends connections that took too long, or were idle for too long. Returns the requests left unanswered.
     pub fn handle_timeout(&mut self, now: Now) -> Vec<Unanswered> {
         if !self.outages.is_empty() {
@@ -462,7 +477,16 @@ impl Connections {
                 State::Connecting { conn, since } if since + self.config.setup_timeout <= now.mono => {
                     ended.push((conn, Disconnected::ConnectTimedOut));
                 }
-                State::Asking { conn, .. } | State::Ready { conn, .. } if overdue.is_some() => {
+                State::Authenticating { conn, since, renewing: false, .. }
+                    if since + self.config.setup_timeout <= now.mono =>
+                {
+                    ended.push((conn, Disconnected::ConnectTimedOut));
+                }
+                State::Asking { conn, .. }
+                | State::Authenticating { conn, .. }
+                | State::Ready { conn, .. }
+                    if overdue.is_some() =>
+                {
                     let key = overdue.map_or(ApiKey::ApiVersions, |request| request.key);
                     ended.push((conn, Disconnected::TimedOut(key)));
                 }
@@ -502,6 +526,11 @@ impl Connections {
                     earliest.consider(since + HEAD_START);
                 }
                 State::Asking { since, .. } => earliest.consider(since + HEAD_START),
+                State::Authenticating { since, renewing: false, .. } => {
+                    earliest.consider(since + self.config.setup_timeout);
+                    earliest.consider(since + HEAD_START);
+                }
+                State::Authenticating { .. } => {}
                 State::Ready { .. } if link.in_flight.is_empty() => {
                     earliest.consider(link.last_used + self.config.max_idle);
                 }
@@ -513,21 +542,13 @@ impl Connections {
     /// Closes every connection. No answer is awaited any more.
     pub fn close_all(&mut self) {
         for link in std::mem::take(&mut self.links).into_values() {
-            if let State::Connecting { conn, .. } | State::Asking { conn, .. } | State::Ready { conn, .. } =
-                link.state
-            {
+            if let Some(conn) = link.conn() {
                 self.out.push_back(Outbound::Close { conn });
             }
         }
     }
 
     fn key_of(&self, wanted: ConnId) -> Option<(Target, Kind)> {
-        let is_it = |link: &Link| match link.state {
-            State::Connecting { conn, .. } | State::Asking { conn, .. } | State::Ready { conn, .. } => {
-                conn == wanted
-            }
-            State::Closed { .. } => false,
-        };
-        self.links.iter().find(|(_, link)| is_it(link)).map(|(key, _)| *key)
+        self.links.iter().find(|(_, link)| link.conn() == Some(wanted)).map(|(key, _)| *key)
     }
 }

@@ -17,6 +17,8 @@ pub enum Disconnected {
     Closed,
     /// The broker closed the connection when it was asked for its versions.
     ClosedUnanswered,
+    /// The broker closed the connection at the first request.
+    ClosedAtOnce,
     /// Reading or writing failed.
     Failed(String),
     /// The bytes that came are not Kafka's protocol; the text says what they look like.
@@ -46,6 +48,9 @@ impl fmt::Display for Disconnected {
             Self::ClosedUnanswered => f.write_str(
                 "closed when it was asked what it speaks: this may be a listener for TLS or SASL, or no Kafka broker",
             ),
+            Self::ClosedAtOnce => {
+                f.write_str("closed at the first request: this may be a listener for SASL; check security.protocol")
+            }
             Self::Failed(why) => write!(f, "the connection failed: {why}"),
             Self::NotKafka(why) => write!(f, "not a Kafka broker: {why}"),
             Self::Undecodable(key, error) => {

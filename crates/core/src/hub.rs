@@ -10,12 +10,13 @@ use std::{collections::BTreeMap, time::Instant};
 use ottla_protocol::{Now, Request, Response};
 
 use crate::{
-    connections::{Address, ConnectionConfig, Connections, Kind, Target, Unanswered},
+    connections::{Address, ConnectionConfig, Connections, Kind, RefusedConnection, Target, Unanswered},
     deadline::Earliest,
     disconnected::Disconnected,
     ids::{ConnId, RequestId},
     machine::{Outbound, Reply},
     metadata::{Metadata, MetadataConfig, Wanted},
+    sasl::Done,
 };
 
 /// `P` is what a request was sent for.
@@ -107,6 +108,26 @@ impl<P> Hub<P> {
 
     pub(crate) fn handle_connected(&mut self, conn: ConnId, now: Now) {
         self.connections.handle_connected(conn, now);
+    }
+
+    pub(crate) fn handle_done(&mut self, conn: ConnId, done: Done, now: Now) {
+        self.connections.handle_done(conn, done, now);
+    }
+
+    /// The next connection that was refused for good, and that somebody has to be told of. An address that the user gave is
+    /// no matter as long as another broker may answer.
+    pub(crate) fn take_refusal(&mut self, now: Now) -> Option<(Target, Kind, RefusedConnection)> {
+        loop {
+            let refusal = self.connections.take_refusal()?;
+            if matches!(refusal.0, Target::Node(_)) || self.refusal(now).is_some() {
+                return Some(refusal);
+            }
+        }
+    }
+
+    /// Why no broker whatever can be asked: each has refused for good.
+    pub(crate) fn refusal(&self, now: Now) -> Option<RefusedConnection> {
+        self.metadata.refusal(&self.connections, now)
     }
 
     pub(crate) fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now) -> Vec<Lost<P>> {

@@ -27,11 +27,13 @@ mod ops;
 mod planted;
 pub mod producer;
 mod reader;
+mod sasl;
 
 pub use backoff::{Backoff, Retry};
 pub use cause::Cause;
 pub use connections::{
-    Address, ConnectionConfig, Connections, Kind, LinkStatus, Target, Unanswered, Unsupported,
+    Address, ConnectionConfig, Connections, Kind, LinkStatus, RefusedConnection, Target, Unanswered,
+    Unsupported,
 };
 pub use consumer::{
     Callback, CloseKind, CommitReason, Consumer, ConsumerConfig, Explanation, Farewell, GroupReason,
@@ -56,3 +58,4 @@ pub use planted::Planted;
 pub use reader::{
     Block, Handed, HoldsBytes, Look, Reader, ReaderConfig, Records, RecordsIntoIter, RecordsIter,
 };
+pub use sasl::{Credentials, Derivation, Done, Errand, SaslConfig, ScramHash, Token};

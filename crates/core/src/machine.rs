@@ -13,8 +13,10 @@ use std::time::Instant;
 use ottla_protocol::{DecodeError, Now, Request, Response, records::walk_headers};
 
 use crate::{
+    connections::RefusedConnection,
     disconnected::Disconnected,
     ids::{ConnId, RequestId},
+    sasl::{Done, Errand},
 };
 
 /// A client's state, moved by what arrives and by the time.
@@ -27,6 +29,8 @@ pub trait Machine {
     fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now);
     /// A request was answered.
     fn handle_reply(&mut self, conn: ConnId, reply: Reply<Self::Frame>, now: Now);
+    /// An errand is done.
+    fn handle_done(&mut self, conn: ConnId, done: Done, now: Now);
     /// The deadline of [`Machine::poll_timeout`] has passed.
     fn handle_timeout(&mut self, now: Now);
     /// The next effect on the world; `None` where there is nothing to do.
@@ -41,6 +45,8 @@ pub trait Machine {
     /// sent, or an earlier deadline. A call that forgets to say so is acted upon only with the next turn, which may be
     /// minutes away.
     fn take_stir(&mut self) -> bool;
+    /// Why no broker can be asked anything: each that is known has refused the connection for good.
+    fn refusal(&self, now: Now) -> Option<RefusedConnection>;
     /// Whether everything is done and the driver may end.
     fn is_closed(&self) -> bool;
 }
@@ -67,6 +73,13 @@ pub enum Outbound {
         version: i16,
         /// The request.
         request: Request,
+    },
+    /// Do something that takes long, and tell [`Machine::handle_done`].
+    Run {
+        /// The connection that needs it.
+        conn: ConnId,
+        /// What.
+        errand: Errand,
     },
     /// Close a connection. Nothing more is heard of it.
     Close {

@@ -21,7 +21,7 @@ use ottla_protocol::{
 
 use crate::{
     backoff::{Attempts, Backoff},
-    connections::{Address, Connections, HEAD_START, Kind, LinkStatus, Target},
+    connections::{Address, Connections, HEAD_START, Kind, LinkStatus, RefusedConnection, Target},
     deadline::Earliest,
     disconnected::Disconnected,
     group::Pattern,
@@ -307,6 +307,10 @@ impl Metadata {
             match connections.status(target, Kind::Main, now.mono) {
                 LinkStatus::Connecting { since } if now.mono < since + HEAD_START => return None,
                 LinkStatus::Connecting { .. } => continue,
+                LinkStatus::Refused { why } => {
+                    self.last_failure = Some((address.clone(), why));
+                    continue;
+                }
                 LinkStatus::Retrying { at, why, .. } => {
                     self.last_failure = Some((address.clone(), why));
                     if at > now.mono {
@@ -319,6 +323,14 @@ impl Metadata {
             return None;
         }
         None
+    }
+
+    /// Why no broker will tell anything: each address that could be asked has refused the connection for good.
+    pub(crate) fn refusal(&self, connections: &Connections, now: Now) -> Option<RefusedConnection> {
+        let nodes = self.nodes.keys().map(|id| Target::Node(*id)).filter(|_| !self.bootstrapping);
+        let seeds = (0..self.seeds.len()).map(Target::Seed);
+        let mut refusals = nodes.chain(seeds).map(|target| connections.refusal(target, Kind::Main, now));
+        refusals.try_fold(None, |_, refusal| refusal.map(Some)).flatten()
     }
 
     /// Other topics are wanted than when metadata was last asked for.

@@ -177,6 +177,7 @@ impl CommonConfig {
             reconnect_backoff: self.reconnect_backoff,
             max_idle: self.connections_max_idle,
             setup_timeout: self.connection_setup_timeout,
+            sasl: None,
         }
     }
 
@@ -204,6 +205,7 @@ impl CommonConfig {
             client_id: self.client_id.clone(),
             limits: Limits { receive_max, setup_timeout },
             frame_pool,
+            tokens: None,
             span_of_calls: span.clone(),
             span,
         }

@@ -219,6 +219,9 @@ impl Reader {
                 group(RecvError::new(RecvErrorKind::Group)).broker(code).detail(refusal(code))
             }
             ReadFailure::Group(_) => group(RecvError::new(RecvErrorKind::Group)),
+            ReadFailure::Connection(refused) => RecvError::new(RecvErrorKind::Connection)
+                .address(refused.address)
+                .detail(refused.why.to_string()),
             ReadFailure::Lane(at, failure) => match failure {
                 LaneFailure::Corrupt { offset, error } => {
                     let kind = match error.kind {

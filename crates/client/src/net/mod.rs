@@ -5,6 +5,7 @@
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod frame_pool;
+pub(crate) mod tokens;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ottla_core::{ConnId, Disconnected, HoldsBytes, Machine, Outbound, Reply, RequestId};
+use ottla_core::{
+    ConnId, Disconnected, Done, HoldsBytes, Machine, Outbound, RefusedConnection, Reply, RequestId,
+};
 use ottla_protocol::{
     ApiKey, Now, Request, Response, ResponseHeader,
     codec::RecordData,
@@ -80,6 +82,10 @@ impl Machine for Asker {
         self.wake = true;
     }
 
+    fn handle_done(&mut self, _: ConnId, _: Done, _: Now) {
+        unreachable!("nothing is run");
+    }
+
     fn handle_timeout(&mut self, _: Now) {
         assert!(!self.panics, "planted");
         self.patience = None;
@@ -103,6 +109,10 @@ impl Machine for Asker {
         self.wake = true;
     }
 
+    fn refusal(&self, _: Now) -> Option<RefusedConnection> {
+        None
+    }
+
     fn take_wake(&mut self) -> bool {
         std::mem::take(&mut self.wake)
     }
@@ -121,7 +131,8 @@ fn drive(asker: Asker, ambient: bool) -> Driver<Asker> {
     let thread = "ottla-test".to_owned();
     let (client_id, frame_pool, span) = (None, 1 << 20, tracing::Span::none());
     let span_of_calls = span.clone();
-    let config = DriverConfig { thread, ambient, client_id, limits, frame_pool, span, span_of_calls };
+    let tokens = None;
+    let config = DriverConfig { thread, ambient, client_id, limits, frame_pool, tokens, span, span_of_calls };
     Driver::spawn(asker, config).unwrap()
 }
 

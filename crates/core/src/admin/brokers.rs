@@ -6,7 +6,7 @@ use ottla_protocol::{ApiKey, ErrorCode, Now, Request, messages::FindCoordinatorR
 
 use crate::{
     cause::Cause,
-    connections::{Address, Kind, Target, Unsupported},
+    connections::{Address, Kind, RefusedConnection, Target, Unsupported},
     coordinator,
     disconnected::Disconnected,
     hub::Hub,
@@ -65,6 +65,17 @@ impl Brokers {
         let Some(node) = node else { return metadata.any_ready(&mut self.hub.connections, now) };
         let ready = metadata.node_ready(node, Kind::Main, &mut self.hub.connections, now);
         ready.then_some(Target::Node(node))
+    }
+
+    /// Why nothing will be sent there before somebody changes something.
+    pub(super) fn refusal(&self, place: Place, now: Now) -> Option<RefusedConnection> {
+        let node = match place {
+            Place::Any => None,
+            Place::Controller => self.hub.metadata.controller(),
+            Place::Node(node) => Some(node),
+        };
+        let of_node = |node| self.hub.connections.refusal(Target::Node(node), Kind::Main, now);
+        node.and_then(of_node).or_else(|| self.hub.refusal(now))
     }
 
     /// Why nothing can be sent to this broker.

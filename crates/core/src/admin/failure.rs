@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use ottla_protocol::{ApiKey, ErrorCode};
 
-use crate::cause::Cause;
+use crate::{cause::Cause, connections::RefusedConnection};
 
 /// Why an operation failed, as a whole or for one group or partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Failure {
     },
     /// A broker refused.
     Refused(Refusal),
+    /// A broker that is needed has refused the connection for good.
+    Connection(RefusedConnection),
     /// The broker does not speak the API, or in no version that does what is asked.
     Unsupported(ApiKey),
     /// The client was closed.
@@ -40,6 +42,7 @@ impl fmt::Display for Failure {
                 write!(f, "not done in {waited:?}; the last obstacle: {cause}")
             }
             Self::Refused(refusal) => refusal.fmt(f),
+            Self::Connection(refused) => refused.fmt(f),
             Self::Unsupported(key) => {
                 write!(f, "the broker does not support {key:?}, or not what is asked of it")
             }

@@ -30,13 +30,14 @@ pub use operations::*;
 use crate::{
     backoff::{Attempts, Backoff},
     cause::Cause,
-    connections::{Address, ConnectionConfig},
+    connections::{Address, ConnectionConfig, RefusedConnection},
     disconnected::Disconnected,
     hub::{Hub, Lost},
     ids::{ConnId, OpId},
     machine::{Machine, Outbound, Reply},
     metadata::{Metadata, MetadataConfig, Wanted},
     ops::Ops,
+    sasl::Done,
 };
 use brokers::{Brokers, Sent};
 use task::{AnyOutcome, AnyTask, Task};
@@ -160,6 +161,14 @@ impl<F> Admin<F> {
     }
 
     fn advance(&mut self, now: Now) {
+        while self.brokers.hub.take_refusal(now).is_some() {
+            self.brokers.hub.wake = true;
+        }
+        if let Some(refused) = self.brokers.hub.refusal(now).filter(|_| self.ops.open().next().is_some()) {
+            self.ops.fail_all(&Failure::Connection(refused));
+            self.brokers.hub.connections.forgive(now);
+            self.brokers.hub.wake = true;
+        }
         // The topics whose leaders are needed.
         let topics = self.ops.open().flat_map(|(_, task)| task.topics()).collect();
         self.brokers.hub.poll_metadata(&Wanted::Topics(topics), now);
@@ -221,6 +230,10 @@ impl<F> Machine for Admin<F> {
         }
     }
 
+    fn handle_done(&mut self, conn: ConnId, done: Done, now: Now) {
+        self.brokers.hub.handle_done(conn, done, now);
+    }
+
     fn handle_timeout(&mut self, now: Now) {
         let lost = self.brokers.hub.handle_timeout(now);
         self.handle_lost(lost, now);
@@ -249,6 +262,10 @@ impl<F> Machine for Admin<F> {
 
     fn take_stir(&mut self) -> bool {
         self.brokers.hub.take_stir()
+    }
+
+    fn refusal(&self, now: Now) -> Option<RefusedConnection> {
+        self.brokers.hub.refusal(now)
     }
 
     fn is_closed(&self) -> bool {

@@ -153,6 +153,10 @@ impl<O: Operation> Task<O> {
         now: Now,
     ) {
         let Some(to) = brokers.ready(place, now) else {
+            if let Some(refused) = brokers.refusal(place, now) {
+                brokers.hub.connections.forgive(now);
+                return self.failed = Some(Failure::Connection(refused));
+            }
             if let Place::Node(node) = place {
                 self.cause = brokers.obstacle(node, now).or(self.cause.take());
             }

@@ -89,6 +89,7 @@ impl World {
                         _ => self.asked.push(asked),
                     }
                 }
+                Outbound::Run { .. } => unreachable!("nobody authenticates"),
                 Outbound::Close { conn } => _ = self.links.remove(&conn),
             }
         }

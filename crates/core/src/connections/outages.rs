@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Address, Connections, Kind, Link, State, Target};
+use super::{
+    Address, Connections, Kind, Target,
+    link::{Link, State},
+};
 use crate::log;
 
 /// How long nothing may have failed before an outage is told as over. Otherwise a broker that answers some requests and
@@ -77,7 +80,7 @@ impl Link {
         self.failed
             && match self.state {
                 State::Closed { retry_at } => retry_at.is_some(),
-                State::Connecting { .. } | State::Asking { .. } => true,
+                State::Connecting { .. } | State::Asking { .. } | State::Authenticating { .. } => true,
                 // JoinGroup is held for as long as the coordinator likes.
                 State::Ready { .. } => kind != Kind::Join && !self.in_flight.is_empty(),
             }

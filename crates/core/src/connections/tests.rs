@@ -63,6 +63,7 @@ impl World {
                     self.asked.push((conn, id, version, request));
                 }
                 Outbound::Send { .. } => {}
+                Outbound::Run { .. } => unreachable!("nobody authenticates"),
                 Outbound::Close { conn } => _ = self.closed.insert(conn),
             }
         }

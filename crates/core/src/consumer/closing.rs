@@ -68,6 +68,11 @@ impl Closing {
         Self { deadline, last_call, leave, told: false, farewell: Farewell::default(), done: false }
     }
 
+    /// The coordinator cannot be reached at all: there is nothing to wait for.
+    pub(crate) fn hurry(&mut self, now: Now) {
+        (self.deadline, self.last_call) = (self.deadline.min(now.mono), self.last_call.min(now.mono));
+    }
+
     /// Whether commits that are not settled are to be given up.
     pub(crate) fn is_last_call(&self, now: Now) -> bool {
         self.last_call <= now.mono

@@ -114,7 +114,9 @@ impl<F: Clone> Consumer<F> {
         let since = group.coordinator.unknown_since()?;
         let was = |node: NodeId| {
             let status = |kind| self.hub.connections.status(Target::Node(node), kind, now.mono);
-            let broken = |status: &LinkStatus| matches!(status, LinkStatus::Retrying { .. });
+            let broken = |status: &LinkStatus| {
+                matches!(status, LinkStatus::Retrying { .. } | LinkStatus::Refused { .. })
+            };
             let status = Some(status(Kind::Join)).filter(broken).unwrap_or_else(|| status(Kind::Main));
             (node.0, status.describe(now.mono))
         };
@@ -128,7 +130,10 @@ impl<F: Clone> Consumer<F> {
     fn coordinator_not_ready(&self, group: &GroupSide, kind: Kind, now: Now) -> Option<GroupReason> {
         let node = group.coordinator.node()?;
         let status = self.hub.connections.status(Target::Node(node), kind, now.mono);
-        let waits = matches!(status, LinkStatus::Connecting { .. } | LinkStatus::Throttled { .. });
+        let waits = matches!(
+            status,
+            LinkStatus::Connecting { .. } | LinkStatus::Throttled { .. } | LinkStatus::Refused { .. }
+        );
         let status = waits.then(|| status.describe(now.mono))?;
         Some(GroupReason::CoordinatorNotReady { node: node.0, status })
     }
@@ -231,6 +236,7 @@ impl LinkStatus {
                 let wait = at.saturating_duration_since(now);
                 format!("{why}; attempt {} in {wait:.1?}", failures + 1)
             }
+            Self::Refused { why } => format!("{why}; tried again when a call has told so"),
             Self::Throttled { until } => {
                 format!("throttled by the broker for {:.1?} more", until.saturating_duration_since(now))
             }

@@ -6,6 +6,7 @@ use ottla_protocol::{Now, Response};
 
 use super::{Consumer, Pending, add_offset, group_side::Brought, ops::OpFailure};
 use crate::{
+    connections::RefusedConnection,
     disconnected::Disconnected,
     group::GroupNews,
     hub::Lost,
@@ -14,6 +15,7 @@ use crate::{
     log,
     machine::{Machine, Outbound, Reply},
     offsets::{Position, Purpose},
+    sasl::Done,
 };
 
 impl<F: Clone> Machine for Consumer<F> {
@@ -49,6 +51,10 @@ impl<F: Clone> Machine for Consumer<F> {
             (Pending::Group(_), response) => self.handle_group_response(reply.id, response, now),
             _ => debug_assert!(false, "the answer is of another API than the request"),
         }
+    }
+
+    fn handle_done(&mut self, conn: ConnId, done: Done, now: Now) {
+        self.hub.handle_done(conn, done, now);
     }
 
     fn handle_timeout(&mut self, now: Now) {
@@ -90,6 +96,10 @@ impl<F: Clone> Machine for Consumer<F> {
 
     fn take_stir(&mut self) -> bool {
         self.hub.take_stir() | self.readers.take_departure()
+    }
+
+    fn refusal(&self, now: Now) -> Option<RefusedConnection> {
+        self.hub.refusal(now)
     }
 
     fn is_closed(&self) -> bool {

@@ -30,6 +30,7 @@ use ottla_protocol::{Now, Timestamp};
 
 use crate::{
     backoff::Backoff,
+    connections::RefusedConnection,
     event::Events,
     fetch::Fetcher,
     group::GroupFailure,
@@ -94,6 +95,8 @@ pub struct Consumer<F> {
     readers: readers::Readers,
     /// The failure that the user's next call is to return.
     failure: Option<GroupFailure>,
+    /// The refused connection that the next call that reads is to tell.
+    refused: Option<RefusedConnection>,
     /// No record is handed out any more.
     stopped: bool,
     closing: Option<closing::Closing>,
@@ -131,6 +134,7 @@ impl<F: Clone> Consumer<F> {
             retry_backoff: backoff,
             readers: readers::Readers::new(),
             failure: None,
+            refused: None,
             stopped: false,
             closing: None,
         }

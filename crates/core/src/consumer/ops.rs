@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Instant};
 use ottla_protocol::{ApiKey, ErrorCode};
 
 use crate::{
+    connections::RefusedConnection,
     ids::{OpId, TopicPartition},
     offsets::{CommittedOffset, OffsetAndTimestamp},
     ops,
@@ -38,6 +39,8 @@ pub enum OpFailure {
     Gone(TopicPartition),
     /// The member does not own this partition, and so may not commit it.
     NotAssigned(TopicPartition),
+    /// A broker that is needed has refused the connection for good.
+    Connection(RefusedConnection),
     /// The broker is too old, or too new.
     Unsupported(ApiKey),
     /// The consumer is closed.

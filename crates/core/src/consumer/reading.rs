@@ -8,6 +8,7 @@ use ottla_protocol::{DecodeError, Now};
 
 use super::{Callback, Consumer, readers::Call};
 use crate::{
+    connections::RefusedConnection,
     group::GroupFailure,
     ids::{LaneEpoch, PartIdx, ReaderId, TopicPartition},
     lanes::{Admission, FetchState, Filter, LaneFailure, Slice},
@@ -22,6 +23,8 @@ pub enum ReadFailure {
     Lane(TopicPartition, LaneFailure),
     /// The consumer is not in its group.
     Group(GroupFailure),
+    /// A broker that is needed has refused the connection for good.
+    Connection(RefusedConnection),
 }
 
 impl<F: Clone> Consumer<F> {
@@ -145,6 +148,11 @@ impl<F: Clone> Consumer<F> {
 
     /// The failure that the user is to be told instead of records, if there is one.
     pub(crate) fn take_failure(&mut self, filter: &Filter, now: Now) -> Option<ReadFailure> {
+        if let Some(refused) = self.refused.take() {
+            self.hub.connections.forgive(now);
+            self.hub.stir = true;
+            return Some(ReadFailure::Connection(refused));
+        }
         if let Some(failure) = self.failure {
             if let GroupFailure::MaxPollExceeded(_) = failure {
                 self.failure = None;

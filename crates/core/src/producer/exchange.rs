@@ -17,13 +17,14 @@ use super::{
 };
 use crate::{
     cause::Cause,
-    connections::{Kind, Target},
+    connections::{Kind, RefusedConnection, Target},
     disconnected::Disconnected,
     hub::Lost,
     ids::{ConnId, NodeId},
     log::{self, refused},
     machine::{Machine, Outbound, Reply},
     planted::Planted,
+    sasl::Done,
 };
 
 /// All replicas in sync must have a batch before the broker answers; otherwise a producer is not idempotent.
@@ -58,6 +59,10 @@ struct Part {
 
 impl<F> Producer<F> {
     fn advance(&mut self, now: Now) {
+        while self.hub.take_refusal(now).is_some() {
+            // Sends that wait for their topic have to look.
+            self.hub.wake = true;
+        }
         self.hub.poll_metadata(&self.wanted, now);
         self.ask_identity(now);
         self.send_batches(now);
@@ -70,7 +75,12 @@ impl<F> Producer<F> {
         {
             return;
         }
-        let Some(target) = self.hub.metadata.any_ready(&mut self.hub.connections, now) else { return };
+        let Some(target) = self.hub.metadata.any_ready(&mut self.hub.connections, now) else {
+            if let Some(refused) = self.hub.refusal(now) {
+                self.fail_refused(self.all_active(), &refused, now);
+            }
+            return;
+        };
         match self.hub.connections.version(target, Kind::Main, ApiKey::InitProducerId, i16::MAX) {
             Ok(version) => {
                 let request =
@@ -136,6 +146,11 @@ impl<F> Producer<F> {
         }
     }
 
+    fn fail_refused(&mut self, queues: Vec<usize>, refused: &RefusedConnection, now: Now) {
+        self.fail_queues(queues, |at| SendFailure::Connection { topic: at.topic, refused: refused.clone() });
+        self.hub.connections.forgive(now);
+    }
+
     fn in_flight_to(&self, node: NodeId) -> usize {
         let goes_there = |pending: &&Pending| matches!(pending, Pending::Batches(sent) if sent.node == node);
         self.hub.expected().filter(goes_there).count()
@@ -146,9 +161,14 @@ impl<F> Producer<F> {
     fn send_to(&mut self, leader: NodeId, queues: &[usize], now: Now) -> bool {
         let sendable = |queue: &usize| self.is_sendable(*queue, leader, now);
         let queues: Vec<usize> = queues.iter().copied().filter(sendable).collect();
-        if queues.is_empty()
-            || !self.hub.metadata.node_ready(leader, Kind::Produce, &mut self.hub.connections, now)
-        {
+        if queues.is_empty() {
+            return false;
+        }
+        if !self.hub.metadata.node_ready(leader, Kind::Produce, &mut self.hub.connections, now) {
+            let refused = self.hub.connections.refusal(Target::Node(leader), Kind::Produce, now);
+            if let Some(refused) = refused {
+                self.fail_refused(queues, &refused, now);
+            }
             return false;
         }
         let id_of = |topic: usize| {
@@ -475,6 +495,10 @@ impl<F> Machine for Producer<F> {
         self.settle(now);
     }
 
+    fn handle_done(&mut self, conn: ConnId, done: Done, now: Now) {
+        self.hub.handle_done(conn, done, now);
+    }
+
     fn handle_timeout(&mut self, now: Now) {
         let lost = self.hub.handle_timeout(now);
         self.handle_lost(lost, now);
@@ -521,6 +545,10 @@ impl<F> Machine for Producer<F> {
 
     fn take_stir(&mut self) -> bool {
         self.hub.take_stir()
+    }
+
+    fn refusal(&self, now: Now) -> Option<RefusedConnection> {
+        self.hub.refusal(now)
     }
 
     fn is_closed(&self) -> bool {

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use ottla_protocol::{ErrorCode, Timestamp};
 
-use crate::{cause::Cause, ids::TopicPartition};
+use crate::{cause::Cause, connections::RefusedConnection, ids::TopicPartition};
 
 /// A record that a broker has appended, on every replica in sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +90,13 @@ pub enum SendFailure {
         /// The broker's answer.
         error: ErrorCode,
     },
+    /// A broker that is needed has refused the connection for good.
+    Connection {
+        /// The topic that the record was to go to.
+        topic: String,
+        /// Which, and why.
+        refused: RefusedConnection,
+    },
     /// The broker does not speak an API that is needed.
     Unsupported {
         /// Where it was to go.
@@ -134,6 +141,7 @@ impl fmt::Display for SendFailure {
             Self::DeliveryTimeout { at, waited, sent: false, .. } => {
                 write!(f, "{at}: could not be sent in {waited:?}")
             }
+            Self::Connection { topic, refused } => write!(f, "topic `{topic}`: {refused}"),
             Self::Identity { error } => write!(f, "no producer id: {error}"),
             Self::Unsupported { at, cause } => write!(f, "{at}: {cause}"),
             Self::Closed => f.write_str("the producer was closed before the record was acknowledged"),

@@ -158,6 +158,10 @@ impl<F> Producer<F> {
         };
         let failure = match error {
             Some(error) if !error.is_retriable() => Some(SendFailure::Topic { topic, error }),
+            None if let Some(refused) = self.hub.refusal(now) => {
+                self.hub.connections.forgive(now);
+                Some(SendFailure::Connection { topic, refused })
+            }
             _ if waited < patience => None,
             Some(ErrorCode::UnknownTopicOrPartition) => Some(SendFailure::UnknownTopic { topic }),
             Some(error) => Some(SendFailure::Topic { topic, error }),

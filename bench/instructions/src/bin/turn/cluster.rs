@@ -78,7 +78,7 @@ impl Cluster {
                     self.conns.push((conn, broker));
                     consumer.handle_connected(conn, now);
                 }
-                Outbound::Close { .. } => {}
+                Outbound::Close { .. } | Outbound::Run { .. } => {}
                 Outbound::Send { conn, id, request: Request::Fetch(_), .. } => {
                     let of = |(_, broker): &(ConnId, usize)| *broker;
                     let broker = self.conns.iter().find(|(known, _)| *known == conn).map_or(0, of);

@@ -174,6 +174,7 @@ impl World {
                         false => self.consumer.handle_connected(conn, self.now),
                     }
                 }
+                Outbound::Run { .. } => unreachable!("nobody authenticates"),
                 Outbound::Close { .. } => self.closed += 1,
                 Outbound::Send { conn, id, request, .. } => {
                     let sent = Sent { conn, id, request };

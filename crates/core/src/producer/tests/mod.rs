@@ -152,6 +152,7 @@ impl World {
                     self.producer.handle_connected(conn, self.now);
                 }
                 Outbound::Send { conn, id, request, .. } => self.answer(conn, id, request),
+                Outbound::Run { .. } => unreachable!("nobody authenticates"),
                 Outbound::Close { conn } => _ = self.links.remove(&conn),
             }
         }
