@@ -28,6 +28,7 @@
 // The table in this file is the one place of these texts.
 mod define;
 mod failure;
+mod permission;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,7 @@ use ottla_core::{Address, Disconnected, RefusedConnection, TopicPartition};
 use ottla_protocol::{ApiKey, ErrorCode};
 
 pub(crate) use self::failure::Details;
+pub use self::permission::{AclOperation, Permission, Resource};
 use self::{
     define::{course, errors, told},
     failure::{Course, Facts, Failure},
@@ -81,7 +83,7 @@ pub struct Context {
 
 errors! {
     /// Why a client could not be built.
-    BuildError, BuildErrorKind {
+    BuildError, BuildErrorKind, needs Describe {
         /// Not a property of Kafka's, nor of this client.
         UnknownProperty = Caller: "unknown property", "";
         /// A property of another kind of client.
@@ -98,6 +100,8 @@ errors! {
         Unreachable = Cluster, Passes: "no broker can be reached", "check bootstrap.servers, and that the brokers run";
         /// A broker and this client do not come together: the password, a certificate, or what listens there. The source tells.
         Connection = Caller: "the connection is refused", "trying again does not help before somebody changes something";
+        /// The principal may not do that: [`missing_permission`](BuildError::missing_permission) tells what is to be granted.
+        NotAuthorized = Caller: "not authorized", "have it granted, as by kafka-acls --add";
         /// A broker refused.
         Broker = Cluster, AsCoded: "refused", "";
         /// The system gave no thread or socket to work with.
@@ -105,7 +109,7 @@ errors! {
     }
 
     /// Why no record could be received.
-    RecvError, RecvErrorKind {
+    RecvError, RecvErrorKind, needs Read {
         /// There is nothing to receive from.
         NotSubscribed = Caller: "nothing is subscribed to or assigned", "subscribe or assign first";
         /// The partition to receive from is not this consumer's.
@@ -129,6 +133,8 @@ errors! {
         Group = Cluster, Ends: "the group cannot be joined", "";
         /// A broker and this client do not come together: the password, a certificate, or what listens there. The source tells.
         Connection = Caller: "the connection is refused", "trying again does not help before somebody changes something";
+        /// The principal may not do that: [`missing_permission`](RecvError::missing_permission) tells what is to be granted.
+        NotAuthorized = Caller: "not authorized", "have it granted, as by kafka-acls --add";
         /// A broker refused.
         Broker = Cluster, AsCoded: "refused", "";
         /// The consumer is closed.
@@ -138,7 +144,7 @@ errors! {
     }
 
     /// Why offsets could not be committed.
-    CommitError, CommitErrorKind {
+    CommitError, CommitErrorKind, needs Read {
         /// There is no group to commit to.
         NoGroup = Caller: "no group to commit to", "set group.id";
         /// The member's generation (its epoch, under the consumer protocol) is over: the group rebalances, or took the member
@@ -159,6 +165,8 @@ errors! {
         Unsupported = Cluster: "not supported by the broker", "";
         /// A broker and this client do not come together: the password, a certificate, or what listens there. The source tells.
         Connection = Caller: "the connection is refused", "trying again does not help before somebody changes something";
+        /// The principal may not do that: [`missing_permission`](CommitError::missing_permission) tells what is to be granted.
+        NotAuthorized = Caller: "not authorized", "have it granted, as by kafka-acls --add";
         /// A broker refused.
         Broker = Cluster, AsCoded: "refused", "";
         /// The consumer is closed.
@@ -168,7 +176,7 @@ errors! {
     }
 
     /// What a consumer's close could not do. The consumer is closed all the same.
-    CloseError, CloseErrorKind {
+    CloseError, CloseErrorKind, needs Read {
         /// Offsets of records that were done are not committed: the records are read again.
         NotCommitted = Cluster: "closed, but an offset is not committed", "the records since the commit before are read again";
         /// The coordinator was not told in time: it gives the partitions to nobody before the session is over.
@@ -178,7 +186,7 @@ errors! {
     }
 
     /// Why a position could not be moved.
-    SeekError, SeekErrorKind {
+    SeekError, SeekErrorKind, needs Describe {
         /// The partition is not this consumer's.
         NotAssigned = Caller: "not assigned to this consumer", "assign it, or wait for the group to do so";
         /// No offset can be that.
@@ -189,6 +197,8 @@ errors! {
         Unsupported = Cluster: "not supported by the broker", "";
         /// A broker and this client do not come together: the password, a certificate, or what listens there. The source tells.
         Connection = Caller: "the connection is refused", "trying again does not help before somebody changes something";
+        /// The principal may not do that: [`missing_permission`](SeekError::missing_permission) tells what is to be granted.
+        NotAuthorized = Caller: "not authorized", "have it granted, as by kafka-acls --add";
         /// A broker refused.
         Broker = Cluster, AsCoded: "refused", "";
         /// The consumer is closed.
@@ -198,7 +208,7 @@ errors! {
     }
 
     /// Why positions, or offsets of the log or the group, could not be told.
-    OffsetsError, OffsetsErrorKind {
+    OffsetsError, OffsetsErrorKind, needs Describe {
         /// The partition is not this consumer's.
         NotAssigned = Caller: "not assigned to this consumer", "assign it, or wait for the group to do so";
         /// There is no group whose offsets could be asked for.
@@ -215,6 +225,8 @@ errors! {
         Unsupported = Cluster: "not supported by the broker", "";
         /// A broker and this client do not come together: the password, a certificate, or what listens there. The source tells.
         Connection = Caller: "the connection is refused", "trying again does not help before somebody changes something";
+        /// The principal may not do that: [`missing_permission`](OffsetsError::missing_permission) tells what is to be granted.
+        NotAuthorized = Caller: "not authorized", "have it granted, as by kafka-acls --add";
         /// A broker refused.
         Broker = Cluster, AsCoded: "refused", "";
         /// The consumer is closed.
@@ -224,7 +236,7 @@ errors! {
     }
 
     /// Why a record was not sent.
-    SendError, SendErrorKind {
+    SendError, SendErrorKind, needs Write {
         /// The record is larger than `max.request.size`, or than the topic takes.
         TooLarge = Caller: "the record is too large", "send a smaller one, or raise the limits of producer and topic";
         /// The topic does not exist, and was not created on asking.
@@ -249,6 +261,8 @@ errors! {
         Unsupported = Cluster: "not supported by the broker", "";
         /// A broker and this client do not come together: the password, a certificate, or what listens there. The source tells.
         Connection = Caller: "the connection is refused", "trying again does not help before somebody changes something";
+        /// The principal may not do that: [`missing_permission`](SendError::missing_permission) tells what is to be granted.
+        NotAuthorized = Caller: "not authorized", "have it granted, as by kafka-acls --add";
         /// A broker refused.
         Broker = Cluster, AsCoded: "refused", "";
         /// The producer is closed.
@@ -258,7 +272,7 @@ errors! {
     }
 
     /// Why the cluster could not be asked or changed.
-    AdminError, AdminErrorKind {
+    AdminError, AdminErrorKind, needs Describe {
         /// The topic is there already.
         TopicExists = Caller: "the topic exists", "choose another name, or use it";
         /// The topic does not exist.
@@ -273,6 +287,8 @@ errors! {
         Unsupported = Cluster: "not supported by the broker", "";
         /// A broker and this client do not come together: the password, a certificate, or what listens there. The source tells.
         Connection = Caller: "the connection is refused", "trying again does not help before somebody changes something";
+        /// The principal may not do that: [`missing_permission`](AdminError::missing_permission) tells what is to be granted.
+        NotAuthorized = Caller: "not authorized", "have it granted, as by kafka-acls --add";
         /// A broker refused.
         Broker = Cluster, AsCoded: "refused", "";
         /// The client is closed.

@@ -72,11 +72,12 @@ pub use consumer::{
 pub use error::{
     AdminError, BuildError, CloseError, CommitError, OffsetsError, RecvError, SeekError, SendError,
 };
+pub use net::tokens::{OAuthToken, OAuthTokenError};
 pub use ottla_core::{
     Assignor, Cause, CommitGivenUp, CommitReason, CommittedOffset, CooperativeStickyAssignor, Disconnected,
     Event, Explanation, GroupMetadata, GroupProtocol, GroupReason, Happened, LaneFailure, LeaveGroup, NodeId,
-    OffsetAndTimestamp, RangeAssignor, Reason, Retry, RoundRobinAssignor, StickyAssignor, Subscription,
-    SubscriptionError, TopicPartition,
+    OffsetAndTimestamp, RangeAssignor, Reason, Retry, RoundRobinAssignor, SaslFailure, StickyAssignor,
+    Subscription, SubscriptionError, TlsFailure, TopicPartition,
 };
 pub use ottla_protocol::{
     ApiKey, DecodeError, ErrorCode, Timestamp,

@@ -5,6 +5,7 @@
 //! When no known broker can be reached, the addresses that the user gave are tried again (KIP-899). When a broker
 //! says that the known ones are of another cluster, only those addresses are tried (KIP-1102, KIP-1242).
 
+mod forbidden;
 mod missing;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::{
     log,
     planted::{Planted, Plot},
 };
+use forbidden::Forbidden;
 use missing::Missing;
 
 /// How metadata is refreshed. Java's defaults.
@@ -77,6 +79,7 @@ pub struct Metadata {
     wanted_ids: BTreeSet<TopicId>,
     asked_ids: BTreeSet<TopicId>,
     missing: Missing,
+    forbidden: Forbidden,
     in_flight: Option<RequestId>,
     stale: bool,
     /// The revision in which all that is wanted was found to be asked for and known.
@@ -148,6 +151,7 @@ impl Metadata {
             wanted_ids: BTreeSet::new(),
             asked_ids: BTreeSet::new(),
             missing: Missing::default(),
+            forbidden: Forbidden::default(),
             in_flight: None,
             stale: true,
             content: None,
@@ -221,6 +225,19 @@ impl Metadata {
     pub fn matching(&self, pattern: &Pattern) -> BTreeSet<String> {
         let topics = self.topics.iter().filter(|(_, topic)| topic.error.is_ok() && !topic.internal);
         topics.map(|(name, _)| name).filter(|name| pattern.matches(name)).cloned().collect()
+    }
+
+    /// The next topic that was asked for and may not be seen, of those that nobody was told of.
+    pub(crate) fn take_forbidden(&mut self) -> Option<String> {
+        self.forbidden.take()
+    }
+
+    /// The topics among these that may not be seen.
+    pub(crate) fn forbidden<'a>(&self, topics: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> {
+        let is = |name: &&String| {
+            self.topics.get(*name).is_some_and(|topic| topic.error == ErrorCode::TopicAuthorizationFailed)
+        };
+        topics.into_iter().filter(is).cloned().collect()
     }
 
     /// Sets the topics to ask for by id, until their names are told (Metadata 12 and later).
@@ -458,6 +475,7 @@ impl Metadata {
             response.topics.into_iter().filter_map(|topic| self.topic_news(topic)).collect();
         self.topics = news;
         self.missing.follow(&self.topics);
+        self.forbidden.follow(&self.topics);
         let before = self.refreshed.replace(now.mono);
         self.last_failure = None;
         self.revision += 1;

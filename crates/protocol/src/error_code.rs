@@ -80,6 +80,17 @@ impl ErrorCode {
         self.flags().contains(&Flag::retriable)
     }
 
+    /// Whether the principal lacks a permission.
+    pub fn is_authorization(self) -> bool {
+        matches!(
+            self,
+            Self::TopicAuthorizationFailed
+                | Self::GroupAuthorizationFailed
+                | Self::ClusterAuthorizationFailed
+                | Self::TransactionalIdAuthorizationFailed
+        )
+    }
+
     /// Whether the client's picture of topics and leaders is out of date.
     pub fn is_stale_metadata(self) -> bool {
         self.flags().contains(&Flag::stale_metadata)

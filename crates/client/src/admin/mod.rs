@@ -39,7 +39,7 @@ pub use ottla_protocol::TopicId;
 use crate::{
     config::{AdminBuilder, Names},
     driver::Driver,
-    error::{AdminError, AdminErrorKind, BuildError, BuildErrorKind, Details as _},
+    error::{AclOperation, AdminError, AdminErrorKind, BuildError, BuildErrorKind, Details as _},
     handle::Handle,
     net::{clock, frame_pool::Frame},
     reach::reach,
@@ -153,7 +153,12 @@ impl Admin {
     /// [`AdminErrorKind::InvalidRequest`] where its name, its numbers or its configuration are refused.
     pub async fn create_topic(&self, topic: NewTopic) -> Result<(), AdminError> {
         let name = topic.name.clone();
-        self.change_one(name, core::CreateTopics { topics: vec![topic], validate_only: false }).await
+        self.change_one(
+            name,
+            core::CreateTopics { topics: vec![topic], validate_only: false },
+            AclOperation::Create,
+        )
+        .await
     }
 
     /// Creates topics.
@@ -166,7 +171,7 @@ impl Admin {
         topics: impl IntoIterator<Item = NewTopic>,
     ) -> Result<Each<String, ()>, AdminError> {
         let topics = topics.into_iter().collect();
-        self.change(core::CreateTopics { topics, validate_only: false }).await
+        self.change(core::CreateTopics { topics, validate_only: false }, AclOperation::Create).await
     }
 
     /// Tells whether these topics could be created, and creates none.
@@ -179,7 +184,7 @@ impl Admin {
         topics: impl IntoIterator<Item = NewTopic>,
     ) -> Result<Each<String, ()>, AdminError> {
         let topics = topics.into_iter().collect();
-        self.change(core::CreateTopics { topics, validate_only: true }).await
+        self.change(core::CreateTopics { topics, validate_only: true }, AclOperation::Create).await
     }
 
     /// Deletes a topic with all its records.
@@ -190,7 +195,7 @@ impl Admin {
     /// where `delete.topic.enable` is false.
     pub async fn delete_topic(&self, name: impl Into<String>) -> Result<(), AdminError> {
         let name = name.into();
-        self.change_one(name.clone(), core::DeleteTopics(vec![name])).await
+        self.change_one(name.clone(), core::DeleteTopics(vec![name]), AclOperation::Delete).await
     }
 
     /// Deletes a topic, or several, with all their records.
@@ -199,7 +204,7 @@ impl Admin {
     ///
     /// [`AdminError`]: as [any operation](self#errors); of each as of [`delete_topic`](Self::delete_topic).
     pub async fn delete_topics<Kind>(&self, names: impl Names<Kind>) -> Result<Each<String, ()>, AdminError> {
-        self.change(core::DeleteTopics(names.into_names())).await
+        self.change(core::DeleteTopics(names.into_names()), AclOperation::Delete).await
     }
 
     /// Gives a topic more partitions: `count` is how many it has then. Keys go to other partitions from there on.
@@ -211,7 +216,7 @@ impl Admin {
     pub async fn create_partitions(&self, topic: impl Into<String>, count: i32) -> Result<(), AdminError> {
         let topic = topic.into();
         let counts = BTreeMap::from([(topic.clone(), count)]);
-        self.change_one(topic, core::CreatePartitions(counts)).await
+        self.change_one(topic, core::CreatePartitions(counts), AclOperation::Alter).await
     }
 
     /// Every group, asked of every broker.
@@ -301,27 +306,27 @@ impl Admin {
         self.handle.join().await;
     }
 
-    async fn change<O>(&self, operation: O) -> Result<Each<String, ()>, AdminError>
+    async fn change<O>(&self, operation: O, needs: AclOperation) -> Result<Each<String, ()>, AdminError>
     where
         O: Operation<Outcome = core::TopicChanges>,
     {
         let changes = self.run(operation).await?;
         let each = |(topic, result): (String, Result<(), core::Refusal>)| {
-            let result = result.map_err(|refusal| failure::of_change(&topic, refusal));
+            let result = result.map_err(|refusal| failure::of_change(&topic, refusal).needs(needs));
             (topic, result)
         };
         Ok(changes.into_iter().map(each).collect())
     }
 
     /// A change of one topic.
-    async fn change_one<O>(&self, topic: String, operation: O) -> Result<(), AdminError>
+    async fn change_one<O>(&self, topic: String, operation: O, needs: AclOperation) -> Result<(), AdminError>
     where
         O: Operation<Outcome = core::TopicChanges>,
     {
         let silent =
             || AdminError::new(AdminErrorKind::Broker).detail("the broker left the topic out of its answer");
         let only = |each: Each<String, ()>| each.into_values().next().unwrap_or_else(|| Err(silent()));
-        self.change(operation).await.and_then(only).map_err(|error| error.topic(topic))
+        self.change(operation, needs).await.and_then(only).map_err(|error| error.topic(topic))
     }
 
     async fn run<O: Operation>(&self, operation: O) -> Result<O::Outcome, AdminError> {

@@ -8,6 +8,7 @@ use super::{
     address::address,
     on_wait::OnWait,
     property::{JavaDefault::*, Property, properties},
+    sasl::{Authentication, Sasl},
     value::{check_millis, check_millis_or_zero, list, millis, text},
 };
 use crate::{
@@ -76,6 +77,7 @@ pub(super) struct Common {
     pub(super) ambient_runtime: bool,
     pub(super) wait_for_broker: bool,
     pub(super) on_wait: OnWait,
+    pub(super) sasl: Sasl,
 }
 
 impl Default for Common {
@@ -94,6 +96,7 @@ impl Default for Common {
             ambient_runtime: false,
             wait_for_broker: true,
             on_wait: OnWait::default(),
+            sasl: Sasl::default(),
         }
     }
 }
@@ -119,6 +122,7 @@ impl Common {
             ambient_runtime: self.ambient_runtime,
             wait_for_broker: self.wait_for_broker,
             on_wait: self.on_wait.clone(),
+            authentication: self.sasl.mechanism.as_ref().map(|_| self.sasl.parse()).transpose()?,
         })
     }
 
@@ -167,6 +171,7 @@ pub(crate) struct CommonConfig {
     /// Whether a client is built only once a broker has answered.
     pub(crate) wait_for_broker: bool,
     pub(crate) on_wait: OnWait,
+    pub(crate) authentication: Option<Authentication>,
 }
 
 impl CommonConfig {
@@ -177,7 +182,7 @@ impl CommonConfig {
             reconnect_backoff: self.reconnect_backoff,
             max_idle: self.connections_max_idle,
             setup_timeout: self.connection_setup_timeout,
-            sasl: None,
+            sasl: self.authentication.as_ref().map(|own| own.sasl.clone()),
         }
     }
 
@@ -205,7 +210,7 @@ impl CommonConfig {
             client_id: self.client_id.clone(),
             limits: Limits { receive_max, setup_timeout },
             frame_pool,
-            tokens: None,
+            tokens: self.authentication.as_ref().and_then(|own| own.tokens.clone()),
             span_of_calls: span.clone(),
             span,
         }

@@ -1,6 +1,6 @@
 //! What to say about a property that no setter took: the client's own, Kafka's, another client's, or nobody's.
 
-use super::{admin, common, consumer, not_yet, producer, property::Property};
+use super::{admin, common, consumer, not_yet, producer, property::Property, sasl};
 use crate::error::{BuildError, BuildErrorKind, Details as _};
 
 /// The properties of one kind of client.
@@ -11,19 +11,19 @@ pub(super) struct Known {
 
 /// A consumer's.
 pub(super) const CONSUMER: Known = Known {
-    supported: &[common::PROPERTIES, consumer::PROPERTIES],
+    supported: &[common::PROPERTIES, sasl::PROPERTIES, consumer::PROPERTIES],
     not_yet: &[not_yet::SHARED, not_yet::CONSUMER],
 };
 
 /// A producer's.
 pub(super) const PRODUCER: Known = Known {
-    supported: &[common::PROPERTIES, producer::PROPERTIES],
+    supported: &[common::PROPERTIES, sasl::PROPERTIES, producer::PROPERTIES],
     not_yet: &[not_yet::SHARED, not_yet::PRODUCER],
 };
 
 /// An admin client's.
 pub(super) const ADMIN: Known = Known {
-    supported: &[common::PROPERTIES, admin::PROPERTIES],
+    supported: &[common::PROPERTIES, sasl::PROPERTIES, admin::PROPERTIES],
     not_yet: &[not_yet::SHARED, not_yet::ADMIN],
 };
 
@@ -53,9 +53,6 @@ const LIBRDKAFKAS: &[(&str, &str)] = &[
     ("queue.buffering.max.ms", "linger.ms"),
     ("queued.max.messages.kbytes", "ottla.buffer.memory"),
     ("request.required.acks", "acks"),
-    ("sasl.mechanisms", "sasl.mechanism"),
-    ("sasl.password", "sasl.jaas.config"),
-    ("sasl.username", "sasl.jaas.config"),
     ("socket.timeout.ms", "request.timeout.ms"),
     ("ssl.ca.location", "ssl.truststore.location"),
     ("ssl.certificate.location", "ssl.keystore.location"),

@@ -20,6 +20,7 @@ mod page;
 mod producer;
 mod properties;
 mod property;
+mod sasl;
 mod setters;
 #[cfg(test)]
 mod tests;

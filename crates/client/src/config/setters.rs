@@ -62,6 +62,21 @@ macro_rules! common_setters {
             self
         }
 
+        /// Where bearer tokens come from, for SASL's mechanism OAUTHBEARER: a function that fetches one, and is called again
+        /// when that nears its end. The properties of `sasl.oauthbearer.*` have no meaning then.
+        ///
+        /// It has `socket.connection.setup.timeout.ms` to come back, is called in the client's own thread, and must not block
+        /// it.
+        #[must_use]
+        pub fn oauth_token_provider<P, R>(mut self, provider: P) -> Self
+        where
+            P: Fn() -> R + Send + Sync + 'static,
+            R: Future<Output = Result<crate::OAuthToken, crate::OAuthTokenError>> + Send + 'static,
+        {
+            self.common.sasl.tokens = Some(crate::net::tokens::TokenSource::new(provider));
+            self
+        }
+
         #[doc = concat!("How long a connection may be without use before it is closed. Default ", $idle, ", as Java's.")]
         #[must_use]
         pub fn connections_max_idle(mut self, idle: Duration) -> Self {

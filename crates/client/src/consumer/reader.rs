@@ -219,6 +219,9 @@ impl Reader {
                 group(RecvError::new(RecvErrorKind::Group)).broker(code).detail(refusal(code))
             }
             ReadFailure::Group(_) => group(RecvError::new(RecvErrorKind::Group)),
+            ReadFailure::NotAuthorized(topic) => RecvError::new(RecvErrorKind::NotAuthorized)
+                .topic(topic)
+                .broker(ErrorCode::TopicAuthorizationFailed),
             ReadFailure::Connection(refused) => RecvError::new(RecvErrorKind::Connection)
                 .address(refused.address)
                 .detail(refused.why.to_string()),
@@ -234,7 +237,9 @@ impl Reader {
                     RecvError::new(RecvErrorKind::OutOfRange).partition(at).offset(offset)
                 }
                 LaneFailure::NoOffset => RecvError::new(RecvErrorKind::NoOffset).partition(at),
-                LaneFailure::Broker(code) => RecvError::new(RecvErrorKind::Broker).partition(at).broker(code),
+                LaneFailure::Broker(code) | LaneFailure::NotAuthorized(code) => {
+                    group(RecvError::new(RecvErrorKind::Broker)).partition(at).broker(code)
+                }
                 other => RecvError::new(RecvErrorKind::Broker).partition(at).detail(other.to_string()),
             },
         }

@@ -28,7 +28,7 @@ macro_rules! told {
 /// An error for each operation, with its kinds: `kind = whose fault, its course: what happened, what to do next;`. Without a
 /// course it stands until somebody changes something.
 macro_rules! errors {
-    ($( $(#[$doc:meta])* $error:ident, $kind:ident {
+    ($( $(#[$doc:meta])* $error:ident, $kind:ident, needs $operation:ident {
         $( $(#[$variant_doc:meta])* $variant:ident = $fault:ident $(, $course:ident)?: $what:literal, $advice:literal; )*
     } )*) => {$(
         $(#[$doc])*
@@ -56,6 +56,12 @@ macro_rules! errors {
                 match self { $( Self::$variant => course!($($course)?), )* }
             }
 
+            /// Its kind for what a principal may not do; `None` where it has none.
+            fn not_authorized() -> Option<Self> {
+                let all = [$( (stringify!($variant), Self::$variant) ),*];
+                all.into_iter().find(|(name, _)| *name == "NotAuthorized").map(|(_, kind)| kind)
+            }
+
             const fn what(self) -> &'static str {
                 match self { $( Self::$variant => $what, )* }
             }
@@ -81,6 +87,11 @@ macro_rules! errors {
                 self.context().code
             }
 
+            /// The permission that the principal lacks, where that is why: with what the call was about, as no broker says it.
+            pub fn missing_permission(&self) -> Option<Permission> {
+                self.0.facts.missing()
+            }
+
             /// Whether the same call may succeed later although nobody changes anything: a broker or the network was in
             /// the way, or time ran out. After a time-out, what was asked for may be done all the same.
             pub fn is_retriable(&self) -> bool {
@@ -98,13 +109,21 @@ macro_rules! errors {
             }
 
             pub(crate) fn new(kind: $kind) -> Self {
-                Self(Failure::new(kind))
+                Self(Failure::new(kind, AclOperation::$operation))
             }
         }
 
         impl Details for $error {
             fn facts(&mut self) -> &mut Facts {
                 &mut self.0.facts
+            }
+
+            fn broker(mut self, code: ErrorCode) -> Self {
+                self.0.facts.context.code = Some(code);
+                if let Some(kind) = $kind::not_authorized().filter(|_| code.is_authorization()) {
+                    self.0.kind = kind;
+                }
+                self
             }
         }
 

@@ -5,7 +5,10 @@ use std::{error::Error as StdError, fmt};
 use ottla_core::{Address, TopicPartition};
 use ottla_protocol::{ApiKey, ErrorCode};
 
-use super::Context;
+use super::{
+    Context,
+    permission::{AclOperation, Permission},
+};
 
 /// What an error holds.
 #[derive(Debug)]
@@ -15,16 +18,19 @@ pub(crate) struct Failure<K> {
 }
 
 /// What it holds beside its kind.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Facts {
     pub(super) context: Context,
     detail: String,
+    /// What the call needs to be allowed to do.
+    needs: AclOperation,
     pub(super) source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl<K> Failure<K> {
-    pub(super) fn new(kind: K) -> Box<Self> {
-        Box::new(Self { kind, facts: Facts::default() })
+    pub(super) fn new(kind: K, needs: AclOperation) -> Box<Self> {
+        let facts = Facts { context: Context::default(), detail: String::new(), needs, source: None };
+        Box::new(Self { kind, facts })
     }
 }
 
@@ -80,8 +86,12 @@ pub(crate) trait Details: Sized {
         self
     }
 
-    fn broker(mut self, code: ErrorCode) -> Self {
-        self.facts().context.code = Some(code);
+    /// A broker's answer. Where that is a lack of permission, the kind says so.
+    fn broker(self, code: ErrorCode) -> Self;
+
+    /// The call needs this, in place of what such calls usually need.
+    fn needs(mut self, operation: AclOperation) -> Self {
+        self.facts().needs = operation;
         self
     }
 
@@ -107,6 +117,10 @@ pub(crate) trait Details: Sized {
 }
 
 impl Facts {
+    pub(super) fn missing(&self) -> Option<Permission> {
+        Permission::lacked(self.context.code?, self.needs, &self.context)
+    }
+
     /// `where: what (detail); advice`. The source's text is the source's to print, but in the alternate form: then the whole
     /// chain follows.
     pub(super) fn fmt(&self, what: &str, advice: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,7 +131,8 @@ impl Facts {
         f.write_str(what)?;
         let code = self.context.code.map(|code| format!("the broker says {code}"));
         let detail = Some(self.detail.clone()).filter(|detail| !detail.is_empty());
-        let reasons: Vec<String> = [detail, code].into_iter().flatten().collect();
+        let missing = self.missing().map(|permission| format!("{permission} is missing"));
+        let reasons: Vec<String> = [missing, detail, code].into_iter().flatten().collect();
         if !reasons.is_empty() {
             write!(f, " ({})", reasons.join("; "))?;
         }

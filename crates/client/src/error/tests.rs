@@ -23,6 +23,28 @@ fn the_text_says_where_what_why_and_what_next() {
 }
 
 #[test]
+fn a_lack_of_permission_says_which_operation_on_what() {
+    let missing = |operation, resource| format!("{operation} on {resource} is missing");
+    let denied = ErrorCode::TopicAuthorizationFailed;
+    let error = RecvError::new(RecvErrorKind::Broker).partition(("orders", 3)).broker(denied);
+    assert_eq!(error.kind(), RecvErrorKind::NotAuthorized);
+    let permission = error.missing_permission().unwrap();
+    assert_eq!(permission.operation, AclOperation::Read);
+    assert_eq!(permission.resource, Resource::Topic(Some("orders".to_owned())));
+    assert!(error.to_string().contains(&missing("READ", "topic `orders`")), "{error}");
+    let group = CommitError::new(CommitErrorKind::Broker).broker(ErrorCode::GroupAuthorizationFailed);
+    assert!(group.group("billing").to_string().contains(&missing("READ", "group `billing`")));
+    let sent = SendError::new(SendErrorKind::Broker).topic("orders").broker(denied);
+    assert!(sent.to_string().contains(&missing("WRITE", "topic `orders`")), "{sent}");
+    let identity = SendError::new(SendErrorKind::Identity).broker(ErrorCode::ClusterAuthorizationFailed);
+    assert!(identity.to_string().contains(&missing("IDEMPOTENT_WRITE", "the cluster")), "{identity}");
+    let created = AdminError::new(AdminErrorKind::Broker).topic("orders").broker(denied);
+    let created = created.needs(AclOperation::Create);
+    assert!(created.to_string().contains(&missing("CREATE", "topic `orders`")), "{created}");
+    assert_eq!(AdminError::new(AdminErrorKind::TimedOut).missing_permission(), None);
+}
+
+#[test]
 fn unreachable_names_every_address_the_time_and_the_last_failure() {
     let address = |port| Address { host: "localhost".to_owned(), port };
     let last = (address(1), Disconnected::Closed);

@@ -94,7 +94,6 @@ pub(crate) struct TokenSource {
 }
 
 impl TokenSource {
-    #[expect(dead_code, reason = "in a moment")]
     pub(crate) fn new<P, R>(provider: P) -> Self
     where
         P: Fn() -> R + Send + Sync + 'static,

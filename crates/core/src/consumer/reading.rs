@@ -23,6 +23,8 @@ pub enum ReadFailure {
     Lane(TopicPartition, LaneFailure),
     /// The consumer is not in its group.
     Group(GroupFailure),
+    /// The principal may not read this topic, and does not learn whether it exists. Told once, until that has changed.
+    NotAuthorized(String),
     /// A broker that is needed has refused the connection for good.
     Connection(RefusedConnection),
 }
@@ -159,6 +161,9 @@ impl<F: Clone> Consumer<F> {
                 self.rejoin(now);
             }
             return Some(ReadFailure::Group(failure));
+        }
+        if let Some(topic) = self.hub.metadata.take_forbidden() {
+            return Some(ReadFailure::NotAuthorized(topic));
         }
         let (at, failure) = self.lanes.take_failure(filter, self.retry_backoff.most, now.mono)?;
         Some(ReadFailure::Lane(at, failure))

@@ -264,6 +264,9 @@ impl fmt::Display for LaneFailure {
             }
             Self::NoOffset => f.write_str("no committed offset, and auto.offset.reset is none"),
             Self::Broker(error) => write!(f, "the broker refuses: {error}"),
+            Self::NotAuthorized(error) => {
+                write!(f, "READ on its topic is missing: the broker answers {error}")
+            }
         }
     }
 }

@@ -405,6 +405,12 @@ fn partition_failed<F>(
         _ if error.is_stale_metadata() => led_by_another(part, response, lanes, metadata, plot),
         ErrorCode::UnknownLeaderEpoch => metadata.request_update(),
         _ if error.is_retriable() || error == ErrorCode::UnknownServerError => {}
+        _ if error.is_authorization() => {
+            if lane.is_drained() {
+                // The pause before the next attempt stays.
+                lanes.change(part, |lane| lane.state = FetchState::Failed(LaneFailure::NotAuthorized(error)));
+            }
+        }
         _ => {
             if lane.is_drained() {
                 let (state, offset) = (FetchState::Failed(LaneFailure::Broker(error)), lane.fetch_at);

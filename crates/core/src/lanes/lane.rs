@@ -57,6 +57,8 @@ pub enum LaneFailure {
     NoOffset,
     /// The broker refuses.
     Broker(ErrorCode),
+    /// The principal may not read it. It is tried again once that has been told.
+    NotAuthorized(ErrorCode),
 }
 
 /// Whether a lane knows from where to fetch.

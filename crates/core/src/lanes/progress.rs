@@ -44,7 +44,8 @@ impl<F> Lanes<F> {
         let is_known = |state: &FetchState| match state {
             FetchState::Fetching => true,
             FetchState::Failed(why) => {
-                matches!(why, LaneFailure::Corrupt { .. } | LaneFailure::OutOfRange { .. })
+                use LaneFailure::{Corrupt, NotAuthorized, OutOfRange};
+                matches!(why, Corrupt { .. } | OutOfRange { .. } | NotAuthorized(_))
             }
             FetchState::AwaitsCommitted | FetchState::AwaitsReset(_) => false,
         };

@@ -98,10 +98,12 @@ impl<F> Lanes<F> {
         let gap = if self.plot.has(Planted::NoOffsetIsToldOnce) { gap * 100_000 } else { gap };
         self.change(part, |lane| {
             lane.failure_due = Some(now + gap);
-            match &lane.state {
-                FetchState::Failed(failure) => Some((lane.at.clone(), failure.clone())),
-                _ => None,
+            let FetchState::Failed(failure) = lane.state.clone() else { return None };
+            if let LaneFailure::NotAuthorized(_) = failure {
+                // Permissions are granted without a client's doing anything. It asks again after a pause.
+                lane.state = FetchState::Fetching;
             }
+            Some((lane.at.clone(), failure))
         })?
     }
 

@@ -10,6 +10,7 @@ mod listening;
 mod logging;
 mod membership;
 mod older_coordinator;
+mod permissions;
 mod readers;
 mod reading;
 mod rejoining;
@@ -377,7 +378,10 @@ fn metadata(request: &MetadataRequest, topics: &[&str], partitions: i32, leader_
             },
             None => MetadataResponseTopic {
                 name: asked.name.clone(),
-                error_code: ErrorCode::UnknownTopicOrPartition,
+                error_code: match asked.name.as_deref() {
+                    Some("forbidden") => ErrorCode::TopicAuthorizationFailed,
+                    _ => ErrorCode::UnknownTopicOrPartition,
+                },
                 ..Default::default()
             },
         }

@@ -46,6 +46,8 @@ pub(crate) struct ConsumerMember {
     own_id: bool,
     epoch: i32,
     pub(super) interest: Interest,
+    /// Topics of that which the principal may not see. A coordinator refuses a heartbeat that names one.
+    forbidden: BTreeSet<String>,
     /// The coordinator is to be told the interest.
     changed: bool,
     /// The coordinator was told a pattern, which a later interest without it must take back.
@@ -84,6 +86,7 @@ impl ConsumerMember {
             own_id: true,
             epoch: JOINS,
             interest: Interest::default(),
+            forbidden: BTreeSet::new(),
             changed: false,
             pattern_told: false,
             full: true,
@@ -283,6 +286,7 @@ impl ConsumerMember {
     /// Finds the names of the target's topics, and hands the assignment on until the member owns just that.
     pub(super) fn look(&mut self, metadata: &mut Metadata, owned: Owned<'_>) -> GroupNews {
         self.match_pattern(metadata);
+        self.leave_out_forbidden(metadata);
         metadata.want_ids(&self.nameless);
         if self.state != ConsumerState::Reconciling || self.may_not_take_more() {
             return GroupNews::None;
@@ -314,6 +318,14 @@ impl ConsumerMember {
     /// Whether the topics to tell are known: a pattern that is matched here must have been matched once.
     fn knows_its_topics(&self) -> bool {
         !self.matches_here || self.interest.pattern.is_none() || self.matched_in.is_some()
+    }
+
+    fn leave_out_forbidden(&mut self, metadata: &Metadata) {
+        let forbidden = metadata.forbidden(&self.interest.topics);
+        if forbidden != self.forbidden {
+            self.changed = true;
+            self.forbidden = forbidden;
+        }
     }
 
     fn match_pattern(&mut self, metadata: &Metadata) {

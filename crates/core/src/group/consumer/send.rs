@@ -90,7 +90,11 @@ impl ConsumerMember {
         // and the coordinator keeps the earlier ones.
         let tells_interest = self.knows_its_topics() && (std::mem::take(&mut self.changed) || full);
         let by_pattern = self.interest.pattern.as_ref().filter(|_| version >= 1);
-        let topics = || self.interest.topics.iter().cloned().collect();
+        // With nothing left there would be nothing to join for: the refusal then says why.
+        let topics = || match self.interest.topics.difference(&self.forbidden).cloned().collect::<Vec<_>>() {
+            none if none.is_empty() => self.interest.topics.iter().cloned().collect(),
+            some => some,
+        };
         let pattern = match by_pattern {
             Some(pattern) => Some(pattern.as_str().to_owned()),
             None => self.pattern_told.then(String::new),

@@ -1,0 +1,117 @@
+//! Where bearer tokens come from, as properties say it: a file, an OpenID provider, or this client itself, for tests.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64_URL};
+use ottla_protocol::Secret;
+
+use super::{jaas::Jaas, missing, wrong};
+use crate::{
+    error::BuildError,
+    net::tokens::{OAuthToken, OAuthTokenError, TokenSource},
+};
+
+/// What was said of it.
+#[derive(Debug, Clone, Default)]
+pub(in crate::config) struct OAuthOptions {
+    pub(in crate::config) endpoint: Option<String>,
+    pub(in crate::config) client_id: Option<String>,
+    pub(in crate::config) client_secret: Option<Secret>,
+    pub(in crate::config) scope: Option<String>,
+}
+
+const ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
+/// Java's option of the login module, by which a client makes its tokens itself.
+const UNSECURED: &str = "unsecuredLoginStringClaim_";
+
+impl OAuthOptions {
+    pub(super) fn source(&self, jaas: Option<&Jaas>) -> Result<TokenSource, BuildError> {
+        if let Some(endpoint) = &self.endpoint {
+            if let Some(path) = endpoint.strip_prefix("file:") {
+                return of_file(path);
+            }
+            return Err(wrong(ENDPOINT, format!("`{endpoint}`; expected file:///PATH")));
+        }
+        let unsecured = jaas.and_then(|jaas| Unsecured::of(jaas));
+        let unsecured =
+            unsecured.ok_or_else(|| missing(ENDPOINT, "it, or a provider of tokens in the program"))?;
+        Ok(TokenSource::new(move || std::future::ready(Ok(unsecured.token(SystemTime::now())))))
+    }
+}
+
+/// A file that holds a token. Another program renews it, so it is read for each connection.
+fn of_file(path: &str) -> Result<TokenSource, BuildError> {
+    let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
+    if !path.is_absolute() {
+        return Err(wrong(ENDPOINT, "after `file://` a whole path is expected, which begins with a slash"));
+    }
+    Ok(TokenSource::new(move || std::future::ready(read(&path))))
+}
+
+fn read(path: &std::path::Path) -> Result<OAuthToken, OAuthTokenError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| OAuthTokenError::Unavailable(format!("{}: {error}", path.display())))?;
+    match text.trim() {
+        // Whoever renews it may be in the middle of that.
+        "" => Err(OAuthTokenError::Unavailable(format!("{}: it is empty", path.display()))),
+        token => Ok(OAuthToken::new(token)),
+    }
+}
+
+/// A token that nobody has signed, for brokers that are set up for it: for development and tests.
+#[derive(Debug, Clone)]
+struct Unsecured {
+    claims: Vec<(String, String)>,
+    scope: Option<String>,
+    lifetime: Duration,
+    extensions: Vec<(String, String)>,
+}
+
+impl Unsecured {
+    fn of(jaas: &Jaas) -> Option<Self> {
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let claims: Vec<_> = jaas.all(UNSECURED).map(owned).collect();
+        let lifetime = jaas.get("unsecuredLoginLifetimeSeconds").and_then(|seconds| seconds.parse().ok());
+        let is_named = claims.iter().any(|(name, _)| name == "sub");
+        is_named.then(|| Self {
+            claims,
+            scope: jaas.get("unsecuredLoginScope").map(str::to_owned),
+            // Java's default: an hour.
+            lifetime: Duration::from_secs(lifetime.unwrap_or(3600)),
+            extensions: jaas.all("unsecuredLoginExtension_").map(owned).collect(),
+        })
+    }
+
+    fn token(&self, now: SystemTime) -> OAuthToken {
+        let seconds =
+            |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let end = now + self.lifetime;
+        let mut claims = format!(r#"{{"iat":{},"exp":{}"#, seconds(now), seconds(end));
+        let scope = self.scope.as_deref().map(|scope| ("scope", scope));
+        let named = self.claims.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in named.chain(scope) {
+            claims.push_str(&format!(",{}:{}", quoted(name), quoted(value)));
+        }
+        claims.push('}');
+        let header = BASE64_URL.encode(r#"{"alg":"none"}"#);
+        let token = OAuthToken::new(format!("{header}.{}.", BASE64_URL.encode(claims))).expires_at(end);
+        self.extensions.iter().fold(token, |token, (name, value)| token.extension(name, value))
+    }
+}
+
+/// A string of JSON.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c < ' ' => quoted.push_str(&format!("\\u{:04x}", c as u32)),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
