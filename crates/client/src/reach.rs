@@ -40,7 +40,10 @@ pub(crate) async fn reach<M: Machine>(
         let Some(tell) = config.on_wait.0.as_ref().filter(|_| begun.elapsed() >= SILENT) else { continue };
         let why = match last() {
             Some((address, why)) => format!("no broker has answered yet; last {address}: {why}"),
-            None => "no broker has answered yet".to_owned(),
+            None => match shared.with(|machine, now| machine.first_contact(now)) {
+                Some((address, stage)) => format!("no broker has answered yet; {address}: {stage}"),
+                None => "no broker has answered yet".to_owned(),
+            },
         };
         if told.as_ref() != Some(&why) {
             tell(&why);

@@ -5,7 +5,7 @@ use std::fmt;
 use ottla_protocol::{ApiKey, ErrorCode};
 
 use crate::{
-    connections::{Address, Connections, Kind, LinkStatus, Target},
+    connections::{Address, Connections, Kind, LinkStatus, SetupStage, Target},
     disconnected::Disconnected,
     ids::{NodeId, TopicPartition},
     metadata::Metadata,
@@ -31,7 +31,7 @@ pub enum Cause {
         why: Disconnected,
     },
     /// A connection is being set up and does not come about.
-    Connecting(Address),
+    Connecting(Address, SetupStage),
     /// The partition has no leader.
     NoLeader(TopicPartition),
     /// The broker does not speak an API, or no version of it that the client speaks.
@@ -52,7 +52,7 @@ impl Cause {
             LinkStatus::Retrying { why, .. } | LinkStatus::Refused { why } => {
                 Some(Self::Connection { address, why })
             }
-            LinkStatus::Connecting { .. } => Some(Self::Connecting(address)),
+            LinkStatus::Connecting { stage, .. } => Some(Self::Connecting(address, stage)),
             _ => None,
         }
     }
@@ -70,7 +70,7 @@ impl fmt::Display for Cause {
             Self::Broker { address: Some(address), error } => write!(f, "{address} answered {error}"),
             Self::Broker { address: None, error } => write!(f, "the broker answered {error}"),
             Self::Connection { address, why } => write!(f, "{address}: {why}"),
-            Self::Connecting(address) => write!(f, "{address}: still connecting"),
+            Self::Connecting(address, stage) => write!(f, "{address}: still {stage}"),
             Self::NoLeader(at) => write!(f, "{at} has no leader"),
             Self::Unsupported(key) => write!(f, "the broker does not support {key:?}"),
         }

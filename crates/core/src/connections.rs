@@ -142,8 +142,35 @@ pub struct Connections {
     rng: fastrand::Rng,
 }
 
+/// How far a connection has come that is being set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum SetupStage {
+    /// There is no answer from the address yet, or TLS is being agreed upon.
+    Connecting,
+    /// The broker is asked which versions it speaks.
+    AskingVersions,
+    /// The broker is told who the client is.
+    Authenticating,
+    /// The provider of tokens is waited for.
+    AwaitingToken,
+}
+
+impl std::fmt::Display for SetupStage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connecting => "connecting",
+            Self::AskingVersions => "waiting to be told what the broker speaks",
+            Self::Authenticating => "authenticating",
+            Self::AwaitingToken => "waiting for a token of the provider",
+        })
+    }
+}
+
 /// How it stands with a connection, for those who ask why it cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LinkStatus {
     /// It can be used.
     Ready,
@@ -153,6 +180,8 @@ pub enum LinkStatus {
     Connecting {
         /// Since when.
         since: Instant,
+        /// How far it has come.
+        stage: SetupStage,
     },
     /// It failed, and is tried again.
     Retrying {
@@ -242,12 +271,17 @@ impl Connections {
         match (&link.state, link.throttled_until) {
             (State::Ready { .. }, Some(until)) if until > now => LinkStatus::Throttled { until },
             (State::Ready { .. }, _) => LinkStatus::Ready,
-            (
-                State::Connecting { since, .. }
-                | State::Asking { since, .. }
-                | State::Authenticating { since, .. },
-                _,
-            ) => LinkStatus::Connecting { since: *since },
+            (State::Connecting { since, .. }, _) => {
+                LinkStatus::Connecting { since: *since, stage: SetupStage::Connecting }
+            }
+            (State::Asking { since, .. }, _) => {
+                LinkStatus::Connecting { since: *since, stage: SetupStage::AskingVersions }
+            }
+            (State::Authenticating { since, login, .. }, _) => {
+                let stage =
+                    if login.awaits_token() { SetupStage::AwaitingToken } else { SetupStage::Authenticating };
+                LinkStatus::Connecting { since: *since, stage }
+            }
             (State::Closed { .. }, _)
                 if link.refused
                     && let Some(why) = &link.last_failure =>

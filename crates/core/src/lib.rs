@@ -32,8 +32,8 @@ mod sasl;
 pub use backoff::{Backoff, Retry};
 pub use cause::Cause;
 pub use connections::{
-    Address, ConnectionConfig, Connections, Kind, LinkStatus, RefusedConnection, Target, Unanswered,
-    Unsupported,
+    Address, ConnectionConfig, Connections, Kind, LinkStatus, RefusedConnection, SetupStage, Target,
+    Unanswered, Unsupported,
 };
 pub use consumer::{
     Callback, CloseKind, CommitReason, Consumer, ConsumerConfig, Explanation, Farewell, GroupReason,

@@ -13,7 +13,7 @@ use std::time::Instant;
 use ottla_protocol::{DecodeError, Now, Request, Response, records::walk_headers};
 
 use crate::{
-    connections::RefusedConnection,
+    connections::{Address, RefusedConnection, SetupStage},
     disconnected::Disconnected,
     ids::{ConnId, RequestId},
     sasl::{Done, Errand},
@@ -47,6 +47,8 @@ pub trait Machine {
     fn take_stir(&mut self) -> bool;
     /// Why no broker can be asked anything: each that is known has refused the connection for good.
     fn refusal(&self, now: Now) -> Option<RefusedConnection>;
+    /// An address that the user gave and that is being connected to, and how far that has come.
+    fn first_contact(&self, now: Now) -> Option<(Address, SetupStage)>;
     /// Whether everything is done and the driver may end.
     fn is_closed(&self) -> bool;
 }

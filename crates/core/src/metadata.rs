@@ -22,7 +22,9 @@ use ottla_protocol::{
 
 use crate::{
     backoff::{Attempts, Backoff},
-    connections::{Address, Connections, HEAD_START, Kind, LinkStatus, RefusedConnection, Target},
+    connections::{
+        Address, Connections, HEAD_START, Kind, LinkStatus, RefusedConnection, SetupStage, Target,
+    },
     deadline::Earliest,
     disconnected::Disconnected,
     group::Pattern,
@@ -322,7 +324,7 @@ impl Metadata {
         }
         for (target, address) in candidates {
             match connections.status(target, Kind::Main, now.mono) {
-                LinkStatus::Connecting { since } if now.mono < since + HEAD_START => return None,
+                LinkStatus::Connecting { since, .. } if now.mono < since + HEAD_START => return None,
                 LinkStatus::Connecting { .. } => continue,
                 LinkStatus::Refused { why } => {
                     self.last_failure = Some((address.clone(), why));
@@ -348,6 +350,17 @@ impl Metadata {
         let seeds = (0..self.seeds.len()).map(Target::Seed);
         let mut refusals = nodes.chain(seeds).map(|target| connections.refusal(target, Kind::Main, now));
         refusals.try_fold(None, |_, refusal| refusal.map(Some)).flatten()
+    }
+
+    /// An address that the user gave and that is being connected to, and how far that has come.
+    pub(crate) fn first_contact(&self, connections: &Connections, now: Now) -> Option<(Address, SetupStage)> {
+        let mut seeds = self.seeds.iter().enumerate();
+        seeds.find_map(|(index, address)| {
+            match connections.status(Target::Seed(index), Kind::Main, now.mono) {
+                LinkStatus::Connecting { stage, .. } => Some((address.clone(), stage)),
+                _ => None,
+            }
+        })
     }
 
     /// Other topics are wanted than when metadata was last asked for.

@@ -11,7 +11,8 @@ use std::{
 };
 
 use ottla_core::{
-    ConnId, Disconnected, Done, HoldsBytes, Machine, Outbound, RefusedConnection, Reply, RequestId,
+    Address, ConnId, Disconnected, Done, HoldsBytes, Machine, Outbound, RefusedConnection, Reply, RequestId,
+    SetupStage,
 };
 use ottla_protocol::{
     ApiKey, Now, Request, Response, ResponseHeader,
@@ -107,6 +108,10 @@ impl Machine for Asker {
     fn handle_released(&mut self, bytes: usize) {
         self.released += bytes;
         self.wake = true;
+    }
+
+    fn first_contact(&self, _: Now) -> Option<(Address, SetupStage)> {
+        None
     }
 
     fn refusal(&self, _: Now) -> Option<RefusedConnection> {

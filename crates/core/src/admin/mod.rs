@@ -30,7 +30,7 @@ pub use operations::*;
 use crate::{
     backoff::{Attempts, Backoff},
     cause::Cause,
-    connections::{Address, ConnectionConfig, RefusedConnection},
+    connections::{Address, ConnectionConfig, RefusedConnection, SetupStage},
     disconnected::Disconnected,
     hub::{Hub, Lost},
     ids::{ConnId, OpId},
@@ -266,6 +266,10 @@ impl<F> Machine for Admin<F> {
 
     fn refusal(&self, now: Now) -> Option<RefusedConnection> {
         self.brokers.hub.refusal(now)
+    }
+
+    fn first_contact(&self, now: Now) -> Option<(Address, SetupStage)> {
+        self.brokers.hub.metadata.first_contact(&self.brokers.hub.connections, now)
     }
 
     fn is_closed(&self) -> bool {

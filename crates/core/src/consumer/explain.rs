@@ -229,8 +229,8 @@ impl LinkStatus {
         match self {
             Self::Ready => "connected".to_owned(),
             Self::Unopened => "not connected yet".to_owned(),
-            Self::Connecting { since } => {
-                format!("connecting for {:.1?}", now.saturating_duration_since(*since))
+            Self::Connecting { since, stage } => {
+                format!("{stage} for {:.1?}", now.saturating_duration_since(*since))
             }
             Self::Retrying { at, failures, why } => {
                 let wait = at.saturating_duration_since(now);

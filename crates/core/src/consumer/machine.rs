@@ -6,7 +6,7 @@ use ottla_protocol::{Now, Response};
 
 use super::{Consumer, Pending, add_offset, group_side::Brought, ops::OpFailure};
 use crate::{
-    connections::RefusedConnection,
+    connections::{Address, RefusedConnection, SetupStage},
     disconnected::Disconnected,
     group::GroupNews,
     hub::Lost,
@@ -100,6 +100,10 @@ impl<F: Clone> Machine for Consumer<F> {
 
     fn refusal(&self, now: Now) -> Option<RefusedConnection> {
         self.hub.refusal(now)
+    }
+
+    fn first_contact(&self, now: Now) -> Option<(Address, SetupStage)> {
+        self.hub.metadata.first_contact(&self.hub.connections, now)
     }
 
     fn is_closed(&self) -> bool {

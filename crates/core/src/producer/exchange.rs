@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     cause::Cause,
-    connections::{Kind, RefusedConnection, Target},
+    connections::{Address, Kind, RefusedConnection, SetupStage, Target},
     disconnected::Disconnected,
     hub::Lost,
     ids::{ConnId, NodeId},
@@ -549,6 +549,10 @@ impl<F> Machine for Producer<F> {
 
     fn refusal(&self, now: Now) -> Option<RefusedConnection> {
         self.hub.refusal(now)
+    }
+
+    fn first_contact(&self, now: Now) -> Option<(Address, SetupStage)> {
+        self.hub.metadata.first_contact(&self.hub.connections, now)
     }
 
     fn is_closed(&self) -> bool {

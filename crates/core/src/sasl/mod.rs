@@ -102,6 +102,7 @@ pub(crate) enum Step {
 pub(crate) struct Login {
     mechanism: &'static str,
     exchange: Exchange,
+    awaits_token: bool,
 }
 
 #[derive(Debug)]
@@ -133,7 +134,13 @@ impl Login {
             Credentials::OAuthBearer => Exchange::OAuthBearer(oauthbearer::OAuthBearer::default()),
         };
         let mechanism = credentials.mechanism();
-        (Self { mechanism, exchange }, SaslHandshakeRequest { mechanism: mechanism.to_owned() }.into())
+        let request = SaslHandshakeRequest { mechanism: mechanism.to_owned() };
+        (Self { mechanism, exchange, awaits_token: false }, request.into())
+    }
+
+    /// Whether it waits for the driver to come by a token.
+    pub(crate) fn awaits_token(&self) -> bool {
+        self.awaits_token
     }
 
     /// The broker answered.
@@ -147,6 +154,7 @@ impl Login {
 
     /// The driver is back.
     pub(crate) fn handle_done(&mut self, done: Done) -> Step {
+        self.awaits_token = false;
         let said = match (&mut self.exchange, done) {
             (Exchange::Scram(scram), Done::Derived(key)) => scram.derived(&key),
             (Exchange::OAuthBearer(exchange), Done::Token(Ok(token))) => exchange.first(&token),
@@ -171,7 +179,10 @@ impl Login {
         match &mut self.exchange {
             Exchange::Plain(message) => say(Said::Message(std::mem::take(message))),
             Exchange::Scram(scram) => say(Said::Message(scram.first())),
-            Exchange::OAuthBearer(_) => Step::Run(Errand::FetchToken),
+            Exchange::OAuthBearer(_) => {
+                self.awaits_token = true;
+                Step::Run(Errand::FetchToken)
+            }
         }
     }
 
