@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ottla_protocol::{ApiKey, codec::Versions};
 
-use crate::VersionSet;
+use crate::{Authorizer, Sasl, VersionSet};
 
 /// What a [`Cluster`](crate::Cluster) is started with. The defaults are Kafka's, but for a rebalance delay of zero.
 #[derive(Debug, Clone)]
@@ -44,7 +44,12 @@ pub struct Config {
     /// Kafka's `group.consumer.assignment.interval.ms`: how long a target stands before the next is made. Kafka 4.3 has
     /// 1 s; zero here, and before.
     pub group_consumer_assignment_interval: Duration,
-    /// Where all randomness comes from: topic ids, member ids, session ids.
+    /// How clients authenticate. None by default: everybody is `User:ANONYMOUS`.
+    pub sasl: Option<Sasl>,
+    /// Who may do what. None by default: everybody may do everything.
+    pub authorizer: Option<Authorizer>,
+    /// Where all randomness comes from: topic ids, member ids, session ids, the nonces and salts of SCRAM. Who records an
+    /// exchange of SCRAM can repeat it to a cluster with the same seed: another one each time, where that matters.
     pub seed: u64,
 }
 
@@ -67,6 +72,8 @@ impl Default for Config {
             group_consumer_session_timeout: Duration::from_secs(45),
             group_consumer_heartbeat_interval: Duration::from_secs(5),
             group_consumer_assignment_interval: Duration::ZERO,
+            sasl: None,
+            authorizer: None,
             seed: 0,
         }
     }

@@ -2,10 +2,13 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use ottla_protocol::RequestHeader;
+
+use crate::security::Session;
 
 /// One client's connection to one broker. Never used again after it closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +23,8 @@ pub(crate) struct Asked {
     pub(crate) conn: ConnId,
     pub(crate) node: i32,
     pub(crate) header: RequestHeader,
+    /// Who asks, such as `User:alice`.
+    pub(crate) principal: Arc<str>,
     /// Whether the connection is closed in place of the answer.
     pub(crate) dropped: bool,
     /// For how long the connection is muted after the answer.
@@ -37,6 +42,8 @@ pub(crate) enum Doing {
     Delayed(Instant, Vec<u8>),
     /// Its client is throttled: nothing is served until then.
     Muted(Instant),
+    /// Its client is refused: it is told this then, if anything, and the connection closes.
+    Refused(Instant, Option<Vec<u8>>),
     /// A fault swallowed its request: nothing is served any more.
     Silenced,
 }
@@ -46,6 +53,8 @@ pub(crate) struct Connection {
     pub(crate) node: i32,
     pub(crate) queue: VecDeque<Vec<u8>>,
     pub(crate) doing: Doing,
+    pub(crate) session: Session,
+    pub(crate) principal: Arc<str>,
 }
 
 /// The open connections.
@@ -57,10 +66,11 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn open(&mut self, node: i32) -> ConnId {
+    pub(crate) fn open(&mut self, node: i32, session: Session, principal: &str) -> ConnId {
         self.opened += 1;
         let conn = ConnId(self.opened);
-        self.open.insert(conn, Connection { node, queue: VecDeque::new(), doing: Doing::Idle });
+        let (queue, doing) = (VecDeque::new(), Doing::Idle);
+        self.open.insert(conn, Connection { node, queue, doing, session, principal: principal.into() });
         conn
     }
 
@@ -145,10 +155,23 @@ impl Connections {
         due.into_iter().map(|(_, conn, node, frame)| (conn, node, frame)).collect()
     }
 
+    /// The connections whose clients are to be told that they are refused.
+    pub(crate) fn take_refused(&mut self, now: Instant) -> Vec<(ConnId, Option<Vec<u8>>)> {
+        let mut due = Vec::new();
+        for (&conn, connection) in &mut self.open {
+            if let Doing::Refused(until, frame) = &mut connection.doing
+                && *until <= now
+            {
+                due.push((conn, frame.take()));
+            }
+        }
+        due
+    }
+
     /// When the first delay, or time of silence, passes.
     pub(crate) fn next_delayed(&self) -> Option<Instant> {
-        let delays = self.open.values().filter_map(|connection| match connection.doing {
-            Doing::Delayed(until, _) | Doing::Muted(until) => Some(until),
+        let delays = self.open.values().filter_map(|connection| match &connection.doing {
+            Doing::Delayed(until, _) | Doing::Muted(until) | Doing::Refused(until, _) => Some(*until),
             _ => None,
         });
         delays.min()

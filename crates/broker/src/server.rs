@@ -24,8 +24,6 @@ use tokio::{
 
 use crate::{Cluster, Config, ConnId, Output, connections::MAX_QUEUED};
 
-/// Kafka's `socket.request.max.bytes`.
-const MAX_REQUEST: usize = 100 * 1024 * 1024;
 /// Replies that may wait for a slow client: room for each request that the cluster holds, twice, so that half of it
 /// can be waited for.
 const REPLIES: usize = 2 * (MAX_QUEUED + 1);
@@ -382,7 +380,14 @@ async fn receive(
 ) -> io::Result<()> {
     let mut read = BufReader::with_capacity(64 * 1024, read);
     loop {
-        let frame = read_frame(&mut read).await?;
+        let length = read.read_u32().await? as usize;
+        if length > shared.lock().cluster.request_limit(conn) {
+            tracing::debug!(?conn, length, "closed: a request that is too large");
+            shared.with_cluster(|cluster| cluster.handle_oversized(conn, now()));
+            // The cluster closes it, now or after a delay.
+            return std::future::pending().await;
+        }
+        let frame = read_frame(&mut read, length).await?;
         // A client that does not read its replies, or sends more than is served, is not read from either.
         while shared.lock().cluster.queued(conn) >= MAX_QUEUED {
             progress.notified().await;
@@ -402,12 +407,7 @@ async fn send(mut write: OwnedWriteHalf, mut replies: mpsc::Receiver<Vec<u8>>) -
     write.shutdown().await
 }
 
-async fn read_frame(read: &mut BufReader<OwnedReadHalf>) -> io::Result<Vec<u8>> {
-    let length = read.read_u32().await? as usize;
-    if length > MAX_REQUEST {
-        let message = format!("a request of {length} bytes, at most {MAX_REQUEST} are read");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-    }
+async fn read_frame(read: &mut BufReader<OwnedReadHalf>, length: usize) -> io::Result<Vec<u8>> {
     // Grown as bytes come in, for a length is only a claim.
     let mut frame = Vec::with_capacity(length.min(64 * 1024));
     read.take(length as u64).read_to_end(&mut frame).await?;

@@ -6,7 +6,8 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    time::Instant,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use fastrand::Rng;
@@ -20,6 +21,7 @@ use crate::{
     groups::Groups,
     nodes::Nodes,
     planted::Plot,
+    security::{ANONYMOUS, Credentials, MAX_UNAUTHENTICATED, Session},
     topics::{Topic, Topics},
 };
 
@@ -39,6 +41,8 @@ pub struct Cluster {
     /// Whether waiting fetches may have something to read, or to fail on.
     pub(crate) logs_changed: bool,
     pub(crate) connections: Connections,
+    /// On a cluster with SASL.
+    pub(crate) credentials: Option<Credentials>,
     faults: Faults,
     output: VecDeque<Output>,
 }
@@ -62,7 +66,7 @@ pub enum Output {
 
 impl Cluster {
     /// Brokers with the node ids `1..=config.brokers`, and the topics of the configuration.
-    pub fn new(config: Config) -> Self {
+    pub fn new(mut config: Config) -> Self {
         let mut rng = Rng::with_seed(config.seed);
         let mut cluster = Self {
             id: (0..22).map(|_| rng.alphanumeric()).collect(),
@@ -75,6 +79,7 @@ impl Cluster {
             waiting: BTreeMap::new(),
             logs_changed: false,
             connections: Connections::default(),
+            credentials: config.sasl.take().map(|sasl| Credentials::new(sasl, config.seed)),
             faults: Faults::default(),
             output: VecDeque::new(),
             config,
@@ -141,8 +146,18 @@ impl Cluster {
     }
 
     /// A client connects to a broker. Where that is not up, an [`Output::Close`] follows at once.
-    pub fn handle_connect(&mut self, node: i32, _now: Now) -> ConnId {
-        let conn = self.connections.open(node);
+    pub fn handle_connect(&mut self, node: i32, now: Now) -> ConnId {
+        self.handle_connect_as(node, ANONYMOUS, now)
+    }
+
+    /// The same, where the transport has told who it is, as by a certificate: `User:CN=alice,O=Test`. On a cluster with SASL
+    /// that does not count, as in Kafka.
+    pub fn handle_connect_as(&mut self, node: i32, principal: &str, _now: Now) -> ConnId {
+        let session = match self.credentials {
+            Some(_) => Session::New { knows_versions: false },
+            None => Session::Open,
+        };
+        let conn = self.connections.open(node, session, principal);
         if !self.nodes.is_up(node) {
             self.close(conn);
         }
@@ -157,11 +172,26 @@ impl Cluster {
 
     /// A request arrives, its length cut off already.
     pub fn handle_frame(&mut self, conn: ConnId, frame: Vec<u8>, now: Now) {
+        if frame.len() > self.request_limit(conn) {
+            return self.handle_oversized(conn, now);
+        }
         if !self.connections.enqueue(conn, frame) {
             tracing::debug!(?conn, "closed: too many requests behind one that is held");
             self.close(conn);
         }
         self.run(now);
+    }
+
+    /// The largest request of this connection that is read now.
+    pub(crate) fn request_limit(&mut self, conn: ConnId) -> usize {
+        let limited = self.connections.find(conn).is_some_and(|connection| connection.session.is_limited());
+        if limited { MAX_UNAUTHENTICATED } else { MAX_REQUEST }
+    }
+
+    /// A request is larger than that.
+    pub(crate) fn handle_oversized(&mut self, conn: ConnId, now: Now) {
+        let limited = self.connections.find(conn).is_some_and(|connection| connection.session.is_limited());
+        if limited { self.refuse(conn, None, now) } else { self.close(conn) }
     }
 
     /// How many requests of this connection wait behind the one that is served.
@@ -175,6 +205,10 @@ impl Cluster {
             self.serve(conn, node, frame, None, now);
         }
         self.connections.unmute(now.mono);
+        for (conn, frame) in self.connections.take_refused(now.mono) {
+            self.output.extend(frame.map(|frame| Output::Reply { conn, frame }));
+            self.close(conn);
+        }
         self.groups.handle_timeout(&self.topics, now);
         self.logs_changed |= self.waiting.values().any(|fetching| fetching.until <= now.mono);
         self.run(now);
@@ -231,7 +265,7 @@ impl Cluster {
         let Some((key, version, correlation_id)) = peek(&frame) else { return self.close(conn) };
         let spoken = ApiKey::from_key(key)
             .filter(|key| self.config.spoken(*key).is_some_and(|spoken| spoken.contains(version)));
-        if spoken.is_none() && key == ApiKey::ApiVersions as i16 {
+        if spoken.is_none() && key == ApiKey::ApiVersions as i16 && connection.session.tells_versions(now) {
             // The one API that is answered whatever the version: how else would the asker learn them (KIP-511)?
             let header = ResponseHeader { key: ApiKey::ApiVersions, version: 0, correlation_id };
             let frame = header.encode(&api::api_versions::unsupported(self));
@@ -250,14 +284,33 @@ impl Cluster {
                 return self.close(conn);
             }
         };
-        let asked = Asked { conn, node, header, dropped, throttle };
+        let gated = self.credentials.as_mut().and_then(|credentials| {
+            let forced = forced.and_then(Forced::whole);
+            credentials.gate(connection, &request, version, forced, now)
+        });
+        let principal = Arc::clone(&connection.principal);
+        let asked = Asked { conn, node, header, principal, dropped, throttle };
         connection.doing = Doing::Serving(asked.clone());
-        match api::handle(self, &asked, request, &frame, forced, now) {
+        match gated.unwrap_or_else(|| api::handle(self, &asked, request, &frame, forced, now)) {
             Outcome::Reply(response) => self.answer(conn, response, now),
             Outcome::Held => {}
             Outcome::Nothing if dropped => self.close(conn),
             Outcome::Nothing => drop(self.connections.finish(conn)),
             Outcome::Close => self.close(conn),
+            Outcome::Refuse(_) if dropped => self.close(conn),
+            Outcome::Refuse(response) => {
+                let RequestHeader { key, version, correlation_id, .. } = asked.header;
+                let header = ResponseHeader { key, version, correlation_id };
+                self.refuse(conn, response.map(|response| header.encode(&response)), now);
+            }
+        }
+    }
+
+    /// Closes a connection after the delay of a failed authentication, with this as the last that it is told.
+    fn refuse(&mut self, conn: ConnId, frame: Option<Vec<u8>>, now: Now) {
+        let delay = self.credentials.as_ref().map_or(Duration::ZERO, Credentials::delay);
+        if let Some(connection) = self.connections.find(conn) {
+            connection.doing = Doing::Refused(now.mono + delay, frame);
         }
     }
 
@@ -294,6 +347,9 @@ impl Cluster {
         }
     }
 }
+
+/// Kafka's `socket.request.max.bytes`.
+pub(crate) const MAX_REQUEST: usize = 100 * 1024 * 1024;
 
 /// Key, version and correlation id of a request, whether or not they are known here.
 fn peek(frame: &[u8]) -> Option<(i16, i16, i32)> {

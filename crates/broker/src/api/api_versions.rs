@@ -5,22 +5,30 @@ use ottla_protocol::{
     messages::{ApiVersionsApiVersion, ApiVersionsRequest, ApiVersionsResponse},
 };
 
-use crate::Cluster;
+use crate::{Cluster, connections::Asked};
+
+/// From this version on clients have names.
+const NAMED: i16 = 3;
 
 pub(super) fn handle(
     cluster: &Cluster,
+    asked: &Asked,
     request: &ApiVersionsRequest,
     forced: Option<ErrorCode>,
 ) -> ApiVersionsResponse {
-    let names = [&request.client_software_name, &request.client_software_version];
     let error_code = match forced {
         Some(code) => code,
-        // Versions before 3 have no names.
-        None if names.iter().all(|name| name.is_empty() || is_name(name)) => ErrorCode::None,
+        None if is_valid(request, asked.header.version) => ErrorCode::None,
         None => ErrorCode::InvalidRequest,
     };
     let api_keys = if error_code.is_ok() { advertised(cluster).collect() } else { Vec::new() };
     ApiVersionsResponse { error_code, api_keys, ..Default::default() }
+}
+
+/// Whether the names are such.
+pub(crate) fn is_valid(request: &ApiVersionsRequest, version: i16) -> bool {
+    let names = [&request.client_software_name, &request.client_software_version];
+    version < NAMED || names.iter().all(|name| is_name(name))
 }
 
 /// The answer to a version that is not spoken, in version 0: which versions of this API are.
@@ -40,7 +48,8 @@ fn advertised(cluster: &Cluster) -> impl Iterator<Item = ApiVersionsApiVersion> 
 
 /// Letters and digits, dots and dashes inside.
 fn is_name(name: &str) -> bool {
-    name.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
+    !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
         && !name.starts_with(['.', '-'])
         && !name.ends_with(['.', '-'])
 }

@@ -7,7 +7,7 @@ use ottla_protocol::{
     },
 };
 
-use crate::{Cluster, connections::Asked, groups::Side};
+use crate::{Cluster, connections::Asked, groups::Side, security::Operation};
 
 pub(super) fn handle(
     cluster: &Cluster,
@@ -16,7 +16,9 @@ pub(super) fn handle(
     forced: Option<ErrorCode>,
 ) -> ConsumerGroupDescribeResponse {
     let describe = |group_id: String| {
-        let checked = forced.map_or(Ok(()), Err).and_then(|()| cluster.check_group(asked.node, &group_id));
+        let checked = (forced.map_or(Ok(()), Err))
+            .and_then(|()| cluster.config.check_group(&asked.principal, Operation::Describe, &group_id))
+            .and_then(|()| cluster.check_group(asked.node, &group_id));
         let failed = |error_code, error_message, group_id| ConsumerGroupDescribeDescribedGroup {
             error_code,
             error_message,

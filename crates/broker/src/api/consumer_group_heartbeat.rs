@@ -5,7 +5,7 @@ use ottla_protocol::{
     messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse},
 };
 
-use crate::{Cluster, Refusal, connections::Asked, groups::ConsumerGroup};
+use crate::{Cluster, Refusal, connections::Asked, groups::ConsumerGroup, security::Operation};
 
 /// Joins.
 const JOIN: i32 = 0;
@@ -34,6 +34,15 @@ fn beat(
     mut request: ConsumerGroupHeartbeatRequest,
     now: Now,
 ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
+    let (config, principal) = (&cluster.config, &*asked.principal);
+    let topics = request.subscribed_topic_names.iter().flatten();
+    config
+        .check_group(principal, Operation::Read, &request.group_id)
+        .and_then(|()| {
+            topics.into_iter().try_for_each(|topic| config.check_topic(principal, Operation::Describe, topic))
+        })
+        .map_err(|code| Refusal::new(code, ""))?;
+    cluster.groups.hidden = config.hidden(principal, &cluster.topics);
     ConsumerGroup::check(&request, asked.header.version)?;
     cluster.check_coordinator(asked.node, &request.group_id).map_err(|code| Refusal::new(code, ""))?;
     if request.member_id.is_empty() {

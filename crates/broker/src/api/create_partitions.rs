@@ -8,10 +8,11 @@ use ottla_protocol::{
     },
 };
 
-use crate::{Cluster, Refusal, topics::MAX_PARTITIONS};
+use crate::{Cluster, Refusal, connections::Asked, security::Operation, topics::MAX_PARTITIONS};
 
 pub(super) fn handle(
     cluster: &mut Cluster,
+    asked: &Asked,
     request: CreatePartitionsRequest,
     forced: Option<ErrorCode>,
 ) -> CreatePartitionsResponse {
@@ -19,10 +20,12 @@ pub(super) fn handle(
     for topic in request.topics {
         let grown = match forced {
             Some(code) => Err(Refusal::new(code, "")),
-            None => {
-                let assignments = topic.assignments.as_deref();
-                cluster.widen(&topic.name, topic.count, assignments, request.validate_only)
-            }
+            None => (cluster.config.check_topic(&asked.principal, Operation::Alter, &topic.name))
+                .map_err(|code| Refusal::new(code, ""))
+                .and_then(|()| {
+                    let assignments = topic.assignments.as_deref();
+                    cluster.widen(&topic.name, topic.count, assignments, request.validate_only)
+                }),
         };
         let refusal = grown.err();
         results.push(CreatePartitionsTopicResult {

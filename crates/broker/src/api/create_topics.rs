@@ -8,7 +8,7 @@ use ottla_protocol::{
     },
 };
 
-use crate::{Cluster, Refusal, TopicSpec, topics::Topic};
+use crate::{Cluster, Refusal, TopicSpec, connections::Asked, topics::Topic};
 
 const TIMESTAMP_TYPE: &str = "message.timestamp.type";
 /// Where a configuration comes from, as DescribeConfigs numbers it: this topic's own.
@@ -16,6 +16,7 @@ const DYNAMIC_TOPIC_CONFIG: i8 = 1;
 
 pub(super) fn handle(
     cluster: &mut Cluster,
+    asked: &Asked,
     request: CreateTopicsRequest,
     forced: Option<ErrorCode>,
 ) -> CreateTopicsResponse {
@@ -30,7 +31,9 @@ pub(super) fn handle(
             None if twice.contains(&topic.name) => {
                 Err(Refusal::new(ErrorCode::InvalidRequest, "the request names this topic twice"))
             }
-            None => create(cluster, &topic, request.validate_only),
+            None => (cluster.config.check_create(&asked.principal, &topic.name))
+                .map_err(|code| Refusal::new(code, "Authorization failed."))
+                .and_then(|()| create(cluster, &topic, request.validate_only)),
         };
         topics.push(match created {
             Ok(result) => result,

@@ -8,7 +8,7 @@ use ottla_protocol::{
     },
 };
 
-use crate::{Cluster, connections::Asked};
+use crate::{Cluster, connections::Asked, security::Operation};
 
 /// From this version on a topic may be named by its id.
 const BY_ID: i16 = 6;
@@ -30,8 +30,14 @@ pub(super) fn handle(
         let by_id = topic.name.is_none();
         let name = topic.name.or_else(|| cluster.topics.name_of(topic.topic_id).map(str::to_owned));
         let id = name.as_deref().and_then(|name| cluster.topics.find(name)).map(|topic| topic.id);
+        let may = |operation| {
+            let name = name.as_deref();
+            name.map_or(Ok(()), |name| cluster.config.check_topic(&asked.principal, operation, name))
+        };
+        let (deletes, describes) = (may(Operation::Delete), may(Operation::Describe));
         let error_code = match (forced, &name) {
             (Some(code), _) => code,
+            (None, _) if deletes.is_err() => ErrorCode::TopicAuthorizationFailed,
             (None, Some(name)) if id.is_some() => {
                 cluster.delete_topic(name);
                 ErrorCode::None
@@ -39,8 +45,18 @@ pub(super) fn handle(
             (None, _) if by_id => ErrorCode::UnknownTopicId,
             (None, _) => ErrorCode::UnknownTopicOrPartition,
         };
-        let topic_id = id.unwrap_or(topic.topic_id);
-        responses.push(DeleteTopicsDeletableTopicResult { name, topic_id, error_code, ..Default::default() });
+        // Who named a topic by one thing, and may not know of it, is not told the other.
+        let hides = forced.is_none() && describes.is_err();
+        let topic_id = id.filter(|_| !hides).unwrap_or(topic.topic_id);
+        responses.push(DeleteTopicsDeletableTopicResult {
+            name: name.filter(|_| !(hides && by_id)),
+            topic_id,
+            error_code,
+            error_message: deletes
+                .err()
+                .filter(|_| forced.is_none())
+                .map(|_| "Topic authorization failed.".to_owned()),
+        });
     }
     DeleteTopicsResponse { responses, ..Default::default() }
 }

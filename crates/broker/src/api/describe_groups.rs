@@ -5,7 +5,7 @@ use ottla_protocol::{
     messages::{DescribeGroupsDescribedGroup, DescribeGroupsRequest, DescribeGroupsResponse},
 };
 
-use crate::{Cluster, connections::Asked, groups::Side};
+use crate::{Cluster, connections::Asked, groups::Side, security::Operation};
 
 /// From this version on a group that does not exist is an error; before, it is one in the state Dead.
 const NOT_FOUND: i16 = 6;
@@ -17,7 +17,9 @@ pub(super) fn handle(
     forced: Option<ErrorCode>,
 ) -> DescribeGroupsResponse {
     let describe = |group_id: String| {
-        let checked = forced.map_or(Ok(()), Err).and_then(|()| cluster.check_group(asked.node, &group_id));
+        let checked = (forced.map_or(Ok(()), Err))
+            .and_then(|()| cluster.config.check_group(&asked.principal, Operation::Describe, &group_id))
+            .and_then(|()| cluster.check_group(asked.node, &group_id));
         let dead = |error_code, group_id| DescribeGroupsDescribedGroup {
             error_code,
             group_id,

@@ -1,6 +1,9 @@
 //! Fetch: records from positions on, held until there are enough of them (long polling) or the wait is over.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ottla_protocol::{
     ErrorCode, Now, Response,
@@ -13,11 +16,12 @@ use ottla_protocol::{
 
 use super::Outcome;
 use crate::{
-    Cluster, ConnId,
+    Cluster, Config, ConnId,
     connections::Asked,
     faults::Forced,
+    security::Operation,
     sessions::{FetchPart, Plan},
-    topics::Topics,
+    topics::{TopicKey, Topics},
 };
 
 /// From this version on topics have ids in place of names.
@@ -30,6 +34,7 @@ const NAMES_LEADER: i16 = 16;
 pub(crate) struct Fetching {
     pub(crate) until: Instant,
     conn: ConnId,
+    principal: Arc<str>,
     node: i32,
     version: i16,
     plan: Plan,
@@ -61,6 +66,7 @@ pub(super) fn handle(
     let fetching = Fetching {
         until: now.mono + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
         conn: asked.conn,
+        principal: Arc::clone(&asked.principal),
         node: asked.node,
         version,
         plan,
@@ -118,6 +124,9 @@ impl Fetching {
             let topic = cluster.topics.by_key(&part.topic);
             let Some(partition) = topic.and_then(|topic| topic.partition(part.index)) else { continue };
             known = true;
+            if self.check(&cluster.config, &cluster.topics, part).is_err() {
+                return true;
+            }
             let log = &partition.log;
             if partition.check_leader(self.node, part.leader_epoch).is_err()
                 || !(log.start_offset()..=log.end_offset()).contains(&part.fetch_offset)
@@ -132,6 +141,15 @@ impl Fetching {
         !known
     }
 
+    /// Whether the client may read this. What does not exist may be read, by id; by name it is forbidden as if it did.
+    fn check(&self, config: &Config, topics: &Topics, part: &FetchPart) -> Result<(), ErrorCode> {
+        let name = match &part.topic {
+            TopicKey::Name(name) => Some(&**name),
+            TopicKey::Id(id) => topics.name_of(*id),
+        };
+        name.map_or(Ok(()), |name| config.check_topic(&self.principal, Operation::Read, name))
+    }
+
     fn answer(self, cluster: &mut Cluster, now: Now) -> FetchResponse {
         let Cluster { nodes, topics, rng, config, .. } = cluster;
         let Some(node) = nodes.find_mut(self.node) else { return FetchResponse::default() };
@@ -139,7 +157,7 @@ impl Fetching {
         match self.plan {
             Plan::Full { ref parts, opens } => {
                 let mut parts = parts.clone();
-                self.read(topics, &mut parts, false, &mut response);
+                self.read(config, topics, &mut parts, false, &mut response);
                 if opens {
                     let by_id = self.version >= BY_ID;
                     let limit = config.max_fetch_sessions;
@@ -152,7 +170,7 @@ impl Fetching {
                     return FetchResponse { error_code, ..Default::default() };
                 };
                 response.session_id = id;
-                self.read(topics, &mut session.parts, true, &mut response);
+                self.read(config, topics, &mut session.parts, true, &mut response);
             }
         }
         if self.version >= NAMES_LEADER {
@@ -165,6 +183,7 @@ impl Fetching {
     /// records are read last the next time, so that none starves.
     fn read(
         &self,
+        config: &Config,
         topics: &Topics,
         parts: &mut Vec<FetchPart>,
         only_news: bool,
@@ -175,7 +194,7 @@ impl Fetching {
         let mut last: Option<(usize, &FetchPart)> = None;
         let mut read = Vec::new();
         for (at, part) in parts.iter_mut().enumerate() {
-            let answer = self.read_part(topics, part, left, fresh);
+            let answer = self.read_part(config, topics, part, left, fresh);
             let size = answer.records.as_ref().map_or(0, RecordData::len);
             fresh &= size == 0;
             left = left.saturating_sub(size);
@@ -209,6 +228,7 @@ impl Fetching {
 
     fn read_part(
         &self,
+        config: &Config,
         topics: &Topics,
         part: &FetchPart,
         left: usize,
@@ -222,6 +242,9 @@ impl Fetching {
             ..Default::default()
         };
         if let Some(code) = self.forced.and_then(|forced| forced.of(part.index)) {
+            return failed(code);
+        }
+        if let Err(code) = self.check(config, topics, part) {
             return failed(code);
         }
         let Some(topic) = topics.by_key(&part.topic) else { return failed(part.topic.unknown()) };

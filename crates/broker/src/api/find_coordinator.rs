@@ -5,7 +5,11 @@ use ottla_protocol::{
     messages::{FindCoordinatorCoordinator, FindCoordinatorRequest, FindCoordinatorResponse},
 };
 
-use crate::{Cluster, Refusal, connections::Asked};
+use crate::{
+    Cluster, Refusal,
+    connections::Asked,
+    security::{Operation, ResourceType},
+};
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
@@ -21,7 +25,8 @@ pub(super) fn handle(
     let find = |key: String| {
         let found = match forced {
             Some(code) => Err(Refusal::new(code, "")),
-            None => node_of(cluster, request.key_type, &key),
+            None => check(cluster, asked, request.key_type, &key)
+                .and_then(|()| node_of(cluster, request.key_type, &key)),
         };
         match found {
             Ok((node_id, host, port)) => {
@@ -43,6 +48,17 @@ pub(super) fn handle(
     }
     let FindCoordinatorCoordinator { node_id, host, port, error_code, error_message, .. } = find(request.key);
     FindCoordinatorResponse { node_id, host, port, error_code, error_message, ..Default::default() }
+}
+
+fn check(cluster: &Cluster, asked: &Asked, key_type: i8, key: &str) -> Result<(), Refusal> {
+    let (resource_type, message) = match key_type {
+        GROUP => (ResourceType::Group, "Group authorization failed."),
+        TRANSACTION => (ResourceType::TransactionalId, "Transactional Id authorization failed."),
+        _ => return Ok(()),
+    };
+    let message = if asked.header.version >= BATCHED { "" } else { message };
+    let checked = cluster.config.check(&asked.principal, Operation::Describe, resource_type, key);
+    checked.map_err(|code| Refusal::new(code, message))
 }
 
 fn node_of(cluster: &Cluster, key_type: i8, key: &str) -> Result<(i32, String, i32), Refusal> {

@@ -5,7 +5,7 @@ use ottla_protocol::{
     messages::{HeartbeatRequest, HeartbeatResponse},
 };
 
-use crate::{Cluster, connections::Asked};
+use crate::{Cluster, connections::Asked, security::Operation};
 
 pub(super) fn handle(
     cluster: &mut Cluster,
@@ -15,6 +15,7 @@ pub(super) fn handle(
     now: Now,
 ) -> HeartbeatResponse {
     let alive = forced.map_or(Ok(()), Err).and_then(|()| {
+        cluster.config.check_group(&asked.principal, Operation::Read, &request.group_id)?;
         cluster.check_group(asked.node, &request.group_id)?;
         let instance = request.group_instance_id.as_deref();
         let alive = cluster.groups.step(&request.group_id, &cluster.topics, now, |group, turn| {

@@ -5,15 +5,26 @@ use ottla_protocol::{
     messages::{InitProducerIdRequest, InitProducerIdResponse},
 };
 
-use crate::Cluster;
+use crate::{
+    Cluster,
+    connections::Asked,
+    security::{Operation, ResourceType},
+};
 
 pub(super) fn handle(
     cluster: &mut Cluster,
+    asked: &Asked,
     request: &InitProducerIdRequest,
     forced: Option<ErrorCode>,
 ) -> InitProducerIdResponse {
     // Transactions are not supported; their producers learn so from FindCoordinator, in words.
-    let refused = forced.or(request.transactional_id.as_ref().map(|_| ErrorCode::InvalidRequest));
+    let config = &cluster.config;
+    let allowed = match &request.transactional_id {
+        Some(id) => config.check(&asked.principal, Operation::Write, ResourceType::TransactionalId, id),
+        None => config.check_produce_anything(&asked.principal),
+    };
+    let transactional = request.transactional_id.as_ref().map(|_| ErrorCode::InvalidRequest);
+    let refused = forced.or(allowed.err()).or(transactional);
     if let Some(error_code) = refused {
         return InitProducerIdResponse { error_code, producer_epoch: -1, ..Default::default() };
     }

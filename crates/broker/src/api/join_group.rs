@@ -12,6 +12,7 @@ use crate::{
     Cluster,
     connections::Asked,
     groups::{Join, JoinWait, Joined},
+    security::Operation,
 };
 
 pub(super) fn handle(
@@ -39,6 +40,7 @@ fn join(
     request: JoinGroupRequest,
     now: Now,
 ) -> Result<Joined, ErrorCode> {
+    cluster.config.check_group(&asked.principal, Operation::Read, &request.group_id)?;
     cluster.check_group(asked.node, &request.group_id)?;
     let millis = |millis: i32| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
     let session_timeout = millis(request.session_timeout_ms);

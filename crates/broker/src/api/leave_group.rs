@@ -5,7 +5,7 @@ use ottla_protocol::{
     messages::{LeaveGroupMemberIdentity, LeaveGroupMemberResponse, LeaveGroupRequest, LeaveGroupResponse},
 };
 
-use crate::{Cluster, connections::Asked};
+use crate::{Cluster, connections::Asked, security::Operation};
 
 /// From this version on one request names several members.
 const BATCHED: i16 = 3;
@@ -23,8 +23,9 @@ pub(super) fn handle(
     } else {
         vec![LeaveGroupMemberIdentity { member_id: request.member_id, ..Default::default() }]
     };
-    let checked =
-        forced.map_or(Ok(()), Err).and_then(|()| cluster.check_group(asked.node, &request.group_id));
+    let checked = (forced.map_or(Ok(()), Err))
+        .and_then(|()| cluster.config.check_group(&asked.principal, Operation::Read, &request.group_id))
+        .and_then(|()| cluster.check_group(asked.node, &request.group_id));
     if let Err(error_code) = checked {
         return LeaveGroupResponse { error_code, ..Default::default() };
     }

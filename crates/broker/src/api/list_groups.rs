@@ -5,7 +5,7 @@ use ottla_protocol::{
     messages::{ListGroupsListedGroup, ListGroupsRequest, ListGroupsResponse},
 };
 
-use crate::{Cluster, connections::Asked};
+use crate::{Cluster, connections::Asked, security::Operation};
 
 pub(super) fn handle(
     cluster: &Cluster,
@@ -24,6 +24,7 @@ pub(super) fn handle(
         .iter()
         .filter(|(id, group)| {
             cluster.coordinator(id) == asked.node
+                && cluster.config.check_group(&asked.principal, Operation::Describe, id).is_ok()
                 && fits(&request.states_filter, group.state_name())
                 && fits(&request.types_filter, group.kind().name())
         })

@@ -8,7 +8,9 @@ use ottla_protocol::{
     },
 };
 
-use crate::{Cluster, connections::Asked, faults::Forced, log::Found, topics::Partition};
+use crate::{
+    Cluster, connections::Asked, faults::Forced, log::Found, security::Operation, topics::Partition,
+};
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -28,9 +30,10 @@ pub(super) fn handle(
     forced: Option<Forced>,
 ) -> ListOffsetsResponse {
     let topics = request.topics.into_iter().map(|topic| {
+        let allowed = cluster.config.check_topic(&asked.principal, Operation::Describe, &topic.name);
         let answer = |wanted: ListOffsetsPartition| {
             let partition = cluster.topics.partition(&topic.name, wanted.partition_index);
-            let forced = forced.and_then(|forced| forced.of(wanted.partition_index));
+            let forced = forced.and_then(|forced| forced.of(wanted.partition_index)).or(allowed.err());
             let found = match (forced, partition) {
                 (Some(code), _) => Err(code),
                 (None, None) => Err(ErrorCode::UnknownTopicOrPartition),

@@ -11,6 +11,7 @@ use ottla_protocol::{
 use crate::{
     Cluster, TopicSpec,
     connections::Asked,
+    security::Operation,
     topics::{Partition, Topic, check_name},
 };
 
@@ -24,10 +25,13 @@ pub(super) fn handle(
     let topics = match request.topics {
         // Version 0 has no null, and means all by none.
         Some(topics) if !topics.is_empty() || asked.header.version > 0 => {
-            topics.into_iter().map(|topic| describe(cluster, asked.node, topic, may_create, forced)).collect()
+            topics.into_iter().map(|topic| describe(cluster, asked, topic, may_create, forced)).collect()
         }
         _ => {
-            let topics = cluster.topics.iter();
+            let (config, principal) = (&cluster.config, &*asked.principal);
+            let seen =
+                |(name, _): &(&str, _)| config.check_topic(principal, Operation::Describe, name).is_ok();
+            let topics = cluster.topics.iter().filter(seen);
             topics.filter_map(|(name, topic)| answer(cluster, asked.node, name, topic, forced)).collect()
         }
     };
@@ -49,7 +53,7 @@ pub(super) fn handle(
 
 fn describe(
     cluster: &mut Cluster,
-    node: i32,
+    asked: &Asked,
     wanted: MetadataRequestTopic,
     may_create: bool,
     forced: Option<ErrorCode>,
@@ -60,24 +64,32 @@ fn describe(
         topic_id,
         ..Default::default()
     };
+    let by_id = wanted.name.is_none();
     let name = match (wanted.name, cluster.topics.name_of(wanted.topic_id)) {
         (Some(name), _) => name,
         (None, Some(name)) => name.to_owned(),
         (None, None) => return failed(None, wanted.topic_id, forced.unwrap_or(ErrorCode::UnknownTopicId)),
     };
+    let checked = cluster.config.check_topic(&asked.principal, Operation::Describe, &name);
+    if let Err(code) = checked {
+        return failed(Some(name).filter(|_| !by_id), wanted.topic_id, forced.unwrap_or(code));
+    }
     if let Some(topic) = cluster.topics.find(&name) {
         let unheard = || failed(Some(name.clone()), TopicId::ZERO, ErrorCode::UnknownTopicOrPartition);
-        return answer(cluster, node, &name, topic, forced).unwrap_or_else(unheard);
+        return answer(cluster, asked.node, &name, topic, forced).unwrap_or_else(unheard);
     }
     let error_code = match check_name(&name) {
         Err(refusal) => refusal.code,
         Ok(()) if may_create => {
+            if let Err(code) = cluster.config.check_create(&asked.principal, &name) {
+                return failed(Some(name), TopicId::ZERO, code);
+            }
             let spec = TopicSpec::new(name.clone(), cluster.config.default_partitions);
             match cluster.create_topic(&spec) {
                 Ok(_) => {
                     return describe(
                         cluster,
-                        node,
+                        asked,
                         MetadataRequestTopic { name: Some(name), ..Default::default() },
                         false,
                         None,

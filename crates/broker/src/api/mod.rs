@@ -40,6 +40,8 @@ pub(crate) enum Outcome {
     Nothing,
     /// By closing the connection.
     Close,
+    /// After the delay of a failed authentication, with this if anything; then the connection closes.
+    Refuse(Option<Response>),
 }
 
 impl<R: Into<Response>> From<R> for Outcome {
@@ -59,14 +61,14 @@ pub(crate) fn handle(
 ) -> Outcome {
     let forced = in_parts.and_then(Forced::whole);
     match request {
-        Request::ApiVersions(r) => api_versions::handle(cluster, &r, forced).into(),
+        Request::ApiVersions(r) => api_versions::handle(cluster, asked, &r, forced).into(),
         Request::SaslHandshake(_) => sasl::handshake(forced).into(),
         Request::SaslAuthenticate(_) => sasl::authenticate(forced).into(),
         Request::Metadata(r) => metadata::handle(cluster, asked, r, forced).into(),
         Request::Produce(r) => produce::handle(cluster, asked, r, frame, in_parts, now),
         Request::Fetch(r) => fetch::handle(cluster, asked, &r, in_parts, now),
         Request::ListOffsets(r) => list_offsets::handle(cluster, asked, r, in_parts).into(),
-        Request::InitProducerId(r) => init_producer_id::handle(cluster, &r, forced).into(),
+        Request::InitProducerId(r) => init_producer_id::handle(cluster, asked, &r, forced).into(),
         Request::FindCoordinator(r) => find_coordinator::handle(cluster, asked, r, forced).into(),
         Request::JoinGroup(r) => join_group::handle(cluster, asked, r, forced, now),
         Request::SyncGroup(r) => sync_group::handle(cluster, asked, r, forced, now),
@@ -82,9 +84,9 @@ pub(crate) fn handle(
         Request::ConsumerGroupDescribe(r) => {
             consumer_group_describe::handle(cluster, asked, r, forced).into()
         }
-        Request::CreateTopics(r) => create_topics::handle(cluster, r, forced).into(),
+        Request::CreateTopics(r) => create_topics::handle(cluster, asked, r, forced).into(),
         Request::DeleteTopics(r) => delete_topics::handle(cluster, asked, r, forced).into(),
-        Request::CreatePartitions(r) => create_partitions::handle(cluster, r, forced).into(),
+        Request::CreatePartitions(r) => create_partitions::handle(cluster, asked, r, forced).into(),
         _ => Outcome::Close,
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     connections::Asked,
     faults::Forced,
     groups::{Committed, Committer, KNOWS_EPOCHS},
+    security::Operation,
 };
 
 /// Kafka's `offset.metadata.max.bytes`.
@@ -32,10 +33,11 @@ pub(super) fn handle(
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let exists = cluster.topics.find(&topic.name).is_some();
+        let may_read = cluster.config.check_topic(&asked.principal, Operation::Read, &topic.name);
         let mut commit = |partition: OffsetCommitRequestPartition| {
             let metadata = partition.committed_metadata.unwrap_or_default();
             let forced = forced.and_then(|forced| forced.of(partition.partition_index));
-            let error_code = match allowed.and(forced.map_or(Ok(()), Err)) {
+            let error_code = match allowed.and(forced.map_or(Ok(()), Err)).and(may_read) {
                 Err(code) => code,
                 Ok(()) if !exists => ErrorCode::UnknownTopicOrPartition,
                 Ok(()) if metadata.len() > MAX_METADATA => ErrorCode::OffsetMetadataTooLarge,
@@ -63,6 +65,7 @@ fn check(
     request: &OffsetCommitRequest,
     now: Now,
 ) -> Result<(), ErrorCode> {
+    cluster.config.check_group(&asked.principal, Operation::Read, &request.group_id)?;
     cluster.check_coordinator(asked.node, &request.group_id)?;
     let partitions: Vec<(&str, i32)> = (request.topics.iter())
         .flat_map(|topic| topic.partitions.iter().map(|part| (topic.name.as_str(), part.partition_index)))

@@ -11,7 +11,7 @@ use ottla_protocol::{
     },
 };
 
-use crate::{Cluster, connections::Asked, faults::Forced};
+use crate::{Cluster, connections::Asked, faults::Forced, security::Operation};
 
 /// From this version on one request asks for several groups.
 const BATCHED: i16 = 8;
@@ -59,7 +59,9 @@ fn fetch(
     forced: Option<Forced>,
 ) -> OffsetFetchResponseGroup {
     let checked = forced.and_then(Forced::whole).map_or(Ok(()), Err);
-    let checked = checked.and_then(|()| cluster.check_coordinator(asked.node, &wanted.group_id));
+    let checked = checked
+        .and_then(|()| cluster.config.check_group(&asked.principal, Operation::Describe, &wanted.group_id))
+        .and_then(|()| cluster.check_coordinator(asked.node, &wanted.group_id));
     let group_id = wanted.group_id;
     let group = cluster.groups.find(&group_id);
     let checked = checked.and_then(|()| {
@@ -68,9 +70,13 @@ fn fetch(
     if let Err(error_code) = checked {
         return OffsetFetchResponseGroup { group_id, error_code, ..Default::default() };
     }
+    let allowed = |topic: &str| cluster.config.check_topic(&asked.principal, Operation::Describe, topic);
     let all = || {
         let mut by_topic: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
         for (topic, partition) in group.into_iter().flat_map(|group| group.offsets.keys()) {
+            if allowed(topic).is_err() {
+                continue;
+            }
             by_topic.entry(topic).or_default().push(*partition);
         }
         let topics = by_topic.into_iter().map(|(name, partition_indexes)| OffsetFetchRequestTopics {
@@ -83,9 +89,9 @@ fn fetch(
     let topics = wanted.topics.unwrap_or_else(all).into_iter().map(|topic| {
         let name = topic.name.clone();
         let find = |index| {
-            let forced = forced.and_then(|forced| forced.of(index));
+            let failed = forced.and_then(|forced| forced.of(index)).or(allowed(&name).err());
             let committed = group.and_then(|group| group.offsets.get(&(name.clone(), index)));
-            forced.map_or(Ok(committed), Err)
+            failed.map_or(Ok(committed), Err)
         };
         answer(topic, |index| match find(index) {
             Ok(Some(committed)) => OffsetFetchResponsePartitions {

@@ -14,6 +14,7 @@ use crate::{
     Cluster, Refusal,
     connections::Asked,
     faults::Forced,
+    security::Operation,
     topics::{Appended, TopicKey},
 };
 
@@ -40,10 +41,16 @@ pub(super) fn handle(
     let mut failed = false;
     for topic in request.topic_data {
         let key = TopicKey::of(&topic.name, topic.topic_id, version >= BY_ID);
+        let name = match &key {
+            TopicKey::Name(name) => Some(&**name),
+            TopicKey::Id(id) => cluster.topics.name_of(*id),
+        };
+        let allowed =
+            name.map_or(Ok(()), |name| cluster.config.check_topic(&asked.principal, Operation::Write, name));
         let mut answers = Vec::with_capacity(topic.partition_data.len());
         for data in topic.partition_data {
             let bytes = data.records.as_ref().map(|records| records.bytes(frame)).unwrap_or_default();
-            let result = match forced.and_then(|forced| forced.of(data.index)) {
+            let result = match forced.and_then(|forced| forced.of(data.index)).or(allowed.err()) {
                 Some(code) => Err(Refusal::new(code, "")),
                 None => check_codec(bytes, version)
                     .and_then(|()| cluster.append_batch(&key, data.index, bytes, Some(asked.node), now)),

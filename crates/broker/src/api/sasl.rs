@@ -1,5 +1,6 @@
-//! SaslHandshake and SaslAuthenticate, on a listener that asks for no authentication: refused, as Kafka does, and the
-//! connection stays usable.
+//! SaslHandshake and SaslAuthenticate where nobody is to authenticate: on a listener that does not ask for it, and of who
+//! has done so. They are refused, as Kafka does, and the connection stays usable. What is asked in time never comes here: see
+//! `security/session.rs`.
 
 use ottla_protocol::{
     ErrorCode,
@@ -13,6 +14,9 @@ pub(super) fn handshake(forced: Option<ErrorCode>) -> SaslHandshakeResponse {
 
 pub(super) fn authenticate(forced: Option<ErrorCode>) -> SaslAuthenticateResponse {
     let error_code = forced.unwrap_or(ErrorCode::IllegalSaslState);
-    let message = "SaslAuthenticate request received after successful authentication";
-    SaslAuthenticateResponse { error_code, error_message: Some(message.to_owned()), ..Default::default() }
+    let message = match forced {
+        Some(code) => code.to_string(),
+        None => "SaslAuthenticate request received after successful authentication".to_owned(),
+    };
+    SaslAuthenticateResponse { error_code, error_message: Some(message), ..Default::default() }
 }

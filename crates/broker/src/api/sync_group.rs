@@ -6,7 +6,7 @@ use ottla_protocol::{
 };
 
 use super::Outcome;
-use crate::{Cluster, connections::Asked};
+use crate::{Cluster, connections::Asked, security::Operation};
 
 pub(super) fn handle(
     cluster: &mut Cluster,
@@ -32,6 +32,7 @@ fn sync(
     request: SyncGroupRequest,
     now: Now,
 ) -> Result<Option<SyncGroupResponse>, ErrorCode> {
+    cluster.config.check_group(&asked.principal, Operation::Read, &request.group_id)?;
     cluster.check_group(asked.node, &request.group_id)?;
     let group_id = request.group_id.clone();
     let synced = cluster

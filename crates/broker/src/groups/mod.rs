@@ -38,6 +38,8 @@ use crate::{
 pub(crate) struct Groups {
     pub(crate) rules: Rules,
     groups: BTreeMap<String, Group>,
+    /// The topics that whoever takes a step is not to know of.
+    pub(crate) hidden: Vec<String>,
     replies: Vec<(ConnId, Response)>,
 }
 
@@ -61,6 +63,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) now: Instant,
     pub(crate) rules: Rules,
     pub(crate) topics: &'a Topics,
+    /// The topics that patterns do not match, as who asks may not know of them.
+    pub(crate) hidden: &'a [String],
     pub(crate) replies: &'a mut Vec<(ConnId, Response)>,
 }
 
@@ -119,18 +123,36 @@ impl Groups {
         now: Now,
         step: impl FnOnce(&mut Group, &mut Turn<'_>) -> T,
     ) -> Option<T> {
-        let mut turn = Turn { now: now.mono, rules: self.rules, topics, replies: &mut self.replies };
+        let mut turn = Turn {
+            now: now.mono,
+            rules: self.rules,
+            topics,
+            hidden: &self.hidden,
+            replies: &mut self.replies,
+        };
         self.groups.get_mut(id).map(|group| step(group, &mut turn))
     }
 
     pub(crate) fn handle_timeout(&mut self, topics: &Topics, now: Now) {
-        let mut turn = Turn { now: now.mono, rules: self.rules, topics, replies: &mut self.replies };
+        let mut turn = Turn {
+            now: now.mono,
+            rules: self.rules,
+            topics,
+            hidden: &self.hidden,
+            replies: &mut self.replies,
+        };
         self.groups.values_mut().for_each(|group| group.handle_timeout(&mut turn));
     }
 
     /// Some groups have another coordinator now, which knows of them what the old one has written down.
     pub(crate) fn handle_move(&mut self, concerned: impl Fn(&str) -> bool, topics: &Topics, now: Now) {
-        let mut turn = Turn { now: now.mono, rules: self.rules, topics, replies: &mut self.replies };
+        let mut turn = Turn {
+            now: now.mono,
+            rules: self.rules,
+            topics,
+            hidden: &self.hidden,
+            replies: &mut self.replies,
+        };
         for (_, group) in self.groups.iter_mut().filter(|(id, _)| concerned(id)) {
             group.handle_move(&mut turn);
         }

@@ -18,6 +18,7 @@ use ottla_protocol::{
 
 pub mod consumer;
 pub mod group;
+pub mod sasl;
 pub mod transcript;
 
 pub struct World {
@@ -59,6 +60,11 @@ impl World {
         conn
     }
 
+    /// A connection whose transport has told who it is.
+    pub fn connect_with(&mut self, principal: &str) -> ConnId {
+        self.cluster.handle_connect_as(1, principal, self.now)
+    }
+
     /// Sends a request without waiting for its answer.
     pub fn send<R: RequestMessage>(&mut self, conn: ConnId, version: i16, request: R)
     where
@@ -90,6 +96,11 @@ impl World {
     /// The next answer of a connection, if it is there.
     pub fn reply<R: TryFromResponse>(&mut self, conn: ConnId) -> Option<R> {
         self.replies.get_mut(&conn)?.pop_front().map(R::from_response)
+    }
+
+    /// Whether a connection was answered nothing that was not looked at.
+    pub fn replies_are_empty(&self, conn: ConnId) -> bool {
+        self.replies.get(&conn).is_none_or(VecDeque::is_empty)
     }
 
     /// Lets time pass, stopping at each deadline on the way.

@@ -84,7 +84,8 @@ impl ConsumerGroup {
         }
         let mut resolved = BTreeMap::new();
         for pattern in self.members.values().filter_map(|member| member.pattern.as_ref()) {
-            let matches = || turn.topics.iter().filter(|(name, _)| pattern.matches(name));
+            let hidden = |name: &str| turn.hidden.iter().any(|hidden| hidden == name);
+            let matches = || turn.topics.iter().filter(|(name, _)| pattern.matches(name) && !hidden(name));
             resolved
                 .entry(pattern.text.clone())
                 .or_insert_with(|| matches().map(|(name, _)| name.to_owned()).collect::<BTreeSet<_>>());
