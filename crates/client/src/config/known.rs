@@ -36,6 +36,7 @@ pub(super) const FIXED: &[(&str, &str)] = &[
     ("metadata.recovery.strategy", "rebootstrap"),
     ("partitioner.ignore.keys", "false"),
     ("security.protocol", "PLAINTEXT"),
+    ("security.protocol", "SASL_PLAINTEXT"),
 ];
 
 /// Names that librdkafka has for what Kafka calls otherwise (its `CONFIGURATION.md`, 2.10).

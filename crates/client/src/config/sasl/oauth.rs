@@ -86,10 +86,11 @@ impl Unsecured {
     }
 
     fn token(&self, now: SystemTime) -> OAuthToken {
-        let seconds =
-            |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let end = now + self.lifetime;
-        let mut claims = format!(r#"{{"iat":{},"exp":{}"#, seconds(now), seconds(end));
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let exp = now + self.lifetime.as_secs();
+        // The end that the token itself tells, in whole seconds.
+        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(exp);
+        let mut claims = format!(r#"{{"iat":{now},"exp":{exp}"#);
         let scope = self.scope.as_deref().map(|scope| ("scope", scope));
         let named = self.claims.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in named.chain(scope) {
