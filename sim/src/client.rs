@@ -1,6 +1,6 @@
 //! The driver's half of a client, be it the producer or a consumer: what arrives, and what is done then.
 
-use ottla_core::{ConnId, Disconnected, Machine, Reply};
+use ottla_core::{ConnId, Disconnected, Done, Machine, Reply};
 
 use crate::{
     host::{Awaited, Frame, Host},
@@ -15,6 +15,7 @@ pub(crate) enum Arrival {
     Connected(ConnId),
     Disconnected(ConnId, Disconnected),
     Frame(ConnId, Vec<u8>),
+    Done(ConnId, Done),
 }
 
 /// A machine with its driver and its users.
@@ -43,6 +44,7 @@ pub(crate) trait Client {
             Arrival::Alarm => {}
             Arrival::Connected(conn) => self.host().machine.handle_connected(conn, stage.now()),
             Arrival::Disconnected(conn, why) => self.host().disconnected(conn, why, stage),
+            Arrival::Done(conn, done) => self.host().machine.handle_done(conn, done, stage.now()),
             Arrival::Frame(conn, frame) => {
                 if let Some((awaited, reply)) = self.host().decode(conn, frame, stage) {
                     self.hear(conn, awaited, reply, stage, truth);

@@ -12,6 +12,7 @@ use crate::{
     mode::{Protocol, Sharing},
     plan::Plan,
     role::{GROUP, Role},
+    security::Security,
     setup::{HEARTBEAT_INTERVAL, RETRY_BACKOFF, Setup},
 };
 
@@ -41,6 +42,7 @@ impl Plan {
                 request_timeout,
                 max_idle: d.pick(&[secs(8), secs(540)]),
                 setup_timeout: secs(4),
+                sasl: self.security.as_ref().map(Security::client),
                 ..ConnectionConfig::default()
             },
             metadata: MetadataConfig {

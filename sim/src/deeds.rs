@@ -15,6 +15,7 @@ use crate::{
     phase::Phase,
     plan::{FLEETING, Goodbye, Item},
     role::{GROUP, Role},
+    security::Security,
     stage::{Event, Link, LinkId, LinkState, Outage, Stage, Who},
     trouble::{Trouble, script},
     truth::Truth,
@@ -51,6 +52,10 @@ impl World {
             }
             Item::Change(wants) => self.with_any(|member, stage, truth| member.change(wants, stage, truth)),
             Item::Enforce => self.with_any(|member, stage, truth| member.enforce(stage, truth)),
+            Item::Lock { lasts } => {
+                self.unlock(false);
+                self.stage.after(lasts, Event::Unlock);
+            }
             Item::Ghost => {
                 self.send_late();
                 self.beat_late();
@@ -249,6 +254,16 @@ impl World {
     pub(super) fn follow_all(&mut self) {
         for node in 1..=self.plan.broker.brokers as i32 {
             self.cluster.set_metadata_lag(node, false);
+        }
+    }
+
+    /// The password that clients know becomes the right one, or a wrong one.
+    pub(super) fn unlock(&mut self, is_right: bool) {
+        if self.plan.security.is_some() {
+            let (user, password) = Security::password(is_right);
+            self.stage.tell(|| format!("the password is {}", if is_right { "right" } else { "wrong" }));
+            self.cluster.set_password(user, password);
+            self.stage.locked = !is_right;
         }
     }
 

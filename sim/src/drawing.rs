@@ -9,6 +9,7 @@ use crate::{
     mode::{Mode, Protocol},
     plan::{Goodbye, Item, Plan},
     role::Role,
+    security::Security,
     setup::Setup,
     stage::Weather,
     trouble::Trouble,
@@ -51,6 +52,7 @@ impl Plan {
             habits: Drawn::draw(d, orderly),
             setup,
             variety: Variety::default(),
+            security: None,
             fleeting: false,
             protocols,
             ids: d.number(3..=6),
@@ -66,7 +68,21 @@ impl Plan {
             plan.draw_beginnings(case);
         }
         plan.draw_variety(case);
+        plan.draw_security(&mut case.dice(15));
         plan
+    }
+
+    /// Clients authenticate. Where they do by a password, it may be the wrong one for a while.
+    fn draw_security(&mut self, d: &mut Dice) {
+        let Some(security) = Security::draw(d) else { return };
+        self.broker.sasl = Some(security.broker());
+        self.producer.connections.sasl = Some(security.client());
+        if security.has_password() && !self.orderly && d.chance(0.4) {
+            let item = Item::Lock { lasts: d.time(ms(300)..=secs(6)) };
+            self.items.push((d.time(secs(3)..=self.trouble), item));
+        }
+        self.brisk &= self.items.iter().all(|(_, item)| !matches!(item, Item::Lock { .. }));
+        self.security = Some(security);
     }
 
     /// When members are to join, from then on.

@@ -38,6 +38,7 @@ impl World {
         self.cluster.faults().clear();
         self.stage.net.cut_off = None;
         self.follow_all();
+        self.unlock(true);
         for node in 1..=self.plan.broker.brokers as i32 {
             self.restore(node);
         }

@@ -8,8 +8,7 @@ use std::{
 };
 
 use ottla_core::{
-    ConnId, Disconnected, Done, Errand, Fetched, HoldsBytes, Machine, Outbound, Reply, RequestId, Spans,
-    Token, spans,
+    ConnId, Disconnected, Fetched, HoldsBytes, Machine, Outbound, Reply, RequestId, Spans, spans,
 };
 use ottla_protocol::{ApiKey, Request, RequestHeader, Response, ResponseHeader};
 
@@ -172,11 +171,12 @@ impl<M: Machine<Frame = Frame>> Host<M> {
                 stage.send_up(link.link, frame);
             }
             Outbound::Run { conn, errand } => {
-                let done = match errand {
-                    Errand::Derive(derivation) => Done::Derived(derivation.run()),
-                    _ => Done::Token(Ok(Token::default())),
-                };
-                self.machine.handle_done(conn, done, stage.now());
+                stage.note(|| format!("{who} runs {errand:?}"));
+                let now = stage.now();
+                if let Some(security) = &mut stage.security {
+                    let (takes, done) = security.run(errand, now);
+                    stage.after(takes, Event::Done(who, conn, done));
+                }
             }
             Outbound::Close { conn } => {
                 stage.note(|| format!("{who} closes {conn}"));

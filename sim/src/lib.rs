@@ -72,6 +72,7 @@ mod report;
 mod rest;
 mod resting;
 mod role;
+mod security;
 mod setup;
 mod shrink;
 mod source;

@@ -10,6 +10,7 @@ use crate::{
     habits::Drawn,
     mode::{Mode, Protocol},
     role::{GroupRole, Role, Wants},
+    security::Security,
     setup::Setup,
     stage::Weather,
     trouble::Trouble,
@@ -65,6 +66,10 @@ pub(crate) enum Item {
     },
     /// Somebody who reads alone is assigned other partitions.
     Assign,
+    /// The password that clients know is the wrong one for so long.
+    Lock {
+        lasts: Duration,
+    },
     /// A topic comes into being: one that is subscribed to, or another.
     Create {
         matches: bool,
@@ -103,6 +108,7 @@ pub(crate) struct Plan {
     pub(crate) habits: Drawn,
     pub(crate) setup: Setup,
     pub(crate) variety: Variety,
+    pub(crate) security: Option<Security>,
     /// Whether there is the topic that comes and goes.
     pub(crate) fleeting: bool,
     pub(crate) protocols: Vec<Protocol>,

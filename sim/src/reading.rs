@@ -233,6 +233,11 @@ impl Member {
             ReadFailure::Lane(at, failure @ (LaneFailure::NoOffset | LaneFailure::OutOfRange { .. })) => {
                 self.is_told_of_no_offset(&at, &failure, stage, truth);
             }
+            // The password is wrong for a while; or a broker was closed so often in a row that it looks like a wrong port.
+            // He calls again.
+            ReadFailure::Connection(refused) if stage.security.is_some() || !refused.why.is_final() => {
+                self.counts.refused += 1;
+            }
             // Another has come under the same id, or was there before.
             ReadFailure::Group(GroupFailure::Refused(
                 ErrorCode::FencedInstanceId | ErrorCode::UnreleasedInstanceId,

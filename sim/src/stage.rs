@@ -10,10 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ottla_core::{ConnId, Disconnected};
+use ottla_core::{ConnId, Disconnected, Done};
 use ottla_protocol::{Now, Timestamp};
 
-use crate::dice::Dice;
+use crate::{dice::Dice, security::Security};
 
 /// The wall clock at the start: some time in 2026.
 const EPOCH_MS: i64 = 1_780_000_000_000;
@@ -64,6 +64,10 @@ pub(crate) enum Event {
     Restore(i32),
     /// A broker's metadata follows the others' again.
     Follow(i32),
+    /// The driver is back from an errand.
+    Done(Who, ConnId, Done),
+    /// The password that clients know is right again.
+    Unlock,
     /// The trouble is over.
     Quiet,
     /// Looks whether all is done.
@@ -213,6 +217,10 @@ pub(crate) struct Stage {
     /// Lines for a person to read; `None` where nobody does.
     pub(crate) journal: Option<Vec<Line>>,
     pub(crate) violation: Option<Violation>,
+    /// What the drivers' errands bring.
+    pub(crate) security: Option<Security>,
+    /// The password that clients know is the wrong one.
+    pub(crate) locked: bool,
     /// Whether the trouble is over, and since when.
     pub(crate) quiet: bool,
     pub(crate) quiet_since: Duration,
@@ -236,6 +244,8 @@ impl Stage {
             },
             journal: journal.then(Vec::new),
             violation: None,
+            security: None,
+            locked: false,
             quiet: false,
             quiet_since: Duration::ZERO,
         }

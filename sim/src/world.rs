@@ -98,6 +98,7 @@ impl World {
         let plan = Plan::draw(case);
         let mut dice = Dice::new(case.seed ^ 0x6f74_746c_6173_696d);
         let mut stage = Stage::new(dice.fork(), plan.weather.clone(), journal);
+        stage.security.clone_from(&plan.security);
         let mut cluster = Cluster::new(plan.broker.clone());
         for node in 1..=plan.broker.brokers as i32 {
             cluster.set_address(node, format!("broker-{node}"), 9092);
@@ -226,6 +227,8 @@ impl World {
             Event::Burst => self.source.burst(&self.plan, stage, truth),
             Event::Restore(node) => self.restore(node),
             Event::Follow(node) => self.cluster.set_metadata_lag(node, false),
+            Event::Done(who, conn, done) => self.arrives(who, Arrival::Done(conn, done)),
+            Event::Unlock => self.unlock(true),
             Event::Quiet => self.quiet(),
             Event::Look => self.look(),
         }

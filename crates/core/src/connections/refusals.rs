@@ -41,6 +41,12 @@ impl Connections {
         }
     }
 
+    /// A refusal that keeps a connection of this kind from coming about, whosever.
+    pub(crate) fn refusal_of_any(&self, kind: Kind, now: Now) -> Option<RefusedConnection> {
+        let mut targets = self.links.keys().filter(|(_, of)| *of == kind);
+        targets.find_map(|(target, _)| self.refusal(*target, kind, now))
+    }
+
     /// Somebody was told: what was refused is tried again when it is needed, after the usual wait.
     pub(crate) fn forgive(&mut self, now: Now) {
         self.refusals.clear();

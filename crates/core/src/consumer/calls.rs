@@ -313,6 +313,8 @@ impl<F: Clone> Consumer<F> {
                 group.commits.request(offsets, None);
             }
         }
+        // Whoever closes wants to be heard once more.
+        self.hub.connections.forgive(now);
         self.closing = Some(Closing::new(leave, deadline, now));
         self.readers.touch_own(now);
         self.stop();

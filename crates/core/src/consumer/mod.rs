@@ -18,6 +18,7 @@ mod ops;
 mod readers;
 mod reading;
 mod reasons;
+mod refusals;
 mod step;
 mod subscription;
 #[cfg(test)]
@@ -30,7 +31,6 @@ use ottla_protocol::{Now, Timestamp};
 
 use crate::{
     backoff::Backoff,
-    connections::RefusedConnection,
     event::Events,
     fetch::Fetcher,
     group::GroupFailure,
@@ -96,7 +96,7 @@ pub struct Consumer<F> {
     /// The failure that the user's next call is to return.
     failure: Option<GroupFailure>,
     /// The refused connection that the next call that reads is to tell.
-    refused: Option<RefusedConnection>,
+    refused: Option<refusals::Untold>,
     /// No record is handed out any more.
     stopped: bool,
     closing: Option<closing::Closing>,

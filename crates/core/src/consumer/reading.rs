@@ -150,9 +150,7 @@ impl<F: Clone> Consumer<F> {
 
     /// The failure that the user is to be told instead of records, if there is one.
     pub(crate) fn take_failure(&mut self, filter: &Filter, now: Now) -> Option<ReadFailure> {
-        if let Some(refused) = self.refused.take() {
-            self.hub.connections.forgive(now);
-            self.hub.stir = true;
+        if let Some(refused) = self.take_refusal(false, now) {
             return Some(ReadFailure::Connection(refused));
         }
         if let Some(failure) = self.failure {

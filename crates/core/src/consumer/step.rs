@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     backoff::Retry,
-    connections::Kind,
     event::Event,
     group::{GroupFailure, GroupNews, LeaveGroup, Standing},
     lanes::{FetchState, LaneFailure, Search},
@@ -34,6 +33,7 @@ impl<F: Clone> Consumer<F> {
         debug_assert!(self.lanes.is_filed(), "a lane has changed unseen");
         self.read_slots(now);
         self.hear_refusals(now);
+        self.refuse_what_waits(now);
         let group = self.group.as_ref();
         let waiting_for = |op, so_far: &_| {
             let retry = match so_far {
@@ -68,24 +68,6 @@ impl<F: Clone> Consumer<F> {
         sent.into_iter().for_each(|id| self.hub.expect(id, Pending::Lookup));
         if self.closing.is_none() {
             self.step_fetch(now);
-        }
-    }
-
-    /// Connections were refused for good. The next call that reads is told of it, and so is every operation under way, unless
-    /// it was only a fetch that the connection was for.
-    fn hear_refusals(&mut self, now: Now) {
-        while let Some((_, kind, refused)) = self.hub.take_refusal(now) {
-            let any = self.ops.open().next().is_some();
-            if kind != Kind::Fetch && any {
-                self.ops.fail_all(&OpFailure::Connection(refused.clone()));
-                self.hub.connections.forgive(now);
-            }
-            // A member that cannot be heard has nothing to wait for.
-            if let Some(closing) = self.closing.as_mut().filter(|_| kind != Kind::Fetch) {
-                closing.hurry(now);
-            }
-            self.refused = Some(refused);
-            self.hub.wake = true;
         }
     }
 

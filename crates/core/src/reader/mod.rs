@@ -173,6 +173,9 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         if let Some(callback) = core.take_callback() {
             return Some(Look::Tell(callback));
         }
+        if let Some(refused) = core.take_refusal(true, now) {
+            return Some(Look::Failed(ReadFailure::Connection(refused)));
+        }
         if self.take_more(core, filter) {
             return Some(Look::Read);
         }
