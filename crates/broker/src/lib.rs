@@ -55,6 +55,8 @@ pub use ottla_protocol::{ApiKey, ErrorCode, Now, Secret, TopicId};
 #[cfg(feature = "planted")]
 pub use planted::Planted;
 pub use security::{Acl, Authorizer, Operation, ResourceType, Sasl, SaslMechanism};
+#[cfg(feature = "tls")]
+pub use server::{ClientAuth, Tls};
 pub use server::{Listen, Server};
 pub use state::{Cluster, Output};
 pub use topics::Refusal;
