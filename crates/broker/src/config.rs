@@ -46,6 +46,9 @@ pub struct Config {
     pub group_consumer_assignment_interval: Duration,
     /// How clients authenticate. None by default: everybody is `User:ANONYMOUS`.
     pub sasl: Option<Sasl>,
+    /// TLS on every listener of a [`Server`](crate::Server). None by default. A cluster that is not served has no use for it.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::Tls>,
     /// Who may do what. None by default: everybody may do everything.
     pub authorizer: Option<Authorizer>,
     /// Where all randomness comes from: topic ids, member ids, session ids, the nonces and salts of SCRAM. Who records an
@@ -73,6 +76,8 @@ impl Default for Config {
             group_consumer_heartbeat_interval: Duration::from_secs(5),
             group_consumer_assignment_interval: Duration::ZERO,
             sasl: None,
+            #[cfg(feature = "tls")]
+            tls: None,
             authorizer: None,
             seed: 0,
         }

@@ -3,7 +3,7 @@
 //! [`Cluster`] is the whole state of one or several logical brokers. It reads no clock, owns no socket and draws its
 //! randomness from a seed, so a simulation can step it in virtual time; [`Server`] is the thin skin that serves it
 //! over TCP. Clients need not know: it speaks Kafka's protocol, advertises what it implements and nothing else.
-//! What it does not do is listed in `SKIPPED.md`.
+//! It asks for SASL, TLS and rights where [`Config`] says so. What it does not do is listed in `SKIPPED.md`.
 //!
 //! A test starts one of its own, on a port that is free, and looks into it:
 //!
@@ -55,6 +55,8 @@ pub use ottla_protocol::{ApiKey, ErrorCode, Now, Secret, TopicId};
 #[cfg(feature = "planted")]
 pub use planted::Planted;
 pub use security::{Acl, Authorizer, Operation, ResourceType, Sasl, SaslMechanism};
+#[cfg(feature = "tls")]
+pub use server::{ClientAuth, Tls};
 pub use server::{Listen, Server};
 pub use state::{Cluster, Output};
 pub use topics::Refusal;

@@ -18,7 +18,7 @@ use ottla_broker::{Config, ErrorCode, Fault, Sasl, SaslMechanism};
 use ottla_protocol::{ApiKey, Timestamp, messages::*};
 
 fn sasl() -> Sasl {
-    Sasl::new(SaslMechanism::ALL).user("alice", "open sesame").user("bob", "hunter2")
+    Sasl::new(SaslMechanism::ALL.iter().copied()).user("alice", "open sesame").user("bob", "hunter2")
 }
 
 fn world() -> World {
@@ -413,6 +413,38 @@ fn another_password_holds_for_new_connections_and_live_ones_go_on() {
     let (last, _) = scram(&mut world, conn, &client);
     assert!(world.authenticate(conn, last).error_code.is_ok());
     assert!(world.ask(live, 9, MetadataRequest::default()).error_code.is_ok());
+}
+
+#[test]
+fn no_message_is_a_panic_or_lets_anybody_in() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    let client = Scram::new(SaslMechanism::ScramSha256, "alice", "open sesame");
+    for round in 0..2000 {
+        let mut world =
+            World::new(Config { sasl: Some(Sasl { scram_iterations: 1, ..sasl() }), ..config(&[]) });
+        let conn = world.connect(1);
+        let mechanism = LIST[round % 4];
+        world.handshake(conn, mechanism);
+        let mut message = match mechanism {
+            "PLAIN" => plain("alice", "open sesame"),
+            "OAUTHBEARER" => of_zoe(r#","exp":1700000030"#),
+            _ => client.first(),
+        }
+        .into_bytes();
+        let at = rng.usize(..message.len());
+        match rng.u8(..3) {
+            0 => message[at] = message[at].wrapping_add(rng.u8(1..)),
+            1 => message.truncate(at),
+            _ => message = (0..at).map(|_| rng.u8(..)).collect(),
+        }
+        world.send(conn, 2, SaslAuthenticateRequest { auth_bytes: message.clone().into() });
+        world.pass(millis(100));
+        if let Some(told) = world.reply::<SaslAuthenticateResponse>(conn) {
+            // An extension of OAUTHBEARER's, or a part of SCRAM's nonce, may be anything.
+            let goes_on = mechanism != "PLAIN" && told.error_code.is_ok();
+            assert!(goes_on || world.is_closed(conn), "seed 7, round {round}: {message:?}: {told:?}");
+        }
+    }
 }
 
 #[test]

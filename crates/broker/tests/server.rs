@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ottla_broker::{Config, Fault, Listen, Server, TopicSpec};
+use ottla_broker::{Config, Fault, Listen, Sasl, SaslMechanism, Server, TopicSpec};
 use ottla_protocol::{
     ApiKey, Request, RequestHeader, Response, ResponseHeader,
     messages::{FetchPartition, FetchRequest, FetchTopic, MetadataRequest},
@@ -101,6 +101,19 @@ fn garbage_closes_the_connection_and_harms_nobody_else() {
         assert!(is_closed(&mut stream));
     }
     metadata(&mut connect(server.addresses()[0]));
+}
+
+#[test]
+fn a_frame_that_is_too_large_before_authentication_is_not_read() {
+    let config = Config { sasl: Some(Sasl::new([SaslMechanism::Plain])), ..Config::default() };
+    let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
+    for length in [524_289u32, 0xFFFF_FFFF] {
+        let mut stream = connect(server.addresses()[0]);
+        let begun = Instant::now();
+        stream.write_all(&length.to_be_bytes()).unwrap();
+        assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0);
+        assert!(begun.elapsed() >= Duration::from_millis(100));
+    }
 }
 
 #[test]

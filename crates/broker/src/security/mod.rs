@@ -81,7 +81,7 @@ pub enum SaslMechanism {
 
 impl SaslMechanism {
     /// Every one.
-    pub const ALL: [Self; 4] = [Self::Plain, Self::ScramSha256, Self::ScramSha512, Self::OAuthBearer];
+    pub const ALL: &[Self] = &[Self::Plain, Self::ScramSha256, Self::ScramSha512, Self::OAuthBearer];
 
     /// Its name on the wire.
     pub const fn name(self) -> &'static str {
@@ -105,8 +105,8 @@ impl FromStr for SaslMechanism {
 
     /// By its name on the wire.
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|mechanism| mechanism.name() == name).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name).join(", ");
+        Self::ALL.iter().copied().find(|mechanism| mechanism.name() == name).ok_or_else(|| {
+            let known = Self::ALL.iter().map(|known| known.name()).collect::<Vec<_>>().join(", ");
             format!("`{name}` is no mechanism of SASL that is known here; these are: {known}")
         })
     }

@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod broker;
+mod broker_security;
 mod consume;
 mod demo;
 mod group;

@@ -1,7 +1,10 @@
 //! The command line, which scripts depend on: verbs and flags are a contract.
 
+mod broker;
+
 use std::{ffi::OsString, path::PathBuf};
 
+pub(crate) use broker::{BrokerArgs, Security, TlsClientAuth};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 const NOT_YET: &str = "\
@@ -134,28 +137,6 @@ pub(crate) struct DemoArgs {
     /// How the result is printed [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) output: Option<Output>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BrokerArgs {
-    /// Where the first broker listens; the others take the ports after it, or free ones with port 0
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
-    pub(crate) listen: String,
-    /// How many brokers
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) brokers: u32,
-    /// A topic to begin with; repeatable
-    #[arg(long = "topic", value_name = "NAME:PARTITIONS")]
-    pub(crate) topics: Vec<String>,
-    /// Listen on an address that others can reach: there is no authentication whatsoever
-    #[arg(long)]
-    pub(crate) allow_remote: bool,
-    /// With --allow-remote: the host that clients are told to connect to [default: that of --listen]
-    #[arg(long, value_name = "HOST", requires = "allow_remote")]
-    pub(crate) advertised_host: Option<String>,
-    /// Keep the records in files
-    #[arg(long, value_name = "DIR", help_heading = LATER)]
-    pub(crate) data_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

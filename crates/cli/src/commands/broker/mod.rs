@@ -1,21 +1,36 @@
 //! `ottla broker`: the embedded broker in the foreground.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+mod security;
 
-use ottla_broker::{Config, Listen, Server, TopicSpec};
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+};
 
-use crate::{args::BrokerArgs, failure::Failure, output, signals::Stop};
+use ottla_broker::{Config, Listen, Sasl, SaslMechanism, Server, TopicSpec};
+
+use crate::{
+    args::BrokerArgs,
+    failure::{Failure, tell},
+    output,
+    signals::Stop,
+};
 
 pub(super) async fn run(args: &BrokerArgs, mut stop: Stop) -> Result<(), Failure> {
     if args.data_dir.is_some() {
         return Err(Failure::not_yet("`broker --data-dir`"));
     }
     let topics = args.topics.iter().map(|topic| spec(topic)).collect::<Result<Vec<_>, _>>()?;
-    let listen = listen(args)?;
     let config = Config { brokers: args.brokers, ..Config::default() };
-    let server = Server::start(config, listen)
-        .await
-        .map_err(|error| Failure::failed(format!("{}: {error}; choose another --listen", args.listen)))?;
+    let config = security::secure(&args.security, config)?;
+    let listen = listen(args, &config)?;
+    let server = Server::start(config, listen).await.map_err(|error| match error.kind() {
+        // The files of TLS; an address of that kind did not get here.
+        io::ErrorKind::InvalidInput => {
+            Failure::usage(format!("--tls-cert, --tls-key, --tls-client-ca: {error}"))
+        }
+        _ => Failure::failed(format!("{}: {error}; choose another --listen", args.listen)),
+    })?;
     for topic in &topics {
         server
             .with_cluster(|cluster| cluster.create_topic(topic))
@@ -34,7 +49,7 @@ fn spec(topic: &str) -> Result<TopicSpec, Failure> {
     spec.ok_or_else(|| Failure::usage(format!("--topic {topic}: expected NAME:PARTITIONS, as in orders:12")))
 }
 
-fn listen(args: &BrokerArgs) -> Result<Listen, Failure> {
+fn listen(args: &BrokerArgs, config: &Config) -> Result<Listen, Failure> {
     let wrong =
         || Failure::usage(format!("--listen {}: expected HOST:PORT, as in 127.0.0.1:9092", args.listen));
     let address: SocketAddr =
@@ -42,12 +57,18 @@ fn listen(args: &BrokerArgs) -> Result<Listen, Failure> {
     if address.ip().is_loopback() {
         return Ok(Listen::Loopback(address));
     }
+    let authenticates = security::authenticates(config);
     if !args.allow_remote {
-        return Err(Failure::usage(format!(
-            "--listen {}: not a loopback address, and the embedded broker has no authentication; say --allow-remote if \
-             everybody who reaches it may do everything",
-            args.listen
-        )));
+        let why = if authenticates {
+            "say --allow-remote if others may reach it"
+        } else {
+            "and nobody has to authenticate; say --allow-remote if everybody who reaches it may do everything"
+        };
+        return Err(Failure::usage(format!("--listen {}: not a loopback address, {why}", args.listen)));
+    }
+    let plain = |sasl: &Sasl| sasl.mechanisms.contains(&SaslMechanism::Plain);
+    if config.tls.is_none() && config.sasl.as_ref().is_some_and(plain) {
+        tell("--sasl-mechanism PLAIN: passwords travel in the clear; say --tls-cert and --tls-key");
     }
     let advertised_host = match &args.advertised_host {
         Some(host) => host.clone(),

@@ -2,85 +2,37 @@
 //!
 //! All that decides is in the cluster, behind one lock that is held for one call. Clocks are read here and nowhere else.
 
+mod connection;
+mod listen;
+#[cfg(feature = "tls")]
+mod subject;
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::{
     collections::HashMap,
-    io,
+    fmt, io,
     net::SocketAddr,
-    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
 use ottla_protocol::{Now, Timestamp};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::TcpListener,
     sync::{Notify, mpsc, watch},
     task::{JoinHandle, JoinSet},
 };
+
+pub use listen::Listen;
+#[cfg(feature = "tls")]
+pub use tls::{ClientAuth, Tls};
 
 use crate::{Cluster, Config, ConnId, Output, connections::MAX_QUEUED};
 
 /// Replies that may wait for a slow client: room for each request that the cluster holds, twice, so that half of it
 /// can be waited for.
 const REPLIES: usize = 2 * (MAX_QUEUED + 1);
-
-/// Where to listen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
-    /// On this loopback address; any other is refused. The first broker takes its port, the others the ports after it;
-    /// with port 0 each takes a free one.
-    Loopback(SocketAddr),
-    /// On this address, whoever can reach it: there is no authentication whatsoever.
-    Anywhere {
-        /// The address, and the ports as above.
-        address: SocketAddr,
-        /// The host that clients are told to connect to.
-        advertised_host: String,
-    },
-}
-
-impl From<SocketAddr> for Listen {
-    fn from(address: SocketAddr) -> Self {
-        Self::Loopback(address)
-    }
-}
-
-impl From<([u8; 4], u16)> for Listen {
-    fn from(address: ([u8; 4], u16)) -> Self {
-        Self::Loopback(address.into())
-    }
-}
-
-impl Listen {
-    fn address(&self) -> SocketAddr {
-        match self {
-            Self::Loopback(address) | Self::Anywhere { address, .. } => *address,
-        }
-    }
-
-    fn check(&self) -> io::Result<()> {
-        match self {
-            Self::Loopback(address) if !address.ip().is_loopback() => {
-                let message =
-                    format!("{address} is no loopback address: the embedded broker has no authentication");
-                Err(io::Error::new(io::ErrorKind::InvalidInput, message))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// What clients are told of a broker that listens at `bound`.
-    fn advertised(&self, bound: SocketAddr) -> String {
-        match self {
-            Self::Loopback(_) => bound.ip().to_string(),
-            Self::Anywhere { advertised_host, .. } => advertised_host.clone(),
-        }
-    }
-}
 
 /// A cluster that is being served. Dropping it stops it.
 #[derive(Debug)]
@@ -99,10 +51,11 @@ enum Host {
     Thread(Option<std::thread::JoinHandle<()>>),
 }
 
-#[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     deadlines: Notify,
+    #[cfg(feature = "tls")]
+    tls: Option<Mutex<tokio_rustls::TlsAcceptor>>,
 }
 
 #[derive(Debug)]
@@ -125,10 +78,16 @@ impl Server {
     /// # Errors
     ///
     /// An address that is not loopback's (see [`Listen`]), a port that is taken, or too few ports after the one given: each
-    /// broker takes one.
+    /// broker takes one. Certificates or a key that cannot be read, or do not belong together.
     pub async fn start(config: Config, listen: impl Into<Listen>) -> io::Result<Self> {
         let listen = listen.into();
         listen.check()?;
+        #[cfg(feature = "tls")]
+        let (config, tls) = {
+            let mut config = config;
+            let tls = config.tls.take().map(|tls| tls.acceptor()).transpose()?;
+            (config, tls.map(Mutex::new))
+        };
         let mut cluster = Cluster::new(config);
         let mut listeners = Vec::new();
         for (index, node) in cluster.nodes().collect::<Vec<_>>().into_iter().enumerate() {
@@ -146,7 +105,12 @@ impl Server {
         let bootstrap: Vec<String> =
             addresses.iter().map(|bound| format!("{}:{}", listen.advertised(*bound), bound.port())).collect();
         let state = Mutex::new(State { cluster, connections: HashMap::new() });
-        let shared = Arc::new(Shared { state, deadlines: Notify::new() });
+        let shared = Arc::new(Shared {
+            state,
+            deadlines: Notify::new(),
+            #[cfg(feature = "tls")]
+            tls,
+        });
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(serve(Arc::clone(&shared), listeners, stopped));
         let host = Host::Runtime(Some(serving));
@@ -196,6 +160,20 @@ impl Server {
         self.shared.with_cluster(see)
     }
 
+    /// Has other certificates, for connections that come from now on; those that are open go on.
+    ///
+    /// # Errors
+    ///
+    /// Certificates or a key that cannot be read, or do not belong together, and a server that was started without TLS.
+    /// Nothing is changed then.
+    #[cfg(feature = "tls")]
+    pub fn set_tls(&self, tls: &Tls) -> io::Result<()> {
+        let serving =
+            self.shared.tls.as_ref().ok_or_else(|| io::Error::other("the server was started without TLS"))?;
+        *serving.lock().unwrap_or_else(PoisonError::into_inner) = tls.acceptor()?;
+        Ok(())
+    }
+
     /// The time as the brokers see it, for those who call the cluster's methods.
     pub fn now(&self) -> Now {
         now()
@@ -230,9 +208,20 @@ impl Drop for Server {
     }
 }
 
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(feature = "tls")]
+    fn acceptor(&self) -> Option<tokio_rustls::TlsAcceptor> {
+        Some(self.tls.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Calls the cluster, then does what it wants done.
@@ -314,7 +303,7 @@ async fn accept(shared: Arc<Shared>, node: i32, listener: TcpListener, mut stopp
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(converse(Arc::clone(&shared), node, stream))),
+                Ok((stream, _)) => drop(connections.spawn(connection::serve(Arc::clone(&shared), node, stream))),
                 Err(error) => {
                     tracing::warn!(node, %error, "connection not accepted");
                     // Out of file descriptors, most likely: the next attempt would fail at once.
@@ -326,93 +315,4 @@ async fn accept(shared: Arc<Shared>, node: i32, listener: TcpListener, mut stopp
         }
     }
     connections.shutdown().await;
-}
-
-/// One connection, until either side ends it.
-async fn converse(shared: Arc<Shared>, node: i32, stream: TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let (read, write) = stream.into_split();
-    let (replies, to_send) = mpsc::channel(REPLIES);
-    let progress = Arc::new(Notify::new());
-    let weak_replies = replies.downgrade();
-    let conn = {
-        let mut state = shared.lock();
-        let conn = state.cluster.handle_connect(node, now());
-        state.connections.insert(conn, Handle { replies, progress: Arc::clone(&progress) });
-        // A stopped broker closes at once.
-        state.flush();
-        conn
-    };
-    let _connected = Connected { shared: &shared, conn };
-    let mut sending = pin!(send(write, to_send));
-    let ended = tokio::select! {
-        ended = receive(&shared, conn, read, weak_replies, &progress) => match ended {
-            // The cluster closed it: what was answered before still goes out.
-            Ok(()) => sending.await,
-            failed => failed,
-        },
-        ended = &mut sending => ended,
-    };
-    if let Err(error) = ended {
-        tracing::debug!(node, ?conn, %error, "connection ended");
-    }
-}
-
-/// Tells the cluster of the disconnect, also when the task is aborted.
-struct Connected<'a> {
-    shared: &'a Shared,
-    conn: ConnId,
-}
-
-impl Drop for Connected<'_> {
-    fn drop(&mut self) {
-        self.shared.lock().connections.remove(&self.conn);
-        self.shared.with_cluster(|cluster| cluster.handle_disconnect(self.conn, now()));
-    }
-}
-
-async fn receive(
-    shared: &Shared,
-    conn: ConnId,
-    read: OwnedReadHalf,
-    replies: mpsc::WeakSender<Vec<u8>>,
-    progress: &Notify,
-) -> io::Result<()> {
-    let mut read = BufReader::with_capacity(64 * 1024, read);
-    loop {
-        let length = read.read_u32().await? as usize;
-        if length > shared.lock().cluster.request_limit(conn) {
-            tracing::debug!(?conn, length, "closed: a request that is too large");
-            shared.with_cluster(|cluster| cluster.handle_oversized(conn, now()));
-            // The cluster closes it, now or after a delay.
-            return std::future::pending().await;
-        }
-        let frame = read_frame(&mut read, length).await?;
-        // A client that does not read its replies, or sends more than is served, is not read from either.
-        while shared.lock().cluster.queued(conn) >= MAX_QUEUED {
-            progress.notified().await;
-        }
-        let Some(replies) = replies.upgrade() else { return Ok(()) };
-        if replies.reserve_many(REPLIES / 2).await.is_err() {
-            return Ok(());
-        }
-        shared.with_cluster(|cluster| cluster.handle_frame(conn, frame, now()));
-    }
-}
-
-async fn send(mut write: OwnedWriteHalf, mut replies: mpsc::Receiver<Vec<u8>>) -> io::Result<()> {
-    while let Some(frame) = replies.recv().await {
-        write.write_all(&frame).await?;
-    }
-    write.shutdown().await
-}
-
-async fn read_frame(read: &mut BufReader<OwnedReadHalf>, length: usize) -> io::Result<Vec<u8>> {
-    // Grown as bytes come in, for a length is only a claim.
-    let mut frame = Vec::with_capacity(length.min(64 * 1024));
-    read.take(length as u64).read_to_end(&mut frame).await?;
-    if frame.len() < length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(frame)
 }
