@@ -47,7 +47,7 @@ macro_rules! by_key {
             fn set(&mut self, key: &str, value: &str) -> Result<(), BuildError> {
                 match self.take(key, value)?
                     || self.common.take(key, value)?
-                    || self.common.sasl.take_any(key, value)?
+                    || self.common.secured.take_any(key, value)?
                 {
                     true => Ok(()),
                     false => $known.refuse(key, value),

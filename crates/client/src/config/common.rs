@@ -8,7 +8,7 @@ use super::{
     address::address,
     on_wait::OnWait,
     property::{JavaDefault::*, Property, properties},
-    sasl::{Authentication, Sasl},
+    security::{Secured, SecurityConfig},
     value::{check_millis, check_millis_or_zero, list, millis, text},
 };
 use crate::{
@@ -77,7 +77,7 @@ pub(super) struct Common {
     pub(super) ambient_runtime: bool,
     pub(super) wait_for_broker: bool,
     pub(super) on_wait: OnWait,
-    pub(super) sasl: Sasl,
+    pub(super) secured: Secured,
 }
 
 impl Default for Common {
@@ -96,7 +96,7 @@ impl Default for Common {
             ambient_runtime: false,
             wait_for_broker: true,
             on_wait: OnWait::default(),
-            sasl: Sasl::default(),
+            secured: Secured::default(),
         }
     }
 }
@@ -122,7 +122,7 @@ impl Common {
             ambient_runtime: self.ambient_runtime,
             wait_for_broker: self.wait_for_broker,
             on_wait: self.on_wait.clone(),
-            authentication: self.sasl.mechanism.as_ref().map(|_| self.sasl.parse()).transpose()?,
+            security: self.secured.parse()?,
         })
     }
 
@@ -171,7 +171,7 @@ pub(crate) struct CommonConfig {
     /// Whether a client is built only once a broker has answered.
     pub(crate) wait_for_broker: bool,
     pub(crate) on_wait: OnWait,
-    pub(crate) authentication: Option<Authentication>,
+    pub(crate) security: SecurityConfig,
 }
 
 impl CommonConfig {
@@ -182,7 +182,7 @@ impl CommonConfig {
             reconnect_backoff: self.reconnect_backoff,
             max_idle: self.connections_max_idle,
             setup_timeout: self.connection_setup_timeout,
-            sasl: self.authentication.as_ref().map(|own| own.sasl.clone()),
+            sasl: self.security.authentication.as_ref().map(|own| own.sasl.clone()),
         }
     }
 
@@ -210,7 +210,8 @@ impl CommonConfig {
             client_id: self.client_id.clone(),
             limits: Limits { receive_max, setup_timeout },
             frame_pool,
-            tokens: self.authentication.as_ref().and_then(|own| own.tokens.clone()),
+            tokens: self.security.authentication.as_ref().and_then(|own| own.tokens.clone()),
+            security: self.security.security.clone(),
             span_of_calls: span.clone(),
             span,
         }

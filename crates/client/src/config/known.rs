@@ -1,6 +1,6 @@
 //! What to say about a property that no setter took: the client's own, Kafka's, another client's, or nobody's.
 
-use super::{admin, common, consumer, not_yet, producer, property::Property, sasl};
+use super::{admin, common, consumer, not_yet, producer, property::Property, sasl, security, ssl};
 use crate::error::{BuildError, BuildErrorKind, Details as _};
 
 /// The properties of one kind of client.
@@ -11,19 +11,37 @@ pub(super) struct Known {
 
 /// A consumer's.
 pub(super) const CONSUMER: Known = Known {
-    supported: &[common::PROPERTIES, sasl::PROPERTIES, consumer::PROPERTIES],
+    supported: &[
+        common::PROPERTIES,
+        security::PROPERTIES,
+        ssl::PROPERTIES,
+        sasl::PROPERTIES,
+        consumer::PROPERTIES,
+    ],
     not_yet: &[not_yet::SHARED, not_yet::CONSUMER],
 };
 
 /// A producer's.
 pub(super) const PRODUCER: Known = Known {
-    supported: &[common::PROPERTIES, sasl::PROPERTIES, producer::PROPERTIES],
+    supported: &[
+        common::PROPERTIES,
+        security::PROPERTIES,
+        ssl::PROPERTIES,
+        sasl::PROPERTIES,
+        producer::PROPERTIES,
+    ],
     not_yet: &[not_yet::SHARED, not_yet::PRODUCER],
 };
 
 /// An admin client's.
 pub(super) const ADMIN: Known = Known {
-    supported: &[common::PROPERTIES, sasl::PROPERTIES, admin::PROPERTIES],
+    supported: &[
+        common::PROPERTIES,
+        security::PROPERTIES,
+        ssl::PROPERTIES,
+        sasl::PROPERTIES,
+        admin::PROPERTIES,
+    ],
     not_yet: &[not_yet::SHARED, not_yet::ADMIN],
 };
 
@@ -35,8 +53,6 @@ pub(super) const FIXED: &[(&str, &str)] = &[
     ("isolation.level", "read_uncommitted"),
     ("metadata.recovery.strategy", "rebootstrap"),
     ("partitioner.ignore.keys", "false"),
-    ("security.protocol", "PLAINTEXT"),
-    ("security.protocol", "SASL_PLAINTEXT"),
 ];
 
 /// Names that librdkafka has for what Kafka calls otherwise (its `CONFIGURATION.md`, 2.10).
@@ -55,9 +71,6 @@ const LIBRDKAFKAS: &[(&str, &str)] = &[
     ("queued.max.messages.kbytes", "ottla.buffer.memory"),
     ("request.required.acks", "acks"),
     ("socket.timeout.ms", "request.timeout.ms"),
-    ("ssl.ca.location", "ssl.truststore.location"),
-    ("ssl.certificate.location", "ssl.keystore.location"),
-    ("ssl.key.location", "ssl.keystore.key"),
     ("topic.metadata.refresh.interval.ms", "metadata.max.age.ms"),
 ];
 
@@ -105,6 +118,13 @@ impl Known {
 /// Whether a client takes the property, whichever.
 pub(super) fn is_taken(key: &str) -> bool {
     [CONSUMER, PRODUCER, ADMIN].iter().any(|known| known.supported().any(|known| known.name == key))
+}
+
+/// Whether the value is not for anybody to see.
+pub(super) fn is_secret(key: &str) -> bool {
+    key.contains("password")
+        || key.contains("secret")
+        || matches!(key, "sasl.jaas.config" | "ssl.keystore.key")
 }
 
 fn refuse_known(key: &str, value: &str) -> Result<(), BuildError> {

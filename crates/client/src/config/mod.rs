@@ -21,7 +21,9 @@ mod producer;
 mod properties;
 mod property;
 mod sasl;
+mod security;
 mod setters;
+pub(crate) mod ssl;
 #[cfg(test)]
 mod tests;
 mod value;

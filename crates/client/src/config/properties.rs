@@ -2,12 +2,12 @@
 
 use std::{fmt, path::Path};
 
-use super::known::is_taken;
+use super::known::{is_secret, is_taken};
 use crate::error::{BuildError, BuildErrorKind, Details as _};
 
 /// Properties by Kafka's own keys, in order. Where a key stands twice, builders take the last.
 ///
-/// Its `Debug` hides the values of properties that no client takes: they may be secrets, be it under a misspelt key.
+/// Its `Debug` hides secrets, and the values of properties that no client takes: they may be secrets under a misspelt key.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Properties(Vec<(String, String)>);
 
@@ -93,7 +93,7 @@ impl Properties {
 
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |(key, value)| (key, if is_taken(key) { value } else { "(hidden)" });
+        let shown = |(key, value)| (key, if is_taken(key) && !is_secret(key) { value } else { "(hidden)" });
         f.debug_map().entries(self.iter().map(shown)).finish()
     }
 }

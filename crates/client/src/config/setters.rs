@@ -73,7 +73,7 @@ macro_rules! common_setters {
             P: Fn() -> R + Send + Sync + 'static,
             R: Future<Output = Result<crate::OAuthToken, crate::OAuthTokenError>> + Send + 'static,
         {
-            self.common.sasl.tokens = Some(crate::net::tokens::TokenSource::new(provider));
+            self.common.secured.sasl.tokens = Some(crate::net::tokens::TokenSource::new(provider));
             self
         }
 

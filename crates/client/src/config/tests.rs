@@ -378,14 +378,20 @@ fn no_property_is_taken_in_silence() {
         "group.protocol" => "consumer",
         "group.remote.assignor" => "uniform",
         "partition.assignment.strategy" => "sticky",
+        "security.protocol" => "SASL_SSL",
         _ => "4321",
     };
     let protocol = |key: &str| if key == "group.remote.assignor" { "consumer" } else { "classic" };
     let told = |properties: &[(&str, &str)]| format!("{:?}", with(properties).unwrap());
+    let set = |properties: &[(&str, &str)]| ConsumerBuilder::from_properties(properties.to_vec()).unwrap();
     for Property { name: key, .. } in ConsumerBuilder::known_properties() {
         let before = [("group.protocol", protocol(key))];
         let after = [before[0], (key, sample(key))];
-        assert_ne!(told(&after), told(&before), "{key} changes nothing");
+        match key.starts_with("sasl.") || key.starts_with("ssl.") || key.starts_with("security.") {
+            // What they come to is read, and tried, elsewhere.
+            true => assert_ne!(debug(&set(&after)), debug(&set(&before)), "{key} changes nothing"),
+            false => assert_ne!(told(&after), told(&before), "{key} changes nothing"),
+        }
     }
 }
 
@@ -423,13 +429,20 @@ fn what_a_builder_was_told_is_read_by_its_settings() {
 
 #[test]
 fn a_secret_is_in_no_text() {
-    for key in ["sasl.jaas.config", "ssl.key.password", "sasl.password", "sasl.jaas.confg"] {
+    for key in
+        ["sasl.jaas.config", "ssl.key.password", "ssl.keystore.key", "sasl.password", "sasl.jaas.confg"]
+    {
         let mut properties = Properties::new();
         properties.push("group.id", "billing");
         properties.push(key, "hunter2");
         let text = debug(&properties);
         assert!(text.contains("billing") && text.contains(key) && !text.contains("hunter2"), "{text}");
-        let error = ConsumerBuilder::from_properties(properties.iter()).unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        let told = match ConsumerBuilder::from_properties(properties.iter()) {
+            Ok(builder) => {
+                format!("{builder:?} {:?}", builder.clone().bootstrap_servers("h:1").parse())
+            }
+            Err(error) => format!("{error} {error:?}"),
+        };
+        assert!(!told.contains("hunter2"), "{told}");
     }
 }

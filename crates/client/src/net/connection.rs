@@ -60,6 +60,7 @@ pub(crate) async fn run<M>(
     (host, port): (String, u16),
     queue: mpsc::Receiver<Encoded>,
     limits: Limits,
+    security: Security,
 ) -> Disconnected
 where
     M: Machine<Frame = Arc<Frame>>,
@@ -68,21 +69,77 @@ where
         Ok(stream) => stream,
         Err(why) => return why,
     };
-    shared.feed(|machine, now| machine.handle_connected(conn, now));
-    let in_flight = InFlight::default();
+    let talk = Talk { shared: &shared, conn, receive_max: limits.receive_max };
+    #[cfg(feature = "tls")]
+    if let Some(tls) = security.tls {
+        let secured = match tls.secure(&host, stream).await {
+            Ok(secured) => secured,
+            Err(why) => return why,
+        };
+        let (reader, writer) = tokio::io::split(secured.stream);
+        let failed = |error: &io::Error| match super::tls::of_error(error, secured.has_certificate) {
+            Some(failure) => Disconnected::Tls(failure),
+            None => failed(error),
+        };
+        return talk.run(reader, writer, queue, failed).await;
+    }
     let (reader, writer) = stream.split();
-    let reading = read(reader, &in_flight, &shared, conn, limits.receive_max);
-    first(reading, write(writer, &in_flight, queue)).await
+    talk.run(reader, writer, queue, failed).await
 }
 
-/// Waits for whichever ends first.
-async fn first<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
-    let (mut one, mut other) = (pin!(one), pin!(other));
-    poll_fn(|context| match one.as_mut().poll(context) {
-        Poll::Pending => other.as_mut().poll(context),
-        ready => ready,
-    })
-    .await
+/// How a connection is secured: not at all, without a value.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Security {
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Arc<super::tls::Tls>>,
+}
+
+/// A connection that stands.
+struct Talk<'a, M> {
+    shared: &'a Shared<M>,
+    conn: ConnId,
+    receive_max: usize,
+}
+
+/// How long a broker's last word is waited for that takes no more: under TLS 1.3 it says so why it refuses a certificate.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
+impl<M: Machine<Frame = Arc<Frame>>> Talk<'_, M> {
+    async fn run(
+        &self,
+        reader: impl AsyncRead + Unpin,
+        writer: impl AsyncWrite + Unpin,
+        queue: mpsc::Receiver<Encoded>,
+        failed: impl Fn(&io::Error) -> Disconnected,
+    ) -> Disconnected {
+        self.shared.feed(|machine, now| machine.handle_connected(self.conn, now));
+        let in_flight = InFlight::default();
+        let mut reading = pin!(self.read(reader, &in_flight, &failed));
+        let mut writing = pin!(write(writer, &in_flight, queue, &failed));
+        let ended = poll_fn(|context| match reading.as_mut().poll(context) {
+            Poll::Ready(why) => Poll::Ready(Ok(why)),
+            Poll::Pending => writing.as_mut().poll(context).map(Err),
+        });
+        match ended.await {
+            Ok(why) => why,
+            Err(Disconnected::Closed) => Disconnected::Closed,
+            Err(why) => tokio::time::timeout(LAST_WORD, reading).await.unwrap_or(why),
+        }
+    }
+
+    async fn read(
+        &self,
+        mut reader: impl AsyncRead + Unpin,
+        in_flight: &InFlight,
+        failed: &impl Fn(&io::Error) -> Disconnected,
+    ) -> Disconnected {
+        loop {
+            match read_reply(&mut reader, in_flight, self.shared, self.receive_max, failed).await {
+                Ok(reply) => self.shared.feed(|machine, now| machine.handle_reply(self.conn, reply, now)),
+                Err(why) => return why,
+            }
+        }
+    }
 }
 
 async fn connect(host: &str, port: u16, setup_timeout: Duration) -> Result<TcpStream, Disconnected> {
@@ -115,32 +172,20 @@ async fn write(
     mut writer: impl AsyncWrite + Unpin,
     in_flight: &InFlight,
     mut queue: mpsc::Receiver<Encoded>,
+    failed: &impl Fn(&io::Error) -> Disconnected,
 ) -> Disconnected {
     while let Some(Encoded { awaited, frame }) = queue.recv().await {
         lock(in_flight).push_back(awaited);
-        if let Err(error) = writer.write_all(&frame).await {
+        let written = async {
+            writer.write_all(&frame).await?;
+            // TLS keeps what does not make a record.
+            writer.flush().await
+        };
+        if let Err(error) = written.await {
             return failed(&error);
         }
     }
     Disconnected::Closed
-}
-
-async fn read<M>(
-    mut reader: impl AsyncRead + Unpin,
-    in_flight: &InFlight,
-    shared: &Shared<M>,
-    conn: ConnId,
-    receive_max: usize,
-) -> Disconnected
-where
-    M: Machine<Frame = Arc<Frame>>,
-{
-    loop {
-        match read_reply(&mut reader, in_flight, shared, receive_max).await {
-            Ok(reply) => shared.feed(|machine, now| machine.handle_reply(conn, reply, now)),
-            Err(why) => return why,
-        }
-    }
 }
 
 async fn read_reply<M>(
@@ -148,6 +193,7 @@ async fn read_reply<M>(
     in_flight: &InFlight,
     shared: &Shared<M>,
     receive_max: usize,
+    failed: &impl Fn(&io::Error) -> Disconnected,
 ) -> Result<Reply<Arc<Frame>>, Disconnected> {
     let mut head = [0; 4];
     reader.read_exact(&mut head).await.map_err(|error| failed(&error))?;
@@ -166,7 +212,9 @@ fn frame_length(head: [u8; 4], receive_max: usize) -> Result<usize, Disconnected
     let not_kafka = |what: String| Err(Disconnected::NotKafka(what));
     match head {
         [b'H', b'T', b'T', b'P'] => not_kafka("an HTTP server's answer".to_owned()),
-        [0x15, 0x03, ..] => not_kafka("a TLS alert: the port speaks TLS".to_owned()),
+        [0x15, 0x03, ..] => {
+            not_kafka("a TLS alert: the port speaks TLS; set security.protocol to SSL or SASL_SSL".to_owned())
+        }
         _ if usize::try_from(length).is_ok_and(|length| length <= receive_max) => Ok(length as usize),
         _ if head.iter().all(u8::is_ascii_graphic) => {
             not_kafka(format!("it begins with the text `{}`", head.escape_ascii()))

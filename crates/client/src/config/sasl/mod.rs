@@ -84,6 +84,13 @@ pub(crate) struct Authentication {
     pub(crate) tokens: Option<TokenSource>,
 }
 
+impl Authentication {
+    /// Whether brokers are shown the password as it is.
+    pub(crate) fn shows_password(&self) -> bool {
+        matches!(self.sasl.credentials, Credentials::Plain { .. })
+    }
+}
+
 const MECHANISM: &str = "sasl.mechanism";
 const JAAS: &str = "sasl.jaas.config";
 

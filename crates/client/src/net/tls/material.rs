@@ -1,0 +1,108 @@
+//! Certificates and keys, read from where properties say that they are.
+
+use std::path::Path;
+
+use ottla_protocol::Secret;
+use rustls::RootCertStore;
+
+use super::{
+    of_the_system,
+    pem::{self, Identity, Kind},
+};
+use crate::{
+    config::ssl::{Ssl, wrong},
+    error::BuildError,
+};
+
+/// Whom to trust, and what to show.
+pub(super) struct Material {
+    pub(super) roots: RootCertStore,
+    pub(super) identity: Option<Identity>,
+}
+
+const TRUSTSTORE: &str = "ssl.truststore.location";
+const AUTHORITIES: &str = "ssl.truststore.certificates";
+const KEYSTORE: &str = "ssl.keystore.location";
+const CHAIN: &str = "ssl.keystore.certificate.chain";
+const KEY: &str = "ssl.keystore.key";
+
+impl Material {
+    pub(super) fn read(ssl: &Ssl) -> Result<Self, BuildError> {
+        Ok(Self { roots: roots(ssl)?, identity: identity(ssl)? })
+    }
+}
+
+fn roots(ssl: &Ssl) -> Result<RootCertStore, BuildError> {
+    let (key, certificates) = match (&ssl.authorities, &ssl.truststore) {
+        (Some(text), _) => (AUTHORITIES, pem::certificates(AUTHORITIES, "it", text)?),
+        (None, Some(path)) => {
+            let file = file(TRUSTSTORE, path)?;
+            let store = pem::Store {
+                property: TRUSTSTORE,
+                path,
+                kind: ssl.truststore_type.as_deref(),
+                password: ssl.truststore_password.as_ref(),
+            };
+            (TRUSTSTORE, store.certificates(&file)?)
+        }
+        (None, None) => return of_the_system(),
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots
+            .add(certificate)
+            .map_err(|why| wrong(key, format!("a certificate in it cannot be used: {why}")))?;
+    }
+    Ok(roots)
+}
+
+fn identity(ssl: &Ssl) -> Result<Option<Identity>, BuildError> {
+    let password = ssl.key_password.as_ref();
+    if let Some(path) = &ssl.keystore {
+        let text = file(KEYSTORE, path)?;
+        let store = pem::Store {
+            property: KEYSTORE,
+            path,
+            kind: ssl.keystore_type.as_deref(),
+            password: ssl.keystore_password.as_ref(),
+        };
+        if store.kind_of(&text)? != Kind::Pem {
+            return store.identity(&text, password).map(Some);
+        }
+        let chain = store.certificates(&text)?;
+        let key = match (&ssl.key_file, &ssl.key) {
+            (Some(path), _) => {
+                pem::key("ssl.key.location", &name(path), &file("ssl.key.location", path)?, password)?
+            }
+            (None, Some(text)) => pem::key(KEY, "it", text, password)?,
+            (None, None) => pem::key(KEYSTORE, &name(path), &text, password)?,
+        };
+        return Ok(Some((chain, key)));
+    }
+    match (&ssl.chain, &ssl.key, &ssl.key_file) {
+        (None, None, None) => Ok(None),
+        (Some(chain), Some(key), _) => {
+            Ok(Some((pem::certificates(CHAIN, "it", chain)?, pem::key(KEY, "it", key, password)?)))
+        }
+        (Some(chain), None, Some(path)) => {
+            let key = pem::key("ssl.key.location", &name(path), &file("ssl.key.location", path)?, password)?;
+            Ok(Some((pem::certificates(CHAIN, "it", chain)?, key)))
+        }
+        (Some(_), None, None) => Err(wrong(KEY, "there is a certificate, and no private key for it")),
+        (None, ..) => Err(wrong(CHAIN, "there is a private key, and no certificate for it")),
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// What a file holds. It may be a key: it is overwritten when it is dropped.
+fn file(property: &str, path: &Path) -> Result<Secret, BuildError> {
+    let bytes =
+        std::fs::read(path).map_err(|error| wrong(property, format!("{}: {error}", path.display())))?;
+    match bytes.is_empty() {
+        true => Err(wrong(property, format!("{}: the file is empty", path.display()))),
+        false => Ok(bytes.into()),
+    }
+}

@@ -1,0 +1,233 @@
+//! TLS, by rustls: what was configured becomes what a connection is opened with, and is read again when its files change.
+
+mod failure;
+mod material;
+mod pem;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use ottla_core::{Disconnected, TlsFailure, log};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, SupportedCipherSuite,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    version,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+pub(super) use self::failure::of_error;
+use self::material::Material;
+use crate::{
+    config::ssl::{Ssl, wrong},
+    error::{BuildError, BuildErrorKind, Details as _},
+};
+
+/// How a client's connections are secured. Connections share the sessions that brokers may resume.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    ssl: Ssl,
+    current: Mutex<Current>,
+}
+
+#[derive(Debug, Clone)]
+struct Current {
+    config: Arc<ClientConfig>,
+    /// Whether a client certificate is shown to a broker that asks for one.
+    has_certificate: bool,
+    files: Vec<Stamp>,
+}
+
+/// A file, as it was when it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    path: PathBuf,
+    seen: Option<(SystemTime, u64)>,
+}
+
+impl Stamp {
+    fn of(path: PathBuf) -> Self {
+        let seen = std::fs::metadata(&path).ok().and_then(|meta| Some((meta.modified().ok()?, meta.len())));
+        Self { path, seen }
+    }
+
+    fn has_changed(&self) -> bool {
+        Self::of(self.path.clone()) != *self
+    }
+}
+
+impl Tls {
+    /// Reads all that was configured.
+    pub(crate) fn new(ssl: &Ssl) -> Result<Self, BuildError> {
+        let current = Mutex::new(read(ssl)?);
+        if !ssl.verifies_host()? {
+            tracing::warn!(target: log::CONNECTION, "host names are not compared with certificates");
+        }
+        Ok(Self { ssl: ssl.clone(), current })
+    }
+
+    /// What a new connection goes by. Where a file has changed, it is read again; if it cannot be, what was read before
+    /// stays in use.
+    fn current(&self) -> Current {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.files.iter().any(Stamp::has_changed) {
+            match read(&self.ssl) {
+                Ok(new) => {
+                    tracing::info!(target: log::CONNECTION, "certificates read again");
+                    *current = new;
+                }
+                Err(why) => {
+                    // Not again before it changes again.
+                    let files = current.files.iter().map(|file| Stamp::of(file.path.clone())).collect();
+                    current.files = files;
+                    tracing::warn!(target: log::CONNECTION, %why, "certificates not read again");
+                }
+            }
+        }
+        current.clone()
+    }
+
+    /// Agrees with the broker upon TLS.
+    pub(super) async fn secure(&self, host: &str, stream: TcpStream) -> Result<Secured, Disconnected> {
+        let failed = |why: String| Disconnected::Tls(TlsFailure::WrongHost(why));
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| failed(format!("`{host}` is no name that a certificate could bear")))?;
+        let Current { config, has_certificate, .. } = self.current();
+        match TlsConnector::from(config).connect(name, stream).await {
+            Ok(stream) => Ok(Secured { stream, has_certificate }),
+            Err(error) => Err(failure::of_handshake(&error, has_certificate)),
+        }
+    }
+}
+
+/// A connection upon which TLS is spoken.
+pub(super) struct Secured {
+    pub(super) stream: TlsStream<TcpStream>,
+    pub(super) has_certificate: bool,
+}
+
+fn read(ssl: &Ssl) -> Result<Current, BuildError> {
+    // The files are looked at before they are read: what changes in between is read again.
+    let files = [&ssl.truststore, &ssl.keystore, &ssl.key_file].into_iter().flatten();
+    let files = files.map(|path| Stamp::of(path.clone())).collect();
+    let material = Material::read(ssl)?;
+    let has_certificate = material.identity.is_some();
+    Ok(Current { config: Arc::new(configure(ssl, material)?), has_certificate, files })
+}
+
+fn configure(ssl: &Ssl, material: Material) -> Result<ClientConfig, BuildError> {
+    let [protocols, suites] = ssl.allowed();
+    let provider = Arc::new(provider(&suites)?);
+    let versions: Vec<_> = protocols.iter().map(|name| version_of(name)).collect::<Result<_, _>>()?;
+    let none = |_| wrong("ssl.cipher.suites", "none of them is for the versions in ssl.enabled.protocols");
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions);
+    let builder = builder.map_err(none)?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(material.roots), provider).build();
+    let verifier = verifier.map_err(|why| wrong("ssl.truststore.location", why.to_string()))?;
+    let builder = match ssl.verifies_host()? {
+        true => builder.with_webpki_verifier(verifier),
+        false => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyHost(verifier))),
+    };
+    let Some((chain, key)) = material.identity else { return Ok(builder.with_no_client_auth()) };
+    builder.with_client_auth_cert(chain, key).map_err(|why| match why {
+        Error::InconsistentKeys(_) => {
+            wrong("ssl.keystore.key", "the private key does not fit the certificate: it was made for another")
+        }
+        why => {
+            BuildError::new(BuildErrorKind::InvalidValue).property("ssl.keystore.key").detail(why.to_string())
+        }
+    })
+}
+
+fn provider(suites: &[String]) -> Result<CryptoProvider, BuildError> {
+    const KEY: &str = "ssl.cipher.suites";
+    let mut provider = ring::default_provider();
+    if suites.is_empty() {
+        return Ok(provider);
+    }
+    // Java and IANA say TLS_AES_128_GCM_SHA256 where rustls says TLS13_AES_128_GCM_SHA256.
+    let name = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_");
+    let known = |wanted: &str| provider.cipher_suites.iter().find(|suite| name(suite) == wanted).copied();
+    let chosen: Vec<_> = suites.iter().filter_map(|wanted| known(wanted)).collect();
+    if chosen.is_empty() {
+        let all: Vec<String> = provider.cipher_suites.iter().map(name).collect();
+        return Err(wrong(KEY, format!("none of them is known here; these are: {}", all.join(", "))));
+    }
+    provider.cipher_suites = chosen;
+    Ok(provider)
+}
+
+fn version_of(name: &str) -> Result<&'static rustls::SupportedProtocolVersion, BuildError> {
+    match name {
+        "TLSv1.2" => Ok(&version::TLS12),
+        "TLSv1.3" => Ok(&version::TLS13),
+        _ => Err(BuildError::invalid("ssl.enabled.protocols", name, "TLSv1.2, TLSv1.3, or both")),
+    }
+}
+
+/// Believes a certificate that is signed by somebody who is trusted, for whatever host.
+#[derive(Debug)]
+struct AnyHost(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyHost {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
+        match self.0.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
+            // The name is compared last.
+            Err(Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
+                Ok(ServerCertVerified::assertion())
+            }
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, cert, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, cert, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+/// The authorities that the system trusts.
+fn of_the_system() -> Result<RootCertStore, BuildError> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found.errors.first().map_or_else(String::new, |error| format!(": {error}"));
+        let why = format!("the system has no authorities that it trusts{why}; give a file with the broker's");
+        return Err(wrong("ssl.truststore.location", why));
+    }
+    Ok(roots)
+}

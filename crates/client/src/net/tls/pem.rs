@@ -1,0 +1,164 @@
+//! Files and texts with certificates and keys: PEM, and a word on what else they may be.
+
+use std::path::Path;
+
+use ottla_protocol::Secret;
+use pkcs8::EncryptedPrivateKeyInfoRef;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+
+use crate::{config::ssl::wrong, error::BuildError};
+
+/// What kind of store a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Pem,
+    Pkcs12,
+    Jks,
+}
+
+/// A file that holds certificates, and it may be a key.
+pub(super) struct Store<'a> {
+    /// Whose value it is.
+    pub(super) property: &'a str,
+    pub(super) path: &'a Path,
+    /// As it was said; where it was not, the bytes tell.
+    pub(super) kind: Option<&'a str>,
+    pub(super) password: Option<&'a Secret>,
+}
+
+/// A certificate and those between it and an authority, and the key that goes with it.
+pub(super) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+const JKS_MAGIC: [u8; 4] = [0xfe, 0xed, 0xfe, 0xed];
+/// How DER begins: a sequence.
+const DER: u8 = 0x30;
+
+impl Store<'_> {
+    pub(super) fn kind_of(&self, bytes: &Secret) -> Result<Kind, BuildError> {
+        let bytes = bytes.expose();
+        let seen = match bytes {
+            _ if bytes.starts_with(&JKS_MAGIC) => Kind::Jks,
+            [DER, ..] => Kind::Pkcs12,
+            _ => Kind::Pem,
+        };
+        let said = match self.kind.map(str::to_uppercase).as_deref() {
+            None => return Ok(seen),
+            Some("PEM") => Kind::Pem,
+            // Java's word for PKCS#12 is JKS, too: its loader looks at the file.
+            Some("PKCS12" | "JKS") => return Ok(if seen == Kind::Pem { Kind::Pkcs12 } else { seen }),
+            Some(other) => {
+                let property = self.property.replace(".location", ".type");
+                return Err(BuildError::invalid(&property, other, "PEM, PKCS12 or JKS"));
+            }
+        };
+        Ok(said)
+    }
+
+    pub(super) fn certificates(&self, bytes: &Secret) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+        match self.kind_of(bytes)? {
+            Kind::Pem => certificates(self.property, &self.path.display().to_string(), bytes),
+            kind => self.of_store(kind, bytes).map(|(certificates, _)| certificates),
+        }
+    }
+
+    pub(super) fn identity(
+        &self,
+        bytes: &Secret,
+        _key_password: Option<&Secret>,
+    ) -> Result<Identity, BuildError> {
+        let (chain, key) = self.of_store(self.kind_of(bytes)?, bytes)?;
+        let key = key.ok_or_else(|| self.wrong("there is no private key in it"))?;
+        Ok((chain, key))
+    }
+
+    /// What a store of Java's holds.
+    #[expect(clippy::type_complexity, reason = "an identity, or only certificates")]
+    fn of_store(
+        &self,
+        kind: Kind,
+        _bytes: &Secret,
+    ) -> Result<(Vec<CertificateDer<'static>>, Option<PrivateKeyDer<'static>>), BuildError> {
+        let path = self.path.display();
+        let command = match kind {
+            Kind::Jks => format!(
+                "keytool -importkeystore -srckeystore {path} -destkeystore store.p12 -deststoretype PKCS12, and then \
+                 openssl pkcs12 -in store.p12 -out store.pem"
+            ),
+            _ => format!("openssl pkcs12 -in {path} -out store.pem"),
+        };
+        Err(self.wrong(&format!(
+            "it is a key store of Java's, which is not read here; make PEM of it by `{command}`"
+        )))
+    }
+
+    fn wrong(&self, why: &str) -> BuildError {
+        wrong(self.property, format!("{}: {why}", self.path.display()))
+    }
+}
+
+/// The certificates in a text: at least one.
+pub(super) fn certificates(
+    property: &str,
+    of: &str,
+    text: &Secret,
+) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.expose()).collect();
+    let found = found.map_err(|why| wrong(property, format!("{of} is damaged PEM: {why}")))?;
+    match found.is_empty() {
+        true => Err(wrong(property, none(of, "certificate", "CERTIFICATE", text))),
+        false => Ok(found),
+    }
+}
+
+/// The private key in a text.
+pub(super) fn key(
+    property: &str,
+    of: &str,
+    text: &Secret,
+    password: Option<&Secret>,
+) -> Result<PrivateKeyDer<'static>, BuildError> {
+    const PASSWORD: &str = "ssl.key.password";
+    if let Some(block) = encrypted(text) {
+        let Some(password) = password else {
+            return Err(wrong(
+                PASSWORD,
+                format!("the private key in {of} is encrypted: its password is needed"),
+            ));
+        };
+        let damaged = |why: &dyn std::fmt::Display| wrong(property, format!("{of} is damaged: {why}"));
+        let (_, document) = pkcs8::SecretDocument::from_pem(block).map_err(|why| damaged(&why))?;
+        let info = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|why| damaged(&why))?;
+        let key = info.decrypt(password.expose()).map_err(|_| {
+            let how = "or the key is encrypted in an old way: openssl pkcs8 -topk8 -v2 aes-256-cbc makes another of it";
+            wrong(PASSWORD, format!("it does not open the private key in {of}: it is the wrong one, {how}"))
+        })?;
+        return Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into());
+    }
+    PrivateKeyDer::from_pem_slice(text.expose()).map_err(|why| match why {
+        rustls::pki_types::pem::Error::NoItemsFound => {
+            wrong(property, none(of, "private key", "PRIVATE KEY", text))
+        }
+        why => wrong(property, format!("{of} is damaged PEM: {why}")),
+    })
+}
+
+/// The block of an encrypted private key, where there is one.
+fn encrypted(text: &Secret) -> Option<&str> {
+    const BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
+    const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
+    let text = text.expose_text()?;
+    let from = text.find(BEGIN)?;
+    let end = text.get(from..)?.find(END)? + from + END.len();
+    text.get(from..end)
+}
+
+/// What to say of a text in which nothing was found.
+fn none(of: &str, what: &str, label: &str, text: &Secret) -> String {
+    let hint = match text.expose() {
+        [DER, ..] => {
+            "; it looks like DER, or like a key store: openssl x509 -inform der makes PEM of a certificate"
+        }
+        _ => "",
+    };
+    format!("there is no {what} in {of}: PEM is expected, with `-----BEGIN {label}-----`{hint}")
+}
