@@ -63,6 +63,10 @@ mod records;
 mod scene;
 #[path = "suite/scenes.rs"]
 mod scenes;
+#[path = "suite/secured.rs"]
+mod secured;
+#[path = "suite/secured_matrix.rs"]
+mod secured_matrix;
 #[path = "suite/throttle.rs"]
 mod throttle;
 
@@ -122,6 +126,8 @@ fn all() -> Vec<Case> {
         bad_input::cases(),
         failures::cases(),
         public_face::cases(),
+        secured::cases(),
+        secured_matrix::cases(),
     ]
     .into_iter()
     .flatten()
