@@ -65,8 +65,14 @@ mod scene;
 mod scenes;
 #[path = "suite/secured.rs"]
 mod secured;
+#[path = "suite/secured_cli.rs"]
+mod secured_cli;
 #[path = "suite/secured_matrix.rs"]
 mod secured_matrix;
+#[path = "suite/secured_refusals.rs"]
+mod secured_refusals;
+#[path = "suite/secured_rights.rs"]
+mod secured_rights;
 #[path = "suite/throttle.rs"]
 mod throttle;
 
@@ -128,6 +134,9 @@ fn all() -> Vec<Case> {
         public_face::cases(),
         secured::cases(),
         secured_matrix::cases(),
+        secured_refusals::cases(),
+        secured_rights::cases(),
+        secured_cli::cases(),
     ]
     .into_iter()
     .flatten()

@@ -4,6 +4,10 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::Certificates;
 
@@ -83,6 +87,14 @@ impl User {
             Self::Bob => "bob-secret",
         }
     }
+}
+
+/// A token for OAUTHBEARER that nobody has signed, issued two hours ago, which ends so many seconds from now.
+pub fn unsigned_token(subject: &str, seconds: i64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
+    let claims = format!(r#"{{"sub":"{subject}","iat":{},"exp":{}}}"#, now - 7200, now + seconds);
+    let [header, claims] = [r#"{"alg":"none"}"#, &claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
+    format!("{header}.{claims}.")
 }
 
 /// A client's properties, in order; each key once.

@@ -26,6 +26,8 @@ pub struct Certificates {
     dir: PathBuf,
 }
 
+const OPENSSL_WITHIN: Duration = Duration::from_secs(30);
+
 /// When a certificate is valid.
 enum Valid {
     Now,
@@ -113,26 +115,32 @@ impl Certificates {
         Ok(())
     }
 
-    /// The client's key and certificate once more: the key encrypted, and both in a PKCS#12 store.
+    /// The client's key and certificate once more: with the key encrypted, and in a PKCS#12 store.
     fn make_with_openssl(&self) -> Result<(), Unavailable> {
-        let failed = |error: std::io::Error| Unavailable::Failed(format!("certificates: {error}"));
         let password = format!("pass:{STORE_PASSWORD}");
-        let (key, crt, out) = (self.path("client.key"), self.path("client.crt"), self.path("encrypted.key"));
-        let mut encrypt = Command::new("openssl");
-        encrypt.args(["pkcs8", "-topk8", "-passout", &password, "-in"]).arg(&key).arg("-out").arg(&out);
-        let mut store = Command::new("openssl");
-        store.args(["pkcs12", "-export", "-passout", &password, "-inkey"]).arg(&key);
-        store.arg("-in").arg(&crt).arg("-out").arg(self.path("client.p12"));
-        for command in [encrypt, store] {
-            process::run(&command, Duration::from_secs(30)).map_err(|error| {
+        let (key, crt) = (self.path("client.key"), self.path("client.crt"));
+        let openssl = |args: &[&str], out: &str| {
+            let mut command = Command::new("openssl");
+            command.args(args).args(["-passout", &password, "-out"]).arg(self.path(out));
+            process::run(&command, OPENSSL_WITHIN).map_err(|error| {
                 match error.status().and_then(|status| status.code()) {
                     Some(127) => Missing { what: "openssl", why: "it is not installed".to_owned() }.into(),
                     _ => Unavailable::Failed(error.to_string()),
                 }
-            })?;
+            })
+        };
+        let [key_path, crt_path] = [&key, &crt].map(|path| path.display().to_string());
+        openssl(&["pkcs12", "-export", "-inkey", &key_path, "-in", &crt_path], "client.p12")?;
+        // PBES2, as openssl has it by default, is nothing that Kafka can read on Java 17.
+        for (name, form) in [("encrypted", &[][..]), ("encrypted-for-java", &["-v1", "PBE-SHA1-3DES"])] {
+            let file = format!("{name}.key");
+            openssl(&[&["pkcs8", "-topk8", "-in", &key_path], form].concat(), &file)?;
+            let both =
+                fs::read_to_string(self.path(&file)).and_then(|key| Ok(key + &fs::read_to_string(&crt)?));
+            both.and_then(|both| fs::write(self.path(&format!("{name}.pem")), both))
+                .map_err(|error| Unavailable::Failed(format!("certificates: {error}")))?;
         }
-        let both = fs::read_to_string(&out).and_then(|key| Ok(key + &fs::read_to_string(&crt)?));
-        both.and_then(|both| fs::write(self.path("encrypted.pem"), both)).map_err(failed)
+        Ok(())
     }
 
     /// Where one of the files is.

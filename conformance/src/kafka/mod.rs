@@ -17,7 +17,7 @@ mod tools;
 use std::fmt;
 use std::sync::OnceLock;
 
-pub use access::{Access, Mechanism, User};
+pub use access::{Access, Mechanism, User, unsigned_token};
 pub use asked::{Consume, Load};
 pub use certificates::{Certificates, STORE_PASSWORD};
 pub use cluster::Cluster;

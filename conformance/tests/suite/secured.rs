@@ -1,13 +1,20 @@
 //! The secured node itself: Kafka's own tools and librdkafka get in as they should, and are refused as they should.
 
-use ottla_conformance::kafka::{Access, Consume, Listener, Mechanism, OPEN, Secured, User};
+use std::net::TcpStream;
+
+use ottla::ErrorCode;
+use ottla_conformance::kafka::{
+    Access, Consume, Listener, Mechanism, OPEN, STORE_PASSWORD, Secured, User, unsigned_token,
+};
 use ottla_conformance::targets::unique;
 use ottla_conformance::wait::until;
+use ottla_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
+use ottla_protocol::{ApiKey, Response, Secret};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use crate::cases::{Case, Outcome};
-use crate::kit::{PATIENCE, equal, holds};
+use crate::kit::{PATIENCE, ask, equal, holds};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -29,6 +36,8 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::secured("kafkas_own_tool_trusts_no_bad_certificate", bad_certificates),
         Case::secured("kafkas_own_tool_is_told_what_is_forbidden", forbidden),
         Case::secured("java_authenticates_again_before_its_session_ends", java_renews).and_secured_3_9(),
+        Case::secured("the_console_tools_read_an_encrypted_key_and_a_pkcs12_store", encrypted),
+        Case::secured("a_token_is_taken_until_it_ends", tokens).and_secured_3_9(),
         Case::secured("librdkafka_sees_a_topic_over_sasl_plain", librdkafka),
     ]
 }
@@ -114,6 +123,36 @@ fn java_renews(secured: &Secured) -> Outcome {
     admin.console_produce(&topic, &["one"], None, &[])?;
     until(PATIENCE, "a record after them", || consumer.line_count() == 1)?;
     holds("it goes on", consumer.is_running())
+}
+
+/// The key is in the form that Java 17 can read.
+fn encrypted(secured: &Secured) -> Outcome {
+    for (kind, file, password, why) in [
+        ("PEM", "encrypted-for-java.pem", "ssl.key.password", "EncryptedPrivateKeyInfo"),
+        ("PKCS12", "client.p12", "ssl.keystore.password", "password was incorrect"),
+    ] {
+        let access = secured.java(Listener::Mutual, None)?.with_certificate(secured.certificates(), file);
+        let access = access.set("ssl.keystore.type", kind);
+        refused(secured, &access.clone().set(password, "wrong"), why)?;
+        secured.tools_with(&access.set(password, STORE_PASSWORD))?.create_topic(&unique(OPEN), 1, 1, &[])?;
+    }
+    Ok(())
+}
+
+fn tokens(secured: &Secured) -> Outcome {
+    for (seconds, taken) in [(600, true), (-600, false)] {
+        let mut stream = TcpStream::connect(secured.address(Listener::Sasl)?)?;
+        let mechanism = Mechanism::OAuthBearer.name().to_owned();
+        ask(&mut stream, ApiKey::SaslHandshake, 1, SaslHandshakeRequest { mechanism })?;
+        let token = unsigned_token(User::Alice.name(), seconds);
+        let auth_bytes = Secret::from(format!("n,,\u{1}auth=Bearer {token}\u{1}\u{1}"));
+        let answer = ask(&mut stream, ApiKey::SaslAuthenticate, 1, SaslAuthenticateRequest { auth_bytes })?;
+        let Response::SaslAuthenticate(answer) = answer else { return Err("another answer".into()) };
+        // A refusal is 0, too, with a reason that the client has to acknowledge.
+        equal("the code", answer.error_code, ErrorCode::None)?;
+        equal(&format!("taken, with {seconds} s left"), answer.session_lifetime_ms > 0, taken)?;
+    }
+    Ok(())
 }
 
 /// It is built without OpenSSL, and so has no other mechanism, and no TLS.

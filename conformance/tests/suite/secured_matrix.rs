@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 use ottla::{Admin, Consumer, Producer, ProducerRecord, admin::NewTopic};
-use ottla_conformance::kafka::{Access, Listener, Mechanism, OPEN, SESSION_MS, Secured, User, VERSION_3_9};
+use ottla_conformance::kafka::{
+    Access, Listener, Mechanism, OPEN, SESSION_MS, STORE_PASSWORD, Secured, User, VERSION_3_9,
+};
 use ottla_conformance::targets::unique;
 
 use crate::cases::{Case, Outcome};
@@ -56,6 +58,19 @@ pub(crate) fn cases() -> Vec<Case> {
             let short = SHORT.contains(&(name, mechanism));
             cases.push(if short { case.and_secured_3_9() } else { case });
         }
+    }
+    for (name, kind, file, password) in [
+        ("an_encrypted_key", "PEM", "encrypted.pem", "ssl.key.password"),
+        ("a_key_that_is_encrypted_for_java", "PEM", "encrypted-for-java.pem", "ssl.key.password"),
+        ("a_pkcs12_store", "PKCS12", "client.p12", "ssl.keystore.password"),
+    ] {
+        let run = move |secured: &Secured| {
+            let access = secured.java(Listener::Mutual, None)?.with_certificate(secured.certificates(), file);
+            let access = access.set("ssl.keystore.type", kind).set(password, STORE_PASSWORD);
+            wait(does_all(secured, &access))
+        };
+        let name = format!("a_client_does_all_that_it_does_over_mutual_tls_with_{name}");
+        cases.push(Case::secured(name, run).with_secure_client());
     }
     for (name, listener, mechanism, span) in [
         ("with_scram_over_tls", Listener::SaslTlsRenewed, Mechanism::Scram512, RENEWED_FOR),
