@@ -95,6 +95,7 @@ async fn does_all(secured: &Secured, access: &Access) -> Outcome {
     let topic = unique(OPEN);
     let admin = Admin::builder().properties(access.pairs())?.build().await?;
     within("a topic", admin.create_topic(NewTopic::new(&topic).partitions(2))).await??;
+    secured.cluster().wait_for_topic(&topic)?;
     holds("the topic is listed", within("topics", admin.list_topics()).await??.contains_key(&topic))?;
     let producer = Producer::builder().properties(access.pairs())?.build().await?;
     let mut values = Vec::new();
