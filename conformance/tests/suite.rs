@@ -63,6 +63,16 @@ mod records;
 mod scene;
 #[path = "suite/scenes.rs"]
 mod scenes;
+#[path = "suite/secured.rs"]
+mod secured;
+#[path = "suite/secured_cli.rs"]
+mod secured_cli;
+#[path = "suite/secured_matrix.rs"]
+mod secured_matrix;
+#[path = "suite/secured_refusals.rs"]
+mod secured_refusals;
+#[path = "suite/secured_rights.rs"]
+mod secured_rights;
 #[path = "suite/throttle.rs"]
 mod throttle;
 
@@ -122,6 +132,11 @@ fn all() -> Vec<Case> {
         bad_input::cases(),
         failures::cases(),
         public_face::cases(),
+        secured::cases(),
+        secured_matrix::cases(),
+        secured_refusals::cases(),
+        secured_rights::cases(),
+        secured_cli::cases(),
     ]
     .into_iter()
     .flatten()

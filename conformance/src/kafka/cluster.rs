@@ -35,6 +35,8 @@ struct Node {
     /// Where it listens to clients.
     address: SocketAddr,
     proxy: Option<Proxy>,
+    /// The listeners that the configuration adds.
+    more: Vec<(&'static str, u16)>,
     properties: PathBuf,
     log: PathBuf,
     process: Mutex<Option<Process>>,
@@ -87,12 +89,14 @@ impl Cluster {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, client));
             let proxy = config.proxied.then(|| Proxy::start(address)).transpose()?;
             let advertised = proxy.as_ref().map_or(client, |proxy| proxy.address().port());
-            let ports = Ports { client, advertised, broker, controller };
-            let text = config.properties(id, &dir.join("data"), ports, &voters.join(","));
+            let more = config.listeners.iter().map(|(name, _)| Ok((*name, ports::free()?)));
+            let more = more.collect::<io::Result<Vec<_>>>()?;
+            let ports = Ports { client, advertised, broker, controller, more: more.clone() };
+            let text = config.properties(id, &dir.join("data"), &ports, &voters.join(","));
             let properties = dir.join("server.properties");
             fs::write(&properties, text)?;
             let log = dir.join("server.log");
-            cluster.nodes.push(Node { id, address, proxy, properties, log, process: Mutex::new(None) });
+            cluster.nodes.push(Node { id, address, proxy, more, properties, log, process: Mutex::new(None) });
         }
         Ok(cluster)
     }
@@ -111,6 +115,18 @@ impl Cluster {
     /// Where one node's clients are sent.
     pub fn address(&self, node: u32) -> Result<SocketAddr, Unavailable> {
         self.node(node).map(Node::advertised)
+    }
+
+    /// Where a node has a listener that the configuration added.
+    pub fn listener(&self, node: u32, name: &str) -> Result<SocketAddr, Unavailable> {
+        let found = self.node(node)?.more.iter().find(|(known, _)| *known == name);
+        let (_, port) = found.ok_or_else(|| Unavailable::Failed(format!("there is no listener {name}")))?;
+        Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)))
+    }
+
+    /// What a node has logged; empty if it cannot be read.
+    pub fn log(&self, node: u32) -> String {
+        self.node(node).ok().and_then(|node| fs::read_to_string(&node.log).ok()).unwrap_or_default()
     }
 
     /// Where a node listens behind its proxy.
@@ -245,6 +261,7 @@ impl Node {
         let mut format = java.command(Role::Tool, &[], "kafka.tools.StorageTool");
         format.args(["format", "--cluster-id", cluster_id, "--config"]).arg(&self.properties);
         format.args(config.features.iter().flat_map(|feature| ["--feature", feature]));
+        format.args(config.scram_users.iter().flat_map(|user| ["--add-scram", user]));
         process::run(&format, START_WITHIN).map(|_| ()).map_err(|error| self.failed(error))
     }
 

@@ -11,7 +11,6 @@ const SETTINGS: &str = "\
 process.roles=broker,controller
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=BROKER
-listener.security.protocol.map=CLIENT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
 replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector
 auto.create.topics.enable=false
 offsets.topic.num.partitions=4
@@ -38,13 +37,24 @@ pub struct Config {
     pub(super) nodes: u32,
     pub(super) features: Vec<String>,
     pub(super) proxied: bool,
+    pub(super) listeners: Vec<(&'static str, &'static str)>,
+    pub(super) scram_users: Vec<String>,
+    inside: &'static str,
     settings: Vec<(String, String)>,
 }
 
 impl Config {
     /// So many nodes, with ids from 1.
     pub fn new(nodes: u32) -> Self {
-        Self { nodes, settings: Vec::new(), features: Vec::new(), proxied: false }
+        Self {
+            nodes,
+            settings: Vec::new(),
+            features: Vec::new(),
+            proxied: false,
+            listeners: Vec::new(),
+            scram_users: Vec::new(),
+            inside: "PLAINTEXT",
+        }
     }
 
     /// A server setting, for every node; it wins over the harness's own.
@@ -59,6 +69,24 @@ impl Config {
         self
     }
 
+    /// One more listener for clients, beside the one without TLS and SASL: its name, in capitals, and its security protocol.
+    pub fn listener(mut self, name: &'static str, protocol: &'static str) -> Self {
+        self.listeners.push((name, protocol));
+        self
+    }
+
+    /// The security protocol of the nodes' own traffic; `PLAINTEXT` by default.
+    pub fn inside(mut self, protocol: &'static str) -> Self {
+        self.inside = protocol;
+        self
+    }
+
+    /// A user with a password that is there from the first start, for a SCRAM mechanism.
+    pub fn scram_user(mut self, mechanism: &str, name: &str, password: &str) -> Self {
+        self.scram_users.push(format!("{mechanism}=[name={name},password={password}]"));
+        self
+    }
+
     /// Clients are sent through a [`Proxy`] before each node. The nodes' own traffic is not.
     pub fn behind_proxies(mut self) -> Self {
         self.proxied = true;
@@ -66,8 +94,12 @@ impl Config {
     }
 
     /// One node's file of settings.
-    pub(super) fn properties(&self, id: u32, data: &Path, ports: Ports, voters: &str) -> String {
-        let Ports { client, advertised, broker, controller } = ports;
+    pub(super) fn properties(&self, id: u32, data: &Path, ports: &Ports, voters: &str) -> String {
+        let Ports { client, advertised, broker, controller, more } = ports;
+        let inside = self.inside;
+        let protocols: String =
+            self.listeners.iter().map(|(name, protocol)| format!(",{name}:{protocol}")).collect();
+        let more: String = more.iter().map(|(name, port)| format!(",{name}://127.0.0.1:{port}")).collect();
         let replicas = self.nodes.min(3);
         let mut text = format!(
             "{SETTINGS}\
@@ -75,9 +107,10 @@ impl Config {
              broker.rack=rack-{id}\n\
              log.dirs={data}\n\
              controller.quorum.voters={voters}\n\
+             listener.security.protocol.map=CLIENT:PLAINTEXT,BROKER:{inside},CONTROLLER:{inside}{protocols}\n\
              listeners=CLIENT://127.0.0.1:{client},BROKER://127.0.0.1:{broker},\
-             CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=CLIENT://127.0.0.1:{advertised},BROKER://127.0.0.1:{broker}\n\
+             CONTROLLER://127.0.0.1:{controller}{more}\n\
+             advertised.listeners=CLIENT://127.0.0.1:{advertised},BROKER://127.0.0.1:{broker}{more}\n\
              default.replication.factor={replicas}\n\
              offsets.topic.replication.factor={replicas}\n\
              transaction.state.log.replication.factor={replicas}\n\
@@ -92,11 +125,13 @@ impl Config {
 }
 
 /// Where one node listens.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Ports {
     pub(super) client: u16,
     /// Where clients are sent: the client port, or the proxy before it.
     pub(super) advertised: u16,
     pub(super) broker: u16,
     pub(super) controller: u16,
+    /// Of the listeners that the configuration adds.
+    pub(super) more: Vec<(&'static str, u16)>,
 }

@@ -1,6 +1,8 @@
 //! A real Apache Kafka: its jars from Maven, a cluster of them in processes of their own, and its own tools.
 
+mod access;
 mod asked;
+mod certificates;
 mod cluster;
 mod config;
 mod defaults;
@@ -9,17 +11,21 @@ mod jars;
 mod java;
 mod metadata;
 mod printed;
+mod secured;
 mod tools;
 
 use std::fmt;
 use std::sync::OnceLock;
 
+pub use access::{Access, Mechanism, User, unsigned_token};
 pub use asked::{Consume, Load};
+pub use certificates::{Certificates, STORE_PASSWORD};
 pub use cluster::Cluster;
 pub use config::Config;
 pub use jars::{VERSION, VERSION_3_9, VERSION_4_3};
 pub use java::Java;
 pub use printed::{Consumed, GroupRow, PartitionRow};
+pub use secured::{Listener, OPEN, SESSION_MS, Secured};
 pub use tools::Tools;
 
 /// Set to `off`, it spares a developer everything that needs Kafka.
@@ -89,11 +95,31 @@ pub fn shared_3_9() -> Result<&'static Cluster, Unavailable> {
     SHARED_3_9.get_or_init(start).as_ref().map_err(Clone::clone)
 }
 
+static SECURED: OnceLock<Result<Secured, Unavailable>> = OnceLock::new();
+static SECURED_3_9: OnceLock<Result<Secured, Unavailable>> = OnceLock::new();
+
+/// The node with TLS, SASL and authorization that all tests share, started by the first that asks.
+pub fn secured() -> Result<&'static Secured, Unavailable> {
+    let start = || Secured::start(Java::get()?, VERSION);
+    SECURED.get_or_init(start).as_ref().map_err(Clone::clone)
+}
+
+/// The same of Kafka 3.9.
+pub fn secured_3_9() -> Result<&'static Secured, Unavailable> {
+    let start = || Secured::start(Java::get_3_9()?, VERSION_3_9);
+    SECURED_3_9.get_or_init(start).as_ref().map_err(Clone::clone)
+}
+
 /// Ends the shared clusters that were started; a static is never dropped.
 pub fn stop_shared() {
     for shared in [&SHARED, &SHARED_4_3, &SHARED_3_9] {
         if let Some(Ok(cluster)) = shared.get() {
             cluster.shut_down();
+        }
+    }
+    for shared in [&SECURED, &SECURED_3_9] {
+        if let Some(Ok(secured)) = shared.get() {
+            secured.shut_down();
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Kafka's own command-line tools, on the class path of its jars. They take any broker: the embedded one, too.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use super::asked::{properties, strings};
@@ -14,6 +16,7 @@ const WITHIN: Duration = Duration::from_secs(180);
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 const CONFIGS: &str = "org.apache.kafka.tools.ConfigCommand";
+const ACLS: &str = "org.apache.kafka.tools.AclCommand";
 const FEATURES: &str = "org.apache.kafka.tools.FeatureCommand";
 const OFFSETS: &str = "org.apache.kafka.tools.GetOffsetShell";
 const PERFORMANCE: &str = "org.apache.kafka.tools.ProducerPerformance";
@@ -27,6 +30,7 @@ const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 pub struct Tools {
     java: Java,
     bootstrap: String,
+    properties: Option<PathBuf>,
 }
 
 impl Tools {
@@ -36,13 +40,28 @@ impl Tools {
     }
 
     pub(super) fn on(java: Java, bootstrap: impl Into<String>) -> Self {
-        Self { java, bootstrap: bootstrap.into() }
+        Self { java, bootstrap: bootstrap.into(), properties: None }
+    }
+
+    /// The same, as a client with these properties: a file in Java's form.
+    pub fn with_properties(self, file: PathBuf) -> Self {
+        Self { properties: Some(file), ..self }
+    }
+
+    /// A tool's main class, pointed at the broker; the caller adds its arguments.
+    fn command(&self, main: &str) -> Command {
+        let mut command = self.java.command(Role::Tool, &[], main);
+        command.args(["--bootstrap-server", &self.bootstrap]);
+        if let Some(file) = &self.properties {
+            command.arg("--command-config").arg(file);
+        }
+        command
     }
 
     /// Any of Kafka's main classes with these arguments, after `--bootstrap-server`; its standard output.
     pub fn run(&self, main: &str, args: &[String]) -> Result<String, ProcessError> {
-        let mut command = self.java.command(Role::Tool, &[], main);
-        command.args(["--bootstrap-server", &self.bootstrap]).args(args);
+        let mut command = self.command(main);
+        command.args(args);
         process::run(&command, WITHIN).map(|output| output.stdout)
     }
 
@@ -74,6 +93,15 @@ impl Tools {
     /// Raises a cluster's features to those of a release, such as `4.4`.
     pub fn upgrade_features(&self, release: &str) -> Result<(), ProcessError> {
         self.run(FEATURES, &strings(&["upgrade", "--release-version", release])).map(drop)
+    }
+
+    /// Allows these principals, such as `User:alice`, everything on the topics, groups or transactional ids whose names
+    /// begin so.
+    pub fn allow(&self, principals: &[&str], prefix: &str) -> Result<(), ProcessError> {
+        let mut args = strings(&["--add", "--operation", "All", "--resource-pattern-type", "prefixed"]);
+        args.extend(strings(&["--topic", prefix, "--group", prefix, "--transactional-id", prefix]));
+        args.extend(principals.iter().flat_map(|principal| strings(&["--allow-principal", principal])));
+        self.run(ACLS, &args).map(drop)
     }
 
     /// Deletes a topic.
@@ -113,8 +141,8 @@ impl Tools {
         key_separator: Option<&str>,
         producer: &[(&str, &str)],
     ) -> Result<(), ProcessError> {
-        let mut command = self.java.command(Role::Tool, &[], PRODUCER);
-        command.args(["--bootstrap-server", &self.bootstrap, "--topic", topic]);
+        let mut command = self.command(PRODUCER);
+        command.args(["--topic", topic]);
         if let Some(separator) = key_separator {
             let settings = [("parse.key", "true"), ("key.separator", separator)];
             command.args(properties("--reader-property", &settings));
@@ -136,15 +164,15 @@ impl Tools {
 
     /// Starts a console consumer; [`Consumed::parse`] reads what it has printed.
     pub fn spawn_console_consumer(&self, consume: &Consume) -> Result<Process, ProcessError> {
-        let mut command = self.java.command(Role::Tool, &[], CONSUMER);
-        command.args(["--bootstrap-server", &self.bootstrap]).args(consume.args());
+        let mut command = self.command(CONSUMER);
+        command.args(consume.args());
         Process::spawn(&command).map_err(|error| ProcessError::not_started(&command, error))
     }
 
     /// Starts a console consumer of a share group.
     pub fn spawn_console_share_consumer(&self, topic: &str, group: &str) -> Result<Process, ProcessError> {
-        let mut command = self.java.command(Role::Tool, &[], SHARE_CONSUMER);
-        command.args(["--bootstrap-server", &self.bootstrap, "--topic", topic, "--group", group]);
+        let mut command = self.command(SHARE_CONSUMER);
+        command.args(["--topic", topic, "--group", group]);
         Process::spawn(&command).map_err(|error| ProcessError::not_started(&command, error))
     }
 

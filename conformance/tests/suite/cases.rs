@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Completion, Failed, Trial};
-use ottla_conformance::kafka::{Java, Unavailable};
+use ottla_conformance::kafka::{self, Java, Secured, Unavailable};
 use ottla_conformance::public_api;
 use ottla_conformance::targets::Target;
 
@@ -15,6 +15,7 @@ pub(crate) struct Case {
     run: Run,
     java: bool,
     nightly: bool,
+    secure: bool,
     load: Load,
 }
 
@@ -29,6 +30,7 @@ pub(crate) enum Load {
 enum Run {
     Alone(fn() -> Outcome),
     On(Vec<Place>, OnTarget),
+    Secured(Vec<SecuredPlace>, OnSecured),
 }
 
 type OnTarget = Arc<dyn Fn(&Target) -> Outcome + Send + Sync>;
@@ -41,12 +43,18 @@ const KAFKA: Place = ("kafka", Target::kafka);
 const KAFKA_4_3: Place = ("kafka43", Target::kafka_4_3);
 const KAFKA_3_9: Place = ("kafka39", Target::kafka_3_9);
 
+type OnSecured = Arc<dyn Fn(&Secured) -> Outcome + Send + Sync>;
+type SecuredPlace = (&'static str, fn() -> Result<&'static Secured, Unavailable>);
+
+const SECURED: SecuredPlace = ("secured", kafka::secured);
+const SECURED_3_9: SecuredPlace = ("secured39", kafka::secured_3_9);
+
 /// Held by the case that loads the machine, or measures time.
 static MACHINE: Mutex<()> = Mutex::new(());
 
 impl Case {
     fn new(name: impl Into<String>, run: Run) -> Self {
-        Self { name: name.into(), run, java: false, nightly: false, load: Load::Light }
+        Self { name: name.into(), run, java: false, nightly: false, secure: false, load: Load::Light }
     }
 
     fn on(
@@ -103,6 +111,27 @@ impl Case {
         self
     }
 
+    /// For the node with TLS, SASL and authorization, as `secured::NAME`.
+    pub(crate) fn secured(
+        name: impl Into<String>,
+        run: impl Fn(&Secured) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(name, Run::Secured(vec![SECURED], Arc::new(run)))
+    }
+
+    /// Also on such a node of Kafka 3.9, as `secured39::NAME`.
+    pub(crate) fn and_secured_3_9(mut self) -> Self {
+        if let Run::Secured(places, _) = &mut self.run {
+            places.push(SECURED_3_9);
+        }
+        self
+    }
+
+    /// Needs a client that speaks TLS and SASL: run where the feature `secured` is on.
+    pub(crate) fn with_secure_client(self) -> Self {
+        Self { secure: true, ..self }
+    }
+
     /// Uses Kafka's tools, or a cluster of its own, whatever the target.
     pub(crate) fn with_java(self) -> Self {
         Self { java: true, ..self }
@@ -129,13 +158,16 @@ impl Case {
     }
 
     pub(crate) fn trials(self) -> Vec<Trial> {
-        let (java, nightly, load) = (self.java, self.nightly, self.load);
+        let (java, nightly, secure, load) = (self.java, self.nightly, self.secure, self.load);
         let trial = |name: String, run: Box<dyn FnOnce() -> Result<Outcome, Unavailable> + Send>| {
             Trial::ignorable_test(name, move || {
                 let _machine =
                     (load != Load::Light).then(|| MACHINE.lock().unwrap_or_else(PoisonError::into_inner));
                 if nightly && let Err(why) = public_api::toolchain() {
                     return Ok(Completion::ignored_with(format!("no nightly toolchain: {why}")));
+                }
+                if secure && !cfg!(feature = "secured") {
+                    return Ok(Completion::ignored_with("it needs the feature `secured`"));
                 }
                 let had = if java { Java::get().map(drop) } else { Ok(()) };
                 completion(had.map_err(Unavailable::from).and_then(|()| run()))
@@ -148,6 +180,13 @@ impl Case {
                 .map(|(place, start)| {
                     let run = Arc::clone(&run);
                     trial(format!("{place}::{}", self.name), Box::new(move || Ok(run(&start()?))))
+                })
+                .collect(),
+            Run::Secured(places, run) => places
+                .into_iter()
+                .map(|(place, start)| {
+                    let run = Arc::clone(&run);
+                    trial(format!("{place}::{}", self.name), Box::new(move || Ok(run(start()?))))
                 })
                 .collect(),
         }
