@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use fastrand::Rng;
@@ -21,7 +21,7 @@ use crate::{
     groups::Groups,
     nodes::Nodes,
     planted::Plot,
-    security::{ANONYMOUS, Credentials, MAX_UNAUTHENTICATED, Session},
+    security::{ANONYMOUS, Credentials, Session},
     topics::{Topic, Topics},
 };
 
@@ -44,7 +44,7 @@ pub struct Cluster {
     /// On a cluster with SASL.
     pub(crate) credentials: Option<Credentials>,
     faults: Faults,
-    output: VecDeque<Output>,
+    pub(crate) output: VecDeque<Output>,
 }
 
 /// What the cluster wants done.
@@ -182,18 +182,6 @@ impl Cluster {
         self.run(now);
     }
 
-    /// The largest request of this connection that is read now.
-    pub(crate) fn request_limit(&mut self, conn: ConnId) -> usize {
-        let limited = self.connections.find(conn).is_some_and(|connection| connection.session.is_limited());
-        if limited { MAX_UNAUTHENTICATED } else { MAX_REQUEST }
-    }
-
-    /// A request is larger than that.
-    pub(crate) fn handle_oversized(&mut self, conn: ConnId, now: Now) {
-        let limited = self.connections.find(conn).is_some_and(|connection| connection.session.is_limited());
-        if limited { self.refuse(conn, None, now) } else { self.close(conn) }
-    }
-
     /// How many requests of this connection wait behind the one that is served.
     pub(crate) fn queued(&self, conn: ConnId) -> usize {
         self.connections.queued(conn)
@@ -205,10 +193,7 @@ impl Cluster {
             self.serve(conn, node, frame, None, now);
         }
         self.connections.unmute(now.mono);
-        for (conn, frame) in self.connections.take_refused(now.mono) {
-            self.output.extend(frame.map(|frame| Output::Reply { conn, frame }));
-            self.close(conn);
-        }
+        self.tell_refused(now);
         self.groups.handle_timeout(&self.topics, now);
         self.logs_changed |= self.waiting.values().any(|fetching| fetching.until <= now.mono);
         self.run(now);
@@ -306,14 +291,6 @@ impl Cluster {
         }
     }
 
-    /// Closes a connection after the delay of a failed authentication, with this as the last that it is told.
-    fn refuse(&mut self, conn: ConnId, frame: Option<Vec<u8>>, now: Now) {
-        let delay = self.credentials.as_ref().map_or(Duration::ZERO, Credentials::delay);
-        if let Some(connection) = self.connections.find(conn) {
-            connection.doing = Doing::Refused(now.mono + delay, frame);
-        }
-    }
-
     /// Answers the request that a connection has open.
     fn answer(&mut self, conn: ConnId, mut response: Response, now: Now) {
         let Some(Doing::Serving(asked)) = self.connections.finish(conn) else { return };
@@ -347,9 +324,6 @@ impl Cluster {
         }
     }
 }
-
-/// Kafka's `socket.request.max.bytes`.
-pub(crate) const MAX_REQUEST: usize = 100 * 1024 * 1024;
 
 /// Key, version and correlation id of a request, whether or not they are known here.
 fn peek(frame: &[u8]) -> Option<(i16, i16, i32)> {

@@ -7,6 +7,7 @@ pub(crate) mod acls;
 mod credentials;
 mod oauthbearer;
 mod plain;
+mod refusal;
 mod scram;
 mod session;
 
@@ -16,7 +17,7 @@ use ottla_protocol::Secret;
 
 pub use acls::{Acl, Authorizer, Operation, ResourceType};
 pub(crate) use credentials::Credentials;
-pub(crate) use session::{MAX_UNAUTHENTICATED, Session};
+pub(crate) use session::Session;
 
 /// Whom a client is taken for that has told nobody who it is.
 pub(crate) const ANONYMOUS: &str = "User:ANONYMOUS";

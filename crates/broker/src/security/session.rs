@@ -20,8 +20,6 @@ use ottla_protocol::{
 use super::{Credentials, SaslMechanism, Step, oauthbearer, plain, scram};
 use crate::{api::Outcome, connections::Connection};
 
-/// Kafka's `sasl.server.max.receive.size`: the largest request before authentication.
-pub(crate) const MAX_UNAUTHENTICATED: usize = 524_288;
 /// Who authenticated anew may not do so again before.
 const REAUTHENTICATION_REST: Duration = Duration::from_secs(1);
 
