@@ -83,6 +83,8 @@ where
         };
         return talk.run(reader, writer, queue, failed).await;
     }
+    #[cfg(not(feature = "tls"))]
+    let Security {} = security;
     let (reader, writer) = stream.split();
     talk.run(reader, writer, queue, failed).await
 }

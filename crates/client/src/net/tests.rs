@@ -198,7 +198,7 @@ async fn an_http_servers_answer_is_recognised() {
 #[tokio::test]
 async fn a_tls_alert_is_recognised() {
     let lost = outcome_of(&[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x46]).await;
-    assert_eq!(lost, not_kafka("a TLS alert: the port speaks TLS"));
+    assert_eq!(lost, not_kafka("a TLS alert: the port speaks TLS; set security.protocol to SSL or SASL_SSL"));
 }
 
 #[tokio::test]

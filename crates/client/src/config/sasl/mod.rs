@@ -25,6 +25,9 @@ properties! {
     "sasl.jaas.config": "a login module and its options, as Java reads them", "", Same,
         "Who the client is: `org.apache.kafka.common.security.plain.PlainLoginModule required username=\"...\" password=\"...\";`, or the same with `ScramLoginModule` or `OAuthBearerLoginModule`",
         jaas = secret;
+    "sasl.login.callback.handler.class": "OAuthBearerLoginCallbackHandler", "", Same,
+        "Java's files for OAUTHBEARER name this class, with its package; here it changes nothing",
+         = login_handler;
     "sasl.mechanism": "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER", "", Other("GSSAPI"),
         "How the client authenticates, where `security.protocol` begins with SASL. Required then",
         mechanism = text_or_none;
@@ -57,6 +60,17 @@ pub(super) mod librdkafka {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+}
+
+/// Java's own class for tokens, of whichever of its two packages. Another is a program of the user's, which is not run here.
+fn login_handler(key: &str, text: &str) -> Result<(), BuildError> {
+    match text.trim().rsplit('.').next() {
+        Some("OAuthBearerLoginCallbackHandler" | "") => Ok(()),
+        _ => {
+            let error = BuildError::new(BuildErrorKind::UnsupportedProperty).property(key);
+            Err(error.detail("Java's classes are not run; give the builder an oauth_token_provider"))
+        }
     }
 }
 

@@ -53,7 +53,7 @@ fn of_file(path: &str) -> Result<TokenSource, BuildError> {
 
 fn read(path: &std::path::Path) -> Result<OAuthToken, OAuthTokenError> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| OAuthTokenError::Unavailable(format!("{}: {error}", path.display())))?;
+        .map_err(|error| OAuthTokenError::Refused(format!("{}: {error}", path.display())))?;
     match text.trim() {
         // Whoever renews it may be in the middle of that.
         "" => Err(OAuthTokenError::Unavailable(format!("{}: it is empty", path.display()))),

@@ -67,7 +67,7 @@ fn identity(ssl: &Ssl) -> Result<Option<Identity>, BuildError> {
             password: ssl.keystore_password.as_ref(),
         };
         if store.kind_of(&text)? != Kind::Pem {
-            return store.identity(&text, password).map(Some);
+            return store.identity(&text).map(Some);
         }
         let chain = store.certificates(&text)?;
         let key = match (&ssl.key_file, &ssl.key) {

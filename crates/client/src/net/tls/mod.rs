@@ -3,6 +3,8 @@
 mod failure;
 mod material;
 mod pem;
+#[cfg(feature = "keystores")]
+mod stores;
 
 use std::{
     path::PathBuf,

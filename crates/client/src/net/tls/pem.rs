@@ -61,11 +61,7 @@ impl Store<'_> {
         }
     }
 
-    pub(super) fn identity(
-        &self,
-        bytes: &Secret,
-        _key_password: Option<&Secret>,
-    ) -> Result<Identity, BuildError> {
+    pub(super) fn identity(&self, bytes: &Secret) -> Result<Identity, BuildError> {
         let (chain, key) = self.of_store(self.kind_of(bytes)?, bytes)?;
         let key = key.ok_or_else(|| self.wrong("there is no private key in it"))?;
         Ok((chain, key))
@@ -76,19 +72,32 @@ impl Store<'_> {
     fn of_store(
         &self,
         kind: Kind,
-        _bytes: &Secret,
+        bytes: &Secret,
     ) -> Result<(Vec<CertificateDer<'static>>, Option<PrivateKeyDer<'static>>), BuildError> {
         let path = self.path.display();
-        let command = match kind {
-            Kind::Jks => format!(
-                "keytool -importkeystore -srckeystore {path} -destkeystore store.p12 -deststoretype PKCS12, and then \
-                 openssl pkcs12 -in store.p12 -out store.pem"
-            ),
-            _ => format!("openssl pkcs12 -in {path} -out store.pem"),
-        };
-        Err(self.wrong(&format!(
-            "it is a key store of Java's, which is not read here; make PEM of it by `{command}`"
-        )))
+        let pem = format!("openssl pkcs12 -in {path} -out store.pem -nodes");
+        match kind {
+            Kind::Jks => Err(self.wrong(&format!(
+                "it is a key store in Java's own format JKS, which is not read here; make PKCS#12 of it by `keytool \
+                 -importkeystore -srckeystore {path} -destkeystore store.p12 -deststoretype PKCS12`"
+            ))),
+            #[cfg(feature = "keystores")]
+            _ => match super::stores::pkcs12(bytes, self.password) {
+                Ok((certificates, _)) if certificates.is_empty() => {
+                    Err(self.wrong(&format!("there is no certificate in it; `{pem}` shows what there is")))
+                }
+                Ok(content) => Ok(content),
+                Err(why) => Err(self.wrong(&why)),
+            },
+            #[cfg(not(feature = "keystores"))]
+            _ => {
+                let _ = (bytes, self.password);
+                Err(self.wrong(&format!(
+                    "it is a key store in PKCS#12, which this build does not read: enable the feature `keystores` of \
+                     the crate, or make PEM of it by `{pem}`"
+                )))
+            }
+        }
     }
 
     fn wrong(&self, why: &str) -> BuildError {
