@@ -67,7 +67,7 @@ impl Secured {
     }
 
     pub(super) fn parse(&self) -> Result<SecurityConfig, BuildError> {
-        let authentication = self.protocol.has_sasl().then(|| self.sasl.parse()).transpose()?;
+        let authentication = self.protocol.has_sasl().then(|| self.sasl.parse(&self.ssl)).transpose()?;
         if authentication.as_ref().is_some_and(Authentication::shows_password) && !self.protocol.has_tls() {
             tracing::warn!(target: ottla_core::log::CONNECTION, "the password travels in the clear");
         }

@@ -5,6 +5,8 @@
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod frame_pool;
+#[cfg(feature = "oidc")]
+pub(crate) mod oidc;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 pub(crate) mod tokens;

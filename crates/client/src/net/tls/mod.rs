@@ -14,7 +14,7 @@ use std::{
 
 use ottla_core::{Disconnected, TlsFailure, log};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, SupportedCipherSuite,
+    ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedCipherSuite,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -221,15 +221,19 @@ impl ServerCertVerifier for AnyHost {
     }
 }
 
+/// The authorities that are trusted.
+#[cfg(feature = "oidc")]
+pub(crate) fn authorities(ssl: &Ssl) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    material::authorities(ssl).map(|(_, certificates)| certificates)
+}
+
 /// The authorities that the system trusts.
-fn of_the_system() -> Result<RootCertStore, BuildError> {
-    let mut roots = RootCertStore::empty();
+fn of_the_system() -> Result<Vec<CertificateDer<'static>>, BuildError> {
     let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
+    if found.certs.is_empty() {
         let why = found.errors.first().map_or_else(String::new, |error| format!(": {error}"));
         let why = format!("the system has no authorities that it trusts{why}; give a file with the broker's");
         return Err(wrong("ssl.truststore.location", why));
     }
-    Ok(roots)
+    Ok(found.certs)
 }
