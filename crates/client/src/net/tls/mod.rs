@@ -7,7 +7,7 @@ mod pem;
 mod stores;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -56,13 +56,15 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: PathBuf) -> Self {
-        let seen = std::fs::metadata(&path).ok().and_then(|meta| Some((meta.modified().ok()?, meta.len())));
-        Self { path, seen }
+    fn of(path: &Path) -> Self {
+        let seen = std::fs::metadata(path).ok().and_then(|meta| Some((meta.modified().ok()?, meta.len())));
+        Self { path: path.to_owned(), seen }
     }
 
-    fn has_changed(&self) -> bool {
-        Self::of(self.path.clone()) != *self
+    /// All the files, as they are now.
+    fn all(ssl: &Ssl) -> Vec<Self> {
+        let files = [&ssl.truststore, &ssl.keystore, &ssl.key_file].into_iter().flatten();
+        files.map(|path| Self::of(path)).collect()
     }
 }
 
@@ -80,17 +82,18 @@ impl Tls {
     /// stays in use.
     fn current(&self) -> Current {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.files.iter().any(Stamp::has_changed) {
+        let files = Stamp::all(&self.ssl);
+        if files != current.files {
             match read(&self.ssl) {
                 Ok(new) => {
                     tracing::info!(target: log::CONNECTION, "certificates read again");
                     *current = new;
                 }
                 Err(why) => {
-                    // Not again before it changes again.
-                    let files = current.files.iter().map(|file| Stamp::of(file.path.clone())).collect();
-                    current.files = files;
                     tracing::warn!(target: log::CONNECTION, %why, "certificates not read again");
+                    // Not again before something changes: from how it was before it was read, as a key may follow its
+                    // certificate a moment later.
+                    current.files = files;
                 }
             }
         }
@@ -118,8 +121,7 @@ pub(super) struct Secured {
 
 fn read(ssl: &Ssl) -> Result<Current, BuildError> {
     // The files are looked at before they are read: what changes in between is read again.
-    let files = [&ssl.truststore, &ssl.keystore, &ssl.key_file].into_iter().flatten();
-    let files = files.map(|path| Stamp::of(path.clone())).collect();
+    let files = Stamp::all(ssl);
     let material = Material::read(ssl)?;
     let has_certificate = material.identity.is_some();
     Ok(Current { config: Arc::new(configure(ssl, material)?), has_certificate, files })
@@ -157,13 +159,14 @@ fn provider(suites: &[String]) -> Result<CryptoProvider, BuildError> {
     }
     // Java and IANA say TLS_AES_128_GCM_SHA256 where rustls says TLS13_AES_128_GCM_SHA256.
     let name = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_");
-    let known = |wanted: &str| provider.cipher_suites.iter().find(|suite| name(suite) == wanted).copied();
-    let chosen: Vec<_> = suites.iter().filter_map(|wanted| known(wanted)).collect();
-    if chosen.is_empty() {
-        let all: Vec<String> = provider.cipher_suites.iter().map(name).collect();
-        return Err(wrong(KEY, format!("none of them is known here; these are: {}", all.join(", "))));
-    }
-    provider.cipher_suites = chosen;
+    let known = |wanted: &String| {
+        let found = provider.cipher_suites.iter().find(|suite| name(suite) == *wanted).copied();
+        found.ok_or_else(|| {
+            let all: Vec<String> = provider.cipher_suites.iter().map(name).collect();
+            BuildError::invalid(KEY, wanted, format!("any of {}", all.join(", ")))
+        })
+    };
+    provider.cipher_suites = suites.iter().map(known).collect::<Result<_, _>>()?;
     Ok(provider)
 }
 
