@@ -23,11 +23,11 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     version,
 };
-use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub(super) use self::failure::of_error;
 use self::material::Material;
+use super::opening::Transport;
 use crate::{
     config::ssl::{Ssl, wrong},
     error::{BuildError, BuildErrorKind, Details as _},
@@ -101,7 +101,11 @@ impl Tls {
     }
 
     /// Agrees with the broker upon TLS.
-    pub(super) async fn secure(&self, host: &str, stream: TcpStream) -> Result<Secured, Disconnected> {
+    pub(super) async fn secure<S: Transport>(
+        &self,
+        host: &str,
+        stream: S,
+    ) -> Result<Secured<S>, Disconnected> {
         let failed = |why: String| Disconnected::Tls(TlsFailure::WrongHost(why));
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| failed(format!("`{host}` is no name that a certificate could bear")))?;
@@ -114,8 +118,8 @@ impl Tls {
 }
 
 /// A connection upon which TLS is spoken.
-pub(super) struct Secured {
-    pub(super) stream: TlsStream<TcpStream>,
+pub(super) struct Secured<S> {
+    pub(super) stream: TlsStream<S>,
     pub(super) has_certificate: bool,
 }
 
