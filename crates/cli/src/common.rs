@@ -1,15 +1,19 @@
 //! Builders of clients, as the common flags want them.
 
-use std::{collections::BTreeSet, sync::Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
 
 use ottla::{
     Admin, AdminBuilder, BuildError, ConsumerBuilder, Producer, ProducerBuilder, Properties,
-    error::BuildErrorKind,
+    config::is_secret, error::BuildErrorKind,
 };
 
 use crate::{
     args::Common,
     failure::{Failure, tell},
+    unused::{self, Kind},
 };
 
 /// Where the cluster is when nobody says so.
@@ -21,9 +25,9 @@ const API_TIMEOUT_MS: &str = "10000";
 #[derive(Debug)]
 pub(crate) struct Clients {
     properties: Properties,
-    /// Those that a file set and nothing else did: a file may be for other clients too.
+    /// Those that a file set and nothing else did: a file may be for other tools too.
     from_file: BTreeSet<String>,
-    /// Of these, those that were told to be of no use here.
+    /// Of these, those that were told to change nothing here.
     unused: Mutex<BTreeSet<String>>,
 }
 
@@ -36,8 +40,7 @@ impl Clients {
         properties.push("bootstrap.servers", servers.unwrap_or_else(|| BOOTSTRAP_SERVERS.to_owned()));
         properties.push("default.api.timeout.ms", API_TIMEOUT_MS);
         let mut from_file = BTreeSet::new();
-        if let Some(file) = &common.config {
-            let read = Properties::read(file)?;
+        if let Some(read) = read_file(common)? {
             from_file.extend(read.iter().map(|(key, _)| key.to_owned()));
             properties.extend(read);
         }
@@ -45,6 +48,7 @@ impl Clients {
         for pair in &common.properties {
             given.push_pair(pair)?;
         }
+        warn_of_secrets(&given);
         given.iter().for_each(|(key, _)| _ = from_file.remove(key));
         properties.extend(given);
         if let Some(servers) = &common.bootstrap_servers {
@@ -61,7 +65,8 @@ impl Clients {
     /// With these defaults where no property says otherwise.
     pub(crate) fn consumer(&self, defaults: ConsumerBuilder) -> Result<ConsumerBuilder, Failure> {
         let defaults = defaults.allow_auto_create_topics(false).on_wait(waiting);
-        let builder = self.set(defaults, |builder, property| builder.properties([property]))?;
+        let builder =
+            self.set(Kind::Consumer, defaults, |builder, property| builder.properties([property]))?;
         if builder.settings().allow_auto_create_topics() {
             let why = "the command line never creates a topic by reading it; use `ottla topics create`";
             return Err(Failure::usage(format!("`allow.auto.create.topics`: {why}")));
@@ -70,46 +75,67 @@ impl Clients {
     }
 
     pub(crate) fn producer(&self) -> Result<ProducerBuilder, Failure> {
-        Ok(self
-            .set(Producer::builder(), |builder, property| builder.properties([property]))?
-            .on_wait(waiting))
+        let set = |builder: ProducerBuilder, property: (&str, &str)| builder.properties([property]);
+        Ok(self.set(Kind::Producer, Producer::builder(), set)?.on_wait(waiting))
     }
 
     pub(crate) fn admin(&self) -> Result<AdminBuilder, Failure> {
-        Ok(self.set(Admin::builder(), |builder, property| builder.properties([property]))?.on_wait(waiting))
+        let set = |builder: AdminBuilder, property: (&str, &str)| builder.properties([property]);
+        Ok(self.set(Kind::Admin, Admin::builder(), set)?.on_wait(waiting))
     }
 
     /// An admin client beside another client, which has checked the properties: those that are not an admin client's
     /// are that one's alone.
     pub(crate) fn admin_beside(&self) -> Result<AdminBuilder, Failure> {
-        let shared =
-            self.properties.iter().try_fold(
-                Admin::builder(),
-                |builder: AdminBuilder, property| match builder.clone().properties([property]) {
-                    Err(error) if is_unused(&error, property.0) => Ok(builder),
-                    result => result,
-                },
-            );
-        Ok(shared?)
+        let set = |builder: AdminBuilder, property: (&str, &str)| match builder.clone().properties([property])
+        {
+            Err(error)
+                if error.kind() == BuildErrorKind::ForeignProperty
+                    || self.is_unused(Kind::Admin, &error, property.0) =>
+            {
+                Ok(builder)
+            }
+            result => result,
+        };
+        Ok(self.properties.iter().try_fold(Admin::builder(), set)?)
     }
 
-    /// Sets all properties. Those of a file that are another client's are told, once.
+    /// Sets all properties. Those of a file that change nothing are told, once and in one line.
     fn set<B: Clone>(
         &self,
+        kind: Kind,
         builder: B,
         set: impl Fn(B, (&str, &str)) -> Result<B, BuildError>,
     ) -> Result<B, Failure> {
-        let set_or_tell = |builder: B, (key, value): (&str, &str)| match set(builder.clone(), (key, value)) {
-            Err(error) if self.from_file.contains(key) && is_unused(&error, key) => {
-                let mut unused = self.unused.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                if unused.insert(key.to_owned()) {
-                    tell(format!("`{key}` of the file is of no use here"));
+        let mut untold = BTreeSet::new();
+        let mut told = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = |builder: B, (key, value): (&str, &str)| match set(builder.clone(), (key, value)) {
+            Err(error) if self.is_unused(kind, &error, key) => {
+                if told.insert(key.to_owned()) {
+                    untold.insert(format!("`{key}`"));
                 }
                 Ok(builder)
             }
             result => result,
         };
-        Ok(self.properties.iter().try_fold(builder, set_or_tell)?)
+        let builder = self.properties.iter().try_fold(builder, set)?;
+        if !untold.is_empty() {
+            let names: Vec<String> = untold.into_iter().collect();
+            tell(format!("of no use here, of the file: {}", names.join(", ")));
+        }
+        Ok(builder)
+    }
+
+    /// Whether a property that was refused is of a file, and changes nothing: it is another client's, or of other tools.
+    fn is_unused(&self, kind: Kind, error: &BuildError, key: &str) -> bool {
+        self.from_file.contains(key)
+            && match error.kind() {
+                BuildErrorKind::ForeignProperty => true,
+                BuildErrorKind::UnknownProperty | BuildErrorKind::UnsupportedProperty => {
+                    unused::is_unused(kind, key)
+                }
+                _ => false,
+            }
     }
 }
 
@@ -117,8 +143,23 @@ fn waiting(why: &str) {
     tell(format!("waiting: {why}"));
 }
 
-/// Whether it is another client's property, or about values as objects, of which there are none here.
-fn is_unused(error: &BuildError, key: &str) -> bool {
-    let serde = ["key.deserializer", "value.deserializer", "key.serializer", "value.serializer"];
-    error.kind() == BuildErrorKind::ForeignProperty || serde.contains(&key)
+/// The file that was named. A flag's stands for all of the environment's: secrets for one cluster are not sent to another.
+fn read_file(common: &Common) -> Result<Option<Properties>, Failure> {
+    if let Some(file) = &common.config {
+        return Ok(Some(Properties::read(file)?));
+    }
+    let Some(file) = std::env::var_os("OTTLA_CONFIG").filter(|file| !file.is_empty()) else {
+        return Ok(None);
+    };
+    Properties::read(&file).map(Some).map_err(|error| Failure::usage(format!("OTTLA_CONFIG: {error:#}")))
+}
+
+/// A process's arguments are no secret on its machine.
+fn warn_of_secrets(given: &Properties) {
+    let names: BTreeSet<&str> = given.iter().map(|(key, _)| key).filter(|key| is_secret(key)).collect();
+    if !names.is_empty() {
+        let names: Vec<&str> = names.into_iter().collect();
+        let why = "others on this machine can see what is on a command line; --config FILE hides it";
+        tell(format!("-X {}: {why}", names.join(", ")));
+    }
 }

@@ -81,10 +81,13 @@ pub(crate) fn tell(message: impl Display) {
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error.kind() {
-            BuildErrorKind::Unreachable | BuildErrorKind::Broker | BuildErrorKind::Driver => {
-                Self::failed(format!("{error:#}"))
-            }
-            _ => Self::usage(format!("{error:#}")),
+            BuildErrorKind::UnknownProperty
+            | BuildErrorKind::ForeignProperty
+            | BuildErrorKind::UnsupportedProperty
+            | BuildErrorKind::InvalidValue
+            | BuildErrorKind::MissingProperty
+            | BuildErrorKind::InvalidFile => Self::usage(format!("{error:#}")),
+            _ => Self::failed(format!("{error:#}")),
         }
     }
 }

@@ -11,6 +11,7 @@ mod offsets;
 mod output;
 mod progress;
 mod signals;
+mod unused;
 mod usage;
 mod waiting;
 

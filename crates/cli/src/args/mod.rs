@@ -38,10 +38,12 @@ pub(crate) struct Common {
     /// Brokers to ask first, as host:port[,host:port...]; else OTTLA_BOOTSTRAP_SERVERS, else localhost:9092
     #[arg(short, long, value_name = "SERVERS")]
     pub(crate) bootstrap_servers: Option<String>,
-    /// A property by Kafka's own name; repeatable. `-X list` shows those that there are, with their defaults
+    /// A property by Kafka's own name; repeatable. `-X list` shows those that there are, with their defaults. It
+    /// wins over --config. Others on this machine can see it: passwords belong into a file
     #[arg(short = 'X', value_name = "KEY=VALUE")]
     pub(crate) properties: Vec<String>,
-    /// A Java properties file
+    /// A file of properties, as for Kafka's own tools or for kcat; else that of OTTLA_CONFIG. What it has for other
+    /// tools is told once; what would change security, delivery or commits, and is not there, is an error
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// How results are printed [default: text]

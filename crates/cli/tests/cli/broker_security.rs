@@ -3,34 +3,12 @@
 use std::{
     io::{self, Read, Write},
     net::TcpStream,
-    path::PathBuf,
 };
 
 use ottla_protocol::{ErrorCode, Request, RequestHeader, Response, ResponseHeader, messages::*};
 use rcgen::{CertificateParams, KeyPair};
 
-use crate::support::{Broker, DEADLINE, run};
-
-/// A file that ends with the test.
-struct File(PathBuf);
-
-impl File {
-    fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("ottla-{}-{name}", std::process::id()));
-        std::fs::write(&path, text).unwrap();
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
+use crate::support::{Broker, DEADLINE, File, run};
 
 fn connect(broker: &Broker) -> TcpStream {
     let stream = TcpStream::connect(&broker.servers).unwrap();

@@ -11,6 +11,7 @@
 mod bad_input;
 mod broker;
 mod broker_security;
+mod config;
 mod consume;
 mod demo;
 mod group;

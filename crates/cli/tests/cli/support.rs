@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
+    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::mpsc,
     thread,
@@ -14,7 +15,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// The command, with nothing of the caller's environment that would change it.
 pub(crate) fn ottla(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
-    command.args(args).env_remove("OTTLA_BOOTSTRAP_SERVERS");
+    command.args(args).env_remove("OTTLA_BOOTSTRAP_SERVERS").env_remove("OTTLA_CONFIG");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -196,6 +197,27 @@ impl Lines {
     /// What is left once the process has ended.
     pub(crate) fn rest(self) -> Vec<String> {
         self.0.into_iter().collect()
+    }
+}
+
+/// A file that ends with the test.
+pub(crate) struct File(PathBuf);
+
+impl File {
+    pub(crate) fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ottla-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

@@ -120,11 +120,10 @@ pub(super) fn is_taken(key: &str) -> bool {
     [CONSUMER, PRODUCER, ADMIN].iter().any(|known| known.supported().any(|known| known.name == key))
 }
 
-/// Whether the value is not for anybody to see.
-pub(super) fn is_secret(key: &str) -> bool {
-    key.contains("password")
-        || key.contains("secret")
-        || matches!(key, "sasl.jaas.config" | "ssl.keystore.key")
+/// Whether the value is not for anybody to see, by Kafka's name or librdkafka's.
+pub fn is_secret(key: &str) -> bool {
+    ["password", "passphrase", "secret", "private.key.pem"].iter().any(|part| key.contains(part))
+        || matches!(key, "sasl.jaas.config" | "ssl.key.pem" | "ssl.keystore.key")
 }
 
 fn refuse_known(key: &str, value: &str) -> Result<(), BuildError> {

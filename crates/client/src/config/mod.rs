@@ -31,6 +31,8 @@ mod value;
 pub use admin::{AdminBuilder, AdminSettings};
 pub use consumer::{ConsumerBuilder, ConsumerSettings, OffsetReset};
 pub(crate) use consumer::{ConsumerConfig, Wish};
+#[doc(hidden)]
+pub use known::is_secret;
 pub use names::{Many, Names, One};
 pub use producer::{ProducerBuilder, ProducerSettings};
 pub use properties::Properties;

@@ -47,6 +47,12 @@ fn page() -> String {
          Kafka's own keys, as builders take them (`properties`, `from_properties`), and with them properties files and\n\
          the command line's `-X` and `--config`. Setters have the same names in Rust's spelling. A key that is not here is\n\
          refused; one that Kafka knows is told apart from one that nobody does.\n\n\
+         The command line reads a file that is there for other tools, Kafka's own or kcat, unchanged: `--config FILE`, or that\n\
+         which the environment's `OTTLA_CONFIG` names where the flag is not given. `-X` wins over both, and a file over\n\
+         `OTTLA_BOOTSTRAP_SERVERS`. What such a file has for another kind of client, or what changes nothing here\n\
+         (`key.deserializer`, `statistics.interval.ms`), is told once on stderr, in one line. What would change security,\n\
+         delivery or commits, and a name that nobody knows, is an error. By `-X` every such name is. A password by `-X` is\n\
+         taken with a warning, as others on the machine can see it.\n\n\
          Java's defaults are those of Kafka 4.4.0; **bold** where they differ. Durations (`ms`) go up to 2147483647, and\n\
          so do sizes (`bytes`), but for `ottla.buffer.memory`.\n\n\
          | property | client | values | default | Java's | meaning |\n|---|---|---|---|---|---|\n"
