@@ -35,7 +35,7 @@ fn secured(sasl: Sasl) -> Server {
 }
 
 fn with_alice() -> Sasl {
-    Sasl::new(SaslMechanism::ALL).user("alice", "open sesame")
+    Sasl::new(SaslMechanism::ALL.iter().copied()).user("alice", "open sesame")
 }
 
 /// The properties of a client that authenticates as alice.

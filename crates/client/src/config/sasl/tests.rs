@@ -64,9 +64,7 @@ async fn a_token_of_a_file_is_read_each_time() {
     let tokens = told.unwrap().tokens.unwrap();
     let within = std::time::Duration::from_secs(1);
     let missing = tokens.token(within).await.unwrap_err();
-    assert!(
-        matches!(&missing, ottla_core::SaslFailure::NoToken(why) if why.contains("ottla-token"))
-    );
+    assert!(matches!(&missing, ottla_core::SaslFailure::NoToken(why) if why.contains("ottla-token")));
     for text in ["first\n", "second\n"] {
         std::fs::write(&path, text).unwrap();
         let token = tokens.token(within).await.unwrap();

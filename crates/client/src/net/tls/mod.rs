@@ -81,6 +81,7 @@ impl Tls {
     fn current(&self) -> Current {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.files.iter().any(Stamp::has_changed) {
+            let files = stamps(&self.ssl);
             match read(&self.ssl) {
                 Ok(new) => {
                     tracing::info!(target: log::CONNECTION, "certificates read again");
@@ -88,7 +89,6 @@ impl Tls {
                 }
                 Err(why) => {
                     // Not again before it changes again.
-                    let files = current.files.iter().map(|file| Stamp::of(file.path.clone())).collect();
                     current.files = files;
                     tracing::warn!(target: log::CONNECTION, %why, "certificates not read again");
                 }
@@ -116,10 +116,14 @@ pub(super) struct Secured {
     pub(super) has_certificate: bool,
 }
 
-fn read(ssl: &Ssl) -> Result<Current, BuildError> {
-    // The files are looked at before they are read: what changes in between is read again.
+/// The files, as they are. They are looked at before they are read: what changes in between is read again.
+fn stamps(ssl: &Ssl) -> Vec<Stamp> {
     let files = [&ssl.truststore, &ssl.keystore, &ssl.key_file].into_iter().flatten();
-    let files = files.map(|path| Stamp::of(path.clone())).collect();
+    files.map(|path| Stamp::of(path.clone())).collect()
+}
+
+fn read(ssl: &Ssl) -> Result<Current, BuildError> {
+    let files = stamps(ssl);
     let material = Material::read(ssl)?;
     let has_certificate = material.identity.is_some();
     Ok(Current { config: Arc::new(configure(ssl, material)?), has_certificate, files })
