@@ -294,7 +294,7 @@ async fn no_secret_is_logged_or_shown_or_told_by_an_error() {
         show_error(&reader(&properties, "").build().await.unwrap_err());
     }
 
-    let told = TOLD.lock().unwrap();
+    let told = TOLD.lock().unwrap().clone();
     for heard in ["the provider's words", "alice", "SCRAM-SHA-512", "TRACE", "ConsumerBuilder", "hidden"] {
         assert!(told.contains(heard), "`{heard}` is not told: it is not listened to");
     }
