@@ -1,6 +1,6 @@
 //! Clients that authenticate to an embedded broker, and what they are told when that fails.
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test's helpers")]
 
 #[expect(dead_code, reason = "some have no use here")]
 mod common;
@@ -106,7 +106,7 @@ async fn every_mechanism_writes_reads_in_groups_of_both_protocols_and_administer
 /// What each kind of client is told when it is built, which takes less than two seconds.
 async fn refused(properties: &BTreeMap<&'static str, String>, about: &str) {
     let begun = Instant::now();
-    let error = reader(properties).build().await.err().expect("it is let in");
+    let error = reader(properties).build().await.expect_err("it is let in");
     assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
     let address = properties["bootstrap.servers"].split(',').next().unwrap();
     let text = error.to_string();

@@ -1,6 +1,6 @@
 //! Connections over TLS to an embedded broker: with whom they come about, and what is told where they do not.
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers")]
 
 #[expect(dead_code, reason = "some have no use here")]
 mod certificates;

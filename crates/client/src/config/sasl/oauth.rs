@@ -35,7 +35,7 @@ impl OAuthOptions {
             }
             return Err(wrong(ENDPOINT, format!("`{endpoint}`; expected file:///PATH")));
         }
-        let unsecured = jaas.and_then(|jaas| Unsecured::of(jaas));
+        let unsecured = jaas.and_then(Unsecured::of);
         let unsecured =
             unsecured.ok_or_else(|| missing(ENDPOINT, "it, or a provider of tokens in the program"))?;
         Ok(TokenSource::new(move || std::future::ready(Ok(unsecured.token(SystemTime::now())))))

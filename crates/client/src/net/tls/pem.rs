@@ -75,7 +75,6 @@ impl Store<'_> {
     }
 
     /// What a store of Java's holds.
-    #[expect(clippy::type_complexity, reason = "an identity, or only certificates")]
     fn of_store(
         &self,
         kind: Kind,
