@@ -76,6 +76,8 @@ impl Plan {
     fn draw_security(&mut self, d: &mut Dice) {
         let Some(mut security) = Security::draw(d) else { return };
         if self.orderly {
+            // A join that comes late may miss a generation, and what was owned with it.
+            security.hold();
             security.calm();
         }
         self.broker.sasl = Some(security.broker());

@@ -54,6 +54,11 @@ impl Security {
         self.no_token == 0.0
     }
 
+    /// Sessions last, and tokens come soon.
+    pub(crate) fn hold(&mut self) {
+        (self.lifetime, self.token_takes) = (secs(20), ms(5));
+    }
+
     /// Nothing goes wrong.
     pub(crate) fn calm(&mut self) {
         self.no_token = 0.0;
