@@ -1,6 +1,6 @@
 //! Clients that authenticate to an embedded broker, and what they are told when that fails.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test's helpers")]
+#![expect(clippy::unwrap_used, reason = "a test's helpers")]
 
 #[expect(dead_code, reason = "some have no use here")]
 mod common;
