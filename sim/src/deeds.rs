@@ -263,7 +263,8 @@ impl World {
             let (user, password) = Security::password(is_right);
             self.stage.tell(|| format!("the password is {}", if is_right { "right" } else { "wrong" }));
             self.cluster.set_password(user, password);
-            self.stage.locked = !is_right;
+            let after = if is_right { secs(10) } else { secs(60) };
+            self.stage.barred_until = self.stage.time + after;
         }
     }
 

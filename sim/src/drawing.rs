@@ -74,7 +74,12 @@ impl Plan {
 
     /// Clients authenticate. Where they do by a password, it may be the wrong one for a while.
     fn draw_security(&mut self, d: &mut Dice) {
-        let Some(security) = Security::draw(d) else { return };
+        let Some(mut security) = Security::draw(d) else { return };
+        if self.orderly {
+            // A join that comes late may miss a generation, and what was owned with it.
+            security.hold();
+            security.calm();
+        }
         self.broker.sasl = Some(security.broker());
         self.producer.connections.sasl = Some(security.client());
         if security.has_password() && !self.orderly && d.chance(0.4) {

@@ -39,6 +39,9 @@ impl World {
         self.stage.net.cut_off = None;
         self.follow_all();
         self.unlock(true);
+        if let Some(security) = &mut self.stage.security {
+            security.calm();
+        }
         for node in 1..=self.plan.broker.brokers as i32 {
             self.restore(node);
         }

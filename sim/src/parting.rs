@@ -106,7 +106,7 @@ impl Member {
     fn check_farewell(&mut self, stage: &mut Stage) {
         let Some(since) = self.membership.owes_farewell_since() else { return };
         let who = self.who;
-        if stage.time - since < LIMIT * 3 / 5 && is_heard(who, stage) && !stage.locked {
+        if stage.time - since < LIMIT * 3 / 5 && is_heard(who, stage) && stage.time >= stage.barred_until {
             stage.violate("who closes tells the coordinator", || format!("{who} is closed, and has not"));
         }
     }

@@ -47,6 +47,7 @@ impl World {
         let heard = self.members.iter().filter(live).all(|member| is_heard(member.who, &self.stage));
         let found = self.members.iter().any(|member| live(&member));
         let in_time = self.slowest_listener() * 2 < self.plan.max_poll;
+        let in_time = in_time && self.plan.security.as_ref().is_none_or(|security| security.has_tokens());
         self.plan.brisk && self.case.mode != Mode::Mixed && heard && found && in_time
     }
 
@@ -85,7 +86,8 @@ impl World {
     /// where partitions are given up before others come. The rest is two seconds.
     fn calm_bound(&self) -> Duration {
         let interval = self.plan.broker.group_consumer_heartbeat_interval.max(HEARTBEAT_INTERVAL);
-        interval * 2 + self.slowest_listener() * 3 + secs(2)
+        let tokens = self.plan.security.as_ref().map_or(Duration::ZERO, |security| security.slowest());
+        interval * 2 + (self.slowest_listener() + tokens) * 3 + secs(2)
     }
 
     fn slowest_listener(&self) -> Duration {

@@ -44,6 +44,26 @@ impl Security {
         })
     }
 
+    /// How long a connection waits for its token.
+    pub(crate) fn slowest(&self) -> Duration {
+        if self.has_password() { Duration::ZERO } else { self.token_takes }
+    }
+
+    /// Whether there always is one.
+    pub(crate) fn has_tokens(&self) -> bool {
+        self.no_token == 0.0
+    }
+
+    /// Sessions last, and tokens come soon.
+    pub(crate) fn hold(&mut self) {
+        (self.lifetime, self.token_takes) = (secs(20), ms(5));
+    }
+
+    /// Nothing goes wrong.
+    pub(crate) fn calm(&mut self) {
+        self.no_token = 0.0;
+    }
+
     /// Whether the broker compares passwords.
     pub(crate) fn has_password(&self) -> bool {
         self.mechanism != SaslMechanism::OAuthBearer

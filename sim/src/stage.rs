@@ -219,8 +219,8 @@ pub(crate) struct Stage {
     pub(crate) violation: Option<Violation>,
     /// What the drivers' errands bring.
     pub(crate) security: Option<Security>,
-    /// The password that clients know is the wrong one.
-    pub(crate) locked: bool,
+    /// Until when the password that clients know is the wrong one, or an answer may be under way that says so.
+    pub(crate) barred_until: Duration,
     /// Whether the trouble is over, and since when.
     pub(crate) quiet: bool,
     pub(crate) quiet_since: Duration,
@@ -245,7 +245,7 @@ impl Stage {
             journal: journal.then(Vec::new),
             violation: None,
             security: None,
-            locked: false,
+            barred_until: Duration::ZERO,
             quiet: false,
             quiet_since: Duration::ZERO,
         }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use ottla::{
-    Admin, Compression, Consumer, GroupProtocol, OffsetReset, Producer, Properties, UnknownCompression,
+    Admin, Compression, Consumer, GroupProtocol, OAuthToken, OAuthTokenError, OffsetReset, Producer,
+    Properties, UnknownCompression,
     config::{
         AdminBuilder, AdminSettings, ConsumerBuilder, ConsumerSettings, JavaDefault, Many, Names, One,
         ProducerBuilder, ProducerSettings, Property, is_topic_name,
@@ -24,6 +25,11 @@ pub(crate) fn all(servers: &str) -> Outcome {
     equal(one("a"), several(["a"]))?;
     let acks = ProducerBuilder::known_properties().find(|property| property.name == "acks");
     equal(acks.map(|acks| java(&acks)), Some(JavaDefault::Same))?;
+    let bearer = [("security.protocol", "SASL_SSL"), ("sasl.mechanism", "OAUTHBEARER")];
+    let tokens = || std::future::ready(token("a secret"));
+    equal(hides(&consumer(servers).properties(bearer)?.oauth_token_provider(tokens), "a secret"), true)?;
+    equal(token("a secret").map(|token| hides(&token, "a secret")), Ok(true))?;
+    equal(token("").is_err(), true)?;
     equal(is_topic_name("orders"), true)
 }
 
@@ -69,4 +75,16 @@ fn one(name: impl Names<One>) -> Vec<String> {
 
 fn several(names: impl Names<Many>) -> Vec<String> {
     names.into_names()
+}
+
+/// As a provider gives them.
+fn token(text: &str) -> Result<OAuthToken, OAuthTokenError> {
+    match text.is_empty() {
+        true => Err(OAuthTokenError::Refused("there is none".to_owned())),
+        false => Ok(OAuthToken::new(text)),
+    }
+}
+
+fn hides(value: &impl std::fmt::Debug, secret: &str) -> bool {
+    !format!("{value:?}").contains(secret)
 }

@@ -2,7 +2,7 @@
 
 use ottla::{
     Admin, ApiKey, Cause, CommitGivenUp, CommitReason, Consumer, Disconnected, ErrorCode, Event, Explanation,
-    GroupReason, LaneFailure, OffsetReset, Reason, Retry,
+    GroupReason, LaneFailure, OffsetReset, Reason, Retry, SaslFailure, SetupStage, TlsFailure,
     admin::Address,
     error::RecvErrorKind,
     group::{ClassicState, ConsumerState, GroupFailure, MembershipState},
@@ -34,6 +34,7 @@ pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
     let obstacle = tokio::time::timeout(PATIENCE, obstacle(&alone)).await?;
     let (address, why) = broken(&obstacle).ok_or("no connection is in the way")?;
     equal((address.to_string().as_str(), unanswered(why)), (NOBODY, None))?;
+    equal((by_tls(why), by_sasl(why), stage(&obstacle)), (None, None, None))?;
     alone.close().await;
     Ok(())
 }
@@ -138,6 +139,27 @@ fn broken(cause: &Cause) -> Option<(&Address, &Disconnected)> {
 fn unanswered(why: &Disconnected) -> Option<ApiKey> {
     match why {
         Disconnected::TimedOut(key) => Some(*key),
+        _ => None,
+    }
+}
+
+fn by_tls(why: &Disconnected) -> Option<&TlsFailure> {
+    match why {
+        Disconnected::Tls(failure) => Some(failure),
+        _ => None,
+    }
+}
+
+fn by_sasl(why: &Disconnected) -> Option<&SaslFailure> {
+    match why {
+        Disconnected::Sasl(failure) => Some(failure),
+        _ => None,
+    }
+}
+
+fn stage(cause: &Cause) -> Option<SetupStage> {
+    match cause {
+        Cause::Connecting(_, stage) => Some(*stage),
         _ => None,
     }
 }

@@ -5,9 +5,9 @@ use std::error::Error;
 use ottla::{
     DecodeError, DecodeErrorKind, SubscriptionError,
     error::{
-        AdminError, AdminErrorKind, BuildError, BuildErrorKind, CloseError, CloseErrorKind, CommitError,
-        CommitErrorKind, Context, Fault, OffsetsError, OffsetsErrorKind, RecvError, RecvErrorKind, SeekError,
-        SeekErrorKind, SendError, SendErrorKind,
+        AclOperation, AdminError, AdminErrorKind, BuildError, BuildErrorKind, CloseError, CloseErrorKind,
+        CommitError, CommitErrorKind, Context, Fault, OffsetsError, OffsetsErrorKind, Permission, RecvError,
+        RecvErrorKind, Resource, SeekError, SeekErrorKind, SendError, SendErrorKind,
     },
     producer::ProducerRecord,
 };
@@ -38,6 +38,7 @@ pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
     let admin = configuring::admin(servers).build().await?;
     let error = failed(admin.delete_topic(format!("{topic}-none")).await.err())?;
     equal(of_admin(&error), (AdminErrorKind::UnknownTopic, Fault::Caller))?;
+    equal(error.missing_permission().map(parts), None)?;
     admin.close().await;
 
     equal(damaged(&error), None)
@@ -90,4 +91,8 @@ fn property(context: &Context) -> Option<&str> {
 /// What is wrong with bytes, where bytes are behind an error.
 fn damaged(error: &(dyn Error + 'static)) -> Option<DecodeErrorKind> {
     error.source()?.downcast_ref().map(|damage: &DecodeError| damage.kind)
+}
+
+fn parts(permission: Permission) -> (AclOperation, Resource) {
+    (permission.operation, permission.resource)
 }

@@ -15,7 +15,6 @@ pub(crate) struct Case {
     run: Run,
     java: bool,
     nightly: bool,
-    secure: bool,
     load: Load,
 }
 
@@ -54,7 +53,7 @@ static MACHINE: Mutex<()> = Mutex::new(());
 
 impl Case {
     fn new(name: impl Into<String>, run: Run) -> Self {
-        Self { name: name.into(), run, java: false, nightly: false, secure: false, load: Load::Light }
+        Self { name: name.into(), run, java: false, nightly: false, load: Load::Light }
     }
 
     fn on(
@@ -127,11 +126,6 @@ impl Case {
         self
     }
 
-    /// Needs a client that speaks TLS and SASL: run where the feature `secured` is on.
-    pub(crate) fn with_secure_client(self) -> Self {
-        Self { secure: true, ..self }
-    }
-
     /// Uses Kafka's tools, or a cluster of its own, whatever the target.
     pub(crate) fn with_java(self) -> Self {
         Self { java: true, ..self }
@@ -158,16 +152,13 @@ impl Case {
     }
 
     pub(crate) fn trials(self) -> Vec<Trial> {
-        let (java, nightly, secure, load) = (self.java, self.nightly, self.secure, self.load);
+        let (java, nightly, load) = (self.java, self.nightly, self.load);
         let trial = |name: String, run: Box<dyn FnOnce() -> Result<Outcome, Unavailable> + Send>| {
             Trial::ignorable_test(name, move || {
                 let _machine =
                     (load != Load::Light).then(|| MACHINE.lock().unwrap_or_else(PoisonError::into_inner));
                 if nightly && let Err(why) = public_api::toolchain() {
                     return Ok(Completion::ignored_with(format!("no nightly toolchain: {why}")));
-                }
-                if secure && !cfg!(feature = "secured") {
-                    return Ok(Completion::ignored_with("it needs the feature `secured`"));
                 }
                 let had = if java { Java::get().map(drop) } else { Ok(()) };
                 completion(had.map_err(Unavailable::from).and_then(|()| run()))

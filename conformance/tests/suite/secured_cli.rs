@@ -17,15 +17,13 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::secured("ottla_takes_a_file_that_was_written_for_javas_tools", |secured| {
             does_all(secured, &javas(secured)?)
         })
-        .with_secure_client()
         .and_secured_3_9(),
         Case::secured("ottla_takes_a_file_that_was_written_for_kcat", |secured| {
             let access = secured.librdkafka(Listener::SaslTls, Some((Mechanism::Scram256, User::Alice)))?;
             does_all(secured, &access.set("statistics.interval.ms", 1000).set("log.connection.close", false))
-        })
-        .with_secure_client(),
-        Case::secured("ottla_tells_a_wrong_password_in_one_line", wrong_password).with_secure_client(),
-        Case::secured("ottla_tells_a_topic_that_is_forbidden_in_one_line", forbidden).with_secure_client(),
+        }),
+        Case::secured("ottla_tells_a_wrong_password_in_one_line", wrong_password),
+        Case::secured("ottla_tells_a_topic_that_is_forbidden_in_one_line", forbidden),
     ]
 }
 

@@ -53,15 +53,13 @@ pub(crate) fn cases() -> Vec<Case> {
                     };
                     wait(does_all(secured, &access))
                 },
-            )
-            .with_secure_client();
+            );
             let short = SHORT.contains(&(name, mechanism));
             cases.push(if short { case.and_secured_3_9() } else { case });
         }
     }
     for (name, kind, file, password) in [
         ("an_encrypted_key", "PEM", "encrypted.pem", "ssl.key.password"),
-        ("a_key_that_is_encrypted_for_java", "PEM", "encrypted-for-java.pem", "ssl.key.password"),
         ("a_pkcs12_store", "PKCS12", "client.p12", "ssl.keystore.password"),
     ] {
         let run = move |secured: &Secured| {
@@ -70,7 +68,7 @@ pub(crate) fn cases() -> Vec<Case> {
             wait(does_all(secured, &access))
         };
         let name = format!("a_client_does_all_that_it_does_over_mutual_tls_with_{name}");
-        cases.push(Case::secured(name, run).with_secure_client());
+        cases.push(Case::secured(name, run));
     }
     for (name, listener, mechanism, span) in [
         ("with_scram_over_tls", Listener::SaslTlsRenewed, Mechanism::Scram512, RENEWED_FOR),
@@ -81,7 +79,7 @@ pub(crate) fn cases() -> Vec<Case> {
             wait(renewed(secured, &secured.java(listener, Some((mechanism, User::Alice)))?, span))
         };
         // Not beside each other: the node's log does not tell whose renewal it was.
-        cases.push(Case::secured(name, run).with_secure_client().timed());
+        cases.push(Case::secured(name, run).timed());
     }
     cases
 }

@@ -40,7 +40,7 @@ fn refused(
     properties: impl Fn(&Secured) -> Properties + Send + Sync + 'static,
 ) -> Case {
     let run = move |secured: &Secured| wait(is_told(properties(secured)?, told));
-    Case::secured(format!("refused_at_once_and_by_name_{name}"), run).with_secure_client()
+    Case::secured(format!("refused_at_once_and_by_name_{name}"), run)
 }
 
 async fn is_told(access: Access, told: &[&str]) -> Outcome {
@@ -152,6 +152,15 @@ fn clients_certificates() -> Vec<Case> {
         refused("an_encrypted_key_with_a_wrong_password", &["ssl.key.password"], move |secured| {
             Ok(with(ENCRYPTED, "TLSv1.3")(secured)?.set("ssl.key.password", WRONG))
         }),
+        // Java 17 reads no other.
+        refused(
+            "a_key_encrypted_as_java_has_it",
+            &["encrypted-for-java.pem", "openssl pkcs8 -topk8 -v2"],
+            move |secured| {
+                let access = with("encrypted-for-java.pem", "TLSv1.3")(secured)?;
+                Ok(access.set("ssl.key.password", STORE_PASSWORD))
+            },
+        ),
         refused("a_pkcs12_store_with_a_wrong_password", &["ssl.keystore.password"], move |secured| {
             let access = with("client.p12", "TLSv1.3")(secured)?.set("ssl.keystore.type", "PKCS12");
             Ok(access.set("ssl.keystore.password", WRONG))
@@ -187,7 +196,7 @@ fn ports() -> Vec<Case> {
             as_if("PLAINTEXT", Listener::Sasl),
         ),
         refused("sasl_at_a_port_without", NO_SASL, as_if("SASL_PLAINTEXT", Listener::Plaintext)),
-        Case::secured("refused_at_once_and_by_name_tls_at_an_http_server", http).with_secure_client(),
+        Case::secured("refused_at_once_and_by_name_tls_at_an_http_server", http),
     ]
 }
 
@@ -217,10 +226,8 @@ fn tokens() -> Vec<Case> {
             let file = secured.certificates().path("missing.jwt");
             with_tokens_from(secured, &format!("file://{}", file.display()))
         }),
-        Case::secured("refused_at_once_and_by_name_a_token_endpoint_that_refuses", refusing)
-            .with_secure_client(),
-        Case::secured("a_token_endpoint_that_is_silent_is_told_at_once", silent_endpoint)
-            .with_secure_client(),
+        Case::secured("refused_at_once_and_by_name_a_token_endpoint_that_refuses", refusing),
+        Case::secured("a_token_endpoint_that_is_silent_is_told_at_once", silent_endpoint),
     ]
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn case(name: impl Into<String>, run: impl Fn(&Secured) -> Outcome + Send + Sync + 'static) -> Case {
-    Case::secured(name, run).with_secure_client()
+    Case::secured(name, run)
 }
 
 fn access(secured: &Secured, user: User) -> Result<Access, Failed> {

@@ -16,8 +16,9 @@ use tokio::{
 
 use crate::{
     net::{
-        connection::{self, Awaited, Encoded, Limits, Security},
+        connection::{self, Awaited, Encoded, Limits},
         frame_pool::Frame,
+        opening::Opening,
         tokens::TokenSource,
     },
     shared::Shared,
@@ -42,8 +43,8 @@ pub(crate) struct DriverConfig {
     pub(crate) frame_pool: usize,
     /// Where tokens come from, if the client authenticates by them.
     pub(crate) tokens: Option<TokenSource>,
-    /// How its connections are secured.
-    pub(crate) security: Security,
+    /// How its connections are opened and secured.
+    pub(crate) opening: Opening,
     /// The client's span, which says whose the machine's events are.
     pub(crate) span: tracing::Span,
     /// The same span; none for a client whose users call often, where no event comes of a call.
@@ -204,8 +205,8 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
                 tracing::trace!(target: log::CONNECTION, parent: span, %conn, host, port, "connecting");
                 let (queue, queued) = mpsc::channel(SEND_QUEUE);
                 let shared = self.end.0.clone();
-                let security = self.config.security.clone();
-                let run = connection::run(shared, conn, (host, port), queued, self.config.limits, security);
+                let opening = self.config.opening.clone();
+                let run = connection::run(shared, conn, (host, port), queued, self.config.limits, opening);
                 self.links.insert(conn, Link { queue, task: self.tasks.spawn(run) });
             }
             Outbound::Send { conn, id, version, request } => self.send(conn, id, version, &request),

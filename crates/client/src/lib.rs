@@ -26,10 +26,12 @@
 //!
 //! # Features
 //!
-//! None is on by default.
+//! `tls` is on by default.
 //!
 //! | feature | brings |
 //! |---|---|
+//! | `tls` | connections over TLS, by rustls: `security.protocol` may be `SSL` or `SASL_SSL` |
+//! | `keystores` | key stores and trust stores of Java's, in PKCS#12 |
 //! | `bytes` | `key_bytes` and `value_bytes` of records: `bytes::Bytes` without a copy |
 //! | `json` | `Json<T>`, which deserializes keys and values by serde_json |
 //! | `serde` | `Serialize` and `Deserialize` for [`TopicPartition`], [`CommittedOffset`], [`OffsetAndTimestamp`], [`Timestamp`], [`NodeId`] and [`DetachedRecord`]; `Serialize` for [`Explanation`], [`Cause`], [`Event`] and what they consist of |
@@ -76,8 +78,8 @@ pub use net::tokens::{OAuthToken, OAuthTokenError};
 pub use ottla_core::{
     Assignor, Cause, CommitGivenUp, CommitReason, CommittedOffset, CooperativeStickyAssignor, Disconnected,
     Event, Explanation, GroupMetadata, GroupProtocol, GroupReason, Happened, LaneFailure, LeaveGroup, NodeId,
-    OffsetAndTimestamp, RangeAssignor, Reason, Retry, RoundRobinAssignor, SaslFailure, StickyAssignor,
-    Subscription, SubscriptionError, TlsFailure, TopicPartition,
+    OffsetAndTimestamp, RangeAssignor, Reason, Retry, RoundRobinAssignor, SaslFailure, SetupStage,
+    StickyAssignor, Subscription, SubscriptionError, TlsFailure, TopicPartition,
 };
 pub use ottla_protocol::{
     ApiKey, DecodeError, ErrorCode, Timestamp,

@@ -1,6 +1,6 @@
 //! What clients are told whose principal may not do what they ask for, by an embedded broker with access lists.
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -92,3 +92,33 @@ async fn an_admin_client_that_was_built_before_its_broker_waits_for_it_in_each_o
     assert!(topics.contains_key("t"));
     admin.close().await;
 }
+
+#[tokio::test]
+async fn a_connection_is_opened_as_the_program_wants_it() {
+    let server = server(nobody());
+    let port = server.addresses()[0].port();
+    let opened = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let asked = opened.clone();
+    // The names are those of another network: a broker's own name has no meaning here.
+    let connect = move |host: String, named: u16| {
+        asked.lock().unwrap().push((host, named));
+        tokio::net::TcpStream::connect(("127.0.0.1", port))
+    };
+    let producer = Producer::builder().bootstrap_servers(["kafka-0.elsewhere:9092"]).connector(connect);
+    let producer = producer.build().await.unwrap();
+    producer.send(ProducerRecord::to("t").value(b"v".to_vec())).await.unwrap().await.unwrap();
+    producer.close().await.unwrap();
+    let opened = opened.lock().unwrap();
+    assert_eq!(opened[0], ("kafka-0.elsewhere".to_owned(), 9092));
+    assert!(opened.iter().any(|(host, named)| host == "127.0.0.1" && *named == port), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_the_program_cannot_open_is_told_as_any_other() {
+    let connect = |_: String, _: u16| async {
+        Err::<tokio::net::TcpStream, _>(std::io::Error::other("the tunnel is closed"))
+    };
+    let builder = Producer::builder().bootstrap_servers(["kafka-0.elsewhere:9092"]).connector(connect);
+    let error = builder.default_api_timeout(Duration::from_secs(1)).build().await.unwrap_err();
+    assert!(error.to_string().contains("kafka-0.elsewhere:9092: the tunnel is closed"), "{error}");
+}

@@ -249,7 +249,10 @@ impl Connections {
         }
         match link.state {
             State::Ready { .. } => {
-                link.throttled_until.is_none_or(|until| until <= now.mono) && self.renew((target, kind), now)
+                let throttled = link.throttled_until.is_some_and(|until| until > now.mono);
+                // What waits behind a request that is held may be read when the session is over, and then ends the connection.
+                let behind = kind == Kind::Join && link.renew_at.is_some() && !link.in_flight.is_empty();
+                !throttled && !behind && self.renew((target, kind), now)
             }
             State::Closed { .. } if link.refused => false,
             State::Closed { retry_at } if retry_at.is_none_or(|at| at <= now.mono) => {

@@ -14,7 +14,10 @@ use super::{
 use crate::{
     driver::DriverConfig,
     error::{BuildError, BuildErrorKind, Details as _},
-    net::connection::Limits,
+    net::{
+        connection::Limits,
+        opening::{Connector, Opening},
+    },
 };
 
 // Those whose default is not the same for every client are in the tables of each.
@@ -78,6 +81,7 @@ pub(super) struct Common {
     pub(super) wait_for_broker: bool,
     pub(super) on_wait: OnWait,
     pub(super) secured: Secured,
+    pub(super) connector: Option<Connector>,
 }
 
 impl Default for Common {
@@ -97,6 +101,7 @@ impl Default for Common {
             wait_for_broker: true,
             on_wait: OnWait::default(),
             secured: Secured::default(),
+            connector: None,
         }
     }
 }
@@ -123,6 +128,7 @@ impl Common {
             wait_for_broker: self.wait_for_broker,
             on_wait: self.on_wait.clone(),
             security: self.secured.parse()?,
+            connector: self.connector.clone(),
         })
     }
 
@@ -172,6 +178,7 @@ pub(crate) struct CommonConfig {
     pub(crate) wait_for_broker: bool,
     pub(crate) on_wait: OnWait,
     pub(crate) security: SecurityConfig,
+    pub(crate) connector: Option<Connector>,
 }
 
 impl CommonConfig {
@@ -211,7 +218,11 @@ impl CommonConfig {
             limits: Limits { receive_max, setup_timeout },
             frame_pool,
             tokens: self.security.authentication.as_ref().and_then(|own| own.tokens.clone()),
-            security: self.security.security.clone(),
+            opening: Opening {
+                connector: self.connector.clone(),
+                #[cfg(feature = "tls")]
+                tls: self.security.tls.clone(),
+            },
             span_of_calls: span.clone(),
             span,
         }

@@ -5,7 +5,7 @@ use super::{
     sasl::{Authentication, Sasl},
     ssl::Ssl,
 };
-use crate::{error::BuildError, net::connection::Security};
+use crate::error::{BuildError, BuildErrorKind, Details as _};
 
 properties! {
     Secured;
@@ -56,7 +56,8 @@ pub(super) struct Secured {
 /// [`Secured`], valid.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SecurityConfig {
-    pub(crate) security: Security,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<std::sync::Arc<crate::net::tls::Tls>>,
     pub(crate) authentication: Option<Authentication>,
 }
 
@@ -67,24 +68,24 @@ impl Secured {
     }
 
     pub(super) fn parse(&self) -> Result<SecurityConfig, BuildError> {
-        let authentication = self.protocol.has_sasl().then(|| self.sasl.parse()).transpose()?;
+        if self.protocol.has_tls() && cfg!(not(feature = "tls")) {
+            let error = BuildError::new(BuildErrorKind::UnsupportedProperty).property("security.protocol");
+            return Err(error.detail("this build has no TLS: enable the feature `tls` of the crate"));
+        }
+        let authentication = self.protocol.has_sasl().then(|| self.sasl.parse(&self.ssl)).transpose()?;
         if authentication.as_ref().is_some_and(Authentication::shows_password) && !self.protocol.has_tls() {
             tracing::warn!(target: ottla_core::log::CONNECTION, "the password travels in the clear");
         }
-        let security = if self.protocol.has_tls() { self.tls()? } else { Security::default() };
-        Ok(SecurityConfig { security, authentication })
+        Ok(SecurityConfig {
+            #[cfg(feature = "tls")]
+            tls: self.tls()?,
+            authentication,
+        })
     }
 
     #[cfg(feature = "tls")]
-    fn tls(&self) -> Result<Security, BuildError> {
-        let tls = crate::net::tls::Tls::new(&self.ssl)?;
-        Ok(Security { tls: Some(std::sync::Arc::new(tls)) })
-    }
-
-    #[cfg(not(feature = "tls"))]
-    fn tls(&self) -> Result<Security, BuildError> {
-        use crate::error::{BuildErrorKind, Details as _};
-        let error = BuildError::new(BuildErrorKind::UnsupportedProperty).property("security.protocol");
-        Err(error.detail("this build has no TLS: enable the feature `tls` of the crate"))
+    fn tls(&self) -> Result<Option<std::sync::Arc<crate::net::tls::Tls>>, BuildError> {
+        let tls = self.protocol.has_tls().then(|| crate::net::tls::Tls::new(&self.ssl)).transpose()?;
+        Ok(tls.map(std::sync::Arc::new))
     }
 }

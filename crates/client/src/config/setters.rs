@@ -77,6 +77,36 @@ macro_rules! common_setters {
             self
         }
 
+        /// What opens connections, in place of TCP to the broker's own address: for tunnels, port-forwards and addresses that
+        /// are others from where this program runs. It is given the host and the port that the user or a broker named, and
+        /// returns what carries the bytes; TLS and SASL follow on that, and certificates are compared with the host that was
+        /// given.
+        ///
+        /// It has `socket.connection.setup.timeout.ms` to come back, is called in the client's own thread, and must not block
+        /// it. An error is a connection that could not be made: it is told and tried again like any other.
+        ///
+        /// ```
+        /// # async fn forwarded() -> Result<(), ottla::BuildError> {
+        /// // `kubectl port-forward` has given each broker a port of this machine.
+        /// let builder = ottla::Consumer::builder()
+        ///     .bootstrap_servers("kafka-0.kafka:9092")
+        ///     .connector(|host, _port| async move {
+        ///         let number: u16 = host.strip_prefix("kafka-").and_then(|rest| rest.split('.').next()?.parse().ok()).unwrap_or(0);
+        ///         tokio::net::TcpStream::connect(("127.0.0.1", 19_092 + number)).await
+        ///     });
+        /// # builder.build().await?; Ok(()) }
+        /// ```
+        #[must_use]
+        pub fn connector<C, R, S>(mut self, connect: C) -> Self
+        where
+            C: Fn(String, u16) -> R + Send + Sync + 'static,
+            R: Future<Output = std::io::Result<S>> + Send + 'static,
+            S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+        {
+            self.common.connector = Some(crate::net::opening::Connector::new(connect));
+            self
+        }
+
         #[doc = concat!("How long a connection may be without use before it is closed. Default ", $idle, ", as Java's.")]
         #[must_use]
         pub fn connections_max_idle(mut self, idle: Duration) -> Self {

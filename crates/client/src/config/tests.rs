@@ -120,6 +120,7 @@ fn every_supported_property_is_taken() {
         "bootstrap.servers" => "h:1",
         "security.protocol" => "SSL",
         "sasl.login.callback.handler.class" => "OAuthBearerLoginCallbackHandler",
+        "sasl.oauthbearer.header.urlencode" => "true",
         "allow.auto.create.topics" | "check.crcs" | "enable.auto.commit" => "false",
         _ => "5",
     };
@@ -381,6 +382,7 @@ fn no_property_is_taken_in_silence() {
         "group.remote.assignor" => "uniform",
         "partition.assignment.strategy" => "sticky",
         "security.protocol" => "SASL_SSL",
+        "sasl.oauthbearer.header.urlencode" => "true",
         _ => "4321",
     };
     let protocol = |key: &str| if key == "group.remote.assignor" { "consumer" } else { "classic" };

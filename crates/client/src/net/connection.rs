@@ -17,11 +17,13 @@ use ottla_core::{ConnId, Disconnected, Fetched, Machine, Reply, RequestId, spans
 use ottla_protocol::{ApiKey, Response, ResponseHeader};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpStream, lookup_host},
     sync::mpsc,
 };
 
-use super::frame_pool::{Buffer, Frame};
+use super::{
+    frame_pool::{Buffer, Frame},
+    opening::{Opening, Transport, connect},
+};
 use crate::shared::Shared;
 
 /// What bounds a connection.
@@ -60,46 +62,34 @@ pub(crate) async fn run<M>(
     (host, port): (String, u16),
     queue: mpsc::Receiver<Encoded>,
     limits: Limits,
-    security: Security,
+    opening: Opening,
 ) -> Disconnected
 where
     M: Machine<Frame = Arc<Frame>>,
 {
+    let talk = Talk { shared: &shared, conn, host: &host, receive_max: limits.receive_max };
+    if let Some(connector) = &opening.connector {
+        return match connector.open(&host, port).await {
+            Ok(stream) => talk.over(stream, queue, &opening).await,
+            Err(why) => why,
+        };
+    }
     let mut stream = match connect(&host, port, limits.setup_timeout).await {
         Ok(stream) => stream,
         Err(why) => return why,
     };
-    let talk = Talk { shared: &shared, conn, receive_max: limits.receive_max };
-    #[cfg(feature = "tls")]
-    if let Some(tls) = security.tls {
-        let secured = match tls.secure(&host, stream).await {
-            Ok(secured) => secured,
-            Err(why) => return why,
-        };
-        let (reader, writer) = tokio::io::split(secured.stream);
-        let failed = |error: &io::Error| match super::tls::of_error(error, secured.has_certificate) {
-            Some(failure) => Disconnected::Tls(failure),
-            None => failed(error),
-        };
-        return talk.run(reader, writer, queue, failed).await;
+    if opening.is_secured() {
+        return talk.over(stream, queue, &opening).await;
     }
-    #[cfg(not(feature = "tls"))]
-    let Security {} = security;
     let (reader, writer) = stream.split();
     talk.run(reader, writer, queue, failed).await
-}
-
-/// How a connection is secured: not at all, without a value.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Security {
-    #[cfg(feature = "tls")]
-    pub(crate) tls: Option<Arc<super::tls::Tls>>,
 }
 
 /// A connection that stands.
 struct Talk<'a, M> {
     shared: &'a Shared<M>,
     conn: ConnId,
+    host: &'a str,
     receive_max: usize,
 }
 
@@ -107,6 +97,32 @@ struct Talk<'a, M> {
 const LAST_WORD: Duration = Duration::from_millis(500);
 
 impl<M: Machine<Frame = Arc<Frame>>> Talk<'_, M> {
+    /// Over whatever carries bytes, by TLS where that is configured.
+    async fn over<S: Transport>(
+        &self,
+        stream: S,
+        queue: mpsc::Receiver<Encoded>,
+        opening: &Opening,
+    ) -> Disconnected {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &opening.tls {
+            let secured = match tls.secure(self.host, stream).await {
+                Ok(secured) => secured,
+                Err(why) => return why,
+            };
+            let (reader, writer) = tokio::io::split(secured.stream);
+            let failed = |error: &io::Error| match super::tls::of_error(error, secured.has_certificate) {
+                Some(failure) => Disconnected::Tls(failure),
+                None => failed(error),
+            };
+            return self.run(reader, writer, queue, failed).await;
+        }
+        #[cfg(not(feature = "tls"))]
+        let _ = (self.host, opening);
+        let (reader, writer) = tokio::io::split(stream);
+        self.run(reader, writer, queue, failed).await
+    }
+
     async fn run(
         &self,
         reader: impl AsyncRead + Unpin,
@@ -142,32 +158,6 @@ impl<M: Machine<Frame = Arc<Frame>>> Talk<'_, M> {
             }
         }
     }
-}
-
-async fn connect(host: &str, port: u16, setup_timeout: Duration) -> Result<TcpStream, Disconnected> {
-    let unresolved = |why: &dyn std::fmt::Display| Disconnected::Unresolved(format!("{host}: {why}"));
-    let addresses: Vec<_> = lookup_host((host, port)).await.map_err(|error| unresolved(&error))?.collect();
-    if addresses.is_empty() {
-        return Err(unresolved(&"no address"));
-    }
-    // One address that swallows packets must not use up the time of the others.
-    let each = setup_timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-    let mut failures = Vec::new();
-    for address in addresses {
-        match tokio::time::timeout(each, TcpStream::connect(address)).await {
-            // A loopback port that nobody listens on may be connected to itself.
-            Ok(Ok(stream)) if stream.local_addr().ok() == Some(address) => {
-                failures.push(format!("{address}: nobody listens"));
-            }
-            Ok(Ok(stream)) => {
-                stream.set_nodelay(true).map_err(|error| failed(&error))?;
-                return Ok(stream);
-            }
-            Ok(Err(error)) => failures.push(format!("{address}: {error}")),
-            Err(_) => failures.push(format!("{address}: no answer in {each:?}")),
-        }
-    }
-    Err(Disconnected::Refused(failures.join("; ")))
 }
 
 async fn write(

@@ -5,6 +5,9 @@
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod frame_pool;
+#[cfg(feature = "oidc")]
+pub(crate) mod oidc;
+pub(crate) mod opening;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 pub(crate) mod tokens;

@@ -136,18 +136,9 @@ fn drive(asker: Asker, ambient: bool) -> Driver<Asker> {
     let thread = "ottla-test".to_owned();
     let (client_id, frame_pool, span) = (None, 1 << 20, tracing::Span::none());
     let span_of_calls = span.clone();
-    let (tokens, security) = (None, Default::default());
-    let config = DriverConfig {
-        security,
-        thread,
-        ambient,
-        client_id,
-        limits,
-        frame_pool,
-        tokens,
-        span,
-        span_of_calls,
-    };
+    let (tokens, opening) = (None, Default::default());
+    let config =
+        DriverConfig { opening, thread, ambient, client_id, limits, frame_pool, tokens, span, span_of_calls };
     Driver::spawn(asker, config).unwrap()
 }
 

@@ -17,6 +17,7 @@ struct World {
     connections: Connections,
     now: Now,
     address: Address,
+    kind: Kind,
     opened: Vec<ConnId>,
     asked: Vec<(ConnId, RequestId, Request)>,
     closed: Vec<ConnId>,
@@ -34,6 +35,7 @@ impl World {
             connections: Connections::new(ConnectionConfig { sasl, ..Default::default() }, 1),
             now: Now { mono: Instant::now(), wall: Timestamp(0) },
             address: Address { host: "a".to_owned(), port: 1 },
+            kind: Kind::Main,
             opened: Vec::new(),
             asked: Vec::new(),
             closed: Vec::new(),
@@ -42,7 +44,7 @@ impl World {
 
     /// Something is to be sent. Whether it can be.
     fn is_ready(&mut self) -> bool {
-        let ready = self.connections.ready(NODE, Kind::Main, &self.address, self.now);
+        let ready = self.connections.ready(NODE, self.kind, &self.address, self.now);
         while let Some(outbound) = self.connections.poll_send() {
             match outbound {
                 Outbound::Connect { conn, .. } => {
@@ -101,12 +103,12 @@ impl World {
     fn ask(&mut self) {
         assert!(self.is_ready());
         let request = FindCoordinatorRequest::default();
-        self.connections.send(NODE, Kind::Main, 4, request, None, self.now);
+        self.connections.send(NODE, self.kind, 4, request, None, self.now);
         self.is_ready();
     }
 
     fn status(&self) -> LinkStatus {
-        self.connections.status(NODE, Kind::Main, self.now.mono)
+        self.connections.status(NODE, self.kind, self.now.mono)
     }
 
     fn pass(&mut self, by: Duration) {
@@ -159,6 +161,24 @@ fn a_session_is_renewed_behind_what_is_in_flight_even_when_it_has_ended_by_then(
     world.answer(FindCoordinatorResponse::default());
     world.authenticate(1000);
     assert!(world.is_ready());
+}
+
+#[test]
+fn nothing_waits_behind_a_join_that_may_outlast_the_session() {
+    let mut world = World::new();
+    world.kind = Kind::Join;
+    world.connect();
+    world.authenticate(10_000);
+    world.ask();
+    assert!(!world.is_ready(), "the session may be over when it is read");
+    world.answer(FindCoordinatorResponse::default());
+    assert!(world.is_ready());
+    let mut endless = World::new();
+    endless.kind = Kind::Join;
+    endless.connect();
+    endless.authenticate(0);
+    endless.ask();
+    assert!(endless.is_ready());
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(crate) struct Closing {
     /// The listener has been told that the partitions are revoked, or need not be.
     told: bool,
     farewell: Farewell,
+    /// The coordinator has refused the connection for good.
+    refused: bool,
     done: bool,
 }
 
@@ -65,12 +67,14 @@ impl Closing {
     pub(crate) fn new(leave: LeaveGroup, deadline: Instant, now: Now) -> Self {
         let rest = deadline.saturating_duration_since(now.mono);
         let last_call = now.mono + rest - (rest / 4).min(TO_LEAVE);
-        Self { deadline, last_call, leave, told: false, farewell: Farewell::default(), done: false }
+        let farewell = Farewell::default();
+        Self { deadline, last_call, leave, told: false, farewell, refused: false, done: false }
     }
 
-    /// The coordinator cannot be reached at all: there is nothing to wait for.
-    pub(crate) fn hurry(&mut self, now: Now) {
-        (self.deadline, self.last_call) = (self.deadline.min(now.mono), self.last_call.min(now.mono));
+    /// The coordinator refuses to be connected to: it is not waited for. The listener still is.
+    pub(crate) fn give_up_coordinator(&mut self, now: Now) {
+        self.refused = true;
+        self.last_call = self.last_call.min(now.mono);
     }
 
     /// Whether commits that are not settled are to be given up.
@@ -94,11 +98,12 @@ impl Closing {
         let Progress { settled, standing, reached } = progress;
         let is_out = matches!(standing, Standing::Out | Standing::Failed);
         let (left, late) = (is_out && settled, self.deadline <= now.mono);
-        if !left && !late && reached {
+        let in_vain = self.refused && settled;
+        if !left && !late && !in_vain && reached {
             return None;
         }
         self.done = true;
-        self.farewell.not_left = late && !is_out;
+        self.farewell.not_left = (late || in_vain) && !is_out;
         Some(left)
     }
 

@@ -62,6 +62,7 @@ impl<F: Clone> Consumer<F> {
                 GroupReason::Failed(GroupFailure::Refused(error))
             }
             _ if let Some(reason) = self.coordinator_unknown(group, now) => reason,
+            _ if let Some(reason) = self.coordinator_refuses(group, now) => reason,
             Standing::Leaving => GroupReason::Leaving,
             _ if !group.callbacks.is_idle() => {
                 let begun = group.handover.since().unwrap_or_else(|| membership.since());
@@ -127,13 +128,19 @@ impl<F: Clone> Consumer<F> {
         })
     }
 
+    /// It has refused the connection for good: no heartbeat is sent before a call has told so.
+    fn coordinator_refuses(&self, group: &GroupSide, now: Now) -> Option<GroupReason> {
+        let node = group.coordinator.node()?;
+        let status = |kind| self.hub.connections.status(Target::Node(node), kind, now.mono);
+        let refused = |status: &LinkStatus| matches!(status, LinkStatus::Refused { .. });
+        let status = [Kind::Main, Kind::Join].map(status).into_iter().find(refused)?;
+        Some(GroupReason::CoordinatorNotReady { node: node.0, status: status.describe(now.mono) })
+    }
+
     fn coordinator_not_ready(&self, group: &GroupSide, kind: Kind, now: Now) -> Option<GroupReason> {
         let node = group.coordinator.node()?;
         let status = self.hub.connections.status(Target::Node(node), kind, now.mono);
-        let waits = matches!(
-            status,
-            LinkStatus::Connecting { .. } | LinkStatus::Throttled { .. } | LinkStatus::Refused { .. }
-        );
+        let waits = matches!(status, LinkStatus::Connecting { .. } | LinkStatus::Throttled { .. });
         let status = waits.then(|| status.describe(now.mono))?;
         Some(GroupReason::CoordinatorNotReady { node: node.0, status })
     }

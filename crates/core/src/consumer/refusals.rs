@@ -52,7 +52,7 @@ impl<F: Clone> Consumer<F> {
         }
         let of_coordinator = self.refusal_of_coordinator(now);
         if let Some(closing) = self.closing.as_mut().filter(|_| of_coordinator.is_some()) {
-            closing.hurry(now);
+            closing.give_up_coordinator(now);
         }
         let of_any = self.hub.connections.refusal_of_any(Kind::Main, now);
         let needed = |so_far: &Outcome| match so_far {

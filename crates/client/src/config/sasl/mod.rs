@@ -13,7 +13,8 @@ use ottla_protocol::Secret;
 use self::{jaas::Jaas, oauth::OAuthOptions};
 use super::{
     property::{JavaDefault::*, Property, properties},
-    value::text_or_none,
+    ssl::Ssl,
+    value::{millis, text_or_none, truth},
 };
 use crate::{
     error::{BuildError, BuildErrorKind, Details as _},
@@ -28,6 +29,12 @@ properties! {
     "sasl.login.callback.handler.class": "OAuthBearerLoginCallbackHandler", "", Same,
         "Java's files for OAUTHBEARER name this class, with its package; here it changes nothing",
          = login_handler;
+    "sasl.login.connect.timeout.ms": "ms", "10000", Other(""),
+        "How long connecting to the token endpoint may take",
+        oauth.connect_timeout = millis;
+    "sasl.login.read.timeout.ms": "ms", "10000", Other(""),
+        "How long its answer may take then",
+        oauth.read_timeout = millis;
     "sasl.mechanism": "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER", "", Other("GSSAPI"),
         "How the client authenticates, where `security.protocol` begins with SASL. Required then",
         mechanism = text_or_none;
@@ -37,6 +44,9 @@ properties! {
     "sasl.oauthbearer.client.credentials.client.secret": "text", "", Same,
         "The secret that goes with it",
         oauth.client_secret = secret;
+    "sasl.oauthbearer.header.urlencode": "true, false", "false", Same,
+        "Whether id and secret are encoded as in a URL, as RFC 6749 has it, before they go into the header",
+        oauth.urlencoded = truth;
     "sasl.oauthbearer.scope": "words with blanks between", "", Same,
         "What the token is to be good for",
         oauth.scope = text_or_none;
@@ -115,7 +125,7 @@ impl Sasl {
     }
 
     /// What the client authenticates by, where it does.
-    pub(super) fn parse(&self) -> Result<Authentication, BuildError> {
+    pub(super) fn parse(&self, ssl: &Ssl) -> Result<Authentication, BuildError> {
         let jaas = self.jaas.as_ref().map(|line| {
             let text = line.expose_text().unwrap_or_default();
             Jaas::parse(text).map_err(|why| wrong(JAAS, format!("the line does not read as a module: {why}")))
@@ -139,7 +149,7 @@ impl Sasl {
             "OAUTHBEARER" => {
                 self.check_module(jaas.as_ref(), "OAuthBearerLoginModule")?;
                 let own = self.tokens.clone().map(Ok);
-                let tokens = own.unwrap_or_else(|| self.oauth.source(jaas.as_ref()))?;
+                let tokens = own.unwrap_or_else(|| self.oauth.source(jaas.as_ref(), ssl))?;
                 (Credentials::OAuthBearer, Some(tokens))
             }
             "GSSAPI" => {

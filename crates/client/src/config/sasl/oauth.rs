@@ -8,19 +8,37 @@ use std::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64_URL};
 use ottla_protocol::Secret;
 
-use super::{jaas::Jaas, missing, wrong};
+use super::{super::ssl::Ssl, jaas::Jaas, missing, wrong};
 use crate::{
     error::BuildError,
     net::tokens::{OAuthToken, OAuthTokenError, TokenSource},
 };
 
 /// What was said of it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(in crate::config) struct OAuthOptions {
     pub(in crate::config) endpoint: Option<String>,
     pub(in crate::config) client_id: Option<String>,
     pub(in crate::config) client_secret: Option<Secret>,
     pub(in crate::config) scope: Option<String>,
+    pub(in crate::config) urlencoded: bool,
+    pub(in crate::config) connect_timeout: Duration,
+    pub(in crate::config) read_timeout: Duration,
+}
+
+impl Default for OAuthOptions {
+    fn default() -> Self {
+        let timeout = Duration::from_secs(10);
+        Self {
+            endpoint: None,
+            client_id: None,
+            client_secret: None,
+            scope: None,
+            urlencoded: false,
+            connect_timeout: timeout,
+            read_timeout: timeout,
+        }
+    }
 }
 
 const ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
@@ -28,18 +46,64 @@ const ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
 const UNSECURED: &str = "unsecuredLoginStringClaim_";
 
 impl OAuthOptions {
-    pub(super) fn source(&self, jaas: Option<&Jaas>) -> Result<TokenSource, BuildError> {
+    pub(super) fn source(&self, jaas: Option<&Jaas>, ssl: &Ssl) -> Result<TokenSource, BuildError> {
         if let Some(endpoint) = &self.endpoint {
             if let Some(path) = endpoint.strip_prefix("file:") {
                 return of_file(path);
             }
-            return Err(wrong(ENDPOINT, format!("`{endpoint}`; expected file:///PATH")));
+            return match endpoint.starts_with("https://") || is_loopback(endpoint) {
+                true => self.provider(endpoint, jaas, ssl),
+                false => Err(wrong(ENDPOINT, format!("`{endpoint}`; expected https://..., or file:///PATH"))),
+            };
         }
-        let unsecured = jaas.and_then(|jaas| Unsecured::of(jaas));
+        let unsecured = jaas.and_then(Unsecured::of);
         let unsecured =
             unsecured.ok_or_else(|| missing(ENDPOINT, "it, or a provider of tokens in the program"))?;
         Ok(TokenSource::new(move || std::future::ready(Ok(unsecured.token(SystemTime::now())))))
     }
+}
+
+impl OAuthOptions {
+    #[cfg(feature = "oidc")]
+    fn provider(&self, endpoint: &str, jaas: Option<&Jaas>, ssl: &Ssl) -> Result<TokenSource, BuildError> {
+        use crate::net::oidc::{Provider, Request};
+        let of_jaas = |name: &str| jaas.and_then(|jaas| jaas.get(name)).map(str::to_owned);
+        let (id, secret) = (
+            "sasl.oauthbearer.client.credentials.client.id",
+            "sasl.oauthbearer.client.credentials.client.secret",
+        );
+        let client_id = self.client_id.clone().or_else(|| of_jaas("clientId"));
+        let client_secret = self.client_secret.clone().or_else(|| of_jaas("clientSecret").map(Secret::from));
+        let request = Request {
+            url: endpoint.to_owned(),
+            client_id: client_id.ok_or_else(|| missing(id, "the client's id at the token endpoint"))?,
+            client_secret: client_secret.ok_or_else(|| missing(secret, "the secret of that id"))?,
+            scope: self.scope.clone().or_else(|| of_jaas("scope")),
+            urlencoded: self.urlencoded,
+            extensions: jaas.map_or_else(Vec::new, |jaas| {
+                jaas.all("extension_").map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+            }),
+        };
+        let authorities = crate::net::tls::authorities(ssl)?;
+        let provider = Provider::new(request, &authorities, self.connect_timeout, self.read_timeout);
+        Ok(TokenSource::new(move || provider.clone().token()))
+    }
+
+    #[cfg(not(feature = "oidc"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    fn provider(&self, _: &str, _: Option<&Jaas>, _: &Ssl) -> Result<TokenSource, BuildError> {
+        let why = "this build does not ask OpenID providers: enable the feature `oidc` of the crate";
+        let error = BuildError::new(crate::error::BuildErrorKind::UnsupportedProperty);
+        Err(crate::error::Details::detail(crate::error::Details::property(error, ENDPOINT), why))
+    }
+}
+
+/// Whether a secret that goes there unencrypted stays on this machine.
+fn is_loopback(endpoint: &str) -> bool {
+    let Some(rest) = endpoint.strip_prefix("http://") else { return false };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
 }
 
 /// A file that holds a token. Another program renews it, so it is read for each connection.

@@ -8,7 +8,7 @@ fn parse(properties: &[(&str, &str)]) -> Result<Authentication, BuildError> {
         let taken = sasl.take(key, value).unwrap() || librdkafka::take(&mut sasl, key, value).unwrap();
         assert!(taken, "{key}");
     }
-    sasl.parse()
+    sasl.parse(&Ssl::default())
 }
 
 #[track_caller]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ottla_protocol::Secret;
-use rustls::RootCertStore;
+use rustls::{RootCertStore, pki_types::CertificateDer};
 
 use super::{
     of_the_system,
@@ -32,8 +32,9 @@ impl Material {
     }
 }
 
-fn roots(ssl: &Ssl) -> Result<RootCertStore, BuildError> {
-    let (key, certificates) = match (&ssl.authorities, &ssl.truststore) {
+/// The authorities that are trusted, and the property that said so.
+pub(super) fn authorities(ssl: &Ssl) -> Result<(&'static str, Vec<CertificateDer<'static>>), BuildError> {
+    Ok(match (&ssl.authorities, &ssl.truststore) {
         (Some(text), _) => (AUTHORITIES, pem::certificates(AUTHORITIES, "it", text)?),
         (None, Some(path)) => {
             let file = file(TRUSTSTORE, path)?;
@@ -45,8 +46,18 @@ fn roots(ssl: &Ssl) -> Result<RootCertStore, BuildError> {
             };
             (TRUSTSTORE, store.certificates(&file)?)
         }
-        (None, None) => return of_the_system(),
-    };
+        (None, None) => (TRUSTSTORE, of_the_system()?),
+    })
+}
+
+fn roots(ssl: &Ssl) -> Result<RootCertStore, BuildError> {
+    let (key, certificates) = authorities(ssl)?;
+    if ssl.authorities.is_none() && ssl.truststore.is_none() {
+        let mut roots = RootCertStore::empty();
+        // What cannot be used of the system's is not this user's matter.
+        roots.add_parsable_certificates(certificates);
+        return Ok(roots);
+    }
     let mut roots = RootCertStore::empty();
     for certificate in certificates {
         roots

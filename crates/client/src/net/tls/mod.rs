@@ -7,14 +7,14 @@ mod pem;
 mod stores;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
 use ottla_core::{Disconnected, TlsFailure, log};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, SupportedCipherSuite,
+    ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedCipherSuite,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -23,11 +23,11 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     version,
 };
-use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub(super) use self::failure::of_error;
 use self::material::Material;
+use super::opening::Transport;
 use crate::{
     config::ssl::{Ssl, wrong},
     error::{BuildError, BuildErrorKind, Details as _},
@@ -56,13 +56,15 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: PathBuf) -> Self {
-        let seen = std::fs::metadata(&path).ok().and_then(|meta| Some((meta.modified().ok()?, meta.len())));
-        Self { path, seen }
+    fn of(path: &Path) -> Self {
+        let seen = std::fs::metadata(path).ok().and_then(|meta| Some((meta.modified().ok()?, meta.len())));
+        Self { path: path.to_owned(), seen }
     }
 
-    fn has_changed(&self) -> bool {
-        Self::of(self.path.clone()) != *self
+    /// All the files, as they are now.
+    fn all(ssl: &Ssl) -> Vec<Self> {
+        let files = [&ssl.truststore, &ssl.keystore, &ssl.key_file].into_iter().flatten();
+        files.map(|path| Self::of(path)).collect()
     }
 }
 
@@ -80,17 +82,18 @@ impl Tls {
     /// stays in use.
     fn current(&self) -> Current {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.files.iter().any(Stamp::has_changed) {
+        let files = Stamp::all(&self.ssl);
+        if files != current.files {
             match read(&self.ssl) {
                 Ok(new) => {
                     tracing::info!(target: log::CONNECTION, "certificates read again");
                     *current = new;
                 }
                 Err(why) => {
-                    // Not again before it changes again.
-                    let files = current.files.iter().map(|file| Stamp::of(file.path.clone())).collect();
-                    current.files = files;
                     tracing::warn!(target: log::CONNECTION, %why, "certificates not read again");
+                    // Not again before something changes: from how it was before it was read, as a key may follow its
+                    // certificate a moment later.
+                    current.files = files;
                 }
             }
         }
@@ -98,7 +101,11 @@ impl Tls {
     }
 
     /// Agrees with the broker upon TLS.
-    pub(super) async fn secure(&self, host: &str, stream: TcpStream) -> Result<Secured, Disconnected> {
+    pub(super) async fn secure<S: Transport>(
+        &self,
+        host: &str,
+        stream: S,
+    ) -> Result<Secured<S>, Disconnected> {
         let failed = |why: String| Disconnected::Tls(TlsFailure::WrongHost(why));
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| failed(format!("`{host}` is no name that a certificate could bear")))?;
@@ -111,15 +118,14 @@ impl Tls {
 }
 
 /// A connection upon which TLS is spoken.
-pub(super) struct Secured {
-    pub(super) stream: TlsStream<TcpStream>,
+pub(super) struct Secured<S> {
+    pub(super) stream: TlsStream<S>,
     pub(super) has_certificate: bool,
 }
 
 fn read(ssl: &Ssl) -> Result<Current, BuildError> {
     // The files are looked at before they are read: what changes in between is read again.
-    let files = [&ssl.truststore, &ssl.keystore, &ssl.key_file].into_iter().flatten();
-    let files = files.map(|path| Stamp::of(path.clone())).collect();
+    let files = Stamp::all(ssl);
     let material = Material::read(ssl)?;
     let has_certificate = material.identity.is_some();
     Ok(Current { config: Arc::new(configure(ssl, material)?), has_certificate, files })
@@ -157,13 +163,14 @@ fn provider(suites: &[String]) -> Result<CryptoProvider, BuildError> {
     }
     // Java and IANA say TLS_AES_128_GCM_SHA256 where rustls says TLS13_AES_128_GCM_SHA256.
     let name = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_");
-    let known = |wanted: &str| provider.cipher_suites.iter().find(|suite| name(suite) == wanted).copied();
-    let chosen: Vec<_> = suites.iter().filter_map(|wanted| known(wanted)).collect();
-    if chosen.is_empty() {
-        let all: Vec<String> = provider.cipher_suites.iter().map(name).collect();
-        return Err(wrong(KEY, format!("none of them is known here; these are: {}", all.join(", "))));
-    }
-    provider.cipher_suites = chosen;
+    let known = |wanted: &String| {
+        let found = provider.cipher_suites.iter().find(|suite| name(suite) == *wanted).copied();
+        found.ok_or_else(|| {
+            let all: Vec<String> = provider.cipher_suites.iter().map(name).collect();
+            BuildError::invalid(KEY, wanted, format!("any of {}", all.join(", ")))
+        })
+    };
+    provider.cipher_suites = suites.iter().map(known).collect::<Result<_, _>>()?;
     Ok(provider)
 }
 
@@ -221,15 +228,19 @@ impl ServerCertVerifier for AnyHost {
     }
 }
 
+/// The authorities that are trusted.
+#[cfg(feature = "oidc")]
+pub(crate) fn authorities(ssl: &Ssl) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    material::authorities(ssl).map(|(_, certificates)| certificates)
+}
+
 /// The authorities that the system trusts.
-fn of_the_system() -> Result<RootCertStore, BuildError> {
-    let mut roots = RootCertStore::empty();
+fn of_the_system() -> Result<Vec<CertificateDer<'static>>, BuildError> {
     let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
+    if found.certs.is_empty() {
         let why = found.errors.first().map_or_else(String::new, |error| format!(": {error}"));
         let why = format!("the system has no authorities that it trusts{why}; give a file with the broker's");
         return Err(wrong("ssl.truststore.location", why));
     }
-    Ok(roots)
+    Ok(found.certs)
 }

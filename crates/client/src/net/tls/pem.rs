@@ -3,9 +3,14 @@
 use std::path::Path;
 
 use ottla_protocol::Secret;
-use pkcs8::EncryptedPrivateKeyInfoRef;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+use pkcs8::{EncryptedPrivateKeyInfoRef, der, pkcs5};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer,
+    pem::{self, PemObject},
+};
 
+#[cfg(feature = "keystores")]
+use super::stores::Unopened;
 use crate::{config::ssl::wrong, error::BuildError};
 
 /// What kind of store a file is.
@@ -32,13 +37,15 @@ pub(super) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>
 const JKS_MAGIC: [u8; 4] = [0xfe, 0xed, 0xfe, 0xed];
 /// How DER begins: a sequence.
 const DER: u8 = 0x30;
+/// What a PKCS#12 store has first in its sequence: its version, the number 3. A certificate has another sequence there.
+const PFX_VERSION: [u8; 3] = [2, 1, 3];
 
 impl Store<'_> {
     pub(super) fn kind_of(&self, bytes: &Secret) -> Result<Kind, BuildError> {
         let bytes = bytes.expose();
         let seen = match bytes {
             _ if bytes.starts_with(&JKS_MAGIC) => Kind::Jks,
-            [DER, ..] => Kind::Pkcs12,
+            _ if is_pkcs12(bytes) => Kind::Pkcs12,
             _ => Kind::Pem,
         };
         let said = match self.kind.map(str::to_uppercase).as_deref() {
@@ -68,7 +75,6 @@ impl Store<'_> {
     }
 
     /// What a store of Java's holds.
-    #[expect(clippy::type_complexity, reason = "an identity, or only certificates")]
     fn of_store(
         &self,
         kind: Kind,
@@ -87,7 +93,11 @@ impl Store<'_> {
                     Err(self.wrong(&format!("there is no certificate in it; `{pem}` shows what there is")))
                 }
                 Ok(content) => Ok(content),
-                Err(why) => Err(self.wrong(&why)),
+                Err(Unopened::Password) => {
+                    let password = self.property.replace(".location", ".password");
+                    Err(wrong(&password, format!("it does not open {path}: it is the wrong one, or the store is damaged")))
+                }
+                Err(Unopened::Damaged(why)) => Err(self.wrong(&why)),
             },
             #[cfg(not(feature = "keystores"))]
             _ => {
@@ -112,7 +122,7 @@ pub(super) fn certificates(
     text: &Secret,
 ) -> Result<Vec<CertificateDer<'static>>, BuildError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.expose()).collect();
-    let found = found.map_err(|why| wrong(property, format!("{of} is damaged PEM: {why}")))?;
+    let found = found.map_err(|why| damaged(property, of, &why))?;
     match found.is_empty() {
         true => Err(wrong(property, none(of, "certificate", "CERTIFICATE", text))),
         false => Ok(found),
@@ -127,28 +137,76 @@ pub(super) fn key(
     password: Option<&Secret>,
 ) -> Result<PrivateKeyDer<'static>, BuildError> {
     const PASSWORD: &str = "ssl.key.password";
+    let old = || {
+        let how = "openssl pkcs8 -topk8 -v2 aes-256-cbc -in old.key -out new.key";
+        wrong(
+            property,
+            format!(
+                "the private key in {of} is encrypted in an old way that is not read here: `{how}` makes another of it"
+            ),
+        )
+    };
     if let Some(block) = encrypted(text) {
+        let garbled = |why: &dyn std::fmt::Display| wrong(property, format!("{of} is damaged: {why}"));
+        let (_, document) = pkcs8::SecretDocument::from_pem(block).map_err(|why| garbled(&why))?;
+        let info = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|why| match why {
+            // The algorithm is none that is known; PBES1's are told as damaged ones.
+            pkcs8::Error::Asn1(asn1)
+                if matches!(
+                    asn1.kind(),
+                    der::ErrorKind::OidUnknown { .. }
+                        | der::ErrorKind::Value { tag: der::Tag::ObjectIdentifier }
+                ) =>
+            {
+                old()
+            }
+            why => garbled(&why),
+        })?;
         let Some(password) = password else {
             return Err(wrong(
                 PASSWORD,
                 format!("the private key in {of} is encrypted: its password is needed"),
             ));
         };
-        let damaged = |why: &dyn std::fmt::Display| wrong(property, format!("{of} is damaged: {why}"));
-        let (_, document) = pkcs8::SecretDocument::from_pem(block).map_err(|why| damaged(&why))?;
-        let info = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|why| damaged(&why))?;
-        let key = info.decrypt(password.expose()).map_err(|_| {
-            let how = "or the key is encrypted in an old way: openssl pkcs8 -topk8 -v2 aes-256-cbc makes another of it";
-            wrong(PASSWORD, format!("it does not open the private key in {of}: it is the wrong one, {how}"))
+        use pkcs5::Error::{NoPbes1CryptSupport, UnsupportedAlgorithm};
+        let key = info.decrypt(password.expose()).map_err(|why| match why {
+            pkcs8::Error::EncryptedPrivateKey(NoPbes1CryptSupport | UnsupportedAlgorithm { .. }) => old(),
+            _ => wrong(PASSWORD, format!("it does not open the private key in {of}: it is the wrong one")),
         })?;
         return Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into());
     }
+    // What openssl wrote before there was PKCS#8.
+    if text.expose_text().is_some_and(|text| text.contains("Proc-Type: 4,ENCRYPTED")) {
+        return Err(old());
+    }
     PrivateKeyDer::from_pem_slice(text.expose()).map_err(|why| match why {
-        rustls::pki_types::pem::Error::NoItemsFound => {
-            wrong(property, none(of, "private key", "PRIVATE KEY", text))
-        }
-        why => wrong(property, format!("{of} is damaged PEM: {why}")),
+        pem::Error::NoItemsFound => wrong(property, none(of, "private key", "PRIVATE KEY", text)),
+        why => damaged(property, of, &why),
     })
+}
+
+/// What is wrong with PEM. The error's own text shows the line, in which a key may stand.
+fn damaged(property: &str, of: &str, why: &pem::Error) -> BuildError {
+    let why = match why {
+        pem::Error::IllegalSectionStart { .. } => {
+            "a line that begins with `-----BEGIN` goes on after its dashes; each such line stands alone"
+        }
+        pem::Error::MissingSectionEnd { .. } => "a `-----BEGIN` has no `-----END` of the same kind",
+        pem::Error::Base64Decode(_) => "what stands between `-----BEGIN` and `-----END` is no base64",
+        _ => "it cannot be read",
+    };
+    wrong(property, format!("{of} is damaged PEM: {why}"))
+}
+
+/// Whether these are the bytes of a PKCS#12 store.
+fn is_pkcs12(bytes: &[u8]) -> bool {
+    let content = match bytes {
+        // The length takes as many bytes more as are told.
+        [DER, long, rest @ ..] if *long > 0x80 => rest.get(usize::from(*long & 0x7f)..),
+        [DER, _, rest @ ..] => Some(rest),
+        _ => None,
+    };
+    content.is_some_and(|content| content.starts_with(&PFX_VERSION))
 }
 
 /// The block of an encrypted private key, where there is one.

@@ -8,13 +8,19 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 /// What a store holds: certificates, and it may be a private key, whose own come first.
 pub(super) type Content = (Vec<CertificateDer<'static>>, Option<PrivateKeyDer<'static>>);
 
-/// Reads a store. The error says what is wrong with it.
-pub(super) fn pkcs12(bytes: &Secret, password: Option<&Secret>) -> Result<Content, String> {
+/// Why a store does not open.
+pub(super) enum Unopened {
+    Password,
+    Damaged(String),
+}
+
+/// Reads a store.
+pub(super) fn pkcs12(bytes: &Secret, password: Option<&Secret>) -> Result<Content, Unopened> {
     let password = password.and_then(Secret::expose_text).unwrap_or_default();
     let store = KeyStore::from_pkcs12(bytes.expose(), password, Pkcs12ImportPolicy::Relaxed);
     let store = store.map_err(|why| match why {
-        Error::MacError(_) => "its password is wrong, or it is damaged".to_owned(),
-        why => format!("it does not open: {why}; is its password right?"),
+        Error::MacError(_) => Unopened::Password,
+        why => Unopened::Damaged(format!("it does not open: {why}; is its password right?")),
     })?;
     let owned = |certificate: &p12_keystore::Certificate| CertificateDer::from(certificate.as_der().to_vec());
     if let Some((_, chain)) = store.private_key_chain() {
