@@ -222,12 +222,12 @@ async fn a_commit_ends_a_revocation_only_when_it_covers_all_that_was_handed_out(
 
 #[tokio::test]
 async fn what_ends_a_join_for_good_has_its_own_error_and_is_told_with_every_call() {
-    for code in [
-        ErrorCode::GroupMaxSizeReached,
-        ErrorCode::InconsistentGroupProtocol,
-        ErrorCode::InvalidSessionTimeout,
-        ErrorCode::GroupAuthorizationFailed,
-        ErrorCode::FencedInstanceId,
+    for (code, kind) in [
+        (ErrorCode::GroupMaxSizeReached, RecvErrorKind::Group),
+        (ErrorCode::InconsistentGroupProtocol, RecvErrorKind::Group),
+        (ErrorCode::InvalidSessionTimeout, RecvErrorKind::Group),
+        (ErrorCode::GroupAuthorizationFailed, RecvErrorKind::NotAuthorized),
+        (ErrorCode::FencedInstanceId, RecvErrorKind::Group),
     ] {
         let server = server(1);
         server
@@ -235,7 +235,7 @@ async fn what_ends_a_join_for_good_has_its_own_error_and_is_told_with_every_call
         let mut consumer = builder(&server, GroupProtocol::Classic).build().await.unwrap();
         for _ in 0..2 {
             let error = tokio::time::timeout(PATIENCE, consumer.recv()).await.unwrap().unwrap_err();
-            assert_eq!((error.kind(), error.code()), (RecvErrorKind::Group, Some(code)));
+            assert_eq!((error.kind(), error.code()), (kind, Some(code)));
             let text = error.to_string();
             assert!(text.starts_with("group `g`: ") && text.contains(&code.to_string()), "{text}");
         }
