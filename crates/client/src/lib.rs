@@ -46,6 +46,11 @@
 #[doc = include_str!("../../../docs/migrating.md")]
 struct Migrating;
 
+/// The Rust of the page on secured clusters compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/security.md")]
+struct Securing;
+
 pub mod admin;
 pub mod config;
 mod consumer;
