@@ -26,11 +26,13 @@
 //!
 //! # Features
 //!
-//! None is on by default.
+//! `tls` is on by default, the others are not.
 //!
 //! | feature | brings |
 //! |---|---|
 //! | `bytes` | `key_bytes` and `value_bytes` of records: `bytes::Bytes` without a copy |
+//! | `keystores` | key stores in PKCS#12, beside PEM |
+//! | `tls` | connections secured by TLS, by rustls |
 //! | `json` | `Json<T>`, which deserializes keys and values by serde_json |
 //! | `serde` | `Serialize` and `Deserialize` for [`TopicPartition`], [`CommittedOffset`], [`OffsetAndTimestamp`], [`Timestamp`], [`NodeId`] and [`DetachedRecord`]; `Serialize` for [`Explanation`], [`Cause`], [`Event`] and what they consist of |
 //!
