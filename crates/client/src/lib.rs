@@ -26,13 +26,14 @@
 //!
 //! # Features
 //!
-//! `tls` is on by default.
+//! `tls` is on by default, the others are not.
 //!
 //! | feature | brings |
 //! |---|---|
 //! | `tls` | connections over TLS, by rustls: `security.protocol` may be `SSL` or `SASL_SSL` |
 //! | `keystores` | key stores and trust stores of Java's, in PKCS#12 |
 //! | `bytes` | `key_bytes` and `value_bytes` of records: `bytes::Bytes` without a copy |
+//! | `oidc` | bearer tokens of an OpenID provider, over HTTPS (KIP-768) |
 //! | `json` | `Json<T>`, which deserializes keys and values by serde_json |
 //! | `serde` | `Serialize` and `Deserialize` for [`TopicPartition`], [`CommittedOffset`], [`OffsetAndTimestamp`], [`Timestamp`], [`NodeId`] and [`DetachedRecord`]; `Serialize` for [`Explanation`], [`Cause`], [`Event`] and what they consist of |
 //!
@@ -47,6 +48,11 @@
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/migrating.md")]
 struct Migrating;
+
+/// The Rust of the page on secured clusters compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/security.md")]
+struct Securing;
 
 pub mod admin;
 pub mod config;
