@@ -265,7 +265,11 @@ async fn a_version_or_a_cipher_suite_that_is_not_common_is_told() {
     is_served(&one).await;
     for (key, value, about) in [
         ("ssl.enabled.protocols", "TLSv1.1", "TLSv1.2, TLSv1.3"),
-        ("ssl.cipher.suites", "TLS_RSA_WITH_RC4_128_MD5", "none of them is known here"),
+        (
+            "ssl.cipher.suites",
+            "TLS_AES_256_GCM_SHA384,TLS_RSA_WITH_RC4_128_MD5",
+            "`TLS_RSA_WITH_RC4_128_MD5`",
+        ),
         ("ssl.endpoint.identification.algorithm", "ldap", "https"),
         ("enable.ssl.certificate.verification", "false", "ssl.truststore.location"),
     ] {
