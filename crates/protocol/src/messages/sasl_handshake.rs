@@ -3,11 +3,11 @@
 use crate::{ErrorCode, codec::message::messages};
 
 messages! {
-    SaslHandshakeRequest(versions 0..=1, flexible 2..) {
+    SaslHandshakeRequest(versions 0..=1, flexible 32767..) {
         mechanism: String,
     }
 
-    SaslHandshakeResponse(versions 0..=1, flexible 2..) {
+    SaslHandshakeResponse(versions 0..=1, flexible 32767..) {
         error_code: ErrorCode,
         mechanisms: Vec<String>,
     }
