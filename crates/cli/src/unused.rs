@@ -102,8 +102,6 @@ const GROUPS: &[Group] = &[
     (
         ALL,
         &[
-            "sasl.login.connect.timeout.ms",
-            "sasl.login.read.timeout.ms",
             "sasl.login.refresh.buffer.seconds",
             "sasl.login.refresh.min.period.seconds",
             "sasl.login.refresh.window.factor",

@@ -337,7 +337,7 @@ impl BuildError {
 
     /// A broker that is needed has refused the connection for good.
     pub(crate) fn refused(refused: RefusedConnection) -> Self {
-        Self::new(BuildErrorKind::Connection).address(refused.address).detail(refused.why.to_string())
+        Self::new(BuildErrorKind::Connection).refused_by(refused)
     }
 
     /// No broker answered: where it was tried, how long, and what came of the last attempt.

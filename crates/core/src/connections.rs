@@ -252,7 +252,11 @@ impl Connections {
                 let throttled = link.throttled_until.is_some_and(|until| until > now.mono);
                 // What waits behind a request that is held may be read when the session is over, and then ends the connection.
                 let behind = kind == Kind::Join && link.renew_at.is_some() && !link.in_flight.is_empty();
-                !throttled && !behind && self.renew((target, kind), now)
+                let due = link.renew_at.is_some_and(|at| at <= now.mono);
+                if due && !throttled && !behind {
+                    self.renew((target, kind), now);
+                }
+                !throttled && !behind && !due
             }
             State::Closed { .. } if link.refused => false,
             State::Closed { retry_at } if retry_at.is_none_or(|at| at <= now.mono) => {

@@ -125,6 +125,13 @@ impl<P> Hub<P> {
         }
     }
 
+    /// Users who wait have to look again where a connection was refused.
+    pub(crate) fn wake_for_refusals(&mut self, now: Now) {
+        while self.take_refusal(now).is_some() {
+            self.wake = true;
+        }
+    }
+
     /// Why no broker whatever can be asked: each has refused for good.
     pub(crate) fn refusal(&self, now: Now) -> Option<RefusedConnection> {
         self.metadata.refusal(&self.connections, now)

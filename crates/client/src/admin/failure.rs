@@ -25,9 +25,7 @@ impl From<Failure> for AdminError {
                 }
             }
             Failure::Refused(refusal) => of(refusal),
-            Failure::Connection(refused) => {
-                Self::new(Kind::Connection).address(refused.address).detail(refused.why.to_string())
-            }
+            Failure::Connection(refused) => Self::new(Kind::Connection).refused_by(refused),
             Failure::Unsupported(key) => Self::new(Kind::Unsupported).api(key),
             Failure::Closed => Self::new(Kind::Closed),
             other => Self::new(Kind::Broker).detail(other.to_string()),

@@ -38,3 +38,5 @@ pub use producer::{ProducerBuilder, ProducerSettings};
 pub use properties::Properties;
 pub use property::{JavaDefault, Property};
 pub use value::is_topic_name;
+#[cfg(feature = "tls")]
+pub(crate) use value::wrong;

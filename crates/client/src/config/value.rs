@@ -2,7 +2,9 @@
 
 use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
-use crate::error::BuildError;
+use ottla_protocol::Secret;
+
+use crate::error::{BuildError, BuildErrorKind, Details as _};
 
 /// The longest duration: on the wire, durations are milliseconds in 31 bits.
 pub(super) const MAX_MILLIS: u64 = i32::MAX as u64;
@@ -36,6 +38,16 @@ pub(super) fn text(_key: &str, text: &str) -> Result<String, BuildError> {
 
 pub(super) fn text_or_none(_key: &str, text: &str) -> Result<Option<String>, BuildError> {
     Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+}
+
+/// Text that nobody is to see.
+pub(super) fn secret(_key: &str, text: &str) -> Result<Option<Secret>, BuildError> {
+    Ok(Some(text.trim()).filter(|text| !text.is_empty()).map(Secret::from))
+}
+
+/// What is wrong with a value that is not to be told: it is a secret, or is made of some.
+pub(crate) fn wrong(key: &str, why: impl Into<String>) -> BuildError {
+    BuildError::new(BuildErrorKind::InvalidValue).property(key).detail(why)
 }
 
 /// The items of a list in one value.

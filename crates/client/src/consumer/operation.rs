@@ -121,9 +121,7 @@ macro_rules! error_of {
             OpFailure::TimedOut(what) => $Error::new($Kind::TimedOut).detail(format!("waited for {what}")),
             OpFailure::Broker(code, Some(at)) => $Error::new($Kind::Broker).partition(at).broker(code),
             OpFailure::Broker(code, None) => $Error::new($Kind::Broker).broker(code),
-            OpFailure::Connection(refused) => {
-                $Error::new($Kind::Connection).address(refused.address).detail(refused.why.to_string())
-            }
+            OpFailure::Connection(refused) => $Error::new($Kind::Connection).refused_by(refused),
             OpFailure::Unsupported(api) => $Error::new($Kind::Unsupported).api(api),
             _ => $Error::new($Kind::Closed),
         }

@@ -222,9 +222,7 @@ impl Reader {
             ReadFailure::NotAuthorized(topic) => RecvError::new(RecvErrorKind::NotAuthorized)
                 .topic(topic)
                 .broker(ErrorCode::TopicAuthorizationFailed),
-            ReadFailure::Connection(refused) => RecvError::new(RecvErrorKind::Connection)
-                .address(refused.address)
-                .detail(refused.why.to_string()),
+            ReadFailure::Connection(refused) => RecvError::new(RecvErrorKind::Connection).refused_by(refused),
             ReadFailure::Lane(at, failure) => match failure {
                 LaneFailure::Corrupt { offset, error } => {
                     let kind = match error.kind {

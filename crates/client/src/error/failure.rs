@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use ottla_core::{Address, TopicPartition};
+use ottla_core::{Address, RefusedConnection, TopicPartition};
 use ottla_protocol::{ApiKey, ErrorCode};
 
 use super::{
@@ -88,6 +88,11 @@ pub(crate) trait Details: Sized {
 
     /// A broker's answer. Where that is a lack of permission, the kind says so.
     fn broker(self, code: ErrorCode) -> Self;
+
+    /// A connection that was refused for good: where to, and why.
+    fn refused_by(self, refused: RefusedConnection) -> Self {
+        self.address(refused.address).detail(refused.why.to_string())
+    }
 
     /// The call needs this, in place of what such calls usually need.
     fn needs(mut self, operation: AclOperation) -> Self {

@@ -36,10 +36,9 @@ impl From<SendFailure> for SendError {
                 let kind = if sent { Kind::TimedOut } else { Kind::NotSent };
                 obstacle(Self::new(kind).partition(at), format!("waited {waited:.1?}"), cause)
             }
-            SendFailure::Connection { topic, refused } => Self::new(Kind::Connection)
-                .topic(topic)
-                .address(refused.address)
-                .detail(refused.why.to_string()),
+            SendFailure::Connection { topic, refused } => {
+                Self::new(Kind::Connection).topic(topic).refused_by(refused)
+            }
             SendFailure::Identity { error } => Self::new(Kind::Identity).broker(error),
             SendFailure::Unsupported { at, cause } => {
                 Self::new(Kind::Unsupported).partition(at).detail(cause.to_string())

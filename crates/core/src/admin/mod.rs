@@ -161,10 +161,10 @@ impl<F> Admin<F> {
     }
 
     fn advance(&mut self, now: Now) {
-        while self.brokers.hub.take_refusal(now).is_some() {
-            self.brokers.hub.wake = true;
-        }
-        if let Some(refused) = self.brokers.hub.refusal(now).filter(|_| self.ops.open().next().is_some()) {
+        self.brokers.hub.wake_for_refusals(now);
+        if self.ops.open().next().is_some()
+            && let Some(refused) = self.brokers.hub.refusal(now)
+        {
             self.ops.fail_all(&Failure::Connection(refused));
             self.brokers.hub.connections.forgive(now);
             self.brokers.hub.wake = true;

@@ -37,21 +37,15 @@ impl Connections {
         self.say(key, conn, request, now);
     }
 
-    /// Authenticates anew where it is time for that. Whether the connection can be used meanwhile.
-    pub(super) fn renew(&mut self, key: (Target, Kind), now: Now) -> bool {
-        let Some(link) = self.links.get_mut(&key) else { return false };
-        if link.renew_at.is_none_or(|at| now.mono < at) {
-            return true;
-        }
-        let State::Ready { conn, versions } = &mut link.state else { return false };
-        let Some(sasl) = self.config.sasl.as_ref().filter(|_| link.in_flight.is_empty()) else {
-            return false;
-        };
+    /// Authenticates anew, as it is time for that, once nothing is in flight.
+    pub(super) fn renew(&mut self, key: (Target, Kind), now: Now) {
+        let Some(link) = self.links.get_mut(&key) else { return };
+        let State::Ready { conn, versions } = &mut link.state else { return };
+        let Some(sasl) = self.config.sasl.as_ref().filter(|_| link.in_flight.is_empty()) else { return };
         let (conn, versions) = (*conn, std::mem::take(versions));
         let (login, request) = Login::begin(sasl);
         link.state = State::Authenticating { conn, since: now.mono, versions, login, renewing: true };
         self.say(key, conn, request, now);
-        false
     }
 
     /// The driver is back from an errand.

@@ -59,10 +59,8 @@ struct Part {
 
 impl<F> Producer<F> {
     fn advance(&mut self, now: Now) {
-        while self.hub.take_refusal(now).is_some() {
-            // Sends that wait for their topic have to look.
-            self.hub.wake = true;
-        }
+        // Sends that wait for their topic have to look.
+        self.hub.wake_for_refusals(now);
         self.hub.poll_metadata(&self.wanted, now);
         self.ask_identity(now);
         self.send_batches(now);

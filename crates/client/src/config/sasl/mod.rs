@@ -14,7 +14,7 @@ use self::{jaas::Jaas, oauth::OAuthOptions};
 use super::{
     property::{JavaDefault::*, Property, properties},
     ssl::Ssl,
-    value::{millis, text_or_none, truth},
+    value::{millis, secret, text_or_none, truth, wrong},
 };
 use crate::{
     error::{BuildError, BuildErrorKind, Details as _},
@@ -82,11 +82,6 @@ fn login_handler(key: &str, text: &str) -> Result<(), BuildError> {
             Err(error.detail("Java's classes are not run; give the builder an oauth_token_provider"))
         }
     }
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "as every reader of values")]
-fn secret(_key: &str, text: &str) -> Result<Option<Secret>, BuildError> {
-    Ok(Some(text.trim()).filter(|text| !text.is_empty()).map(Secret::from))
 }
 
 /// What was said of it.
@@ -202,11 +197,6 @@ impl Sasl {
             _ => Ok(()),
         }
     }
-}
-
-/// The value is not told: it is a secret, or is made of some.
-fn wrong(key: &str, why: impl Into<String>) -> BuildError {
-    BuildError::new(BuildErrorKind::InvalidValue).property(key).detail(why)
 }
 
 fn missing(key: &str, what: &str) -> BuildError {

@@ -93,8 +93,9 @@ impl OAuthOptions {
     #[expect(clippy::unused_self, reason = "as with the feature")]
     fn provider(&self, _: &str, _: Option<&Jaas>, _: &Ssl) -> Result<TokenSource, BuildError> {
         let why = "this build does not ask OpenID providers: enable the feature `oidc` of the crate";
-        let error = BuildError::new(crate::error::BuildErrorKind::UnsupportedProperty);
-        Err(crate::error::Details::detail(crate::error::Details::property(error, ENDPOINT), why))
+        use crate::error::{BuildErrorKind, Details as _};
+        let error = BuildError::new(BuildErrorKind::UnsupportedProperty).property(ENDPOINT);
+        Err(error.detail(why))
     }
 }
 

@@ -10,7 +10,7 @@ use ottla_protocol::Secret;
 use super::value::list;
 use super::{
     property::{JavaDefault::*, Property, properties},
-    value::{text, text_or_none},
+    value::{secret, text, text_or_none},
 };
 use crate::error::{BuildError, BuildErrorKind, Details as _};
 
@@ -151,17 +151,6 @@ impl Ssl {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as every reader of values")]
-fn secret(_key: &str, text: &str) -> Result<Option<Secret>, BuildError> {
-    Ok(Some(text.trim()).filter(|text| !text.is_empty()).map(Secret::from))
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "as every reader of values")]
 fn path(_key: &str, text: &str) -> Result<Option<PathBuf>, BuildError> {
     Ok(Some(text.trim()).filter(|text| !text.is_empty()).map(PathBuf::from))
-}
-
-/// What is wrong with a value that is not to be told.
-#[cfg(feature = "tls")]
-pub(crate) fn wrong(key: &str, why: impl Into<String>) -> BuildError {
-    BuildError::new(BuildErrorKind::InvalidValue).property(key).detail(why)
 }

@@ -3,14 +3,17 @@
 use std::path::Path;
 
 use ottla_protocol::Secret;
-use rustls::{RootCertStore, pki_types::CertificateDer};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer},
+};
 
 use super::{
     of_the_system,
     pem::{self, Identity, Kind},
 };
 use crate::{
-    config::ssl::{Ssl, wrong},
+    config::{ssl::Ssl, wrong},
     error::BuildError,
 };
 
@@ -52,13 +55,12 @@ pub(super) fn authorities(ssl: &Ssl) -> Result<(&'static str, Vec<CertificateDer
 
 fn roots(ssl: &Ssl) -> Result<RootCertStore, BuildError> {
     let (key, certificates) = authorities(ssl)?;
+    let mut roots = RootCertStore::empty();
     if ssl.authorities.is_none() && ssl.truststore.is_none() {
-        let mut roots = RootCertStore::empty();
         // What cannot be used of the system's is not this user's matter.
         roots.add_parsable_certificates(certificates);
         return Ok(roots);
     }
-    let mut roots = RootCertStore::empty();
     for certificate in certificates {
         roots
             .add(certificate)
@@ -82,9 +84,7 @@ fn identity(ssl: &Ssl) -> Result<Option<Identity>, BuildError> {
         }
         let chain = store.certificates(&text)?;
         let key = match (&ssl.key_file, &ssl.key) {
-            (Some(path), _) => {
-                pem::key("ssl.key.location", &name(path), &file("ssl.key.location", path)?, password)?
-            }
+            (Some(path), _) => key_of_file(path, password)?,
             (None, Some(text)) => pem::key(KEY, "it", text, password)?,
             (None, None) => pem::key(KEYSTORE, &name(path), &text, password)?,
         };
@@ -96,12 +96,18 @@ fn identity(ssl: &Ssl) -> Result<Option<Identity>, BuildError> {
             Ok(Some((pem::certificates(CHAIN, "it", chain)?, pem::key(KEY, "it", key, password)?)))
         }
         (Some(chain), None, Some(path)) => {
-            let key = pem::key("ssl.key.location", &name(path), &file("ssl.key.location", path)?, password)?;
+            let key = key_of_file(path, password)?;
             Ok(Some((pem::certificates(CHAIN, "it", chain)?, key)))
         }
         (Some(_), None, None) => Err(wrong(KEY, "there is a certificate, and no private key for it")),
         (None, ..) => Err(wrong(CHAIN, "there is a private key, and no certificate for it")),
     }
+}
+
+/// A key that is in a file of its own, as librdkafka has it.
+fn key_of_file(path: &Path, password: Option<&Secret>) -> Result<PrivateKeyDer<'static>, BuildError> {
+    const LOCATION: &str = "ssl.key.location";
+    pem::key(LOCATION, &name(path), &file(LOCATION, path)?, password)
 }
 
 fn name(path: &Path) -> String {

@@ -29,7 +29,7 @@ pub(super) use self::failure::of_error;
 use self::material::Material;
 use super::opening::Transport;
 use crate::{
-    config::ssl::{Ssl, wrong},
+    config::{ssl::Ssl, wrong},
     error::{BuildError, BuildErrorKind, Details as _},
 };
 

@@ -11,7 +11,7 @@ use rustls::pki_types::{
 
 #[cfg(feature = "keystores")]
 use super::stores::Unopened;
-use crate::{config::ssl::wrong, error::BuildError};
+use crate::{config::wrong, error::BuildError};
 
 /// What kind of store a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

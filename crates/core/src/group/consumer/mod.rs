@@ -48,6 +48,8 @@ pub(crate) struct ConsumerMember {
     pub(super) interest: Interest,
     /// Topics of that which the principal may not see. A coordinator refuses a heartbeat that names one.
     forbidden: BTreeSet<String>,
+    /// The metadata's revision in which they were looked for.
+    forbidden_in: Option<u64>,
     /// The coordinator is to be told the interest.
     changed: bool,
     /// The coordinator was told a pattern, which a later interest without it must take back.
@@ -87,6 +89,7 @@ impl ConsumerMember {
             epoch: JOINS,
             interest: Interest::default(),
             forbidden: BTreeSet::new(),
+            forbidden_in: None,
             changed: false,
             pattern_told: false,
             full: true,
@@ -166,6 +169,7 @@ impl ConsumerMember {
     pub(super) fn subscribe(&mut self, interest: Interest, now: Now) -> GroupNews {
         let interest = interest.after(&self.interest);
         self.changed |= interest != self.interest;
+        self.forbidden_in = None;
         if interest.pattern != self.interest.pattern {
             self.matched_in = None;
         }
@@ -321,6 +325,9 @@ impl ConsumerMember {
     }
 
     fn leave_out_forbidden(&mut self, metadata: &Metadata) {
+        if self.forbidden_in.replace(metadata.revision()) == Some(metadata.revision()) {
+            return;
+        }
         let forbidden = metadata.forbidden(&self.interest.topics);
         if forbidden != self.forbidden {
             self.changed = true;
