@@ -182,7 +182,7 @@ async fn a_file_that_is_missing_empty_or_of_another_form_is_told() {
         (folder.write("text.pem", "no certificate"), "-----BEGIN CERTIFICATE-----"),
         (folder.write("ca.der", &*der), "openssl x509 -inform der"),
         (folder.write("cut.pem", &ca.pem[..ca.pem.len() / 2]), "damaged PEM"),
-        (key_store, "keytool -importkeystore"),
+        (key_store, "it is damaged"),
     ] {
         for property in [TRUSTSTORE, KEYSTORE] {
             let properties = with(&trusting, &[(property, &file)]);

@@ -46,6 +46,7 @@ pub(super) fn authorities(ssl: &Ssl) -> Result<(&'static str, Vec<CertificateDer
                 path,
                 kind: ssl.truststore_type.as_deref(),
                 password: ssl.truststore_password.as_ref(),
+                key_password: None,
             };
             (TRUSTSTORE, store.certificates(&file)?)
         }
@@ -78,6 +79,7 @@ fn identity(ssl: &Ssl) -> Result<Option<Identity>, BuildError> {
             path,
             kind: ssl.keystore_type.as_deref(),
             password: ssl.keystore_password.as_ref(),
+            key_password: password,
         };
         if store.kind_of(&text)? != Kind::Pem {
             return store.identity(&text).map(Some);

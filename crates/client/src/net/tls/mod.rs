@@ -1,6 +1,8 @@
 //! TLS, by rustls: what was configured becomes what a connection is opened with, and is read again when its files change.
 
 mod failure;
+#[cfg(feature = "keystores")]
+mod jks;
 mod material;
 mod pem;
 #[cfg(feature = "keystores")]

@@ -10,7 +10,7 @@ use rustls::pki_types::{
 };
 
 #[cfg(feature = "keystores")]
-use super::stores::Unopened;
+use super::{jks, stores, stores::Unopened};
 use crate::{config::wrong, error::BuildError};
 
 /// What kind of store a file is.
@@ -29,11 +29,14 @@ pub(super) struct Store<'a> {
     /// As it was said; where it was not, the bytes tell.
     pub(super) kind: Option<&'a str>,
     pub(super) password: Option<&'a Secret>,
+    /// What opens the key in a store whose keys have passwords of their own.
+    pub(super) key_password: Option<&'a Secret>,
 }
 
 /// A certificate and those between it and an authority, and the key that goes with it.
 pub(super) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
+/// How a store in JKS begins.
 const JKS_MAGIC: [u8; 4] = [0xfe, 0xed, 0xfe, 0xed];
 /// How DER begins: a sequence.
 const DER: u8 = 0x30;
@@ -81,32 +84,39 @@ impl Store<'_> {
         bytes: &Secret,
     ) -> Result<(Vec<CertificateDer<'static>>, Option<PrivateKeyDer<'static>>), BuildError> {
         let path = self.path.display();
-        let pem = format!("openssl pkcs12 -in {path} -out store.pem -nodes");
-        match kind {
-            Kind::Jks => Err(self.wrong(&format!(
-                "it is a key store in Java's own format JKS, which is not read here; make PKCS#12 of it by `keytool \
-                 -importkeystore -srckeystore {path} -destkeystore store.p12 -deststoretype PKCS12`"
-            ))),
-            #[cfg(feature = "keystores")]
-            _ => match super::stores::pkcs12(bytes, self.password) {
-                Ok((certificates, _)) if certificates.is_empty() => {
-                    Err(self.wrong(&format!("there is no certificate in it; `{pem}` shows what there is")))
-                }
+        #[cfg(feature = "keystores")]
+        {
+            let opened = match kind {
+                Kind::Jks => jks::read(bytes.expose(), self.password, self.key_password),
+                _ => stores::pkcs12(bytes, self.password),
+            };
+            match opened {
+                Ok((certificates, _)) if certificates.is_empty() => Err(self.wrong(&format!(
+                    "there is no certificate in it; `keytool -list -keystore {path}` shows what there is"
+                ))),
                 Ok(content) => Ok(content),
                 Err(Unopened::Password) => {
                     let password = self.property.replace(".location", ".password");
-                    Err(wrong(&password, format!("it does not open {path}: it is the wrong one, or the store is damaged")))
+                    Err(wrong(
+                        &password,
+                        format!("it does not open {path}: it is the wrong one, or the store is damaged"),
+                    ))
                 }
+                Err(Unopened::KeyPassword) => Err(wrong(
+                    "ssl.key.password",
+                    format!("the private key in {path} does not open by it, or by the store's"),
+                )),
                 Err(Unopened::Damaged(why)) => Err(self.wrong(&why)),
-            },
-            #[cfg(not(feature = "keystores"))]
-            _ => {
-                let _ = (bytes, self.password);
-                Err(self.wrong(&format!(
-                    "it is a key store in PKCS#12, which this build does not read: enable the feature `keystores` of \
-                     the crate, or make PEM of it by `{pem}`"
-                )))
             }
+        }
+        #[cfg(not(feature = "keystores"))]
+        {
+            let _ = (bytes, kind, self.password, self.key_password);
+            Err(self.wrong(&format!(
+                "it is a key store of Java's, which this build does not read: enable the feature `keystores` of the crate, \
+                 or make PEM of it by `openssl pkcs12 -in {path} -out store.pem -nodes`; of one in JKS `keytool \
+                 -importkeystore -srckeystore {path} -destkeystore store.p12 -deststoretype PKCS12` first makes PKCS#12"
+            )))
         }
     }
 

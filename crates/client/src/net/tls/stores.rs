@@ -1,4 +1,4 @@
-//! Key stores of Java's, in PKCS#12. Its own older format, JKS, is refused with the command that converts it.
+//! Key stores of Java's, in PKCS#12. Its own older format is in [`jks`](super::jks).
 
 use ottla_protocol::Secret;
 use p12_keystore::error::Error;
@@ -10,7 +10,10 @@ pub(super) type Content = (Vec<CertificateDer<'static>>, Option<PrivateKeyDer<'s
 
 /// Why a store does not open.
 pub(super) enum Unopened {
+    /// It is not the store's.
     Password,
+    /// There is none for the key, or it is not the key's.
+    KeyPassword,
     Damaged(String),
 }
 
