@@ -7,6 +7,7 @@
 pub mod bad_server;
 pub mod binary;
 pub mod flow;
+pub mod guarded;
 pub mod kafka;
 pub mod ports;
 pub mod process;

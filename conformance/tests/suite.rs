@@ -35,6 +35,8 @@ mod explain;
 mod failures;
 #[path = "suite/groups.rs"]
 mod groups;
+#[path = "suite/guarded.rs"]
+mod guarded;
 #[path = "suite/harness.rs"]
 mod harness;
 #[path = "suite/java_clients.rs"]
@@ -137,6 +139,7 @@ fn all() -> Vec<Case> {
         secured_refusals::cases(),
         secured_rights::cases(),
         secured_cli::cases(),
+        guarded::cases(),
     ]
     .into_iter()
     .flatten()

@@ -68,7 +68,7 @@ pub enum User {
 }
 
 impl User {
-    pub(super) const ALL: [Self; 3] = [Self::Admin, Self::Alice, Self::Bob];
+    pub(crate) const ALL: [Self; 3] = [Self::Admin, Self::Alice, Self::Bob];
 
     /// The name.
     pub fn name(self) -> &'static str {
@@ -103,7 +103,7 @@ pub struct Access(Vec<(String, String)>);
 
 impl Access {
     /// By Java's names: over TLS or not, with the client's certificate or not.
-    pub(super) fn java(
+    pub(crate) fn java(
         bootstrap: &str,
         protocol: &str,
         certificates: &Certificates,
@@ -126,7 +126,7 @@ impl Access {
     }
 
     /// The same by librdkafka's names.
-    pub(super) fn librdkafka(
+    pub(crate) fn librdkafka(
         bootstrap: &str,
         protocol: &str,
         certificates: &Certificates,

@@ -39,7 +39,7 @@ type Authority = Issuer<'static, KeyPair>;
 
 impl Certificates {
     /// Makes them all in this folder.
-    pub(super) fn make(dir: PathBuf) -> Result<Self, Unavailable> {
+    pub(crate) fn make(dir: PathBuf) -> Result<Self, Unavailable> {
         let made = Self { dir };
         made.make_all().map_err(|error| Unavailable::Failed(format!("certificates: {error}")))?;
         made.make_with_openssl()?;

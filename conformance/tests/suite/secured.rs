@@ -38,7 +38,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::secured("java_authenticates_again_before_its_session_ends", java_renews).and_secured_3_9(),
         Case::secured("the_console_tools_read_an_encrypted_key_and_a_pkcs12_store", encrypted),
         Case::secured("a_token_is_taken_until_it_ends", tokens).and_secured_3_9(),
-        Case::secured("librdkafka_sees_a_topic_over_sasl_plain", librdkafka),
+        Case::secured("librdkafka_sees_a_topic_by_the_properties_that_are_given_to_us", librdkafka),
     ]
 }
 
@@ -155,15 +155,22 @@ fn tokens(secured: &Secured) -> Outcome {
     Ok(())
 }
 
-/// It is built without OpenSSL, and so has no other mechanism, and no TLS.
 fn librdkafka(secured: &Secured) -> Outcome {
     let topic = unique(OPEN);
     secured.tools(User::Admin)?.create_topic(&topic, 3, 1, &[])?;
-    let mut config = ClientConfig::new();
-    for (key, value) in secured.librdkafka(Listener::Sasl, Some((Mechanism::Plain, User::Alice)))?.pairs() {
-        config.set(key, value);
+    for (listener, mechanism) in [
+        (Listener::Sasl, Mechanism::Plain),
+        (Listener::SaslTls, Mechanism::Scram512),
+        (Listener::SaslMutual, Mechanism::Scram256),
+    ] {
+        let mut config = ClientConfig::new();
+        for (key, value) in secured.librdkafka(listener, Some((mechanism, User::Alice)))?.pairs() {
+            config.set(key, value);
+        }
+        let consumer: BaseConsumer = config.create()?;
+        let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE)?;
+        let partitions = metadata.topics().first().map(|topic| topic.partitions().len());
+        equal(mechanism.name(), partitions, Some(3))?;
     }
-    let consumer: BaseConsumer = config.create()?;
-    let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE)?;
-    equal("partitions", metadata.topics().first().map(|topic| topic.partitions().len()), Some(3))
+    Ok(())
 }
