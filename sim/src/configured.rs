@@ -2,7 +2,7 @@
 
 use ottla_core::{
     Address, Assignor, ConnectionConfig, ConsumerConfig, FetchConfig, GroupConfig, GroupProtocol,
-    MetadataConfig, RangeAssignor,
+    IsolationLevel, MetadataConfig, RangeAssignor,
     group::{CooperativeStickyAssignor, RoundRobinAssignor, StickyAssignor},
 };
 
@@ -56,6 +56,7 @@ impl Plan {
                 partition_max_bytes: self.setup.partition_max,
                 max_wait: self.setup.max_wait,
                 read_ahead: self.variety.read_ahead,
+                isolation: IsolationLevel::ReadUncommitted,
                 budget: self.setup.budget,
                 request_timeout,
             },

@@ -83,9 +83,9 @@ pub use error::{
 pub use net::tokens::{OAuthToken, OAuthTokenError};
 pub use ottla_core::{
     Assignor, Cause, CommitGivenUp, CommitReason, CommittedOffset, CooperativeStickyAssignor, Disconnected,
-    Event, Explanation, GroupMetadata, GroupProtocol, GroupReason, Happened, LaneFailure, LeaveGroup, NodeId,
-    OffsetAndTimestamp, RangeAssignor, Reason, Retry, RoundRobinAssignor, SaslFailure, SetupStage,
-    StickyAssignor, Subscription, SubscriptionError, TlsFailure, TopicPartition,
+    Event, Explanation, GroupMetadata, GroupProtocol, GroupReason, Happened, IsolationLevel, LaneFailure,
+    LeaveGroup, NodeId, OffsetAndTimestamp, RangeAssignor, Reason, Retry, RoundRobinAssignor, SaslFailure,
+    SetupStage, StickyAssignor, Subscription, SubscriptionError, TlsFailure, TopicPartition,
 };
 pub use ottla_protocol::{
     ApiKey, DecodeError, ErrorCode, Timestamp,

@@ -42,7 +42,7 @@ pub use consumer::{
 pub use deadline::Earliest;
 pub use disconnected::{Disconnected, SaslFailure, TlsFailure};
 pub use event::{CommitGivenUp, Event, Happened};
-pub use fetch::FetchConfig;
+pub use fetch::{FetchConfig, Span, Spans, spans};
 pub use group::{
     Assignor, ClassicState, ConsumerState, CooperativeStickyAssignor, GroupConfig, GroupFailure,
     GroupMetadata, GroupProtocol, LeaveGroup, MembershipState, Pattern, RangeAssignor, RoundRobinAssignor,
@@ -50,9 +50,9 @@ pub use group::{
 };
 pub use ids::{ConnId, NodeId, OpId, ReaderId, RequestId, TopicPartition};
 pub use lanes::{Filter, LaneFailure, LanePhase};
-pub use machine::{Fetched, Machine, Outbound, Reply, Span, Spans, spans};
+pub use machine::{Fetched, Machine, Outbound, Reply};
 pub use metadata::{Metadata, MetadataConfig, Node, Partition, Topic, Wanted};
-pub use offsets::{CommittedOffset, OffsetAndTimestamp, Position, ResetPolicy, ResetTo};
+pub use offsets::{CommittedOffset, IsolationLevel, OffsetAndTimestamp, Position, ResetPolicy, ResetTo};
 #[cfg(feature = "planted")]
 pub use planted::Planted;
 pub use reader::{

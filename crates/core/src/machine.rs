@@ -10,11 +10,12 @@
 
 use std::time::Instant;
 
-use ottla_protocol::{DecodeError, Now, Request, Response, records::walk_headers};
+use ottla_protocol::{DecodeError, Now, Request, Response};
 
 use crate::{
     connections::{Address, RefusedConnection, SetupStage},
     disconnected::Disconnected,
+    fetch::Spans,
     ids::{ConnId, RequestId},
     sasl::{Done, Errand},
 };
@@ -110,73 +111,4 @@ pub struct Fetched<F> {
     pub size: usize,
     /// For each partition, in the response's order: its whole batches.
     pub spans: Vec<Result<Spans, DecodeError>>,
-}
-
-/// The whole batches of one partition in a Fetch response: nearly always of one leader epoch, so that there is one span.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Spans {
-    first: Option<Span>,
-    more: Vec<Span>,
-}
-
-/// Neighbouring batches that one leader has appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// Where they begin in the frame.
-    pub start: u32,
-    /// Where the last whole one ends.
-    pub end: u32,
-    /// The offset behind the last whole one.
-    pub next: i64,
-    /// The leader epoch; -1 where the log does not tell it.
-    pub leader_epoch: i32,
-}
-
-impl Spans {
-    fn add(&mut self, batch: Span) {
-        match self.more.last_mut().or(self.first.as_mut()) {
-            Some(last) if last.leader_epoch == batch.leader_epoch => {
-                (last.end, last.next) = (batch.end, batch.next);
-            }
-            Some(_) => self.more.push(batch),
-            None => self.first = Some(batch),
-        }
-    }
-
-    /// How many bytes they are.
-    pub fn size(&self) -> usize {
-        self.iter().map(|span| (span.end - span.start) as usize).sum()
-    }
-
-    /// In the log's order.
-    pub fn iter(&self) -> impl Iterator<Item = Span> {
-        self.first.iter().chain(&self.more).copied()
-    }
-}
-
-/// Walks the batch headers of a Fetch response, outside any lock, so that the machine knows where to go on.
-pub fn spans(response: &Response, frame: &[u8]) -> Vec<Result<Spans, DecodeError>> {
-    let Response::Fetch(response) = response else { return Vec::new() };
-    let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
-    partitions
-        .map(|partition| {
-            let Some(records) = &partition.records else { return Ok(Spans::default()) };
-            let bytes = records.bytes(frame);
-            let start = match records {
-                ottla_protocol::codec::RecordData::InFrame(range) => range.start,
-                ottla_protocol::codec::RecordData::Owned(_) => 0,
-            };
-            let mut spans = Spans::default();
-            for batch in walk_headers(bytes) {
-                let (range, header) = batch?;
-                spans.add(Span {
-                    start: start + range.start as u32,
-                    end: start + range.end as u32,
-                    next: header.next_offset(),
-                    leader_epoch: header.partition_leader_epoch,
-                });
-            }
-            Ok(spans)
-        })
-        .collect()
 }

@@ -263,7 +263,8 @@ pub(crate) struct ConsumeArgs {
     /// Topics are regular expressions that whole names match; with -G, topics that come later count too
     #[arg(long)]
     pub(crate) regex: bool,
-    /// read_uncommitted; read_committed is not implemented yet (0.1)
+    /// Which records of transactions are read: with read_committed none of those that are open or were aborted, and the
+    /// end is where the oldest open one begins [default: read_uncommitted]
     #[arg(long, value_name = "LEVEL", value_parser = ["read_uncommitted", "read_committed"])]
     pub(crate) isolation: Option<String>,
     #[command(flatten)]

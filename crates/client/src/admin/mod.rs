@@ -33,7 +33,7 @@ pub use ottla_core::{
     Address, Cause, CommittedOffset, Node, NodeId, OffsetAndTimestamp, Partition, Topic, TopicPartition,
     admin::{Cluster, Coordinator, GroupDescription, GroupListing, MemberDescription, NewTopic, OffsetSpec},
 };
-use ottla_core::{OpId, admin::Operation};
+use ottla_core::{IsolationLevel, OpId, admin::Operation};
 pub use ottla_protocol::TopicId;
 
 use crate::{
@@ -275,8 +275,22 @@ impl Admin {
         &self,
         partitions: impl IntoIterator<Item = (P, OffsetSpec)>,
     ) -> Result<Each<TopicPartition, Option<OffsetAndTimestamp>>, AdminError> {
+        self.list_offsets_for(IsolationLevel::ReadUncommitted, partitions).await
+    }
+
+    /// Offsets in the logs of partitions, as readers of this isolation level see them: for `read_committed` the latest
+    /// offset is the last stable one, and a record behind it has no timestamp yet. As Java's `ListOffsetsOptions`.
+    ///
+    /// # Errors
+    ///
+    /// As [`list_offsets`](Self::list_offsets).
+    pub async fn list_offsets_for<P: Into<TopicPartition>>(
+        &self,
+        isolation: IsolationLevel,
+        partitions: impl IntoIterator<Item = (P, OffsetSpec)>,
+    ) -> Result<Each<TopicPartition, Option<OffsetAndTimestamp>>, AdminError> {
         let partitions = partitions.into_iter().map(|(at, spec)| (at.into(), spec)).collect();
-        let listed = self.run(core::ListOffsets { partitions, read_committed: false }).await?;
+        let listed = self.run(core::ListOffsets { partitions, isolation }).await?;
         let each = |(at, found): (TopicPartition, Result<_, _>)| {
             let found = found.map_err(|failure| failure::of_partition(&at, failure));
             (at, found)

@@ -50,7 +50,6 @@ pub(super) const FIXED: &[(&str, &str)] = &[
     ("client.dns.lookup", "use_all_dns_ips"),
     ("enable.idempotence", "true"),
     ("enable.metrics.push", "false"),
-    ("isolation.level", "read_uncommitted"),
     ("metadata.recovery.strategy", "rebootstrap"),
     ("partitioner.ignore.keys", "false"),
 ];

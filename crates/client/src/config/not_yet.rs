@@ -68,7 +68,6 @@ pub(super) const CONSUMER: &[&str] = &[
     "exclude.internal.topics",
     "interceptor.classes",
     "internal.throw.on.fetch.stable.offset.unsupported",
-    "isolation.level",
     "key.deserializer",
     "share.acknowledgement.mode",
     "share.acquire.mode",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ottla_core::{Address, GroupProtocol, RangeAssignor};
+use ottla_core::{Address, GroupProtocol, IsolationLevel, RangeAssignor};
 use ottla_protocol::records::Compression;
 
 use super::{
@@ -65,17 +65,17 @@ fn a_known_property_that_is_not_supported_is_told_apart() {
     let (kind, text) = refused(&[("interceptor.classes", "a")]);
     assert_eq!(kind, BuildErrorKind::UnsupportedProperty);
     assert_eq!(text, "`interceptor.classes`: known to Kafka, not supported yet; leave it out");
-    let (kind, text) = refused(&[("isolation.level", "read_committed")]);
+    let (kind, text) = refused(&[("client.dns.lookup", "resolve_canonical_bootstrap_servers_only")]);
     assert_eq!(kind, BuildErrorKind::UnsupportedProperty);
     assert_eq!(
         text,
-        "`isolation.level`: known to Kafka, not supported yet (`read_committed`; only `read_uncommitted` is); leave it out"
+        "`client.dns.lookup`: known to Kafka, not supported yet (`resolve_canonical_bootstrap_servers_only`; only `use_all_dns_ips` is); leave it out"
     );
 }
 
 #[test]
 fn a_value_that_is_what_is_done_anyway_is_taken() {
-    let fixed = [("isolation.level", "read_uncommitted"), ("security.protocol", "plaintext")];
+    let fixed = [("client.dns.lookup", "use_all_dns_ips"), ("security.protocol", "plaintext")];
     with(&fixed).unwrap();
 }
 
@@ -89,6 +89,7 @@ fn a_wrong_value_names_the_key_the_value_and_what_is_expected() {
         ("heartbeat.interval.ms", "45000", "`45000`; expected less than session.timeout.ms"),
         ("ottla.rebalance.timeout.ms", "3000", "`3000`; expected more than heartbeat.interval.ms"),
         ("fetch.max.wait.ms", "30000", "`30000`; expected less than request.timeout.ms"),
+        ("isolation.level", "serializable", "`serializable`; expected read_uncommitted or read_committed"),
         ("fetch.max.bytes", "1M", "`1M`; expected a number of bytes"),
         ("fetch.min.bytes", "0", "`0`; expected 1 to 2147483647"),
         ("max.partition.fetch.bytes", "0", "`0`; expected 1 to 2147483647"),
@@ -116,6 +117,7 @@ fn every_supported_property_is_taken() {
         "acks" => "all",
         "compression.type" => "zstd",
         "group.protocol" => "consumer",
+        "isolation.level" => "read_committed",
         "partition.assignment.strategy" => "sticky",
         "bootstrap.servers" => "h:1",
         "security.protocol" => "SSL",
@@ -365,6 +367,7 @@ fn the_defaults_are_javas() {
     assert_eq!((machine.api_timeout, machine.connections.max_idle), (seconds(60), seconds(9 * 60)));
     assert_eq!((machine.metadata.max_age, machine.metadata.allow_auto_create), (seconds(5 * 60), true));
     assert_eq!((machine.reset, config.check_crcs), (OffsetReset::Latest, true));
+    assert_eq!(machine.fetch.isolation, IsolationLevel::ReadUncommitted);
     let backoffs = [machine.retry_backoff, machine.connections.reconnect_backoff];
     assert_eq!(
         backoffs.map(|backoff| (backoff.first, backoff.most)),
@@ -378,6 +381,7 @@ fn no_property_is_taken_in_silence() {
         "allow.auto.create.topics" | "check.crcs" | "enable.auto.commit" => "false",
         "auto.offset.reset" => "earliest",
         "bootstrap.servers" => "h:1",
+        "isolation.level" => "read_committed",
         "group.protocol" => "consumer",
         "group.remote.assignor" => "uniform",
         "partition.assignment.strategy" => "sticky",

@@ -88,7 +88,7 @@ impl Consumer {
         self.shared.inspect(|core| {
             let lag = |at: &TopicPartition| {
                 let position = reading.position(at, core).or_else(|| core.position(at))?;
-                Some((core.high_watermark(at)? - position).max(0))
+                core.lag(at, position)
             };
             core.assignment().into_iter().map(|at| (at.clone(), lag(&at))).collect()
         })

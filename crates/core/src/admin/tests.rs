@@ -19,6 +19,7 @@ use super::*;
 use crate::{
     group::embedded::Assignment,
     ids::{NodeId, RequestId, TopicPartition},
+    offsets::IsolationLevel,
 };
 
 /// Two brokers; topic `t` has a partition on each. Metadata is answered here, everything else by the test.
@@ -307,7 +308,8 @@ fn an_operation_on_nothing_is_done_without_asking() {
     world.unreachable = true;
     let op = world.start(CreateTopics { topics: Vec::new(), validate_only: false });
     assert_eq!(world.outcome(&op), TopicChanges::new());
-    let op = world.start(ListOffsets { partitions: BTreeMap::new(), read_committed: false });
+    let op =
+        world.start(ListOffsets { partitions: BTreeMap::new(), isolation: IsolationLevel::ReadUncommitted });
     assert!(world.outcome(&op).is_empty());
 }
 
@@ -342,7 +344,7 @@ fn offsets_are_asked_of_each_leader_and_only_what_failed_is_asked_again() {
     let at = |topic: &str, partition| TopicPartition::new(topic, partition);
     let partitions = [at("t", 0), at("t", 1), at("t", 7), at("missing", 0)];
     let partitions = partitions.into_iter().map(|at| (at, OffsetSpec::Latest)).collect();
-    let op = world.start(ListOffsets { partitions, read_committed: false });
+    let op = world.start(ListOffsets { partitions, isolation: IsolationLevel::ReadUncommitted });
     let answer = |partition_index, error_code, offset| {
         let partition =
             ListOffsetsPartitionResponse { partition_index, error_code, offset, ..Default::default() };
@@ -371,7 +373,7 @@ fn a_partition_whose_leader_does_not_answer_or_is_not_there_fails_by_itself() {
     let at = |topic: &str, partition| TopicPartition::new(topic, partition);
     let partitions = [at("t", 0), at("t", 1), at("leaderless", 0)];
     let partitions = partitions.into_iter().map(|at| (at, OffsetSpec::Latest)).collect();
-    let op = world.start(ListOffsets { partitions, read_committed: false });
+    let op = world.start(ListOffsets { partitions, isolation: IsolationLevel::ReadUncommitted });
     let first = world.take();
     let partition = ListOffsetsPartitionResponse { partition_index: 0, offset: 40, ..Default::default() };
     let topic = ListOffsetsTopicResponse { name: "t".to_owned(), partitions: vec![partition] };

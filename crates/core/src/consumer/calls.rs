@@ -196,7 +196,18 @@ impl<F: Clone> Consumer<F> {
 
     /// The end of the partition's log when it was last fetched.
     pub fn high_watermark(&self, at: &TopicPartition) -> Option<i64> {
-        self.lanes.assigned_at(at)?.1.high_watermark
+        self.lanes.assigned_at(at)?.1.log_end.map(|end| end.high_watermark)
+    }
+
+    /// The last stable offset of the partition when it was last fetched: the first of the oldest transaction that was open
+    /// then, or the high watermark. `None` where the broker did not tell it.
+    pub fn last_stable_offset(&self, at: &TopicPartition) -> Option<i64> {
+        self.lanes.assigned_at(at)?.1.log_end.and_then(|end| end.last_stable)
+    }
+
+    /// How many offsets a position is behind the end of what may be read, as of the last fetch.
+    pub fn lag(&self, at: &TopicPartition, position: i64) -> Option<i64> {
+        self.lanes.assigned_at(at)?.1.log_end.map(|end| end.lag(position))
     }
 
     /// How many bytes of responses were fetched.

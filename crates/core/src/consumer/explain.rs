@@ -198,8 +198,9 @@ impl<F: Clone> Consumer<F> {
                 Reason::Unanswered { node: leader.0, waited }
             }
             Some(retry) => Reason::Retrying(retry),
+            None if let Some(held_back) = lane.held_back() => Reason::OpenTransaction { held_back },
             None if self.fetcher.asks_for(part, lane.epoch) => {
-                let lag = lane.high_watermark.map(|end| (end - lane.fetch_at).max(0));
+                let lag = lane.log_end.map(|end| end.lag(lane.fetch_at));
                 Reason::Fetching { lag }
             }
             None if self.fetcher.out_of_room => {

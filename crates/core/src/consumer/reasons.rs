@@ -150,6 +150,12 @@ pub enum Reason {
         /// How many offsets are behind the fetch position, as of the last fetch.
         lag: Option<i64>,
     },
+    /// All that is stable is read. What comes behind waits for the end of a transaction that is still open; the consumer
+    /// reads what is committed.
+    OpenTransaction {
+        /// How many offsets wait for it, as of the last fetch.
+        held_back: i64,
+    },
     /// The user paused it.
     Paused,
     /// The partition is being given up to the group.
@@ -224,6 +230,9 @@ impl fmt::Display for Reason {
             Self::Fetching { lag: Some(0) } => f.write_str("at the end: waiting for new records"),
             Self::Fetching { lag: Some(lag) } => write!(f, "fetching, {lag} records behind"),
             Self::Fetching { lag: None } => f.write_str("fetching"),
+            Self::OpenTransaction { held_back } => {
+                write!(f, "{held_back} offsets wait for a transaction that is still open")
+            }
             Self::Paused => f.write_str("paused"),
             Self::BeingRevoked => f.write_str("being given up to the group"),
             Self::LookingUpCommitted { waited, retry } => {

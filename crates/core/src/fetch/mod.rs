@@ -1,7 +1,9 @@
 //! Fetching: one request always ahead for each broker, within one byte budget, in fetch sessions (KIP-227).
 
+mod aborted;
 mod plan;
 mod session;
+mod spans;
 mod window;
 
 use std::{
@@ -19,13 +21,16 @@ use ottla_protocol::{
 use crate::{
     connections::{Connections, Kind, LinkStatus, Target},
     ids::{LaneEpoch, NodeId, PartIdx, RequestId},
-    lanes::{FetchState, LaneFailure, Lanes, Search, Slice},
+    lanes::{FetchState, LaneFailure, Lanes, LogEnd, Search, Slice},
     log::{self, ByError, refused},
-    machine::{Fetched, Span},
+    machine::Fetched,
     metadata::Metadata,
-    offsets::{ResetPolicy, ResetTo, known_epoch},
+    offsets::{IsolationLevel, ResetPolicy, ResetTo, known_epoch},
     planted::{Planted, Plot},
 };
+
+pub(crate) use aborted::Aborted;
+pub use spans::{Span, Spans, spans};
 
 use plan::Plan;
 use session::{Asked, Session};
@@ -48,6 +53,8 @@ pub struct FetchConfig {
     pub read_ahead: usize,
     /// How many bytes of responses may be held at once, those in flight included.
     pub budget: usize,
+    /// `isolation.level`.
+    pub isolation: IsolationLevel,
     /// `request.timeout.ms`: a fetch may take so long on top of `max_wait`.
     pub request_timeout: Duration,
 }
@@ -61,6 +68,7 @@ impl Default for FetchConfig {
             max_wait: Duration::from_millis(500),
             read_ahead: 2 << 20,
             budget: 64 << 20,
+            isolation: IsolationLevel::default(),
             request_timeout: Duration::from_secs(30),
         }
     }
@@ -242,6 +250,7 @@ impl Fetcher {
             max_wait_ms: self.config.max_wait.as_millis() as i32,
             min_bytes: self.config.min_bytes,
             max_bytes: room as i32,
+            isolation_level: self.config.isolation.wire(),
             session_id: broker.session.id(),
             session_epoch: broker.session.epoch(),
             topics: topics.collect(),
@@ -319,7 +328,8 @@ impl Fetcher {
                     continue;
                 };
                 if partition.error_code.is_ok() {
-                    let slice = |span: Span, start| Slice {
+                    let of_log = LogEnd::told(&partition, self.config.isolation);
+                    let slice = |span: Span, aborted, start| Slice {
                         part,
                         epoch,
                         broker: node,
@@ -328,21 +338,28 @@ impl Fetcher {
                         start,
                         next: span.next,
                         leader_epoch: known_epoch(span.leader_epoch),
-                        high_watermark: partition.high_watermark,
+                        log_end: of_log,
+                        aborted,
                     };
                     match spans {
                         Some(Ok(spans)) => {
+                            let brings = spans.iter().next().is_some();
                             lanes.change(part, |lane| {
-                                lane.high_watermark = Some(partition.high_watermark);
-                                if spans.iter().next().is_some() {
+                                lane.log_end = Some(of_log);
+                                if brings {
                                     lane.served = Some(self.responses);
                                 }
                                 lane.attempts.reset();
+                                if !brings && of_log.is_passed(offset) {
+                                    // The broker does not hold such a fetch: it would be asked again at once.
+                                    lane.attempts.put_off_by(self.config.max_wait, now);
+                                }
                             });
+                            let aborted = spans.aborted().filter(|_| self.config.isolation.is_committed());
                             let mut start = offset;
                             // Batches that end before the position bring no record.
                             for span in spans.iter().filter(|span| span.next > offset) {
-                                lanes.push(slice(span, start), now.mono);
+                                lanes.push(slice(span, aborted.cloned(), start), now.mono);
                                 start = span.next;
                             }
                         }

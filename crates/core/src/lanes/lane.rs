@@ -4,9 +4,10 @@ use std::{collections::VecDeque, ops::Range, time::Instant};
 
 use ottla_protocol::{DecodeError, ErrorCode, Now};
 
-use super::{epochs::LeaderEpochs, phase::LanePhase, search::Search};
+use super::{epochs::LeaderEpochs, log_end::LogEnd, phase::LanePhase, search::Search};
 use crate::{
     backoff::Attempts,
+    fetch::Aborted,
     ids::{LaneEpoch, NodeId, PartIdx, ReaderId, TopicPartition},
     log,
     offsets::Position,
@@ -32,8 +33,10 @@ pub(crate) struct Slice<F> {
     pub(crate) next: i64,
     /// Of the leader that appended the batches.
     pub(crate) leader_epoch: Option<i32>,
-    /// The partition's high watermark when it was fetched.
-    pub(crate) high_watermark: i64,
+    /// Where the log ended when it was fetched.
+    pub(crate) log_end: LogEnd,
+    /// What of it was aborted, and is not to be read; `None` where nothing was.
+    pub(crate) aborted: Option<Aborted>,
 }
 
 /// Why a partition gives no records until the user seeks.
@@ -103,7 +106,7 @@ pub(crate) struct Lane<F> {
     /// Of the records that were handed out.
     pub(super) leader_epochs: LeaderEpochs,
     pub(crate) committed: Option<i64>,
-    pub(crate) high_watermark: Option<i64>,
+    pub(crate) log_end: Option<LogEnd>,
     /// The position at which a damaged batch was found. If one is found there again, the lane fails.
     pub(super) suspect: Option<i64>,
     /// Attempts at fetching its records.
@@ -133,7 +136,7 @@ impl<F> Lane<F> {
             acked: None,
             leader_epochs: LeaderEpochs::default(),
             committed: None,
-            high_watermark: None,
+            log_end: None,
             suspect: None,
             attempts,
             failure_due: None,
@@ -161,6 +164,11 @@ impl<F> Lane<F> {
     /// fetch position concern the user.
     pub(crate) fn is_drained(&self) -> bool {
         self.queue.is_empty() && self.holder.is_none() && self.delivered == Some(self.fetch_at)
+    }
+
+    /// How many offsets wait for the end of an open transaction, where all before it is fetched.
+    pub(crate) fn held_back(&self) -> Option<i64> {
+        self.log_end?.held_back(self.fetch_at)
     }
 
     /// The offset behind the last record that was handed out and is in nobody's hands.

@@ -15,6 +15,7 @@
 mod epochs;
 mod filed;
 mod lane;
+mod log_end;
 mod phase;
 mod progress;
 mod reading;
@@ -27,6 +28,7 @@ use std::{
 
 pub use lane::LaneFailure;
 pub(crate) use lane::{FetchState, Holder, Lane, Slice};
+pub(crate) use log_end::LogEnd;
 pub use phase::LanePhase;
 pub(crate) use reading::Admission;
 pub(crate) use search::{Search, Searched};
@@ -346,7 +348,7 @@ impl<F> Lanes<F> {
         }
         self.change(part, |lane| {
             lane.fetch_at = slice.next;
-            lane.high_watermark = Some(slice.high_watermark);
+            lane.log_end = Some(slice.log_end);
             lane.queued_bytes += size;
             lane.since = now;
             lane.queue.push_back(slice);

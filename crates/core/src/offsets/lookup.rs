@@ -14,7 +14,7 @@ use crate::{
     ids::{LaneEpoch, NodeId, OpId, PartIdx, RequestId, TopicPartition},
     log::{self, ByError, refused},
     metadata::Metadata,
-    offsets::{OffsetAndTimestamp, ResetTo},
+    offsets::{IsolationLevel, OffsetAndTimestamp, ResetTo},
     planted::{Planted, Plot},
 };
 
@@ -44,14 +44,15 @@ struct Query {
 pub(crate) struct Lookups {
     queries: Vec<Query>,
     backoff: Backoff,
+    isolation: IsolationLevel,
     rng: fastrand::Rng,
     pub(crate) plot: Plot,
 }
 
 impl Lookups {
-    pub(crate) fn new(backoff: Backoff, seed: u64) -> Self {
+    pub(crate) fn new(backoff: Backoff, isolation: IsolationLevel, seed: u64) -> Self {
         let rng = fastrand::Rng::with_seed(seed);
-        Self { queries: Vec::new(), backoff, rng, plot: Plot::default() }
+        Self { queries: Vec::new(), backoff, isolation, rng, plot: Plot::default() }
     }
 
     pub(crate) fn ask(&mut self, at: TopicPartition, to: ResetTo, purpose: Purpose) {
@@ -124,6 +125,7 @@ impl Lookups {
             };
             let request = ListOffsetsRequest {
                 replica_id: -1,
+                isolation_level: self.isolation.wire(),
                 topics: topics.into_iter().map(topic).collect(),
                 timeout_ms: connections.request_timeout().as_millis() as i32,
                 ..Default::default()

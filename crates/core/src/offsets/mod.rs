@@ -2,6 +2,7 @@
 
 mod commit;
 mod committed;
+mod isolation;
 mod lookup;
 mod reset;
 
@@ -9,6 +10,7 @@ use ottla_protocol::{Timestamp, messages::ListOffsetsPartitionResponse};
 
 pub(crate) use commit::{CommitRefusal, Commits, Settled};
 pub(crate) use committed::{CommittedFetch, CommittedNews, NEWEST_BY_NAME, flatten};
+pub use isolation::IsolationLevel;
 pub(crate) use lookup::{Lookups, Purpose};
 pub use reset::{ResetPolicy, ResetTo};
 

@@ -14,6 +14,7 @@ use super::{
     shared::Slot,
 };
 use crate::{
+    fetch::Aborted,
     ids::{LaneEpoch, PartIdx, TopicPartition},
     lanes::{Admission, Slice},
 };
@@ -39,6 +40,7 @@ pub(super) struct Cursor<F> {
     frame: F,
     /// The batches still to come.
     rest: Range<usize>,
+    aborted: Option<Aborted>,
     next: i64,
     block: Arc<Block<F>>,
     walk: Option<BatchWalk>,
@@ -57,6 +59,7 @@ impl<F: HoldsBytes + Clone> Cursor<F> {
             admission: Admission::Open,
             frame: slice.frame,
             rest: slice.bytes.start as usize..slice.bytes.end as usize,
+            aborted: slice.aborted,
             next: slice.next,
             block: Arc::new(block),
             walk: None,
@@ -120,6 +123,28 @@ impl<F: HoldsBytes + Clone> Cursor<F> {
             if let Err(error) = self.open_batch(unpacker) {
                 return Some(Err(error));
             }
+        }
+    }
+
+    /// Goes past markers and aborted batches, where nothing else of the slice comes before them: who has read the last record
+    /// before them has read all, and commits the offset behind them.
+    pub(super) fn pass_hidden(&mut self, unpacker: &mut Unpacker) {
+        match &self.walk {
+            Some(walk) if walk.remaining() > 0 => return,
+            Some(_) => {
+                self.walk = None;
+                self.position = self.position.max(self.batch_end);
+            }
+            None => {}
+        }
+        let next = |cursor: &Self| {
+            let rest = cursor.frame.bytes().get(cursor.rest.clone()).unwrap_or_default();
+            BatchHeader::decode(rest).is_ok_and(|header| cursor.hides(&header))
+        };
+        // Damage is found again, and told, when reading goes on.
+        while next(self) && self.open_batch(unpacker).is_ok() {}
+        if self.rest.is_empty() {
+            self.position = self.position.max(self.next);
         }
     }
 
@@ -188,6 +213,11 @@ impl<F: HoldsBytes + Clone> Cursor<F> {
         end
     }
 
+    /// Whether the batch has nothing that the user is to see.
+    fn hides(&self, header: &BatchHeader) -> bool {
+        header.is_control() || self.aborted.as_ref().is_some_and(|aborted| aborted.has(header))
+    }
+
     #[inline(never)]
     fn open_batch(&mut self, unpacker: &mut Unpacker) -> Result<(), DecodeError> {
         let start = self.rest.start;
@@ -200,7 +230,7 @@ impl<F: HoldsBytes + Clone> Cursor<F> {
         let compression = header.compression()?;
         self.batch_end = header.next_offset();
         self.rest.start = (start + header.size()).min(self.rest.end);
-        if header.is_control() || self.batch_end <= self.position {
+        if self.hides(&header) || self.batch_end <= self.position {
             self.position = self.position.max(self.batch_end);
             return Ok(());
         }

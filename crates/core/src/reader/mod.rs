@@ -216,6 +216,7 @@ impl<F: HoldsBytes + Clone> Reader<F> {
             core.returned(self.id, now);
         }
         self.cursors.retain_mut(|cursor| {
+            cursor.pass_hidden(&mut self.unpacker);
             let spent = cursor.is_spent();
             if back {
                 cursor.acknowledge();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use ottla::{
-    Admin, Cause, NodeId, Timestamp, TopicPartition,
+    Admin, Cause, IsolationLevel, NodeId, Timestamp, TopicPartition,
     admin::OffsetSpec,
     error::{AdminError, AdminErrorKind},
 };
@@ -61,14 +61,16 @@ type Found = (TopicPartition, Result<Bounds, Unknown>);
 /// Questions under way. They end when this is dropped.
 pub(super) struct Lookups {
     admin: Admin,
+    /// Whose view of the log is asked for.
+    isolation: IsolationLevel,
     wanted: Wanted,
     tasks: JoinSet<()>,
     results: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
 }
 
 impl Lookups {
-    pub(super) fn new(admin: Admin, wanted: Wanted) -> Self {
-        Self { admin, wanted, tasks: JoinSet::new(), results: mpsc::channel(RESULTS) }
+    pub(super) fn new(admin: Admin, isolation: IsolationLevel, wanted: Wanted) -> Self {
+        Self { admin, isolation, wanted, tasks: JoinSet::new(), results: mpsc::channel(RESULTS) }
     }
 
     /// Begins to ask. Each partition has a result of its own.
@@ -76,12 +78,13 @@ impl Lookups {
         // Those that have ended.
         while self.tasks.try_join_next().is_some() {}
         let (admin, wanted, results) = (self.admin.clone(), self.wanted, self.results.0.clone());
+        let isolation = self.isolation;
         self.tasks.spawn(async move {
             let mut groups = JoinSet::new();
             for partitions in by_leader(&admin, partitions).await.into_values() {
                 let (admin, results) = (admin.clone(), results.clone());
                 groups.spawn(async move {
-                    for found in look_up(&admin, wanted, partitions).await {
+                    for found in look_up(&admin, isolation, wanted, partitions).await {
                         // Nobody waits for it where the command has ended.
                         let _ = results.send(found).await;
                     }
@@ -119,7 +122,12 @@ async fn by_leader(
     groups
 }
 
-async fn look_up(admin: &Admin, wanted: Wanted, partitions: Vec<TopicPartition>) -> Vec<Found> {
+async fn look_up(
+    admin: &Admin,
+    isolation: IsolationLevel,
+    wanted: Wanted,
+    partitions: Vec<TopicPartition>,
+) -> Vec<Found> {
     let mut all: BTreeMap<TopicPartition, Result<Bounds, Unknown>> =
         partitions.iter().map(|at| (at.clone(), Ok(Bounds::default()))).collect();
     let specs = [
@@ -129,7 +137,7 @@ async fn look_up(admin: &Admin, wanted: Wanted, partitions: Vec<TopicPartition>)
     ];
     for (_, spec) in specs.into_iter().filter(|(is_wanted, _)| *is_wanted) {
         let rest: Vec<_> = all.iter().filter(|(_, found)| found.is_ok()).map(|(at, _)| at.clone()).collect();
-        let found = admin.list_offsets(rest.iter().cloned().map(|at| (at, spec))).await;
+        let found = admin.list_offsets_for(isolation, rest.iter().cloned().map(|at| (at, spec))).await;
         for at in rest {
             let Some(bounds) = all.get_mut(&at) else { continue };
             let offset = match &found {

@@ -61,9 +61,6 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn new(args: &'a ConsumeArgs, common: &Common) -> Result<Self, Failure> {
-        if args.isolation.as_deref() == Some("read_committed") {
-            return Err(Failure::not_yet("`consume --isolation read_committed`"));
-        }
         if args.format.is_some() && common.is_json() {
             return Err(Failure::usage("-f and --output json: records are printed by one of them"));
         }
@@ -105,6 +102,12 @@ impl<'a> Plan<'a> {
     }
 
     fn consumer(&self) -> Result<ConsumerBuilder, Failure> {
+        let isolation = self.args.isolation.iter().map(|level| ("isolation.level", level));
+        Ok(self.placed()?.properties(isolation)?)
+    }
+
+    /// A consumer that begins where it was told.
+    fn placed(&self) -> Result<ConsumerBuilder, Failure> {
         let (defaults, start) = (Consumer::builder().max_poll_records(POLL_RECORDS), self.offsets.start);
         let Some(group) = &self.args.group else {
             let reset = match start {
@@ -173,6 +176,7 @@ impl<'a> Reading<'a> {
         let format = plan.format()?;
         let builder = plan.consumer()?;
         let settings = builder.settings();
+        let isolation = settings.isolation_level();
         let (patience, poll_records) = (settings.default_api_timeout(), settings.max_poll_records());
         let commits = plan.args.group.is_some() && settings.enable_auto_commit();
         let consumer = builder.build().await?;
@@ -189,7 +193,7 @@ impl<'a> Reading<'a> {
             sink: Sink::new(format),
             goal,
             watch: Watch::new(),
-            lookups: Lookups::new(admin.clone(), wanted),
+            lookups: Lookups::new(admin.clone(), isolation, wanted),
             failures: Failures::default(),
             patience,
             poll_records,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 pub use ottla_core::ResetPolicy as OffsetReset;
-use ottla_core::{Assignor, GroupProtocol};
+use ottla_core::{Assignor, GroupProtocol, IsolationLevel};
 
 use crate::{
     config::{
@@ -34,6 +34,7 @@ pub struct ConsumerBuilder {
     pub(super) fetch_max_wait: Duration,
     pub(super) max_partition_fetch_bytes: usize,
     pub(super) check_crcs: bool,
+    pub(super) isolation_level: IsolationLevel,
     pub(super) buffer_memory: usize,
     pub(super) max_decompressed_batch_bytes: usize,
 }
@@ -56,6 +57,7 @@ impl Default for ConsumerBuilder {
             fetch_max_wait: Duration::from_millis(500),
             max_partition_fetch_bytes: 1 << 20,
             check_crcs: true,
+            isolation_level: IsolationLevel::default(),
             buffer_memory: 64 << 20,
             max_decompressed_batch_bytes: MAX_SIZE,
         }
@@ -248,6 +250,17 @@ impl ConsumerBuilder {
         self
     }
 
+    /// Which records of transactions are read. Default [`IsolationLevel::ReadUncommitted`], as Java's: all of them.
+    ///
+    /// With [`IsolationLevel::ReadCommitted`] those of aborted transactions are left out, and nothing is read at or behind
+    /// the first record of a transaction that is still open; [`Consumer::explain`](crate::Consumer::explain) tells
+    /// where one holds a partition back. Positions, lag and the log's end go by the last stable offset then.
+    #[must_use]
+    pub fn isolation_level(mut self, level: IsolationLevel) -> Self {
+        self.isolation_level = level;
+        self
+    }
+
     /// Whether the checksum of each batch is checked. Default true, as Java's.
     #[must_use]
     pub fn check_crcs(mut self, check: bool) -> Self {
@@ -297,6 +310,7 @@ settings! {
     fetch_max_wait: Duration = |told| told.fetch_max_wait;
     max_partition_fetch_bytes: usize = |told| told.max_partition_fetch_bytes;
     check_crcs: bool = |told| told.check_crcs;
+    isolation_level: IsolationLevel = |told| told.isolation_level;
     buffer_memory: usize = |told| told.buffer_memory;
     max_decompressed_batch_bytes: usize = |told| told.max_decompressed_batch_bytes;
 }

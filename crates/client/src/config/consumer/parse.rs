@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use ottla_core::{FetchConfig, Pattern};
+use ottla_core::{FetchConfig, IsolationLevel, Pattern};
 
 use super::builder::{ConsumerBuilder, OffsetReset};
 use crate::{
@@ -39,6 +39,7 @@ pub(crate) struct ConsumerConfig {
     pub(crate) fetch_max_wait: Duration,
     pub(crate) max_partition_fetch_bytes: usize,
     pub(crate) check_crcs: bool,
+    pub(crate) isolation_level: IsolationLevel,
     /// The byte budget.
     pub(crate) buffer_memory: usize,
     pub(crate) max_decompressed_batch_bytes: usize,
@@ -65,6 +66,7 @@ impl ConsumerConfig {
                 partition_max_bytes: self.max_partition_fetch_bytes,
                 max_wait: self.fetch_max_wait,
                 budget: self.buffer_memory,
+                isolation: self.isolation_level,
                 request_timeout: common.request_timeout,
                 ..FetchConfig::default()
             },
@@ -119,6 +121,7 @@ impl ConsumerBuilder {
                 1..=MAX_SIZE,
             )?,
             check_crcs: self.check_crcs,
+            isolation_level: self.isolation_level,
             buffer_memory: check("ottla.buffer.memory", self.buffer_memory, 1..=usize::MAX / 2)?,
             max_decompressed_batch_bytes: check(
                 "ottla.max.decompressed.batch.bytes",

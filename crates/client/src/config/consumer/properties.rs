@@ -1,6 +1,6 @@
 //! The properties of a consumer, but for those of every client.
 
-use ottla_core::GroupProtocol;
+use ottla_core::{GroupProtocol, IsolationLevel};
 
 use super::builder::{ConsumerBuilder, OffsetReset};
 use crate::{
@@ -63,6 +63,9 @@ properties! {
     "heartbeat.interval.ms": "ms", "3000", Same,
         "The time between heartbeats; less than `session.timeout.ms`. With `group.protocol=classic`",
         group.heartbeat_interval = millis;
+    "isolation.level": "read_uncommitted, read_committed", "read_uncommitted", Same,
+        "Whether records of transactions are read that are open or were aborted",
+        isolation_level = isolation_level;
     "max.partition.fetch.bytes": "bytes", "1048576", Same,
         "About how much of one partition a fetch brings",
         max_partition_fetch_bytes = size;
@@ -98,6 +101,12 @@ fn offset_reset(key: &str, value: &str) -> Result<OffsetReset, BuildError> {
         text => text.strip_prefix("by_duration:").and_then(iso_duration).map(OffsetReset::ByDuration),
     };
     named.ok_or_else(|| BuildError::invalid(key, value, "earliest, latest, none or by_duration:PnDTnHnMn.nS"))
+}
+
+fn isolation_level(key: &str, value: &str) -> Result<IsolationLevel, BuildError> {
+    let named = [IsolationLevel::ReadUncommitted, IsolationLevel::ReadCommitted];
+    let named = named.into_iter().find(|level| level.name().eq_ignore_ascii_case(value.trim()));
+    named.ok_or_else(|| BuildError::invalid(key, value, "read_uncommitted or read_committed"))
 }
 
 fn group_protocol(key: &str, value: &str) -> Result<GroupProtocol, BuildError> {

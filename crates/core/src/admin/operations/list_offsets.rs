@@ -8,7 +8,7 @@ use ottla_protocol::{
 use crate::{
     admin::{Answer, Failure, Operation, Refusal, Route, Verdict},
     ids::TopicPartition,
-    offsets::OffsetAndTimestamp,
+    offsets::{IsolationLevel, OffsetAndTimestamp},
 };
 
 /// Asks for offsets in the logs of partitions. Each partition has its offset, or its failure; `None` where no record is that
@@ -17,9 +17,9 @@ use crate::{
 pub struct ListOffsets {
     /// What is asked of each partition.
     pub partitions: BTreeMap<TopicPartition, OffsetSpec>,
-    /// Whether the latest offset is the last stable offset, up to which `read_committed` consumers read, and not the high
-    /// watermark.
-    pub read_committed: bool,
+    /// Who asks: for readers of committed records the latest offset is the last stable one, and not the high watermark, and
+    /// no record behind that has a time.
+    pub isolation: IsolationLevel,
 }
 
 /// Which offset of a partition is asked for.
@@ -73,7 +73,7 @@ impl Operation for ListOffsets {
         }
         let topic = |(name, partitions): (&String, _)| ListOffsetsTopic { name: name.clone(), partitions };
         let topics = topics.into_iter().map(topic).collect();
-        let isolation_level = i8::from(self.read_committed);
+        let isolation_level = self.isolation.wire();
         Some(ListOffsetsRequest { replica_id: -1, isolation_level, topics, timeout_ms }.into())
     }
 

@@ -5,6 +5,7 @@ mod consumer_protocol;
 mod cooperative;
 mod explaining;
 mod fetching;
+mod isolation;
 mod leaving;
 mod listening;
 mod logging;
@@ -32,9 +33,10 @@ use super::*;
 use crate::{
     Address, CommittedOffset, Event, FetchConfig, GroupConfig, GroupFailure, LeaveGroup, OpFailure,
     disconnected::Disconnected,
+    fetch::spans,
     group::Assignment,
     ids::{ConnId, OpId, ReaderId, RequestId, TopicPartition},
-    machine::{Fetched, Machine, Outbound, Reply, spans},
+    machine::{Fetched, Machine, Outbound, Reply},
     reader::Slot,
 };
 

@@ -1,0 +1,86 @@
+//! Where the batches of a Fetch response lie, found out before it is shared.
+
+use ottla_protocol::{DecodeError, Response, codec::RecordData, records::walk_headers};
+
+use super::aborted::{Aborted, Markers};
+
+/// The whole batches of one partition in a Fetch response: nearly always of one leader epoch, so that there is one span.
+#[derive(Debug, Clone, Default)]
+pub struct Spans {
+    first: Option<Span>,
+    more: Vec<Span>,
+    /// What of it was aborted; `None` where nothing was.
+    aborted: Option<Aborted>,
+}
+
+/// Neighbouring batches that one leader has appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Where they begin in the frame.
+    pub start: u32,
+    /// Where the last whole one ends.
+    pub end: u32,
+    /// The offset behind the last whole one.
+    pub next: i64,
+    /// The leader epoch; -1 where the log does not tell it.
+    pub leader_epoch: i32,
+}
+
+impl Spans {
+    fn add(&mut self, batch: Span) {
+        match self.more.last_mut().or(self.first.as_mut()) {
+            Some(last) if last.leader_epoch == batch.leader_epoch => {
+                (last.end, last.next) = (batch.end, batch.next);
+            }
+            Some(_) => self.more.push(batch),
+            None => self.first = Some(batch),
+        }
+    }
+
+    /// How many bytes they are.
+    pub fn size(&self) -> usize {
+        self.iter().map(|span| (span.end - span.start) as usize).sum()
+    }
+
+    /// What of it was aborted.
+    pub(super) fn aborted(&self) -> Option<&Aborted> {
+        self.aborted.as_ref()
+    }
+
+    /// In the log's order.
+    pub fn iter(&self) -> impl Iterator<Item = Span> {
+        self.first.iter().chain(&self.more).copied()
+    }
+}
+
+/// Walks the batch headers of a Fetch response, outside any lock, so that the machine knows where to go on.
+pub fn spans(response: &Response, frame: &[u8]) -> Vec<Result<Spans, DecodeError>> {
+    let Response::Fetch(response) = response else { return Vec::new() };
+    let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
+    partitions
+        .map(|partition| {
+            let Some(records) = &partition.records else { return Ok(Spans::default()) };
+            let bytes = records.bytes(frame);
+            let start = match records {
+                RecordData::InFrame(range) => range.start,
+                RecordData::Owned(_) => 0,
+            };
+            let mut spans = Spans::default();
+            let mut markers = Markers::of(partition.aborted_transactions.as_deref());
+            for batch in walk_headers(bytes) {
+                let (range, header) = batch?;
+                if let Some(markers) = &mut markers {
+                    markers.see(&header);
+                }
+                spans.add(Span {
+                    start: start + range.start as u32,
+                    end: start + range.end as u32,
+                    next: header.next_offset(),
+                    leader_epoch: header.partition_leader_epoch,
+                });
+            }
+            spans.aborted = markers.map(Markers::found);
+            Ok(spans)
+        })
+        .collect()
+}
