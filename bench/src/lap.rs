@@ -11,6 +11,7 @@ use ottla_bench_child::{Course, Lap};
 use ottla_conformance::process;
 
 use crate::consumer;
+use crate::peers;
 
 pub(crate) const WITHIN: Duration = Duration::from_secs(600);
 
@@ -49,8 +50,8 @@ pub(crate) fn start_of(program: &Path, client: Client, course: &Course) -> Resul
 }
 
 /// Lets another client's program read.
-pub(crate) fn start_peer(program: &Path, course: &Course) -> Result<Lap> {
-    let mut child = Command::new(program);
+pub(crate) fn start_peer(program: &Command, course: &Course) -> Result<Lap> {
+    let mut child = peers::again(program);
     child.arg("lap");
     finish(child, course)
 }

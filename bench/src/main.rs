@@ -2,6 +2,7 @@
 //! costs, whether work and fetching overlap, and for how long a group delivers nothing. README.md has the method.
 
 mod assignors;
+mod broker;
 mod cli;
 mod columns;
 mod compare;

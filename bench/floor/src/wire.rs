@@ -2,22 +2,34 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 const CUT_OFF: &str = "an answer that is cut off";
 
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     /// As large as the largest answer, of which the last is in front.
     buffer: Vec<u8>,
     correlation_id: i32,
 }
 
 impl Connection {
-    pub(crate) fn open(address: &str) -> Result<Self> {
+    /// By TLS 1.3, if an authority is given.
+    pub(crate) fn open(address: &str, authority: Option<&Path>) -> Result<Self> {
         let stream = TcpStream::connect(address).with_context(|| address.to_owned())?;
         stream.set_nodelay(true)?;
+        let stream: Box<dyn Stream> = match authority {
+            Some(file) => Box::new(secure(stream, address, file)?),
+            None => Box::new(stream),
+        };
         Ok(Self { stream, buffer: Vec::new(), correlation_id: 0 })
     }
 
@@ -41,6 +53,29 @@ impl Connection {
         ensure!(answer.i32()? == self.correlation_id, "an answer to something else");
         Ok(answer)
     }
+}
+
+trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
+
+/// As rustls reads and writes by itself.
+fn secure(
+    stream: TcpStream,
+    address: &str,
+    authority: &Path,
+) -> Result<StreamOwned<ClientConnection, TcpStream>> {
+    let (host, _port) = address.rsplit_once(':').context("an address without a port")?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(authority)? {
+        roots.add(certificate?)?;
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&TLS13])?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned())?;
+    Ok(StreamOwned::new(ClientConnection::new(Arc::new(config), name)?, stream))
 }
 
 /// The body of a request.
