@@ -95,7 +95,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let readers = readers(options)?;
     let broker = match &options.bootstrap {
         Some(bootstrap) => Broker::running(bootstrap)?,
-        None if options.tls => Broker::with_tls(Config::new(1))?,
+        None if options.tls => Broker::with_tls(Config::new(1).optimized())?,
         None => Broker::plain()?,
     };
     let columns = match options.columns.is_empty() {
