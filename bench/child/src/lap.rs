@@ -1,6 +1,6 @@
 //! What a lap reads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -58,15 +58,20 @@ impl Course {
 impl Course {
     /// The properties of TLS by Java's names; none without it.
     pub fn tls(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let properties = |file: &PathBuf| {
-            [
-                ("security.protocol", "SSL".to_owned()),
-                ("ssl.truststore.type", "PEM".to_owned()),
-                ("ssl.truststore.location", file.display().to_string()),
-            ]
-        };
-        self.authority.iter().flat_map(properties)
+        tls(self.authority.as_deref())
     }
+}
+
+/// The properties of TLS by Java's names; none without an authority that is trusted.
+pub fn tls(authority: Option<&Path>) -> impl Iterator<Item = (&'static str, String)> {
+    let properties = |file: &Path| {
+        [
+            ("security.protocol", "SSL".to_owned()),
+            ("ssl.truststore.type", "PEM".to_owned()),
+            ("ssl.truststore.location", file.display().to_string()),
+        ]
+    };
+    authority.into_iter().flat_map(properties)
 }
 
 impl Lap {

@@ -1,6 +1,6 @@
 //! Requests and responses of versions without tagged fields, over one blocking connection.
 
-use std::io::{Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -59,12 +59,32 @@ trait Stream: Read + Write {}
 
 impl<T: Read + Write> Stream for T {}
 
-/// As rustls reads and writes by itself.
+/// rustls by itself reads some 4 KiB at once, and each question of the kernel costs more than to copy what came.
+struct ReadAhead(BufReader<TcpStream>);
+
+const READ_AHEAD: usize = 64 << 10;
+
+impl Read for ReadAhead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for ReadAhead {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.get_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.get_mut().flush()
+    }
+}
+
 fn secure(
     stream: TcpStream,
     address: &str,
     authority: &Path,
-) -> Result<StreamOwned<ClientConnection, TcpStream>> {
+) -> Result<StreamOwned<ClientConnection, ReadAhead>> {
     let (host, _port) = address.rsplit_once(':').context("an address without a port")?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(authority)? {
@@ -75,6 +95,7 @@ fn secure(
         .with_root_certificates(roots)
         .with_no_client_auth();
     let name = ServerName::try_from(host.to_owned())?;
+    let stream = ReadAhead(BufReader::with_capacity(READ_AHEAD, stream));
     Ok(StreamOwned::new(ClientConnection::new(Arc::new(config), name)?, stream))
 }
 

@@ -12,9 +12,9 @@ use std::{
     time::SystemTime,
 };
 
-use ottla_core::{Disconnected, TlsFailure, log};
+use ottla_core::{ConnId, Disconnected, TlsFailure, log};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedCipherSuite,
+    ClientConfig, DigitallySignedStruct, Error, HandshakeKind, SignatureScheme, SupportedCipherSuite,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -23,6 +23,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     version,
 };
+use tokio::io::BufReader;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub(super) use self::failure::of_error;
@@ -32,6 +33,10 @@ use crate::{
     config::{ssl::Ssl, wrong},
     error::{BuildError, BuildErrorKind, Details as _},
 };
+
+/// How much is read off a socket at once: rustls by itself asks for some 4 KiB, and each question of the kernel costs more than to
+/// copy what came.
+const READ_AHEAD: usize = 64 << 10;
 
 /// How a client's connections are secured. Connections share the sessions that brokers may resume.
 #[derive(Debug)]
@@ -110,6 +115,7 @@ impl Tls {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| failed(format!("`{host}` is no name that a certificate could bear")))?;
         let Current { config, has_certificate, .. } = self.current();
+        let stream = BufReader::with_capacity(READ_AHEAD, stream);
         match TlsConnector::from(config).connect(name, stream).await {
             Ok(stream) => Ok(Secured { stream, has_certificate }),
             Err(error) => Err(failure::of_handshake(&error, has_certificate)),
@@ -119,8 +125,19 @@ impl Tls {
 
 /// A connection upon which TLS is spoken.
 pub(super) struct Secured<S> {
-    pub(super) stream: TlsStream<S>,
+    pub(super) stream: TlsStream<BufReader<S>>,
     pub(super) has_certificate: bool,
+}
+
+impl<S> Secured<S> {
+    /// For an operator's log.
+    pub(super) fn tell(&self, span: &tracing::Span, conn: ConnId, host: &str) {
+        let (_, session) = self.stream.get_ref();
+        let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+        let (version, suite) = (session.protocol_version(), session.negotiated_cipher_suite());
+        let (version, suite) = (version.and_then(|it| it.as_str()), suite.and_then(|it| it.suite().as_str()));
+        tracing::debug!(target: log::CONNECTION, parent: span, %conn, host, version, suite, resumed, "secured");
+    }
 }
 
 fn read(ssl: &Ssl) -> Result<Current, BuildError> {
