@@ -14,7 +14,8 @@ use std::{
 
 use ottla_core::{ConnId, Disconnected, TlsFailure, log};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, HandshakeKind, SignatureScheme, SupportedCipherSuite,
+    ClientConfig, DigitallySignedStruct, Error, HandshakeKind, ProtocolVersion, SignatureScheme,
+    SupportedCipherSuite,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -134,9 +135,12 @@ impl<S> Secured<S> {
     pub(super) fn tell(&self, span: &tracing::Span, conn: ConnId, host: &str) {
         let (_, session) = self.stream.get_ref();
         let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
-        let (version, suite) = (session.protocol_version(), session.negotiated_cipher_suite());
-        let (version, suite) = (version.and_then(|it| it.as_str()), suite.and_then(|it| it.suite().as_str()));
-        tracing::debug!(target: log::CONNECTION, parent: span, %conn, host, version, suite, resumed, "secured");
+        let version = match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "TLSv1.3",
+        };
+        let suite = session.negotiated_cipher_suite();
+        tracing::debug!(target: log::CONNECTION, parent: span, %conn, host, version, suite = suite.as_ref().map(name_of_suite), resumed, "secured");
     }
 }
 
@@ -178,17 +182,20 @@ fn provider(suites: &[String]) -> Result<CryptoProvider, BuildError> {
     if suites.is_empty() {
         return Ok(provider);
     }
-    // Java and IANA say TLS_AES_128_GCM_SHA256 where rustls says TLS13_AES_128_GCM_SHA256.
-    let name = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_");
     let known = |wanted: &String| {
-        let found = provider.cipher_suites.iter().find(|suite| name(suite) == *wanted).copied();
+        let found = provider.cipher_suites.iter().find(|suite| name_of_suite(suite) == *wanted).copied();
         found.ok_or_else(|| {
-            let all: Vec<String> = provider.cipher_suites.iter().map(name).collect();
+            let all: Vec<String> = provider.cipher_suites.iter().map(name_of_suite).collect();
             BuildError::invalid(KEY, wanted, format!("any of {}", all.join(", ")))
         })
     };
     provider.cipher_suites = suites.iter().map(known).collect::<Result<_, _>>()?;
     Ok(provider)
+}
+
+/// Java and IANA say TLS_AES_128_GCM_SHA256 where rustls says TLS13_AES_128_GCM_SHA256.
+fn name_of_suite(suite: &SupportedCipherSuite) -> String {
+    format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")
 }
 
 fn version_of(name: &str) -> Result<&'static rustls::SupportedProtocolVersion, BuildError> {
