@@ -56,9 +56,9 @@ pub(crate) fn start_peer(program: &Command, course: &Course) -> Result<Lap> {
     finish(child, course)
 }
 
-/// A variable of glibc's, and what it is set to for each lap: copies are made by plain moves, never by `rep movsb`. On many an AMD
-/// that takes 25 times as long where the target lies less than 16 bytes behind the source, modulo a page: as luck has it where
-/// a heap lies, one lap would meet that at each record of TLS, and the next at none.
+/// A variable of glibc's, and what it is set to for each lap: copies are made by plain moves, never by `rep movsb`. On an AMD EPYC
+/// that took 25 times as long where the target lay less than 16 bytes behind the source, modulo a page: a matter of luck for two
+/// buffers of a heap, as those are that rustls copies each record of TLS between.
 const COPIES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.cpu.x86_rep_movsb_threshold=0x10000000");
 
 fn finish(mut child: Command, course: &Course) -> Result<Lap> {
