@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -45,6 +47,7 @@ func read(args []string) (*lap, error) {
 	records := flags.Int64("records", 0, "how many to read")
 	fetchMaxBytes := flags.Int("fetch-max-bytes", 50<<20, "of one fetch")
 	flags.Int("millis-per-mb", 0, "not for peers")
+	authority := flags.String("authority", "", "a file with who has signed the broker's certificate: TLS is spoken")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -52,13 +55,23 @@ func read(args []string) (*lap, error) {
 	for partition := range int32(*partitions) {
 		offsets[partition] = kgo.NewOffset().AtStart()
 	}
-	client, err := kgo.NewClient(
+	options := []kgo.Opt{
 		kgo.SeedBrokers(strings.Split(*bootstrap, ",")...),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{*topic: offsets}),
 		kgo.FetchIsolationLevel(kgo.ReadUncommitted()),
 		kgo.FetchMaxBytes(int32(*fetchMaxBytes)),
-		kgo.FetchMaxPartitionBytes(1<<20),
-	)
+		kgo.FetchMaxPartitionBytes(1 << 20),
+	}
+	if *authority != "" {
+		pem, err := os.ReadFile(*authority)
+		if err != nil {
+			return nil, err
+		}
+		authorities := x509.NewCertPool()
+		authorities.AppendCertsFromPEM(pem)
+		options = append(options, kgo.DialTLSConfig(&tls.Config{RootCAs: authorities}))
+	}
+	client, err := kgo.NewClient(options...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,5 @@
-//! The six columns: sizes, codecs and partitions that pull a client's cost in different directions.
+//! The six columns: sizes, codecs and partitions that pull a client's cost in different directions. Two for TLS, whose
+//! cost is one of bytes.
 
 use std::str::FromStr;
 
@@ -16,6 +17,8 @@ pub(crate) struct Column {
 
 /// What the ratio to the floor may be, in any column, by iterator as by `recv`.
 pub(crate) const AIM: f64 = 1.35;
+/// The same where both speak TLS.
+pub(crate) const TLS_AIM: f64 = 1.25;
 
 const fn column(
     name: &'static str,
@@ -39,13 +42,17 @@ pub(crate) const COLUMNS: [Column; 6] = [
     column("10k-12", LARGE, "none", 12),
 ];
 
+pub(crate) const TLS_COLUMNS: [Column; 2] =
+    [column("100b-12", SMALL, "none", 12), column("1k-12", MIDDLE, "none", 12)];
+
 impl FromStr for Column {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        COLUMNS.into_iter().find(|column| column.name == name).ok_or_else(|| {
+        let mut all = COLUMNS.into_iter().chain(TLS_COLUMNS);
+        all.find(|column| column.name == name).ok_or_else(|| {
             let names = COLUMNS.map(|column| column.name);
-            format!("the columns are {}", names.join(", "))
+            format!("the columns are {}, and of TLS 1k-12", names.join(", "))
         })
     }
 }

@@ -3,14 +3,16 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 use clap::Args;
 use ottla_bench_child::{Course, Lap};
-use ottla_conformance::kafka::{Cluster, Config, Tools};
+use ottla_conformance::kafka::Config;
 use ottla_conformance::targets::unique;
 
-use crate::columns::{COLUMNS, Column};
+use crate::broker::Broker;
+use crate::columns::{AIM, COLUMNS, Column, TLS_AIM, TLS_COLUMNS};
 use crate::lap::{self, Client};
 use crate::load::{self, Load};
 use crate::peers;
@@ -18,7 +20,7 @@ use crate::table::Rounds;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Which columns; all by default.
+    /// Which columns; all by default, or with `--tls` 100b-12 and 1k-12.
     #[arg(long, value_delimiter = ',')]
     columns: Vec<Column>,
     /// How often each client reads each topic.
@@ -30,6 +32,9 @@ pub(crate) struct Options {
     /// A Kafka that runs already, in place of one node started for this.
     #[arg(long)]
     bootstrap: Option<String>,
+    /// All over TLS 1.3.
+    #[arg(long, conflicts_with = "bootstrap")]
+    tls: bool,
     /// Beside another build of this program, of an older commit, say: its iterator and its `recv`.
     #[arg(long, value_name = "PROGRAM")]
     beside: Option<PathBuf>,
@@ -49,7 +54,7 @@ pub(crate) enum What {
     Own(Client),
     /// Another build, in the same way.
     Before(PathBuf, Client),
-    Peer(PathBuf),
+    Peer(Command),
 }
 
 impl Reader {
@@ -65,7 +70,7 @@ impl Reader {
 /// The floor, which the others are measured against, is the first.
 fn readers(options: &Options) -> Result<Vec<Reader>> {
     let own = |name, client| Reader { name, what: What::Own(client) };
-    let peer = |name, program| Reader { name, what: What::Peer(program) };
+    let peer = |name, program: PathBuf| Reader { name, what: What::Peer(Command::new(program)) };
     let mut readers = vec![own("floor", Client::Floor)];
     for (name, before, client) in
         [("iterator", "iterator, before", Client::Poll), ("recv", "recv, before", Client::Recv)]
@@ -81,21 +86,23 @@ fn readers(options: &Options) -> Result<Vec<Reader>> {
         readers.push(peer("krafka 0.28", peers::rust("krafka")?));
         readers.push(peer("confluent-kafka 1.0", peers::rust("confluent")?));
         readers.push(peer("rdkafka 0.39, base", peers::rust("rdkafka")?));
+        readers.push(Reader { name: "Java 4.4, warm", what: What::Peer(peers::java("Lap", &[])?) });
     }
     Ok(readers)
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let readers = readers(options)?;
-    let (_cluster, tools, bootstrap) = match &options.bootstrap {
-        Some(bootstrap) => (None, Tools::new(bootstrap)?, bootstrap.clone()),
-        None => {
-            let cluster = Cluster::start(Config::new(1))?;
-            let (tools, bootstrap) = (cluster.tools(), cluster.bootstrap());
-            (Some(cluster), tools, bootstrap)
-        }
+    let broker = match &options.bootstrap {
+        Some(bootstrap) => Broker::running(bootstrap)?,
+        None if options.tls => Broker::with_tls(Config::new(1).optimized())?,
+        None => Broker::plain()?,
     };
-    let columns = if options.columns.is_empty() { COLUMNS.to_vec() } else { options.columns.clone() };
+    let columns = match options.columns.is_empty() {
+        true if options.tls => TLS_COLUMNS.to_vec(),
+        true => COLUMNS.to_vec(),
+        false => options.columns.clone(),
+    };
     println!(
         "| column | client | CPU µs/record | over the floor (aim) | best peer over this | records/s | VmHWM MiB | fetched/log |\n\
          |---|---|---|---|---|---|---|---|"
@@ -105,27 +112,29 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let records = (column.records as f64 * options.scale) as u64;
         let topic = unique(&format!("bench-{}", column.name));
         let Column { partitions, size, codec, .. } = column;
-        load::fill(&tools, &topic, Load { partitions, records, size, codec, producer: &[] })?;
+        load::fill(&broker.tools, &topic, Load { partitions, records, size, codec, producer: &[] })?;
         let course = Course {
-            bootstrap: bootstrap.clone(),
+            bootstrap: broker.bootstrap.clone(),
             topic: topic.clone(),
             partitions,
             records,
             fetch_max_bytes: 50 << 20,
             millis_per_mb: 0,
+            authority: broker.authority.clone(),
         };
-        let rounds = measure(&course, &readers, options.rounds)?;
+        let aim = if options.tls { TLS_AIM } else { AIM };
+        let rounds = measure(&course, &readers, options.rounds, aim)?;
         for row in rounds.rows(&column) {
             println!("{row}");
         }
         notes.extend(rounds.notes(&column));
-        tools.delete_topic(&topic)?;
+        broker.tools.delete_topic(&topic)?;
     }
     println!("\n{}", notes.join("\n"));
     Ok(())
 }
 
-fn measure<'a>(course: &Course, readers: &'a [Reader], rounds: usize) -> Result<Rounds<'a>> {
+fn measure<'a>(course: &Course, readers: &'a [Reader], rounds: usize, aim: f64) -> Result<Rounds<'a>> {
     // Brings the log into the page cache, and tells what it is made of.
     let warm = lap::start(Client::Floor, course)?;
     let mut laps = Vec::new();
@@ -150,7 +159,7 @@ fn measure<'a>(course: &Course, readers: &'a [Reader], rounds: usize) -> Result<
         }
         laps.push(in_turn);
     }
-    Ok(Rounds { readers, log: warm.log.unwrap_or_default(), laps })
+    Ok(Rounds { readers, aim, log: warm.log.unwrap_or_default(), laps })
 }
 
 /// Of the last minute: what else the machine did.

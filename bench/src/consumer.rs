@@ -48,6 +48,7 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
 
 async fn consumer(course: &Course) -> Result<Consumer> {
     let mut consumer = Consumer::builder()
+        .properties(course.tls())?
         .bootstrap_servers(course.bootstrap.split(','))
         .auto_offset_reset(OffsetReset::Earliest)
         .fetch_max_bytes(course.fetch_max_bytes as usize)

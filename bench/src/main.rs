@@ -2,11 +2,13 @@
 //! costs, whether work and fetching overlap, and for how long a group delivers nothing. README.md has the method.
 
 mod assignors;
+mod broker;
 mod cli;
 mod columns;
 mod compare;
 mod consumer;
 mod failover;
+mod handshakes;
 mod lap;
 mod load;
 mod member;
@@ -44,6 +46,8 @@ enum Verb {
     Cli(cli::Measure),
     /// For how long a group delivers nothing when a member joins, leaves or dies, or a broker dies.
     Failover(failover::Options),
+    /// What it costs to agree upon TLS, and how often an earlier session spares it.
+    Handshakes(handshakes::Options),
     /// What it costs a group's leader to share partitions out.
     Assignors(assignors::Options),
     /// One lap, in the process that the others measure.
@@ -75,6 +79,7 @@ fn main() -> Result<()> {
         Verb::Memory(options) => memory::run(&options),
         Verb::Cli(measure) => cli::run(&measure),
         Verb::Failover(options) => failover::run(&options),
+        Verb::Handshakes(options) => handshakes::run(&options),
         Verb::Assignors(options) => assignors::run(&options),
         Verb::Lap { client, course } => lap::run(client, &course),
         Verb::Peak { program, args } => cli::memory::peak(&program, &args),

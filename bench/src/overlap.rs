@@ -38,8 +38,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     load::fill(&cluster.tools(), "overlap", load)?;
     cluster.proxy(1)?.delay(Some(ApiKey::Fetch as i16), Duration::from_millis(options.delay_millis));
     let topic = "overlap".to_owned();
-    let both =
-        Course { bootstrap: cluster.bootstrap(), topic, partitions, records, fetch_max_bytes, millis_per_mb };
+    let both = Course {
+        bootstrap: cluster.bootstrap(),
+        topic,
+        partitions,
+        records,
+        fetch_max_bytes,
+        millis_per_mb,
+        authority: None,
+    };
     let fetch_only = Course { millis_per_mb: 0, ..both.clone() };
     println!(
         "| client | fetch alone s | work alone s | both s | over the longer (aim 1.15) |\n|---|---|---|---|---|"

@@ -52,8 +52,11 @@ pub(crate) fn franz_go() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// A class of the folder `java`, with the flags that keep a JVM small.
-pub(crate) fn java(class: &str) -> Result<Command> {
+/// Flags that keep a JVM small, and its start short.
+pub(crate) const SMALL_JVM: &[&str] = &["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m"];
+
+/// A class of the folder `java`, run by a JVM with these flags.
+pub(crate) fn java(class: &str, flags: &[&str]) -> Result<Command> {
     let jars = Java::get()?.jars().join("*");
     let classes = folder()?.join("java");
     let mut build = Command::new(jdk("javac"));
@@ -61,9 +64,16 @@ pub(crate) fn java(class: &str) -> Result<Command> {
     build.arg(Path::new(HERE).join("java").join(format!("{class}.java")));
     run(&build)?;
     let mut command = Command::new(jdk("java"));
-    command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-Dlog4j2.level=OFF", "-cp"]);
+    command.args(flags).args(["-Dlog4j2.level=OFF", "-cp"]);
     command.arg(format!("{}:{}", classes.display(), jars.display())).arg(class);
     Ok(command)
+}
+
+/// The same program with the same arguments once more.
+pub(crate) fn again(program: &Command) -> Command {
+    let mut copy = Command::new(program.get_program());
+    copy.args(program.get_args());
+    copy
 }
 
 fn run(build: &Command) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use ottla_bench_child::{Lap, Log};
 
-use crate::columns::{AIM, Column};
+use crate::columns::Column;
 use crate::compare::{Reader, What};
 use crate::lap::Client;
 use crate::stats::{median, middle_half};
@@ -10,6 +10,8 @@ use crate::stats::{median, middle_half};
 /// What one column's laps were, and what they read.
 pub(crate) struct Rounds<'a> {
     pub(crate) readers: &'a [Reader],
+    /// What the ratio to the floor may be.
+    pub(crate) aim: f64,
     pub(crate) log: Log,
     /// Each round's, in the readers' order.
     pub(crate) laps: Vec<Vec<Lap>>,
@@ -66,7 +68,7 @@ impl Rounds<'_> {
                 column.name,
                 reader.name,
                 self.of(index, Lap::micros_per_record),
-                if is_judged { format!(" ({AIM})") } else { String::new() },
+                if is_judged { format!(" ({})", self.aim) } else { String::new() },
                 best_peer.filter(|_| is_judged).map_or("-".to_owned(), |peer| format!("{:.2}", peer / over)),
                 self.of(index, |lap| lap.records as f64 / lap.seconds),
                 self.peak(index),

@@ -3,7 +3,7 @@
 use ottla_broker::{ClientAuth, Config, Sasl, SaslMechanism, Server, Tls};
 use ottla_protocol::Secret;
 
-use crate::kafka::{Access, Certificates, Mechanism, Tools, Unavailable, User, scratch};
+use crate::kafka::{Access, Certificates, Mechanism, Tools, Unavailable, User};
 use crate::targets::unique;
 
 /// An embedded broker with TLS and SASL: each [`User`] may do everything.
@@ -17,7 +17,7 @@ pub struct Guarded {
 impl Guarded {
     /// One that asks for clients' certificates, or not.
     pub fn start(is_mutual: bool) -> Result<Self, Unavailable> {
-        let certificates = Certificates::make(scratch(&unique("guarded")))?;
+        let certificates = Certificates::make(&unique("guarded"))?;
         let read = |name| std::fs::read(certificates.path(name)).map_err(|error| failed(&error));
         let mut tls = Tls::new(read("server.crt")?, Secret::from(read("server.key")?));
         if is_mutual {

@@ -1,5 +1,7 @@
 //! What a lap reads.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 use clap::Args;
 
@@ -26,12 +28,15 @@ pub struct Course {
     /// Work, by a thread that sleeps, for each million bytes of keys and values.
     #[arg(long, default_value_t = 0)]
     pub millis_per_mb: u64,
+    /// TLS is spoken, with a broker whose certificate the authority in this file has signed.
+    #[arg(long)]
+    pub authority: Option<PathBuf>,
 }
 
 impl Course {
     /// The arguments that say so.
     pub fn args(&self) -> Vec<String> {
-        let Self { bootstrap, topic, partitions, records, fetch_max_bytes, millis_per_mb } = self;
+        let Self { bootstrap, topic, partitions, records, fetch_max_bytes, millis_per_mb, authority } = self;
         let texts = [("--bootstrap", bootstrap.clone()), ("--topic", topic.clone())];
         let numbers = [
             ("--partitions", u64::from(*partitions)),
@@ -40,8 +45,33 @@ impl Course {
             ("--millis-per-mb", *millis_per_mb),
         ];
         let numbers = numbers.map(|(name, number)| (name, number.to_string()));
-        texts.into_iter().chain(numbers).flat_map(|(name, value)| [name.to_owned(), value]).collect()
+        let authority = authority.iter().map(|file| ("--authority", file.display().to_string()));
+        texts
+            .into_iter()
+            .chain(numbers)
+            .chain(authority)
+            .flat_map(|(name, value)| [name.to_owned(), value])
+            .collect()
     }
+}
+
+impl Course {
+    /// The properties of TLS by Java's names; none without it.
+    pub fn tls(&self) -> impl Iterator<Item = (&'static str, String)> {
+        tls(self.authority.as_deref())
+    }
+}
+
+/// The properties of TLS by Java's names; none without an authority that is trusted.
+pub fn tls(authority: Option<&Path>) -> impl Iterator<Item = (&'static str, String)> {
+    let properties = |file: &Path| {
+        [
+            ("security.protocol", "SSL".to_owned()),
+            ("ssl.truststore.type", "PEM".to_owned()),
+            ("ssl.truststore.location", file.display().to_string()),
+        ]
+    };
+    authority.into_iter().flat_map(properties)
 }
 
 impl Lap {

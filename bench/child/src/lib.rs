@@ -6,7 +6,7 @@ mod member;
 mod meter;
 mod peer;
 
-pub use lap::Course;
+pub use lap::{Course, tls};
 pub use member::{Deliveries, Membership, Orders, Protocol, now_millis};
-pub use meter::{Lap, Log, Meter, peak_of_children_kib};
+pub use meter::{Lap, Log, Meter, peak_of_children_kib, thread_cpu_micros};
 pub use peer::lap;

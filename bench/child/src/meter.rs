@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 /// One reading of a topic by one client, in a process of its own.
@@ -103,6 +104,11 @@ impl Meter {
 fn cpu_micros() -> Result<i64> {
     let usage = getrusage(UsageWho::RUSAGE_SELF)?;
     Ok(usage.user_time().num_microseconds() + usage.system_time().num_microseconds())
+}
+
+/// User and system time of the thread that asks, so far.
+pub fn thread_cpu_micros() -> Result<i64> {
+    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.num_microseconds())
 }
 
 /// The largest peak of memory of the children that were waited for, each with its own.

@@ -6,6 +6,7 @@ mod batch;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use ottla_bench_child::{Course, Lap, Log, Meter};
@@ -23,7 +24,7 @@ const PARTITION_MAX_BYTES: i32 = 1 << 20;
 
 /// Reads the first records of a topic, all partitions from offset 0.
 pub fn read(course: &Course) -> Result<Lap> {
-    let mut leaders = connect(&course.bootstrap, &course.topic)?;
+    let mut leaders = connect(&course.bootstrap, &course.topic, course.authority.as_deref())?;
     let mut reader = Reader { meter: Meter::new(), log: Log::default(), unpacker: Unpacker::new()? };
     let mut fetched = 0;
     while reader.meter.records < course.records {
@@ -112,10 +113,10 @@ impl Leader {
 }
 
 /// A connection to each leader.
-fn connect(bootstrap: &str, topic: &str) -> Result<Vec<Leader>> {
+fn connect(bootstrap: &str, topic: &str, authority: Option<&Path>) -> Result<Vec<Leader>> {
     let mut question = Question::default();
     question.i32(1).string(topic);
-    let mut first = Connection::open(bootstrap.split(',').next().unwrap_or_default())?;
+    let mut first = Connection::open(bootstrap.split(',').next().unwrap_or_default(), authority)?;
     let mut answer = first.ask(METADATA, METADATA_VERSION, &question)?;
     let mut addresses = BTreeMap::new();
     for _broker in 0..answer.count()? {
@@ -140,7 +141,7 @@ fn connect(bootstrap: &str, topic: &str) -> Result<Vec<Leader>> {
     }
     let connect = |(leader, positions)| {
         let address = addresses.get(&leader).with_context(|| format!("no leader {leader}"))?;
-        Ok(Leader { connection: Connection::open(address)?, positions })
+        Ok(Leader { connection: Connection::open(address, authority)?, positions })
     };
     leaders.into_iter().map(connect).collect()
 }

@@ -1,23 +1,35 @@
 //! Requests and responses of versions without tagged fields, over one blocking connection.
 
-use std::io::{Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 const CUT_OFF: &str = "an answer that is cut off";
 
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     /// As large as the largest answer, of which the last is in front.
     buffer: Vec<u8>,
     correlation_id: i32,
 }
 
 impl Connection {
-    pub(crate) fn open(address: &str) -> Result<Self> {
+    /// By TLS 1.3, if an authority is given.
+    pub(crate) fn open(address: &str, authority: Option<&Path>) -> Result<Self> {
         let stream = TcpStream::connect(address).with_context(|| address.to_owned())?;
         stream.set_nodelay(true)?;
+        let stream: Box<dyn Stream> = match authority {
+            Some(file) => Box::new(secure(stream, address, file)?),
+            None => Box::new(stream),
+        };
         Ok(Self { stream, buffer: Vec::new(), correlation_id: 0 })
     }
 
@@ -41,6 +53,50 @@ impl Connection {
         ensure!(answer.i32()? == self.correlation_id, "an answer to something else");
         Ok(answer)
     }
+}
+
+trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
+
+/// rustls by itself reads some 4 KiB at once, and each question of the kernel costs more than to copy what came.
+struct ReadAhead(BufReader<TcpStream>);
+
+const READ_AHEAD: usize = 64 << 10;
+
+impl Read for ReadAhead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for ReadAhead {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.get_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.get_mut().flush()
+    }
+}
+
+fn secure(
+    stream: TcpStream,
+    address: &str,
+    authority: &Path,
+) -> Result<StreamOwned<ClientConnection, ReadAhead>> {
+    let (host, _port) = address.rsplit_once(':').context("an address without a port")?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(authority)? {
+        roots.add(certificate?)?;
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&TLS13])?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned())?;
+    let stream = ReadAhead(BufReader::with_capacity(READ_AHEAD, stream));
+    Ok(StreamOwned::new(ClientConnection::new(Arc::new(config), name)?, stream))
 }
 
 /// The body of a request.

@@ -77,8 +77,15 @@ fn produced(produce: &Command, bootstrap: &str, lines: u64) -> Result<(u64, u64)
 /// Waits for so many records, and tells in how many batches they are.
 fn batches(bootstrap: &str, records: u64) -> Result<u64> {
     let (bootstrap, topic) = (bootstrap.to_owned(), TOPIC.to_owned());
-    let course =
-        Course { bootstrap, topic, partitions: 1, records, fetch_max_bytes: 50 << 20, millis_per_mb: 0 };
+    let course = Course {
+        bootstrap,
+        topic,
+        partitions: 1,
+        records,
+        fetch_max_bytes: 50 << 20,
+        millis_per_mb: 0,
+        authority: None,
+    };
     let lap = lap::start(Client::Floor, &course)?;
     ensure!(lap.records == records, "{} records, not {records}", lap.records);
     Ok(lap.log.context("the floor tells no log")?.batches)

@@ -76,7 +76,7 @@ impl Programs {
             ottla: std::env::current_exe()?,
             // It is the producer's program, too.
             rdkafka: peers::rust("rdkafka")?,
-            java: java.then(|| peers::java("Member")).transpose()?,
+            java: java.then(|| peers::java("Member", peers::SMALL_JVM)).transpose()?,
         })
     }
 
@@ -85,12 +85,7 @@ impl Programs {
         let mut command = match product {
             Product::Ottla => verb(&self.ottla, "member"),
             Product::Rdkafka => verb(&self.rdkafka, "member"),
-            Product::Java => {
-                let java = self.java.as_ref().context("Java's member was not built")?;
-                let mut copy = Command::new(java.get_program());
-                copy.args(java.get_args());
-                copy
-            }
+            Product::Java => peers::again(self.java.as_ref().context("Java's member was not built")?),
         };
         command.args(membership.args());
         Ok(command)

@@ -12,7 +12,7 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 
-use super::{Missing, Unavailable};
+use super::{Missing, Unavailable, jars};
 use crate::process;
 
 /// Of the encrypted key, and of the PKCS#12 store.
@@ -38,11 +38,11 @@ enum Valid {
 type Authority = Issuer<'static, KeyPair>;
 
 impl Certificates {
-    /// Makes them all in this folder.
-    pub(crate) fn make(dir: PathBuf) -> Result<Self, Unavailable> {
-        let made = Self { dir };
+    /// Makes them in a folder of this process, which a later one finds, and removes, as what a killed run left behind.
+    pub fn make(name: &str) -> Result<Self, Unavailable> {
+        let folder = format!("run-{}-certificates-{name}", std::process::id());
+        let made = Self { dir: jars::home().join(folder) };
         made.make_all().map_err(|error| Unavailable::Failed(format!("certificates: {error}")))?;
-        made.make_with_openssl()?;
         Ok(made)
     }
 
@@ -116,7 +116,7 @@ impl Certificates {
     }
 
     /// The client's key and certificate once more: with the key encrypted, and in a PKCS#12 store.
-    fn make_with_openssl(&self) -> Result<(), Unavailable> {
+    pub(super) fn make_with_openssl(&self) -> Result<(), Unavailable> {
         let password = format!("pass:{STORE_PASSWORD}");
         let (key, crt) = (self.path("client.key"), self.path("client.crt"));
         let openssl = |args: &[&str], out: &str| {

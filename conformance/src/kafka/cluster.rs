@@ -39,6 +39,8 @@ struct Node {
     more: Vec<(&'static str, u16)>,
     properties: PathBuf,
     log: PathBuf,
+    /// Whether the JVM's second compiler is used.
+    optimized: bool,
     process: Mutex<Option<Process>>,
 }
 
@@ -96,7 +98,8 @@ impl Cluster {
             let properties = dir.join("server.properties");
             fs::write(&properties, text)?;
             let log = dir.join("server.log");
-            cluster.nodes.push(Node { id, address, proxy, more, properties, log, process: Mutex::new(None) });
+            let (optimized, process) = (config.optimized, Mutex::new(None));
+            cluster.nodes.push(Node { id, address, proxy, more, properties, log, optimized, process });
         }
         Ok(cluster)
     }
@@ -266,12 +269,14 @@ impl Node {
     }
 
     fn start(&self, java: &Java) -> Result<(), Unavailable> {
-        let log = [
+        let mut flags = vec![
             format!("-Dottla.log={}", self.log.display()),
             "-Dottla.appender=file".to_owned(),
             "-Dottla.level=info".to_owned(),
         ];
-        let mut server = java.command(Role::Server, &log, "kafka.Kafka");
+        // The last of a flag counts.
+        flags.extend(self.optimized.then(|| "-XX:TieredStopAtLevel=4".to_owned()));
+        let mut server = java.command(Role::Server, &flags, "kafka.Kafka");
         server.arg(&self.properties);
         let process = Process::spawn(&server).map_err(|error| self.failed(error))?;
         *self.process() = Some(process);

@@ -29,11 +29,6 @@ pub(super) fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target").join("kafka")
 }
 
-/// A folder of this run's own, of which a later run sees that it was left behind by a killed one, and removes it.
-pub(crate) fn scratch(name: &str) -> PathBuf {
-    home().join(format!("run-{}-{name}", std::process::id()))
-}
-
 /// The folder `NAME` of `home`, made by `make` if it is not there. Test programs that run at the same time
 /// wait for each other, and never see a folder half made.
 pub(super) fn once(name: &str, make: impl FnOnce(&Path) -> Result<(), Missing>) -> Result<PathBuf, Missing> {

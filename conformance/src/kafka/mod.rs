@@ -22,7 +22,6 @@ pub use asked::{Consume, Load};
 pub use certificates::{Certificates, STORE_PASSWORD};
 pub use cluster::Cluster;
 pub use config::Config;
-pub(crate) use jars::scratch;
 pub use jars::{VERSION, VERSION_3_9, VERSION_4_3};
 pub use java::Java;
 pub use printed::{Consumed, GroupRow, PartitionRow};

@@ -9,7 +9,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Access, Certificates, Cluster, Config, Java, Mechanism, Tools, Unavailable, User, jars};
+use super::{Access, Certificates, Cluster, Config, Java, Mechanism, Tools, Unavailable, User};
 use crate::process::ProcessError;
 
 /// What the names of the topics, groups and transactional ids begin with that [`User::Alice`], clients with the client's
@@ -69,7 +69,8 @@ impl Listener {
         Self::SelfSigned,
     ];
 
-    fn name(self) -> &'static str {
+    /// Its name, as the node's settings have it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Plaintext => "CLIENT",
             Self::Tls => "TLS",
@@ -125,7 +126,7 @@ impl Listener {
     }
 
     /// The server's settings for it.
-    fn configure(self, mut config: Config, certificates: &Certificates) -> Config {
+    pub fn configure(self, mut config: Config, certificates: &Certificates) -> Config {
         config = config.listener(self.name(), self.protocol());
         let prefix = format!("listener.name.{}", self.name().to_lowercase());
         if self.protocol().ends_with("SSL") {
@@ -184,9 +185,8 @@ pub struct Secured {
 impl Secured {
     /// Makes certificates, starts the node, and lets in whom [`OPEN`] tells.
     pub(super) fn start(java: &Java, version: &'static str) -> Result<Self, Unavailable> {
-        // Found, and removed, as what a killed run left behind.
-        let dir = jars::home().join(format!("run-{}-certificates-{version}", std::process::id()));
-        let certificates = Certificates::make(dir)?;
+        let certificates = Certificates::make(version)?;
+        certificates.make_with_openssl()?;
         let cluster = Cluster::start_on(java, Self::config(&certificates))?;
         let secured = Self { version, cluster, certificates };
         let principals = ["User:alice", "User:ANONYMOUS", "User:CN=client"];

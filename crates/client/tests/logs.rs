@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers")]
 
+#[expect(dead_code, reason = "some have no use here")]
+mod certificates;
 mod common;
 
 use std::{
@@ -11,8 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ottla::{Consumer, ConsumerBuilder, GroupProtocol, OffsetReset, Producer, ProducerRecord};
-use ottla_broker::Server;
+use ottla::{Admin, Consumer, ConsumerBuilder, GroupProtocol, OffsetReset, Producer, ProducerRecord};
+use ottla_broker::{Config, Server};
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -24,6 +26,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use certificates::Ca;
 use common::{PATIENCE, produce, server};
 
 /// An event, and the client in whose span it was.
@@ -258,6 +261,28 @@ async fn ten_thousand_records_add_no_line() {
     assert_eq!(told("many-read", Level::TRACE).len(), reads, "{:#?}", told("many-read", Level::TRACE));
     consumer.close().await.unwrap();
     producer.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_agreed_upon_by_tls_is_logged_and_whether_an_earlier_session_was_taken_up() {
+    listen();
+    let ca = Ca::new("ca");
+    let config = Config { tls: Some(ca.tls()), ..Config::default() };
+    let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
+    let tls = [("security.protocol", "SSL"), ("ssl.truststore.certificates", &ca.pem)];
+    let admin = Admin::builder().bootstrap_servers([server.bootstrap()]).client_id("tls");
+    let admin = admin.properties(tls).unwrap().build().await.unwrap();
+    admin.list_groups().await.unwrap();
+    admin.close().await;
+    let secured: Vec<_> = told("tls", Level::DEBUG)
+        .into_iter()
+        .filter_map(|line| {
+            let (what, how) = line.text.split_once(" conn=")?;
+            what.ends_with("secured").then(|| how.split_once(' ').unwrap().1.to_owned())
+        })
+        .collect();
+    let agreed = "host=127.0.0.1 version=TLSv1.3 suite=TLS_AES_256_GCM_SHA384";
+    assert_eq!(secured, [format!("{agreed} resumed=false"), format!("{agreed} resumed=true")]);
 }
 
 #[tokio::test]

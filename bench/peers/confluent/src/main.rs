@@ -27,7 +27,8 @@ async fn read(course: &Course) -> Result<Lap> {
         ("fetch.max.bytes", course.fetch_max_bytes.to_string()),
         ("max.partition.fetch.bytes", (1 << 20).to_string()),
     ];
-    let settings: HashMap<String, String> = settings.map(|(key, value)| (key.to_owned(), value)).into();
+    let settings = settings.into_iter().chain(course.tls());
+    let settings: HashMap<String, String> = settings.map(|(key, value)| (key.to_owned(), value)).collect();
     let config = ConsumerConfig::new(&settings)?;
     let mut consumer = KafkaConsumer::new(config, BytesDeserializer::new(), BytesDeserializer::new())?;
     let partition = |partition| TopicPartition::new(course.topic.as_str(), partition);

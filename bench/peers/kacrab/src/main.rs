@@ -24,7 +24,7 @@ async fn read(course: &Course) -> Result<Lap> {
         ("fetch.max.bytes", course.fetch_max_bytes.to_string()),
         ("max.partition.fetch.bytes", (1 << 20).to_string()),
     ];
-    let mut consumer = Consumer::from_map(settings).await?;
+    let mut consumer = Consumer::from_map(settings.into_iter().chain(course.tls())).await?;
     let partition = |partition| TopicPartition::new(course.topic.as_str(), partition);
     consumer.assign((0..course.partitions as i32).map(partition))?;
     let mut meter = Meter::new();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use krafka::Kafka;
+use krafka::auth::{AuthConfig, TlsConfig};
 use krafka::consumer::AutoOffsetReset;
 use ottla_bench_child::{Course, Lap, Meter};
 
@@ -15,7 +16,12 @@ fn main() -> Result<()> {
 }
 
 async fn read(course: &Course) -> Result<Lap> {
-    let kafka = Kafka::builder(course.bootstrap.as_str()).connect().await?;
+    let mut kafka = Kafka::builder(course.bootstrap.as_str());
+    if let Some(file) = &course.authority {
+        let tls = TlsConfig::new().with_ca_cert(file.display().to_string());
+        kafka = kafka.security(AuthConfig::ssl(tls));
+    }
+    let kafka = kafka.connect().await?;
     let consumer = kafka
         .consumer_without_group()
         .auto_offset_reset(AutoOffsetReset::Earliest)

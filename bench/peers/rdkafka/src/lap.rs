@@ -11,7 +11,11 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn read(course: &Course) -> Result<Lap> {
-    let consumer: BaseConsumer = ClientConfig::new()
+    let mut config = ClientConfig::new();
+    if let Some(file) = &course.authority {
+        config.set("security.protocol", "ssl").set("ssl.ca.location", file.display().to_string());
+    }
+    let consumer: BaseConsumer = config
         .set("bootstrap.servers", &course.bootstrap)
         .set("group.id", "nobody")
         .set("enable.auto.commit", "false")

@@ -110,6 +110,7 @@ impl<M: Machine<Frame = Arc<Frame>>> Talk<'_, M> {
                 Ok(secured) => secured,
                 Err(why) => return why,
             };
+            secured.tell(self.shared.span(), self.conn, self.host);
             let (reader, writer) = tokio::io::split(secured.stream);
             let failed = |error: &io::Error| match super::tls::of_error(error, secured.has_certificate) {
                 Some(failure) => Disconnected::Tls(failure),

@@ -14,9 +14,10 @@ use std::{
     time::SystemTime,
 };
 
-use ottla_core::{Disconnected, TlsFailure, log};
+use ottla_core::{ConnId, Disconnected, TlsFailure, log};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedCipherSuite,
+    ClientConfig, DigitallySignedStruct, Error, HandshakeKind, ProtocolVersion, SignatureScheme,
+    SupportedCipherSuite,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -25,6 +26,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     version,
 };
+use tokio::io::BufReader;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub(super) use self::failure::of_error;
@@ -34,6 +36,10 @@ use crate::{
     config::{ssl::Ssl, wrong},
     error::{BuildError, BuildErrorKind, Details as _},
 };
+
+/// How much is read off a socket at once: rustls by itself asks for some 4 KiB, and each question of the kernel costs more than to
+/// copy what came.
+const READ_AHEAD: usize = 64 << 10;
 
 /// How a client's connections are secured. Connections share the sessions that brokers may resume.
 #[derive(Debug)]
@@ -112,6 +118,7 @@ impl Tls {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| failed(format!("`{host}` is no name that a certificate could bear")))?;
         let Current { config, has_certificate, .. } = self.current();
+        let stream = BufReader::with_capacity(READ_AHEAD, stream);
         match TlsConnector::from(config).connect(name, stream).await {
             Ok(stream) => Ok(Secured { stream, has_certificate }),
             Err(error) => Err(failure::of_handshake(&error, has_certificate)),
@@ -121,8 +128,22 @@ impl Tls {
 
 /// A connection upon which TLS is spoken.
 pub(super) struct Secured<S> {
-    pub(super) stream: TlsStream<S>,
+    pub(super) stream: TlsStream<BufReader<S>>,
     pub(super) has_certificate: bool,
+}
+
+impl<S> Secured<S> {
+    /// For an operator's log.
+    pub(super) fn tell(&self, span: &tracing::Span, conn: ConnId, host: &str) {
+        let (_, session) = self.stream.get_ref();
+        let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+        let version = match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "TLSv1.3",
+        };
+        let suite = session.negotiated_cipher_suite();
+        tracing::debug!(target: log::CONNECTION, parent: span, %conn, host, version, suite = suite.as_ref().map(name_of_suite), resumed, "secured");
+    }
 }
 
 fn read(ssl: &Ssl) -> Result<Current, BuildError> {
@@ -163,17 +184,20 @@ fn provider(suites: &[String]) -> Result<CryptoProvider, BuildError> {
     if suites.is_empty() {
         return Ok(provider);
     }
-    // Java and IANA say TLS_AES_128_GCM_SHA256 where rustls says TLS13_AES_128_GCM_SHA256.
-    let name = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_");
     let known = |wanted: &String| {
-        let found = provider.cipher_suites.iter().find(|suite| name(suite) == *wanted).copied();
+        let found = provider.cipher_suites.iter().find(|suite| name_of_suite(suite) == *wanted).copied();
         found.ok_or_else(|| {
-            let all: Vec<String> = provider.cipher_suites.iter().map(name).collect();
+            let all: Vec<String> = provider.cipher_suites.iter().map(name_of_suite).collect();
             BuildError::invalid(KEY, wanted, format!("any of {}", all.join(", ")))
         })
     };
     provider.cipher_suites = suites.iter().map(known).collect::<Result<_, _>>()?;
     Ok(provider)
+}
+
+/// Java and IANA say TLS_AES_128_GCM_SHA256 where rustls says TLS13_AES_128_GCM_SHA256.
+fn name_of_suite(suite: &SupportedCipherSuite) -> String {
+    format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")
 }
 
 fn version_of(name: &str) -> Result<&'static rustls::SupportedProtocolVersion, BuildError> {
