@@ -71,6 +71,8 @@ mod secured_cli;
 mod secured_matrix;
 #[path = "suite/secured_refusals.rs"]
 mod secured_refusals;
+#[path = "suite/secured_renewals.rs"]
+mod secured_renewals;
 #[path = "suite/secured_rights.rs"]
 mod secured_rights;
 #[path = "suite/throttle.rs"]
@@ -135,6 +137,7 @@ fn all() -> Vec<Case> {
         secured::cases(),
         secured_matrix::cases(),
         secured_refusals::cases(),
+        secured_renewals::cases(),
         secured_rights::cases(),
         secured_cli::cases(),
     ]
