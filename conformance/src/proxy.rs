@@ -1,4 +1,5 @@
-//! A proxy before a broker: it knows Kafka's frames, and can delay, hold, tear or cut them.
+//! A proxy before a broker: it knows Kafka's frames, and can delay, hold, tear or cut them. Before a listener with TLS it
+//! sees none, and can cut.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Write};
@@ -72,6 +73,20 @@ impl Proxy {
             pass(id, client, upstream, connections, &shared) //
         })?;
         Ok(Self { rules, server })
+    }
+
+    /// One that passes bytes on, whatever they are: it may be told to [`cut`](Self::cut), and nothing else.
+    pub fn start_opaque(upstream: SocketAddr) -> io::Result<Self> {
+        let server = Server::start(move |id, client, connections| {
+            let broker = TcpStream::connect(upstream)?;
+            connections.keep(id, &broker)?;
+            std::thread::scope(|scope| {
+                scope.spawn(|| copy(&client, &broker));
+                copy(&broker, &client);
+            });
+            Ok(())
+        })?;
+        Ok(Self { rules: Arc::default(), server })
     }
 
     /// Where it listens.
@@ -179,6 +194,13 @@ fn pass(
         connections.cut(id);
     });
     Ok(())
+}
+
+/// All that comes of the one goes to the other, and its end.
+fn copy(mut from: &TcpStream, mut to: &TcpStream) {
+    let _ = to.set_nodelay(true);
+    let _ = io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Write);
 }
 
 fn pass_requests(

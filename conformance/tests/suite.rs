@@ -73,6 +73,8 @@ mod secured_cli;
 mod secured_matrix;
 #[path = "suite/secured_refusals.rs"]
 mod secured_refusals;
+#[path = "suite/secured_renewals.rs"]
+mod secured_renewals;
 #[path = "suite/secured_rights.rs"]
 mod secured_rights;
 #[path = "suite/throttle.rs"]
@@ -137,6 +139,7 @@ fn all() -> Vec<Case> {
         secured::cases(),
         secured_matrix::cases(),
         secured_refusals::cases(),
+        secured_renewals::cases(),
         secured_rights::cases(),
         secured_cli::cases(),
         guarded::cases(),

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use super::Certificates;
+use super::{Certificates, OpenId, Scope};
 
 /// A mechanism of SASL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,10 @@ impl Mechanism {
     }
 }
 
+/// What fetches tokens for Java's clients.
+pub const TOKEN_HANDLER: &str =
+    "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler";
+
 /// A user of the secured cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum User {
@@ -79,7 +83,7 @@ impl User {
         }
     }
 
-    /// The password, the same for each mechanism.
+    /// The password, the same for each mechanism, and the secret of the OpenID provider's client of this name.
     pub fn password(self) -> &'static str {
         match self {
             Self::Admin => "admin-secret",
@@ -157,6 +161,31 @@ impl Access {
     pub fn sasl(self, mechanism: Mechanism, user: &str, password: &str) -> Self {
         let jaas = mechanism.jaas(user, password);
         self.set("sasl.mechanism", mechanism.name()).set("sasl.jaas.config", jaas)
+    }
+
+    /// Tokens that an OpenID provider has signed, by Java's names: a client's id, its secret, and what the tokens are to be
+    /// good for. Java takes the authority of the provider's certificate from the login module's options alone.
+    pub fn tokens(
+        self,
+        openid: &OpenId,
+        certificates: &Certificates,
+        (client, secret): (&str, &str),
+        scope: Scope,
+    ) -> Self {
+        let module = Mechanism::OAuthBearer.module();
+        let trusted = certificates.path("ca.crt").display().to_string();
+        self.set("sasl.mechanism", Mechanism::OAuthBearer.name())
+            .set("sasl.login.callback.handler.class", TOKEN_HANDLER)
+            .set("sasl.oauthbearer.token.endpoint.url", openid.token_url())
+            .set("sasl.oauthbearer.client.credentials.client.id", client)
+            .set("sasl.oauthbearer.client.credentials.client.secret", secret)
+            .set("sasl.oauthbearer.scope", scope.name())
+            .set(
+                "sasl.jaas.config",
+                format!(
+                    "{module} required ssl.truststore.type=\"PEM\" ssl.truststore.location=\"{trusted}\";"
+                ),
+            )
     }
 
     /// A client certificate and its key, by Java's names, from one of the cluster's files.

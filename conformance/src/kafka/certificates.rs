@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -24,6 +24,7 @@ const HERE: &[&str] = &["localhost", "127.0.0.1"];
 #[derive(Debug)]
 pub struct Certificates {
     dir: PathBuf,
+    authority: Authority,
 }
 
 const OPENSSL_WITHIN: Duration = Duration::from_secs(30);
@@ -33,6 +34,7 @@ enum Valid {
     Now,
     Before,
     Later,
+    Until(SystemTime),
 }
 
 type Authority = Issuer<'static, KeyPair>;
@@ -40,25 +42,36 @@ type Authority = Issuer<'static, KeyPair>;
 impl Certificates {
     /// Makes them in a folder of this process, which a later one finds, and removes, as what a killed run left behind.
     pub fn make(name: &str) -> Result<Self, Unavailable> {
-        let folder = format!("run-{}-certificates-{name}", std::process::id());
-        let made = Self { dir: jars::home().join(folder) };
-        made.make_all().map_err(|error| Unavailable::Failed(format!("certificates: {error}")))?;
+        let dir = jars::home().join(format!("run-{}-certificates-{name}", std::process::id()));
+        let authority = authority(&dir, "ca", "Authority").map_err(failed)?;
+        let made = Self { dir, authority };
+        made.make_all().map_err(failed)?;
         Ok(made)
     }
 
+    /// Another server certificate, or client certificate that ends at a time, in place of what `NAME` was.
+    pub fn renew(&self, name: &str, client_until: Option<SystemTime>) -> Result<(), Unavailable> {
+        let (hosts, valid) = match client_until {
+            Some(end) => (&[][..], Valid::Until(end)),
+            None => (HERE, Valid::Now),
+        };
+        self.certificate(name, hosts, &valid, Some(&self.authority)).map_err(failed)
+    }
+
     fn make_all(&self) -> Result<(), Box<dyn std::error::Error>> {
-        fs::create_dir_all(&self.dir)?;
-        let ours = self.authority("ca", "Authority")?;
-        let other = self.authority("other-ca", "Another Authority")?;
+        let ours = &self.authority;
+        let other = authority(&self.dir, "other-ca", "Another Authority")?;
         for (name, hosts, valid, authority) in [
-            ("server", HERE, Valid::Now, Some(&ours)),
-            ("expired", HERE, Valid::Before, Some(&ours)),
-            ("not-yet-valid", HERE, Valid::Later, Some(&ours)),
-            ("wrong-host", &["elsewhere.example"], Valid::Now, Some(&ours)),
+            ("server", HERE, Valid::Now, Some(ours)),
+            ("renewed-server", HERE, Valid::Now, Some(ours)),
+            ("openid", HERE, Valid::Now, Some(ours)),
+            ("expired", HERE, Valid::Before, Some(ours)),
+            ("not-yet-valid", HERE, Valid::Later, Some(ours)),
+            ("wrong-host", &["elsewhere.example"], Valid::Now, Some(ours)),
             ("unknown-authority", HERE, Valid::Now, Some(&other)),
             ("self-signed", HERE, Valid::Now, None),
-            ("client", &[], Valid::Now, Some(&ours)),
-            ("expired-client", &[], Valid::Before, Some(&ours)),
+            ("client", &[], Valid::Now, Some(ours)),
+            ("expired-client", &[], Valid::Before, Some(ours)),
             ("other-client", &[], Valid::Now, Some(&other)),
         ] {
             self.certificate(name, hosts, &valid, authority)?;
@@ -67,18 +80,6 @@ impl Certificates {
         fs::write(self.path("unfitting.pem"), server? + &client?)?;
         fs::write(self.path("empty.pem"), "")?;
         Ok(())
-    }
-
-    fn authority(&self, name: &str, known_as: &str) -> Result<Authority, Box<dyn std::error::Error>> {
-        let mut params = CertificateParams::new([])?;
-        params.distinguished_name.push(DnType::CommonName, known_as);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate()?;
-        let certificate = params.self_signed(&key)?;
-        fs::write(self.path(&format!("{name}.crt")), certificate.pem())?;
-        fs::write(self.path(&format!("{name}.der")), certificate.der())?;
-        Ok(Issuer::new(params, key))
     }
 
     /// One for hosts is a server's, one for none a client's; one of no authority has signed itself.
@@ -98,12 +99,13 @@ impl Certificates {
             [] => ExtendedKeyUsagePurpose::ClientAuth,
             _ => ExtendedKeyUsagePurpose::ServerAuth,
         }];
-        let (from, to) = match valid {
-            Valid::Now => (2020, 2120),
-            Valid::Before => (2019, 2020),
-            Valid::Later => (2119, 2120),
+        let year = |year| date_time_ymd(year, 1, 1);
+        (params.not_before, params.not_after) = match *valid {
+            Valid::Now => (year(2020), year(2120)),
+            Valid::Before => (year(2019), year(2020)),
+            Valid::Later => (year(2119), year(2120)),
+            Valid::Until(end) => (year(2020), end.into()),
         };
-        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
         let key = KeyPair::generate()?;
         let certificate = match authority {
             Some(authority) => params.signed_by(&key, authority)?,
@@ -111,8 +113,10 @@ impl Certificates {
         };
         fs::write(self.path(&format!("{name}.crt")), certificate.pem())?;
         fs::write(self.path(&format!("{name}.key")), key.serialize_pem())?;
-        fs::write(self.path(&format!("{name}.pem")), key.serialize_pem() + &certificate.pem())?;
-        Ok(())
+        // In place of what is there at once: a client may be reading it.
+        let (whole, part) = (self.path(&format!("{name}.pem")), self.path(&format!("{name}.part")));
+        fs::write(&part, key.serialize_pem() + &certificate.pem())?;
+        Ok(fs::rename(part, whole)?)
     }
 
     /// The client's key and certificate once more: with the key encrypted, and in a PKCS#12 store.
@@ -152,4 +156,22 @@ impl Certificates {
     pub fn dir(&self) -> &Path {
         &self.dir
     }
+}
+
+fn failed(error: Box<dyn std::error::Error>) -> Unavailable {
+    Unavailable::Failed(format!("certificates: {error}"))
+}
+
+/// An authority, whose certificate is in this folder, which is made.
+fn authority(dir: &Path, name: &str, known_as: &str) -> Result<Authority, Box<dyn std::error::Error>> {
+    fs::create_dir_all(dir)?;
+    let mut params = CertificateParams::new([])?;
+    params.distinguished_name.push(DnType::CommonName, known_as);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    fs::write(dir.join(format!("{name}.crt")), certificate.pem())?;
+    fs::write(dir.join(format!("{name}.der")), certificate.der())?;
+    Ok(Issuer::new(params, key))
 }

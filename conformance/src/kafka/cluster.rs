@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::config::Ports;
+use super::config::{More, Ports};
 use super::java::Role;
 use super::{Config, Java, Tools, Unavailable, jars, metadata};
 use crate::ports;
@@ -35,12 +35,11 @@ struct Node {
     /// Where it listens to clients.
     address: SocketAddr,
     proxy: Option<Proxy>,
-    /// The listeners that the configuration adds.
-    more: Vec<(&'static str, u16)>,
+    /// The listeners that the configuration adds, with the proxies before them.
+    more: Vec<(More, Option<Proxy>)>,
+    jvm: Vec<String>,
     properties: PathBuf,
     log: PathBuf,
-    /// Whether the JVM's second compiler is used.
-    optimized: bool,
     process: Mutex<Option<Process>>,
 }
 
@@ -91,15 +90,22 @@ impl Cluster {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, client));
             let proxy = config.proxied.then(|| Proxy::start(address)).transpose()?;
             let advertised = proxy.as_ref().map_or(client, |proxy| proxy.address().port());
-            let more = config.listeners.iter().map(|(name, _)| Ok((*name, ports::free()?)));
+            let more = config.listeners.iter().map(|added| {
+                let port = ports::free()?;
+                let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+                let proxy = added.proxied.then(|| Proxy::start_opaque(upstream)).transpose()?;
+                let advertised = proxy.as_ref().map_or(port, |proxy| proxy.address().port());
+                Ok((More { name: added.name, port, advertised }, proxy))
+            });
             let more = more.collect::<io::Result<Vec<_>>>()?;
-            let ports = Ports { client, advertised, broker, controller, more: more.clone() };
+            let places = more.iter().map(|(more, _)| *more).collect();
+            let ports = Ports { client, advertised, broker, controller, more: places };
             let text = config.properties(id, &dir.join("data"), &ports, &voters.join(","));
             let properties = dir.join("server.properties");
             fs::write(&properties, text)?;
             let log = dir.join("server.log");
-            let (optimized, process) = (config.optimized, Mutex::new(None));
-            cluster.nodes.push(Node { id, address, proxy, more, properties, log, optimized, process });
+            let (jvm, process) = (config.jvm.clone(), Mutex::new(None));
+            cluster.nodes.push(Node { id, address, proxy, more, jvm, properties, log, process });
         }
         Ok(cluster)
     }
@@ -120,11 +126,16 @@ impl Cluster {
         self.node(node).map(Node::advertised)
     }
 
-    /// Where a node has a listener that the configuration added.
+    /// Where clients find a listener of a node that the configuration added.
     pub fn listener(&self, node: u32, name: &str) -> Result<SocketAddr, Unavailable> {
-        let found = self.node(node)?.more.iter().find(|(known, _)| *known == name);
-        let (_, port) = found.ok_or_else(|| Unavailable::Failed(format!("there is no listener {name}")))?;
-        Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)))
+        let (more, _) = self.node(node)?.more(name)?;
+        Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, more.advertised)))
+    }
+
+    /// The proxy before such a listener, which has one.
+    pub fn proxy_of_listener(&self, node: u32, name: &str) -> Result<&Proxy, Unavailable> {
+        let proxy = self.node(node)?.more(name)?.1.as_ref();
+        proxy.ok_or_else(|| Unavailable::Failed(format!("there is no proxy before {name}")))
     }
 
     /// What a node has logged; empty if it cannot be read.
@@ -256,6 +267,11 @@ impl Node {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn more(&self, name: &str) -> Result<&(More, Option<Proxy>), Unavailable> {
+        let found = self.more.iter().find(|(more, _)| more.name == name);
+        found.ok_or_else(|| Unavailable::Failed(format!("there is no listener {name}")))
+    }
+
     fn advertised(&self) -> SocketAddr {
         self.proxy.as_ref().map_or(self.address, Proxy::address)
     }
@@ -269,14 +285,13 @@ impl Node {
     }
 
     fn start(&self, java: &Java) -> Result<(), Unavailable> {
-        let mut flags = vec![
+        let log = [
             format!("-Dottla.log={}", self.log.display()),
             "-Dottla.appender=file".to_owned(),
             "-Dottla.level=info".to_owned(),
         ];
-        // The last of a flag counts.
-        flags.extend(self.optimized.then(|| "-XX:TieredStopAtLevel=4".to_owned()));
-        let mut server = java.command(Role::Server, &flags, "kafka.Kafka");
+        let options = [log.as_slice(), &self.jvm].concat();
+        let mut server = java.command(Role::Server, &options, "kafka.Kafka");
         server.arg(&self.properties);
         let process = Process::spawn(&server).map_err(|error| self.failed(error))?;
         *self.process() = Some(process);

@@ -31,14 +31,23 @@ num.io.threads=4
 log.cleaner.dedupe.buffer.size=4194304
 ";
 
+/// A listener that is added.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Added {
+    pub(super) name: &'static str,
+    pub(super) protocol: &'static str,
+    pub(super) proxied: bool,
+}
+
 /// What a cluster is to be like.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub(super) nodes: u32,
     pub(super) features: Vec<String>,
     pub(super) proxied: bool,
-    pub(super) optimized: bool,
-    pub(super) listeners: Vec<(&'static str, &'static str)>,
+    pub(super) listeners: Vec<Added>,
+    /// For the JVM of each node.
+    pub(super) jvm: Vec<String>,
     pub(super) scram_users: Vec<String>,
     inside: &'static str,
     settings: Vec<(String, String)>,
@@ -52,8 +61,8 @@ impl Config {
             settings: Vec::new(),
             features: Vec::new(),
             proxied: false,
-            optimized: false,
             listeners: Vec::new(),
+            jvm: Vec::new(),
             scram_users: Vec::new(),
             inside: "PLAINTEXT",
         }
@@ -73,7 +82,19 @@ impl Config {
 
     /// One more listener for clients, beside the one without TLS and SASL: its name, in capitals, and its security protocol.
     pub fn listener(mut self, name: &'static str, protocol: &'static str) -> Self {
-        self.listeners.push((name, protocol));
+        self.listeners.push(Added { name, protocol, proxied: false });
+        self
+    }
+
+    /// The same, with a [`Proxy`] before it that knows nothing of what passes.
+    pub fn listener_behind_a_proxy(mut self, name: &'static str, protocol: &'static str) -> Self {
+        self.listeners.push(Added { name, protocol, proxied: true });
+        self
+    }
+
+    /// An option of the JVM that each node runs in.
+    pub fn jvm(mut self, option: String) -> Self {
+        self.jvm.push(option);
         self
     }
 
@@ -98,7 +119,8 @@ impl Config {
     /// The JVM's second compiler is used too, as servers have it by default: a start takes longer. By the first alone, TLS comes
     /// at some 30 MB a second.
     pub fn optimized(mut self) -> Self {
-        self.optimized = true;
+        // The last of a flag counts.
+        self.jvm.push("-XX:TieredStopAtLevel=4".to_owned());
         self
     }
 
@@ -107,8 +129,11 @@ impl Config {
         let Ports { client, advertised, broker, controller, more } = ports;
         let inside = self.inside;
         let protocols: String =
-            self.listeners.iter().map(|(name, protocol)| format!(",{name}:{protocol}")).collect();
-        let more: String = more.iter().map(|(name, port)| format!(",{name}://127.0.0.1:{port}")).collect();
+            self.listeners.iter().map(|added| format!(",{}:{}", added.name, added.protocol)).collect();
+        let at = |port: fn(&More) -> u16| -> String {
+            more.iter().map(|more| format!(",{}://127.0.0.1:{}", more.name, port(more))).collect()
+        };
+        let (bound, told) = (at(|more| more.port), at(|more| more.advertised));
         let replicas = self.nodes.min(3);
         let mut text = format!(
             "{SETTINGS}\
@@ -118,8 +143,8 @@ impl Config {
              controller.quorum.voters={voters}\n\
              listener.security.protocol.map=CLIENT:PLAINTEXT,BROKER:{inside},CONTROLLER:{inside}{protocols}\n\
              listeners=CLIENT://127.0.0.1:{client},BROKER://127.0.0.1:{broker},\
-             CONTROLLER://127.0.0.1:{controller}{more}\n\
-             advertised.listeners=CLIENT://127.0.0.1:{advertised},BROKER://127.0.0.1:{broker}{more}\n\
+             CONTROLLER://127.0.0.1:{controller}{bound}\n\
+             advertised.listeners=CLIENT://127.0.0.1:{advertised},BROKER://127.0.0.1:{broker}{told}\n\
              default.replication.factor={replicas}\n\
              offsets.topic.replication.factor={replicas}\n\
              transaction.state.log.replication.factor={replicas}\n\
@@ -142,5 +167,14 @@ pub(super) struct Ports {
     pub(super) broker: u16,
     pub(super) controller: u16,
     /// Of the listeners that the configuration adds.
-    pub(super) more: Vec<(&'static str, u16)>,
+    pub(super) more: Vec<More>,
+}
+
+/// Where a listener is that the configuration adds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct More {
+    pub(super) name: &'static str,
+    pub(super) port: u16,
+    /// The port, or that of the proxy before it.
+    pub(super) advertised: u16,
 }

@@ -10,6 +10,7 @@ mod errors;
 mod jars;
 mod java;
 mod metadata;
+mod openid;
 mod printed;
 mod secured;
 mod tools;
@@ -17,15 +18,16 @@ mod tools;
 use std::fmt;
 use std::sync::OnceLock;
 
-pub use access::{Access, Mechanism, User, unsigned_token};
+pub use access::{Access, Mechanism, TOKEN_HANDLER, User, unsigned_token};
 pub use asked::{Consume, Load};
 pub use certificates::{Certificates, STORE_PASSWORD};
 pub use cluster::Cluster;
 pub use config::Config;
 pub use jars::{VERSION, VERSION_3_9, VERSION_4_3};
 pub use java::Java;
+pub use openid::{OpenId, Scope};
 pub use printed::{Consumed, GroupRow, PartitionRow};
-pub use secured::{Listener, OPEN, SESSION_MS, Secured};
+pub use secured::{Listener, OPEN, SESSION_MS, Secured, TOKEN_SESSION_MS};
 pub use tools::Tools;
 
 /// Set to `off`, it spares a developer everything that needs Kafka.

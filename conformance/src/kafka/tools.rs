@@ -31,6 +31,7 @@ pub struct Tools {
     java: Java,
     bootstrap: String,
     properties: Option<PathBuf>,
+    jvm: Vec<String>,
 }
 
 impl Tools {
@@ -40,7 +41,7 @@ impl Tools {
     }
 
     pub(super) fn on(java: Java, bootstrap: impl Into<String>) -> Self {
-        Self { java, bootstrap: bootstrap.into(), properties: None }
+        Self { java, bootstrap: bootstrap.into(), properties: None, jvm: Vec::new() }
     }
 
     /// The same, as a client with these properties: a file in Java's form.
@@ -48,9 +49,15 @@ impl Tools {
         Self { properties: Some(file), ..self }
     }
 
+    /// The same, with an option of the JVM.
+    pub(super) fn with_jvm(mut self, option: String) -> Self {
+        self.jvm.push(option);
+        self
+    }
+
     /// A tool's main class, pointed at the broker; the caller adds its arguments.
     fn command(&self, main: &str) -> Command {
-        let mut command = self.java.command(Role::Tool, &[], main);
+        let mut command = self.java.command(Role::Tool, &self.jvm, main);
         command.args(["--bootstrap-server", &self.bootstrap]);
         if let Some(file) = &self.properties {
             command.arg("--command-config").arg(file);
@@ -113,6 +120,13 @@ impl Tools {
     pub fn set_quota(&self, client: &str, quota: &str, value: u32) -> Result<(), ProcessError> {
         let quota = format!("{quota}={value}");
         let args = ["--alter", "--entity-type", "clients", "--entity-name", client, "--add-config", &quota];
+        self.run(CONFIGS, &strings(&args)).map(drop)
+    }
+
+    /// Sets a property of a broker that runs.
+    pub fn set_broker(&self, node: u32, key: &str, value: &str) -> Result<(), ProcessError> {
+        let (node, set) = (node.to_string(), format!("{key}={value}"));
+        let args = ["--alter", "--entity-type", "brokers", "--entity-name", &node, "--add-config", &set];
         self.run(CONFIGS, &strings(&args)).map(drop)
     }
 

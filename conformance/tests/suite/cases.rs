@@ -15,6 +15,7 @@ pub(crate) struct Case {
     run: Run,
     java: bool,
     nightly: bool,
+    openid: bool,
     load: Load,
 }
 
@@ -53,7 +54,7 @@ static MACHINE: Mutex<()> = Mutex::new(());
 
 impl Case {
     fn new(name: impl Into<String>, run: Run) -> Self {
-        Self { name: name.into(), run, java: false, nightly: false, load: Load::Light }
+        Self { name: name.into(), run, java: false, nightly: false, openid: false, load: Load::Light }
     }
 
     fn on(
@@ -126,6 +127,11 @@ impl Case {
         self
     }
 
+    /// Takes tokens that the secured node's OpenID provider has signed.
+    pub(crate) fn with_openid(self) -> Self {
+        Self { openid: true, ..self }
+    }
+
     /// Uses Kafka's tools, or a cluster of its own, whatever the target.
     pub(crate) fn with_java(self) -> Self {
         Self { java: true, ..self }
@@ -152,7 +158,7 @@ impl Case {
     }
 
     pub(crate) fn trials(self) -> Vec<Trial> {
-        let (java, nightly, load) = (self.java, self.nightly, self.load);
+        let (java, nightly, openid, load) = (self.java, self.nightly, self.openid, self.load);
         let trial = |name: String, run: Box<dyn FnOnce() -> Result<Outcome, Unavailable> + Send>| {
             Trial::ignorable_test(name, move || {
                 let _machine =
@@ -177,7 +183,14 @@ impl Case {
                 .into_iter()
                 .map(|(place, start)| {
                     let run = Arc::clone(&run);
-                    trial(format!("{place}::{}", self.name), Box::new(move || Ok(run(start()?))))
+                    let run = move || {
+                        let secured = start()?;
+                        if openid {
+                            secured.openid()?;
+                        }
+                        Ok(run(secured))
+                    };
+                    trial(format!("{place}::{}", self.name), Box::new(run))
                 })
                 .collect(),
         }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use libtest_mimic::Failed;
 use ottla_conformance::binary;
-use ottla_conformance::kafka::{Access, Listener, Mechanism, OPEN, Secured, User};
+use ottla_conformance::kafka::{Access, Consume, Listener, Mechanism, OPEN, Scope, Secured, User};
 use ottla_conformance::process::{Process, run};
 use ottla_conformance::targets::unique;
 
@@ -22,6 +22,9 @@ pub(crate) fn cases() -> Vec<Case> {
             let access = secured.librdkafka(Listener::SaslTls, Some((Mechanism::Scram256, User::Alice)))?;
             does_all(secured, &access.set("statistics.interval.ms", 1000).set("log.connection.close", false))
         }),
+        Case::secured("ottla_and_javas_tools_take_the_same_file_for_an_openid_provider", one_file)
+            .with_openid()
+            .and_secured_3_9(),
         Case::secured("ottla_tells_a_wrong_password_in_one_line", wrong_password),
         Case::secured("ottla_tells_a_topic_that_is_forbidden_in_one_line", forbidden),
     ]
@@ -62,6 +65,21 @@ fn does_all(secured: &Secured, access: &Access) -> Outcome {
     equal("what was read", read, lines)?;
     holds("the group is listed", printed(&["groups", "list"])?.contains(&topic))?;
     holds("its lag is told", printed(&["lag", &topic])?.contains(&topic))
+}
+
+/// What the one writes the other reads, and the other way round.
+fn one_file(secured: &Secured) -> Outcome {
+    let access = secured.signed(Listener::SignedTls, User::Alice, Scope::Kafka)?;
+    let (topic, tools) = (unique(OPEN), secured.tools_with(&access)?);
+    tools.create_topic(&topic, 1, 1, &[])?;
+    tools.console_produce(&topic, &["of Java"], None, &[])?;
+    feed(&ottla(secured, &["produce", &topic], &access)?, &["of Ottla".to_owned()])?;
+    let read =
+        run(&ottla(secured, &["consume", &topic, "-o", "beginning", "-e"], &access)?, PATIENCE)?.stdout;
+    equal("what Ottla read", read.lines().collect::<Vec<_>>(), vec!["of Java", "of Ottla"])?;
+    let read = tools.console_consume(&Consume::group(&topic, &topic).messages(2))?;
+    let read: Vec<_> = read.iter().filter_map(|record| record.value.as_deref()).collect();
+    equal("what Java read", read, vec!["of Java", "of Ottla"])
 }
 
 fn wrong_password(secured: &Secured) -> Outcome {

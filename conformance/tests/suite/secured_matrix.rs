@@ -1,31 +1,25 @@
-//! Ottla gets in each way that there is, and stays in.
-
-use std::time::{Duration, Instant};
+//! Ottla gets in each way that there is. Tokens are those of an OpenID provider, by client credentials.
 
 use libtest_mimic::Failed;
 use ottla::{Admin, Consumer, Producer, ProducerRecord, admin::NewTopic};
 use ottla_conformance::kafka::{
-    Access, Listener, Mechanism, OPEN, SESSION_MS, STORE_PASSWORD, Secured, User, VERSION_3_9,
+    Access, Listener, Mechanism, OPEN, STORE_PASSWORD, Scope, Secured, User, VERSION_3_9,
 };
 use ottla_conformance::targets::unique;
 
 use crate::cases::{Case, Outcome};
-use crate::kit::{equal, generations, holds, next, take, text, wait, within};
-use crate::secured::renewals;
+use crate::kit::{equal, holds, take, text, wait, within};
 
 const RECORDS: usize = 20;
 
-/// How long a group is to live while its sessions end every [`SESSION_MS`].
-const RENEWED_FOR: Duration = Duration::from_secs(60);
-
-/// TLS or not: its name, its listeners without and with SASL, and the version that is asked for.
-type Transport = (&'static str, Option<Listener>, Listener, Option<&'static str>);
+/// TLS or not: its name, its listeners without SASL, with it, and with signed tokens, and the version that is asked for.
+type Transport = (&'static str, Option<Listener>, Listener, Listener, Option<&'static str>);
 
 const TRANSPORTS: [Transport; 4] = [
-    ("plaintext", None, Listener::Sasl, None),
-    ("tls_1_2", Some(Listener::Tls), Listener::SaslTls, Some("TLSv1.2")),
-    ("tls_1_3", Some(Listener::Tls), Listener::SaslTls, Some("TLSv1.3")),
-    ("mutual_tls", Some(Listener::Mutual), Listener::SaslMutual, None),
+    ("plaintext", None, Listener::Sasl, Listener::Signed, None),
+    ("tls_1_2", Some(Listener::Tls), Listener::SaslTls, Listener::SignedTls, Some("TLSv1.2")),
+    ("tls_1_3", Some(Listener::Tls), Listener::SaslTls, Listener::SignedTls, Some("TLSv1.3")),
+    ("mutual_tls", Some(Listener::Mutual), Listener::SaslMutual, Listener::SignedMutual, None),
 ];
 
 /// What Kafka 3.9 is asked for, too: each transport, and each mechanism.
@@ -39,14 +33,17 @@ const SHORT: [(&str, Option<Mechanism>); 5] = [
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (name, plain, with_sasl, version) in TRANSPORTS {
+    for (name, plain, with_sasl, signed, version) in TRANSPORTS {
         let ways = plain.map(|listener| (listener, None)).into_iter();
         for (listener, mechanism) in ways.chain(Mechanism::ALL.map(|one| (with_sasl, Some(one)))) {
             let said = mechanism.map_or("no_sasl".to_owned(), said);
             let case = Case::secured(
                 format!("a_client_does_all_that_it_does_over_{name}_with_{said}"),
                 move |secured| {
-                    let access = secured.java(listener, mechanism.map(|one| (one, User::Alice)))?;
+                    let access = match mechanism {
+                        Some(Mechanism::OAuthBearer) => secured.signed(signed, User::Alice, Scope::Kafka)?,
+                        _ => secured.java(listener, mechanism.map(|one| (one, User::Alice)))?,
+                    };
                     let access = match version {
                         Some(version) => access.set("ssl.enabled.protocols", version),
                         None => access,
@@ -55,7 +52,8 @@ pub(crate) fn cases() -> Vec<Case> {
                 },
             );
             let short = SHORT.contains(&(name, mechanism));
-            cases.push(if short { case.and_secured_3_9() } else { case });
+            let case = if short { case.and_secured_3_9() } else { case };
+            cases.push(if mechanism == Some(Mechanism::OAuthBearer) { case.with_openid() } else { case });
         }
     }
     for (name, kind, file, password) in [
@@ -70,17 +68,13 @@ pub(crate) fn cases() -> Vec<Case> {
         let name = format!("a_client_does_all_that_it_does_over_mutual_tls_with_{name}");
         cases.push(Case::secured(name, run));
     }
-    for (name, listener, mechanism, span) in [
-        ("with_scram_over_tls", Listener::SaslTlsRenewed, Mechanism::Scram512, RENEWED_FOR),
-        ("with_tokens", Listener::SaslRenewed, Mechanism::OAuthBearer, RENEWED_FOR / 3),
-    ] {
-        let name = format!("a_group_that_authenticates_again_and_again_{name}_loses_and_repeats_nothing");
-        let run = move |secured: &Secured| {
-            wait(renewed(secured, &secured.java(listener, Some((mechanism, User::Alice)))?, span))
-        };
-        // Not beside each other: the node's log does not tell whose renewal it was.
-        cases.push(Case::secured(name, run).timed());
-    }
+    cases.push(Case::secured(
+        "a_client_does_all_that_it_does_with_a_token_that_nobody_has_signed",
+        |secured| {
+            let access = secured.java(Listener::Sasl, Some((Mechanism::OAuthBearer, User::Alice)))?;
+            wait(does_all(secured, &access))
+        },
+    ));
     cases
 }
 
@@ -126,37 +120,13 @@ async fn does_all(secured: &Secured, access: &Access) -> Outcome {
 }
 
 /// A member that begins at the beginning.
-async fn member(access: &Access, protocol: &str, group: &str, topic: &str) -> Result<Consumer, Failed> {
+pub(crate) async fn member(
+    access: &Access,
+    protocol: &str,
+    group: &str,
+    topic: &str,
+) -> Result<Consumer, Failed> {
     let builder = Consumer::builder().properties(access.pairs())?;
     let own = [("group.protocol", protocol), ("group.id", group), ("auto.offset.reset", "earliest")];
     Ok(builder.properties(own)?.subscribe([topic]).build().await?)
-}
-
-async fn renewed(secured: &Secured, access: &Access, span: Duration) -> Outcome {
-    let topic = unique(OPEN);
-    let admin = Admin::builder().properties(access.pairs())?.build().await?;
-    within("a topic", admin.create_topic(NewTopic::new(&topic).partitions(1))).await??;
-    let producer = Producer::builder().properties(access.pairs())?.build().await?;
-    let mut consumer = member(access, "classic", &topic, &topic).await?;
-    let (before, start) = (renewals(secured), Instant::now());
-    let mut offset = 0;
-    while start.elapsed() < span {
-        let value = offset.to_string().into_bytes();
-        let delivery =
-            within("room for a record", producer.send(ProducerRecord::to(&topic).value(value))).await??;
-        within("a record that is acknowledged", delivery).await??;
-        equal("the next record", next(&mut consumer).await?.offset(), offset)?;
-        offset += 1;
-        if offset % 50 == 0 {
-            within("a commit", consumer.commit()).await??;
-        }
-        // As often as records may come, and not as often as they can.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    equal("generations", generations(&mut consumer).len(), 1)?;
-    within("a close", consumer.close()).await??;
-    within("a close", producer.close()).await??;
-    // The fewest that two connections need: a consumer's for fetching, and the producer's.
-    let (fewest, seen) = (2 * span.as_millis() as usize / SESSION_MS as usize, renewals(secured) - before);
-    holds(&format!("{seen} authentications anew, at least {fewest}"), seen >= fewest - 2)
 }

@@ -88,6 +88,11 @@ impl Provider {
             Error::BadUri(_) | Error::Tls(_) | Error::Rustls(_) => {
                 OAuthTokenError::Refused(format!("{url}: {why}"))
             }
+            // What is wrong with a certificate comes as a failure to read.
+            Error::Io(ref failed) if super::tls::of_error(failed, false).is_some() => {
+                let hint = "its authority may be named in ssl.truststore.location, or so in sasl.jaas.config";
+                OAuthTokenError::Refused(format!("{url}: {why}; {hint}"))
+            }
             why => unavailable(&why),
         })?;
         let status = response.status().as_u16();

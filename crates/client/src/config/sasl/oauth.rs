@@ -84,7 +84,7 @@ impl OAuthOptions {
                 jaas.all("extension_").map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
             }),
         };
-        let authorities = crate::net::tls::authorities(ssl)?;
+        let authorities = crate::net::tls::authorities(&trusted(jaas, ssl)?)?;
         let provider = Provider::new(request, &authorities, self.connect_timeout, self.read_timeout);
         Ok(TokenSource::new(move || provider.clone().token()))
     }
@@ -97,6 +97,19 @@ impl OAuthOptions {
         let error = BuildError::new(BuildErrorKind::UnsupportedProperty).property(ENDPOINT);
         Err(error.detail(why))
     }
+}
+
+/// Who may have signed the provider's certificate: as the login module's options say, where Java looks for it and nowhere
+/// else, or as for brokers.
+#[cfg(feature = "oidc")]
+fn trusted(jaas: Option<&Jaas>, ssl: &Ssl) -> Result<Ssl, BuildError> {
+    const PREFIX: &str = "ssl.truststore.";
+    let mut own = Ssl::default();
+    let mut is_said = false;
+    for (name, value) in jaas.into_iter().flat_map(|jaas| jaas.all(PREFIX)) {
+        is_said |= own.take_any(&format!("{PREFIX}{name}"), value)?;
+    }
+    Ok(if is_said { own } else { ssl.clone() })
 }
 
 /// Whether a secret that goes there unencrypted stays on this machine.
