@@ -143,13 +143,6 @@ fn each_producer_gets_an_id_of_its_own() {
 }
 
 #[test]
-fn a_transactional_id_is_refused() {
-    let (mut world, conn) = world();
-    let request = InitProducerIdRequest { transactional_id: Some("tx".into()), ..Default::default() };
-    assert_eq!(world.ask(conn, 4, request).error_code, ErrorCode::InvalidRequest);
-}
-
-#[test]
 fn a_batch_sent_again_is_acknowledged_with_its_first_offset_and_not_appended() {
     let (mut world, conn) = world();
     let mut send =
