@@ -77,6 +77,8 @@ mod secured_refusals;
 mod secured_rights;
 #[path = "suite/throttle.rs"]
 mod throttle;
+#[path = "suite/transactions.rs"]
+mod transactions;
 
 use std::process::ExitCode;
 
@@ -140,6 +142,7 @@ fn all() -> Vec<Case> {
         secured_rights::cases(),
         secured_cli::cases(),
         guarded::cases(),
+        transactions::cases(),
     ]
     .into_iter()
     .flatten()
