@@ -23,8 +23,6 @@ use crate::{
 const BATCHED: i16 = 4;
 /// The first version whose clients know PRODUCER_FENCED.
 const KNOWS_FENCED: i16 = 2;
-/// The first version whose clients know TRANSACTION_ABORTABLE.
-const KNOWS_ABORTABLE: i16 = 5;
 
 pub(super) fn handle(
     cluster: &mut Cluster,
@@ -65,62 +63,81 @@ fn serve(
     now: Now,
 ) -> Vec<AddPartitionsToTxnTopicResponse> {
     let version = asked.header.version;
-    let identity = Identity { id: transaction.producer_id, epoch: transaction.producer_epoch };
-    let id = transaction.transactional_id.as_str();
     let wrong = |name: &str, index| match forced.and_then(|forced| forced.of(index)) {
-        Some(code) => Err(code),
-        None => check(cluster, asked, name, index),
+        Some(code) => code,
+        None => check(cluster, asked, name, index).err().unwrap_or_default(),
     };
-    let indexes = |topic: &AddPartitionsToTxnTopic| topic.partitions.clone();
-    let wrong: Vec<(String, Vec<(i32, Result<(), ErrorCode>)>)> = (transaction.topics.iter())
-        .map(|topic| {
-            let checked = indexes(topic).into_iter().map(|index| (index, wrong(&topic.name, index)));
-            (topic.name.clone(), checked.collect())
+    let mut answers: Vec<AddPartitionsToTxnTopicResponse> = (transaction.topics.iter())
+        .map(|AddPartitionsToTxnTopic { name, partitions }| {
+            let results = partitions.iter().map(|&partition_index| AddPartitionsToTxnPartitionResponse {
+                partition_index,
+                partition_error_code: wrong(name, partition_index),
+            });
+            AddPartitionsToTxnTopicResponse { name: name.clone(), results_by_partition: results.collect() }
         })
         .collect();
-    let may = match version {
-        BATCHED.. => Ok(()),
-        _ => cluster.config.check(&asked.principal, Operation::Write, ResourceType::TransactionalId, id),
-    };
-    let some_wrong = wrong.iter().any(|(_, checked)| checked.iter().any(|(_, checked)| checked.is_err()));
-    let as_a_whole = may.and_then(|()| cluster.check_transactional_id(asked.node, id));
-    let places =
-        wrong.iter().flat_map(|(name, checked)| checked.iter().map(|(index, _)| (name.clone(), *index)));
-    let places: Vec<Place> = places.collect();
-    let plot = cluster.plot;
-    let flow = if version >= BATCHED { Flow::V2 } else { Flow::V1 };
-    let as_a_whole = as_a_whole.and_then(|()| match some_wrong {
-        true => Ok(()),
-        false => {
-            let found = cluster.transactions.find_mut(id)?;
-            match transaction.verify_only {
-                true => Ok(()),
-                false => found.add(identity, places, flow, plot, now),
-            }
-        }
-    });
-    let code = |name: &str, index: i32, checked: Result<(), ErrorCode>| match (as_a_whole, checked) {
-        (Err(code), _) | (Ok(()), Err(code)) => code,
-        (Ok(()), Ok(())) if some_wrong => ErrorCode::OperationNotAttempted,
-        (Ok(()), Ok(())) if transaction.verify_only => {
-            let found = cluster.transactions.find(id).ok_or(ErrorCode::InvalidProducerIdMapping);
-            let verified = found.and_then(|found| found.verify(identity, &(name.to_owned(), index), plot));
-            verified.err().unwrap_or_default()
-        }
-        (Ok(()), Ok(())) => ErrorCode::None,
-    };
-    let answer = |(name, checked): (String, Vec<(i32, _)>)| {
-        let results = checked.into_iter().map(|(partition_index, checked)| {
-            let code = fenced(code(&name, partition_index, checked), version >= KNOWS_FENCED);
-            let partition_error_code = match code {
-                ErrorCode::TransactionAbortable if version < KNOWS_ABORTABLE => ErrorCode::InvalidTxnState,
-                code => code,
+    let results = answers.iter().flat_map(|topic| &topic.results_by_partition);
+    let is_wrong = !results.map(|result| result.partition_error_code).all(ErrorCode::is_ok);
+    let as_a_whole = add(cluster, asked, &transaction, is_wrong, now);
+    for AddPartitionsToTxnTopicResponse { name, results_by_partition } in &mut answers {
+        for AddPartitionsToTxnPartitionResponse { partition_index, partition_error_code } in
+            results_by_partition
+        {
+            let code = match as_a_whole {
+                Err(code) => code,
+                Ok(()) if !partition_error_code.is_ok() => *partition_error_code,
+                Ok(()) if is_wrong => ErrorCode::OperationNotAttempted,
+                Ok(()) if transaction.verify_only => {
+                    let verified = verify(cluster, &transaction, (name.clone(), *partition_index));
+                    verified.err().unwrap_or_default()
+                }
+                Ok(()) => ErrorCode::None,
             };
-            AddPartitionsToTxnPartitionResponse { partition_index, partition_error_code }
-        });
-        AddPartitionsToTxnTopicResponse { results_by_partition: results.collect(), name }
+            *partition_error_code = fenced(code, version >= KNOWS_FENCED);
+        }
+    }
+    answers
+}
+
+/// Adds all partitions, unless some of them are `wrong` or it is only asked.
+fn add(
+    cluster: &mut Cluster,
+    asked: &Asked,
+    transaction: &AddPartitionsToTxnTransaction,
+    wrong: bool,
+    now: Now,
+) -> Result<(), ErrorCode> {
+    let (version, id) = (asked.header.version, transaction.transactional_id.as_str());
+    if version < BATCHED {
+        let (operation, resource) = (Operation::Write, ResourceType::TransactionalId);
+        cluster.config.check(&asked.principal, operation, resource, id)?;
+    }
+    cluster.check_transactional_id(asked.node, id)?;
+    if wrong || transaction.verify_only {
+        return Ok(());
+    }
+    let of = |topic: &AddPartitionsToTxnTopic| {
+        let name = topic.name.clone();
+        topic.partitions.clone().into_iter().map(move |index| (name.clone(), index))
     };
-    wrong.into_iter().map(answer).collect()
+    let places: Vec<Place> = transaction.topics.iter().flat_map(of).collect();
+    let flow = if version >= BATCHED { Flow::V2 } else { Flow::V1 };
+    let plot = cluster.plot;
+    cluster.transactions.find_mut(id)?.add(identity(transaction), places, flow, plot, now)
+}
+
+fn verify(
+    cluster: &Cluster,
+    transaction: &AddPartitionsToTxnTransaction,
+    place: Place,
+) -> Result<(), ErrorCode> {
+    let found = cluster.transactions.find(&transaction.transactional_id);
+    let found = found.ok_or(ErrorCode::InvalidProducerIdMapping)?;
+    found.verify(identity(transaction), &place, cluster.plot)
+}
+
+const fn identity(transaction: &AddPartitionsToTxnTransaction) -> Identity {
+    Identity { id: transaction.producer_id, epoch: transaction.producer_epoch }
 }
 
 /// Whether there is such a partition, and the client may write to it. For a broker that asks that is settled.

@@ -274,12 +274,7 @@ impl Fetching {
         let (start, end) = (log.start_offset(), log.end_offset());
         let last_stable_offset = partition.last_stable_offset(plot);
         if !(start..=end).contains(&part.fetch_offset) {
-            return FetchPartitionResponse {
-                high_watermark: end,
-                last_stable_offset,
-                log_start_offset: start,
-                ..failed(ErrorCode::OffsetOutOfRange)
-            };
+            return failed(ErrorCode::OffsetOutOfRange);
         }
         let readable = partition.readable_end(self.read_committed, plot);
         let max_bytes = left.min(part.max_bytes);
