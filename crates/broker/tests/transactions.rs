@@ -11,8 +11,8 @@
 mod common;
 
 use common::{
-    World, config, millis,
-    transaction::{FLOWS, Flow, Producer},
+    World, config, millis, produce, produced,
+    transaction::{FLOWS, Flow, Producer, transactional},
 };
 use ottla_broker::{Config, ConnId, VersionSet};
 use ottla_protocol::{
@@ -271,6 +271,19 @@ fn a_producer_with_a_transaction_open_writes_nothing_outside_it() {
     let plain = common::sequenced(1, producer.id, producer.epoch, 1);
     let code = world.write_batch(conn, 12, producer, "t", 0, plain);
     assert_eq!(code, ErrorCode::InvalidTxnState);
+}
+
+#[test]
+fn a_batch_of_a_transaction_needs_its_transactional_id() {
+    let (mut world, conn) = world();
+    let producer = begun(&mut world, conn, Flow::V2);
+    let batch = transactional(1, producer, 1, 1_700_000_000_000);
+    let told = produced(&world.ask(conn, 12, produce("t", 0, batch.clone()))).0;
+    assert_eq!(told, ErrorCode::TransactionalIdAuthorizationFailed);
+    // A test of its own program may write in a transaction that is open, and begin none.
+    assert_eq!(world.cluster.append("t", 0, &batch, world.now), Ok(1));
+    let refused = world.cluster.append("t", 1, &batch, world.now).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::InvalidTxnState);
 }
 
 #[test]
