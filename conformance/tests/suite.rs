@@ -79,6 +79,8 @@ mod secured_renewals;
 mod secured_rights;
 #[path = "suite/throttle.rs"]
 mod throttle;
+#[path = "suite/transactions.rs"]
+mod transactions;
 
 use std::process::ExitCode;
 
@@ -143,6 +145,7 @@ fn all() -> Vec<Case> {
         secured_rights::cases(),
         secured_cli::cases(),
         guarded::cases(),
+        transactions::cases(),
     ]
     .into_iter()
     .flatten()

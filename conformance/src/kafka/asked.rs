@@ -93,6 +93,13 @@ impl Consume {
         self
     }
 
+    /// Reads no further than the last stable offset, and nothing of what was aborted.
+    #[must_use]
+    pub fn committed(mut self) -> Self {
+        self.args.extend(strings(&["--isolation-level", "read_committed"]));
+        self
+    }
+
     /// A property of the Java consumer.
     pub fn set(mut self, key: &str, value: impl ToString) -> Self {
         self.args.extend(["--command-property".to_owned(), format!("{key}={}", value.to_string())]);

@@ -44,6 +44,11 @@ pub struct Config {
     /// Kafka's `group.consumer.assignment.interval.ms`: how long a target stands before the next is made. Kafka 4.3 has
     /// 1 s; zero here, and before.
     pub group_consumer_assignment_interval: Duration,
+    /// Kafka's `transaction.max.timeout.ms`: the longest that a producer may ask a transaction to stay open for.
+    pub transaction_max_timeout: Duration,
+    /// How long it takes at most, once a transaction was ended, until its end is written to each of its partitions. Each takes
+    /// a time of its own, drawn from the seed. In Kafka some milliseconds; zero here.
+    pub transaction_marker_delay: Duration,
     /// How clients authenticate. None by default: everybody is `User:ANONYMOUS`.
     pub sasl: Option<Sasl>,
     /// TLS on every listener of a [`Server`](crate::Server). None by default. A cluster that is not served has no use for it.
@@ -75,6 +80,8 @@ impl Default for Config {
             group_consumer_session_timeout: Duration::from_secs(45),
             group_consumer_heartbeat_interval: Duration::from_secs(5),
             group_consumer_assignment_interval: Duration::ZERO,
+            transaction_max_timeout: Duration::from_secs(900),
+            transaction_marker_delay: Duration::ZERO,
             sasl: None,
             #[cfg(feature = "tls")]
             tls: None,

@@ -18,7 +18,8 @@ pub enum Fault {
     /// It is answered with this error, wherever its response has room for one, and nothing is done.
     Error(ErrorCode),
     /// Partitions with odd numbers are answered with this error, and nothing is done for them; the others are served.
-    /// Produce, Fetch, ListOffsets, OffsetCommit and OffsetFetch know it; the rest is served as if nothing were.
+    /// Produce, Fetch, ListOffsets, OffsetCommit, OffsetFetch, AddPartitionsToTxn, TxnOffsetCommit, DeleteRecords and
+    /// OffsetForLeaderEpoch know it; the rest is served as if nothing were.
     ErrorInSome(ErrorCode),
     /// It is served so much later; the connection waits.
     Delay(Duration),

@@ -92,14 +92,15 @@ impl Cluster {
 
     /// The same from the batch on that holds an offset.
     pub fn log_from(&self, topic: &str, partition: i32, offset: i64) -> Option<Vec<u8>> {
-        self.topics.partition(topic, partition).map(|partition| partition.log.read(offset, usize::MAX, true))
+        let log = &self.topics.partition(topic, partition)?.log;
+        Some(log.read(offset, log.end_offset(), usize::MAX, true))
     }
 
     /// Moves a partition's log start offset forward, up to the log's end at most, as retention and DeleteRecords do: what
     /// lies before it cannot be read any more. Returns the log start offset then.
     pub fn delete_records(&mut self, topic: &str, partition: i32, before: i64, now: Now) -> Option<i64> {
         let found = self.topics.find_mut(topic).and_then(|topic| topic.partition_mut(partition))?;
-        found.log.delete_before(before.min(found.log.end_offset()));
+        found.delete_before(before);
         let start = found.log.start_offset();
         // Fetches that wait below it are to be told.
         self.logs_changed = true;

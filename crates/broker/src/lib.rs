@@ -33,11 +33,14 @@
 mod api;
 mod config;
 mod connections;
+mod coordinators;
 mod faults;
 mod groups;
 mod inspect;
+mod leader_epochs;
 mod log;
 mod nodes;
+mod partition;
 mod planted;
 mod producers;
 mod security;
@@ -45,6 +48,7 @@ mod server;
 mod sessions;
 mod state;
 mod topics;
+mod transactions;
 mod versions;
 
 pub use config::{Config, TopicSpec};

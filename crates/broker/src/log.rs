@@ -86,15 +86,21 @@ impl Log {
         self.batches.partition_point(|batch| batch.next_offset <= offset)
     }
 
-    /// How many bytes there are from the batch that holds `offset` on.
-    pub(crate) fn bytes_after(&self, offset: i64) -> u64 {
-        self.batches.get(self.index_of(offset)).map_or(0, |batch| self.size - batch.position)
+    /// Whether one batch holds both offsets; neither is in any at the log's end.
+    pub(crate) fn is_same_batch(&self, a: i64, b: i64) -> bool {
+        self.index_of(a) == self.index_of(b)
     }
 
-    /// Whole batches from the one that holds `offset` on, at most `max_bytes` of them; the first, however large it
-    /// is, where `at_least_one` says so (KIP-74).
-    pub(crate) fn read(&self, offset: i64, max_bytes: usize, at_least_one: bool) -> Vec<u8> {
-        let rest = self.batches.get(self.index_of(offset)..).unwrap_or_default();
+    /// How many bytes there are from the batch that holds the first offset to before that which holds the last.
+    pub(crate) fn bytes_between(&self, offset: i64, end: i64) -> u64 {
+        let position = |at: usize| self.batches.get(at).map_or(self.size, |batch| batch.position);
+        position(self.index_of(end)).saturating_sub(position(self.index_of(offset)))
+    }
+
+    /// Whole batches from the one that holds the first offset to before that which holds the last, at most `max_bytes` of
+    /// them; the first, however large it is, where `at_least_one` says so (KIP-74).
+    pub(crate) fn read(&self, offset: i64, end: i64, max_bytes: usize, at_least_one: bool) -> Vec<u8> {
+        let rest = self.batches.get(self.index_of(offset)..self.index_of(end)).unwrap_or_default();
         let Some(first) = rest.first() else { return Vec::new() };
         let end = first.position.saturating_add(max_bytes as u64);
         let fitting = rest.partition_point(|batch| batch.position + batch.bytes.len() as u64 <= end);

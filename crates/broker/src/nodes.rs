@@ -1,21 +1,18 @@
-//! The logical brokers: which of them are up, and who coordinates which group.
+//! The logical brokers: which of them are up, and who leads what.
 //!
-//! Tests and the simulation make their trouble here: brokers stop and start, leaders and coordinators move. Groups are
-//! coordinated as in Kafka by the leaders of 50 partitions, each group by that which the hash of its name points to;
-//! so a group moves together with those of its partition.
+//! Tests and the simulation make their trouble here: brokers stop and start, leaders move; coordinators do in
+//! `coordinators.rs`.
 
 use std::collections::BTreeMap;
 
-use ottla_protocol::{ErrorCode, Now, TopicId};
+use ottla_protocol::{Now, TopicId};
 
 use crate::{
     Cluster,
+    coordinators::Coordinators,
     sessions::FetchSessions,
     topics::{Topic, TopicKey},
 };
-
-/// Kafka's `offsets.topic.num.partitions`.
-const COORDINATING: usize = 50;
 
 /// One logical broker.
 #[derive(Debug)]
@@ -32,11 +29,12 @@ pub(crate) struct Node {
 /// Who led each partition at some time, and in which epoch.
 pub(crate) type Leaders = BTreeMap<TopicId, Vec<(i32, i32)>>;
 
-/// The brokers `1..=count`, and who leads each coordinating partition.
+/// The brokers `1..=count`, and who of them coordinates what.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     by_id: BTreeMap<i32, Node>,
-    coordinators: Vec<i32>,
+    pub(crate) groups: Coordinators,
+    pub(crate) transactions: Coordinators,
 }
 
 impl Nodes {
@@ -51,7 +49,8 @@ impl Nodes {
         };
         let ids = 1..=count.clamp(1, 1000) as i32;
         Self {
-            coordinators: ids.clone().cycle().take(COORDINATING).collect(),
+            groups: Coordinators::new(ids.clone()),
+            transactions: Coordinators::new(ids.clone()),
             by_id: ids.map(|id| (id, node(id))).collect(),
         }
     }
@@ -85,17 +84,6 @@ impl Nodes {
     pub(crate) fn lagging(&self, id: i32) -> Option<&Leaders> {
         self.by_id.get(&id)?.lags.as_ref()
     }
-
-    /// The coordinator of a group: -1 where none is up.
-    pub(crate) fn coordinator_of(&self, group: &str) -> i32 {
-        self.coordinators.get(partition_of(group)).copied().unwrap_or(-1)
-    }
-}
-
-/// The partition that coordinates a group: Java's hash of its name.
-fn partition_of(group: &str) -> usize {
-    let hash = group.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
-    (hash & i32::MAX) as usize % COORDINATING
 }
 
 impl Cluster {
@@ -107,11 +95,6 @@ impl Cluster {
     /// Whether a broker takes connections. To one that does not, [`Cluster::handle_connect`] closes at once.
     pub fn is_up(&self, node: i32) -> bool {
         self.nodes.is_up(node)
-    }
-
-    /// The broker that coordinates a group, -1 for none.
-    pub fn coordinator(&self, group: &str) -> i32 {
-        self.nodes.coordinator_of(group)
     }
 
     /// Makes `node` the leader of a partition, in a new leader epoch. Returns whether there are such.
@@ -132,18 +115,6 @@ impl Cluster {
         let Some(found) = found else { return false };
         found.lead(node, plot);
         self.logs_changed = true;
-        self.run(now);
-        true
-    }
-
-    /// Makes `node` the coordinator of a group, and of those that share its partition of coordinators. Groups and
-    /// offsets stay; requests that the old coordinator holds are answered NOT_COORDINATOR. Returns whether the broker
-    /// is up.
-    pub fn move_coordinator(&mut self, group: &str, node: i32, now: Now) -> bool {
-        if !self.nodes.is_up(node) {
-            return false;
-        }
-        self.move_coordinators(|partition, _| (partition == partition_of(group)).then_some(node), now);
         self.run(now);
         true
     }
@@ -189,30 +160,8 @@ impl Cluster {
                 partition.lead(replica.unwrap_or_else(|| next(partition.leader)), self.plot);
             }
         }
-        self.move_coordinators(|_, leader| (!up.contains(&leader)).then(|| next(leader)), now);
+        self.move_coordinators(|leader| (!up.contains(&leader)).then(|| next(leader)), now);
         self.logs_changed = true;
         self.run(now);
-    }
-
-    /// Changes who leads the coordinating partitions, and lets the groups know.
-    fn move_coordinators(&mut self, to: impl Fn(usize, i32) -> Option<i32>, now: Now) {
-        let mut moved = [false; COORDINATING];
-        for (partition, (leader, moved)) in self.nodes.coordinators.iter_mut().zip(&mut moved).enumerate() {
-            if let Some(to) = to(partition, *leader).filter(|to| to != leader) {
-                (*leader, *moved) = (to, true);
-            }
-        }
-        let concerned = |group: &str| moved.get(partition_of(group)).copied().unwrap_or(false);
-        self.groups.handle_move(concerned, &self.topics, now);
-    }
-
-    /// Whether `node` coordinates a group.
-    pub(crate) fn check_coordinator(&self, node: i32, group: &str) -> Result<(), ErrorCode> {
-        if self.coordinator(group) == node { Ok(()) } else { Err(ErrorCode::NotCoordinator) }
-    }
-
-    /// The same, for those requests that need a name.
-    pub(crate) fn check_group(&self, node: i32, group: &str) -> Result<(), ErrorCode> {
-        if group.is_empty() { Err(ErrorCode::InvalidGroupId) } else { self.check_coordinator(node, group) }
     }
 }

@@ -39,11 +39,23 @@ pub enum Planted {
     EarlierEpochHasAnything,
     /// A static member of a classic group is out of it after half its session.
     StaticPlaceIsGivenUp,
+    /// The last stable offset is the high watermark, whatever transactions are open.
+    OpenTransactionsAreStable,
+    /// An aborted transaction is not in the list that readers are told.
+    AbortedNotListed,
+    /// An offset that is committed in a transaction counts before that ends.
+    PendingOffsetShown,
+    /// The offsets of an aborted transaction count.
+    AbortedOffsetsApplied,
+    /// A producer's older epoch may go on to write in transactions.
+    ZombieNotFenced,
+    /// A transaction that is committed is aborted in its partitions with odd numbers.
+    PartlyCommitted,
 }
 
 #[cfg(feature = "planted")]
 impl Planted {
-    /// Every bug.
+    /// Every bug of groups and logs.
     pub const ALL: &[Self] = &[
         Self::DuplicateSequenceAppended,
         Self::CommitAcceptedFromOldGeneration,
@@ -62,6 +74,16 @@ impl Planted {
         Self::PartlyHeldIsTaken,
         Self::EarlierEpochHasAnything,
         Self::StaticPlaceIsGivenUp,
+    ];
+
+    /// Every bug of transactions, apart from [`Planted::ALL`]: only who reads or writes in transactions can meet them.
+    pub const TRANSACTIONAL: &[Self] = &[
+        Self::OpenTransactionsAreStable,
+        Self::AbortedNotListed,
+        Self::PendingOffsetShown,
+        Self::AbortedOffsetsApplied,
+        Self::ZombieNotFenced,
+        Self::PartlyCommitted,
     ];
 }
 

@@ -2,9 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ottla_protocol::{ErrorCode, records::BatchHeader};
+use ottla_protocol::{
+    ErrorCode,
+    records::{BatchHeader, EndTxnMarker},
+};
 
-use crate::Refusal;
+use crate::{
+    Refusal,
+    planted::{Planted, Plot},
+};
 
 /// How many batches of a producer are remembered: as many as Kafka lets be in flight.
 const REMEMBERED: usize = 5;
@@ -14,9 +20,13 @@ const REMEMBERED: usize = 5;
 pub(crate) struct Producers(BTreeMap<i64, Producer>);
 
 #[derive(Debug)]
-struct Producer {
-    epoch: i16,
+pub(crate) struct Producer {
+    pub(crate) epoch: i16,
     last: VecDeque<Sequences>,
+    /// The largest timestamp of its last batch, or the time of its last marker.
+    pub(crate) last_timestamp: i64,
+    /// Of the coordinator that wrote its last marker; -1 before the first.
+    pub(crate) coordinator_epoch: i32,
 }
 
 #[derive(Debug)]
@@ -36,7 +46,7 @@ pub(crate) enum Verdict {
 
 impl Producers {
     /// Judges a batch before it is appended.
-    pub(crate) fn check(&self, header: &BatchHeader) -> Result<Verdict, Refusal> {
+    pub(crate) fn check(&self, header: &BatchHeader, plot: Plot) -> Result<Verdict, Refusal> {
         if header.producer_id < 0 {
             return Ok(Verdict::Append);
         }
@@ -44,6 +54,9 @@ impl Producers {
             return Ok(Verdict::Append);
         };
         if header.producer_epoch < producer.epoch {
+            if header.is_transactional() && plot.has(Planted::ZombieNotFenced) {
+                return Ok(Verdict::Append);
+            }
             let message = format!("the producer's epoch is {} by now", producer.epoch);
             return Err(Refusal::new(ErrorCode::InvalidProducerEpoch, &message));
         }
@@ -63,16 +76,45 @@ impl Producers {
         if header.producer_id < 0 {
             return;
         }
-        let fresh = || Producer { epoch: header.producer_epoch, last: VecDeque::new() };
-        let producer = self.0.entry(header.producer_id).or_insert_with(fresh);
-        if producer.epoch != header.producer_epoch {
-            *producer = fresh();
-        }
+        let producer = self.enter(header.producer_id, header.producer_epoch);
+        producer.last_timestamp = header.max_timestamp;
         if producer.last.len() == REMEMBERED {
             producer.last.pop_front();
         }
         let last = last_sequence(header);
         producer.last.push_back(Sequences { first: header.base_sequence, last, base_offset });
+    }
+
+    /// The marker of a producer's transaction was written. Where it is of a new epoch, sequences begin anew.
+    pub(crate) fn ended(&mut self, marker: &EndTxnMarker, timestamp: i64) {
+        let producer = self.enter(marker.producer_id, marker.producer_epoch);
+        producer.last_timestamp = timestamp;
+        producer.coordinator_epoch = marker.coordinator_epoch;
+    }
+
+    pub(crate) fn epoch_of(&self, producer_id: i64) -> Option<i16> {
+        self.0.get(&producer_id).map(|producer| producer.epoch)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &Producer)> {
+        self.0.iter().map(|(&id, producer)| (id, producer))
+    }
+
+    /// A producer, in this epoch.
+    fn enter(&mut self, id: i64, epoch: i16) -> &mut Producer {
+        let fresh = || Producer { epoch, last: VecDeque::new(), last_timestamp: -1, coordinator_epoch: -1 };
+        let producer = self.0.entry(id).or_insert_with(fresh);
+        if producer.epoch != epoch {
+            (producer.epoch, producer.last) = (epoch, VecDeque::new());
+        }
+        producer
+    }
+}
+
+impl Producer {
+    /// The sequence number of its last record; -1 for none in this epoch.
+    pub(crate) fn last_sequence(&self) -> i32 {
+        self.last.back().map_or(-1, |known| known.last)
     }
 }
 

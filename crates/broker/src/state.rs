@@ -23,6 +23,7 @@ use crate::{
     planted::Plot,
     security::{ANONYMOUS, Credentials, Session},
     topics::{Topic, Topics},
+    transactions::Transactions,
 };
 
 /// One or several logical brokers: see the crate's documentation.
@@ -34,7 +35,7 @@ pub struct Cluster {
     pub(crate) nodes: Nodes,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
-    pub(crate) producer_ids: i64,
+    pub(crate) transactions: Transactions,
     pub(crate) plot: Plot,
     /// Fetches that wait for records.
     pub(crate) waiting: BTreeMap<ConnId, Fetching>,
@@ -74,7 +75,7 @@ impl Cluster {
             nodes: Nodes::new(config.brokers),
             topics: Topics::default(),
             groups: Groups::new(&config),
-            producer_ids: 0,
+            transactions: Transactions::default(),
             plot: Plot::default(),
             waiting: BTreeMap::new(),
             logs_changed: false,
@@ -195,6 +196,7 @@ impl Cluster {
         self.connections.unmute(now.mono);
         self.tell_refused(now);
         self.groups.handle_timeout(&self.topics, now);
+        self.handle_transactions_timeout(now);
         self.logs_changed |= self.waiting.values().any(|fetching| fetching.until <= now.mono);
         self.run(now);
     }
@@ -202,7 +204,13 @@ impl Cluster {
     /// When [`Cluster::handle_timeout`] is to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let fetches = self.waiting.values().map(|fetching| fetching.until).min();
-        [fetches, self.groups.next_timeout(), self.connections.next_delayed()].into_iter().flatten().min()
+        let deadlines = [
+            fetches,
+            self.groups.next_timeout(),
+            self.transactions.next_timeout(),
+            self.connections.next_delayed(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// What is to be done next.

@@ -1,15 +1,10 @@
-//! Topics and their partitions: who leads them, what they hold.
+//! Topics: their names, ids and partitions.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use ottla_protocol::{ErrorCode, Now, TopicId, records};
+use ottla_protocol::{ErrorCode, TopicId};
 
-use crate::{
-    TopicSpec,
-    log::{Log, validate},
-    planted::{Planted, Plot},
-    producers::{Producers, Verdict},
-};
+use crate::{TopicSpec, partition::Partition};
 
 /// An error with the words that go with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,15 +76,6 @@ pub(crate) struct Topic {
     /// Where its first leader stands among the brokers.
     shift: usize,
     replication_factor: usize,
-}
-
-#[derive(Debug)]
-pub(crate) struct Partition {
-    pub(crate) leader: i32,
-    pub(crate) leader_epoch: i32,
-    pub(crate) replicas: Vec<i32>,
-    pub(crate) log: Log,
-    pub(crate) producers: Producers,
 }
 
 impl Topics {
@@ -215,87 +201,6 @@ impl Topic {
                 .copied()
                 .collect();
             self.partitions.push(Partition::new(replicas));
-        }
-    }
-}
-
-/// What a batch became.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Appended {
-    pub(crate) base_offset: i64,
-    /// The time of the append, where the topic keeps that; else -1.
-    pub(crate) append_time: i64,
-    pub(crate) duplicate: bool,
-}
-
-impl Partition {
-    pub(crate) fn new(replicas: Vec<i32>) -> Self {
-        Self {
-            leader: replicas.first().copied().unwrap_or(-1),
-            leader_epoch: 0,
-            replicas,
-            log: Log::default(),
-            producers: Producers::default(),
-        }
-    }
-
-    /// Appends what a producer sent.
-    pub(crate) fn append(
-        &mut self,
-        bytes: &[u8],
-        log_append_time: bool,
-        max_bytes: usize,
-        plot: Plot,
-        now: Now,
-    ) -> Result<Appended, Refusal> {
-        let mut header = validate(bytes)?;
-        if bytes.len() > max_bytes {
-            let message = format!("a batch of {} bytes, at most {max_bytes} are taken", bytes.len());
-            return Err(Refusal { code: ErrorCode::MessageTooLarge, message });
-        }
-        if header.is_transactional() {
-            return Err(Refusal::new(ErrorCode::InvalidTxnState, "transactions are not supported here"));
-        }
-        match self.producers.check(&header)? {
-            Verdict::Duplicate(base_offset) if !plot.has(Planted::DuplicateSequenceAppended) => {
-                return Ok(Appended { base_offset, append_time: -1, duplicate: true });
-            }
-            _ => {}
-        }
-        let mut bytes = bytes.to_vec();
-        let mut append_time = -1;
-        if log_append_time {
-            append_time = now.wall.0;
-            header.max_timestamp = append_time;
-            // A validated batch has a whole header, so its fields can be set.
-            let _ = records::set_log_append_time(&mut bytes, append_time);
-        }
-        let base_offset = self.log.append(bytes, &header, self.leader_epoch);
-        self.producers.appended(&header, base_offset);
-        Ok(Appended { base_offset, append_time, duplicate: false })
-    }
-
-    /// Makes a broker its leader, -1 for none, in a new leader epoch.
-    pub(crate) fn lead(&mut self, node: i32, plot: Plot) {
-        self.leader = node;
-        if !plot.has(Planted::LeaderEpochNotRaised) {
-            self.leader_epoch += 1;
-        }
-        if node >= 0 && !self.replicas.contains(&node) {
-            self.replicas.push(node);
-        }
-    }
-
-    /// Whether `node` leads this partition, in the epoch that a client believes in (-1: in any).
-    pub(crate) fn check_leader(&self, node: i32, believed_epoch: i32) -> Result<(), ErrorCode> {
-        if self.leader != node {
-            Err(ErrorCode::NotLeaderOrFollower)
-        } else if believed_epoch < 0 || believed_epoch == self.leader_epoch {
-            Ok(())
-        } else if believed_epoch < self.leader_epoch {
-            Err(ErrorCode::FencedLeaderEpoch)
-        } else {
-            Err(ErrorCode::UnknownLeaderEpoch)
         }
     }
 }

@@ -18,6 +18,14 @@ impl VersionSet {
         matches!(self, Self::Kafka4_3)
     }
 
+    /// The finalized level of `transaction.version`: 2 has epochs raised by each end (KIP-890). None where there is none.
+    pub const fn transaction_version(self) -> Option<i16> {
+        match self {
+            Self::Kafka4_3 => Some(2),
+            Self::Kafka3_9 => None,
+        }
+    }
+
     /// What is answered.
     pub fn spoken(self, key: ApiKey) -> Versions {
         let max = match (self, key) {
@@ -28,6 +36,9 @@ impl VersionSet {
             (Self::Kafka3_9, ApiKey::ListOffsets) => 9,
             (Self::Kafka3_9, ApiKey::Metadata) => 12,
             (Self::Kafka3_9, ApiKey::DescribeGroups) => 5,
+            (Self::Kafka3_9, ApiKey::EndTxn | ApiKey::TxnOffsetCommit) => 4,
+            (Self::Kafka4_3, ApiKey::TxnOffsetCommit) => 5,
+            (Self::Kafka3_9, ApiKey::ListTransactions) => 1,
             (Self::Kafka3_9, ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe) => 0,
             _ => i16::MAX,
         };

@@ -214,6 +214,16 @@ fn an_error_makes_a_well_formed_response_of_every_api_in_every_version() {
                 Request::CreatePartitions(r) => format!("{:?}", world.ask(conn, version, r)),
                 Request::ConsumerGroupHeartbeat(r) => format!("{:?}", world.ask(conn, version, r)),
                 Request::ConsumerGroupDescribe(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::DeleteRecords(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::OffsetForLeaderEpoch(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::AddPartitionsToTxn(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::AddOffsetsToTxn(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::EndTxn(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::TxnOffsetCommit(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::OffsetDelete(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::DescribeProducers(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::DescribeTransactions(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::ListTransactions(r) => format!("{:?}", world.ask(conn, version, r)),
                 other => panic!("no example of {other:?}"),
             };
             assert!(text.contains("UnknownServerError"), "{api:?} {version}: {text}");

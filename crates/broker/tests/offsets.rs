@@ -182,17 +182,6 @@ fn only_the_coordinator_keeps_offsets() {
     assert_eq!(commit(&mut world, here, "", -1, 5), ErrorCode::None);
 }
 
-#[test]
-fn a_transactions_coordinator_is_refused_in_words() {
-    let mut world = world();
-    let conn = world.connect(1);
-    let request =
-        FindCoordinatorRequest { key_type: 1, coordinator_keys: vec!["tx".into()], ..Default::default() };
-    let answer = world.ask(conn, 4, request).coordinators.remove(0);
-    assert_eq!(answer.error_code, ErrorCode::InvalidRequest);
-    assert!(answer.error_message.unwrap().contains("transactions"));
-}
-
 #[cfg(feature = "planted")]
 #[test]
 fn the_planted_bug_takes_commits_of_an_old_generation() {

@@ -185,9 +185,19 @@ apis! {
     ApiVersions = 18: ApiVersionsRequest, ApiVersionsResponse;
     CreateTopics = 19: CreateTopicsRequest, CreateTopicsResponse;
     DeleteTopics = 20: DeleteTopicsRequest, DeleteTopicsResponse;
+    DeleteRecords = 21: DeleteRecordsRequest, DeleteRecordsResponse;
     InitProducerId = 22: InitProducerIdRequest, InitProducerIdResponse;
+    OffsetForLeaderEpoch = 23: OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
+    AddPartitionsToTxn = 24: AddPartitionsToTxnRequest, AddPartitionsToTxnResponse;
+    AddOffsetsToTxn = 25: AddOffsetsToTxnRequest, AddOffsetsToTxnResponse;
+    EndTxn = 26: EndTxnRequest, EndTxnResponse;
+    TxnOffsetCommit = 28: TxnOffsetCommitRequest, TxnOffsetCommitResponse;
     SaslAuthenticate = 36: SaslAuthenticateRequest, SaslAuthenticateResponse, unthrottled;
     CreatePartitions = 37: CreatePartitionsRequest, CreatePartitionsResponse;
+    OffsetDelete = 47: OffsetDeleteRequest, OffsetDeleteResponse;
+    DescribeProducers = 61: DescribeProducersRequest, DescribeProducersResponse;
+    DescribeTransactions = 65: DescribeTransactionsRequest, DescribeTransactionsResponse;
+    ListTransactions = 66: ListTransactionsRequest, ListTransactionsResponse;
     ConsumerGroupHeartbeat = 68: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
     ConsumerGroupDescribe = 69: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
 }

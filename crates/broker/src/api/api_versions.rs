@@ -2,11 +2,16 @@
 
 use ottla_protocol::{
     ApiKey, ErrorCode, Response,
-    messages::{ApiVersionsApiVersion, ApiVersionsRequest, ApiVersionsResponse},
+    messages::{
+        ApiVersionsApiVersion, ApiVersionsFinalizedFeatureKey, ApiVersionsRequest, ApiVersionsResponse,
+        ApiVersionsSupportedFeatureKey,
+    },
 };
 
 use crate::{Cluster, connections::Asked};
 
+/// The one feature whose level clients go by (KIP-890).
+const TRANSACTION_VERSION: &str = "transaction.version";
 /// From this version on clients have names.
 const NAMED: i16 = 3;
 
@@ -22,7 +27,23 @@ pub(super) fn handle(
         None => ErrorCode::InvalidRequest,
     };
     let api_keys = if error_code.is_ok() { advertised(cluster).collect() } else { Vec::new() };
-    ApiVersionsResponse { error_code, api_keys, ..Default::default() }
+    let told = cluster.config.versions.transaction_version().filter(|_| error_code.is_ok());
+    let name = || TRANSACTION_VERSION.to_owned();
+    let supported =
+        |max_version| ApiVersionsSupportedFeatureKey { name: name(), min_version: 0, max_version };
+    let finalized = |level| ApiVersionsFinalizedFeatureKey {
+        name: name(),
+        max_version_level: level,
+        min_version_level: level,
+    };
+    ApiVersionsResponse {
+        error_code,
+        api_keys,
+        supported_features: told.map(supported).into_iter().collect(),
+        finalized_features_epoch: told.map_or(-1, |_| 0),
+        finalized_features: told.map(finalized).into_iter().collect(),
+        ..Default::default()
+    }
 }
 
 /// Whether the names are such.

@@ -14,11 +14,12 @@ use ottla_protocol::{
     },
 };
 
-use super::Outcome;
+use super::{Outcome, list_offsets::READ_COMMITTED};
 use crate::{
     Cluster, Config, ConnId,
     connections::Asked,
     faults::Forced,
+    planted::Plot,
     security::Operation,
     sessions::{FetchPart, Plan},
     topics::{TopicKey, Topics},
@@ -72,7 +73,7 @@ pub(super) fn handle(
         plan,
         min_bytes: u64::try_from(request.min_bytes).unwrap_or(0).min(max_bytes as u64),
         max_bytes,
-        read_committed: request.isolation_level == 1,
+        read_committed: request.isolation_level == READ_COMMITTED,
         forced,
     };
     if fetching.is_due(cluster, now) {
@@ -133,7 +134,12 @@ impl Fetching {
             {
                 return true;
             }
-            bytes += log.bytes_after(part.fetch_offset).min(part.max_bytes as u64);
+            let end = partition.readable_end(self.read_committed, cluster.plot);
+            if part.fetch_offset > end && !log.is_same_batch(part.fetch_offset, end) {
+                // As Kafka has it: nobody waits for what lies behind a batch that is not stable.
+                return true;
+            }
+            bytes += log.bytes_between(part.fetch_offset, end).min(part.max_bytes as u64);
             if bytes >= self.min_bytes {
                 return true;
             }
@@ -151,13 +157,14 @@ impl Fetching {
     }
 
     fn answer(self, cluster: &mut Cluster, now: Now) -> FetchResponse {
+        let plot = cluster.plot;
         let Cluster { nodes, topics, rng, config, .. } = cluster;
         let Some(node) = nodes.find_mut(self.node) else { return FetchResponse::default() };
         let mut response = FetchResponse::default();
         match self.plan {
             Plan::Full { ref parts, opens } => {
                 let mut parts = parts.clone();
-                self.read(config, topics, &mut parts, false, &mut response);
+                self.read(config, topics, plot, &mut parts, false, &mut response);
                 if opens {
                     let by_id = self.version >= BY_ID;
                     let limit = config.max_fetch_sessions;
@@ -170,7 +177,7 @@ impl Fetching {
                     return FetchResponse { error_code, ..Default::default() };
                 };
                 response.session_id = id;
-                self.read(config, topics, &mut session.parts, true, &mut response);
+                self.read(config, topics, plot, &mut session.parts, true, &mut response);
             }
         }
         if self.version >= NAMES_LEADER {
@@ -185,6 +192,7 @@ impl Fetching {
         &self,
         config: &Config,
         topics: &Topics,
+        plot: Plot,
         parts: &mut Vec<FetchPart>,
         only_news: bool,
         response: &mut FetchResponse,
@@ -194,7 +202,7 @@ impl Fetching {
         let mut last: Option<(usize, &FetchPart)> = None;
         let mut read = Vec::new();
         for (at, part) in parts.iter_mut().enumerate() {
-            let answer = self.read_part(config, topics, part, left, fresh);
+            let answer = self.read_part(config, topics, plot, part, left, fresh);
             let size = answer.records.as_ref().map_or(0, RecordData::len);
             fresh &= size == 0;
             left = left.saturating_sub(size);
@@ -230,6 +238,7 @@ impl Fetching {
         &self,
         config: &Config,
         topics: &Topics,
+        plot: Plot,
         part: &FetchPart,
         left: usize,
         fresh: bool,
@@ -263,21 +272,22 @@ impl Fetching {
         }
         let log = &partition.log;
         let (start, end) = (log.start_offset(), log.end_offset());
+        let last_stable_offset = partition.last_stable_offset(plot);
         if !(start..=end).contains(&part.fetch_offset) {
-            return FetchPartitionResponse {
-                high_watermark: end,
-                last_stable_offset: end,
-                log_start_offset: start,
-                ..failed(ErrorCode::OffsetOutOfRange)
-            };
+            return failed(ErrorCode::OffsetOutOfRange);
         }
+        let readable = partition.readable_end(self.read_committed, plot);
+        let max_bytes = left.min(part.max_bytes);
         FetchPartitionResponse {
             partition_index: part.index,
             high_watermark: end,
-            last_stable_offset: end,
+            last_stable_offset,
             log_start_offset: start,
-            aborted_transactions: self.read_committed.then(Vec::new),
-            records: Some(RecordData::Owned(log.read(part.fetch_offset, left.min(part.max_bytes), fresh))),
+            aborted_transactions: self.read_committed.then(|| match part.fetch_offset < readable {
+                true => partition.isolation.aborted_since(part.fetch_offset),
+                false => Vec::new(),
+            }),
+            records: Some(RecordData::Owned(log.read(part.fetch_offset, readable, max_bytes, fresh))),
             ..Default::default()
         }
     }

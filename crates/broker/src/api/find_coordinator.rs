@@ -1,4 +1,4 @@
-//! FindCoordinator: which broker coordinates a group.
+//! FindCoordinator: which broker coordinates a group, or a transactional id.
 
 use ottla_protocol::{
     ErrorCode,
@@ -62,15 +62,12 @@ fn check(cluster: &Cluster, asked: &Asked, key_type: i8, key: &str) -> Result<()
 }
 
 fn node_of(cluster: &Cluster, key_type: i8, key: &str) -> Result<(i32, String, i32), Refusal> {
-    match key_type {
-        GROUP => {}
-        TRANSACTION => {
-            let message = "the embedded broker does not support transactions";
-            return Err(Refusal::new(ErrorCode::InvalidRequest, message));
-        }
+    let id = match key_type {
+        GROUP => cluster.coordinator(key),
+        TRANSACTION if key.is_empty() => return Err(Refusal::new(ErrorCode::InvalidRequest, "")),
+        TRANSACTION => cluster.transaction_coordinator(key),
         _ => return Err(Refusal::new(ErrorCode::InvalidRequest, "no coordinator of this type")),
-    }
-    let id = cluster.coordinator(key);
+    };
     let node = cluster.nodes.find_up(id);
     let node = node.ok_or_else(|| Refusal::new(ErrorCode::CoordinatorNotAvailable, ""))?;
     Ok((id, node.host.clone(), node.port.into()))

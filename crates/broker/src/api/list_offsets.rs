@@ -9,9 +9,11 @@ use ottla_protocol::{
 };
 
 use crate::{
-    Cluster, connections::Asked, faults::Forced, log::Found, security::Operation, topics::Partition,
+    Cluster, connections::Asked, faults::Forced, log::Found, partition::Partition, security::Operation,
 };
 
+/// The isolation level of who reads no further than the last stable offset.
+pub(super) const READ_COMMITTED: i8 = 1;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 /// KIP-734.
@@ -29,6 +31,7 @@ pub(super) fn handle(
     request: ListOffsetsRequest,
     forced: Option<Forced>,
 ) -> ListOffsetsResponse {
+    let committed = request.isolation_level == READ_COMMITTED;
     let topics = request.topics.into_iter().map(|topic| {
         let allowed = cluster.config.check_topic(&asked.principal, Operation::Describe, &topic.name);
         let answer = |wanted: ListOffsetsPartition| {
@@ -37,9 +40,12 @@ pub(super) fn handle(
             let found = match (forced, partition) {
                 (Some(code), _) => Err(code),
                 (None, None) => Err(ErrorCode::UnknownTopicOrPartition),
-                (None, Some(partition)) => partition
-                    .check_leader(asked.node, wanted.current_leader_epoch)
-                    .and_then(|()| find(partition, wanted.timestamp, asked.header.version)),
+                (None, Some(partition)) => {
+                    partition.check_leader(asked.node, wanted.current_leader_epoch).and_then(|()| {
+                        let end = partition.readable_end(committed, cluster.plot);
+                        find(partition, wanted.timestamp, end, asked.header.version)
+                    })
+                }
             };
             let answer = ListOffsetsPartitionResponse {
                 partition_index: wanted.partition_index,
@@ -59,9 +65,16 @@ pub(super) fn handle(
     ListOffsetsResponse { topics: topics.collect(), ..Default::default() }
 }
 
-fn find(partition: &Partition, timestamp: i64, version: i16) -> Result<Option<Found>, ErrorCode> {
+/// `end_offset` is where what the client may read ends: a record behind it is not found, even if an older one would do.
+fn find(
+    partition: &Partition,
+    timestamp: i64,
+    end_offset: i64,
+    version: i16,
+) -> Result<Option<Found>, ErrorCode> {
     let log = &partition.log;
     let end = |offset, leader_epoch| Ok(Some(Found { offset, timestamp: -1, leader_epoch }));
+    let readable = |found: Option<Found>| found.filter(|found| found.offset < end_offset);
     let since = match timestamp {
         MAX_TIMESTAMP => 7,
         EARLIEST_LOCAL => 8,
@@ -73,12 +86,12 @@ fn find(partition: &Partition, timestamp: i64, version: i16) -> Result<Option<Fo
         return Err(ErrorCode::UnsupportedVersion);
     }
     match timestamp {
-        LATEST => end(log.end_offset(), partition.leader_epoch),
+        LATEST => end(end_offset, partition.leader_epoch),
         EARLIEST | EARLIEST_LOCAL => {
             end(log.start_offset(), log.first_epoch().unwrap_or(partition.leader_epoch))
         }
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok(None),
-        MAX_TIMESTAMP => log.find_newest(),
-        timestamp => log.find_by_time(timestamp),
+        MAX_TIMESTAMP => log.find_newest().map(readable),
+        timestamp => log.find_by_time(timestamp).map(readable),
     }
 }

@@ -11,8 +11,9 @@ use ottla_protocol::{
 use crate::{
     Cluster, TopicSpec,
     connections::Asked,
+    partition::Partition,
     security::Operation,
-    topics::{Partition, Topic, check_name},
+    topics::{Topic, check_name},
 };
 
 pub(super) fn handle(

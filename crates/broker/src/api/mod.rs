@@ -4,13 +4,19 @@
 //! the API then answers it wherever its response has room for an error, and does nothing else. Those whose answers consist
 //! of partitions know errors of some of them, too.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 pub(crate) mod api_versions;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
 mod describe_groups;
+mod describe_producers;
+mod describe_transactions;
+mod end_txn;
 pub(crate) mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -19,14 +25,18 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
+mod offset_delete;
 mod offset_fetch;
+mod offset_for_leader_epoch;
 mod produce;
 mod sasl;
 mod sync_group;
+mod txn_offset_commit;
 
-use ottla_protocol::{Now, Request, Response};
+use ottla_protocol::{ErrorCode, Now, Request, Response};
 
 use crate::{Cluster, connections::Asked, faults::Forced};
 
@@ -68,7 +78,7 @@ pub(crate) fn handle(
         Request::Produce(r) => produce::handle(cluster, asked, r, frame, in_parts, now),
         Request::Fetch(r) => fetch::handle(cluster, asked, &r, in_parts, now),
         Request::ListOffsets(r) => list_offsets::handle(cluster, asked, r, in_parts).into(),
-        Request::InitProducerId(r) => init_producer_id::handle(cluster, asked, &r, forced).into(),
+        Request::InitProducerId(r) => init_producer_id::handle(cluster, asked, &r, forced, now).into(),
         Request::FindCoordinator(r) => find_coordinator::handle(cluster, asked, r, forced).into(),
         Request::JoinGroup(r) => join_group::handle(cluster, asked, r, forced, now),
         Request::SyncGroup(r) => sync_group::handle(cluster, asked, r, forced, now),
@@ -87,6 +97,28 @@ pub(crate) fn handle(
         Request::CreateTopics(r) => create_topics::handle(cluster, asked, r, forced).into(),
         Request::DeleteTopics(r) => delete_topics::handle(cluster, asked, r, forced).into(),
         Request::CreatePartitions(r) => create_partitions::handle(cluster, asked, r, forced).into(),
+        Request::AddPartitionsToTxn(r) => {
+            add_partitions_to_txn::handle(cluster, asked, r, in_parts, now).into()
+        }
+        Request::AddOffsetsToTxn(r) => add_offsets_to_txn::handle(cluster, asked, &r, forced, now).into(),
+        Request::EndTxn(r) => end_txn::handle(cluster, asked, &r, forced, now).into(),
+        Request::TxnOffsetCommit(r) => txn_offset_commit::handle(cluster, asked, r, in_parts, now).into(),
+        Request::DescribeTransactions(r) => describe_transactions::handle(cluster, asked, r, forced).into(),
+        Request::ListTransactions(r) => list_transactions::handle(cluster, asked, &r, forced, now).into(),
+        Request::DescribeProducers(r) => describe_producers::handle(cluster, asked, r, forced).into(),
+        Request::OffsetForLeaderEpoch(r) => {
+            offset_for_leader_epoch::handle(cluster, asked, r, in_parts).into()
+        }
+        Request::DeleteRecords(r) => delete_records::handle(cluster, asked, r, in_parts).into(),
+        Request::OffsetDelete(r) => offset_delete::handle(cluster, asked, r, forced).into(),
         _ => Outcome::Close,
+    }
+}
+
+/// What clients that do not know PRODUCER_FENCED are told in its place.
+const fn fenced(code: ErrorCode, is_known: bool) -> ErrorCode {
+    match code {
+        ErrorCode::ProducerFenced if !is_known => ErrorCode::InvalidProducerEpoch,
+        code => code,
     }
 }

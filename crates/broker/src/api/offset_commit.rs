@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Kafka's `offset.metadata.max.bytes`.
-const MAX_METADATA: usize = 4096;
+pub(super) const MAX_METADATA: usize = 4096;
 
 pub(super) fn handle(
     cluster: &mut Cluster,
@@ -46,7 +46,8 @@ pub(super) fn handle(
                         (partition.committed_offset, partition.committed_leader_epoch);
                     let group = cluster.groups.create(&request.group_id);
                     let at = (topic.name.clone(), partition.partition_index);
-                    group.offsets.insert(at, Committed { offset, leader_epoch, metadata });
+                    let committed = Committed { offset, leader_epoch, metadata, written: 0 };
+                    group.commit(at, committed, None, cluster.plot);
                     ErrorCode::None
                 }
             };

@@ -26,7 +26,9 @@ pub(super) fn handle(
 ) -> OffsetFetchResponse {
     let version = asked.header.version;
     if version >= BATCHED {
-        let groups = request.groups.into_iter().map(|group| fetch(cluster, asked, group, forced)).collect();
+        let stable = request.require_stable;
+        let groups = request.groups.into_iter();
+        let groups = groups.map(|group| fetch(cluster, asked, group, stable, forced)).collect();
         return OffsetFetchResponse { groups, ..Default::default() };
     }
     let topics = request.topics.map(|topics| {
@@ -39,7 +41,7 @@ pub(super) fn handle(
     });
     let wanted = topics.clone();
     let group = OffsetFetchRequestGroup { group_id: request.group_id, topics, ..Default::default() };
-    let mut fetched = fetch(cluster, asked, group, forced);
+    let mut fetched = fetch(cluster, asked, group, request.require_stable, forced);
     let failed = fetched.error_code;
     if version < GROUP_ERROR && !failed.is_ok() {
         fetched.topics =
@@ -56,6 +58,7 @@ fn fetch(
     cluster: &Cluster,
     asked: &Asked,
     wanted: OffsetFetchRequestGroup,
+    stable: bool,
     forced: Option<Forced>,
 ) -> OffsetFetchResponseGroup {
     let checked = forced.and_then(Forced::whole).map_or(Ok(()), Err);
@@ -90,8 +93,10 @@ fn fetch(
         let name = topic.name.clone();
         let find = |index| {
             let failed = forced.and_then(|forced| forced.of(index)).or(allowed(&name).err());
-            let committed = group.and_then(|group| group.offsets.get(&(name.clone(), index)));
-            failed.map_or(Ok(committed), Err)
+            let at = (name.clone(), index);
+            let unstable = stable && group.is_some_and(|group| group.is_pending(&at));
+            let failed = failed.or(unstable.then_some(ErrorCode::UnstableOffsetCommit));
+            failed.map_or_else(|| Ok(group.and_then(|group| group.offsets.get(&at))), Err)
         };
         answer(topic, |index| match find(index) {
             Ok(Some(committed)) => OffsetFetchResponsePartitions {

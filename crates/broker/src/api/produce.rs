@@ -14,14 +14,21 @@ use crate::{
     Cluster, Refusal,
     connections::Asked,
     faults::Forced,
-    security::Operation,
-    topics::{Appended, TopicKey},
+    partition::{Appended, Rules},
+    planted::Plot,
+    security::{Operation, ResourceType},
+    topics::TopicKey,
+    transactions::{Flow, Identity, Place, Transactions},
 };
 
 /// From this version on a response names the leader to the client that asked another broker (KIP-951).
 const NAMES_LEADER: i16 = 10;
 /// From this version on topics have ids in place of names.
 const BY_ID: i16 = 13;
+/// From this version on a partition need not have been added to the transaction (KIP-890).
+const ADDS_TO_TRANSACTION: i16 = 12;
+/// The first version whose clients know TRANSACTION_ABORTABLE.
+const KNOWS_ABORTABLE: i16 = 11;
 /// The first version whose clients know zstd (KIP-110).
 const KNOWS_ZSTD: i16 = 7;
 const ZSTD: i16 = 4;
@@ -37,6 +44,19 @@ pub(super) fn handle(
     let version = asked.header.version;
     let odd_acks = !matches!(request.acks, -1..=1);
     let forced = forced.or(odd_acks.then_some(Forced::all(ErrorCode::InvalidRequiredAcks)));
+    let writer = Writer { node: asked.node, version, transactional_id: request.transactional_id.as_deref() };
+    let may_transact = match writer.transactional_id {
+        Some(id) => {
+            cluster.config.check(&asked.principal, Operation::Write, ResourceType::TransactionalId, id)
+        }
+        None => Err(ErrorCode::TransactionalIdAuthorizationFailed),
+    };
+    let transacts = request.topic_data.iter().flat_map(|topic| &topic.partition_data).any(|data| {
+        let bytes = data.records.as_ref().map(|records| records.bytes(frame)).unwrap_or_default();
+        BatchHeader::decode(bytes).is_ok_and(|header| header.is_transactional())
+    });
+    let forbidden = may_transact.err().filter(|_| transacts).map(Forced::all);
+    let forced = forced.or(forbidden);
     let mut response = ProduceResponse::default();
     let mut failed = false;
     for topic in request.topic_data {
@@ -53,7 +73,7 @@ pub(super) fn handle(
             let result = match forced.and_then(|forced| forced.of(data.index)).or(allowed.err()) {
                 Some(code) => Err(Refusal::new(code, "")),
                 None => check_codec(bytes, version)
-                    .and_then(|()| cluster.append_batch(&key, data.index, bytes, Some(asked.node), now)),
+                    .and_then(|()| cluster.append_batch(&key, data.index, bytes, Some(writer), now)),
             };
             failed |= result.is_err();
             answers.push(answer(cluster, &key, data.index, version, result, &mut response.node_endpoints));
@@ -114,26 +134,91 @@ fn answer(
     answer
 }
 
+/// Who asks to append.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Writer<'a> {
+    /// The broker that is asked.
+    node: i32,
+    /// The version of the request.
+    version: i16,
+    transactional_id: Option<&'a str>,
+}
+
 impl Cluster {
-    /// Appends one batch. With a `node`: as far as that broker leads the partition.
+    /// Appends one batch. With a writer: as far as the broker that it asks leads the partition. Without: outside transactions.
     pub(crate) fn append_batch(
         &mut self,
         key: &TopicKey,
         index: i32,
         batch: &[u8],
-        node: Option<i32>,
+        writer: Option<Writer<'_>>,
         now: Now,
     ) -> Result<Appended, Refusal> {
-        let topic = self.topics.by_key_mut(key).ok_or_else(|| Refusal::new(key.unknown(), ""))?;
-        let log_append_time = topic.log_append_time;
+        let Self { topics, transactions, plot, config, .. } = self;
+        let name = match key {
+            TopicKey::Name(name) => name.to_string(),
+            TopicKey::Id(id) => topics.name_of(*id).unwrap_or_default().to_owned(),
+        };
+        let topic = topics.by_key_mut(key).ok_or_else(|| Refusal::new(key.unknown(), ""))?;
+        let rules = Rules {
+            log_append_time: topic.log_append_time,
+            max_bytes: config.max_message_bytes,
+            plot: *plot,
+        };
         let partition =
             topic.partition_mut(index).ok_or_else(|| Refusal::new(ErrorCode::UnknownTopicOrPartition, ""))?;
-        if node.is_some_and(|node| node != partition.leader) {
+        if writer.is_some_and(|writer| writer.node != partition.leader) {
             return Err(Refusal::new(ErrorCode::NotLeaderOrFollower, ""));
         }
-        let appended =
-            partition.append(batch, log_append_time, self.config.max_message_bytes, self.plot, now)?;
+        if let Ok(header) = BatchHeader::decode(batch)
+            && header.is_transactional()
+            && !partition.is_in_transaction(header.producer_id, header.producer_epoch)
+        {
+            let coordinator =
+                writer.and_then(|it| it.transactional_id).map(|id| self.nodes.transactions.of(id));
+            if coordinator == Some(-1) {
+                return Err(Refusal::new(
+                    ErrorCode::NotEnoughReplicas,
+                    "no coordinator of transactions is up",
+                ));
+            }
+            let identity = Identity { id: header.producer_id, epoch: header.producer_epoch };
+            join(transactions, writer, identity, (name, index), *plot, now)?;
+        }
+        let appended = partition.append(batch, rules, now)?;
         self.logs_changed |= !appended.duplicate;
         Ok(appended)
     }
+}
+
+/// Whether a partition is of the producer's transaction; where the version says so, it becomes one.
+fn join(
+    transactions: &mut Transactions,
+    writer: Option<Writer<'_>>,
+    identity: Identity,
+    place: Place,
+    plot: Plot,
+    now: Now,
+) -> Result<(), Refusal> {
+    let Some(Writer { transactional_id: Some(id), version, .. }) = writer else {
+        return Err(Refusal::new(ErrorCode::InvalidTxnState, "a transaction is its producer's to write in"));
+    };
+    let adds = version >= ADDS_TO_TRANSACTION;
+    let joined = transactions.find_mut(id).and_then(|transaction| match adds {
+        true => transaction.add(identity, [place], Flow::V2, plot, now),
+        false => transaction.verify(identity, &place, plot),
+    });
+    joined.map_err(|code| match code {
+        ErrorCode::ProducerFenced => {
+            Refusal::new(ErrorCode::InvalidProducerEpoch, "another producer has a newer epoch")
+        }
+        // What older clients try again.
+        ErrorCode::ConcurrentTransactions if !adds => {
+            Refusal::new(ErrorCode::NotEnoughReplicas, "the last transaction is still about to end")
+        }
+        ErrorCode::TransactionAbortable if version < KNOWS_ABORTABLE => {
+            Refusal::new(ErrorCode::InvalidTxnState, "the partition was not added to the transaction")
+        }
+        code => Refusal::new(code, ""),
+    })
 }

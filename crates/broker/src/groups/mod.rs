@@ -25,6 +25,7 @@ use ottla_protocol::{
 pub(crate) use classic::{ClassicGroup, Join, JoinWait, Joined};
 pub(crate) use consumer::ConsumerGroup;
 pub(crate) use embedded::Assignment;
+use offsets::Pending;
 pub(crate) use offsets::{Committed, Committer, KNOWS_EPOCHS};
 
 use crate::{
@@ -73,6 +74,8 @@ pub(crate) struct Turn<'a> {
 pub(crate) struct Group {
     /// By topic and partition.
     pub(crate) offsets: BTreeMap<(String, i32), Committed>,
+    pending: Pending,
+    commits: u64,
     pub(crate) side: Side,
 }
 
@@ -168,8 +171,19 @@ impl Groups {
 
     /// Forgets what was committed for a topic that is no more.
     pub(crate) fn forget_topic(&mut self, name: &str) {
-        for group in self.groups.values_mut() {
-            group.offsets.retain(|(topic, _), _| topic != name);
+        self.groups.values_mut().for_each(|group| group.forget(|(topic, _)| topic == name));
+    }
+
+    /// A producer's transaction ended, as far as it concerns these groups.
+    pub(crate) fn end_transaction(
+        &mut self,
+        producer_id: i64,
+        commit: bool,
+        concerned: impl Fn(&str) -> bool,
+    ) {
+        let commit = commit || self.rules.plot.has(Planted::AbortedOffsetsApplied);
+        for (_, group) in self.groups.iter_mut().filter(|(id, _)| concerned(id)) {
+            group.end_transaction(producer_id, commit);
         }
     }
 }
@@ -281,7 +295,7 @@ impl Group {
 
     fn handle_move(&mut self, turn: &mut Turn<'_>) {
         if turn.rules.plot.has(Planted::OffsetsLostByMove) {
-            self.offsets.clear();
+            self.forget(|_| true);
         }
         match &mut self.side {
             Side::Classic(group) => group.handle_move(turn),

@@ -15,6 +15,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use ottla_protocol::Secret;
 
+pub(crate) use acls::CLUSTER;
 pub use acls::{Acl, Authorizer, Operation, ResourceType};
 pub(crate) use credentials::Credentials;
 pub(crate) use session::Session;

@@ -19,6 +19,7 @@ use ottla_protocol::{
 pub mod consumer;
 pub mod group;
 pub mod sasl;
+pub mod transaction;
 pub mod transcript;
 
 pub struct World {
@@ -184,6 +185,11 @@ responses! {
     SyncGroup: SyncGroupResponse, DescribeGroups: DescribeGroupsResponse, ListGroups: ListGroupsResponse,
     ApiVersions: ApiVersionsResponse, CreateTopics: CreateTopicsResponse, DeleteTopics: DeleteTopicsResponse,
     InitProducerId: InitProducerIdResponse, CreatePartitions: CreatePartitionsResponse,
+    DeleteRecords: DeleteRecordsResponse, OffsetForLeaderEpoch: OffsetForLeaderEpochResponse,
+    AddPartitionsToTxn: AddPartitionsToTxnResponse, AddOffsetsToTxn: AddOffsetsToTxnResponse,
+    EndTxn: EndTxnResponse, TxnOffsetCommit: TxnOffsetCommitResponse, OffsetDelete: OffsetDeleteResponse,
+    DescribeProducers: DescribeProducersResponse, DescribeTransactions: DescribeTransactionsResponse,
+    ListTransactions: ListTransactionsResponse,
     ConsumerGroupHeartbeat: ConsumerGroupHeartbeatResponse, ConsumerGroupDescribe: ConsumerGroupDescribeResponse,
 }
 
@@ -347,6 +353,64 @@ pub fn example(api: ApiKey) -> Request {
         ApiKey::ConsumerGroupDescribe => {
             ConsumerGroupDescribeRequest { group_ids: vec![group_id()], ..Default::default() }.into()
         }
+        ApiKey::DeleteRecords => DeleteRecordsRequest {
+            topics: vec![DeleteRecordsTopic {
+                name: t(),
+                partitions: vec![DeleteRecordsPartition::default()],
+            }],
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::OffsetForLeaderEpoch => OffsetForLeaderEpochRequest {
+            topics: vec![OffsetForLeaderEpochTopic {
+                topic: t(),
+                partitions: vec![OffsetForLeaderEpochPartition::default()],
+            }],
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::AddPartitionsToTxn => {
+            let topics = vec![AddPartitionsToTxnTopic { name: t(), partitions: vec![0] }];
+            let transaction = AddPartitionsToTxnTransaction {
+                transactional_id: "x".to_owned(),
+                topics: topics.clone(),
+                ..Default::default()
+            };
+            AddPartitionsToTxnRequest {
+                transactions: vec![transaction],
+                v3_and_below_transactional_id: "x".to_owned(),
+                v3_and_below_topics: topics,
+                ..Default::default()
+            }
+            .into()
+        }
+        ApiKey::AddOffsetsToTxn => {
+            AddOffsetsToTxnRequest { group_id: group_id(), ..Default::default() }.into()
+        }
+        ApiKey::EndTxn => EndTxnRequest::default().into(),
+        ApiKey::TxnOffsetCommit => TxnOffsetCommitRequest {
+            group_id: group_id(),
+            topics: vec![TxnOffsetCommitTopic {
+                name: t(),
+                partitions: vec![TxnOffsetCommitPartition::default()],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+        .into(),
+        ApiKey::OffsetDelete => OffsetDeleteRequest {
+            group_id: group_id(),
+            topics: vec![OffsetDeleteTopic { name: t(), partitions: vec![OffsetDeletePartition::default()] }],
+        }
+        .into(),
+        ApiKey::DescribeProducers => DescribeProducersRequest {
+            topics: vec![DescribeProducersTopic { name: t(), partition_indexes: vec![0] }],
+        }
+        .into(),
+        ApiKey::DescribeTransactions => {
+            DescribeTransactionsRequest { transactional_ids: vec!["x".to_owned()] }.into()
+        }
+        ApiKey::ListTransactions => ListTransactionsRequest::default().into(),
         other => panic!("no example of {other:?}"),
     }
 }

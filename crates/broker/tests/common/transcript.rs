@@ -153,6 +153,21 @@ impl Exchange {
         self.reply(line)
     }
 
+    /// What was asked and answered, in words of the scenario's own.
+    pub fn tell(&mut self, what: &str) {
+        self.text.push_str(&format!("{what}\n"));
+    }
+
+    /// Asks, and writes nothing.
+    pub fn quietly<R: RequestMessage>(&mut self, line: Line, version: i16, request: R) -> R::Response
+    where
+        Request: From<R>,
+        R::Response: TryFromResponse,
+    {
+        self.write(line, version, request.into());
+        self.read(line)
+    }
+
     /// Lets time pass.
     pub fn pass(&mut self, by: Duration) {
         match &mut self.broker {
@@ -186,7 +201,16 @@ impl Exchange {
 
     fn read<R: TryFromResponse>(&mut self, line: Line) -> R {
         match &mut self.broker {
-            Broker::Embedded(world, conns) => world.reply(conns[line.0]).expect("an answer"),
+            Broker::Embedded(world, conns) => {
+                let reply = world.reply(conns[line.0]);
+                reply
+                    .or_else(|| {
+                        // It is a fetch that waits.
+                        world.pass(Duration::from_secs(1));
+                        world.reply(conns[line.0])
+                    })
+                    .expect("an answer")
+            }
             Broker::Real(_, sockets) => {
                 let socket = &mut sockets[line.0];
                 let mut length = [0; 4];
@@ -194,7 +218,7 @@ impl Exchange {
                 let mut frame = vec![0; u32::from_be_bytes(length) as usize];
                 socket.stream.read_exact(&mut frame).unwrap();
                 let (key, version, _) = socket.asked.pop_front().expect("a question");
-                R::from_response(ResponseHeader::decode(key, version, &frame).unwrap().1)
+                R::from_response(super::own(ResponseHeader::decode(key, version, &frame).unwrap().1, &frame))
             }
         }
     }

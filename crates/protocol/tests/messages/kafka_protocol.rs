@@ -20,6 +20,8 @@ const LACKING: &[(&str, i16)] = &[
     ("ListOffsetsResponse", 11),
     ("OffsetCommitRequest", 10),
     ("OffsetFetchRequest", 10),
+    ("TxnOffsetCommitRequest", 6),
+    ("TxnOffsetCommitResponse", 6),
 ];
 
 /// Reads a frame with the other crate and writes it again; `None` where it lacks the version.

@@ -1,0 +1,154 @@
+//! A partition: who leads it, what it holds, and what of that is stable.
+
+use ottla_protocol::{
+    ErrorCode, Now,
+    records::{self, BatchHeader, ControlType, EndTxnMarker},
+};
+
+use crate::{
+    Refusal,
+    leader_epochs::LeaderEpochs,
+    log::{Log, validate},
+    planted::{Planted, Plot},
+    producers::{Producers, Verdict},
+    transactions::Isolation,
+};
+
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) leader: i32,
+    pub(crate) leader_epoch: i32,
+    pub(crate) leader_epochs: LeaderEpochs,
+    pub(crate) replicas: Vec<i32>,
+    pub(crate) log: Log,
+    pub(crate) producers: Producers,
+    pub(crate) isolation: Isolation,
+}
+
+/// What holds for an append.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) log_append_time: bool,
+    pub(crate) max_bytes: usize,
+    pub(crate) plot: Plot,
+}
+
+/// What a batch became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Appended {
+    pub(crate) base_offset: i64,
+    /// The time of the append, where the topic keeps that; else -1.
+    pub(crate) append_time: i64,
+    pub(crate) duplicate: bool,
+}
+
+impl Partition {
+    pub(crate) fn new(replicas: Vec<i32>) -> Self {
+        Self {
+            leader: replicas.first().copied().unwrap_or(-1),
+            leader_epoch: 0,
+            leader_epochs: LeaderEpochs::default(),
+            replicas,
+            log: Log::default(),
+            producers: Producers::default(),
+            isolation: Isolation::default(),
+        }
+    }
+
+    /// Appends what a producer sent. Whether a transactional batch belongs to a transaction is the coordinator's to say.
+    pub(crate) fn append(&mut self, bytes: &[u8], rules: Rules, now: Now) -> Result<Appended, Refusal> {
+        let mut header = validate(bytes)?;
+        if bytes.len() > rules.max_bytes {
+            let message = format!("a batch of {} bytes, at most {} are taken", bytes.len(), rules.max_bytes);
+            return Err(Refusal { code: ErrorCode::MessageTooLarge, message });
+        }
+        let verdict = self.producers.check(&header, rules.plot)?;
+        if !header.is_transactional() && self.isolation.is_open(header.producer_id) {
+            let message = "the producer has a transaction open here, and this batch is not of it";
+            return Err(Refusal::new(ErrorCode::InvalidTxnState, message));
+        }
+        match verdict {
+            Verdict::Duplicate(base_offset) if !rules.plot.has(Planted::DuplicateSequenceAppended) => {
+                return Ok(Appended { base_offset, append_time: -1, duplicate: true });
+            }
+            _ => {}
+        }
+        let mut bytes = bytes.to_vec();
+        let mut append_time = -1;
+        if rules.log_append_time {
+            append_time = now.wall.0;
+            header.max_timestamp = append_time;
+            // A validated batch has a whole header, so its fields can be set.
+            let _ = records::set_log_append_time(&mut bytes, append_time);
+        }
+        let base_offset = self.log.append(bytes, &header, self.leader_epoch);
+        self.producers.appended(&header, base_offset);
+        if header.is_transactional() {
+            self.isolation.begin(header.producer_id, base_offset);
+        }
+        Ok(Appended { base_offset, append_time, duplicate: false })
+    }
+
+    /// Writes the marker that ends a producer's transaction here, whether or not there is anything of it.
+    pub(crate) fn end_transaction(&mut self, marker: &EndTxnMarker, plot: Plot, now: Now) {
+        let bytes = marker.batch(self.log.end_offset(), now.wall.0);
+        let Ok(header) = BatchHeader::decode(&bytes) else { return };
+        let offset = self.log.append(bytes, &header, self.leader_epoch);
+        self.producers.ended(marker, now.wall.0);
+        let listed = marker.control_type == ControlType::Abort && !plot.has(Planted::AbortedNotListed);
+        self.isolation.end(marker.producer_id, offset, listed);
+    }
+
+    /// Whether the producer has a transaction open here, in this epoch.
+    pub(crate) fn is_in_transaction(&self, producer_id: i64, epoch: i16) -> bool {
+        self.isolation.is_open(producer_id) && self.producers.epoch_of(producer_id) == Some(epoch)
+    }
+
+    /// The offset that what is committed or aborted ends at: that of the first record of the earliest transaction that is
+    /// open, or the high watermark.
+    pub(crate) fn last_stable_offset(&self, plot: Plot) -> i64 {
+        match self.isolation.first_open() {
+            Some(offset) if !plot.has(Planted::OpenTransactionsAreStable) => {
+                offset.max(self.log.start_offset())
+            }
+            _ => self.log.end_offset(),
+        }
+    }
+
+    /// Where what a client may read ends: with `committed`, at the last stable offset.
+    pub(crate) fn readable_end(&self, committed: bool, plot: Plot) -> i64 {
+        if committed { self.last_stable_offset(plot) } else { self.log.end_offset() }
+    }
+
+    /// Moves the log's start up to `offset`, as far as there is anything.
+    pub(crate) fn delete_before(&mut self, offset: i64) {
+        self.log.delete_before(offset.min(self.log.end_offset()));
+        self.isolation.delete_before(self.log.start_offset());
+        self.leader_epochs.delete_before(self.log.start_offset());
+    }
+
+    /// Makes a broker its leader, -1 for none, in a new leader epoch.
+    pub(crate) fn lead(&mut self, node: i32, plot: Plot) {
+        self.leader = node;
+        if !plot.has(Planted::LeaderEpochNotRaised) {
+            self.leader_epoch += 1;
+            self.leader_epochs.begin(self.leader_epoch, self.log.end_offset());
+        }
+        if node >= 0 && !self.replicas.contains(&node) {
+            self.replicas.push(node);
+        }
+    }
+
+    /// Whether `node` leads this partition, in the epoch that a client believes in (-1: in any).
+    pub(crate) fn check_leader(&self, node: i32, believed_epoch: i32) -> Result<(), ErrorCode> {
+        if self.leader != node {
+            Err(ErrorCode::NotLeaderOrFollower)
+        } else if believed_epoch < 0 || believed_epoch == self.leader_epoch {
+            Ok(())
+        } else if believed_epoch < self.leader_epoch {
+            Err(ErrorCode::FencedLeaderEpoch)
+        } else {
+            Err(ErrorCode::UnknownLeaderEpoch)
+        }
+    }
+}
