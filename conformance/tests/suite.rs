@@ -39,6 +39,8 @@ mod groups;
 mod guarded;
 #[path = "suite/harness.rs"]
 mod harness;
+#[path = "suite/isolation.rs"]
+mod isolation;
 #[path = "suite/java_clients.rs"]
 mod java_clients;
 #[path = "suite/kit.rs"]

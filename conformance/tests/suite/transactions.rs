@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
+use ottla_conformance::binary;
 use ottla_conformance::kafka::{Consume, Java};
 use ottla_conformance::process::Process;
 use ottla_conformance::targets::{Target, unique};
@@ -18,6 +19,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::cases::{Case, Outcome};
+use crate::isolation::{Stable, is_read};
 use crate::kit::{PATIENCE, admin, equal, holds, topic, wait};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -250,6 +252,8 @@ fn expected(records: &[(i64, &str)]) -> Read {
 }
 
 fn interleaved(target: &Target, producers: &mut dyn Producers) -> Outcome {
+    // A transaction that is open while the command is built would time out.
+    binary::ottla()?;
     for name in ["a", "b"] {
         producers.init(name, &unique(name))?;
     }
@@ -290,13 +294,17 @@ fn interleaved(target: &Target, producers: &mut dyn Producers) -> Outcome {
     };
     equal("what is committed, in Java's eyes", java(before.len())?, before.clone())?;
 
+    is_read(target, &Stable { topic: &log.topic, committed: &before, stable: 12, end: 14 })?;
+
     log.end("a", true)?;
     equal("and then", take(&committed, after.len())?, after.clone())?;
     let consume = Consume::at(&log.topic, 0, 0).committed().messages(before.len() + after.len());
     let read = target.tools()?.console_consume(&consume)?;
     let read: Read =
         read.into_iter().map(|record| (record.offset, record.value.unwrap_or_default())).collect();
-    equal("and then, in Java's eyes", read, [before, after].concat())
+    let all = [before, after].concat();
+    equal("and then, in Java's eyes", read, all.clone())?;
+    is_read(target, &Stable { topic: &log.topic, committed: &all, stable: 15, end: 15 })
 }
 
 fn take_offsets_along(target: &Target, producers: &mut dyn Producers) -> Outcome {
