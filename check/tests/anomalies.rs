@@ -1,5 +1,7 @@
 //! Each anomaly in a history by hand, and beside it one that is nearly the same, and legal.
 
+#![expect(clippy::panic, reason = "a test's helpers")]
+
 use ottla_check::{History, Kind, Report, judge};
 
 fn judged(lines: &str) -> Report {

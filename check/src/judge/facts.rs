@@ -116,12 +116,12 @@ impl<'a> Facts<'a> {
 
     /// By time; one that goes back in a process, as a clock that was set does, stands still instead.
     fn order(&mut self, history: &'a History) {
-        let mut last: HashMap<&str, u64> = HashMap::new();
+        let mut last: HashMap<(usize, &str), u64> = HashMap::new();
         self.entries = history
             .entries
             .iter()
             .map(|line| {
-                let last = last.entry(&line.operation.process).or_default();
+                let last = last.entry((line.file, &line.operation.process)).or_default();
                 // What is written once it is known takes its place then.
                 let time = match line.operation.op {
                     Op::Poll { .. } => line.operation.ended(),
