@@ -470,3 +470,15 @@ fn a_history_that_contradicts_itself_is_refused() {
         assert!(told.contains(says), "{told}");
     }
 }
+
+#[test]
+fn the_page_has_each_anomaly_and_examples_that_are_read() {
+    let page = include_str!("../../docs/checker.md");
+    for kind in Kind::ALL {
+        assert!(page.contains(&format!("| `{kind}` |")), "{kind}");
+    }
+    let example =
+        page.split_once("```json\n").and_then(|(_, rest)| rest.split_once("```")).map(|(lines, _)| lines);
+    let report = judged(example.unwrap_or_default());
+    assert!(report.is_clean() && report.counts.operations == 9, "{report}");
+}
