@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use ottla_broker::{Config, Server};
+use ottla_broker::{ApiKey, Config, Fault, Planted, Server};
 
 struct Dir(PathBuf);
 
@@ -53,6 +53,7 @@ fn a_run_with_kills_against_the_embedded_broker_is_clean_and_can_be_judged_again
     let config =
         Config { group_min_session_timeout: std::time::Duration::from_millis(500), ..Config::default() };
     let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
+    server.with_cluster(answers_get_lost);
     let dir = Dir::new("run");
     let path = dir.0.display().to_string();
     let bootstrap = server.bootstrap();
@@ -87,6 +88,28 @@ fn a_run_with_kills_against_the_embedded_broker_is_clean_and_can_be_judged_again
     let lost = check(&judge);
     assert_eq!(lost.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&lost.stdout).ends_with("1 anomalies: 1 lost\n"), "{lost:?}");
+}
+
+/// What is done is asked for again, as nobody is told that it is done.
+fn answers_get_lost(cluster: &mut ottla_broker::Cluster) {
+    for (api, times) in [(ApiKey::Produce, 20), (ApiKey::OffsetCommit, 3)] {
+        cluster.faults().on(api).after(5).times(times).then(Fault::ApplyThenDisconnect);
+    }
+}
+
+#[test]
+fn a_broker_that_appends_what_is_sent_again_is_caught_by_a_run() {
+    let server = Server::start_on_thread(Config::default(), ([127, 0, 0, 1], 0)).unwrap();
+    server.with_cluster(|cluster| {
+        cluster.plant(Planted::DuplicateSequenceAppended);
+        answers_get_lost(cluster);
+    });
+    let dir = Dir::new("planted");
+    let (path, bootstrap) = (dir.0.display().to_string(), server.bootstrap());
+    let output = check(&["run", "-b", &bootstrap, "--dir", &path, "--for", "2s", "--output", "json"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["totals"]["duplicate"].as_u64() > Some(0), "{report}");
 }
 
 #[test]

@@ -79,7 +79,7 @@ struct RunArgs {
     #[arg(long)]
     kill: bool,
     /// How often, on average
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     kill_every: Duration,
     /// What decides whom to kill when [default: drawn, and told]
     #[arg(long)]

@@ -170,7 +170,7 @@ pub enum Op {
     },
     /// A process committed offsets outside of transactions.
     Commit {
-        /// Tells two lines of one commit from two commits: unique in its process. The later line counts.
+        /// Tells two lines of one commit from two commits: unique in its process since its start. The later line counts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<u64>,
         /// Of each partition the next offset to read.

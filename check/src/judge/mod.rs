@@ -1,9 +1,10 @@
-//! From a history to a report: first what is known (`facts`), then a walk through what each process was handed (`walk`),
+//! From a history to a report: first what is known (`facts`, which `gather` gathers), then a walk through what each process was handed (`walk`),
 //! then what can only be said once all is known.
 
 mod exactly_once;
 mod facts;
 mod finals;
+mod gather;
 mod group;
 mod log;
 mod told;
