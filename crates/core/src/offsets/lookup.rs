@@ -128,7 +128,6 @@ impl Lookups {
                 isolation_level: self.isolation.wire(),
                 topics: topics.into_iter().map(topic).collect(),
                 timeout_ms: connections.request_timeout().as_millis() as i32,
-                ..Default::default()
             };
             let id = connections.send(target, Kind::Main, version, request, None, now);
             for index in taken {
