@@ -353,15 +353,15 @@ proptest! {
     }
 
     #[test]
-    fn another_value_at_an_offset_is_inconsistent(steps in vec(step(), 20..80), which: Index) {
+    fn another_value_in_the_place_of_one_is_inconsistent_and_the_first_is_lost(steps in vec(step(), 20..80), which: Index) {
         let mut operations = Model::play(&steps).operations;
         let candidates = plain(&operations);
         prop_assume!(!candidates.is_empty());
         let (place, n) = *which.get(&candidates);
         records(&mut operations[place])[n].value = "another".to_owned();
         let report = judged(&operations);
-        let both = [&Kind::InconsistentOffset, &Kind::NeverSent];
-        prop_assert_eq!(report.totals.keys().collect::<Vec<_>>(), both, "{}", report);
+        let all = [&Kind::Lost, &Kind::InconsistentOffset, &Kind::NeverSent];
+        prop_assert_eq!(report.totals.keys().collect::<Vec<_>>(), all, "{}", report);
     }
 
     #[test]
