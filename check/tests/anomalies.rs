@@ -147,6 +147,9 @@ fn one_value_at_two_offsets_is_a_duplicate_of_an_idempotent_producer_alone() {
 fn two_values_at_one_offset_are_inconsistent() {
     let sent = r#"{"process":"v","at":9,"op":"send","partition":0,"value":"e","outcome":"ok","offset":3}"#;
     finds(&[Kind::InconsistentOffset], &after_written(sent));
+    // What was overwritten is lost, too.
+    let read = read_to("read_uncommitted", 4, &[(0, "a"), (1, "b"), (2, "c"), (3, "e")]);
+    finds(&[Kind::Lost, Kind::InconsistentOffset], &(after_written(sent) + &read));
     clean(&after_written(&sent.replace(r#""partition":0"#, r#""partition":1"#)));
 }
 

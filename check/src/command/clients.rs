@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use ottla::{
     Admin, AdminBuilder, BuildError, Consumer, ConsumerBuilder, Producer, ProducerBuilder, Properties,
-    error::BuildErrorKind,
+    config::is_secret, error::BuildErrorKind,
 };
+
+use super::tell;
 
 /// Which cluster, and how.
 #[derive(Debug, Clone, Args)]
@@ -24,6 +26,16 @@ pub(super) struct ClientArgs {
 }
 
 impl ClientArgs {
+    /// Tells of secrets on the command line, as `ottla` does.
+    pub(super) fn warn_of_secrets(&self) {
+        let names = self.properties.iter().filter_map(|pair| pair.split('=').next());
+        for name in names.filter(|name| is_secret(name.trim())) {
+            tell(format!(
+                "-X {name}: others on this machine can see what is on a command line; --config FILE hides it"
+            ));
+        }
+    }
+
     /// As arguments of another process.
     pub(super) fn arguments(&self) -> Vec<String> {
         let mut arguments = vec!["--bootstrap-servers".to_owned(), self.bootstrap_servers.clone()];

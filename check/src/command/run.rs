@@ -31,6 +31,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Report, Failure> {
         .into());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    args.clients.warn_of_secrets();
     // What is wrong with the properties shows before anything is begun.
     args.clients.producer()?;
     args.clients.member(&topic)?;

@@ -131,7 +131,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Offsets in this range that hold what a reader must have been handed.
+    /// What a reader past this range must have been handed of it.
     pub(super) fn due(
         &self,
         at: At<'a>,
@@ -142,11 +142,8 @@ impl<'a> Facts<'a> {
             return Vec::new();
         }
         let slots = self.log.get(&at).into_iter().flat_map(|slots| slots.range(range.clone()));
-        // Of several values at one offset, which is an anomaly of its own, any will do.
-        let all_due = |(offset, seen): &(&i64, &Vec<Seen<'a>>)| {
-            seen.iter().all(|seen| self.is_due(at, **offset, seen, isolation))
-        };
-        slots.filter(all_due).filter_map(|(offset, seen)| Some((*offset, seen.first()?))).collect()
+        let each = slots.flat_map(|(offset, seen)| seen.iter().map(move |seen| (*offset, seen)));
+        each.filter(|(offset, seen)| self.is_due(at, *offset, seen, isolation)).collect()
     }
 
     /// Whether nothing may remove what is at this offset.

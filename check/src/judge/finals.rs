@@ -37,7 +37,10 @@ pub(super) fn check<'a>(
                 offset if offset < read.from => {
                     Some("the log begins behind it, and nobody said that it was trimmed")
                 }
-                offset => (!read.handed.contains_key(&offset)).then_some("it is not in the log"),
+                offset => match read.handed.get(&offset) {
+                    None => Some("it is not in the log"),
+                    Some(value) => (*value != seen.value).then_some("another value is there"),
+                },
             };
             if let Some(why) = missing
                 && lost.insert((read.at, offset))

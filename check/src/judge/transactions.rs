@@ -33,7 +33,8 @@ pub(super) fn check<'a>(
                 let Some(read) = reads.get(&at) else { continue };
                 // Behind the last stable offset the transaction may have been open when it was read.
                 if (read.from..read.to).contains(&offset) && facts.is_kept(at, offset) {
-                    let side = if read.handed.contains_key(&offset) { &mut there } else { &mut missing };
+                    let is_there = read.handed.get(&offset) == Some(value);
+                    let side = if is_there { &mut there } else { &mut missing };
                     side.push((at, offset, *value, sent.line, read.line));
                 }
             }
