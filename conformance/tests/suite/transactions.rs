@@ -43,6 +43,7 @@ pub(crate) fn cases() -> Vec<Case> {
         .with_java(),
         Case::both("transactions_of_librdkafka_are_fenced", librdkafka_is_fenced),
         Case::both("transactions_of_java_are_fenced", java_is_fenced).with_java(),
+        Case::both("transactions_of_others_are_described_by_javas_tool", described_by_javas_tool).with_java(),
     ]
 }
 
@@ -378,4 +379,28 @@ fn java_is_fenced(target: &Target) -> Outcome {
     let reader = reader(target, true)?;
     assign(&reader, &topic)?;
     equal("what counts", take(&reader, 1)?, expected(&[(4, "new")]))
+}
+
+fn described_by_javas_tool(target: &Target) -> Outcome {
+    let (id, topic) = (unique("described"), wait(topic(target, "described", 1))?);
+    let mut producers = Librdkafka::new(target);
+    producers.init("a", &id)?;
+    producers.begin("a")?;
+    producers.send("a", &topic, "open")?;
+    let rows = |args: &[&str]| -> Result<Vec<Vec<String>>, Failed> {
+        let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        let told = target.tools()?.run("org.apache.kafka.tools.TransactionsCommand", &args)?;
+        let row = |line: &str| line.split('\t').map(|cell| cell.trim().to_owned()).collect();
+        Ok(told.lines().skip(1).map(row).collect())
+    };
+    let described = rows(&["describe", "--transactional-id", &id])?;
+    let cells = described.first().ok_or("no row")?;
+    let told = [1, 3, 4, 5, 8].map(|at| cells.get(at).cloned().unwrap_or_default());
+    let expected = [id.as_str(), "0", "Ongoing", "60000", &format!("{topic}-0")];
+    equal("the transaction", told, expected.map(str::to_owned))?;
+    let described = rows(&["describe-producers", "--topic", &topic, "--partition", "0"])?;
+    let cells = described.first().ok_or("no row")?;
+    let told = [1, 2, 3, 5].map(|at| cells.get(at).cloned().unwrap_or_default());
+    equal("the producer", told, ["0", "-1", "0", "0"].map(str::to_owned))?;
+    producers.end("a", false)
 }

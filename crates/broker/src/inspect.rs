@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ottla_protocol::Now;
 
-use crate::{Cluster, Refusal, topics::check_name};
+use crate::{Cluster, Refusal, planted::Plot, topics::check_name};
 
 /// The protocol that the members of a group speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,19 @@ pub struct MemberView {
     pub assignment: Vec<u8>,
 }
 
+/// A transactional id as its coordinator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionView {
+    /// Kafka's name of its state, such as `Ongoing`.
+    pub state: &'static str,
+    /// The producer that has it.
+    pub producer_id: i64,
+    /// The epoch of that producer.
+    pub producer_epoch: i16,
+    /// The partitions of its transaction; those of `__consumer_offsets` stand for groups.
+    pub partitions: Vec<(String, i32)>,
+}
+
 impl Cluster {
     /// The names of all topics, with the number of their partitions.
     pub fn topics(&self) -> impl Iterator<Item = (&str, usize)> {
@@ -78,6 +91,11 @@ impl Cluster {
     /// The offset that the next record of a partition gets.
     pub fn log_end_offset(&self, topic: &str, partition: i32) -> Option<i64> {
         self.topics.partition(topic, partition).map(|partition| partition.log.end_offset())
+    }
+
+    /// The offset up to which nothing of a partition is in an open transaction.
+    pub fn last_stable_offset(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.topics.partition(topic, partition).map(|partition| partition.last_stable_offset(Plot::default()))
     }
 
     /// The first offset of a partition that may be read.
@@ -119,6 +137,21 @@ impl Cluster {
             self.append_batch(&crate::topics::TopicKey::Name(topic.into()), partition, batch, None, now)?;
         self.run(now);
         Ok(appended.base_offset)
+    }
+
+    /// The transactional ids that producers have asked for.
+    pub fn transactional_ids(&self) -> impl Iterator<Item = &str> {
+        self.transactions.iter().map(|(id, _)| id)
+    }
+
+    /// A transactional id as its coordinator sees it.
+    pub fn transaction(&self, transactional_id: &str) -> Option<TransactionView> {
+        self.transactions.find(transactional_id).map(|found| TransactionView {
+            state: found.state.name(),
+            producer_id: found.identity.id,
+            producer_epoch: found.identity.epoch,
+            partitions: found.places.iter().cloned().collect(),
+        })
     }
 
     /// The ids of all groups.

@@ -54,7 +54,7 @@ mod versions;
 pub use config::{Config, TopicSpec};
 pub use connections::ConnId;
 pub use faults::{Fault, Faults, Script};
-pub use inspect::{GroupKind, GroupView, MemberView};
+pub use inspect::{GroupKind, GroupView, MemberView, TransactionView};
 pub use ottla_protocol::{ApiKey, ErrorCode, Now, Secret, TopicId};
 #[cfg(feature = "planted")]
 pub use planted::Planted;

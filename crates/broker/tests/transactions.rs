@@ -250,6 +250,23 @@ fn a_transaction_commits_in_every_partition_and_in_none_before_its_markers() {
 }
 
 #[test]
+fn tests_look_into_transactions() {
+    let (mut world, conn) = slow_world();
+    let producer = begun(&mut world, conn, Flow::V2);
+    let view = world.cluster.transaction("tx").unwrap();
+    assert_eq!((view.state, view.producer_id, view.producer_epoch), ("Ongoing", producer.id, 0));
+    assert_eq!(view.partitions, [("t".to_owned(), 0)]);
+    assert_eq!(world.cluster.last_stable_offset("t", 0), Some(0));
+    world.finish(conn, Flow::V2, producer, true);
+    assert_eq!(world.cluster.transaction("tx").unwrap().state, "PrepareCommit");
+    world.pass(millis(100));
+    assert_eq!(world.cluster.transaction("tx").unwrap().state, "CompleteCommit");
+    assert_eq!(world.cluster.last_stable_offset("t", 0), Some(2));
+    assert_eq!(world.cluster.transactional_ids().collect::<Vec<_>>(), ["tx"]);
+    assert_eq!(world.cluster.transaction("other"), None);
+}
+
+#[test]
 fn a_marker_waits_for_a_leader() {
     let (mut world, conn) = world();
     let producer = begun(&mut world, conn, Flow::V2);

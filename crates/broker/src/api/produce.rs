@@ -155,7 +155,9 @@ impl Cluster {
         now: Now,
     ) -> Result<Appended, Refusal> {
         let Self { topics, transactions, plot, config, .. } = self;
+        let transactional = BatchHeader::decode(batch).ok().filter(BatchHeader::is_transactional);
         let name = match key {
+            _ if transactional.is_none() => String::new(),
             TopicKey::Name(name) => name.to_string(),
             TopicKey::Id(id) => topics.name_of(*id).unwrap_or_default().to_owned(),
         };
@@ -170,8 +172,7 @@ impl Cluster {
         if writer.is_some_and(|writer| writer.node != partition.leader) {
             return Err(Refusal::new(ErrorCode::NotLeaderOrFollower, ""));
         }
-        if let Ok(header) = BatchHeader::decode(batch)
-            && header.is_transactional()
+        if let Some(header) = transactional
             && !partition.is_in_transaction(header.producer_id, header.producer_epoch)
         {
             let coordinator =
