@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ottla::{
-    Admin, AdminError, CommittedOffset, ErrorCode, NodeId, OffsetAndTimestamp, Timestamp, TopicPartition,
+    Admin, AdminError, CommittedOffset, ErrorCode, IsolationLevel, NodeId, OffsetAndTimestamp, Timestamp,
+    TopicPartition,
     admin::{
         Address, Cluster, Coordinator, GroupDescription, GroupListing, MemberDescription, NewTopic, Node,
         OffsetSpec, Partition, Topic, TopicId,
@@ -33,7 +34,7 @@ pub(crate) async fn all(servers: &str, name: &str) -> Outcome {
     let leader = topic.partitions.get(&0).and_then(leader).ok_or("no leader")?;
     equal(nodes.contains_key(&leader), true)?;
 
-    let ends = admin.list_offsets([(at(name), end())]).await?;
+    let ends = admin.list_offsets_for(isolation(), [(at(name), end())]).await?;
     let end = ends.into_values().next().ok_or("no end")??.ok_or("no end")?;
     equal(place(&end), (i64::from(ORDERS) + 1, None))?;
 
@@ -55,6 +56,11 @@ pub(crate) fn at(topic: &str) -> TopicPartition {
 
 fn wanted(topic: &str) -> NewTopic {
     NewTopic::new(topic).partitions(1).replication_factor(1)
+}
+
+/// What is asked about is written outside of transactions.
+fn isolation() -> IsolationLevel {
+    IsolationLevel::ReadCommitted
 }
 
 fn end() -> OffsetSpec {

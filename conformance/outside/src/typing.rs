@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 
 use ottla::{
-    Consumer, Deserializer, Json, OwnedRecord, Parsed, Poison, PollTyped, PollTypedFuture, RawBytes,
-    RecordDeserializer, SeekPosition, TypedConsumer, TypedRecord, TypedStream, Utf8,
+    BigEndian, Consumer, Deserializer, JavaNumber, Json, NotSuchNumber, OwnedRecord, Parsed, Poison,
+    PollTyped, PollTypedFuture, RawBytes, RecordDeserializer, SeekPosition, TypedConsumer, TypedRecord,
+    TypedStream, Utf8, UuidText,
 };
 use serde::Deserialize;
 
@@ -41,7 +42,14 @@ pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
     let record = read.recv().await?.ok_or("the consumer is closed")?;
     equal(value(&copies(), &record)?, Some(br#"{"id":0}"#.to_vec()))?;
     equal(parsed(&Numbered, record)?.value, 0)?;
+    equal(number::<i16>(&[1, 0])?, Some(256))?;
+    equal(UuidText.deserialize("any", None)?, None)?;
     Ok(read.close().await?)
+}
+
+/// A number that Java has written.
+fn number<T: JavaNumber>(bytes: &[u8]) -> Result<Option<T>, NotSuchNumber> {
+    BigEndian::new().deserialize("any", Some(bytes))
 }
 
 fn orders(consumer: Consumer) -> TypedConsumer<Orders> {

@@ -41,6 +41,12 @@ impl Role {
     }
 }
 
+/// How its classes log, by either of the two libraries.
+const LOG: [&str; 2] = [
+    concat!("-Dlog4j2.configurationFile=", env!("CARGO_MANIFEST_DIR"), "/src/kafka/log4j2.yaml"),
+    concat!("-Dlog4j.configuration=file:", env!("CARGO_MANIFEST_DIR"), "/src/kafka/log4j.properties"),
+];
+
 impl Java {
     /// Java and Kafka's jars, which the first call fetches.
     pub fn get() -> Result<&'static Self, Missing> {
@@ -108,12 +114,17 @@ impl Java {
         } else if let Some(dump) = &self.dump {
             command.arg(format!("-XX:ArchiveClassesAtExit={}", dump.join(role.archive()).display()));
         }
-        let log = [
-            concat!("-Dlog4j2.configurationFile=", env!("CARGO_MANIFEST_DIR"), "/src/kafka/log4j2.yaml"),
-            concat!("-Dlog4j.configuration=file:", env!("CARGO_MANIFEST_DIR"), "/src/kafka/log4j.properties"),
-        ];
-        command.args(log).args(properties);
+        command.args(LOG).args(properties);
         command.arg("-cp").arg(self.jars.join("*")).arg(main);
+        command
+    }
+
+    /// A JVM for a program in one file of `conformance/java`, which it compiles first; the caller adds its arguments.
+    pub fn program(&self, file: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-Xlog:disable"]).args(LOG);
+        command.arg("-cp").arg(self.jars.join("*"));
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("java").join(file));
         command
     }
 

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, hash_map::RandomState};
 use std::hash::{BuildHasher, Hasher};
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
@@ -82,12 +80,7 @@ fn compare(assignors: &[&dyn Assignor], check: impl Fn(&Group<'_>, &Value) -> Ou
 }
 
 fn answers(groups: &[(u64, Group<'_>)]) -> Result<Vec<Value>, Failed> {
-    let program = std::env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin/java"));
-    let mut java = Command::new(program.unwrap_or_else(|| "java".into()));
-    java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-Xlog:disable"]);
-    java.arg("-cp").arg(Java::get()?.jars().join("*"));
-    java.arg(concat!("-Dlog4j2.configurationFile=", env!("CARGO_MANIFEST_DIR"), "/src/kafka/log4j2.yaml"));
-    java.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/java/Assignors.java"));
+    let java = Java::get()?.program("Assignors.java");
     let mut java = Process::spawn_with_input(&java)?;
     for (_, group) in groups {
         java.write(format!("{}\n", group.asked()).as_bytes())?;

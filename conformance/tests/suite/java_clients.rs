@@ -1,14 +1,17 @@
 //! Java's console producer, consumer and tools, unchanged, on the embedded broker.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 use std::time::Duration;
 
 use libtest_mimic::Failed;
 use ottla::admin::GroupDescription;
 use ottla::config::JavaDefault;
-use ottla::{AdminBuilder, Compression, ConsumerBuilder, ErrorCode, ProducerBuilder};
+use ottla::{
+    AdminBuilder, BigEndian, Compression, ConsumerBuilder, Deserializer, ErrorCode, ProducerBuilder, UuidText,
+};
 use ottla_conformance::kafka::{Consume, Consumed, Java};
-use ottla_conformance::process::Process;
+use ottla_conformance::process::{Process, run};
 use ottla_conformance::targets::{Target, unique};
 use ottla_conformance::wait::{until, until_some};
 
@@ -25,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::embedded("java_groups_are_independent_and_a_third_member_is_idle", independent_and_idle)
             .with_java(),
         Case::alone("the_defaults_that_are_said_to_be_javas_are_javas", defaults).with_java(),
+        Case::alone("what_javas_serializers_write_is_read", serializers).with_java(),
         Case::alone("the_error_codes_are_javas_and_as_retriable", error_codes).with_java(),
     ]
 }
@@ -53,6 +57,39 @@ fn defaults() -> Outcome {
         }
     }
     Ok(())
+}
+
+fn serializers() -> Outcome {
+    let printed = run(&Java::get()?.program("Serializers.java"), PATIENCE)?.stdout;
+    let mut seen = BTreeSet::new();
+    for line in printed.lines() {
+        let [kind, value, bytes] = line.split(' ').collect::<Vec<_>>()[..] else { return Err(line.into()) };
+        let digits = (0..bytes.len()).step_by(2).filter_map(|at| bytes.get(at..at + 2));
+        let bytes = digits.map(|two| u8::from_str_radix(two, 16)).collect::<Result<Vec<_>, _>>()?;
+        match kind {
+            "short" => reads(BigEndian::<i16>::new(), &bytes, value)?,
+            "int" => reads(BigEndian::<i32>::new(), &bytes, value)?,
+            "long" => reads(BigEndian::<i64>::new(), &bytes, value)?,
+            "float" => reads(BigEndian::<f32>::new(), &bytes, &value.replace("Infinity", "inf"))?,
+            "double" => reads(BigEndian::<f64>::new(), &bytes, &value.replace("Infinity", "inf"))?,
+            "boolean" => reads(BigEndian::<bool>::new(), &bytes, value)?,
+            "uuid" => reads(UuidText, &bytes, value)?,
+            _ => return Err(line.into()),
+        }
+        seen.insert(kind);
+    }
+    equal("kinds", seen.len(), 7)
+}
+
+/// That the bytes are read as the value that Java's text says.
+fn reads<D, T>(deserializer: D, bytes: &[u8], value: &str) -> Outcome
+where
+    D: Deserializer<Output = Option<T>>,
+    T: FromStr<Err: std::fmt::Debug> + PartialEq + std::fmt::Debug,
+{
+    let read = deserializer.deserialize("topic", Some(bytes)).map_err(|error| error.into().to_string())?;
+    let told = value.parse().map_err(|error| format!("{value}: {error:?}"))?;
+    equal(value, read, Some(told))
 }
 
 fn error_codes() -> Outcome {

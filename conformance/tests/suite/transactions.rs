@@ -1,8 +1,6 @@
 //! Transactional producers of others, unchanged: librdkafka's (the first flow of KIP-890) and Java's (the second); and what
 //! others' consumers read of what they wrote. The embedded broker and Kafka are asked the same.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
@@ -117,21 +115,8 @@ struct JavaSide(Process);
 
 impl JavaSide {
     fn new(target: &Target) -> Result<Self, Failed> {
-        let program = std::env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin/java"));
-        let mut java = Command::new(program.unwrap_or_else(|| "java".into()));
-        java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-Xlog:disable"]);
-        java.arg("-cp").arg(Java::get()?.jars().join("*"));
-        java.arg(concat!(
-            "-Dlog4j2.configurationFile=",
-            env!("CARGO_MANIFEST_DIR"),
-            "/src/kafka/log4j2.yaml"
-        ));
-        java.arg(concat!(
-            "-Dlog4j.configuration=file:",
-            env!("CARGO_MANIFEST_DIR"),
-            "/src/kafka/log4j.properties"
-        ));
-        java.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/java/Transactions.java")).arg(target.bootstrap());
+        let mut java = Java::get()?.program("Transactions.java");
+        java.arg(target.bootstrap());
         Ok(Self(Process::spawn_with_input(&java)?))
     }
 

@@ -71,11 +71,13 @@ pub use admin::Admin;
 pub use config::{AdminBuilder, ConsumerBuilder, OffsetReset, ProducerBuilder, Properties};
 #[cfg(feature = "json")]
 pub use consumer::Json;
+#[cfg(feature = "uuid")]
+pub use consumer::UuidText;
 pub use consumer::{
-    CloseOptions, Closer, Committed, Consumer, Deserializer, DetachedRecord, EventStream, HandedOut,
-    OwnedRecord, Parsed, PendingCommit, Poison, PollRecords, PollTyped, PollTypedFuture, RawBytes, Reader,
-    Rebalance, RebalanceListener, Record, RecordDeserializer, RecordStream, Records, SeekPosition,
-    TypedConsumer, TypedRecord, TypedStream, Utf8, records,
+    BigEndian, CloseOptions, Closer, Committed, Consumer, Deserializer, DetachedRecord, EventStream,
+    HandedOut, JavaNumber, NotSuchNumber, OwnedRecord, Parsed, PendingCommit, Poison, PollRecords, PollTyped,
+    PollTypedFuture, RawBytes, Reader, Rebalance, RebalanceListener, Record, RecordDeserializer,
+    RecordStream, Records, SeekPosition, TypedConsumer, TypedRecord, TypedStream, Utf8, records,
 };
 pub use error::{
     AdminError, BuildError, CloseError, CommitError, OffsetsError, RecvError, SeekError, SendError,

@@ -6,18 +6,18 @@ use super::OwnedRecord;
 
 /// Makes a value of bytes: of a record's key, or of its value.
 ///
-/// [`RawBytes`] and [`Utf8`] are two; with the feature `json`, `Json<T>` is a third. A function is one too:
+/// [`RawBytes`], [`Utf8`] and [`BigEndian`](super::BigEndian) are such; with the features `json` and `uuid`, `Json<T>` and
+/// `UuidText`. A function is one too:
 ///
 /// ```
 /// use ottla::Deserializer;
 ///
-/// /// As Java's `LongSerializer` writes it.
-/// fn long(_topic: &str, bytes: Option<&[u8]>) -> Result<i64, String> {
-///     let bytes = bytes.ok_or("null")?;
-///     Ok(i64::from_be_bytes(bytes.try_into().map_err(|_| format!("{} bytes", bytes.len()))?))
+/// /// A price in cents, as text.
+/// fn cents(_topic: &str, bytes: Option<&[u8]>) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+///     Ok(std::str::from_utf8(bytes.ok_or("no price")?)?.parse()?)
 /// }
 ///
-/// assert_eq!(long.deserialize("orders", Some(&[0, 0, 0, 0, 0, 0, 1, 0])), Ok(256));
+/// assert_eq!(cents.deserialize("orders", Some(b"995")).unwrap(), 995);
 /// ```
 pub trait Deserializer {
     /// What it makes.

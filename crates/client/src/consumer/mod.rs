@@ -10,6 +10,7 @@ mod handed_out;
 #[cfg(feature = "json")]
 mod json;
 mod listener;
+mod numbers;
 mod offsets;
 mod operation;
 mod parking;
@@ -35,6 +36,9 @@ pub use handed_out::HandedOut;
 pub use json::Json;
 pub(crate) use listener::Listener;
 pub use listener::{Rebalance, RebalanceListener};
+#[cfg(feature = "uuid")]
+pub use numbers::UuidText;
+pub use numbers::{BigEndian, JavaNumber, NotSuchNumber};
 pub use operation::{Committed, PendingCommit};
 pub use poll::PollRecords;
 pub use reader::Reader;
