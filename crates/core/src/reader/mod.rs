@@ -216,7 +216,10 @@ impl<F: HoldsBytes + Clone> Reader<F> {
             core.returned(self.id, now);
         }
         self.cursors.retain_mut(|cursor| {
-            cursor.pass_hidden(&mut self.unpacker);
+            // Nothing is passed behind damage, which is still to be told.
+            if self.failed.as_ref().is_none_or(|damage| damage.part != cursor.part) {
+                cursor.pass_hidden(&mut self.unpacker);
+            }
             let spent = cursor.is_spent();
             if back {
                 cursor.acknowledge();

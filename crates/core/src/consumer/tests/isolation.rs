@@ -142,6 +142,31 @@ fn reading_from_within_an_aborted_transaction_or_from_its_marker_shows_nothing_o
     }
 }
 
+/// The damage is found, and the reader looks, before anybody has been told.
+#[test]
+fn damage_behind_the_last_record_is_not_passed() {
+    let records = || sent(1, 0..2);
+    let damaged = |at: usize| {
+        let mut batch = sent(1, 2..4);
+        let place = batch.len() - at;
+        batch[place] ^= 0xff;
+        batch
+    };
+    // Within the records, which the checksum covers; and a batch that does not decompress.
+    for (check_crcs, at) in [(true, 1), (false, 4)] {
+        let mut log = Log::read(IsolationLevel::ReadCommitted, 0);
+        let config = ReaderConfig { check_crcs, max_decompressed: 1 << 20 };
+        log.reader = Reader::new(&mut log.world.consumer, config, log.world.now);
+        log.brings(&[records(), damaged(at)], &[], 4, 4);
+        assert_eq!([log.next(), log.next()], [Some(0), Some(1)]);
+        assert_eq!(log.next(), None, "it is fetched again first");
+        assert_eq!(log.world.consumer.position(&super::at(0)), Some(2));
+        log.brings(&[], &[], 4, 4);
+        let again = log.asked().topics.iter().flat_map(|topic| &topic.partitions);
+        assert_eq!(again.map(|asked| asked.fetch_offset).collect::<Vec<_>>(), [2]);
+    }
+}
+
 #[test]
 fn a_partition_that_an_open_transaction_holds_back_says_so() {
     let mut log_of = Log::read(IsolationLevel::ReadCommitted, 0);
