@@ -29,6 +29,8 @@ mod cli;
 mod consume_processes;
 #[path = "suite/deleted_topics.rs"]
 mod deleted_topics;
+#[path = "suite/deletions.rs"]
+mod deletions;
 #[path = "suite/explain.rs"]
 mod explain;
 #[path = "suite/failures.rs"]
@@ -147,6 +149,7 @@ fn all() -> Vec<Case> {
         secured_rights::cases(),
         secured_cli::cases(),
         guarded::cases(),
+        deletions::cases(),
         transactions::cases(),
     ]
     .into_iter()

@@ -7,7 +7,7 @@ use ottla::{
     TopicPartition,
     admin::{
         Address, Cluster, Coordinator, GroupDescription, GroupListing, MemberDescription, NewTopic, Node,
-        OffsetSpec, Partition, Topic, TopicId,
+        OffsetSpec, Partition, RecordsBefore, Topic, TopicId,
     },
 };
 
@@ -38,6 +38,9 @@ pub(crate) async fn all(servers: &str, name: &str) -> Outcome {
     let end = ends.into_values().next().ok_or("no end")??.ok_or("no end")?;
     equal(place(&end), (i64::from(ORDERS) + 1, None))?;
 
+    let begins = admin.delete_records([(at(name), before(0))]).await?;
+    equal(begins.into_values().next().ok_or("no beginning")??, 0)?;
+
     let listed = admin.list_groups().await?;
     equal(listed.get(name).map(of_consumers), Some(true))?;
     let group = admin.describe_groups(name).await?.remove(name).ok_or("no such group")??;
@@ -56,6 +59,10 @@ pub(crate) fn at(topic: &str) -> TopicPartition {
 
 fn wanted(topic: &str) -> NewTopic {
     NewTopic::new(topic).partitions(1).replication_factor(1)
+}
+
+fn before(offset: i64) -> RecordsBefore {
+    offset.into()
 }
 
 /// What is asked about is written outside of transactions.

@@ -113,7 +113,7 @@ fn a_name_that_nobody_knows_or_that_would_change_what_is_done_is_an_error_in_a_f
         ("bootstrap.server=a:1", "did you mean `bootstrap.servers`?"),
         ("statistics.intervall.ms=1", "unknown property"),
         ("metadata.broker.list=a:1", "Kafka's name is `bootstrap.servers`"),
-        ("isolation.level=read_committed", "only `read_uncommitted` is"),
+        ("isolation.level=serializable", "read_uncommitted or read_committed"),
         ("ssl.engine.factory.class=x", "not supported yet"),
         ("sasl.kerberos.service.name=kafka", "not supported yet"),
         ("interceptor.classes=x", "not supported yet"),

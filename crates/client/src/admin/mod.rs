@@ -31,7 +31,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use ottla_core::admin as core;
 pub use ottla_core::{
     Address, Cause, CommittedOffset, Node, NodeId, OffsetAndTimestamp, Partition, Topic, TopicPartition,
-    admin::{Cluster, Coordinator, GroupDescription, GroupListing, MemberDescription, NewTopic, OffsetSpec},
+    admin::{
+        Cluster, Coordinator, GroupDescription, GroupListing, MemberDescription, NewTopic, OffsetSpec,
+        RecordsBefore,
+    },
 };
 use ottla_core::{IsolationLevel, OpId, admin::Operation};
 pub use ottla_protocol::TopicId;
@@ -296,6 +299,52 @@ impl Admin {
             (at, found)
         };
         Ok(listed.into_iter().map(each).collect())
+    }
+
+    /// Deletes the records of partitions before an offset, and tells where each log begins then. A consumer whose position
+    /// lies before it is reset by its `auto.offset.reset`.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); of a partition by itself as [`list_offsets`](Self::list_offsets), and
+    /// [`AdminErrorKind::Broker`] with OFFSET_OUT_OF_RANGE where the offset is none, or behind the high watermark.
+    pub async fn delete_records<P: Into<TopicPartition>, B: Into<RecordsBefore>>(
+        &self,
+        partitions: impl IntoIterator<Item = (P, B)>,
+    ) -> Result<Each<TopicPartition, i64>, AdminError> {
+        let partitions = partitions.into_iter().map(|(at, before)| (at.into(), before.into())).collect();
+        let deleted = self.run(core::DeleteRecords(partitions)).await?;
+        let each = |(at, begins): (TopicPartition, Result<_, _>)| {
+            let forbidden = AclOperation::Delete;
+            let begins = begins.map_err(|failure| failure::of_partition(&at, failure).needs(forbidden));
+            (at, begins)
+        };
+        Ok(deleted.into_iter().map(each).collect())
+    }
+
+    /// Deletes offsets that a group has committed (KIP-496). What it has not committed counts as deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors), [`AdminErrorKind::UnknownGroup`], or [`AdminErrorKind::Broker`] with
+    /// NON_EMPTY_GROUP where the group has members of a kind that tells no subscriptions; of a partition by itself
+    /// [`AdminErrorKind::UnknownTopic`], or [`AdminErrorKind::Broker`] with GROUP_SUBSCRIBED_TO_TOPIC while a member is
+    /// subscribed to its topic.
+    pub async fn delete_offsets<P: Into<TopicPartition>>(
+        &self,
+        group: impl Into<String>,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<Each<TopicPartition, ()>, AdminError> {
+        let (group, partitions) = (group.into(), partitions.into_iter().map(Into::into).collect());
+        let operation = core::DeleteOffsets { group: group.clone(), partitions };
+        let deleted = self.run(operation).await;
+        let deleted = deleted.map_err(|error| error.group(&group).needs(AclOperation::Delete))?;
+        let each = |(at, deleted): (TopicPartition, Result<(), _>)| {
+            let deleted =
+                deleted.map_err(|failure| failure::of_partition(&at, failure).needs(AclOperation::Read));
+            (at, deleted)
+        };
+        Ok(deleted.into_iter().map(each).collect())
     }
 
     /// The broker that coordinates a group.

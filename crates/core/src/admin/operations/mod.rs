@@ -4,6 +4,8 @@
 mod committed_offsets;
 mod create_partitions;
 mod create_topics;
+mod delete_offsets;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_groups;
@@ -16,6 +18,8 @@ mod topic_changes;
 pub use committed_offsets::*;
 pub use create_partitions::*;
 pub use create_topics::*;
+pub use delete_offsets::*;
+pub use delete_records::*;
 pub use delete_topics::*;
 pub use describe_cluster::*;
 pub use describe_groups::*;
