@@ -42,14 +42,18 @@ pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
     let record = read.recv().await?.ok_or("the consumer is closed")?;
     equal(value(&copies(), &record)?, Some(br#"{"id":0}"#.to_vec()))?;
     equal(parsed(&Numbered, record)?.value, 0)?;
-    equal(number::<i16>(&[1, 0])?, Some(256))?;
-    equal(UuidText.deserialize("any", None)?, None)?;
+    equal(number(BigEndian::<i16>::new(), &[1, 0])?, Some(256))?;
+    equal(uuids().deserialize("any", None)?, None)?;
     Ok(read.close().await?)
 }
 
 /// A number that Java has written.
-fn number<T: JavaNumber>(bytes: &[u8]) -> Result<Option<T>, NotSuchNumber> {
-    BigEndian::new().deserialize("any", Some(bytes))
+fn number<T: JavaNumber>(numbers: BigEndian<T>, bytes: &[u8]) -> Result<Option<T>, NotSuchNumber> {
+    numbers.deserialize("any", Some(bytes))
+}
+
+fn uuids() -> UuidText {
+    UuidText
 }
 
 fn orders(consumer: Consumer) -> TypedConsumer<Orders> {
