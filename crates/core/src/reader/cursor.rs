@@ -129,23 +129,24 @@ impl<F: HoldsBytes + Clone> Cursor<F> {
     /// Goes past markers and aborted batches, where nothing else of the slice comes before them: who has read the last record
     /// before them has read all, and commits the offset behind them.
     pub(super) fn pass_hidden(&mut self, unpacker: &mut Unpacker) {
-        match &self.walk {
-            Some(walk) if walk.remaining() > 0 => return,
-            Some(_) => {
-                self.walk = None;
-                self.position = self.position.max(self.batch_end);
-            }
-            None => {}
+        // What is behind the last record of a batch is damage, which is told when reading goes on.
+        let ends =
+            |walk: &BatchWalk| walk.remaining() == 0 && walk.clone().next(self.block.bytes()).is_none();
+        if !self.walk.as_ref().is_none_or(ends) || !self.hides_next() {
+            return;
         }
-        let next = |cursor: &Self| {
-            let rest = cursor.frame.bytes().get(cursor.rest.clone()).unwrap_or_default();
-            BatchHeader::decode(rest).is_ok_and(|header| cursor.hides(&header))
-        };
-        // Damage is found again, and told, when reading goes on.
-        while next(self) && self.open_batch(unpacker).is_ok() {}
+        self.walk = None;
+        self.position = self.position.max(self.batch_end);
+        // So is damage that is found here.
+        while self.hides_next() && self.open_batch(unpacker).is_ok() {}
         if self.rest.is_empty() {
             self.position = self.position.max(self.next);
         }
+    }
+
+    fn hides_next(&self) -> bool {
+        let rest = self.frame.bytes().get(self.rest.clone()).unwrap_or_default();
+        BatchHeader::decode(rest).is_ok_and(|header| self.hides(&header))
     }
 
     /// Adds records of the slice while there is room for them. It does so batch by batch, so that for each record

@@ -167,6 +167,20 @@ fn damage_behind_the_last_record_is_not_passed() {
     }
 }
 
+/// A batch that has more than it says, and a marker behind it.
+#[test]
+fn bytes_behind_the_last_record_of_a_batch_are_told_though_a_marker_follows() {
+    let mut log = Log::read(IsolationLevel::ReadCommitted, 0);
+    let config = ReaderConfig { check_crcs: false, max_decompressed: 1 << 20 };
+    log.reader = Reader::new(&mut log.world.consumer, config, log.world.now);
+    let mut batch = sent(1, 0..3);
+    batch[60] = 2;
+    log.brings(&[batch, end(ControlType::Commit, 1, 3)], &[], 4, 4);
+    assert_eq!([log.next(), log.next()], [Some(0), Some(1)]);
+    log.reader.sync(&mut log.world.consumer, true, log.world.now);
+    assert_eq!(log.world.consumer.position(&super::at(0)), Some(2));
+}
+
 #[test]
 fn a_partition_that_an_open_transaction_holds_back_says_so() {
     let mut log_of = Log::read(IsolationLevel::ReadCommitted, 0);
