@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Kafka's `offset.metadata.max.bytes`.
-pub(super) const MAX_METADATA: usize = 4096;
+const MAX_METADATA: usize = 4096;
 
 pub(super) fn handle(
     cluster: &mut Cluster,
@@ -40,15 +40,12 @@ pub(super) fn handle(
             let error_code = match allowed.and(forced.map_or(Ok(()), Err)).and(may_read) {
                 Err(code) => code,
                 Ok(()) if !exists => ErrorCode::UnknownTopicOrPartition,
-                Ok(()) if metadata.len() > MAX_METADATA => ErrorCode::OffsetMetadataTooLarge,
                 Ok(()) => {
                     let (offset, leader_epoch) =
                         (partition.committed_offset, partition.committed_leader_epoch);
-                    let group = cluster.groups.create(&request.group_id);
                     let at = (topic.name.clone(), partition.partition_index);
                     let committed = Committed { offset, leader_epoch, metadata, written: 0 };
-                    group.commit(at, committed, None, cluster.plot);
-                    ErrorCode::None
+                    keep(cluster, &request.group_id, at, committed, None)
                 }
             };
             OffsetCommitResponsePartition { partition_index: partition.partition_index, error_code }
@@ -58,6 +55,21 @@ pub(super) fn handle(
         topics.push(OffsetCommitResponseTopic { name, topic_id, partitions });
     }
     OffsetCommitResponse { topics, ..Default::default() }
+}
+
+/// Keeps an offset that may be committed: for good, or until the transaction of a producer ends.
+pub(super) fn keep(
+    cluster: &mut Cluster,
+    group_id: &str,
+    at: (String, i32),
+    committed: Committed,
+    producer_id: Option<i64>,
+) -> ErrorCode {
+    if committed.metadata.len() > MAX_METADATA {
+        return ErrorCode::OffsetMetadataTooLarge;
+    }
+    cluster.groups.create(group_id).commit(at, committed, producer_id, cluster.plot);
+    ErrorCode::None
 }
 
 fn check(

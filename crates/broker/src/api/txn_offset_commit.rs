@@ -8,7 +8,7 @@ use ottla_protocol::{
     },
 };
 
-use super::offset_commit::MAX_METADATA;
+use super::offset_commit::keep;
 use crate::{
     Cluster,
     connections::Asked,
@@ -47,15 +47,12 @@ pub(super) fn handle(
             let error_code = match allowed.and(forced.map_or(Ok(()), Err)).and(may_read) {
                 Err(code) => code,
                 Ok(()) if !exists => ErrorCode::UnknownTopicOrPartition,
-                Ok(()) if metadata.len() > MAX_METADATA => ErrorCode::OffsetMetadataTooLarge,
                 Ok(()) => {
                     let (offset, leader_epoch) =
                         (partition.committed_offset, partition.committed_leader_epoch);
                     let committed = Committed { offset, leader_epoch, metadata, written: 0 };
                     let at = (topic.name.clone(), partition_index);
-                    let group = cluster.groups.create(&request.group_id);
-                    group.commit(at, committed, Some(request.producer_id), cluster.plot);
-                    ErrorCode::None
+                    keep(cluster, &request.group_id, at, committed, Some(request.producer_id))
                 }
             };
             TxnOffsetCommitPartitionResponse { partition_index, error_code }

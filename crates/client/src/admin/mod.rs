@@ -294,11 +294,7 @@ impl Admin {
     ) -> Result<Each<TopicPartition, Option<OffsetAndTimestamp>>, AdminError> {
         let partitions = partitions.into_iter().map(|(at, spec)| (at.into(), spec)).collect();
         let listed = self.run(core::ListOffsets { partitions, isolation }).await?;
-        let each = |(at, found): (TopicPartition, Result<_, _>)| {
-            let found = found.map_err(|failure| failure::of_partition(&at, failure));
-            (at, found)
-        };
-        Ok(listed.into_iter().map(each).collect())
+        Ok(by_partition(listed, AclOperation::Describe))
     }
 
     /// Deletes the records of partitions before an offset, and tells where each log begins then. A consumer whose position
@@ -314,12 +310,7 @@ impl Admin {
     ) -> Result<Each<TopicPartition, i64>, AdminError> {
         let partitions = partitions.into_iter().map(|(at, before)| (at.into(), before.into())).collect();
         let deleted = self.run(core::DeleteRecords(partitions)).await?;
-        let each = |(at, begins): (TopicPartition, Result<_, _>)| {
-            let forbidden = AclOperation::Delete;
-            let begins = begins.map_err(|failure| failure::of_partition(&at, failure).needs(forbidden));
-            (at, begins)
-        };
-        Ok(deleted.into_iter().map(each).collect())
+        Ok(by_partition(deleted, AclOperation::Delete))
     }
 
     /// Deletes offsets that a group has committed (KIP-496). What it has not committed counts as deleted.
@@ -339,12 +330,7 @@ impl Admin {
         let operation = core::DeleteOffsets { group: group.clone(), partitions };
         let deleted = self.run(operation).await;
         let deleted = deleted.map_err(|error| error.group(&group).needs(AclOperation::Delete))?;
-        let each = |(at, deleted): (TopicPartition, Result<(), _>)| {
-            let deleted =
-                deleted.map_err(|failure| failure::of_partition(&at, failure).needs(AclOperation::Read));
-            (at, deleted)
-        };
-        Ok(deleted.into_iter().map(each).collect())
+        Ok(by_partition(deleted, AclOperation::Read))
     }
 
     /// The broker that coordinates a group.
@@ -399,4 +385,16 @@ impl Admin {
         drop(waiting);
         result?.map_err(AdminError::from)
     }
+}
+
+/// What became of each partition, where what is asked `needs` this of its topic.
+fn by_partition<T>(
+    each: BTreeMap<TopicPartition, Result<T, core::Failure>>,
+    needs: AclOperation,
+) -> Each<TopicPartition, T> {
+    let told = |(at, result): (TopicPartition, Result<T, _>)| {
+        let result = result.map_err(|failure| failure::of_partition(&at, failure).needs(needs));
+        (at, result)
+    };
+    each.into_iter().map(told).collect()
 }

@@ -19,7 +19,7 @@ pub struct BigEndian<T>(PhantomData<fn() -> T>);
 
 /// What [`BigEndian`] makes. Nobody else implements it.
 pub trait JavaNumber: Sized + sealed::Sealed {
-    /// Java's name for it.
+    /// Java's name for it, with its article.
     #[doc(hidden)]
     const NAME: &'static str;
     /// How many bytes it has.
@@ -49,11 +49,11 @@ macro_rules! numbers {
     )*};
 }
 
-numbers!(i16: "short", i32: "int", i64: "long", f32: "float", f64: "double");
+numbers!(i16: "a short", i32: "an int", i64: "a long", f32: "a float", f64: "a double");
 
 impl sealed::Sealed for bool {}
 impl JavaNumber for bool {
-    const NAME: &'static str = "boolean";
+    const NAME: &'static str = "a boolean";
     const SIZE: usize = 1;
 
     fn of(bytes: &[u8]) -> Option<Self> {
@@ -78,9 +78,8 @@ impl fmt::Display for NotSuchNumber {
         let Self { size, name, expected } = self;
         match size == expected {
             // A boolean's alone.
-            true => write!(f, "a byte that is neither 0 nor 1, where a {name} is expected"),
-            false if *name == "int" => write!(f, "{size} bytes, where an int has {expected}"),
-            false => write!(f, "{size} bytes, where a {name} has {expected}"),
+            true => write!(f, "a byte that is neither 0 nor 1, where {name} is expected"),
+            false => write!(f, "{size} bytes, where {name} has {expected}"),
         }
     }
 }

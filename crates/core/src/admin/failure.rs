@@ -28,6 +28,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// A broker refused with this error, and no word on it.
+    pub(super) fn of(error: ErrorCode) -> Self {
+        Self::Refused(Refusal { error, message: None })
+    }
+
     /// Whether a broker refused with this error.
     pub(super) fn is(&self, error: ErrorCode) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.error == error)

@@ -102,6 +102,15 @@ impl<P> Verdict<P> {
         }
     }
 
+    /// An answer that tells of each part by itself: these were left out, or had an error that may pass, such as `again`. They
+    /// are asked for again.
+    pub(super) fn left(again: Option<ErrorCode>, parts: Vec<P>) -> Self {
+        match parts.is_empty() {
+            true => Self::Done,
+            false => Self::Left(again.unwrap_or(ErrorCode::UnknownServerError), parts),
+        }
+    }
+
     /// The answer makes no sense.
     pub(super) fn stray() -> Self {
         Self::of(ErrorCode::UnknownServerError, Some("an answer to another question".to_owned()))

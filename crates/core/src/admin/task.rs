@@ -10,7 +10,7 @@ use std::{
 use ottla_protocol::{ApiKey, ErrorCode, Now, Response};
 
 use super::{
-    Answer, Failure, Operation, Refusal, Route, Verdict,
+    Answer, Failure, Operation, Route, Verdict,
     brokers::{Brokers, Leader, Place},
 };
 use crate::{
@@ -122,7 +122,7 @@ impl<O: Operation> Task<O> {
                     self.todo.push(part);
                 }
                 Leader::Never(error) => {
-                    let refused = Failure::Refused(Refusal { error, message: None });
+                    let refused = Failure::of(error);
                     self.fail_parts(&[part], refused, &brokers.hub.metadata);
                 }
             },

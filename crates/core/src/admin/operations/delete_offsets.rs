@@ -6,7 +6,7 @@ use ottla_protocol::{
 };
 
 use crate::{
-    admin::{Answer, Failure, Operation, Refusal, Route, Verdict},
+    admin::{Answer, Failure, Operation, Route, Verdict},
     ids::TopicPartition,
 };
 
@@ -63,8 +63,7 @@ impl Operation for DeleteOffsets {
         }
         for at in &self.partitions {
             let error = told.remove(at).unwrap_or(ErrorCode::UnknownServerError);
-            let refused = |error| Failure::Refused(Refusal { error, message: None });
-            outcome.insert(at.clone(), error.ok().map_err(refused));
+            outcome.insert(at.clone(), error.ok().map_err(Failure::of));
         }
         Verdict::Done
     }

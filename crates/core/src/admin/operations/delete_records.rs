@@ -6,7 +6,7 @@ use ottla_protocol::{
 };
 
 use crate::{
-    admin::{Answer, Failure, Operation, Refusal, Route, Verdict},
+    admin::{Answer, Failure, Operation, Route, Verdict},
     ids::TopicPartition,
 };
 
@@ -53,7 +53,7 @@ impl Operation for DeleteRecords {
         for (at, before) in &self.0 {
             match before.wire() {
                 Some(offset) => parts.push((at.clone(), offset)),
-                None => _ = begun.insert(at.clone(), Err(refused(ErrorCode::OffsetOutOfRange))),
+                None => _ = begun.insert(at.clone(), Err(Failure::of(ErrorCode::OffsetOutOfRange))),
             }
         }
         (begun, parts)
@@ -88,25 +88,15 @@ impl Operation for DeleteRecords {
                 if error.is_retriable() {
                     again = Some(error);
                 } else if left.remove(&at).is_some() {
-                    outcome.insert(at, error.ok().map(|()| deleted.low_watermark).map_err(refused));
+                    outcome.insert(at, error.ok().map(|()| deleted.low_watermark).map_err(Failure::of));
                 }
             }
         }
-        match left.is_empty() {
-            true => Verdict::Done,
-            // A partition that the answer leaves out is asked for again, too.
-            false => {
-                Verdict::Left(again.unwrap_or(ErrorCode::UnknownServerError), left.into_iter().collect())
-            }
-        }
+        Verdict::left(again, left.into_iter().collect())
     }
 
     fn fail_part(&self, (at, _): &Deletion, failure: &Failure, outcome: &mut Self::Outcome) -> bool {
         outcome.insert(at.clone(), Err(failure.clone()));
         true
     }
-}
-
-fn refused(error: ErrorCode) -> Failure {
-    Failure::Refused(Refusal { error, message: None })
 }

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
 use ottla_protocol::{
-    ApiKey, ErrorCode, Request, Response, Timestamp,
+    ApiKey, Request, Response, Timestamp,
     messages::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic},
 };
 
 use crate::{
-    admin::{Answer, Failure, Operation, Refusal, Route, Verdict},
+    admin::{Answer, Failure, Operation, Route, Verdict},
     ids::TopicPartition,
     offsets::{IsolationLevel, OffsetAndTimestamp},
 };
@@ -87,19 +87,12 @@ impl Operation for ListOffsets {
                 if found.error_code.is_retriable() {
                     again = Some(found.error_code);
                 } else if left.remove(&at).is_some() {
-                    let refused = |error| Failure::Refused(Refusal { error, message: None });
                     let offset = OffsetAndTimestamp::told(&found);
-                    offsets.insert(at, found.error_code.ok().map(|()| offset).map_err(refused));
+                    offsets.insert(at, found.error_code.ok().map(|()| offset).map_err(Failure::of));
                 }
             }
         }
-        match left.is_empty() {
-            true => Verdict::Done,
-            // A partition that the answer leaves out is asked for again, too.
-            false => {
-                Verdict::Left(again.unwrap_or(ErrorCode::UnknownServerError), left.into_iter().collect())
-            }
-        }
+        Verdict::left(again, left.into_iter().collect())
     }
 
     fn fail_part(&self, (at, _): &Query, failure: &Failure, offsets: &mut Self::Outcome) -> bool {
