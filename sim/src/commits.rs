@@ -1,7 +1,7 @@
 //! What a member's commit that is not answered yet says.
 
 use ottla_core::TopicPartition;
-use ottla_protocol::messages::OffsetCommitResponse;
+use ottla_protocol::messages::{OffsetCommitResponse, OffsetCommitResponseTopic};
 
 use crate::{stage::Who, truth::Truth};
 
@@ -45,7 +45,10 @@ impl Commits {
     /// What was sent is committed now, or never will be.
     pub(super) fn settle(&mut self, commit: &OffsetCommitResponse, truth: &mut Truth) {
         for Sent { at, settles, .. } in self.under_way.drain(..) {
-            let topic = commit.topics.iter().find(|topic| *topic.name == *at.topic);
+            let is_it = |topic: &&OffsetCommitResponseTopic| {
+                *topic.name == *at.topic || truth.topic_ids.get(&topic.topic_id) == Some(&at.topic)
+            };
+            let topic = commit.topics.iter().find(is_it);
             let partition =
                 topic.and_then(|t| t.partitions.iter().find(|p| p.partition_index == at.partition));
             if let Some(serial) = settles.filter(|_| partition.is_some_and(|p| p.error_code.is_ok())) {

@@ -35,8 +35,8 @@ impl Ghosts {
     }
 
     /// Commits that must be refused, where brokers are as `relaxed` as of 4.3.
-    pub(super) fn commits(&self, group: &GroupView, relaxed: bool) -> Vec<&Late> {
-        self.commits.iter().filter(|late| late.is_over(group, relaxed)).collect()
+    pub(super) fn commits(&self, group: &GroupView, relaxed: bool, truth: &Truth) -> Vec<&Late> {
+        self.commits.iter().filter(|late| late.is_over(group, relaxed, truth)).collect()
     }
 
     /// Heartbeats that must be refused.
@@ -66,7 +66,8 @@ impl Ghosts {
 pub(super) struct Late {
     pub(super) generation_id: i32,
     member_id: String,
-    partitions: Vec<(String, i32)>,
+    /// Topics by name or, where they have none, by id.
+    partitions: Vec<(String, TopicId, i32)>,
     pub(super) frame: Vec<u8>,
 }
 
@@ -74,9 +75,9 @@ impl Late {
     /// One that a member of the group sent.
     fn of(commit: &OffsetCommitRequest, frame: &[u8]) -> Option<Self> {
         let of_topic = |topic: &OffsetCommitRequestTopic| {
-            let name = topic.name.clone();
+            let (name, id) = (topic.name.clone(), topic.topic_id);
             let numbers: Vec<i32> = topic.partitions.iter().map(|p| p.partition_index).collect();
-            numbers.into_iter().map(move |number| (name.clone(), number))
+            numbers.into_iter().map(move |number| (name.clone(), id, number))
         };
         (commit.group_id == GROUP && commit.generation_id_or_member_epoch >= 0).then(|| Self {
             generation_id: commit.generation_id_or_member_epoch,
@@ -92,12 +93,19 @@ impl Late {
 
     /// Whether it must be refused. Under the consumer protocol an older epoch will do for what is still owned, all of it,
     /// where brokers are as `relaxed` as of 4.3 (KIP-1251).
-    fn is_over(&self, group: &GroupView, relaxed: bool) -> bool {
+    fn is_over(&self, group: &GroupView, relaxed: bool, truth: &Truth) -> bool {
+        // Of a topic that is gone nothing is taken, nor held against the others.
+        let name = |name: &String, id| match name.is_empty() {
+            true => truth.topic_ids.get(id).cloned(),
+            false => Some(name.clone()),
+        };
+        let named = self.partitions.iter().filter_map(|(topic, id, number)| Some((name(topic, id)?, *number)));
+        let named: Vec<(String, i32)> = named.collect();
         let member = group.members.iter().find(|member| member.member_id == self.member_id);
         match group.kind {
             GroupKind::Classic => self.generation_id < group.generation_id,
             GroupKind::Consumer => member.is_none_or(|member| {
-                let owns = self.partitions.iter().all(|at| member.owned.contains(at));
+                let owns = named.iter().all(|at| member.owned.contains(at));
                 self.generation_id < member.epoch && !(relaxed && owns)
             }),
         }

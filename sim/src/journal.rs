@@ -84,7 +84,8 @@ pub(crate) fn describe_response(response: &Response) -> String {
             let mut told = String::new();
             for topic in &r.topics {
                 for p in &topic.partitions {
-                    told += &format!(" {}-{}: {}", topic.name, p.partition_index, p.error_code);
+                    let name = topic_name(&topic.name);
+                    told += &format!(" {name}-{}: {}", p.partition_index, p.error_code);
                 }
             }
             format!("OffsetCommit{told}")
@@ -93,10 +94,8 @@ pub(crate) fn describe_response(response: &Response) -> String {
             let mut told = String::new();
             for topic in r.groups.iter().flat_map(|group| &group.topics) {
                 for p in &topic.partitions {
-                    told += &format!(
-                        " {}-{}={} {}",
-                        topic.name, p.partition_index, p.committed_offset, p.error_code
-                    );
+                    let (name, offset) = (topic_name(&topic.name), p.committed_offset);
+                    told += &format!(" {name}-{}={offset} {}", p.partition_index, p.error_code);
                 }
             }
             format!("OffsetFetch{told}")

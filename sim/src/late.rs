@@ -17,7 +17,7 @@ impl World {
             return;
         };
         let relaxed = self.plan.broker.versions == VersionSet::Kafka4_3;
-        let late = self.ghosts.commits(&group, relaxed);
+        let late = self.ghosts.commits(&group, relaxed, &self.truth);
         if late.is_empty() {
             return;
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ottla::error::CommitErrorKind;
-use ottla::{Consumer, GroupProtocol};
+use ottla::{Consumer, GroupProtocol, TopicPartition};
 use ottla_conformance::process::Process;
 use ottla_conformance::targets::{Target, unique};
 use ottla_conformance::wait::until;
@@ -29,7 +29,57 @@ pub(crate) fn cases() -> Vec<Case> {
         let name = format!("a_commit_to_a_deleted_topic_fails_by_itself::{protocol}");
         Case::both(name, move |target| a_commit_fails_by_itself(target, protocol))
     });
-    reading.into_iter().chain(committing).map(Case::and_kafka_4_3).collect()
+    let anew = ["assigned", "classic", "consumer"].map(|how| {
+        let name = format!("an_offset_of_a_deleted_topic_is_not_committed_to_the_one_made_anew::{how}");
+        let case = Case::both(name, move |target| wait(commits_of_the_old_one(target, how)));
+        // Kafka 3.9 names topics by their names, and has no consumer protocol that is on.
+        if how == "consumer" { case } else { case.and_kafka_3_9() }
+    });
+    reading.into_iter().chain(committing).map(Case::and_kafka_4_3).chain(anew).collect()
+}
+
+async fn commits_of_the_old_one(target: &Target, how: &str) -> Outcome {
+    let group = unique("anew");
+    let topic = topic(target, "anew", 1).await?;
+    let at = TopicPartition::new(&topic, 0);
+    numbers(target, &topic, 1, 0..350).await?;
+    let builder = consumer(target).group_id(&group).enable_auto_commit(false);
+    let builder = builder.metadata_max_age(Duration::from_millis(200));
+    let mut consumer = match how {
+        "assigned" => builder.build().await?,
+        "classic" => builder.subscribe([&topic]).build().await?,
+        _ => builder.subscribe([&topic]).group_protocol(GroupProtocol::Consumer).build().await?,
+    };
+    if how == "assigned" {
+        consumer.assign([at.clone()])?;
+    }
+    equal("the old log", take(&mut consumer, 350).await?.len(), 350)?;
+    consumer.pause([at.clone()]);
+    let misses = |consumer: &Consumer| !consumer.explain().missing_topics.is_empty();
+    delete(target, &topic).await?;
+    until_so(&consumer, "the topic is missing", misses).await?;
+    create(target, &topic, 1).await?;
+    numbers(target, &topic, 1, 0..700).await?;
+    until_so(&consumer, "the topic is there", |consumer| !misses(consumer)).await?;
+    let said = within("a commit", consumer.commit()).await?;
+    if let Err(error) = &said {
+        let kinds = [CommitErrorKind::Gone, CommitErrorKind::NotMember, CommitErrorKind::NotAssigned];
+        holds(&format!("it says what is the matter: {error}"), kinds.contains(&error.kind()))?;
+    }
+    let committed = admin(target).await?.committed_offsets(group.as_str()).await?;
+    let committed = committed.get(&at).map(|found| found.offset);
+    holds(&format!("nothing of the old one is committed: {committed:?}, {said:?}"), committed != Some(350))
+}
+
+async fn until_so(consumer: &Consumer, what: &str, condition: impl Fn(&Consumer) -> bool) -> Outcome {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !condition(consumer) {
+        if tokio::time::Instant::now() > deadline {
+            return Err(format!("not within {PATIENCE:?}: {what}\n{}", consumer.explain()).into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }
 
 async fn delete(target: &Target, topic: &str) -> Outcome {

@@ -30,10 +30,9 @@ impl VersionSet {
     pub fn spoken(self, key: ApiKey) -> Versions {
         let max = match (self, key) {
             (_, ApiKey::ApiVersions) => 4,
-            (_, ApiKey::OffsetCommit | ApiKey::OffsetFetch) => 9,
             (Self::Kafka3_9, ApiKey::Produce) => 11,
             (Self::Kafka3_9, ApiKey::Fetch) => 17,
-            (Self::Kafka3_9, ApiKey::ListOffsets) => 9,
+            (Self::Kafka3_9, ApiKey::ListOffsets | ApiKey::OffsetCommit | ApiKey::OffsetFetch) => 9,
             (Self::Kafka3_9, ApiKey::Metadata) => 12,
             (Self::Kafka3_9, ApiKey::DescribeGroups) => 5,
             (Self::Kafka3_9, ApiKey::EndTxn | ApiKey::TxnOffsetCommit) => 4,

@@ -49,7 +49,7 @@ fn api_versions_lists_what_is_spoken_and_produce_from_0() {
     assert_eq!(versions.api_keys.len(), ApiKey::ALL.len());
     assert_eq!(of(ApiKey::Produce), (0, 13));
     assert_eq!(of(ApiKey::Fetch), (4, 18));
-    assert_eq!(of(ApiKey::OffsetCommit), (2, 9));
+    assert_eq!(of(ApiKey::OffsetCommit), (2, 10));
 }
 
 #[test]

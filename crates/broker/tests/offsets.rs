@@ -15,8 +15,8 @@ use common::{
     group::{Member, commit, stable},
     millis,
 };
-use ottla_broker::{Config, ConnId};
-use ottla_protocol::{ErrorCode, messages::*};
+use ottla_broker::{Config, ConnId, TopicSpec};
+use ottla_protocol::{ErrorCode, TopicId, messages::*};
 
 fn world() -> World {
     World::new(config(&[("t", 2), ("u", 1)]))
@@ -143,6 +143,43 @@ fn every_version_of_both_is_answered() {
     for version in 1..=7 {
         assert_eq!(fetch_single(&mut world, conn, version).topics[0].partitions[0].committed_offset, 9);
     }
+}
+
+/// By the topic's id, as versions from 10 on have it.
+fn commit_by_id(world: &mut World, conn: ConnId, topic_id: TopicId, offset: i64) -> ErrorCode {
+    let partitions = vec![OffsetCommitRequestPartition { committed_offset: offset, ..Default::default() }];
+    let topics = vec![OffsetCommitRequestTopic { topic_id, partitions, ..Default::default() }];
+    let answered = world.ask(conn, 10, OffsetCommitRequest { group_id: "g".into(), topics, ..Default::default() });
+    assert_eq!(answered.topics[0].topic_id, topic_id);
+    answered.topics[0].partitions[0].error_code
+}
+
+#[test]
+fn an_offset_of_a_deleted_topic_is_not_taken_for_the_one_made_anew() {
+    let mut world = world();
+    let conn = world.connect(1);
+    let again = TopicSpec::new("again", 1);
+    let old = world.cluster.create_topic(&again).unwrap();
+    assert_eq!(commit_by_id(&mut world, conn, old, 350), ErrorCode::None);
+    world.cluster.delete_topic("again");
+    let new = world.cluster.create_topic(&again).unwrap();
+    assert_eq!(commit_by_id(&mut world, conn, old, 351), ErrorCode::UnknownTopicId);
+    assert_eq!(world.cluster.committed("g").get(&("again".into(), 0)), None);
+    assert_eq!(commit_by_id(&mut world, conn, new, 1), ErrorCode::None);
+
+    let of = |topic_id| OffsetFetchRequestTopics { topic_id, partition_indexes: vec![0], ..Default::default() };
+    let mut fetch = |topics| {
+        let group = OffsetFetchRequestGroup { group_id: "g".into(), topics, ..Default::default() };
+        let request = OffsetFetchRequest { groups: vec![group], ..Default::default() };
+        let told = |topic: &OffsetFetchResponseTopics| {
+            let partition = &topic.partitions[0];
+            (topic.topic_id, partition.error_code, partition.committed_offset)
+        };
+        world.ask(conn, 10, request).groups[0].topics.iter().map(told).collect::<Vec<_>>()
+    };
+    let (taken, unknown) = ((new, ErrorCode::None, 1), (old, ErrorCode::UnknownTopicId, -1));
+    assert_eq!(fetch(Some(vec![of(old), of(new)])), [unknown, taken]);
+    assert_eq!(fetch(None), [taken], "all of the group's");
 }
 
 #[test]

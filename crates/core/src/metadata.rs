@@ -218,6 +218,22 @@ impl Metadata {
         }
     }
 
+    /// Whether the newest picture shows that a partition of the topic with this id is gone: there is no such partition, or the
+    /// topic of that name is another by now. Without an id the name alone counts.
+    pub(crate) fn is_gone(&self, at: &TopicPartition, id: Option<TopicId>) -> bool {
+        self.lacks(at) || id.is_some_and(|id| self.has_another(&at.topic, id))
+    }
+
+    /// Whether the topic of this name is known to be another than the one with this id (KIP-516).
+    pub(crate) fn has_another(&self, topic: &str, id: TopicId) -> bool {
+        id != TopicId::ZERO && self.id_of(topic).is_some_and(|known| known != id)
+    }
+
+    /// The topic's id, where it has one and it is known.
+    pub(crate) fn id_of(&self, topic: &str) -> Option<TopicId> {
+        self.topic(topic).map(|topic| topic.id).filter(|id| *id != TopicId::ZERO)
+    }
+
     /// The name of the topic with this id, where it is known.
     pub fn name_of(&self, id: TopicId) -> Option<&str> {
         self.topics.iter().find(|(_, topic)| topic.id == id).map(|(name, _)| name.as_str())

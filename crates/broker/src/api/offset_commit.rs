@@ -16,16 +16,22 @@ use crate::{
     security::Operation,
 };
 
+/// From this version on topics are named by their ids.
+const BY_ID: i16 = 10;
 /// Kafka's `offset.metadata.max.bytes`.
 const MAX_METADATA: usize = 4096;
 
 pub(super) fn handle(
     cluster: &mut Cluster,
     asked: &Asked,
-    request: OffsetCommitRequest,
+    mut request: OffsetCommitRequest,
     forced: Option<Forced>,
     now: Now,
 ) -> OffsetCommitResponse {
+    let by_id = asked.header.version >= BY_ID;
+    for topic in request.topics.iter_mut().filter(|_| by_id) {
+        topic.name = cluster.topics.name_of(topic.topic_id).unwrap_or_default().to_owned();
+    }
     let allowed = match forced.and_then(Forced::whole) {
         Some(code) => Err(code),
         None => check(cluster, asked, &request, now),
@@ -33,7 +39,10 @@ pub(super) fn handle(
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let exists = cluster.topics.find(&topic.name).is_some();
-        let may_read = cluster.config.check_topic(&asked.principal, Operation::Read, &topic.name);
+        let may_read = match exists || !by_id {
+            true => cluster.config.check_topic(&asked.principal, Operation::Read, &topic.name),
+            false => Err(ErrorCode::UnknownTopicId),
+        };
         let mut commit = |partition: OffsetCommitRequestPartition| {
             let metadata = partition.committed_metadata.unwrap_or_default();
             let forced = forced.and_then(|forced| forced.of(partition.partition_index));
@@ -80,7 +89,7 @@ fn check(
 ) -> Result<(), ErrorCode> {
     cluster.config.check_group(&asked.principal, Operation::Read, &request.group_id)?;
     cluster.check_coordinator(asked.node, &request.group_id)?;
-    let partitions: Vec<(&str, i32)> = (request.topics.iter())
+    let partitions: Vec<(&str, i32)> = (request.topics.iter().filter(|topic| !topic.name.is_empty()))
         .flat_map(|topic| topic.partitions.iter().map(|part| (topic.name.as_str(), part.partition_index)))
         .collect();
     let committer = Committer {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ottla_protocol::{
-    ErrorCode,
+    ErrorCode, TopicId,
     messages::{
         OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse,
         OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
@@ -15,6 +15,8 @@ use crate::{Cluster, connections::Asked, faults::Forced, security::Operation};
 
 /// From this version on one request asks for several groups.
 const BATCHED: i16 = 8;
+/// From this version on topics are named by their ids.
+const BY_ID: i16 = 10;
 /// From this version on a group as a whole can fail.
 const GROUP_ERROR: i16 = 2;
 
@@ -84,15 +86,20 @@ fn fetch(
         }
         let topics = by_topic.into_iter().map(|(name, partition_indexes)| OffsetFetchRequestTopics {
             name: name.to_owned(),
+            topic_id: cluster.topics.find(name).map_or(TopicId::ZERO, |topic| topic.id),
             partition_indexes,
-            ..Default::default()
         });
         topics.collect()
     };
+    let by_id = asked.header.version >= BY_ID;
     let topics = wanted.topics.unwrap_or_else(all).into_iter().map(|topic| {
-        let name = topic.name.clone();
+        let name = match by_id {
+            true => cluster.topics.name_of(topic.topic_id).unwrap_or_default().to_owned(),
+            false => topic.name.clone(),
+        };
         let find = |index| {
-            let failed = forced.and_then(|forced| forced.of(index)).or(allowed(&name).err());
+            let unknown = (by_id && name.is_empty()).then_some(ErrorCode::UnknownTopicId);
+            let failed = forced.and_then(|forced| forced.of(index)).or(unknown).or(allowed(&name).err());
             let at = (name.clone(), index);
             let unstable = stable && group.is_some_and(|group| group.is_pending(&at));
             let failed = failed.or(unstable.then_some(ErrorCode::UnstableOffsetCommit));

@@ -171,6 +171,7 @@ impl<F: Clone> Consumer<F> {
             Err(offset) => (FetchState::Fetching, Some(offset.into())),
         };
         self.lanes.place(part, state, position, now.mono);
+        self.lanes.bind(part, &self.hub.metadata);
         self.changed();
         true
     }
@@ -257,7 +258,7 @@ impl<F: Clone> Consumer<F> {
             self.lanes.acknowledge(at, committed.offset);
         }
         let op = self.ops.ask(Outcome::Commit(BTreeMap::new()), offsets.len(), now.mono + self.api_timeout);
-        group.commits.request(offsets, self.ops.is_open(op).then_some(op));
+        group.commits.request(offsets, self.ops.is_open(op).then_some(op), &self.lanes);
         self.changed();
         Ok(op)
     }
@@ -321,7 +322,7 @@ impl<F: Clone> Consumer<F> {
                     CloseKind::Closed => lane.done(),
                     CloseKind::Dropped => lane.acked,
                 });
-                group.commits.request(offsets, None);
+                group.commits.request(offsets, None, &self.lanes);
             }
         }
         // Whoever closes wants to be heard once more.

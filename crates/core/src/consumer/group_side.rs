@@ -116,11 +116,12 @@ impl GroupSide {
         self.asking.entry(at).or_default().push(op);
     }
 
-    /// Sends the requests that are due.
+    /// Sends the requests that are due. Commits that are not sent, as their topics are gone, are added to `gone`.
     pub(super) fn poll_send<P, F>(
         &mut self,
         hub: &mut Hub<P>,
         lanes: &Lanes<F>,
+        gone: &mut Vec<Settled>,
         now: Now,
     ) -> (Vec<(RequestId, Asked)>, GroupNews) {
         let Self { coordinator, membership, committed, commits, asking, asked, .. } = self;
@@ -140,7 +141,7 @@ impl GroupSide {
             }
             sent.push((id, Asked::Committed));
         }
-        if let Ok(Some(id)) = commits.poll_send(membership.committer(), to) {
+        if let Ok(Some(id)) = commits.poll_send(membership.committer(), to, gone) {
             sent.push((id, Asked::Commit));
         }
         (sent, news)
@@ -161,7 +162,7 @@ impl GroupSide {
                 Brought::News(failed.map_or(GroupNews::None, GroupNews::Failed))
             }
             Response::OffsetFetch(response) => {
-                Brought::Committed(committed.handle_response(response, coordinator, now))
+                Brought::Committed(committed.handle_response(response, coordinator, metadata, now))
             }
             Response::OffsetCommit(response) => {
                 let again = |error, by: &_| membership.commits_again(error, by);
@@ -178,6 +179,7 @@ impl GroupSide {
         lanes: &mut Lanes<F>,
         ops: &mut Ops,
         reset: ResetPolicy,
+        metadata: &Metadata,
         now: Now,
     ) {
         let (mut unset, wanted) = (Vec::new(), tracing::enabled!(target: log::OFFSETS, tracing::Level::INFO));
@@ -215,6 +217,7 @@ impl GroupSide {
             }
             unset.extend(Some(at).filter(|_| wanted && matches!(state, FetchState::AwaitsReset(_))));
             lanes.place(part, state, position, now.mono);
+            lanes.bind(part, metadata);
             lanes.change(part, |lane| lane.committed = position.map(|position| position.offset));
         }
         if !unset.is_empty() {

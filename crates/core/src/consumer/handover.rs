@@ -282,7 +282,7 @@ impl<F> Hands<'_, F> {
 
     fn commit_revoking(&mut self) {
         if !self.commits.plot.has(Planted::NoCommitOnRevocation) {
-            self.commits.request(self.lanes.uncommitted_revoking(), None);
+            self.commits.request(self.lanes.uncommitted_revoking(), None, self.lanes);
         }
     }
 

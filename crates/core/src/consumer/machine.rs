@@ -144,7 +144,8 @@ impl<F: Clone> Consumer<F> {
             }
             Brought::Committed(found) => {
                 self.hub.wake = true;
-                group.take_committed(found, &mut self.lanes, &mut self.ops, self.reset, now);
+                let (lanes, ops) = (&mut self.lanes, &mut self.ops);
+                group.take_committed(found, lanes, ops, self.reset, &self.hub.metadata, now);
                 GroupNews::None
             }
             Brought::Settled(settled) => self.settle_commits(settled, now),
@@ -183,6 +184,7 @@ impl<F: Clone> Consumer<F> {
                     tracing::debug!(target: log::OFFSETS, %partition, offset, ?why, "position");
                 }
                 self.lanes.place(part, state, position, now.mono);
+                self.lanes.bind(part, &self.hub.metadata);
                 let began_at_end = position.filter(|_| at_end).map(|at| (at.offset, now.mono));
                 self.lanes.change(part, |lane| lane.began_at_end = began_at_end);
             }

@@ -50,13 +50,18 @@ impl<F: Clone> Consumer<F> {
         let wanted = self.wanted.gather(&mut self.hub, &self.manual_topics, &self.lookups, group);
         self.hub.poll_same_metadata(wanted, now);
         self.give_up_unknown_topics(now);
-        self.step_closing(now);
-        if self.close_is_done() {
-            return;
+        loop {
+            self.step_closing(now);
+            if self.close_is_done() {
+                return;
+            }
+            self.step_group(now);
+            self.find_positions(now);
+            // A handover or a close may have waited for commits that are given up here.
+            if !self.send_to_coordinator(now) {
+                break;
+            }
         }
-        self.step_group(now);
-        self.find_positions(now);
-        self.send_to_coordinator(now);
         let (lanes, ops) = (&self.lanes, &self.ops);
         self.lookups.retain(|purpose| match purpose {
             Purpose::Lane(part, epoch) => {
@@ -113,8 +118,8 @@ impl<F: Clone> Consumer<F> {
         if group.commits.take_due(now) && self.closing.is_none() {
             let ahead = self.lanes.plot.has(Planted::AutoCommitRunsAhead);
             let mut offsets = self.lanes.uncommitted(|lane| if ahead { lane.delivered } else { lane.acked });
-            offsets.retain(|at, _| !self.hub.metadata.lacks(at));
-            group.commits.request(offsets, None);
+            offsets.retain(|at, _| !self.hub.metadata.is_gone(at, self.lanes.topic_id(at)));
+            group.commits.request(offsets, None, &self.lanes);
         }
     }
 
@@ -142,14 +147,20 @@ impl<F: Clone> Consumer<F> {
         self.handle_group_news(news, now);
     }
 
-    fn send_to_coordinator(&mut self, now: Now) {
-        let Some(group) = &mut self.group else { return };
-        let (sent, news) = group.poll_send(&mut self.hub, &self.lanes, now);
+    /// Returns whether commits were given up in place of being sent.
+    fn send_to_coordinator(&mut self, now: Now) -> bool {
+        let Some(group) = &mut self.group else { return false };
+        let mut gone = Vec::new();
+        let (sent, news) = group.poll_send(&mut self.hub, &self.lanes, &mut gone, now);
         if !sent.is_empty() {
             self.wanted.forget();
         }
         sent.into_iter().for_each(|(id, asked)| self.hub.expect(id, Pending::Group(asked)));
         self.handle_group_news(news, now);
+        let given_up = !gone.is_empty();
+        let news = self.settle_commits(gone, now);
+        self.handle_group_news(news, now);
+        given_up
     }
 
     /// If the user stays away too long, the member leaves and its partitions are lost, so that others can read them.

@@ -62,6 +62,7 @@ impl Plan {
             changed.insert(part);
         }
         for part in changed {
+            lanes.bind_later(part, metadata);
             self.count(part, lanes, metadata, enough, now);
         }
     }

@@ -23,6 +23,8 @@ struct Entry {
     placeless: bool,
     failed: bool,
     retry: Option<Instant>,
+    /// Of which topic its position is has to be found out.
+    unbound: bool,
     fetch: Option<Fetch>,
 }
 
@@ -65,6 +67,7 @@ impl Entry {
             placeless: lane.phase == LanePhase::Owned && awaits && !lane.looking,
             failed: readable && matches!(lane.state, FetchState::Failed(_)),
             retry: lane.attempts.next().filter(|_| assigned),
+            unbound: lane.is_unbound(),
             fetch: (readable && lane.state == FetchState::Fetching).then(|| Fetch {
                 epoch: lane.epoch,
                 offset: lane.fetch_at,
@@ -98,7 +101,7 @@ impl Filed {
             old.retry.map(|at| self.retries.remove(&(at, part)));
             new.retry.map(|at| self.retries.insert((at, part)));
         }
-        old.fetch != new.fetch
+        old.fetch != new.fetch || (new.unbound && !old.unbound)
     }
 
     /// When the next lane that was put off is due.

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, ops::Range, time::Instant};
 
-use ottla_protocol::{DecodeError, ErrorCode, Now};
+use ottla_protocol::{DecodeError, ErrorCode, Now, TopicId};
 
 use super::{epochs::LeaderEpochs, log_end::LogEnd, phase::LanePhase, search::Search};
 use crate::{
@@ -87,6 +87,9 @@ pub(crate) struct Holder {
 #[derive(Debug)]
 pub(crate) struct Lane<F> {
     pub(crate) at: TopicPartition,
+    /// Of the topic that the position is of. A topic that is made anew under its name has another id.
+    /// [`TopicId::ZERO`] where brokers tell none; `None` where metadata has not known the topic since the position is known.
+    pub(crate) topic_id: Option<TopicId>,
     pub(crate) epoch: LaneEpoch,
     pub(super) phase: LanePhase,
     pub(crate) paused: bool,
@@ -123,6 +126,7 @@ impl<F> Lane<F> {
     pub(super) fn new(at: TopicPartition, attempts: Attempts, now: Instant) -> Self {
         Self {
             at,
+            topic_id: None,
             epoch: LaneEpoch(0),
             phase: LanePhase::Free,
             paused: false,
@@ -186,6 +190,11 @@ impl<F> Lane<F> {
         if let FetchState::Failed(why) = &self.state {
             tracing::error!(target: log::OFFSETS, partition = %self.at, %why, "stuck until a seek");
         }
+    }
+
+    /// Whether the position is known, and not of which topic it is.
+    pub(super) fn is_unbound(&self) -> bool {
+        self.phase.is_assigned() && self.state == FetchState::Fetching && self.topic_id.is_none()
     }
 
     pub(super) fn is_readable(&self) -> bool {

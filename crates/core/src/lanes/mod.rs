@@ -33,11 +33,14 @@ pub use phase::LanePhase;
 pub(crate) use reading::Admission;
 pub(crate) use search::{Search, Searched};
 
+use ottla_protocol::TopicId;
+
 use self::{epochs::LeaderEpochs, filed::Filed};
 use crate::{
     backoff::{Attempts, Backoff},
     deadline::Earliest,
     ids::{LaneEpoch, PartIdx, ReaderId, TopicPartition},
+    metadata::Metadata,
     offsets::Position,
     planted::{Planted, Plot},
     reader::Fence,
@@ -157,6 +160,25 @@ impl<F> Lanes<F> {
     pub(crate) fn assigned_at(&self, at: &TopicPartition) -> Option<(PartIdx, &Lane<F>)> {
         let part = self.find(at)?;
         self.get(part).filter(|lane| lane.phase.is_assigned()).map(|lane| (part, lane))
+    }
+
+    /// The id of the topic that the position of an assigned partition is of, where it is known.
+    pub(crate) fn topic_id(&self, at: &TopicPartition) -> Option<TopicId> {
+        self.assigned_at(at)?.1.topic_id
+    }
+
+    /// The position has been found in the topic that has this name now.
+    pub(crate) fn bind(&mut self, part: PartIdx, metadata: &Metadata) {
+        let topic = self.get(part).and_then(|lane| metadata.topic(&lane.at.topic));
+        let id = topic.map(|topic| topic.id);
+        self.change(part, |lane| lane.topic_id = id);
+    }
+
+    /// The same, where the topic was not known when the position was found.
+    pub(crate) fn bind_later(&mut self, part: PartIdx, metadata: &Metadata) {
+        if self.get(part).is_some_and(Lane::is_unbound) {
+            self.bind(part, metadata);
+        }
     }
 
     /// The lanes that are assigned.

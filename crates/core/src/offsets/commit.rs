@@ -5,6 +5,11 @@
 //! If a broker does not know a topic, it has not heard of the topic yet, or the topic is gone. Such a partition is
 //! kept apart (`unknown`), so that no other waits for it. It is tried again when there is newer metadata, unless
 //! [`Commits::give_up_unknown`] lets go of it; so it does at once where the metadata lacks the partition, too.
+//!
+//! Each commit carries the id of the topic that was read (KIP-516, KIP-848). A topic that is deleted and made anew under its name
+//! has another id: an offset of the old log would skip records of the new one. A coordinator that is named ids refuses such a
+//! commit. For one that knows only names the ids are compared here, before the commit is sent. What remains possible there: the
+//! topic is made anew after the newest metadata, and before the coordinator takes the commit.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -12,7 +17,7 @@ use std::{
 };
 
 use ottla_protocol::{
-    ApiKey, ErrorCode, Now,
+    ApiKey, ErrorCode, Now, TopicId,
     messages::{
         OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
         OffsetCommitResponsePartition,
@@ -27,14 +32,15 @@ use crate::{
     event::CommitGivenUp,
     group::Committer,
     ids::{OpId, RequestId, TopicPartition},
+    lanes::Lanes,
     log::{self, Listed, refused},
     metadata::Metadata,
     offsets::CommittedOffset,
     planted::{Planted, Plot},
 };
 
-/// The newest version that names topics; the next names them by id.
-const NEWEST: i16 = 9;
+/// From this version on topics are named by their ids.
+const BY_ID: i16 = 10;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -59,6 +65,8 @@ struct InFlight {
     since: Instant,
     by: Committer,
     batch: Batch,
+    /// The topics by their ids, where the request names them so.
+    names: BTreeMap<TopicId, String>,
 }
 
 type Batch = BTreeMap<TopicPartition, Wish>;
@@ -67,6 +75,8 @@ type Batch = BTreeMap<TopicPartition, Wish>;
 #[derive(Debug)]
 struct Wish {
     committed: CommittedOffset,
+    /// Of the topic that was read; where none was, of the one that the coordinator was asked about first.
+    topic_id: Option<TopicId>,
     /// The operations that asked for it, or for one that it took the place of.
     ops: Vec<OpId>,
 }
@@ -133,14 +143,17 @@ impl Commits {
         due
     }
 
-    pub(crate) fn request(
+    /// Asks for offsets to be committed. Partitions that are assigned are of the topic that they are read of (`lanes`).
+    pub(crate) fn request<F>(
         &mut self,
         offsets: impl IntoIterator<Item = (TopicPartition, CommittedOffset)>,
         op: Option<OpId>,
+        lanes: &Lanes<F>,
     ) {
         let largest = self.plot.has(Planted::LargestCommitWins);
         for (at, committed) in offsets {
-            let mut wish = Wish { committed, ops: op.into_iter().collect() };
+            let topic_id = lanes.topic_id(&at);
+            let mut wish = Wish { committed, topic_id, ops: op.into_iter().collect() };
             if let Some(older) = self.unknown.remove(&at) {
                 wish.ops.extend(older.ops);
             }
@@ -218,15 +231,14 @@ impl Commits {
             return Vec::new();
         }
         let since = &self.unknown_since;
-        let is_gone = |at: &TopicPartition| {
+        let is_gone = |at: &TopicPartition, wish: &Wish| {
             let Some((since, revision)) = since.get(at) else { return hurried };
-            hurried || *since + timeout <= now.mono || is_newer(metadata, *revision) && metadata.lacks(at)
+            let gone = || is_newer(metadata, *revision) && metadata.is_gone(at, wish.topic_id);
+            hurried || *since + timeout <= now.mono || gone()
         };
-        let (gone, rest) = std::mem::take(&mut self.unknown).into_iter().partition(|(at, _)| is_gone(at));
-        self.unknown = rest;
+        let gone = take_gone(&mut self.unknown, is_gone);
         self.settle_unknown();
-        let gone: Batch = gone;
-        gone.into_iter().map(|(at, wish)| Settled::new(at, wish, Err(CommitRefusal::Gone))).collect()
+        gone
     }
 
     /// Forgets that partitions were unknown, as soon as no commit of them waits any more.
@@ -241,11 +253,13 @@ impl Commits {
         }
     }
 
-    /// Sends the commits that wait, in the name of `by`; nothing where that is `None`, as the name is still open.
+    /// Sends the commits that wait, in the name of `by`; nothing where that is `None`, as the name is still open. Commits of
+    /// topics that were made anew are added to `gone`, where the coordinator would take them.
     pub(crate) fn poll_send(
         &mut self,
         by: Option<Committer>,
         to: &mut ToCoordinator<'_>,
+        gone: &mut Vec<Settled>,
     ) -> Result<Option<RequestId>, ErrorCode> {
         let newer = |(_, revision): &(Instant, Option<u64>)| is_newer(to.metadata, *revision);
         if self.unknown_attempts.is_due(to.now) && self.unknown_since.values().all(newer) {
@@ -257,21 +271,41 @@ impl Commits {
         let nobody = || Committer { generation_id: -1, member_id: String::new(), instance_id: None };
         let by = by.or_else(|| self.plot.has(Planted::CommitsAsNobody).then(nobody));
         let Some(by) = by else { return Ok(None) };
-        let Some(open) = to.open(Kind::Main, ApiKey::OffsetCommit, NEWEST)? else { return Ok(None) };
-        let batch = std::mem::take(&mut self.pending);
-        let mut topics: BTreeMap<&String, Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
-        for (at, Wish { committed, .. }) in &batch {
-            topics.entry(&at.topic).or_default().push(OffsetCommitRequestPartition {
+        let metadata = to.metadata;
+        for (at, wish) in &mut self.pending {
+            wish.topic_id = wish.topic_id.or_else(|| metadata.id_of(&at.topic));
+        }
+        // A request names all topics in the same way.
+        let named = self.pending.values().all(|wish| wish.topic_id.is_some_and(|id| id != TopicId::ZERO));
+        let limit = if named { i16::MAX } else { BY_ID - 1 };
+        let Some(open) = to.open(Kind::Main, ApiKey::OffsetCommit, limit)? else { return Ok(None) };
+        let by_id = open.version >= BY_ID;
+        if !by_id {
+            let is_another = |at: &TopicPartition, wish: &Wish| {
+                wish.topic_id.is_some_and(|id| metadata.has_another(&at.topic, id))
+            };
+            gone.extend(take_gone(&mut self.pending, is_another));
+            self.settle_unknown();
+            if self.pending.is_empty() {
+                return Ok(None);
+            }
+        }
+        let (batch, mut names) = (std::mem::take(&mut self.pending), BTreeMap::new());
+        let mut topics: BTreeMap<(&String, TopicId), Vec<OffsetCommitRequestPartition>> = BTreeMap::new();
+        for (at, Wish { committed, topic_id, .. }) in &batch {
+            let id = topic_id.filter(|_| by_id).unwrap_or(TopicId::ZERO);
+            topics.entry((&at.topic, id)).or_default().push(OffsetCommitRequestPartition {
                 partition_index: at.partition,
                 committed_offset: committed.offset,
                 committed_leader_epoch: committed.leader_epoch.unwrap_or(-1),
                 committed_metadata: Some(committed.metadata.clone()),
             });
         }
-        let topic = |(name, partitions): (&String, _)| OffsetCommitRequestTopic {
-            name: name.clone(),
-            partitions,
-            ..Default::default()
+        let topic = |((name, topic_id), partitions): ((&String, TopicId), _)| {
+            if by_id {
+                names.insert(topic_id, name.clone());
+            }
+            OffsetCommitRequestTopic { name: name.clone(), topic_id, partitions }
         };
         let request = OffsetCommitRequest {
             group_id: self.group.clone(),
@@ -282,7 +316,7 @@ impl Commits {
             ..Default::default()
         };
         let id = to.send(open, request, None);
-        self.in_flight = Some(InFlight { id, since: to.now.mono, by, batch });
+        self.in_flight = Some(InFlight { id, since: to.now.mono, by, batch, names });
         Ok(Some(id))
     }
 
@@ -296,17 +330,17 @@ impl Commits {
         metadata: &mut Metadata,
         now: Now,
     ) -> Vec<Settled> {
-        let Some(InFlight { by, mut batch, .. }) = self.in_flight.take_if(|sent| sent.id == id) else {
+        let Some(InFlight { by, mut batch, names, .. }) = self.in_flight.take_if(|sent| sent.id == id) else {
             return Vec::new();
         };
         let (mut settled, mut again, mut why) = (Vec::new(), Batch::new(), None);
         let was_known = self.unknown.is_empty();
-        for (at, error) in answers(response) {
+        for (at, error) in answers(response, &names) {
             let Some(wish) = batch.remove(&at) else { continue };
             match error {
                 ErrorCode::None => settled.push(Settled::new(at, wish, Ok(()))),
-                ErrorCode::UnknownTopicOrPartition => {
-                    let known = (!metadata.lacks(&at)).then(|| metadata.revision());
+                ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId => {
+                    let known = (!metadata.is_gone(&at, wish.topic_id)).then(|| metadata.revision());
                     self.unknown_since.entry(at.clone()).or_insert((now.mono, known));
                     put_under(&mut self.unknown, Batch::from([(at, wish)]));
                 }
@@ -389,6 +423,14 @@ fn is_newer(metadata: &Metadata, known: Option<u64>) -> bool {
     known.is_none_or(|known| metadata.revision() > known)
 }
 
+/// Takes out the wishes that are in vain, as their partitions are gone.
+fn take_gone(batch: &mut Batch, is_gone: impl Fn(&TopicPartition, &Wish) -> bool) -> Vec<Settled> {
+    let (gone, rest): (Batch, Batch) =
+        std::mem::take(batch).into_iter().partition(|(at, wish)| is_gone(at, wish));
+    *batch = rest;
+    gone.into_iter().map(|(at, wish)| Settled::new(at, wish, Err(CommitRefusal::Gone))).collect()
+}
+
 /// Adds the older wishes to the batch. Where both have a partition, the one in `batch` stands, and the operations
 /// of the older one wait for it, too.
 fn put_under(batch: &mut Batch, older: Batch) {
@@ -400,9 +442,13 @@ fn put_under(batch: &mut Batch, older: Batch) {
     }
 }
 
-fn answers(response: OffsetCommitResponse) -> impl Iterator<Item = (TopicPartition, ErrorCode)> {
+/// What an answer says of each partition. `names` are those of the topics that it names by their ids.
+fn answers(
+    response: OffsetCommitResponse,
+    names: &BTreeMap<TopicId, String>,
+) -> impl Iterator<Item = (TopicPartition, ErrorCode)> {
     response.topics.into_iter().flat_map(|topic| {
-        let name = topic.name;
+        let name = names.get(&topic.topic_id).cloned().unwrap_or(topic.name);
         let answer = move |p: OffsetCommitResponsePartition| {
             (TopicPartition::new(name.clone(), p.partition_index), p.error_code)
         };

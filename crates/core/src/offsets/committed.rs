@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_protocol::{
-    ApiKey, ErrorCode, Now,
+    ApiKey, ErrorCode, Now, TopicId,
     messages::{
         OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
         OffsetFetchResponse,
@@ -18,6 +18,7 @@ use crate::{
     group::Committer,
     ids::{RequestId, TopicPartition},
     log::{self, Listed, refused},
+    metadata::Metadata,
     offsets::{CommittedOffset, known_epoch},
     planted::{Planted, Plot},
 };
@@ -30,9 +31,16 @@ pub(crate) const NEWEST_BY_NAME: i16 = 9;
 pub(crate) struct CommittedFetch {
     group: String,
     wanted: BTreeSet<TopicPartition>,
-    in_flight: Option<(RequestId, BTreeSet<TopicPartition>)>,
+    in_flight: Option<InFlight>,
     pub(crate) attempts: Attempts,
     pub(crate) plot: Plot,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    asked: BTreeSet<TopicPartition>,
+    /// The topics that have the names now, by their ids, as far as they are known.
+    names: BTreeMap<TopicId, String>,
 }
 
 /// For each partition that is answered: the committed offset, if there is one, or an error that trying again does
@@ -73,12 +81,18 @@ impl CommittedFetch {
         if self.wanted.is_empty() || self.in_flight.is_some() || !self.attempts.is_due(to.now) {
             return Ok(None);
         }
-        let Some(open) = to.open(Kind::Main, ApiKey::OffsetFetch, NEWEST_BY_NAME)? else { return Ok(None) };
+        let metadata = to.metadata;
+        // A request names all topics in the same way.
+        let named = self.wanted.iter().all(|at| metadata.id_of(&at.topic).is_some());
+        let limit = if named { i16::MAX } else { NEWEST_BY_NAME };
+        let Some(open) = to.open(Kind::Main, ApiKey::OffsetFetch, limit)? else { return Ok(None) };
         let wanted = std::mem::take(&mut self.wanted);
         let mut topics: BTreeMap<&String, Vec<i32>> = BTreeMap::new();
         for at in &wanted {
             topics.entry(&at.topic).or_default().push(at.partition);
         }
+        let ids = topics.keys().filter_map(|name| Some((metadata.id_of(name)?, (*name).clone())));
+        let names: BTreeMap<TopicId, String> = ids.collect();
         let request = match open.version {
             0..8 => {
                 let topic = |(name, partition_indexes): (&String, Vec<i32>)| OffsetFetchRequestTopic {
@@ -96,8 +110,8 @@ impl CommittedFetch {
             _ => {
                 let topic = |(name, partition_indexes): (&String, Vec<i32>)| OffsetFetchRequestTopics {
                     name: name.clone(),
+                    topic_id: metadata.id_of(name).unwrap_or(TopicId::ZERO),
                     partition_indexes,
-                    ..Default::default()
                 };
                 let topics = Some(topics.into_iter().map(topic).collect());
                 let (member_id, member_epoch) =
@@ -108,7 +122,7 @@ impl CommittedFetch {
             }
         };
         let id = to.send(open, request, None);
-        self.in_flight = Some((id, wanted));
+        self.in_flight = Some(InFlight { asked: wanted, names });
         Ok(Some(id))
     }
 
@@ -116,21 +130,31 @@ impl CommittedFetch {
         &mut self,
         response: OffsetFetchResponse,
         coordinator: &mut Coordinator,
+        metadata: &mut Metadata,
         now: Now,
     ) -> CommittedNews {
-        let Some((_, mut asked)) = self.in_flight.take() else { return BTreeMap::new() };
-        let (error, partitions) = flatten(response);
+        let Some(InFlight { mut asked, names }) = self.in_flight.take() else { return BTreeMap::new() };
+        let (error, partitions) = flatten(response, &names);
+        // Topics that were made anew since: what is told is of those before.
+        let is_another = |(id, name): &(&TopicId, &String)| metadata.has_another(name, **id);
+        let others: BTreeSet<&String> = names.iter().filter(is_another).map(|(_, name)| name).collect();
         let fares: Vec<_> = match error {
             ErrorCode::None => partitions,
             error => asked.iter().map(|at| (at.clone(), error, None)).collect(),
         };
         let (mut found, mut why) = (BTreeMap::new(), None);
         for (at, error, offset) in fares {
+            if others.contains(&at.topic) {
+                continue;
+            }
             let none = self.plot.has(Planted::FailedPartitionHasNoOffset);
             let result = match error {
                 ErrorCode::None => Ok(offset),
                 error if may_pass(error) && !none => {
                     coordinator.heard(error, now);
+                    if error == ErrorCode::UnknownTopicId {
+                        metadata.request_update();
+                    }
                     why.get_or_insert(error);
                     continue;
                 }
@@ -156,7 +180,7 @@ impl CommittedFetch {
     }
 
     pub(crate) fn handle_unanswered(&mut self, now: Now) {
-        if let Some((_, asked)) = self.in_flight.take() {
+        if let Some(InFlight { asked, .. }) = self.in_flight.take() {
             self.again(asked, None, now);
         }
     }
@@ -184,18 +208,20 @@ fn may_pass(error: ErrorCode) -> bool {
 /// What an answer says as a whole, and of each partition: its offset, `None` where it has none.
 type Flat = (ErrorCode, Vec<(TopicPartition, ErrorCode, Option<CommittedOffset>)>);
 
-/// Brings an answer about one group, of any version, into the same form.
-pub(crate) fn flatten(response: OffsetFetchResponse) -> Flat {
+/// Brings an answer about one group, of any version, into the same form. `names` are those of the topics that it names by
+/// their ids.
+pub(crate) fn flatten(response: OffsetFetchResponse, names: &BTreeMap<TopicId, String>) -> Flat {
     // The two shapes have types of their own, and fields of the same names.
     macro_rules! partitions {
-        ($topics:expr) => {{
+        ($topics:expr, |$topic:ident| $name:expr) => {{
             let mut flat = Vec::new();
-            for topic in $topics {
-                for p in topic.partitions {
+            for $topic in $topics {
+                let name: &String = $name;
+                for p in $topic.partitions {
                     let found = CommittedOffset::new(p.committed_offset)
                         .with_leader_epoch(known_epoch(p.committed_leader_epoch))
                         .with_metadata(p.metadata.unwrap_or_default());
-                    let at = TopicPartition::new(topic.name.as_str(), p.partition_index);
+                    let at = TopicPartition::new(name.as_str(), p.partition_index);
                     flat.push((at, p.error_code, Some(found).filter(|found| found.offset >= 0)));
                 }
             }
@@ -203,8 +229,11 @@ pub(crate) fn flatten(response: OffsetFetchResponse) -> Flat {
         }};
     }
     match response.groups.into_iter().next() {
-        Some(group) => (group.error_code, partitions!(group.topics)),
+        Some(group) => {
+            let topics = partitions!(group.topics, |topic| names.get(&topic.topic_id).unwrap_or(&topic.name));
+            (group.error_code, topics)
+        }
         // Up to version 7.
-        None => (response.error_code, partitions!(response.topics)),
+        None => (response.error_code, partitions!(response.topics, |topic| &topic.name)),
     }
 }

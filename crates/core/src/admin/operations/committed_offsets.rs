@@ -52,7 +52,7 @@ impl Operation for CommittedOffsets {
 
     fn gather(&self, answer: Answer<'_, ()>, offsets: &mut Self::Outcome) -> Verdict<()> {
         let Response::OffsetFetch(response) = answer.response else { return Verdict::stray() };
-        let (error, partitions) = flatten(response);
+        let (error, partitions) = flatten(response, &BTreeMap::new());
         if !error.is_ok() {
             return Verdict::of(error, None);
         }

@@ -15,6 +15,7 @@ mod permissions;
 mod readers;
 mod reading;
 mod rejoining;
+mod topics_anew;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -56,6 +57,8 @@ struct World {
     leader: i32,
     /// The topics that exist.
     topics: Vec<&'static str>,
+    /// Of the first topic; the next one's follows.
+    first_id: u8,
     /// The newest versions that the broker speaks of these APIs.
     newest: Vec<(ApiKey, i16)>,
     /// The connections that were asked for, and the host of each.
@@ -109,6 +112,7 @@ impl World {
             partitions: 2,
             leader: 1,
             topics: vec!["t"],
+            first_id: 1,
             newest: Vec::new(),
             called: Vec::new(),
             closed: 0,
@@ -158,8 +162,8 @@ impl World {
         let Request::OffsetFetch(asked) = &fetch.request else { unreachable!() };
         let topic = |topic: &OffsetFetchRequestTopics| OffsetFetchResponseTopics {
             name: topic.name.clone(),
+            topic_id: topic.topic_id,
             partitions: topic.partition_indexes.iter().map(|index| found(*index)).collect(),
-            ..Default::default()
         };
         let topics = asked.groups[0].topics.iter().flatten().map(topic).collect();
         let group = OffsetFetchResponseGroup { group_id: "g".to_owned(), topics, ..Default::default() };
@@ -188,7 +192,7 @@ impl World {
                             self.consumer.handle_disconnected(sent.conn, Disconnected::Closed, self.now);
                         }
                         Request::Metadata(request) => {
-                            let response = metadata(request, &self.topics, self.partitions, self.leader);
+                            let response = metadata(request, &self.topics, self.first_id, self.partitions, self.leader);
                             self.reply(&sent, response);
                         }
                         Request::FindCoordinator(_) => self.reply(&sent, coordinator()),
@@ -312,6 +316,12 @@ impl World {
         partitions.map(|p| (p.partition_index, p.committed_offset)).collect()
     }
 
+    /// The first topic of a commit, as it names it.
+    fn topic_committed(sent: &Sent) -> (&str, TopicId) {
+        let Request::OffsetCommit(request) = &sent.request else { panic!("{sent:?}") };
+        (&request.topics[0].name, request.topics[0].topic_id)
+    }
+
     /// Answers a commit with this code for every partition.
     fn commit_says(&mut self, sent: &Sent, error_code: ErrorCode) {
         let partitions = Self::offsets_committed(sent).len();
@@ -328,8 +338,8 @@ impl World {
         };
         let topic = OffsetCommitResponseTopic {
             name: "t".to_owned(),
+            topic_id: Self::topic_committed(sent).1,
             partitions: partitions.map(partition).collect(),
-            ..Default::default()
         };
         self.answer(sent, OffsetCommitResponse { topics: vec![topic], ..Default::default() });
     }
@@ -356,8 +366,14 @@ fn versions(newest: &[(ApiKey, i16)]) -> ApiVersionsResponse {
     ApiVersionsResponse { api_keys: ApiKey::ALL.iter().map(api).collect(), ..Default::default() }
 }
 
-/// An answer by which these topics exist, and no others. The first topic's id is all ones, the next one's all twos.
-fn metadata(request: &MetadataRequest, topics: &[&str], partitions: i32, leader_id: i32) -> MetadataResponse {
+/// An answer by which these topics exist, and no others. If the first topic's id is all ones, the next one's is all twos.
+fn metadata(
+    request: &MetadataRequest,
+    topics: &[&str],
+    first_id: u8,
+    partitions: i32,
+    leader_id: i32,
+) -> MetadataResponse {
     let partition = |partition_index| MetadataResponsePartition {
         partition_index,
         leader_id,
@@ -367,7 +383,7 @@ fn metadata(request: &MetadataRequest, topics: &[&str], partitions: i32, leader_
     let named = |name: &&str| MetadataRequestTopic { name: Some((*name).to_owned()), ..Default::default() };
     let all: Vec<_> = topics.iter().map(named).collect();
     let topic = |asked: &MetadataRequestTopic| {
-        let known = (1..).zip(topics).map(|(number, name)| (TopicId([number; 16]), *name));
+        let known = (first_id..).zip(topics).map(|(number, name)| (TopicId([number; 16]), *name));
         match known
             .into_iter()
             .find(|(id, name)| asked.name.as_deref() == Some(name) || asked.topic_id == *id)
