@@ -99,7 +99,8 @@ impl Late {
             true => truth.topic_ids.get(id).cloned(),
             false => Some(name.clone()),
         };
-        let named = self.partitions.iter().filter_map(|(topic, id, number)| Some((name(topic, id)?, *number)));
+        let named =
+            self.partitions.iter().filter_map(|(topic, id, number)| Some((name(topic, id)?, *number)));
         let named: Vec<(String, i32)> = named.collect();
         let member = group.members.iter().find(|member| member.member_id == self.member_id);
         match group.kind {

@@ -149,7 +149,8 @@ fn every_version_of_both_is_answered() {
 fn commit_by_id(world: &mut World, conn: ConnId, topic_id: TopicId, offset: i64) -> ErrorCode {
     let partitions = vec![OffsetCommitRequestPartition { committed_offset: offset, ..Default::default() }];
     let topics = vec![OffsetCommitRequestTopic { topic_id, partitions, ..Default::default() }];
-    let answered = world.ask(conn, 10, OffsetCommitRequest { group_id: "g".into(), topics, ..Default::default() });
+    let answered =
+        world.ask(conn, 10, OffsetCommitRequest { group_id: "g".into(), topics, ..Default::default() });
     assert_eq!(answered.topics[0].topic_id, topic_id);
     answered.topics[0].partitions[0].error_code
 }
@@ -167,7 +168,8 @@ fn an_offset_of_a_deleted_topic_is_not_taken_for_the_one_made_anew() {
     assert_eq!(world.cluster.committed("g").get(&("again".into(), 0)), None);
     assert_eq!(commit_by_id(&mut world, conn, new, 1), ErrorCode::None);
 
-    let of = |topic_id| OffsetFetchRequestTopics { topic_id, partition_indexes: vec![0], ..Default::default() };
+    let of =
+        |topic_id| OffsetFetchRequestTopics { topic_id, partition_indexes: vec![0], ..Default::default() };
     let mut fetch = |topics| {
         let group = OffsetFetchRequestGroup { group_id: "g".into(), topics, ..Default::default() };
         let request = OffsetFetchRequest { groups: vec![group], ..Default::default() };

@@ -74,10 +74,11 @@ pub use consumer::Json;
 #[cfg(feature = "uuid")]
 pub use consumer::UuidText;
 pub use consumer::{
-    BigEndian, CloseOptions, Closer, Committed, Consumer, Deserializer, DetachedRecord, EventStream,
-    HandedOut, JavaNumber, NotSuchNumber, OwnedRecord, Parsed, PendingCommit, Poison, PollRecords, PollTyped,
-    PollTypedFuture, RawBytes, Reader, Rebalance, RebalanceListener, Record, RecordDeserializer,
-    RecordStream, Records, SeekPosition, TypedConsumer, TypedRecord, TypedStream, Utf8, records,
+    BigEndian, CloseOptions, Closer, Committed, Consumer, ConsumerInterceptor, Deserializer, DetachedRecord,
+    EventStream, HandedOut, JavaNumber, NotSuchNumber, OwnedRecord, Parsed, PendingCommit, Poison,
+    PollRecords, PollTyped, PollTypedFuture, RawBytes, Reader, Rebalance, RebalanceListener, Record,
+    RecordDeserializer, RecordStream, Records, SeekPosition, TypedConsumer, TypedRecord, TypedStream, Utf8,
+    records,
 };
 pub use error::{
     AdminError, BuildError, CloseError, CommitError, OffsetsError, RecvError, SeekError, SendError,

@@ -19,6 +19,8 @@ pub const GROUP: &str = "ottla::group";
 pub const OFFSETS: &str = "ottla::offsets";
 /// What brokers refuse to let a consumer fetch.
 pub const FETCH: &str = "ottla::fetch";
+/// What a user's interceptors do wrong.
+pub const INTERCEPTOR: &str = "ottla::interceptor";
 /// A producer's identity, and the batches that it gives up.
 pub const PRODUCER: &str = "ottla::producer";
 /// What an admin client asked for in vain.

@@ -100,6 +100,8 @@ pub(crate) struct GroupSettings {
     pub(crate) id: String,
     /// `None`: only on asking.
     pub(crate) auto_commit_interval: Option<Duration>,
+    /// `None`: any number.
+    pub(crate) auto_commit_records: Option<u64>,
     protocol: GroupProtocol,
     pub(super) instance_id: Option<String>,
     rack: Option<String>,
@@ -119,6 +121,7 @@ impl Group {
         &self,
         id: &str,
         auto_commit_interval: Option<Duration>,
+        auto_commit_records: Option<u64>,
     ) -> Result<GroupSettings, BuildError> {
         if id.is_empty() {
             return Err(BuildError::invalid("group.id", id, "a name; leave it out to read without a group"));
@@ -152,6 +155,7 @@ impl Group {
         Ok(GroupSettings {
             id: id.to_owned(),
             auto_commit_interval,
+            auto_commit_records,
             protocol: self.protocol,
             instance_id: self.instance_id.clone(),
             rack: self.rack.clone(),

@@ -93,6 +93,7 @@ impl Consumer {
         if let Some(driver) = self.driver.take() {
             driver.join().await;
         }
+        self.reader.tell_committed();
         let Some(Farewell { given_up, not_left }) = self.shared.inspect(|core| core.farewell().cloned())
         else {
             return Err(of_group(&self.shared, CloseError::new(CloseErrorKind::DriverEnded)));

@@ -7,6 +7,7 @@
 mod close;
 mod deserialize;
 mod handed_out;
+mod interceptor;
 #[cfg(feature = "json")]
 mod json;
 mod listener;
@@ -32,6 +33,8 @@ use ottla_core::{
 pub use close::{CloseOptions, Closer};
 pub use deserialize::{Deserializer, Parsed, Poison, RawBytes, RecordDeserializer, TypedRecord, Utf8};
 pub use handed_out::HandedOut;
+pub use interceptor::ConsumerInterceptor;
+pub(crate) use interceptor::Interceptors;
 #[cfg(feature = "json")]
 pub use json::Json;
 pub(crate) use listener::Listener;
@@ -85,6 +88,9 @@ impl Consumer {
     async fn start(config: ConsumerConfig) -> Result<Self, BuildError> {
         let now = clock::now();
         let mut core = Core::new(config.machine(fastrand::u64(..)), now);
+        if !config.interceptors.is_empty() {
+            core.keep_committed();
+        }
         let driver = config.driver();
         // Neither can fail: only a group's consumer has a subscription here, and this one has just begun.
         _ = driver.span.in_scope(|| match &config.subscription {

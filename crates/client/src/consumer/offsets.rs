@@ -115,6 +115,19 @@ impl Consumer {
         self.reader.commit_async()
     }
 
+    /// [`commit_offsets`](Self::commit_offsets) that does not wait, as [`commit_async`](Self::commit_async).
+    pub fn commit_offsets_async<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
+        &mut self,
+        offsets: impl IntoIterator<Item = (P, O)>,
+    ) -> PendingCommit {
+        self.reader.commit_offsets_async(offsets)
+    }
+
+    /// [`commit_through`](Self::commit_through) that does not wait, as [`commit_async`](Self::commit_async).
+    pub fn commit_through_async(&mut self, record: &impl HandedOut) -> PendingCommit {
+        self.reader.commit_through_async(record)
+    }
+
     /// Commits these offsets: of each partition the next one to read. Otherwise as [`commit`](Self::commit).
     ///
     /// A subscribed consumer commits only what it owns: a partition that went to another member meanwhile is that
@@ -213,8 +226,14 @@ impl Reader {
     /// As [`Consumer::commit`].
     pub async fn commit(&mut self) -> Result<Committed, CommitError> {
         let commit = self.commit_async();
+        self.wait_for(commit).await
+    }
+
+    async fn wait_for(&self, commit: PendingCommit) -> Result<Committed, CommitError> {
         let _waiting = Parking::begin(&self.shared, self.reading.id());
-        commit.await
+        let committed = commit.await;
+        self.tell_committed();
+        committed
     }
 
     /// As [`Consumer::commit_async`].
@@ -250,7 +269,19 @@ impl Reader {
         &mut self,
         offsets: impl IntoIterator<Item = (P, O)>,
     ) -> Result<Committed, CommitError> {
-        let offsets = checked(offsets)?;
+        let commit = self.commit_offsets_async(offsets);
+        self.wait_for(commit).await
+    }
+
+    /// As [`Consumer::commit_offsets_async`].
+    pub fn commit_offsets_async<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
+        &mut self,
+        offsets: impl IntoIterator<Item = (P, O)>,
+    ) -> PendingCommit {
+        let offsets = match checked(offsets) {
+            Ok(offsets) => offsets,
+            Err(error) => return PendingCommit::failed(&self.shared, error),
+        };
         let covers =
             |(at, position): (&TopicPartition, i64)| offsets.get(at).is_some_and(|c| c.offset >= position);
         let all = self.reading.positions().all(covers);
@@ -259,8 +290,11 @@ impl Reader {
             reading.sync(core, all, now);
             core.commit(Some(offsets), now)
         });
-        let commit = PendingCommit::new(&self.shared, op);
-        let _waiting = Parking::begin(&self.shared, self.reading.id());
-        commit.await
+        PendingCommit::new(&self.shared, op)
+    }
+
+    /// As [`Consumer::commit_through_async`].
+    pub fn commit_through_async(&mut self, record: &impl HandedOut) -> PendingCommit {
+        self.commit_offsets_async([(record.topic_partition(), record.to_commit())])
     }
 }

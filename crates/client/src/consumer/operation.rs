@@ -68,6 +68,9 @@ impl Drop for Forget {
 /// Awaited, it tells what was committed, or a [`CommitError`]. It borrows nothing, so that another task can wait for it.
 /// Cancel-safe: dropped, it leaves the commit under way.
 ///
+/// The outcomes of a consumer's commits, awaited or in the background, are told in the order in which they were asked for, as
+/// those of Java's `commitAsync` are: one that has ended waits until those before it have.
+///
 /// ```no_run
 /// # fn example(consumer: &mut ottla::Consumer) {
 /// let commit = consumer.commit_async();
@@ -82,13 +85,18 @@ impl Drop for Forget {
 #[derive(Debug)]
 pub struct PendingCommit {
     shared: Arc<Shared<Core>>,
-    begun: Result<Operation, Option<OpFailure>>,
+    begun: Result<Operation, Option<CommitError>>,
 }
 
 impl PendingCommit {
     pub(super) fn new(shared: &Arc<Shared<Core>>, op: Result<OpId, OpFailure>) -> Self {
-        let begun = op.map(|op| Operation::new(shared, op)).map_err(Some);
+        let begun = op.map(|op| Operation::new(shared, op)).map_err(|failure| Some(commit_error(failure)));
         Self { shared: shared.clone(), begun }
+    }
+
+    /// One that could not begin.
+    pub(super) fn failed(shared: &Arc<Shared<Core>>, error: CommitError) -> Self {
+        Self { shared: shared.clone(), begun: Err(Some(error)) }
     }
 }
 
@@ -97,13 +105,13 @@ impl Future for PendingCommit {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = match &mut self.begun {
-            Ok(operation) => std::task::ready!(Pin::new(operation).poll(cx))?,
-            Err(failure) => Err(failure.take().unwrap_or(OpFailure::Closed)),
+            Ok(operation) => std::task::ready!(Pin::new(operation).poll(cx))?.map_err(commit_error),
+            Err(error) => Err(error.take().unwrap_or_else(|| commit_error(OpFailure::Closed))),
         };
         Poll::Ready(match outcome {
             Ok(Outcome::Commit(committed)) => Ok(committed),
             Ok(_) => Ok(Committed::new()),
-            Err(failure) => Err(of_group(&self.shared, commit_error(failure))),
+            Err(error) => Err(of_group(&self.shared, error)),
         })
     }
 }

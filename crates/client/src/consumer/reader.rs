@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use ottla_core::{Filter, GroupFailure, LaneFailure, Look, ReadFailure, ReaderConfig, TopicPartition};
 use ottla_protocol::{ErrorCode, codec::DecodeErrorKind};
 
-use super::{Core, OwnedRecord, Records, listener::Listening, parking::Parking};
+use super::{Committed, Core, Interceptors, OwnedRecord, Records, listener::Listening, parking::Parking};
 use crate::{
     config::ConsumerConfig,
     error::{Details as _, RecvError, RecvErrorKind},
@@ -40,6 +40,7 @@ pub(super) struct Settings {
     reading: ReaderConfig,
     pub(super) max_poll_records: usize,
     pub(super) api_timeout: Duration,
+    interceptors: Interceptors,
 }
 
 impl Settings {
@@ -52,6 +53,7 @@ impl Settings {
             },
             max_poll_records: config.max_poll_records,
             api_timeout: config.common.default_api_timeout,
+            interceptors: config.interceptors.clone(),
         }
     }
 }
@@ -60,6 +62,8 @@ impl Settings {
 enum Step {
     /// A call of the listener was given up, and is to go on.
     Listen,
+    /// This has been committed.
+    Tell(Committed),
     Look(Look),
 }
 
@@ -69,7 +73,10 @@ impl Reader {
         listening: Arc<Listening>,
         settings: Arc<Settings>,
     ) -> Self {
-        let reading = shared.with(|core, now| ottla_core::Reader::new(core, settings.reading, now));
+        let mut reading = shared.with(|core, now| ottla_core::Reader::new(core, settings.reading, now));
+        if !settings.interceptors.is_empty() {
+            reading.look_at_each();
+        }
         Self { shared: shared.clone(), reading, listening, settings, told_closed: false }
     }
 
@@ -133,8 +140,9 @@ impl Reader {
                 Look::NotSubscribed => break Err(RecvError::new(RecvErrorKind::NotSubscribed)),
                 Look::Closed => break Ok(None),
                 Look::Read => {
-                    if let Some(record) = self.reading.advance() {
-                        break Ok(Some(OwnedRecord(record)));
+                    if let Some(record) = self.reading.advance().map(OwnedRecord) {
+                        self.settings.interceptors.on_consume(record.borrowed());
+                        break Ok(Some(record));
                     }
                 }
             }
@@ -188,7 +196,21 @@ impl Reader {
         if !records.is_empty() {
             parking.leave();
         }
-        Ok(Records(records))
+        let records = Records(records);
+        if !self.settings.interceptors.is_empty() {
+            records.iter().for_each(|record| self.settings.interceptors.on_consume(record));
+        }
+        Ok(records)
+    }
+
+    /// Tells the interceptors what has been committed.
+    pub(super) fn tell_committed(&self) {
+        let interceptors = &self.settings.interceptors;
+        if !interceptors.is_empty()
+            && let Some(committed) = self.shared.with(|core, _| core.take_committed())
+        {
+            interceptors.on_commit(&committed);
+        }
     }
 
     /// What is next, once the listener has been told what it is to be told.
@@ -198,10 +220,15 @@ impl Reader {
             let (reading, listening) = (&mut self.reading, &self.listening);
             let step = self.shared.wait(|core, now| match listening.is_interrupted() {
                 true => Some(Step::Listen),
-                false => reading.look(core, filter, now).map(Step::Look),
+                false => match core.take_committed() {
+                    Some(committed) => Some(Step::Tell(committed)),
+                    None => reading.look(core, filter, now).map(Step::Look),
+                },
             });
-            if let Step::Look(look) = step.await? {
-                return Ok(look);
+            match step.await? {
+                Step::Look(look) => return Ok(look),
+                Step::Tell(committed) => self.settings.interceptors.on_commit(&committed),
+                Step::Listen => {}
             }
         }
     }

@@ -213,6 +213,10 @@ impl From<Record<'_>> for OwnedRecord {
 impl OwnedRecord {
     accessors!([]);
 
+    pub(super) fn borrowed(&self) -> Record<'_> {
+        Record { block: &self.0.block, bytes: self.bytes(), span: &self.0.span }
+    }
+
     fn block(&self) -> &Arc<Block> {
         &self.0.block
     }

@@ -258,9 +258,21 @@ impl<F: Clone> Consumer<F> {
             self.lanes.acknowledge(at, committed.offset);
         }
         let op = self.ops.ask(Outcome::Commit(BTreeMap::new()), offsets.len(), now.mono + self.api_timeout);
+        self.commits_asked.insert(op);
         group.commits.request(offsets, self.ops.is_open(op).then_some(op), &self.lanes);
         self.changed();
         Ok(op)
+    }
+
+    /// From now on what is committed is kept until [`take_committed`](Self::take_committed).
+    pub fn keep_committed(&mut self) {
+        self.committed.get_or_insert_default();
+    }
+
+    /// What was committed since this was last called, by whichever call or without one: of each partition the newest. `None` where
+    /// nothing was.
+    pub fn take_committed(&mut self) -> Option<BTreeMap<TopicPartition, CommittedOffset>> {
+        self.committed.as_mut().filter(|committed| !committed.is_empty()).map(std::mem::take)
     }
 
     /// Asks for the offsets that the group has committed.
@@ -293,14 +305,21 @@ impl<F: Clone> Consumer<F> {
         op
     }
 
-    /// The outcome of an operation, where it has ended. It is told once.
+    /// The outcome of an operation, where it has ended. It is told once; that of a commit after those of all commits that were
+    /// asked for before it.
     pub fn take_outcome(&mut self, op: OpId) -> Option<Result<Outcome, OpFailure>> {
-        self.ops.take(op)
+        while self.commits_asked.first().is_some_and(|first| !self.ops.is_open(*first)) {
+            self.commits_asked.pop_first();
+        }
+        let overtakes = self.commits_asked.contains(&op) && self.commits_asked.first() != Some(&op);
+        if overtakes { None } else { self.ops.take(op) }
     }
 
     /// Nobody waits for this operation any more.
     pub fn forget_op(&mut self, op: OpId) {
         self.ops.forget(op);
+        // The outcome of a later commit may have waited for it.
+        self.hub.wake |= self.commits_asked.remove(&op);
     }
 
     /// Begins to close. [`is_closed`](crate::Machine::is_closed) tells when that is done, at the latest at the

@@ -1,5 +1,7 @@
 //! The outcomes of commits, and whom they concern: the users who wait for them, the lanes, the close.
 
+use std::collections::BTreeMap;
+
 use ottla_protocol::{ErrorCode, Now};
 
 use super::{
@@ -20,6 +22,8 @@ pub(super) struct Concerned<'a, F> {
     pub(super) lanes: &'a mut Lanes<F>,
     pub(super) ops: &'a mut Ops,
     pub(super) events: &'a mut Events,
+    /// Whoever takes what is committed.
+    pub(super) taken: Option<&'a mut BTreeMap<TopicPartition, CommittedOffset>>,
     /// The close that is under way.
     pub(super) closing: Option<&'a mut Closing>,
     pub(super) now: Now,
@@ -37,6 +41,9 @@ impl<F> Concerned<'_, F> {
                 Ok(()) => {
                     if let Some(part) = self.lanes.find(&at) {
                         self.lanes.change(part, |lane| lane.committed = Some(offset));
+                    }
+                    if let Some(taken) = &mut self.taken {
+                        taken.insert(at.clone(), committed.clone());
                     }
                     if !self.lanes.plot.has(Planted::CommitAnswersOnePartition) || at.partition == 0 {
                         for op in ops {

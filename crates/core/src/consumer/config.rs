@@ -26,6 +26,9 @@ pub struct ConsumerConfig {
     pub group: Option<GroupConfig>,
     /// How often positions are committed without a call of the user's; `None` for never.
     pub auto_commit: Option<Duration>,
+    /// After how many records that users have come back from positions are committed before that; `None` for any number.
+    /// Without effect where `auto_commit` is `None`.
+    pub auto_commit_records: Option<u64>,
     /// Whether there is a rebalance listener to take [`Callback`](crate::Callback)s.
     pub listener: bool,
     /// `auto.offset.reset`.
@@ -48,6 +51,7 @@ impl ConsumerConfig {
             fetch: FetchConfig::default(),
             group: None,
             auto_commit: None,
+            auto_commit_records: None,
             listener: false,
             reset: ResetPolicy::default(),
             api_timeout: Duration::from_secs(60),

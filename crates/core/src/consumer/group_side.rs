@@ -24,7 +24,7 @@ use crate::{
     lanes::{FetchState, LaneFailure, Lanes, Search},
     log::{self, Listed},
     metadata::Metadata,
-    offsets::{Commits, CommittedFetch, CommittedNews, Position, ResetPolicy, ResetTo, Settled},
+    offsets::{AutoCommit, Commits, CommittedFetch, CommittedNews, Position, ResetPolicy, ResetTo, Settled},
     planted::Planted,
 };
 
@@ -72,7 +72,7 @@ pub(super) enum Asked {
 impl GroupSide {
     pub(super) fn new(
         config: GroupConfig,
-        auto_commit: Option<Duration>,
+        auto_commit: Option<AutoCommit>,
         listening: bool,
         backoff: Backoff,
         seed: u64,
@@ -83,7 +83,7 @@ impl GroupSide {
         Self {
             coordinator: Coordinator::new(id.clone(), backoff, seeds.u64(..), now),
             committed: CommittedFetch::new(id.clone(), backoff, seeds.u64(..)),
-            commits: Commits::new(id, auto_commit, backoff, seeds.u64(..), now),
+            commits: Commits::new(id, auto_commit, backoff, seeds.u64(..)),
             membership: Membership::new(config, backoff, seeds.u64(..), now),
             asking: BTreeMap::new(),
             asked: BTreeMap::new(),

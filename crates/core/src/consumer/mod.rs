@@ -25,7 +25,10 @@ mod subscription;
 mod tests;
 mod wanted;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use ottla_protocol::{Now, Timestamp};
 
@@ -35,9 +38,9 @@ use crate::{
     fetch::Fetcher,
     group::GroupFailure,
     hub::Hub,
-    ids::{NodeId, TopicPartition},
+    ids::{NodeId, OpId, TopicPartition},
     lanes::Lanes,
-    offsets::{Lookups, OffsetAndTimestamp, ResetPolicy, ResetTo},
+    offsets::{AutoCommit, CommittedOffset, Lookups, OffsetAndTimestamp, ResetPolicy, ResetTo},
 };
 
 pub use callbacks::Callback;
@@ -85,6 +88,10 @@ pub struct Consumer<F> {
     fetcher: Fetcher,
     lookups: Lookups,
     ops: Ops,
+    /// The commits whose outcomes are told in this order.
+    commits_asked: BTreeSet<OpId>,
+    /// What was committed and nobody has taken yet; `None` where nobody does.
+    committed: Option<BTreeMap<TopicPartition, CommittedOffset>>,
     events: Events,
     subscription: Subscription,
     manual_topics: BTreeSet<String>,
@@ -114,7 +121,9 @@ impl<F: Clone> Consumer<F> {
     /// A consumer that has connected to nothing, and reads nothing yet.
     pub fn new(config: ConsumerConfig, now: Now) -> Self {
         let mut seeds = fastrand::Rng::with_seed(config.seed);
-        let (backoff, auto_commit) = (config.retry_backoff, config.auto_commit);
+        let backoff = config.retry_backoff;
+        let auto_commit = config.auto_commit;
+        let auto_commit = auto_commit.map(|every| AutoCommit::new(every, config.auto_commit_records, now));
         let group = config
             .group
             .map(|group| GroupSide::new(group, auto_commit, config.listener, backoff, seeds.u64(..), now));
@@ -125,6 +134,8 @@ impl<F: Clone> Consumer<F> {
             lookups: Lookups::new(backoff, config.fetch.isolation, seeds.u64(..)),
             fetcher: Fetcher::new(config.fetch),
             ops: Ops::default(),
+            commits_asked: BTreeSet::new(),
+            committed: None,
             events: Events::default(),
             subscription: Subscription::None,
             manual_topics: BTreeSet::new(),

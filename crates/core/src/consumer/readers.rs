@@ -41,6 +41,10 @@ impl Readers {
         id
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.calls.len()
+    }
+
     /// The user of this reader has shown that they are there.
     pub(super) fn touch(&mut self, reader: ReaderId, now: Now) {
         if let Some(Call::Last(at)) = self.calls.get_mut(&reader) {

@@ -99,9 +99,20 @@ impl<F: Clone> Consumer<F> {
         // hands until the user is back (`acked`).
         let holds = holds && (admission != Admission::Over || !acked);
         self.lanes.report(part, epoch, position, acked, holds);
-        // A revocation may wait for this report.
-        self.hub.stir |= admission == Admission::Over;
+        // A revocation may wait for this report, or so many records have been handed out that they are to be committed.
+        let auto = self.group.as_ref().and_then(|group| group.commits.auto());
+        let enough = auto.is_some_and(|auto| auto.has_enough(self.lanes.returned));
+        self.hub.stir |= admission == Admission::Over || enough;
         admission
+    }
+
+    /// How many more records a reader may hand out before it is to look at the consumer, so that they are committed in time;
+    /// `None` where they need not be.
+    pub(crate) fn records_until_commit(&self) -> Option<i64> {
+        let auto = self.group.as_ref()?.commits.auto()?;
+        // Other readers hand out records, too.
+        let each = auto.records_left(self.lanes.returned)? / self.readers.count().max(1) as u64;
+        Some(each.clamp(1, i64::MAX as u64) as i64)
     }
 
     /// Takes over from the slots how far users have come in their slices without a look at the consumer.

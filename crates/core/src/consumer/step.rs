@@ -115,7 +115,7 @@ impl<F: Clone> Consumer<F> {
         }
         self.look_at_cluster(now);
         let Some(group) = &mut self.group else { return };
-        if group.commits.take_due(now) && self.closing.is_none() {
+        if group.commits.take_due(self.lanes.returned, now) && self.closing.is_none() {
             let ahead = self.lanes.plot.has(Planted::AutoCommitRunsAhead);
             let mut offsets = self.lanes.uncommitted(|lane| if ahead { lane.delivered } else { lane.acked });
             offsets.retain(|at, _| !self.hub.metadata.is_gone(at, self.lanes.topic_id(at)));
@@ -264,6 +264,7 @@ impl<F: Clone> Consumer<F> {
             lanes: &mut self.lanes,
             ops: &mut self.ops,
             events: &mut self.events,
+            taken: self.committed.as_mut(),
             closing: self.closing.as_mut(),
             now,
         };

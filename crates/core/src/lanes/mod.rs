@@ -63,6 +63,8 @@ pub(crate) struct Lanes<F> {
     rng: fastrand::Rng,
     /// Bytes that were fetched and dropped unread.
     pub(crate) wasted: u64,
+    /// How many records users have come back from, by their offsets.
+    pub(crate) returned: u64,
     pub(crate) plot: Plot,
 }
 
@@ -98,6 +100,7 @@ impl<F> Lanes<F> {
             backoff,
             rng: fastrand::Rng::with_seed(seed),
             wasted: 0,
+            returned: 0,
             plot: Plot::default(),
         }
     }

@@ -122,11 +122,12 @@ impl<F> Lanes<F> {
     /// Takes a reader's position. `acked` says that the user has come back from all records before it. `held` says
     /// that the reader may hand out more of the slice, or that the user has records of it in hand.
     pub(crate) fn report(&mut self, part: PartIdx, epoch: LaneEpoch, position: i64, acked: bool, held: bool) {
-        self.change(part, |lane| {
+        let returned = self.change(part, |lane| {
             if lane.epoch != epoch || !lane.phase.is_assigned() {
-                return;
+                return 0;
             }
             lane.delivered = Some(position);
+            let before = lane.acked.unwrap_or(position);
             if acked {
                 lane.acked = Some(position);
                 lane.leader_epochs.forget_before(position);
@@ -137,7 +138,9 @@ impl<F> Lanes<F> {
             if lane.suspect.is_some_and(|suspect| position > suspect) {
                 lane.suspect = None;
             }
+            lane.acked.map_or(0, |acked| acked.saturating_sub(before).max(0)).unsigned_abs()
         });
+        self.returned += returned.unwrap_or_default();
     }
 
     /// The user commits `position`, and so is done with all records before it. Otherwise auto commit would go back

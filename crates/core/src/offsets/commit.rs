@@ -35,7 +35,7 @@ use crate::{
     lanes::Lanes,
     log::{self, Listed, refused},
     metadata::Metadata,
-    offsets::CommittedOffset,
+    offsets::{AutoCommit, CommittedOffset},
     planted::{Planted, Plot},
 };
 
@@ -53,8 +53,7 @@ pub(crate) struct Commits {
     /// When a broker first did not know these partitions, and the revision of the metadata then; `None` if that
     /// metadata lacked them, too.
     unknown_since: BTreeMap<TopicPartition, (Instant, Option<u64>)>,
-    interval: Option<Duration>,
-    next_auto: Option<Instant>,
+    auto: Option<AutoCommit>,
     attempts: Attempts,
     pub(crate) plot: Plot,
 }
@@ -107,13 +106,7 @@ impl Settled {
 }
 
 impl Commits {
-    pub(crate) fn new(
-        group: String,
-        interval: Option<Duration>,
-        backoff: Backoff,
-        seed: u64,
-        now: Now,
-    ) -> Self {
+    pub(crate) fn new(group: String, auto: Option<AutoCommit>, backoff: Backoff, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         Self {
             group,
@@ -122,8 +115,7 @@ impl Commits {
             unknown: Batch::default(),
             unknown_attempts: Attempts::new(backoff, rng.fork()),
             unknown_since: BTreeMap::new(),
-            interval,
-            next_auto: interval.map(|interval| now.mono + interval),
+            auto,
             attempts: Attempts::new(backoff, rng),
             plot: Plot::default(),
         }
@@ -131,16 +123,17 @@ impl Commits {
 
     /// Whether offsets are committed without a call of the user's.
     pub(crate) fn is_auto(&self) -> bool {
-        self.interval.is_some()
+        self.auto.is_some()
     }
 
-    /// Whether the interval of auto commit has passed. If so, the next one begins.
-    pub(crate) fn take_due(&mut self, now: Now) -> bool {
-        let due = self.next_auto.is_some_and(|at| at <= now.mono);
-        if due {
-            self.next_auto = self.interval.map(|interval| now.mono + interval);
-        }
-        due
+    /// When that is done.
+    pub(crate) fn auto(&self) -> Option<&AutoCommit> {
+        self.auto.as_ref()
+    }
+
+    /// Whether it is time to do so, where users have come back from so many records (`done`). If so, the time begins anew.
+    pub(crate) fn take_due(&mut self, done: u64, now: Now) -> bool {
+        self.auto.as_mut().is_some_and(|auto| auto.take_due(done, now))
     }
 
     /// Asks for offsets to be committed. Partitions that are assigned are of the topic that they are read of (`lanes`).
@@ -407,7 +400,7 @@ impl Commits {
     }
 
     pub(crate) fn deadlines(&self, earliest: &mut Earliest) {
-        earliest.consider(self.next_auto);
+        earliest.consider(self.auto.as_ref().map(AutoCommit::deadline));
         if !self.pending.is_empty() {
             earliest.consider(self.attempts.next());
         }

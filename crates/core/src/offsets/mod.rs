@@ -1,5 +1,6 @@
 //! Offsets: where reading begins, and which records are done.
 
+mod auto_commit;
 mod commit;
 mod committed;
 mod isolation;
@@ -8,6 +9,7 @@ mod reset;
 
 use ottla_protocol::{Timestamp, messages::ListOffsetsPartitionResponse};
 
+pub(crate) use auto_commit::AutoCommit;
 pub(crate) use commit::{CommitRefusal, Commits, Settled};
 pub(crate) use committed::{CommittedFetch, CommittedNews, NEWEST_BY_NAME, flatten};
 pub use isolation::IsolationLevel;

@@ -37,6 +37,8 @@ pub(super) struct Cursor<F> {
     pub(super) position: i64,
     slot: Slot,
     pub(super) admission: Admission,
+    /// The position from which on the reader looks at the consumer before it hands out another record.
+    pub(super) look_at: i64,
     frame: F,
     /// The batches still to come.
     rest: Range<usize>,
@@ -57,6 +59,7 @@ impl<F: HoldsBytes + Clone> Cursor<F> {
             position: slice.start,
             slot,
             admission: Admission::Open,
+            look_at: i64::MAX,
             frame: slice.frame,
             rest: slice.bytes.start as usize..slice.bytes.end as usize,
             aborted: slice.aborted,

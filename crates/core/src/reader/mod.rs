@@ -53,6 +53,7 @@ pub struct Reader<F> {
     unpacker: Unpacker,
     fence: Fence,
     fence_seen: u64,
+    looks_at_each: bool,
     /// Damage that was found in a slice. The next look tells the consumer.
     failed: Option<Damage>,
 }
@@ -105,7 +106,20 @@ impl<F: HoldsBytes + Clone> Reader<F> {
             max_decompressed: config.max_decompressed,
         };
         let (id, fence) = core.open_reader(now);
-        Self { id, cursors: Vec::new(), unpacker, fence, fence_seen: u64::MAX, failed: None }
+        Self {
+            id,
+            cursors: Vec::new(),
+            unpacker,
+            fence,
+            fence_seen: u64::MAX,
+            looks_at_each: false,
+            failed: None,
+        }
+    }
+
+    /// From now on each record needs a look at the consumer: none is handed out in passing.
+    pub fn look_at_each(&mut self) {
+        self.looks_at_each = true;
     }
 
     /// The reader's name among those of its consumer.
@@ -119,7 +133,8 @@ impl<F: HoldsBytes + Clone> Reader<F> {
     pub fn next_at_hand(&mut self) -> Option<Handed<F>> {
         let cursor = self.cursors.first_mut()?;
         cursor.acknowledge();
-        if self.fence.get() != self.fence_seen || cursor.admission != Admission::Open {
+        let looks = cursor.admission != Admission::Open || cursor.position >= cursor.look_at;
+        if self.fence.get() != self.fence_seen || looks {
             return None;
         }
         self.advance()
@@ -206,6 +221,7 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         // The lane's slice before is spent or over, and this one goes on where it ended.
         self.cursors.retain(|cursor| cursor.part != slice.part);
         self.cursors.insert(0, Cursor::new(slice, at, slot));
+        self.look_in_time(core);
         true
     }
 
@@ -229,7 +245,16 @@ impl<F: HoldsBytes + Clone> Reader<F> {
             cursor.admission = admission;
             !back || (!spent && admission != Admission::Over)
         });
+        self.look_in_time(core);
         self.fence_seen = self.fence.get();
+    }
+
+    /// Sets where to look at the consumer again although nothing has happened.
+    fn look_in_time(&mut self, core: &Consumer<F>) {
+        let left = if self.looks_at_each { Some(0) } else { core.records_until_commit() };
+        for cursor in &mut self.cursors {
+            cursor.look_at = left.map_or(i64::MAX, |left| cursor.position.saturating_add(left));
+        }
     }
 
     /// Closes the reader. Its partitions go to the others, and go on behind the last record that its user has come

@@ -13,7 +13,7 @@ use crate::{
         setters::{common_setters, settings},
         value::MAX_SIZE,
     },
-    consumer::{Listener, RebalanceListener},
+    consumer::{ConsumerInterceptor, Interceptors, Listener, RebalanceListener},
 };
 
 /// Builds a consumer.
@@ -23,9 +23,11 @@ pub struct ConsumerBuilder {
     pub(super) topics: Option<Vec<String>>,
     pub(super) pattern: Option<String>,
     pub(super) listener: Option<Listener>,
+    pub(super) interceptors: Interceptors,
     pub(super) group: Group,
     pub(super) enable_auto_commit: Option<bool>,
     pub(super) auto_commit_interval: Duration,
+    pub(super) auto_commit_records: Option<usize>,
     pub(super) auto_offset_reset: OffsetReset,
     pub(super) allow_auto_create_topics: bool,
     pub(super) max_poll_records: usize,
@@ -46,9 +48,11 @@ impl Default for ConsumerBuilder {
             topics: None,
             pattern: None,
             listener: None,
+            interceptors: Interceptors::default(),
             group: Group::default(),
             enable_auto_commit: None,
             auto_commit_interval: Duration::from_secs(5),
+            auto_commit_records: None,
             auto_offset_reset: OffsetReset::default(),
             allow_auto_create_topics: true,
             max_poll_records: 500,
@@ -88,6 +92,14 @@ impl ConsumerBuilder {
     #[must_use]
     pub fn rebalance_listener(mut self, listener: impl RebalanceListener) -> Self {
         self.listener = Some(Listener::new(listener));
+        self
+    }
+
+    /// Who is told of each record that is handed out, and of offsets that are committed, behind those that earlier calls named.
+    /// Default nobody, as Java's (`interceptor.classes`).
+    #[must_use]
+    pub fn interceptor(mut self, interceptor: impl ConsumerInterceptor) -> Self {
+        self.interceptors.add(interceptor);
         self
     }
 
@@ -155,6 +167,19 @@ impl ConsumerBuilder {
     #[must_use]
     pub fn auto_commit_interval(mut self, interval: Duration) -> Self {
         self.auto_commit_interval = interval;
+        self
+    }
+
+    /// After how many records to commit before the [interval](Self::auto_commit_interval) is over: as soon as the program has
+    /// come back from so many since the last automatic commit, of all partitions together. Both begin anew then. So at most
+    /// about so many are handled again after a crash, however fast they come. Records are counted by their offsets: gaps, as in
+    /// a compacted topic, and markers of transactions count as well. With several [readers](crate::Consumer::reader) it may be a
+    /// few more, and with `poll` the rest of what it returned. Default any number: only the interval counts, as always in Java;
+    /// kafkajs calls it `autoCommitThreshold`. Without effect where nothing is committed automatically. As a property:
+    /// `ottla.auto.commit.records`.
+    #[must_use]
+    pub fn auto_commit_records(mut self, records: usize) -> Self {
+        self.auto_commit_records = Some(records);
         self
     }
 
@@ -298,6 +323,7 @@ settings! {
     group_remote_assignor: Option<&'a str> = |told| told.group.remote_assignor.as_deref();
     enable_auto_commit: bool = |told| told.enable_auto_commit.unwrap_or(told.group.id.is_some());
     auto_commit_interval: Duration = |told| told.auto_commit_interval;
+    auto_commit_records: Option<usize> = |told| told.auto_commit_records;
     auto_offset_reset: OffsetReset = |told| told.auto_offset_reset;
     allow_auto_create_topics: bool = |told| told.allow_auto_create_topics;
     max_poll_records: usize = |told| told.max_poll_records;

@@ -11,7 +11,7 @@ use crate::{
         group::GroupSettings,
         value::{MAX_SIZE, check, check_millis, check_millis_or_zero, is_topic_name},
     },
-    consumer::Listener,
+    consumer::{Interceptors, Listener},
     driver::DriverConfig,
     error::{BuildError, BuildErrorKind, Details as _},
     log,
@@ -28,6 +28,7 @@ pub(crate) struct ConsumerConfig {
     /// What the builder was told to subscribe to; only with a group.
     pub(crate) subscription: Option<Wish>,
     pub(crate) listener: Option<Listener>,
+    pub(crate) interceptors: Interceptors,
     pub(crate) group: Option<GroupSettings>,
     pub(crate) auto_offset_reset: OffsetReset,
     pub(crate) allow_auto_create_topics: bool,
@@ -72,6 +73,7 @@ impl ConsumerConfig {
             },
             group: self.group.as_ref().map(GroupSettings::machine),
             auto_commit: self.group.as_ref().and_then(|group| group.auto_commit_interval),
+            auto_commit_records: self.group.as_ref().and_then(|group| group.auto_commit_records),
             listener: self.listener.is_some(),
             reset: self.auto_offset_reset,
             api_timeout: common.default_api_timeout,
@@ -108,6 +110,7 @@ impl ConsumerBuilder {
         Ok(ConsumerConfig {
             subscription: self.parse_subscription()?,
             listener: self.listener.clone(),
+            interceptors: self.interceptors.clone(),
             group: self.parse_group()?,
             auto_offset_reset: self.auto_offset_reset,
             allow_auto_create_topics: self.allow_auto_create_topics,
@@ -136,7 +139,9 @@ impl ConsumerBuilder {
         if let Some(id) = &self.group.id {
             let interval = check_millis("auto.commit.interval.ms", self.auto_commit_interval)?;
             let auto_commit = self.enable_auto_commit.unwrap_or(true).then_some(interval);
-            return self.group.parse(id, auto_commit).map(Some);
+            let key = "ottla.auto.commit.records";
+            let records = self.auto_commit_records.map(|records| check(key, records, 1..=MAX_SIZE));
+            return self.group.parse(id, auto_commit, records.transpose()?.map(|n| n as u64)).map(Some);
         }
         let without = |key: &str, what: &str| {
             Err(BuildError::new(BuildErrorKind::MissingProperty)

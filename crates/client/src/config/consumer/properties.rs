@@ -75,6 +75,9 @@ properties! {
     "max.poll.records": "a number", "500", Same,
         "The most records that one poll returns",
         max_poll_records = count;
+    "ottla.auto.commit.records": "a number", "", Absent,
+        "After how many records to commit before `auto.commit.interval.ms` is over; at least 1, and without it any number",
+        auto_commit_records = count;
     "ottla.buffer.memory": "bytes", "67108864", Absent,
         "How much of what was fetched, or is being, may be in memory at once",
         buffer_memory = size;

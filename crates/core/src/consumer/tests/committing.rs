@@ -241,6 +241,36 @@ fn partitions_of_one_commit_settle_one_by_one() {
 }
 
 #[test]
+fn outcomes_of_commits_are_told_in_the_order_in_which_they_were_asked_for() {
+    for is_awaited in [true, false] {
+        let (mut world, first, sent) = two_committing();
+        world.commit_fares(&sent, &[ErrorCode::None, ErrorCode::UnknownTopicOrPartition]);
+        let second = commits(&mut world, &[(0, 6)]);
+        let sent = world.expect(ApiKey::OffsetCommit);
+        world.commit_says(&sent, ErrorCode::None);
+        assert_eq!(
+            world.consumer.take_outcome(second),
+            None,
+            "it is committed, and the one before is not yet"
+        );
+        match is_awaited {
+            true => {
+                world.pass(Duration::from_secs(2));
+                let again = world.expect(ApiKey::OffsetCommit);
+                world.commit_says(&again, ErrorCode::None);
+                assert!(world.is_committed(first));
+            }
+            false => {
+                world.consumer.take_wake();
+                world.consumer.forget_op(first);
+                assert!(world.consumer.take_wake(), "who waits for the second looks again");
+            }
+        }
+        assert!(world.is_committed(second));
+    }
+}
+
+#[test]
 fn an_error_that_may_pass_hides_none_that_does_not() {
     let (mut world, op, first) = two_committing();
     world.commit_fares(&first, &[ErrorCode::CoordinatorLoadInProgress, ErrorCode::OffsetMetadataTooLarge]);

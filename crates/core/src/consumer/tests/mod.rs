@@ -1,5 +1,6 @@
 //! Behaviours of a consumer. The test answers its requests, and moves the clock, by hand.
 
+mod auto_committing;
 mod committing;
 mod consumer_protocol;
 mod cooperative;
@@ -192,7 +193,8 @@ impl World {
                             self.consumer.handle_disconnected(sent.conn, Disconnected::Closed, self.now);
                         }
                         Request::Metadata(request) => {
-                            let response = metadata(request, &self.topics, self.first_id, self.partitions, self.leader);
+                            let response =
+                                metadata(request, &self.topics, self.first_id, self.partitions, self.leader);
                             self.reply(&sent, response);
                         }
                         Request::FindCoordinator(_) => self.reply(&sent, coordinator()),
