@@ -1,6 +1,6 @@
 //! Interceptors are told of records and commits, against the embedded broker.
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers")]
 
 mod common;
 
