@@ -10,7 +10,9 @@ use ottla_conformance::wait::until;
 
 use crate::cases::{Case, Outcome};
 use crate::cli::ottla;
-use crate::kit::{PATIENCE, admin, consumer, create, describe, equal, holds, numbers, take, topic, wait};
+use crate::kit::{
+    PATIENCE, admin, consumer, create, describe, equal, holds, numbers, take, topic, wait, within,
+};
 
 const PROTOCOLS: [&str; 2] = ["classic", "consumer"];
 
