@@ -32,6 +32,10 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// Kafka's `fetch.max.bytes`: what a fetch response is cut to, whatever the client asks.
     pub fetch_max_bytes: usize,
+    /// Whether clients may fetch from followers, and leaders name one that is in the rack of who asks (KIP-392): Kafka's
+    /// `replica.selector.class` at `RackAwareReplicaSelector`. Brokers are in the racks `rack-1`, `rack-2` and so on. False by
+    /// default, as Kafka names none; but its followers serve whoever asks, which these do only then.
+    pub follower_fetching: bool,
     /// Kafka's `max.incremental.fetch.session.cache.slots`, per broker.
     pub max_fetch_sessions: usize,
     /// Whether groups may use the consumer protocol (KIP-848); as the release has it, unless it says. Kafka 3.9 has it
@@ -75,6 +79,7 @@ impl Default for Config {
             group_max_size: usize::MAX,
             max_message_bytes: 1024 * 1024 + 12,
             fetch_max_bytes: 55 * 1024 * 1024,
+            follower_fetching: false,
             max_fetch_sessions: 1000,
             consumer_protocol: None,
             group_consumer_session_timeout: Duration::from_secs(45),

@@ -130,6 +130,19 @@ impl Cluster {
         }
     }
 
+    /// This broker fetches nothing as a follower until `stops` is false: its logs end where they end now, it is not in sync, and
+    /// clients that read from it (KIP-392) come no further. Partitions that are made meanwhile are not meant.
+    pub fn set_following_stopped(&mut self, node: i32, stops: bool, now: Now) {
+        self.topics.partitions_mut().for_each(|partition| partition.set_behind(node, stops));
+        self.logs_changed = true;
+        self.run(now);
+    }
+
+    /// The running brokers in this rack.
+    pub(crate) fn near(&self, rack: &str) -> Vec<i32> {
+        self.nodes.up().filter(|(_, node)| node.rack == rack).map(|(id, _)| id).collect()
+    }
+
     /// Stops a broker: its connections close, and others lead what it led, as far as any is up. Returns whether it was
     /// up.
     pub fn stop_node(&mut self, node: i32, now: Now) -> bool {

@@ -1,5 +1,7 @@
 //! A partition: who leads it, what it holds, and what of that is stable.
 
+use std::collections::BTreeMap;
+
 use ottla_protocol::{
     ErrorCode, Now,
     records::{self, BatchHeader, ControlType, EndTxnMarker},
@@ -20,6 +22,8 @@ pub(crate) struct Partition {
     pub(crate) leader_epoch: i32,
     pub(crate) leader_epochs: LeaderEpochs,
     pub(crate) replicas: Vec<i32>,
+    /// The followers that have stopped to follow, and where the log of each ends.
+    behind: BTreeMap<i32, i64>,
     pub(crate) log: Log,
     pub(crate) producers: Producers,
     pub(crate) isolation: Isolation,
@@ -49,6 +53,7 @@ impl Partition {
             leader_epoch: 0,
             leader_epochs: LeaderEpochs::default(),
             replicas,
+            behind: BTreeMap::new(),
             log: Log::default(),
             producers: Producers::default(),
             isolation: Isolation::default(),
@@ -130,6 +135,8 @@ impl Partition {
     /// Makes a broker its leader, -1 for none, in a new leader epoch.
     pub(crate) fn lead(&mut self, node: i32, plot: Plot) {
         self.leader = node;
+        // There is one log, which each leader has to its end.
+        self.behind.remove(&node);
         if !plot.has(Planted::LeaderEpochNotRaised) {
             self.leader_epoch += 1;
             self.leader_epochs.begin(self.leader_epoch, self.log.end_offset());
@@ -137,6 +144,41 @@ impl Partition {
         if node >= 0 && !self.replicas.contains(&node) {
             self.replicas.push(node);
         }
+    }
+
+    /// A follower stops to follow, or catches up.
+    pub(crate) fn set_behind(&mut self, node: i32, behind: bool) {
+        if !behind {
+            self.behind.remove(&node);
+        } else if self.leader != node && self.replicas.contains(&node) {
+            self.behind.entry(node).or_insert(self.log.end_offset());
+        }
+    }
+
+    /// Whether a follower has stopped to follow.
+    pub(crate) fn is_behind(&self, node: i32) -> bool {
+        self.behind.contains_key(&node)
+    }
+
+    /// Where the log of a replica ends: its high watermark, too, as followers that have stopped are not in sync.
+    pub(crate) fn end_of(&self, node: i32) -> i64 {
+        let end = self.log.end_offset();
+        self.behind.get(&node).map_or(end, |behind| end.min(*behind))
+    }
+
+    /// The follower, of these nodes, that a client in their rack is to read `offset` from, if the leader is not there itself.
+    pub(crate) fn nearest(&self, near: &[i32], offset: i64) -> Option<i32> {
+        let serves = |node: &&i32| {
+            let in_sync = self.replicas.contains(node) && !self.is_behind(**node);
+            in_sync && (self.log.start_offset()..=self.end_of(**node)).contains(&offset)
+        };
+        if near.contains(&self.leader) { None } else { near.iter().find(serves).copied() }
+    }
+
+    /// As [`check_leader`](Self::check_leader), where followers serve, too.
+    pub(crate) fn check_replica(&self, node: i32, believed_epoch: i32) -> Result<(), ErrorCode> {
+        let follows = self.leader >= 0 && self.replicas.contains(&node);
+        self.check_leader(if follows { self.leader } else { node }, believed_epoch)
     }
 
     /// Whether `node` leads this partition, in the epoch that a client believes in (-1: in any).

@@ -186,6 +186,7 @@ impl FetchPart {
     pub(crate) fn tell(&mut self, answer: &FetchPartitionResponse) -> bool {
         let failed = !answer.error_code.is_ok();
         let news = failed
+            || answer.preferred_read_replica >= 0
             || answer.records.as_ref().is_some_and(|records| !records.is_empty())
             || self.told_high_watermark != answer.high_watermark
             || self.told_log_start != answer.log_start_offset;

@@ -177,6 +177,11 @@ impl Metadata {
         self.refreshed.is_some()
     }
 
+    /// `metadata.max.age.ms`.
+    pub(crate) fn max_age(&self) -> Duration {
+        self.config.max_age
+    }
+
     /// Moves with each answer, and with each leader that is learnt. Anything computed under an older revision may
     /// be out of date.
     pub fn revision(&self) -> u64 {

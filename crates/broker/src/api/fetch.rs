@@ -19,6 +19,7 @@ use crate::{
     Cluster, Config, ConnId,
     connections::Asked,
     faults::Forced,
+    partition::Partition,
     planted::Plot,
     security::Operation,
     sessions::{FetchPart, Plan},
@@ -29,6 +30,8 @@ use crate::{
 const BY_ID: i16 = 13;
 /// From this version on a response names the leader to the client that asked another broker (KIP-951).
 const NAMES_LEADER: i16 = 16;
+/// From this version on clients tell their rack, and may fetch from followers (KIP-392).
+const TELLS_RACK: i16 = 11;
 
 /// A fetch that is being answered, or waits.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub(crate) struct Fetching {
     min_bytes: u64,
     max_bytes: usize,
     read_committed: bool,
+    /// The client's, where followers are fetched from.
+    rack: Option<String>,
     forced: Option<Forced>,
 }
 
@@ -74,6 +79,7 @@ pub(super) fn handle(
         min_bytes: u64::try_from(request.min_bytes).unwrap_or(0).min(max_bytes as u64),
         max_bytes,
         read_committed: request.isolation_level == READ_COMMITTED,
+        rack: (cluster.config.follower_fetching && version >= TELLS_RACK).then(|| request.rack_id.clone()),
         forced,
     };
     if fetching.is_due(cluster, now) {
@@ -109,6 +115,7 @@ impl Fetching {
         if self.until <= now.mono || self.min_bytes == 0 || self.forced.is_some() {
             return true;
         }
+        let near = self.near(cluster);
         let parts = match &self.plan {
             Plan::Full { parts, .. } => parts.as_slice(),
             Plan::Incremental(id) => {
@@ -129,12 +136,14 @@ impl Fetching {
                 return true;
             }
             let log = &partition.log;
-            if partition.check_leader(self.node, part.leader_epoch).is_err()
-                || !(log.start_offset()..=log.end_offset()).contains(&part.fetch_offset)
+            if self.check_replica(partition, part).is_err()
+                || !(log.start_offset()..=partition.end_of(self.node)).contains(&part.fetch_offset)
+                || self.nearest(partition, part, &near).is_some()
             {
                 return true;
             }
-            let end = partition.readable_end(self.read_committed, cluster.plot);
+            let readable = partition.readable_end(self.read_committed, cluster.plot);
+            let end = readable.min(partition.end_of(self.node));
             if part.fetch_offset > end && !log.is_same_batch(part.fetch_offset, end) {
                 // As Kafka has it: nobody waits for what lies behind a batch that is not stable.
                 return true;
@@ -147,6 +156,24 @@ impl Fetching {
         !known
     }
 
+    /// The running brokers in the client's rack.
+    fn near(&self, cluster: &Cluster) -> Vec<i32> {
+        self.rack.as_ref().filter(|rack| !rack.is_empty()).map_or_else(Vec::new, |rack| cluster.near(rack))
+    }
+
+    /// The follower that the client is to read from in the leader's stead.
+    fn nearest(&self, partition: &Partition, part: &FetchPart, near: &[i32]) -> Option<i32> {
+        (partition.leader == self.node).then(|| partition.nearest(near, part.fetch_offset)).flatten()
+    }
+
+    /// Whether the broker serves the partition, as its leader or as a follower.
+    fn check_replica(&self, partition: &Partition, part: &FetchPart) -> Result<(), ErrorCode> {
+        match self.rack {
+            Some(_) => partition.check_replica(self.node, part.leader_epoch),
+            None => partition.check_leader(self.node, part.leader_epoch),
+        }
+    }
+
     /// Whether the client may read this. What does not exist may be read, by id; by name it is forbidden as if it did.
     fn check(&self, config: &Config, topics: &Topics, part: &FetchPart) -> Result<(), ErrorCode> {
         let name = match &part.topic {
@@ -157,14 +184,14 @@ impl Fetching {
     }
 
     fn answer(self, cluster: &mut Cluster, now: Now) -> FetchResponse {
-        let plot = cluster.plot;
+        let (plot, near) = (cluster.plot, self.near(cluster));
         let Cluster { nodes, topics, rng, config, .. } = cluster;
         let Some(node) = nodes.find_mut(self.node) else { return FetchResponse::default() };
         let mut response = FetchResponse::default();
         match self.plan {
             Plan::Full { ref parts, opens } => {
                 let mut parts = parts.clone();
-                self.read(config, topics, plot, &mut parts, false, &mut response);
+                self.read(config, topics, (plot, &near), &mut parts, false, &mut response);
                 if opens {
                     let by_id = self.version >= BY_ID;
                     let limit = config.max_fetch_sessions;
@@ -177,7 +204,7 @@ impl Fetching {
                     return FetchResponse { error_code, ..Default::default() };
                 };
                 response.session_id = id;
-                self.read(config, topics, plot, &mut session.parts, true, &mut response);
+                self.read(config, topics, (plot, &near), &mut session.parts, true, &mut response);
             }
         }
         if self.version >= NAMES_LEADER {
@@ -192,7 +219,7 @@ impl Fetching {
         &self,
         config: &Config,
         topics: &Topics,
-        plot: Plot,
+        (plot, near): (Plot, &[i32]),
         parts: &mut Vec<FetchPart>,
         only_news: bool,
         response: &mut FetchResponse,
@@ -202,7 +229,7 @@ impl Fetching {
         let mut last: Option<(usize, &FetchPart)> = None;
         let mut read = Vec::new();
         for (at, part) in parts.iter_mut().enumerate() {
-            let answer = self.read_part(config, topics, plot, part, left, fresh);
+            let answer = self.read_part(config, topics, (plot, near), part, left, fresh);
             let size = answer.records.as_ref().map_or(0, RecordData::len);
             fresh &= size == 0;
             left = left.saturating_sub(size);
@@ -238,7 +265,7 @@ impl Fetching {
         &self,
         config: &Config,
         topics: &Topics,
-        plot: Plot,
+        (plot, near): (Plot, &[i32]),
         part: &FetchPart,
         left: usize,
         fresh: bool,
@@ -260,7 +287,7 @@ impl Fetching {
         let Some(partition) = topic.partition(part.index) else {
             return failed(ErrorCode::UnknownTopicOrPartition);
         };
-        if let Err(code) = partition.check_leader(self.node, part.leader_epoch) {
+        if let Err(code) = self.check_replica(partition, part) {
             let current_leader =
                 FetchLeaderIdAndEpoch { leader_id: partition.leader, leader_epoch: partition.leader_epoch };
             let names = self.version >= NAMES_LEADER && code != ErrorCode::UnknownLeaderEpoch;
@@ -271,12 +298,24 @@ impl Fetching {
             };
         }
         let log = &partition.log;
-        let (start, end) = (log.start_offset(), log.end_offset());
-        let last_stable_offset = partition.last_stable_offset(plot);
+        let (start, end) = (log.start_offset(), partition.end_of(self.node));
+        let last_stable_offset = partition.last_stable_offset(plot).min(end);
         if !(start..=end).contains(&part.fetch_offset) {
             return failed(ErrorCode::OffsetOutOfRange);
         }
-        let readable = partition.readable_end(self.read_committed, plot);
+        let readable = partition.readable_end(self.read_committed, plot).min(end);
+        if let Some(preferred_read_replica) = self.nearest(partition, part, near) {
+            return FetchPartitionResponse {
+                partition_index: part.index,
+                high_watermark: end,
+                last_stable_offset,
+                log_start_offset: start,
+                preferred_read_replica,
+                aborted_transactions: self.read_committed.then(Vec::new),
+                records: Some(RecordData::default()),
+                ..Default::default()
+            };
+        }
         let max_bytes = left.min(part.max_bytes);
         FetchPartitionResponse {
             partition_index: part.index,

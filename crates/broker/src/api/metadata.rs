@@ -138,7 +138,9 @@ fn place(
     partition: &Partition,
     (leader_id, leader_epoch): (i32, i32),
 ) -> MetadataResponsePartition {
-    let (in_sync, offline) = partition.replicas.iter().partition(|id| cluster.nodes.is_up(**id));
+    let (mut in_sync, offline): (Vec<i32>, _) =
+        partition.replicas.iter().partition(|id| cluster.nodes.is_up(**id));
+    in_sync.retain(|id| !partition.is_behind(*id));
     MetadataResponsePartition {
         error_code: if leader_id < 0 { ErrorCode::LeaderNotAvailable } else { ErrorCode::None },
         partition_index,

@@ -37,11 +37,16 @@ impl<F: Clone> Consumer<F> {
             let (offset, since) = lane.began_at_end.filter(|(offset, _)| *offset > 0)?;
             Some((lane.at.clone(), offset, now.mono.saturating_duration_since(since)))
         };
+        let follows = |lane: &Lane<F>| {
+            let leader_epoch = self.hub.metadata.partition(&lane.at)?.leader_epoch;
+            Some((lane.at.clone(), lane.source.follower(leader_epoch, now)?.0))
+        };
         Explanation {
             group: self.group_reason(now),
             commit: self.commit_reason(now),
             partitions,
             began_at_end: self.lanes.assigned().filter_map(|(_, lane)| began(lane)).collect(),
+            followers: self.lanes.assigned().filter_map(|(_, lane)| follows(lane)).collect(),
             missing_topics,
             unreachable,
         }
@@ -189,13 +194,14 @@ impl<F: Clone> Consumer<F> {
                 Reason::LookingUpOffset { waited, retry }
             });
         }
-        if let Some(reason) = self.link_reason(leader, Kind::Fetch, now) {
+        let broker = lane.source.follower(partition.leader_epoch, now).unwrap_or(leader);
+        if let Some(reason) = self.link_reason(broker, Kind::Fetch, now) {
             return reason;
         }
-        let busy = self.fetcher.busy_since(leader).map(|since| now.mono.saturating_duration_since(since));
+        let busy = self.fetcher.busy_since(broker).map(|since| now.mono.saturating_duration_since(since));
         match lane.attempts.retry(now).filter(|retry| retry.error.is_some()) {
             _ if let Some(waited) = busy.filter(|waited| *waited > self.fetcher.max_wait() + GRACE) => {
-                Reason::Unanswered { node: leader.0, waited }
+                Reason::Unanswered { node: broker.0, waited }
             }
             Some(retry) => Reason::Retrying(retry),
             None if let Some(held_back) = lane.held_back() => Reason::OpenTransaction { held_back },

@@ -27,6 +27,8 @@ pub struct Explanation {
     /// written before are not read. With `auto.offset.reset` at `latest` that concerns partitions that were just
     /// added, too (KAFKA-12261).
     pub began_at_end: Vec<(TopicPartition, i64, Duration)>,
+    /// The partitions that are fetched from a follower in the consumer's rack (KIP-392), and which broker that is.
+    pub followers: Vec<(TopicPartition, i32)>,
     /// Topics that are wanted and cannot be read, with the brokers' error.
     pub missing_topics: Vec<(String, ErrorCode)>,
     /// The last broker that could not be reached, and why; `None` if a broker has answered since.
@@ -197,11 +199,11 @@ pub enum Reason {
         /// How the connection stands.
         status: String,
     },
-    /// The leader has held a fetch for longer than it was asked to.
+    /// The leader, or the follower that is fetched from, has held a fetch for longer than it was asked to.
     Unanswered {
-        /// The leader.
+        /// The broker.
         node: i32,
-        /// How long ago the leader was asked.
+        /// How long ago it was asked.
         waited: Duration,
     },
     /// The broker answered with an error, and is asked again.
@@ -361,6 +363,9 @@ impl fmt::Display for Explanation {
         }
         for (at, reason) in &self.partitions {
             writeln!(f, "{at}: {reason}")?;
+        }
+        for (at, node) in &self.followers {
+            writeln!(f, "{at}: fetched from broker {node}, a follower")?;
         }
         for (at, offset, ago) in &self.began_at_end {
             writeln!(f, "{at}: began {ago:.1?} ago at the end, offset {offset}: earlier records are unread")?;

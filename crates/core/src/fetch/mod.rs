@@ -55,6 +55,8 @@ pub struct FetchConfig {
     pub budget: usize,
     /// `isolation.level`.
     pub isolation: IsolationLevel,
+    /// `client.rack`: where leaders name followers that are in it, those are fetched from (KIP-392). Empty for none.
+    pub rack: String,
     /// `request.timeout.ms`: a fetch may take so long on top of `max_wait`.
     pub request_timeout: Duration,
 }
@@ -69,6 +71,7 @@ impl Default for FetchConfig {
             read_ahead: 2 << 20,
             budget: 64 << 20,
             isolation: IsolationLevel::default(),
+            rack: String::new(),
             request_timeout: Duration::from_secs(30),
         }
     }
@@ -171,13 +174,18 @@ impl Fetcher {
         now: Now,
     ) -> Vec<(RequestId, NodeId)> {
         let enough = self.config.partition_max_bytes;
-        self.plan.follow(lanes, metadata, enough, now);
+        loop {
+            self.plan.follow(lanes, metadata, enough, now);
+            if !self.leave_unready(lanes, metadata, connections, now) {
+                break;
+            }
+        }
         debug_assert!(self.plan.is_current(lanes, metadata, enough, now), "a change has passed by the plan");
         if self.plan.is_leaderless() {
             metadata.request_update();
         }
         (self.out_of_room, self.far_ahead) = (false, false);
-        let share = self.config.budget / self.plan.leaders().max(1);
+        let share = self.config.budget / self.plan.brokers().max(1);
         let mut nodes: Vec<NodeId> = self.plan.asked().collect();
         // Brokers take turns where there is room for one of them only; otherwise the others would starve.
         nodes.sort_by_key(|node| self.brokers.get(node).map_or(0, |broker| broker.turn));
@@ -211,6 +219,29 @@ impl Fetcher {
         sent
     }
 
+    /// Goes back to the leaders of partitions that are fetched from followers which cannot be asked now. A connection to each is
+    /// under way then. Returns whether there were any.
+    fn leave_unready<F>(
+        &self,
+        lanes: &mut Lanes<F>,
+        metadata: &mut Metadata,
+        connections: &mut Connections,
+        now: Now,
+    ) -> bool {
+        let mut left = false;
+        for node in self.plan.followers() {
+            if self.busy_since(node).is_some() || metadata.node_ready(node, Kind::Fetch, connections, now) {
+                continue;
+            }
+            if metadata.address(node).is_none() {
+                metadata.request_update();
+            }
+            self.plan.following(node).into_iter().for_each(|part| lanes.leave_follower(part, node, now));
+            left = true;
+        }
+        left
+    }
+
     fn send(
         &mut self,
         node: NodeId,
@@ -224,6 +255,7 @@ impl Fetcher {
         let limit = if wanted.nameless == 0 { i16::MAX } else { 12 };
         let version = connections.version(target, Kind::Fetch, ApiKey::Fetch, limit).ok()?;
         let by_id = version >= 13;
+        let rack = if wanted.alone == 0 { self.config.rack.clone() } else { String::new() };
         let broker = self.brokers.entry(node).or_default();
         broker.session.plot = self.plot;
         let changed = std::mem::take(&mut wanted.changed);
@@ -255,6 +287,7 @@ impl Fetcher {
             session_epoch: broker.session.epoch(),
             topics: topics.collect(),
             forgotten_topics_data: gone.collect(),
+            rack_id: rack,
             ..Default::default()
         };
         let timeout = self.config.request_timeout + self.config.max_wait;
@@ -305,6 +338,7 @@ impl Fetcher {
                 ErrorCode::FetchSessionIdNotFound | ErrorCode::InvalidFetchSessionEpoch
             );
             if !lost_session {
+                leave(&broker.session, node, lanes, now);
                 put_off(&broker.session, Some(response.error_code), lanes, now);
             }
             return;
@@ -327,6 +361,11 @@ impl Fetcher {
                     lanes.wasted += partition.records.as_ref().map_or(0, |records| records.len()) as u64;
                     continue;
                 };
+                let follower =
+                    Some(NodeId(partition.preferred_read_replica)).filter(|id| id.0 >= 0 && *id != node);
+                if let (ErrorCode::None, Some(follower)) = (partition.error_code, follower) {
+                    follow(part, follower, lanes, metadata, now);
+                }
                 if partition.error_code.is_ok() {
                     let of_log = LogEnd::told(&partition, self.config.isolation);
                     let slice = |span: Span, aborted, start| Slice {
@@ -375,6 +414,10 @@ impl Fetcher {
                     {
                         refused.add(error, &lane.at);
                     }
+                    if lanes.follows(part, node) {
+                        follower_failed(part, node, error, lanes, metadata, now);
+                        continue;
+                    }
                     partition_failed(part, &partition, lanes, metadata, reset, self.plot, now);
                 }
             }
@@ -397,9 +440,39 @@ impl Fetcher {
         if broker.in_flight.take_if(|fetch| fetch.id == id).is_some() {
             broker.session.disconnected();
             metadata.request_update();
+            leave(&broker.session, node, lanes, now);
             put_off(&broker.session, None, lanes, now);
         }
     }
+}
+
+/// A partition's leader names a follower that is to be fetched from.
+fn follow<F>(part: PartIdx, follower: NodeId, lanes: &mut Lanes<F>, metadata: &Metadata, now: Now) {
+    let Some(lane) = lanes.get(part) else { return };
+    let Some(partition) = metadata.partition(&lane.at) else { return };
+    lanes.follow(part, follower, partition.leader_epoch, now.mono + metadata.max_age());
+}
+
+/// A follower does not tell the records of one partition. Whatever is wrong, the leader knows better: a position that is not in
+/// the follower's log may be in the leader's.
+fn follower_failed<F>(
+    part: PartIdx,
+    node: NodeId,
+    error: ErrorCode,
+    lanes: &mut Lanes<F>,
+    metadata: &mut Metadata,
+    now: Now,
+) {
+    if error.is_stale_metadata() || error == ErrorCode::UnknownLeaderEpoch {
+        metadata.request_update();
+    }
+    lanes.change(part, |lane| lane.attempts.failed(error, now));
+    lanes.leave_follower(part, node, now);
+}
+
+/// A broker tells nothing: those who fetch from it as a follower go back to their leaders.
+fn leave<F>(session: &Session, node: NodeId, lanes: &mut Lanes<F>, now: Now) {
+    session.known().keys().for_each(|part| lanes.leave_follower(*part, node, now));
 }
 
 /// A broker refused to tell the records of one partition.

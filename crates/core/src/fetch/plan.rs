@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Plan {
     /// The lanes that want records, and what each counts for.
     counted: BTreeMap<PartIdx, Counted>,
-    leaders: BTreeMap<NodeId, Share>,
+    brokers: BTreeMap<NodeId, Share>,
     leaderless: usize,
     /// Lanes that want records from then on.
     later: BTreeSet<(Instant, PartIdx)>,
@@ -30,7 +30,11 @@ pub(super) struct Plan {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Counted {
-    leader: Option<NodeId>,
+    /// Its leader, or the follower that is fetched from.
+    broker: Option<NodeId>,
+    follows: bool,
+    /// The leader is not to be told the rack.
+    alone: bool,
     queued_bytes: usize,
 }
 
@@ -39,6 +43,10 @@ struct Counted {
 pub(super) struct Share {
     /// How many lanes want records of it. Some may have enough for now.
     wanting: usize,
+    /// How many of them it does not lead (KIP-392).
+    following: usize,
+    /// How many of them it is not to name a follower for.
+    pub(super) alone: usize,
     /// How many bytes of those lanes wait to be read.
     pub(super) ahead: usize,
     /// The partitions that a fetch asks for.
@@ -79,14 +87,20 @@ impl Plan {
             return;
         }
         let known = metadata.partition(&lane.at).and_then(|p| Some((p.leader?, p.leader_epoch)));
-        let queued_bytes = lane.queued_bytes;
-        self.counted.insert(part, Counted { leader: known.map(|(leader, _)| leader), queued_bytes });
-        let Some((leader, leader_epoch)) = known else {
+        let (source, queued_bytes) = (lane.source, lane.queued_bytes);
+        self.later.extend(source.ends().filter(|at| *at > now.mono).map(|at| (at, part)));
+        let follower = known.and_then(|(_, leader_epoch)| source.follower(leader_epoch, now));
+        let (follows, alone) = (follower.is_some(), source.is_alone(now));
+        let broker = follower.or(known.map(|(leader, _)| leader));
+        self.counted.insert(part, Counted { broker, follows, alone, queued_bytes });
+        let (Some(broker), Some((_, leader_epoch))) = (broker, known) else {
             self.leaderless += 1;
             return;
         };
-        let share = self.leaders.entry(leader).or_default();
+        let share = self.brokers.entry(broker).or_default();
         share.wanting += 1;
+        share.following += usize::from(follows);
+        share.alone += usize::from(alone);
         share.ahead += queued_bytes;
         if queued_bytes < enough {
             let topic_id = metadata.topic(&lane.at.topic).map_or(TopicId::ZERO, |topic| topic.id);
@@ -97,13 +111,15 @@ impl Plan {
         }
     }
 
-    fn forget(&mut self, part: PartIdx, Counted { leader, queued_bytes }: Counted) {
-        let Some(leader) = leader else {
+    fn forget(&mut self, part: PartIdx, Counted { broker, follows, alone, queued_bytes }: Counted) {
+        let Some(broker) = broker else {
             self.leaderless -= 1;
             return;
         };
-        let Some(share) = self.leaders.get_mut(&leader) else { return };
+        let Some(share) = self.brokers.get_mut(&broker) else { return };
         share.wanting -= 1;
+        share.following -= usize::from(follows);
+        share.alone -= usize::from(alone);
         share.ahead -= queued_bytes;
         if let Some(asked) = share.asked.remove(&part) {
             share.nameless -= usize::from(asked.topic_id == TopicId::ZERO);
@@ -116,18 +132,29 @@ impl Plan {
         self.leaderless > 0
     }
 
-    /// How many brokers lead lanes that want records.
-    pub(super) fn leaders(&self) -> usize {
-        self.leaders.values().filter(|share| share.wanting > 0).count()
+    /// How many brokers lanes want records of.
+    pub(super) fn brokers(&self) -> usize {
+        self.brokers.values().filter(|share| share.wanting > 0).count()
     }
 
     /// The brokers of which anything is to be asked.
     pub(super) fn asked(&self) -> impl Iterator<Item = NodeId> {
-        self.leaders.iter().filter(|(_, share)| !share.asked.is_empty()).map(|(node, _)| *node)
+        self.brokers.iter().filter(|(_, share)| !share.asked.is_empty()).map(|(node, _)| *node)
     }
 
     pub(super) fn share(&mut self, node: NodeId) -> &mut Share {
-        self.leaders.entry(node).or_default()
+        self.brokers.entry(node).or_default()
+    }
+
+    /// The brokers that are fetched from as followers.
+    pub(super) fn followers(&self) -> impl Iterator<Item = NodeId> {
+        self.brokers.iter().filter(|(_, share)| share.following > 0).map(|(node, _)| *node)
+    }
+
+    /// The lanes that want records of a follower.
+    pub(super) fn following(&self, node: NodeId) -> Vec<PartIdx> {
+        let follows = |counted: &Counted| counted.follows && counted.broker == Some(node);
+        self.counted.iter().filter(|(_, counted)| follows(counted)).map(|(part, _)| *part).collect()
     }
 
     /// Whether the plan is the one that a walk over all lanes makes: for tests, which find a change that passed by it.
@@ -143,8 +170,11 @@ impl Plan {
             anew.count(part, lanes, metadata, enough, now);
         }
         let shares = |plan: &Self| {
-            let shares = plan.leaders.iter().filter(|(_, share)| share.wanting > 0);
-            let share = |share: &Share| (share.wanting, share.ahead, share.nameless, share.asked.clone());
+            let shares = plan.brokers.iter().filter(|(_, share)| share.wanting > 0);
+            let share = |share: &Share| {
+                let counts = (share.wanting, share.following, share.alone, share.ahead, share.nameless);
+                (counts, share.asked.clone())
+            };
             shares.map(|(node, of)| (*node, share(of))).collect::<Vec<_>>()
         };
         (self.leaderless, &self.counted, shares(self)) == (anew.leaderless, &anew.counted, shares(&anew))

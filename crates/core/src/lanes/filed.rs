@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use super::{FetchState, Lane, LanePhase};
+use super::{FetchState, Lane, LanePhase, Source};
 use crate::{
     deadline::Earliest,
     ids::{LaneEpoch, PartIdx},
@@ -33,6 +33,7 @@ struct Entry {
 struct Fetch {
     epoch: LaneEpoch,
     offset: i64,
+    source: Source,
     queued_bytes: usize,
     served: Option<u64>,
     not_before: Option<Instant>,
@@ -71,6 +72,7 @@ impl Entry {
             fetch: (readable && lane.state == FetchState::Fetching).then(|| Fetch {
                 epoch: lane.epoch,
                 offset: lane.fetch_at,
+                source: lane.source,
                 queued_bytes: lane.queued_bytes,
                 served: lane.served,
                 not_before: lane.attempts.next(),

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, ops::Range, time::Instant};
 
 use ottla_protocol::{DecodeError, ErrorCode, Now, TopicId};
 
-use super::{epochs::LeaderEpochs, log_end::LogEnd, phase::LanePhase, search::Search};
+use super::{epochs::LeaderEpochs, log_end::LogEnd, phase::LanePhase, search::Search, source::Source};
 use crate::{
     backoff::Attempts,
     fetch::Aborted,
@@ -98,6 +98,8 @@ pub(crate) struct Lane<F> {
     pub(crate) looking: bool,
     /// The offset at which the next fetch begins, behind the queued slices.
     pub(crate) fetch_at: i64,
+    /// Of which broker the records are fetched.
+    pub(crate) source: Source,
     pub(super) queue: VecDeque<Slice<F>>,
     pub(crate) queued_bytes: usize,
     /// The reader that has a slice of the lane, or that has handed out records of it since its user was last back.
@@ -133,6 +135,7 @@ impl<F> Lane<F> {
             state: FetchState::AwaitsCommitted,
             looking: false,
             fetch_at: 0,
+            source: Source::default(),
             queue: VecDeque::new(),
             queued_bytes: 0,
             holder: None,

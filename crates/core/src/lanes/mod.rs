@@ -20,6 +20,7 @@ mod phase;
 mod progress;
 mod reading;
 mod search;
+mod source;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -32,6 +33,7 @@ pub(crate) use log_end::LogEnd;
 pub use phase::LanePhase;
 pub(crate) use reading::Admission;
 pub(crate) use search::{Search, Searched};
+pub(crate) use source::Source;
 
 use ottla_protocol::TopicId;
 

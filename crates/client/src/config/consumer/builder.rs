@@ -127,8 +127,16 @@ impl ConsumerBuilder {
         self
     }
 
-    /// The rack that the consumer is in, for assignors that mind it (KIP-881). Fetching from followers in it (KIP-392)
-    /// is not supported yet. Default none, as Java's.
+    /// The rack that the consumer is in, as brokers' `broker.rack` has it: for assignors that mind it (KIP-881), and to fetch from
+    /// followers in it, with a group or without (KIP-392). Default none, as Java's.
+    ///
+    /// Which follower that is the partition's leader says, where its broker has
+    /// `replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector`. It is asked again after
+    /// [`metadata_max_age`](Self::metadata_max_age), and sooner where the follower cannot be reached or answers with an error: then
+    /// the leader itself is fetched from. Java, too, goes back to the leader, which names the same follower for as long as it takes
+    /// it for alive; nothing is read meanwhile. What a follower has not heard of yet comes later: records, the log's end, and with
+    /// them lag. [`Consumer::explain`](crate::Consumer::explain) tells which partitions are fetched from followers, and
+    /// [`broker`](crate::OwnedRecord::broker) of each record.
     #[must_use]
     pub fn client_rack(mut self, rack: impl Into<String>) -> Self {
         self.group.rack = Some(rack.into());

@@ -30,6 +30,7 @@ pub(crate) struct ConsumerConfig {
     pub(crate) listener: Option<Listener>,
     pub(crate) interceptors: Interceptors,
     pub(crate) group: Option<GroupSettings>,
+    pub(crate) client_rack: Option<String>,
     pub(crate) auto_offset_reset: OffsetReset,
     pub(crate) allow_auto_create_topics: bool,
     pub(crate) max_poll_records: usize,
@@ -68,6 +69,7 @@ impl ConsumerConfig {
                 max_wait: self.fetch_max_wait,
                 budget: self.buffer_memory,
                 isolation: self.isolation_level,
+                rack: self.client_rack.clone().unwrap_or_default(),
                 request_timeout: common.request_timeout,
                 ..FetchConfig::default()
             },
@@ -112,6 +114,7 @@ impl ConsumerBuilder {
             listener: self.listener.clone(),
             interceptors: self.interceptors.clone(),
             group: self.parse_group()?,
+            client_rack: self.group.rack.clone(),
             auto_offset_reset: self.auto_offset_reset,
             allow_auto_create_topics: self.allow_auto_create_topics,
             max_poll_records: check("max.poll.records", self.max_poll_records, 1..=MAX_SIZE)?,

@@ -27,7 +27,7 @@ properties! {
         "Whether the checksum of each batch is checked",
         check_crcs = truth;
     "client.rack": "text", "", Same,
-        "The rack that the consumer is in, for assignors that mind it",
+        "The rack that the consumer is in, for assignors that mind it, and to fetch from followers in it (KIP-392)",
         group.rack = text_or_none;
     "connections.max.idle.ms": "ms", "540000", Same,
         "How long a connection may be without use before it is closed",

@@ -6,6 +6,7 @@ mod consumer_protocol;
 mod cooperative;
 mod explaining;
 mod fetching;
+mod followers;
 mod isolation;
 mod leaving;
 mod listening;
@@ -54,8 +55,12 @@ struct World {
     /// The requests that are not answered yet.
     asked: VecDeque<Sent>,
     partitions: i32,
-    /// The leader of all partitions, as metadata tells it. Metadata lists broker 1 only.
+    /// The leader of all partitions, as metadata tells it.
     leader: i32,
+    /// The hosts of the brokers that metadata lists, from broker 1 on.
+    hosts: Vec<&'static str>,
+    /// New connections to this host come to nothing.
+    down: Option<&'static str>,
     /// The topics that exist.
     topics: Vec<&'static str>,
     /// Of the first topic; the next one's follows.
@@ -112,6 +117,8 @@ impl World {
             asked,
             partitions: 2,
             leader: 1,
+            hosts: vec!["broker"],
+            down: None,
             topics: vec!["t"],
             first_id: 1,
             newest: Vec::new(),
@@ -176,8 +183,9 @@ impl World {
         while let Some(outbound) = self.consumer.poll_send(self.now) {
             match outbound {
                 Outbound::Connect { conn, host, .. } => {
+                    let down = self.refusing || self.down == Some(&*host);
                     self.called.push((conn, host));
-                    match self.refusing {
+                    match down {
                         true => self.consumer.handle_disconnected(conn, Disconnected::Closed, self.now),
                         false => self.consumer.handle_connected(conn, self.now),
                     }
@@ -193,8 +201,14 @@ impl World {
                             self.consumer.handle_disconnected(sent.conn, Disconnected::Closed, self.now);
                         }
                         Request::Metadata(request) => {
-                            let response =
-                                metadata(request, &self.topics, self.first_id, self.partitions, self.leader);
+                            let response = metadata(
+                                request,
+                                &self.hosts,
+                                &self.topics,
+                                self.first_id,
+                                self.partitions,
+                                self.leader,
+                            );
                             self.reply(&sent, response);
                         }
                         Request::FindCoordinator(_) => self.reply(&sent, coordinator()),
@@ -371,6 +385,7 @@ fn versions(newest: &[(ApiKey, i16)]) -> ApiVersionsResponse {
 /// An answer by which these topics exist, and no others. If the first topic's id is all ones, the next one's is all twos.
 fn metadata(
     request: &MetadataRequest,
+    hosts: &[&str],
     topics: &[&str],
     first_id: u8,
     partitions: i32,
@@ -407,9 +422,13 @@ fn metadata(
         }
     };
     let topics = request.topics.as_ref().unwrap_or(&all).iter().map(topic).collect();
-    let broker =
-        MetadataResponseBroker { node_id: 1, host: "broker".to_owned(), port: 9092, ..Default::default() };
-    MetadataResponse { brokers: vec![broker], topics, ..Default::default() }
+    let broker = |(node_id, host): (i32, &&str)| MetadataResponseBroker {
+        node_id,
+        host: (*host).to_owned(),
+        port: 9092,
+        ..Default::default()
+    };
+    MetadataResponse { brokers: (1..).zip(hosts).map(broker).collect(), topics, ..Default::default() }
 }
 
 fn coordinator() -> FindCoordinatorResponse {
