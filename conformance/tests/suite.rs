@@ -35,6 +35,8 @@ mod deletions;
 mod explain;
 #[path = "suite/failures.rs"]
 mod failures;
+#[path = "suite/followers.rs"]
+mod followers;
 #[path = "suite/groups.rs"]
 mod groups;
 #[path = "suite/guarded.rs"]
@@ -133,6 +135,7 @@ fn all() -> Vec<Case> {
         mixed::cases(),
         agreed::cases(),
         brokers::cases(),
+        followers::cases(),
         misled::cases(),
         callbacks::cases(),
         librdkafka::cases(),

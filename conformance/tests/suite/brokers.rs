@@ -56,7 +56,7 @@ fn offsets_partition(group: &str) -> i32 {
 }
 
 /// Until each partition is in sync on all three nodes: then one of them may go.
-fn in_sync(target: &Target) -> Outcome {
+pub(crate) fn in_sync(target: &Target) -> Outcome {
     let all = async {
         let admin = admin(target).await?;
         loop {
