@@ -1,9 +1,15 @@
 //! A consumer by itself: positions, and records in each of their forms.
 
-use std::time::SystemTime;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::SystemTime,
+};
 
 use ottla::{
-    Closer, Consumer, DecodeError, DetachedRecord, HandedOut, Header, Headers, NodeId, OffsetsError,
+    Closer, Committed, Consumer, ConsumerInterceptor, DecodeError, DetachedRecord, HandedOut, Header, Headers, NodeId, OffsetsError,
     OwnedRecord, PollRecords, Reader, Record, RecordStream, Records, RecvError, SeekError, SeekPosition,
     Timestamp, TimestampType, TopicPartition, records,
 };
@@ -11,12 +17,14 @@ use ottla::{
 use crate::{ORDERS, Outcome, PATIENCE, administering::at, configuring, equal};
 
 pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
-    let mut consumer = configuring::consumer(servers).build().await?;
+    let last = Last::default();
+    let mut consumer = configuring::consumer(servers).interceptor(last.clone()).build().await?;
     consumer.assign([(topic, 0)])?;
     seek(&mut consumer, at(topic), SeekPosition::Timestamp(Timestamp(0)))?;
     let mut reader = one_more(&consumer);
     equal(next(&mut reader).await?.map(|record| record.offset()), Some(0))?;
     reader.close();
+    equal(last.0.load(Ordering::Relaxed), 0)?;
 
     seek(&mut consumer, at(topic), SeekPosition::Beginning)?;
     equal(position(&consumer, at(topic)).await?, 0)?;
@@ -40,6 +48,27 @@ pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
     closer(&consumer).close();
     equal(consumer.is_open(), false)?;
     Ok(consumer.close().await?)
+}
+
+/// The offset that it was told last, of a record or a commit.
+#[derive(Clone)]
+struct Last(Arc<AtomicI64>);
+
+impl Default for Last {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(-1)))
+    }
+}
+
+impl ConsumerInterceptor for Last {
+    fn on_consume(&self, record: Record<'_>) {
+        self.0.store(record.offset(), Ordering::Relaxed);
+    }
+
+    fn on_commit(&self, offsets: &Committed) {
+        let newest = offsets.values().map(|committed| committed.offset).max();
+        self.0.store(newest.unwrap_or(-1), Ordering::Relaxed);
+    }
 }
 
 fn seek(consumer: &mut Consumer, at: TopicPartition, to: SeekPosition) -> Result<(), SeekError> {
