@@ -9,9 +9,9 @@ use std::{
 };
 
 use ottla::{
-    Closer, Committed, Consumer, ConsumerInterceptor, DecodeError, DetachedRecord, HandedOut, Header, Headers, NodeId, OffsetsError,
-    OwnedRecord, PollRecords, Reader, Record, RecordStream, Records, RecvError, SeekError, SeekPosition,
-    Timestamp, TimestampType, TopicPartition, records,
+    Closer, Committed, Consumer, ConsumerInterceptor, DecodeError, DetachedRecord, HandedOut, Header,
+    Headers, NodeId, OffsetsError, OwnedRecord, PollRecords, Reader, Record, RecordStream, Records,
+    RecvError, SeekError, SeekPosition, Timestamp, TimestampType, TopicPartition, records,
 };
 
 use crate::{ORDERS, Outcome, PATIENCE, administering::at, configuring, equal};

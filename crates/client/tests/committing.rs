@@ -7,7 +7,7 @@ mod common;
 use std::{collections::BTreeMap, time::Duration};
 
 use ottla::{CommittedOffset, Consumer, ConsumerBuilder, HandedOut as _, OffsetReset, OwnedRecord};
-use ottla_broker::Server;
+use ottla_broker::{Server, TopicSpec};
 
 use common::{PATIENCE, produce, server};
 
@@ -73,4 +73,29 @@ async fn commits_in_the_background_end_in_the_order_in_which_they_were_asked_for
     assert_eq!(committed(&server), Some(1), "the newest request wins");
     assert_eq!(last, BTreeMap::from([(record.topic_partition().clone(), record.to_commit())]));
     consumer.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_record_of_a_deleted_topic_is_not_committed_to_the_one_made_anew() {
+    let server = server(1);
+    produce(&server, 0, 0..350).await;
+    let builder = builder(&server).enable_auto_commit(false);
+    let mut consumer = builder.metadata_max_age(Duration::from_millis(50)).build().await.unwrap();
+    let mut old = next(&mut consumer).await;
+    while old.offset() < 349 {
+        old = next(&mut consumer).await;
+    }
+    server.with_cluster(|cluster| {
+        assert!(cluster.delete_topic("t"));
+        cluster.create_topic(&TopicSpec::new("t", 1)).unwrap();
+    });
+    produce(&server, 0, 0..10).await;
+    let refused = consumer.commit_through(&old).await.map_err(|error| error.kind());
+    assert_eq!(refused, Err(ottla::error::CommitErrorKind::Gone));
+    let new = next(&mut consumer).await;
+    assert_eq!(new.offset(), 0, "reading goes on in the new one");
+    let refused = consumer.commit_through(&old).await.map_err(|error| error.kind());
+    assert_eq!(refused, Err(ottla::error::CommitErrorKind::Gone));
+    consumer.commit_through(&new).await.unwrap();
+    assert_eq!(committed(&server), Some(1));
 }

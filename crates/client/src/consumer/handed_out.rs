@@ -22,7 +22,8 @@ pub trait HandedOut {
     fn leader_epoch(&self) -> Option<i32>;
 
     /// The [next offset](Self::next_offset), with the [leader epoch](Self::leader_epoch) beside it: what
-    /// [`commit_offsets`](super::Consumer::commit_offsets) takes once this record is done.
+    /// [`commit_offsets`](super::Consumer::commit_offsets) takes once this record is done. Of all but a [`DetachedRecord`] it
+    /// knows which topic the record is of: to one that was made anew under that name since it is not committed.
     fn to_commit(&self) -> CommittedOffset {
         CommittedOffset::new(self.next_offset()).with_leader_epoch(self.leader_epoch())
     }
@@ -56,6 +57,10 @@ macro_rules! handed_out {
 
             fn leader_epoch(&self) -> Option<i32> {
                 self$(.$of)?.leader_epoch()
+            }
+
+            fn to_commit(&self) -> CommittedOffset {
+                self$(.$of)?.committed()
             }
         }
     )*};

@@ -133,6 +133,13 @@ impl Consumer {
     /// A subscribed consumer commits only what it owns: a partition that went to another member meanwhile is that
     /// member's to commit. Java's sends it, and the coordinator takes it. Without a subscription any partition goes.
     ///
+    /// A topic may be deleted and made anew under its name. Offsets that were made of records
+    /// ([`to_commit`](HandedOut::to_commit), [`next_offsets`](super::Records::next_offsets)) are of those records' topic, and are
+    /// refused once that is gone; so are those that [`commit`](Self::commit) and auto commit make. A plain number is of the
+    /// topic that is read when this is called. Coordinators that are named topics by their ids (OffsetCommit 10) are sure of
+    /// it. For older ones the newest metadata is compared: a topic that was made anew after that, and before the coordinator
+    /// takes the commit, is committed to.
+    ///
     /// # Errors
     ///
     /// As [`commit`](Self::commit), for a partition that is not its own, and for a negative offset.

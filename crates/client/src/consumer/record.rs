@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
-use ottla_core::{Handed, NodeId, TopicPartition};
+use ottla_core::{CommittedOffset, Handed, NodeId, TopicPartition};
 use ottla_protocol::{
     Timestamp,
     records::{Headers, RecordSpan, TimestampType},
@@ -109,6 +109,10 @@ macro_rules! accessors {
         /// The offset behind it: what to commit once it, and all before it in its partition, are done.
         pub fn next_offset(&self) -> i64 {
             self.offset() + 1
+        }
+
+        pub(super) fn committed(&self) -> CommittedOffset {
+            self.block().to_commit(self.next_offset())
         }
 
         /// The broker that it was fetched from: the partition's leader, or a follower that is nearer (KIP-392).

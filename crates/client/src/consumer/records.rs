@@ -64,7 +64,7 @@ impl Records {
     /// Of each partition the offset to commit once all of these are done: behind its last record, and behind what follows
     /// that no consumer is handed, such as the markers of transactions (KIP-945).
     pub fn next_offsets(&self) -> BTreeMap<TopicPartition, CommittedOffset> {
-        self.0.next_offsets().map(|(at, next)| (at.clone(), next.into())).collect()
+        self.0.next_offsets().map(|(at, next)| (at.clone(), next)).collect()
     }
 
     /// The partitions that there are records of, and their records in order. Nothing is gathered: each partition's are

@@ -255,7 +255,11 @@ impl<F: Clone> Consumer<F> {
             return Err(OpFailure::NotAssigned(at.clone()));
         }
         for (at, committed) in &offsets {
-            self.lanes.acknowledge(at, committed.offset);
+            let read = self.lanes.topic_id(at);
+            // An offset of a topic that was made anew since says nothing of the one that is read now.
+            if committed.topic_id.is_none_or(|id| read.is_none_or(|read| read == id)) {
+                self.lanes.acknowledge(at, committed.offset);
+            }
         }
         let op = self.ops.ask(Outcome::Commit(BTreeMap::new()), offsets.len(), now.mono + self.api_timeout);
         self.commits_asked.insert(op);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use ottla_protocol::{
-    ApiKey, ErrorCode, Now,
+    ApiKey, ErrorCode, Now, TopicId,
     messages::{
         FetchForgottenTopic, FetchPartition, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopic,
     },
@@ -352,12 +352,12 @@ impl Fetcher {
             for partition in topic.partitions {
                 let spans = spans.next();
                 let asked = broker.session.find(topic.topic_id, &topic.topic, partition.partition_index);
-                let asked = asked.map(|(part, asked)| (part, (asked.epoch, asked.offset)));
-                let counts = |(part, (epoch, _)): &(PartIdx, (LaneEpoch, i64))| {
+                let asked = asked.map(|(part, asked)| (part, (asked.epoch, asked.offset, asked.topic_id)));
+                let counts = |(part, (epoch, ..)): &(PartIdx, (LaneEpoch, i64, TopicId))| {
                     lanes.get(*part).is_some_and(|lane| lane.epoch == *epoch && lane.phase().is_assigned())
                 };
                 // A partition that was not asked for is the broker's mistake. Its records are dropped.
-                let Some((part, (epoch, offset))) = asked.filter(counts) else {
+                let Some((part, (epoch, offset, topic_id))) = asked.filter(counts) else {
                     lanes.wasted += partition.records.as_ref().map_or(0, |records| records.len()) as u64;
                     continue;
                 };
@@ -372,6 +372,7 @@ impl Fetcher {
                         part,
                         epoch,
                         broker: node,
+                        topic_id,
                         frame: fetched.frame.clone(),
                         bytes: span.start..span.end,
                         start,

@@ -23,6 +23,8 @@ pub(crate) struct Slice<F> {
     pub(crate) epoch: LaneEpoch,
     /// The broker that it came from.
     pub(crate) broker: NodeId,
+    /// The topic that was asked for.
+    pub(crate) topic_id: TopicId,
     /// The frame that holds the bytes.
     pub(crate) frame: F,
     /// The place of the batches in the frame; they are whole batches only.

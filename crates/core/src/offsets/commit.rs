@@ -145,7 +145,7 @@ impl Commits {
     ) {
         let largest = self.plot.has(Planted::LargestCommitWins);
         for (at, committed) in offsets {
-            let topic_id = lanes.topic_id(&at);
+            let topic_id = committed.topic_id.or_else(|| lanes.topic_id(&at));
             let mut wish = Wish { committed, topic_id, ops: op.into_iter().collect() };
             if let Some(older) = self.unknown.remove(&at) {
                 wish.ops.extend(older.ops);

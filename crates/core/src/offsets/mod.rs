@@ -7,7 +7,7 @@ mod isolation;
 mod lookup;
 mod reset;
 
-use ottla_protocol::{Timestamp, messages::ListOffsetsPartitionResponse};
+use ottla_protocol::{Timestamp, TopicId, messages::ListOffsetsPartitionResponse};
 
 pub(crate) use auto_commit::AutoCommit;
 pub(crate) use commit::{CommitRefusal, Commits, Settled};
@@ -42,7 +42,10 @@ impl From<i64> for Position {
 /// assert_eq!((next.offset, next.metadata.as_str()), (42, "of host 7"));
 /// assert_eq!(CommittedOffset::from(42), CommittedOffset::new(42));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+///
+/// One that was made of a record knows the topic that the record is of ([`of_topic`](Self::of_topic)), which counts for no
+/// comparison and is not written by serde.
+#[derive(Debug, Clone, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct CommittedOffset {
@@ -53,6 +56,8 @@ pub struct CommittedOffset {
     /// Any text that the committer wrote beside the offset.
     #[cfg_attr(feature = "serde", serde(default))]
     pub metadata: String,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) topic_id: Option<TopicId>,
 }
 
 impl CommittedOffset {
@@ -67,10 +72,23 @@ impl CommittedOffset {
         Self { leader_epoch: leader_epoch.into(), ..self }
     }
 
+    /// Of the topic with this id: to another one that was made anew under its name it is not committed.
+    #[must_use]
+    pub fn of_topic(self, topic_id: TopicId) -> Self {
+        Self { topic_id: Some(topic_id).filter(|id| *id != TopicId::ZERO), ..self }
+    }
+
     /// What is to be written beside it.
     #[must_use]
     pub fn with_metadata(self, metadata: impl Into<String>) -> Self {
         Self { metadata: metadata.into(), ..self }
+    }
+}
+
+impl PartialEq for CommittedOffset {
+    fn eq(&self, other: &Self) -> bool {
+        let fields = |of: &Self| (of.offset, of.leader_epoch);
+        fields(self) == fields(other) && self.metadata == other.metadata
     }
 }
 

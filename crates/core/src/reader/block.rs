@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 
+use ottla_protocol::TopicId;
+
 use super::inflated::Inflated;
-use crate::ids::{NodeId, TopicPartition};
+use crate::{
+    ids::{NodeId, TopicPartition},
+    offsets::CommittedOffset,
+};
 
 /// Something that holds the bytes of a response.
 pub trait HoldsBytes {
@@ -25,6 +30,8 @@ pub struct Block<F> {
     pub at: TopicPartition,
     /// The broker that it was fetched from.
     pub broker: NodeId,
+    /// The topic's id; zero where brokers tell none.
+    pub topic_id: TopicId,
     /// The epoch of the leader that appended the records, where the log tells it (KIP-320).
     pub leader_epoch: Option<i32>,
     pub(super) bytes: Bytes<F>,
@@ -36,10 +43,18 @@ pub(super) enum Bytes<F> {
     Inflated(Inflated),
 }
 
+impl<F> Block<F> {
+    /// What to commit where the next offset to read is this one, behind records of the block.
+    pub fn to_commit(&self, offset: i64) -> CommittedOffset {
+        CommittedOffset::new(offset).with_leader_epoch(self.leader_epoch).of_topic(self.topic_id)
+    }
+}
+
 impl<F: HoldsBytes> Block<F> {
     /// Another block of the same partition.
     pub(super) fn with(&self, bytes: Bytes<F>) -> Self {
-        Self { at: self.at.clone(), broker: self.broker, leader_epoch: self.leader_epoch, bytes }
+        let Self { broker, topic_id, leader_epoch, .. } = *self;
+        Self { at: self.at.clone(), broker, topic_id, leader_epoch, bytes }
     }
 
     /// How much memory a decompressed batch takes; 0 for a fetched frame.

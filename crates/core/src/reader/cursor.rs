@@ -51,8 +51,8 @@ pub(super) struct Cursor<F> {
 
 impl<F: HoldsBytes + Clone> Cursor<F> {
     pub(super) fn new(slice: Slice<F>, at: TopicPartition, slot: Slot) -> Self {
-        let Slice { broker, leader_epoch, .. } = slice;
-        let block = Block { at, broker, leader_epoch, bytes: Bytes::Fetched(slice.frame.clone()) };
+        let Slice { broker, topic_id, leader_epoch, .. } = slice;
+        let block = Block { at, broker, topic_id, leader_epoch, bytes: Bytes::Fetched(slice.frame.clone()) };
         Self {
             part: slice.part,
             epoch: slice.epoch,

@@ -8,7 +8,7 @@ use super::{
     Handed,
     block::{Block, HoldsBytes},
 };
-use crate::{ids::TopicPartition, offsets::Position};
+use crate::{ids::TopicPartition, offsets::CommittedOffset};
 
 /// Records of several partitions, each partition's in order. They own the memory that they lie in.
 #[derive(Debug)]
@@ -58,10 +58,9 @@ impl<F> Records<F> {
         self.spans.is_empty()
     }
 
-    /// The positions at which reading goes on, by partition: one for each slice that was walked, the newest last.
-    pub fn next_offsets(&self) -> impl Iterator<Item = (&TopicPartition, Position)> {
-        let position = |block: &Block<F>, offset| Position { offset, leader_epoch: block.leader_epoch };
-        self.next.iter().map(move |(block, next)| (&block.at, position(block, *next)))
+    /// The offsets at which reading goes on, to be committed, by partition: one for each slice that was walked, the newest last.
+    pub fn next_offsets(&self) -> impl Iterator<Item = (&TopicPartition, CommittedOffset)> {
+        self.next.iter().map(|(block, next)| (&block.at, block.to_commit(*next)))
     }
 
     /// Every record: the block that it is in, the block's bytes, and its place there.
@@ -209,7 +208,10 @@ impl<F> Iterator for RecordsIntoIter<F> {
 
 #[cfg(test)]
 mod tests {
-    use ottla_protocol::records::{BatchBuilder, BatchHeader, BatchWalk, Compression, Compressor, Header};
+    use ottla_protocol::{
+        TopicId,
+        records::{BatchBuilder, BatchHeader, BatchWalk, Compression, Compressor, Header},
+    };
 
     use super::{super::block::Bytes, *};
     use crate::ids::NodeId;
@@ -243,7 +245,8 @@ mod tests {
                 records.spans.push(span.unwrap());
             }
             let (at, bytes) = (at(*partition), Bytes::Fetched(frame));
-            let block = Arc::new(Block { at, broker: NodeId(1), leader_epoch: None, bytes });
+            let block =
+                Arc::new(Block { at, broker: NodeId(1), topic_id: TopicId::ZERO, leader_epoch: None, bytes });
             records.end_run(&block, start);
             records.end_slice(&block, offsets.end);
         }

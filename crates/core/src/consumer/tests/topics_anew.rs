@@ -166,3 +166,34 @@ fn a_topic_whose_id_nobody_has_told_is_committed_by_its_name() {
     world.commit_says(&commit, ErrorCode::None);
     assert!(world.is_committed(op));
 }
+
+#[test]
+fn a_record_of_the_old_topic_is_not_committed_though_the_new_one_is_read_by_now() {
+    for is_older in [false, true] {
+        let (mut world, _) = if is_older { reading_of_older(by_hand()) } else { reading(by_hand()) };
+        made_anew(&mut world);
+        world.consumer.seek(&at(0), SeekTo::Offset(0), world.now);
+        let of_record = CommittedOffset::new(10).of_topic(OLD);
+        let op = world.consumer.commit(Some(BTreeMap::from([(at(0), of_record)])), world.now).unwrap();
+        world.run();
+        if !is_older {
+            let commit = world.expect(ApiKey::OffsetCommit);
+            assert_eq!(World::topic_committed(&commit).1, OLD);
+            world.commit_says(&commit, ErrorCode::UnknownTopicId);
+        }
+        assert!(!world.has_asked(ApiKey::OffsetCommit));
+        assert_eq!(world.consumer.take_outcome(op), gone());
+        assert_eq!(world.consumer.lanes.assigned_at(&at(0)).unwrap().1.acked, Some(0), "of the new one");
+    }
+}
+
+#[test]
+fn records_are_of_the_topic_that_was_asked_for() {
+    let (_, slice) = reading(by_hand());
+    assert_eq!(slice.topic_id, OLD);
+}
+
+#[test]
+fn the_topic_that_an_offset_is_of_counts_for_no_comparison() {
+    assert_eq!(CommittedOffset::new(3).of_topic(OLD), CommittedOffset::new(3));
+}
