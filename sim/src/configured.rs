@@ -58,6 +58,7 @@ impl Plan {
                 read_ahead: self.variety.read_ahead,
                 isolation: IsolationLevel::ReadUncommitted,
                 budget: self.setup.budget,
+                rack: String::new(),
                 request_timeout,
             },
             auto_commit: (group.is_some() && habits.commits == 0.0).then_some(self.setup.auto_commit),
