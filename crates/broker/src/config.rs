@@ -1,6 +1,6 @@
 //! What a cluster is started with.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use ottla_protocol::{ApiKey, codec::Versions};
 
@@ -56,6 +56,10 @@ pub struct Config {
     pub tls: Option<crate::Tls>,
     /// Who may do what. None by default: everybody may do everything.
     pub authorizer: Option<Authorizer>,
+    /// The directory in which everything is kept that is to survive the process; it is created where it is not there. None by
+    /// default: all is in memory. What is kept, and against what: [`Cluster::open`](crate::Cluster::open), which looks at this,
+    /// as [`Server`](crate::Server) does; [`Cluster::new`](crate::Cluster::new) does not.
+    pub data_dir: Option<PathBuf>,
     /// Where all randomness comes from: topic ids, member ids, session ids, the nonces and salts of SCRAM. Who records an
     /// exchange of SCRAM can repeat it to a cluster with the same seed: another one each time, where that matters.
     pub seed: u64,
@@ -86,6 +90,7 @@ impl Default for Config {
             #[cfg(feature = "tls")]
             tls: None,
             authorizer: None,
+            data_dir: None,
             seed: 0,
         }
     }
