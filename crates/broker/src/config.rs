@@ -11,7 +11,8 @@ use crate::{Authorizer, Sasl, VersionSet};
 pub struct Config {
     /// How many logical brokers there are; their node ids are `1..=brokers`.
     pub brokers: u32,
-    /// The topics that exist from the start. One that cannot be created is left out with a warning.
+    /// The topics that exist from the start, if they were not there before. One that cannot be created is left out with a
+    /// warning.
     pub topics: Vec<TopicSpec>,
     /// Whether a topic that a client asks for comes into being, where the client allows it too.
     pub auto_create: bool,

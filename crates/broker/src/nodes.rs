@@ -7,13 +7,7 @@ use std::collections::BTreeMap;
 
 use ottla_protocol::{Now, TopicId};
 
-use crate::{
-    Cluster,
-    coordinators::Coordinators,
-    sessions::FetchSessions,
-    storage::Entry,
-    topics::Topic,
-};
+use crate::{Cluster, coordinators::Coordinators, sessions::FetchSessions, storage::Entry, topics::Topic};
 
 /// One logical broker.
 #[derive(Debug)]

@@ -8,7 +8,9 @@ use ottla_protocol::{
     },
 };
 
-use crate::{Cluster, Refusal, connections::Asked, security::Operation, storage::Entry, topics::MAX_PARTITIONS};
+use crate::{
+    Cluster, Refusal, connections::Asked, security::Operation, storage::Entry, topics::MAX_PARTITIONS,
+};
 
 pub(super) fn handle(
     cluster: &mut Cluster,

@@ -164,8 +164,7 @@ impl Cluster {
     ) -> Result<Appended, Refusal> {
         let unknown = |code| Refusal::new(code, "");
         let topic = self.topics.by_key(key).ok_or_else(|| unknown(key.unknown()))?;
-        let partition =
-            topic.partition(index).ok_or_else(|| unknown(ErrorCode::UnknownTopicOrPartition))?;
+        let partition = topic.partition(index).ok_or_else(|| unknown(ErrorCode::UnknownTopicOrPartition))?;
         if writer.is_some_and(|writer| writer.node != partition.leader) {
             return Err(Refusal::new(ErrorCode::NotLeaderOrFollower, ""));
         }
@@ -187,8 +186,7 @@ impl Cluster {
             self.join_transaction(writer, identity, (name, index), now)?;
         }
         let topic = self.topics.by_id(id).ok_or_else(|| unknown(key.unknown()))?;
-        let partition =
-            topic.partition(index).ok_or_else(|| unknown(ErrorCode::UnknownTopicOrPartition))?;
+        let partition = topic.partition(index).ok_or_else(|| unknown(ErrorCode::UnknownTopicOrPartition))?;
         let rules = Rules {
             log_append_time: topic.log_append_time,
             max_bytes: self.config.max_message_bytes,
@@ -213,7 +211,10 @@ impl Cluster {
         now: Now,
     ) -> Result<(), Refusal> {
         let Some(Writer { transactional_id: Some(id), version, .. }) = writer else {
-            return Err(Refusal::new(ErrorCode::InvalidTxnState, "a transaction is its producer's to write in"));
+            return Err(Refusal::new(
+                ErrorCode::InvalidTxnState,
+                "a transaction is its producer's to write in",
+            ));
         };
         let adds = version >= ADDS_TO_TRANSACTION;
         let joined = match adds {

@@ -62,7 +62,8 @@ impl Group {
     /// Every commit that is known, in the order of its writing, with its producer's id where it counts only once that one's
     /// transaction is committed.
     pub(crate) fn commits(&self) -> Vec<(Option<i64>, &(String, i32), &Committed)> {
-        let pending = self.pending.iter().flat_map(|(&id, at)| at.iter().map(move |(at, it)| (Some(id), at, it)));
+        let pending =
+            self.pending.iter().flat_map(|(&id, at)| at.iter().map(move |(at, it)| (Some(id), at, it)));
         let mut commits: Vec<_> = self.offsets.iter().map(|(at, it)| (None, at, it)).chain(pending).collect();
         commits.sort_by_key(|(.., committed)| committed.written);
         commits
@@ -225,4 +226,4 @@ impl ConsumerGroup {
     }
 }
 
-kept!(Committed { offset, leader_epoch, metadata } ..Committed::default());
+kept!(Committed { offset, leader_epoch, metadata }..Committed::default());

@@ -71,7 +71,8 @@ impl Cluster {
                 let (name, index) = &place;
                 if name == OFFSETS {
                     let commit = marker.control_type == ControlType::Commit;
-                    self.groups.end_transaction(marker.producer_id, commit, |group| offsets_of(group) == place);
+                    self.groups
+                        .end_transaction(marker.producer_id, commit, |group| offsets_of(group) == place);
                 } else {
                     let partition = self.topics.find_mut(name)?.partition_mut(*index)?;
                     partition.end_transaction(&marker, self.plot, timestamp);
@@ -94,15 +95,8 @@ impl Cluster {
                 counted(leader_epoch.checked_mul(2)?.into())?;
                 let found = self.partition(topic, partition)?;
                 let replicas = std::mem::take(&mut found.replicas);
-                *found = Partition {
-                    leader,
-                    leader_epoch,
-                    leader_epochs,
-                    replicas,
-                    log,
-                    producers,
-                    isolation,
-                };
+                *found =
+                    Partition { leader, leader_epoch, leader_epochs, replicas, log, producers, isolation };
             }
             Entry::Copied { topic, partition, bytes } => {
                 let header = whole(&bytes)?;

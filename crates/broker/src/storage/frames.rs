@@ -87,7 +87,9 @@ impl<R: Read> Frames<R> {
 
     /// The next entry; none where the last whole one ends.
     pub(super) fn next(&mut self) -> Result<Option<&[u8]>, Stop> {
-        let Some(behind) = self.length.saturating_sub(self.at).checked_sub(HEAD as u64) else { return Ok(None) };
+        let Some(behind) = self.length.saturating_sub(self.at).checked_sub(HEAD as u64) else {
+            return Ok(None);
+        };
         let mut head = [0; HEAD];
         self.file.read_exact(&mut head)?;
         let [l0, l1, l2, l3, c0, c1, c2, c3, h0, h1, h2, h3] = head;

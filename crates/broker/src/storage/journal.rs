@@ -207,7 +207,9 @@ fn replay(
         let Some(bytes) = frames.next().map_err(|stop| stopped(at, stop))? else { return Ok(at) };
         let makes_sense = match Entry::decode(bytes, now) {
             Ok(Some(entry)) => apply(entry),
-            Ok(None) => return Err(damaged(path, at, "an entry is of a kind that this version does not know")),
+            Ok(None) => {
+                return Err(damaged(path, at, "an entry is of a kind that this version does not know"));
+            }
             Err(error) => return Err(damaged(path, at, &format!("an entry cannot be read: {error}"))),
         };
         if !makes_sense {
@@ -245,3 +247,6 @@ fn lock(dir: &Path) -> io::Result<File> {
 fn told(path: &Path, what: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{} {what}: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,8 @@ impl Cluster {
         cluster.journal = Some(journal);
         let times = cluster.times_opened.checked_add(1).unwrap_or(1);
         // Ids that were drawn before are not to be drawn again.
-        cluster.rng = Rng::with_seed(seed ^ u64::from(times.unsigned_abs()).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        cluster.rng =
+            Rng::with_seed(seed ^ u64::from(times.unsigned_abs()).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         cluster.keep_late(Entry::Opened { cluster_id: cluster.id.clone(), times });
         // There may be fewer brokers than before.
         cluster.elect(now);

@@ -6,7 +6,10 @@ use std::time::Duration;
 use ottla_protocol::{ErrorCode, Now, records::ControlType};
 
 use super::{Flow, Identity, Place, Transaction};
-use crate::{Cluster, storage::{Entry, Unkept}};
+use crate::{
+    Cluster,
+    storage::{Entry, Unkept},
+};
 
 /// What an id that is not known is answered.
 const UNKNOWN: ErrorCode = ErrorCode::InvalidProducerIdMapping;
@@ -44,7 +47,9 @@ impl Cluster {
     ) -> Result<(), ErrorCode> {
         let known = self.transactions.find(id).cloned().ok_or(UNKNOWN)?;
         let (plot, producer_ids) = (self.plot, self.transactions.producer_ids);
-        self.step(id, known, producer_ids, now, |transaction, _| transaction.add(asks, places, flow, plot, now))
+        self.step(id, known, producer_ids, now, |transaction, _| {
+            transaction.add(asks, places, flow, plot, now)
+        })
     }
 
     pub(crate) fn verify_in_transaction(

@@ -18,6 +18,7 @@ use ottla_protocol::{
 
 pub mod consumer;
 pub mod group;
+pub mod kept;
 pub mod sasl;
 pub mod transaction;
 pub mod transcript;
@@ -30,6 +31,8 @@ pub struct World {
     replies: BTreeMap<ConnId, VecDeque<Response>>,
     closed: Vec<ConnId>,
     correlation_id: i32,
+    /// Where it is kept, if anywhere, and how it is opened.
+    kept: Option<(kept::Dir, Config)>,
 }
 
 pub fn millis(millis: u64) -> Duration {
@@ -43,16 +46,30 @@ pub fn config(topics: &[(&str, u32)]) -> Config {
     }
 }
 
+/// When a world begins.
+fn beginning() -> Now {
+    Now { mono: Instant::now(), wall: Timestamp(1_700_000_000_000) }
+}
+
 impl World {
     pub fn new(config: Config) -> Self {
+        if kept::everywhere() { Self::kept(config) } else { Self::around(Cluster::new(config)) }
+    }
+
+    fn around(cluster: Cluster) -> Self {
         Self {
-            cluster: Cluster::new(config),
-            now: Now { mono: Instant::now(), wall: Timestamp(1_700_000_000_000) },
+            cluster,
+            now: beginning(),
             asked: BTreeMap::new(),
             replies: BTreeMap::new(),
             closed: Vec::new(),
             correlation_id: 0,
+            kept: None,
         }
+    }
+
+    fn forget_connections(&mut self) {
+        (self.asked, self.replies, self.closed) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     }
 
     pub fn connect(&mut self, node: i32) -> ConnId {
