@@ -31,26 +31,29 @@ pub(super) async fn run(args: &BrokerArgs, mut stop: Stop) -> Result<(), Failure
         _ => Failure::failed(format!("{}: {error}; choose another --listen", args.listen)),
     })?;
     for topic in &topics {
-        let there = server.with_cluster(|cluster| {
-            cluster.topics().find(|(name, _)| *name == topic.name).map(|(_, partitions)| partitions)
-        });
-        match there {
-            Some(partitions) if args.data_dir.is_some() => {
-                if partitions != topic.partitions as usize {
-                    tell(&format!("--topic {}: it is there, and has {partitions} partitions", topic.name));
-                }
-            }
-            _ => drop(
-                server
-                    .with_cluster(|cluster| cluster.create_topic(topic))
-                    .map_err(|refusal| Failure::usage(format!("--topic {}: {refusal}", topic.name)))?,
-            ),
-        }
+        create(&server, topic, args.data_dir.is_some())?;
     }
     output::print(&format!("ready {}\n", server.bootstrap()))?;
     stop.requested().await;
     server.stop().await;
     Ok(())
+}
+
+/// Creates a topic, unless it `may_be` there already.
+fn create(server: &Server, topic: &TopicSpec, may_be: bool) -> Result<(), Failure> {
+    let there = server.with_cluster(|cluster| {
+        let mut topics = cluster.topics();
+        topics.find(|(name, _)| *name == topic.name).map(|(_, partitions)| partitions)
+    });
+    let flag = format!("--topic {}", topic.name);
+    if let Some(partitions) = there.filter(|_| may_be) {
+        if partitions != topic.partitions as usize {
+            tell(format!("{flag}: it is there, with {partitions} partitions"));
+        }
+        return Ok(());
+    }
+    let created = server.with_cluster(|cluster| cluster.create_topic(topic));
+    created.map(|_| ()).map_err(|refusal| Failure::usage(format!("{flag}: {refusal}")))
 }
 
 fn spec(topic: &str) -> Result<TopicSpec, Failure> {
