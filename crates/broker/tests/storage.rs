@@ -26,7 +26,7 @@ use ottla_protocol::{ErrorCode, messages::*};
 const NONE: ErrorCode = ErrorCode::None;
 
 fn world() -> (World, ConnId) {
-    let mut world = World::kept(config(&[("t", 2)]));
+    let mut world = World::new(config(&[("t", 2)]));
     let conn = world.connect(1);
     (world, conn)
 }
@@ -211,7 +211,7 @@ fn an_end_that_was_decided_is_written_once_to_each_partition_by_the_next_process
     // The delays are drawn: some markers are written when the process ends, some are not.
     let mut partly = 0;
     for passed in 0..10 {
-        let mut world = World::kept(config.clone());
+        let mut world = World::new(config.clone());
         let conn = world.connect(1);
         let mut producer = world.producer(conn, "tx");
         (0..8).for_each(|partition| world.transact(conn, Flow::V2, producer, "t", partition, 0));
@@ -232,7 +232,7 @@ fn an_end_that_was_decided_is_written_once_to_each_partition_by_the_next_process
 #[test]
 fn an_end_that_was_decided_is_completed_where_its_topic_is_gone() {
     let config = Config { transaction_marker_delay: millis(100), ..config(&[("t", 1), ("u", 1)]) };
-    let mut world = World::kept(config);
+    let mut world = World::new(config);
     let conn = world.connect(1);
     let producer = world.producer(conn, "tx");
     world.transact(conn, Flow::V2, producer, "u", 0, 0);
@@ -307,7 +307,7 @@ fn each_process_begins_a_leader_epoch_in_which_what_was_written_before_ends_wher
 
 #[test]
 fn what_fewer_brokers_find_is_led_by_those_that_there_are() {
-    let mut world = World::kept(Config { brokers: 3, ..config(&[("t", 3)]) });
+    let mut world = World::new(Config { brokers: 3, ..config(&[("t", 3)]) });
     (0..3).for_each(|partition| assert_eq!(world.append("t", partition, 1), 0));
     let dir = world.dir().path();
     world.cluster = Cluster::new(Config::default());

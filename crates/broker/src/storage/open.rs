@@ -9,8 +9,8 @@ use super::{Entry, Journal};
 use crate::{Cluster, Config};
 
 impl Cluster {
-    /// The same with what [`Config::data_dir`] holds, where that is given. Of the configured topics those are created that are
-    /// not there.
+    /// A cluster as [`Cluster::new`] makes it, with what [`Config::data_dir`] holds, where that is given. Of the configured topics
+    /// those are created that are not there.
     ///
     /// From here on whatever clients are told has been written before: topics, records, leader epochs, where logs begin,
     /// producers' ids and sequences, transactions with the markers that are due, and what groups committed. Members are not kept:
@@ -20,7 +20,7 @@ impl Cluster {
     /// default, which has replicas for that: where the machine itself fails, the last seconds may be lost, and the next start may
     /// find the file damaged. What the process was writing when it ended is cut off, and told in the log. A write that fails, as
     /// where the disk is full, is an error to who asked (KAFKA_STORAGE_ERROR to a producer, NOT_COORDINATOR where a coordinator
-    /// was asked) and changes nothing; all that is there can still be read, and the next write is tried like any other.
+    /// was asked, as from Kafka) and changes nothing; all that is there can still be read, and the next write is tried like any other.
     ///
     /// Everything is in memory too, and what is deleted leaves the file when the directory is opened and more than half of it is
     /// of no use.

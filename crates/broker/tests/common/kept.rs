@@ -9,7 +9,7 @@ use std::{
 
 use ottla_broker::{Cluster, Config};
 
-use super::{World, beginning};
+use super::World;
 
 /// A directory that ends with the test.
 pub struct Dir(PathBuf);
@@ -51,16 +51,6 @@ impl Drop for Dir {
 }
 
 impl World {
-    /// A world whose cluster survives.
-    pub fn kept(config: Config) -> Self {
-        let dir = Dir::new();
-        let config = Config { data_dir: Some(dir.path()), ..config };
-        let cluster = Cluster::open(config.clone(), beginning()).unwrap();
-        let mut world = Self::around(cluster);
-        world.kept = Some((dir, config));
-        world
-    }
-
     pub fn dir(&self) -> &Dir {
         &self.kept.as_ref().unwrap().0
     }
@@ -102,11 +92,6 @@ pub fn seen(cluster: &Cluster, processes: i32) -> BTreeMap<String, String> {
         }
     }
     seen
-}
-
-/// Where the environment has `OTTLA_KEPT`, every world is kept, and at its end opened once more: all tests are of this too.
-pub fn everywhere() -> bool {
-    std::env::var_os("OTTLA_KEPT").is_some()
 }
 
 impl Drop for World {

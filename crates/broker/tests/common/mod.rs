@@ -31,7 +31,7 @@ pub struct World {
     replies: BTreeMap<ConnId, VecDeque<Response>>,
     closed: Vec<ConnId>,
     correlation_id: i32,
-    /// Where it is kept, if anywhere, and how it is opened.
+    /// Where the cluster is kept, and how it is opened; none once that has been looked at.
     kept: Option<(kept::Dir, Config)>,
 }
 
@@ -46,25 +46,20 @@ pub fn config(topics: &[(&str, u32)]) -> Config {
     }
 }
 
-/// When a world begins.
-fn beginning() -> Now {
-    Now { mono: Instant::now(), wall: Timestamp(1_700_000_000_000) }
-}
-
 impl World {
+    /// With a data directory: what the next process would find there is compared at the end.
     pub fn new(config: Config) -> Self {
-        if kept::everywhere() { Self::kept(config) } else { Self::around(Cluster::new(config)) }
-    }
-
-    fn around(cluster: Cluster) -> Self {
+        let dir = kept::Dir::new();
+        let config = Config { data_dir: Some(dir.path()), ..config };
+        let now = Now { mono: Instant::now(), wall: Timestamp(1_700_000_000_000) };
         Self {
-            cluster,
-            now: beginning(),
+            cluster: Cluster::open(config.clone(), now).unwrap(),
+            now,
             asked: BTreeMap::new(),
             replies: BTreeMap::new(),
             closed: Vec::new(),
             correlation_id: 0,
-            kept: None,
+            kept: Some((dir, config)),
         }
     }
 

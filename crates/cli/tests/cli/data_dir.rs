@@ -209,9 +209,12 @@ fn a_full_disk_is_an_error_to_the_producer_and_what_is_there_is_read() {
     let dir = Dir::new("full");
     let args = ["broker", "--listen", "127.0.0.1:0", "--data-dir", dir.path(), "--topic", "t:1"];
     // No file grows beyond some kilobytes, and the signal that tells of that is ignored.
-    let mut limited = Command::new("/bin/sh");
-    limited.args(["-c", r#"trap "" XFSZ; ulimit -f 64; exec "$0" "$@""#]).arg(ottla(&args).get_program());
-    let broker = Broker::of(limited.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let limited = || {
+        let mut limited = Command::new("/bin/sh");
+        limited.args(["-c", r#"trap "" XFSZ; ulimit -f 64; exec "$0" "$@""#]).arg(ottla(&args).get_program());
+        Broker::of(limited.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()))
+    };
+    let broker = limited();
     let line = format!("{}\n", "x".repeat(999));
     let mut taken = 0;
     let refused = loop {
@@ -226,6 +229,9 @@ fn a_full_disk_is_an_error_to_the_producer_and_what_is_there_is_read() {
     assert!(taken > 10, "{taken}");
     let read = |broker: &Broker| broker.run(&["consume", "t", "-e"]).ok().lines().count();
     assert_eq!(read(&broker), taken, "the broker serves reads");
+    broker.kill();
+    let broker = limited();
+    assert_eq!(read(&broker), taken, "one that begins with a full disk does, too");
     broker.kill();
     let broker = Broker::of(&mut ottla(&args));
     assert_eq!(read(&broker), taken, "what was refused is not there");
