@@ -16,7 +16,7 @@ use common::{
     World, config,
     consumer::Consumer,
     group::commit,
-    kept::{Dir, seen},
+    kept::{Dir, Seen, seen},
     millis, produce, produced, sequenced,
     transaction::{FLOWS, Flow, NOBODY, Producer},
 };
@@ -43,7 +43,7 @@ fn id_of(world: &mut World, conn: ConnId, topic: &str) -> ottla_protocol::TopicI
 }
 
 /// A bit of everything, with what is to be seen after each step, by how long the journal was then.
-fn history() -> (World, Vec<(usize, BTreeMap<String, String>)>) {
+fn history() -> (World, Vec<(usize, Seen)>) {
     let (mut world, conn) = world();
     let mut history = Vec::new();
     let mut told = |world: &World| history.push((world.dir().bytes().len(), seen(&world.cluster, 0)));

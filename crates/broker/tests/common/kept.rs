@@ -65,9 +65,12 @@ impl World {
     }
 }
 
+/// What is seen of a cluster, each under its name.
+pub type Seen = BTreeMap<String, String>;
+
 /// All that is to survive, after so many further processes: each begins a leader epoch.
-pub fn seen(cluster: &Cluster, processes: i32) -> BTreeMap<String, String> {
-    let mut seen = BTreeMap::new();
+pub fn seen(cluster: &Cluster, processes: i32) -> Seen {
+    let mut seen = Seen::new();
     for (topic, partitions) in cluster.topics() {
         for index in 0..partitions as i32 {
             let (leader, epoch) = cluster.leader(topic, index).unwrap();
