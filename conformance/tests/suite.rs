@@ -47,6 +47,8 @@ mod harness;
 mod isolation;
 #[path = "suite/java_clients.rs"]
 mod java_clients;
+#[path = "suite/killed.rs"]
+mod killed;
 #[path = "suite/kit.rs"]
 mod kit;
 #[path = "suite/librdkafka.rs"]
@@ -154,6 +156,7 @@ fn all() -> Vec<Case> {
         guarded::cases(),
         deletions::cases(),
         transactions::cases(),
+        killed::cases(),
     ]
     .into_iter()
     .flatten()

@@ -46,7 +46,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// Transactional producers with names.
-trait Producers {
+pub(crate) trait Producers {
     /// Makes one with this transactional id, or has one begin anew.
     fn init(&mut self, name: &str, id: &str) -> Outcome;
     fn begin(&mut self, name: &str) -> Outcome;
@@ -57,14 +57,18 @@ trait Producers {
     fn end(&mut self, name: &str, commit: bool) -> Outcome;
 }
 
-struct Librdkafka {
+pub(crate) struct Librdkafka {
     bootstrap: String,
     producers: Vec<(String, BaseProducer)>,
 }
 
 impl Librdkafka {
     fn new(target: &Target) -> Self {
-        Self { bootstrap: target.bootstrap(), producers: Vec::new() }
+        Self::at(&target.bootstrap())
+    }
+
+    pub(crate) fn at(bootstrap: &str) -> Self {
+        Self { bootstrap: bootstrap.to_owned(), producers: Vec::new() }
     }
 
     fn find(&self, name: &str) -> Result<&BaseProducer, Failed> {
@@ -77,6 +81,7 @@ impl Producers for Librdkafka {
     fn init(&mut self, name: &str, id: &str) -> Outcome {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap).set("transactional.id", id).set("linger.ms", "0");
+        config.set("reconnect.backoff.max.ms", "200");
         let producer: BaseProducer = config.create()?;
         producer.init_transactions(PATIENCE)?;
         self.producers.push((name.to_owned(), producer));
@@ -111,12 +116,16 @@ impl Producers for Librdkafka {
     }
 }
 
-struct JavaSide(Process);
+pub(crate) struct JavaSide(Process);
 
 impl JavaSide {
     fn new(target: &Target) -> Result<Self, Failed> {
+        Self::at(&target.bootstrap())
+    }
+
+    pub(crate) fn at(bootstrap: &str) -> Result<Self, Failed> {
         let mut java = Java::get()?.program("Transactions.java");
-        java.arg(target.bootstrap());
+        java.arg(bootstrap);
         Ok(Self(Process::spawn_with_input(&java)?))
     }
 

@@ -1,6 +1,6 @@
 //! What a cluster is started with.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use ottla_protocol::{ApiKey, codec::Versions};
 
@@ -11,7 +11,8 @@ use crate::{Authorizer, Sasl, VersionSet};
 pub struct Config {
     /// How many logical brokers there are; their node ids are `1..=brokers`.
     pub brokers: u32,
-    /// The topics that exist from the start. One that cannot be created is left out with a warning.
+    /// The topics that exist from the start, if they were not there before. One that cannot be created is left out with a
+    /// warning.
     pub topics: Vec<TopicSpec>,
     /// Whether a topic that a client asks for comes into being, where the client allows it too.
     pub auto_create: bool,
@@ -60,6 +61,10 @@ pub struct Config {
     pub tls: Option<crate::Tls>,
     /// Who may do what. None by default: everybody may do everything.
     pub authorizer: Option<Authorizer>,
+    /// The directory in which everything is kept that is to survive the process; it is created where it is not there. None by
+    /// default: all is in memory. What is kept, and against what: [`Cluster::open`](crate::Cluster::open), which looks at this,
+    /// as [`Server`](crate::Server) does; [`Cluster::new`](crate::Cluster::new) does not.
+    pub data_dir: Option<PathBuf>,
     /// Where all randomness comes from: topic ids, member ids, session ids, the nonces and salts of SCRAM. Who records an
     /// exchange of SCRAM can repeat it to a cluster with the same seed: another one each time, where that matters.
     pub seed: u64,
@@ -91,6 +96,7 @@ impl Default for Config {
             #[cfg(feature = "tls")]
             tls: None,
             authorizer: None,
+            data_dir: None,
             seed: 0,
         }
     }

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use ottla_protocol::Now;
+use ottla_protocol::{ErrorCode, Now};
 
-use crate::{Cluster, Refusal, planted::Plot, topics::check_name};
+use crate::{
+    Cluster, Refusal,
+    planted::Plot,
+    storage::Entry,
+    topics::{TopicKey, check_name},
+};
 
 /// The protocol that the members of a group speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,13 +122,18 @@ impl Cluster {
     /// Moves a partition's log start offset forward, up to the log's end at most, as retention and DeleteRecords do: what
     /// lies before it cannot be read any more. Returns the log start offset then.
     pub fn delete_records(&mut self, topic: &str, partition: i32, before: i64, now: Now) -> Option<i64> {
-        let found = self.topics.find_mut(topic).and_then(|topic| topic.partition_mut(partition))?;
-        found.delete_before(before);
-        let start = found.log.start_offset();
-        // Fetches that wait below it are to be told.
-        self.logs_changed = true;
+        let start = self.start_log_at(topic, partition, before).ok()?;
         self.run(now);
         Some(start)
+    }
+
+    /// Returns the offset that the log begins at then.
+    pub(crate) fn start_log_at(&mut self, topic: &str, partition: i32, offset: i64) -> Result<i64, Refusal> {
+        let unknown = || Refusal::new(ErrorCode::UnknownTopicOrPartition, "");
+        let id = self.topics.find(topic).ok_or_else(unknown)?.id;
+        self.topics.partition(topic, partition).ok_or_else(unknown)?;
+        self.keep(Entry::LogStart { topic: id, partition, offset })?;
+        self.log_start_offset(topic, partition).ok_or_else(unknown)
     }
 
     /// Appends a batch as a producer's request would, and returns its base offset.
@@ -133,8 +143,7 @@ impl Cluster {
     /// [`Refusal`], as to a producer: no such partition, or a batch that is damaged or too large.
     pub fn append(&mut self, topic: &str, partition: i32, batch: &[u8], now: Now) -> Result<i64, Refusal> {
         check_name(topic)?;
-        let appended =
-            self.append_batch(&crate::topics::TopicKey::Name(topic.into()), partition, batch, None, now)?;
+        let appended = self.append_batch(&TopicKey::Name(topic.into()), partition, batch, None, now)?;
         self.run(now);
         Ok(appended.base_offset)
     }

@@ -1,7 +1,11 @@
 //! Where each leader epoch of a partition begins (KIP-101).
 
+use ottla_protocol::{DecodeError, Now, codec::Reader};
+
+use crate::storage::Kept;
+
 /// The epochs and the offsets that they begin at, both rising.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct LeaderEpochs(Vec<(i32, i64)>);
 
 impl Default for LeaderEpochs {
@@ -38,6 +42,15 @@ impl LeaderEpochs {
         if let Some((_, begun)) = self.0.first_mut() {
             *begun = start.max(*begun);
         }
+    }
+}
+
+impl Kept for LeaderEpochs {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+    fn read(r: &mut Reader<'_>, now: Now) -> Result<Self, DecodeError> {
+        Kept::read(r, now).map(Self)
     }
 }
 

@@ -1,4 +1,5 @@
-//! An embedded Kafka broker for development and tests: in memory, in this process, on loopback.
+//! An embedded Kafka broker for development and tests: in memory, in this process, on loopback. With [`Config::data_dir`] it
+//! survives the process.
 //!
 //! [`Cluster`] is the whole state of one or several logical brokers. It reads no clock, owns no socket and draws its
 //! randomness from a seed, so a simulation can step it in virtual time; [`Server`] is the thin skin that serves it
@@ -47,6 +48,7 @@ mod security;
 mod server;
 mod sessions;
 mod state;
+mod storage;
 mod topics;
 mod transactions;
 mod versions;

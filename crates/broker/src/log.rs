@@ -36,6 +36,15 @@ pub(crate) struct Found {
 }
 
 impl Log {
+    /// An empty one, whose first record gets this offset.
+    pub(crate) fn starting_at(offset: i64) -> Self {
+        Self { start_offset: offset, end_offset: offset, ..Self::default() }
+    }
+
+    pub(crate) fn batches(&self) -> impl Iterator<Item = &[u8]> {
+        self.batches.iter().map(|batch| batch.bytes.as_slice())
+    }
+
     /// The first offset that may be read. The batch that holds it may begin before it.
     pub(crate) const fn start_offset(&self) -> i64 {
         self.start_offset
@@ -161,6 +170,12 @@ fn newest_from(batch: &[u8], start: i64) -> i64 {
         newest = found.timestamp;
     }
     newest
+}
+
+/// The header of bytes that are one batch, as far as a log depends on it.
+pub(crate) fn whole(batch: &[u8]) -> Option<BatchHeader> {
+    let header = BatchHeader::decode(batch).ok()?;
+    (header.size() == batch.len() && header.last_offset_delta >= 0).then_some(header)
 }
 
 /// Checks what a producer sent for one partition: exactly one whole batch that is what its header says.

@@ -7,12 +7,7 @@ use std::collections::BTreeMap;
 
 use ottla_protocol::{Now, TopicId};
 
-use crate::{
-    Cluster,
-    coordinators::Coordinators,
-    sessions::FetchSessions,
-    topics::{Topic, TopicKey},
-};
+use crate::{Cluster, coordinators::Coordinators, sessions::FetchSessions, storage::Entry, topics::Topic};
 
 /// One logical broker.
 #[derive(Debug)]
@@ -109,12 +104,11 @@ impl Cluster {
     }
 
     fn lead(&mut self, topic: &str, partition: i32, node: i32, now: Now) -> bool {
-        let plot = self.plot;
-        let found =
-            self.topics.by_key_mut(&TopicKey::Name(topic.into())).and_then(|t| t.partition_mut(partition));
-        let Some(found) = found else { return false };
-        found.lead(node, plot);
-        self.logs_changed = true;
+        let Some(id) = self.topics.find(topic).map(|topic| topic.id) else { return false };
+        if self.topics.partition(topic, partition).is_none() {
+            return false;
+        }
+        self.keep_late(Entry::Leader { topic: id, partition, node });
         self.run(now);
         true
     }
@@ -164,15 +158,20 @@ impl Cluster {
     }
 
     /// Gives what no running broker leads to one that runs, a replica before others.
-    fn elect(&mut self, now: Now) {
+    pub(crate) fn elect(&mut self, now: Now) {
         let up = self.nodes.up_ids();
         let next = |after: i32| up.iter().find(|id| **id > after).or(up.first()).copied().unwrap_or(-1);
-        for partition in self.topics.partitions_mut() {
-            if !up.contains(&partition.leader) && (partition.leader >= 0 || !up.is_empty()) {
-                let replica = partition.replicas.iter().find(|id| up.contains(id)).copied();
-                partition.lead(replica.unwrap_or_else(|| next(partition.leader)), self.plot);
+        let mut elected = Vec::new();
+        for (_, topic) in self.topics.iter() {
+            for (index, partition) in (0..).zip(&topic.partitions) {
+                if !up.contains(&partition.leader) && (partition.leader >= 0 || !up.is_empty()) {
+                    let replica = partition.replicas.iter().find(|id| up.contains(id)).copied();
+                    let node = replica.unwrap_or_else(|| next(partition.leader));
+                    elected.push(Entry::Leader { topic: topic.id, partition: index, node });
+                }
             }
         }
+        elected.into_iter().for_each(|entry| self.keep_late(entry));
         self.move_coordinators(|leader| (!up.contains(&leader)).then(|| next(leader)), now);
         self.logs_changed = true;
         self.run(now);

@@ -10,7 +10,7 @@ use ottla_protocol::{
 use crate::{
     Refusal,
     leader_epochs::LeaderEpochs,
-    log::{Log, validate},
+    log::{Log, validate, whole},
     planted::{Planted, Plot},
     producers::{Producers, Verdict},
     transactions::Isolation,
@@ -37,13 +37,13 @@ pub(crate) struct Rules {
     pub(crate) plot: Plot,
 }
 
-/// What a batch became.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Appended {
-    pub(crate) base_offset: i64,
-    /// The time of the append, where the topic keeps that; else -1.
-    pub(crate) append_time: i64,
-    pub(crate) duplicate: bool,
+/// What becomes of a batch.
+#[derive(Debug)]
+pub(crate) enum Admitted {
+    /// It is there already, at this offset.
+    Duplicate(i64),
+    /// It is to be appended, with the time of the append, where the topic keeps that; else -1.
+    New { bytes: Vec<u8>, append_time: i64 },
 }
 
 impl Partition {
@@ -60,9 +60,10 @@ impl Partition {
         }
     }
 
-    /// Appends what a producer sent. Whether a transactional batch belongs to a transaction is the coordinator's to say.
-    pub(crate) fn append(&mut self, bytes: &[u8], rules: Rules, now: Now) -> Result<Appended, Refusal> {
-        let mut header = validate(bytes)?;
+    /// What becomes of a batch that a producer sent. Whether a transactional one belongs to a transaction is the coordinator's
+    /// to say.
+    pub(crate) fn admit(&self, bytes: &[u8], rules: Rules, now: Now) -> Result<Admitted, Refusal> {
+        let header = validate(bytes)?;
         if bytes.len() > rules.max_bytes {
             let message = format!("a batch of {} bytes, at most {} are taken", bytes.len(), rules.max_bytes);
             return Err(Refusal { code: ErrorCode::MessageTooLarge, message });
@@ -74,7 +75,7 @@ impl Partition {
         }
         match verdict {
             Verdict::Duplicate(base_offset) if !rules.plot.has(Planted::DuplicateSequenceAppended) => {
-                return Ok(Appended { base_offset, append_time: -1, duplicate: true });
+                return Ok(Admitted::Duplicate(base_offset));
             }
             _ => {}
         }
@@ -82,24 +83,29 @@ impl Partition {
         let mut append_time = -1;
         if rules.log_append_time {
             append_time = now.wall.0;
-            header.max_timestamp = append_time;
             // A validated batch has a whole header, so its fields can be set.
             let _ = records::set_log_append_time(&mut bytes, append_time);
         }
+        Ok(Admitted::New { bytes, append_time })
+    }
+
+    /// Appends a batch that was admitted. None for one that cannot have been.
+    pub(crate) fn append(&mut self, bytes: Vec<u8>) -> Option<()> {
+        let header = whole(&bytes)?;
         let base_offset = self.log.append(bytes, &header, self.leader_epoch);
         self.producers.appended(&header, base_offset);
         if header.is_transactional() {
             self.isolation.begin(header.producer_id, base_offset);
         }
-        Ok(Appended { base_offset, append_time, duplicate: false })
+        Some(())
     }
 
     /// Writes the marker that ends a producer's transaction here, whether or not there is anything of it.
-    pub(crate) fn end_transaction(&mut self, marker: &EndTxnMarker, plot: Plot, now: Now) {
-        let bytes = marker.batch(self.log.end_offset(), now.wall.0);
+    pub(crate) fn end_transaction(&mut self, marker: &EndTxnMarker, plot: Plot, timestamp: i64) {
+        let bytes = marker.batch(self.log.end_offset(), timestamp);
         let Ok(header) = BatchHeader::decode(&bytes) else { return };
         let offset = self.log.append(bytes, &header, self.leader_epoch);
-        self.producers.ended(marker, now.wall.0);
+        self.producers.ended(marker, timestamp);
         let listed = marker.control_type == ControlType::Abort && !plot.has(Planted::AbortedNotListed);
         self.isolation.end(marker.producer_id, offset, listed);
     }

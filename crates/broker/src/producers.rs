@@ -3,23 +3,25 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use ottla_protocol::{
-    ErrorCode,
+    DecodeError, ErrorCode, Now,
+    codec::Reader,
     records::{BatchHeader, EndTxnMarker},
 };
 
 use crate::{
     Refusal,
     planted::{Planted, Plot},
+    storage::{Kept, kept},
 };
 
 /// How many batches of a producer are remembered: as many as Kafka lets be in flight.
 const REMEMBERED: usize = 5;
 
 /// The producers that wrote to a partition.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Producers(BTreeMap<i64, Producer>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Producer {
     pub(crate) epoch: i16,
     last: VecDeque<Sequences>,
@@ -29,7 +31,7 @@ pub(crate) struct Producer {
     pub(crate) coordinator_epoch: i32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Sequences {
     first: i32,
     last: i32,
@@ -115,6 +117,18 @@ impl Producer {
     /// The sequence number of its last record; -1 for none in this epoch.
     pub(crate) fn last_sequence(&self) -> i32 {
         self.last.back().map_or(-1, |known| known.last)
+    }
+}
+
+kept!(Sequences { first, last, base_offset });
+kept!(Producer { epoch, last, last_timestamp, coordinator_epoch });
+
+impl Kept for Producers {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+    fn read(r: &mut Reader<'_>, now: Now) -> Result<Self, DecodeError> {
+        Kept::read(r, now).map(Self)
     }
 }
 

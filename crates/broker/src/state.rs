@@ -22,7 +22,8 @@ use crate::{
     nodes::Nodes,
     planted::Plot,
     security::{ANONYMOUS, Credentials, Session},
-    topics::{Topic, Topics},
+    storage::{Entry, Journal},
+    topics::Topics,
     transactions::Transactions,
 };
 
@@ -45,6 +46,10 @@ pub struct Cluster {
     /// On a cluster with SASL.
     pub(crate) credentials: Option<Credentials>,
     faults: Faults,
+    /// How many processes have had the data directory, this one included.
+    pub(crate) times_opened: i32,
+    /// Where everything is kept, if anywhere.
+    pub(crate) journal: Option<Journal>,
     pub(crate) output: VecDeque<Output>,
 }
 
@@ -67,9 +72,18 @@ pub enum Output {
 
 impl Cluster {
     /// Brokers with the node ids `1..=config.brokers`, and the topics of the configuration.
-    pub fn new(mut config: Config) -> Self {
+    ///
+    /// Everything is in memory: [`Cluster::open`] has it survive the process.
+    pub fn new(config: Config) -> Self {
+        let mut cluster = Self::empty(config);
+        cluster.create_configured();
+        cluster
+    }
+
+    /// Without topics.
+    pub(crate) fn empty(mut config: Config) -> Self {
         let mut rng = Rng::with_seed(config.seed);
-        let mut cluster = Self {
+        Self {
             id: (0..22).map(|_| rng.alphanumeric()).collect(),
             rng,
             nodes: Nodes::new(config.brokers),
@@ -82,15 +96,23 @@ impl Cluster {
             connections: Connections::default(),
             credentials: config.sasl.take().map(|sasl| Credentials::new(sasl, config.seed)),
             faults: Faults::default(),
+            times_opened: 0,
+            journal: None,
             output: VecDeque::new(),
             config,
-        };
-        for spec in cluster.config.topics.clone() {
-            if let Err(refusal) = cluster.create_topic(&spec) {
+        }
+    }
+
+    /// Creates the topics of the configuration that are not there.
+    pub(crate) fn create_configured(&mut self) {
+        for spec in self.config.topics.clone() {
+            if self.topics.find(&spec.name).is_some() {
+                continue;
+            }
+            if let Err(refusal) = self.create_topic(&spec) {
                 tracing::warn!(topic = spec.name, %refusal, "topic not created");
             }
         }
-        cluster
     }
 
     /// Sets what Metadata tells clients of where a broker is.
@@ -104,25 +126,32 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`Refusal`], as to a client: a name that is taken or not allowed, or more replicas than brokers that are up.
+    /// [`Refusal`], as to a client: a name that is taken or not allowed, more replicas than brokers that are up, or a data
+    /// directory that cannot be written to.
     pub fn create_topic(&mut self, spec: &TopicSpec) -> Result<TopicId, Refusal> {
         self.topics.check(spec, self.nodes.up_ids().len())?;
-        Ok(self.add_topic(spec).id)
+        self.add_topic(spec, Vec::new())
     }
 
-    /// Creates a topic that passed [`Topics::check`].
-    pub(crate) fn add_topic(&mut self, spec: &TopicSpec) -> &mut Topic {
-        let nodes = self.nodes.up_ids();
+    /// Creates a topic that passed [`Topics::check`], with its partitions where `placed` says, or on brokers in turn.
+    pub(crate) fn add_topic(&mut self, spec: &TopicSpec, placed: Vec<Vec<i32>>) -> Result<TopicId, Refusal> {
         let id = TopicId(self.rng.u128(1..).to_be_bytes());
-        self.logs_changed = true;
-        self.topics.create(spec, id, &nodes)
+        let (shift, in_turn) = self.topics.lay_out(spec, &self.nodes.up_ids());
+        self.keep(Entry::TopicCreated {
+            name: spec.name.clone(),
+            id,
+            log_append_time: spec.log_append_time,
+            replication_factor: spec.replication_factor.into(),
+            shift: shift as i64,
+            replicas: if placed.is_empty() { in_turn } else { placed },
+        })?;
+        Ok(id)
     }
 
-    /// Deletes a topic, and the offsets that groups committed for it.
+    /// Deletes a topic, and the offsets that groups committed for it. Returns whether there was one, and it is gone.
     pub fn delete_topic(&mut self, name: &str) -> bool {
-        self.logs_changed = true;
-        self.groups.forget_topic(name);
-        self.topics.delete(name).is_some()
+        let there = self.topics.find(name).is_some();
+        there && self.keep(Entry::TopicDeleted { name: name.to_owned() }).is_ok()
     }
 
     /// Makes a topic wider, up to `total` partitions.

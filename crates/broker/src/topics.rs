@@ -1,6 +1,6 @@
 //! Topics: their names, ids and partitions.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 use ottla_protocol::{ErrorCode, TopicId};
 
@@ -74,8 +74,8 @@ pub(crate) struct Topic {
     pub(crate) log_append_time: bool,
     pub(crate) partitions: Vec<Partition>,
     /// Where its first leader stands among the brokers.
-    shift: usize,
-    replication_factor: usize,
+    pub(crate) shift: usize,
+    pub(crate) replication_factor: usize,
 }
 
 impl Topics {
@@ -128,20 +128,18 @@ impl Topics {
         Ok(())
     }
 
-    /// Creates a topic that [`Topics::check`] passed.
-    pub(crate) fn create(&mut self, spec: &TopicSpec, id: TopicId, nodes: &[i32]) -> &mut Topic {
-        let mut topic = Topic {
-            id,
-            log_append_time: spec.log_append_time,
-            partitions: Vec::new(),
-            shift: self.created,
-            replication_factor: spec.replication_factor.into(),
-        };
-        topic.grow(spec.partitions as usize, nodes);
-        self.created += 1;
+    /// Where the partitions of a new topic go, and its place in the order of topics.
+    pub(crate) fn lay_out(&self, spec: &TopicSpec, nodes: &[i32]) -> (usize, Vec<Vec<i32>>) {
+        let partitions = 0..spec.partitions as usize;
+        (self.created, lay_out(self.created, partitions, spec.replication_factor.into(), nodes))
+    }
+
+    /// Adds a topic that [`Topics::check`] passed.
+    pub(crate) fn create(&mut self, name: String, topic: Topic) {
+        self.created = topic.shift + 1;
         self.version += 1;
-        self.names.insert(id, spec.name.clone());
-        self.by_name.entry(spec.name.clone()).or_insert(topic)
+        self.names.insert(topic.id, name.clone());
+        self.by_name.insert(name, topic);
     }
 
     pub(crate) fn delete(&mut self, name: &str) -> Option<Topic> {
@@ -155,12 +153,17 @@ impl Topics {
         self.by_name.values_mut().flat_map(|topic| &mut topic.partitions)
     }
 
-    /// Makes a topic wider.
-    pub(crate) fn grow(&mut self, name: &str, count: usize, nodes: &[i32]) {
-        if let Some(topic) = self.by_name.get_mut(name) {
-            topic.grow(count, nodes);
-            self.version += 1;
-        }
+    /// A partition, by its topic's id.
+    pub(crate) fn partition_mut(&mut self, topic: TopicId, index: i32) -> Option<&mut Partition> {
+        self.by_key_mut(&TopicKey::Id(topic))?.partition_mut(index)
+    }
+
+    /// Makes a topic wider, by a partition for each list of replicas.
+    pub(crate) fn widen(&mut self, id: TopicId, replicas: Vec<Vec<i32>>) -> Option<()> {
+        let topic = self.by_key_mut(&TopicKey::Id(id))?;
+        topic.partitions.extend(replicas.into_iter().map(Partition::new));
+        self.version += 1;
+        Some(())
     }
 
     /// Another number when topics or partitions have come or gone.
@@ -189,20 +192,16 @@ impl Topic {
         self.partitions.get_mut(usize::try_from(index).ok()?)
     }
 
-    /// Adds partitions up to `count`; leaders go round the brokers.
-    fn grow(&mut self, count: usize, nodes: &[i32]) {
-        while self.partitions.len() < count {
-            let first = self.shift + self.partitions.len();
-            let replicas: Vec<i32> = nodes
-                .iter()
-                .cycle()
-                .skip(first % nodes.len().max(1))
-                .take(self.replication_factor)
-                .copied()
-                .collect();
-            self.partitions.push(Partition::new(replicas));
-        }
+    /// Where the partitions go that make it `count`.
+    pub(crate) fn lay_out_more(&self, count: usize, nodes: &[i32]) -> Vec<Vec<i32>> {
+        lay_out(self.shift, self.partitions.len()..count, self.replication_factor, nodes)
     }
+}
+
+/// The replicas of partitions: leaders go round the brokers.
+fn lay_out(shift: usize, partitions: Range<usize>, replicas: usize, nodes: &[i32]) -> Vec<Vec<i32>> {
+    let from = |partition: usize| (shift + partition) % nodes.len().max(1);
+    partitions.map(|at| nodes.iter().cycle().skip(from(at)).take(replicas).copied().collect()).collect()
 }
 
 /// Kafka's rules for names of topics.

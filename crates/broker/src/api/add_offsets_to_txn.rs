@@ -39,6 +39,5 @@ fn add(
     cluster.config.check(&asked.principal, Operation::Write, ResourceType::TransactionalId, id)?;
     cluster.config.check_group(&asked.principal, Operation::Read, group_id)?;
     cluster.check_transactional_id(asked.node, id)?;
-    let plot = cluster.plot;
-    cluster.transactions.find_mut(id)?.add(identity, [offsets_of(group_id)], Flow::V1, plot, now)
+    cluster.add_to_transaction(id, identity, [offsets_of(group_id)], Flow::V1, now)
 }

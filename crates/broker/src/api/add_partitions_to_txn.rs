@@ -88,7 +88,8 @@ fn serve(
                 Ok(()) if !partition_error_code.is_ok() => *partition_error_code,
                 Ok(()) if is_wrong => ErrorCode::OperationNotAttempted,
                 Ok(()) if transaction.verify_only => {
-                    let verified = verify(cluster, &transaction, (name.clone(), *partition_index));
+                    let (id, place) = (&transaction.transactional_id, (name.clone(), *partition_index));
+                    let verified = cluster.verify_in_transaction(id, identity(&transaction), &place);
                     verified.err().unwrap_or_default()
                 }
                 Ok(()) => ErrorCode::None,
@@ -122,18 +123,7 @@ fn add(
     };
     let places: Vec<Place> = transaction.topics.iter().flat_map(of).collect();
     let flow = if version >= BATCHED { Flow::V2 } else { Flow::V1 };
-    let plot = cluster.plot;
-    cluster.transactions.find_mut(id)?.add(identity(transaction), places, flow, plot, now)
-}
-
-fn verify(
-    cluster: &Cluster,
-    transaction: &AddPartitionsToTxnTransaction,
-    place: Place,
-) -> Result<(), ErrorCode> {
-    let found = cluster.transactions.find(&transaction.transactional_id);
-    let found = found.ok_or(ErrorCode::InvalidProducerIdMapping)?;
-    found.verify(identity(transaction), &place, cluster.plot)
+    cluster.add_to_transaction(id, identity(transaction), places, flow, now)
 }
 
 const fn identity(transaction: &AddPartitionsToTxnTransaction) -> Identity {

@@ -8,7 +8,9 @@ use ottla_protocol::{
     },
 };
 
-use crate::{Cluster, Refusal, connections::Asked, security::Operation, topics::MAX_PARTITIONS};
+use crate::{
+    Cluster, Refusal, connections::Asked, security::Operation, storage::Entry, topics::MAX_PARTITIONS,
+};
 
 pub(super) fn handle(
     cluster: &mut Cluster,
@@ -66,17 +68,12 @@ impl Cluster {
             return refuse(ErrorCode::InvalidReplicaAssignment, message.to_owned());
         }
         if !validate_only {
-            self.topics.grow(name, count, &nodes);
-            let new = self
-                .topics
-                .find_mut(name)
-                .into_iter()
-                .flat_map(|topic| topic.partitions.iter_mut().skip(has));
-            for (partition, to) in new.zip(assignments.unwrap_or_default()) {
-                partition.leader = to.broker_ids.first().copied().unwrap_or(-1);
-                partition.replicas.clone_from(&to.broker_ids);
-            }
-            self.logs_changed = true;
+            let replicas = match assignments {
+                Some(to) => to.iter().map(|to| to.broker_ids.clone()).collect(),
+                None => topic.lay_out_more(count, &nodes),
+            };
+            let topic = topic.id;
+            self.keep(Entry::TopicWidened { topic, replicas })?;
         }
         Ok(())
     }

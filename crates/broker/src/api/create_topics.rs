@@ -8,7 +8,7 @@ use ottla_protocol::{
     },
 };
 
-use crate::{Cluster, Refusal, TopicSpec, connections::Asked, topics::Topic};
+use crate::{Cluster, Refusal, TopicSpec, connections::Asked};
 
 const TIMESTAMP_TYPE: &str = "message.timestamp.type";
 /// Where a configuration comes from, as DescribeConfigs numbers it: this topic's own.
@@ -64,9 +64,7 @@ fn create(
         ..Default::default()
     };
     if !validate_only {
-        let topic = cluster.add_topic(&spec);
-        result.topic_id = topic.id;
-        place(topic, &replicas);
+        result.topic_id = cluster.add_topic(&spec, replicas)?;
     }
     Ok(result)
 }
@@ -116,13 +114,6 @@ fn placed(cluster: &Cluster, wanted: &CreateTopicsCreatableTopic) -> Result<Vec<
     }
     let message = "partitions must count from 0, and their replicas be on brokers that exist";
     Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message))
-}
-
-fn place(topic: &mut Topic, replicas: &[Vec<i32>]) {
-    for (partition, replicas) in topic.partitions.iter_mut().zip(replicas) {
-        partition.leader = replicas.first().copied().unwrap_or(-1);
-        partition.replicas.clone_from(replicas);
-    }
 }
 
 fn echo(config: &CreateTopicsCreatableTopicConfig) -> CreateTopicsCreatableTopicConfigs {

@@ -48,16 +48,13 @@ fn delete(
     topic: &str,
     wanted: &DeleteRecordsPartition,
 ) -> Result<i64, ErrorCode> {
-    let partition = cluster.topics.find_mut(topic).and_then(|it| it.partition_mut(wanted.partition_index));
-    let partition = partition.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let index = wanted.partition_index;
+    let partition = cluster.topics.partition(topic, index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     partition.check_leader(node, -1)?;
     let end = partition.log.end_offset();
     let before = if wanted.offset == HIGH_WATERMARK { end } else { wanted.offset };
     if !(0..=end).contains(&before) {
         return Err(ErrorCode::OffsetOutOfRange);
     }
-    partition.delete_before(before);
-    // Fetches that wait below it are to be told.
-    cluster.logs_changed = true;
-    Ok(partition.log.start_offset())
+    cluster.start_log_at(topic, index, before).map_err(|refusal| refusal.code)
 }

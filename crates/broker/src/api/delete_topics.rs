@@ -38,10 +38,8 @@ pub(super) fn handle(
         let error_code = match (forced, &name) {
             (Some(code), _) => code,
             (None, _) if deletes.is_err() => ErrorCode::TopicAuthorizationFailed,
-            (None, Some(name)) if id.is_some() => {
-                cluster.delete_topic(name);
-                ErrorCode::None
-            }
+            (None, Some(name)) if id.is_some() && cluster.delete_topic(name) => ErrorCode::None,
+            (None, Some(_)) if id.is_some() => ErrorCode::KafkaStorageError,
             (None, _) if by_id => ErrorCode::UnknownTopicId,
             (None, _) => ErrorCode::UnknownTopicOrPartition,
         };

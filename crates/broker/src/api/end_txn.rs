@@ -50,11 +50,5 @@ fn end(
     let flow = if asked.header.version >= RAISES_EPOCH { Flow::V2 } else { Flow::V1 };
     let identity = Identity { id: request.producer_id, epoch: request.producer_epoch };
     let outcome = if request.committed { ControlType::Commit } else { ControlType::Abort };
-    let is_open = |cluster: &Cluster| cluster.transactions.find(id).is_some_and(|it| it.prepared().is_none());
-    let was_open = is_open(cluster);
-    let identity = cluster.transactions.end(id, identity, outcome, flow)?;
-    if was_open && !is_open(cluster) {
-        cluster.schedule_markers(id, now);
-    }
-    Ok(identity)
+    cluster.end_transaction(id, identity, outcome, flow, now)
 }

@@ -12,7 +12,7 @@ use crate::{
     Cluster,
     connections::Asked,
     security::{Operation, ResourceType},
-    transactions::{Identity, State},
+    transactions::Identity,
 };
 
 /// The first version whose clients know PRODUCER_FENCED (KIP-588).
@@ -30,7 +30,7 @@ pub(super) fn handle(
         (None, Some(id)) => init(cluster, asked, id, request, now),
         (None, None) => {
             let allowed = cluster.config.check_produce_anything(&asked.principal);
-            allowed.map(|()| Identity { id: cluster.transactions.new_producer_id(), epoch: 0 })
+            allowed.and_then(|()| cluster.new_producer_id()).map(|id| Identity { id, epoch: 0 })
         }
     };
     match identity {
@@ -62,11 +62,5 @@ fn init(
     if timeout.is_zero() || timeout > cluster.config.transaction_max_timeout {
         return Err(ErrorCode::InvalidTransactionTimeout);
     }
-    let was_open = cluster.transactions.find(id).is_some_and(|open| open.state == State::Ongoing);
-    let identity = cluster.transactions.init(id, was, timeout);
-    if was_open && identity == Err(ErrorCode::ConcurrentTransactions) {
-        // It is being aborted.
-        cluster.schedule_markers(id, now);
-    }
-    identity
+    cluster.init_transactions(id, was, timeout, now)
 }

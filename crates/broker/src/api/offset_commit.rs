@@ -14,6 +14,7 @@ use crate::{
     faults::Forced,
     groups::{Committed, Committer, KNOWS_EPOCHS},
     security::Operation,
+    storage::{Entry, Unkept},
 };
 
 /// From this version on topics are named by their ids.
@@ -77,8 +78,9 @@ pub(super) fn keep(
     if committed.metadata.len() > MAX_METADATA {
         return ErrorCode::OffsetMetadataTooLarge;
     }
-    cluster.groups.create(group_id).commit(at, committed, producer_id, cluster.plot);
-    ErrorCode::None
+    let (group, producer_id) = (group_id.to_owned(), producer_id.unwrap_or(-1));
+    let kept = cluster.keep(Entry::Offset { group, at, producer_id, committed });
+    kept.map_err(Unkept::of_coordinator).err().unwrap_or_default()
 }
 
 fn check(

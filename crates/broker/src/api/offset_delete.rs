@@ -8,7 +8,12 @@ use ottla_protocol::{
     },
 };
 
-use crate::{Cluster, connections::Asked, security::Operation};
+use crate::{
+    Cluster,
+    connections::Asked,
+    security::Operation,
+    storage::{Entry, Unkept},
+};
 
 pub(super) fn handle(
     cluster: &mut Cluster,
@@ -21,22 +26,22 @@ pub(super) fn handle(
     if let Err(error_code) = checked {
         return OffsetDeleteResponse { error_code, ..Default::default() };
     }
-    let group = cluster.groups.create(group_id);
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let may_read = cluster.config.check_topic(&asked.principal, Operation::Read, &topic.name);
-        let found = cluster.topics.find(&topic.name);
-        let subscribed = group.is_subscribed_to(&topic.name);
+        let group = cluster.groups.find(group_id);
+        let subscribed = group.is_some_and(|group| group.is_subscribed_to(&topic.name));
         let delete = |OffsetDeletePartition { partition_index }| {
             let error_code = match may_read {
                 Err(code) => code,
-                Ok(()) if found.is_none_or(|topic| topic.partition(partition_index).is_none()) => {
+                Ok(()) if cluster.topics.partition(&topic.name, partition_index).is_none() => {
                     ErrorCode::UnknownTopicOrPartition
                 }
                 Ok(()) if subscribed => ErrorCode::GroupSubscribedToTopic,
                 Ok(()) => {
-                    group.forget(|(name, index)| *name == topic.name && *index == partition_index);
-                    ErrorCode::None
+                    let (group, at) = (group_id.to_owned(), (topic.name.clone(), partition_index));
+                    let kept = cluster.keep(Entry::OffsetForgotten { group, at });
+                    kept.map_err(Unkept::of_coordinator).err().unwrap_or_default()
                 }
             };
             OffsetDeletePartitionResponse { partition_index, error_code }

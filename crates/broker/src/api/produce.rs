@@ -14,11 +14,11 @@ use crate::{
     Cluster, Refusal,
     connections::Asked,
     faults::Forced,
-    partition::{Appended, Rules},
-    planted::Plot,
+    partition::{Admitted, Rules},
     security::{Operation, ResourceType},
+    storage::Entry,
     topics::TopicKey,
-    transactions::{Flow, Identity, Place, Transactions},
+    transactions::{Flow, Identity, Place},
 };
 
 /// From this version on a response names the leader to the client that asked another broker (KIP-951).
@@ -134,6 +134,14 @@ fn answer(
     answer
 }
 
+/// What a batch became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Appended {
+    pub(crate) base_offset: i64,
+    /// The time of the append, where the topic keeps that; else -1.
+    pub(crate) append_time: i64,
+}
+
 /// Who asks to append.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Writer<'a> {
@@ -154,25 +162,15 @@ impl Cluster {
         writer: Option<Writer<'_>>,
         now: Now,
     ) -> Result<Appended, Refusal> {
-        let Self { topics, transactions, plot, config, .. } = self;
-        let transactional = BatchHeader::decode(batch).ok().filter(BatchHeader::is_transactional);
-        let name = match key {
-            _ if transactional.is_none() => String::new(),
-            TopicKey::Name(name) => name.to_string(),
-            TopicKey::Id(id) => topics.name_of(*id).unwrap_or_default().to_owned(),
-        };
-        let topic = topics.by_key_mut(key).ok_or_else(|| Refusal::new(key.unknown(), ""))?;
-        let rules = Rules {
-            log_append_time: topic.log_append_time,
-            max_bytes: config.max_message_bytes,
-            plot: *plot,
-        };
-        let partition =
-            topic.partition_mut(index).ok_or_else(|| Refusal::new(ErrorCode::UnknownTopicOrPartition, ""))?;
+        let unknown = |code| Refusal::new(code, "");
+        let topic = self.topics.by_key(key).ok_or_else(|| unknown(key.unknown()))?;
+        let partition = topic.partition(index).ok_or_else(|| unknown(ErrorCode::UnknownTopicOrPartition))?;
         if writer.is_some_and(|writer| writer.node != partition.leader) {
             return Err(Refusal::new(ErrorCode::NotLeaderOrFollower, ""));
         }
-        if let Some(header) = transactional
+        let id = topic.id;
+        if let Ok(header) = BatchHeader::decode(batch)
+            && header.is_transactional()
             && !partition.is_in_transaction(header.producer_id, header.producer_epoch)
         {
             let coordinator =
@@ -184,42 +182,57 @@ impl Cluster {
                 ));
             }
             let identity = Identity { id: header.producer_id, epoch: header.producer_epoch };
-            join(transactions, writer, identity, (name, index), *plot, now)?;
+            let name = self.topics.name_of(id).unwrap_or_default().to_owned();
+            self.join_transaction(writer, identity, (name, index), now)?;
         }
-        let appended = partition.append(batch, rules, now)?;
-        self.logs_changed |= !appended.duplicate;
-        Ok(appended)
+        let topic = self.topics.by_id(id).ok_or_else(|| unknown(key.unknown()))?;
+        let partition = topic.partition(index).ok_or_else(|| unknown(ErrorCode::UnknownTopicOrPartition))?;
+        let rules = Rules {
+            log_append_time: topic.log_append_time,
+            max_bytes: self.config.max_message_bytes,
+            plot: self.plot,
+        };
+        let base_offset = partition.log.end_offset();
+        match partition.admit(batch, rules, now)? {
+            Admitted::Duplicate(base_offset) => Ok(Appended { base_offset, append_time: -1 }),
+            Admitted::New { bytes, append_time } => {
+                self.keep(Entry::Batch { topic: id, partition: index, bytes })?;
+                Ok(Appended { base_offset, append_time })
+            }
+        }
     }
-}
 
-/// Whether a partition is of the producer's transaction; where the version says so, it becomes one.
-fn join(
-    transactions: &mut Transactions,
-    writer: Option<Writer<'_>>,
-    identity: Identity,
-    place: Place,
-    plot: Plot,
-    now: Now,
-) -> Result<(), Refusal> {
-    let Some(Writer { transactional_id: Some(id), version, .. }) = writer else {
-        return Err(Refusal::new(ErrorCode::InvalidTxnState, "a transaction is its producer's to write in"));
-    };
-    let adds = version >= ADDS_TO_TRANSACTION;
-    let joined = transactions.find_mut(id).and_then(|transaction| match adds {
-        true => transaction.add(identity, [place], Flow::V2, plot, now),
-        false => transaction.verify(identity, &place, plot),
-    });
-    joined.map_err(|code| match code {
-        ErrorCode::ProducerFenced => {
-            Refusal::new(ErrorCode::InvalidProducerEpoch, "another producer has a newer epoch")
-        }
-        // What older clients try again.
-        ErrorCode::ConcurrentTransactions if !adds => {
-            Refusal::new(ErrorCode::NotEnoughReplicas, "the last transaction is still about to end")
-        }
-        ErrorCode::TransactionAbortable if version < KNOWS_ABORTABLE => {
-            Refusal::new(ErrorCode::InvalidTxnState, "the partition was not added to the transaction")
-        }
-        code => Refusal::new(code, ""),
-    })
+    /// Whether a partition is of the producer's transaction; where the version says so, it becomes one.
+    fn join_transaction(
+        &mut self,
+        writer: Option<Writer<'_>>,
+        identity: Identity,
+        place: Place,
+        now: Now,
+    ) -> Result<(), Refusal> {
+        let Some(Writer { transactional_id: Some(id), version, .. }) = writer else {
+            return Err(Refusal::new(
+                ErrorCode::InvalidTxnState,
+                "a transaction is its producer's to write in",
+            ));
+        };
+        let adds = version >= ADDS_TO_TRANSACTION;
+        let joined = match adds {
+            true => self.add_to_transaction(id, identity, [place], Flow::V2, now),
+            false => self.verify_in_transaction(id, identity, &place),
+        };
+        joined.map_err(|code| match code {
+            ErrorCode::ProducerFenced => {
+                Refusal::new(ErrorCode::InvalidProducerEpoch, "another producer has a newer epoch")
+            }
+            // What older clients try again.
+            ErrorCode::ConcurrentTransactions if !adds => {
+                Refusal::new(ErrorCode::NotEnoughReplicas, "the last transaction is still about to end")
+            }
+            ErrorCode::TransactionAbortable if version < KNOWS_ABORTABLE => {
+                Refusal::new(ErrorCode::InvalidTxnState, "the partition was not added to the transaction")
+            }
+            code => Refusal::new(code, ""),
+        })
+    }
 }

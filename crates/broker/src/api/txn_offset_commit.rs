@@ -112,10 +112,9 @@ fn join(
 ) -> Result<(), ErrorCode> {
     let identity = Identity { id: request.producer_id, epoch: request.producer_epoch };
     let place = offsets_of(&request.group_id);
-    let plot = cluster.plot;
-    let transaction = cluster.transactions.find_mut(&request.transactional_id)?;
+    let id = &request.transactional_id;
     match version {
-        ADDS.. => transaction.add(identity, [place], Flow::V2, plot, now),
-        _ => transaction.verify(identity, &place, plot),
+        ADDS.. => cluster.add_to_transaction(id, identity, [place], Flow::V2, now),
+        _ => cluster.verify_in_transaction(id, identity, &place),
     }
 }

@@ -16,7 +16,7 @@ use crate::Refusal;
 /// have; who waits for a rebalance is told to join again.
 pub(super) fn upgrade(group: &mut ClassicGroup, turn: &mut Turn<'_>) -> Result<ConsumerGroup, Refusal> {
     if group.is_empty() {
-        return Ok(ConsumerGroup::new(turn.rules.versions));
+        return Ok(ConsumerGroup::new(turn.rules));
     }
     let refuse = |why: &str| {
         let message = format!("Cannot upgrade classic group to consumer group because {why}.");

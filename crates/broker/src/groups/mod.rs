@@ -34,6 +34,9 @@ use crate::{
     topics::Topics,
 };
 
+/// How many generations a group has before they could be those of the next process that opens the data directory.
+const GENERATIONS: i32 = 1 << 20;
+
 /// All groups of the cluster.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
@@ -55,6 +58,9 @@ pub(crate) struct Rules {
     pub(crate) assignment_interval: Duration,
     /// What release the rules are of.
     pub(crate) versions: VersionSet,
+    /// What generations and epochs begin after, so that none is of two groups that bear one name: one that a process had
+    /// which has ended, and this one's.
+    pub(crate) first_generation: i32,
     pub(crate) plot: Plot,
 }
 
@@ -70,7 +76,7 @@ pub(crate) struct Turn<'a> {
 }
 
 /// A group of either protocol, and what it committed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Group {
     /// By topic and partition.
     pub(crate) offsets: BTreeMap<(String, i32), Committed>,
@@ -86,9 +92,9 @@ pub(crate) enum Side {
     Consumer(ConsumerGroup),
 }
 
-impl Default for Side {
-    fn default() -> Self {
-        Self::Classic(ClassicGroup::default())
+impl Side {
+    fn new(rules: Rules) -> Self {
+        Self::Classic(ClassicGroup { generation_id: rules.first_generation, ..ClassicGroup::default() })
     }
 }
 
@@ -101,6 +107,7 @@ impl Groups {
             heartbeat_interval: config.group_consumer_heartbeat_interval,
             assignment_interval: config.group_consumer_assignment_interval,
             versions: config.versions,
+            first_generation: 0,
             plot: Plot::default(),
         };
         Self { rules, ..Self::default() }
@@ -115,7 +122,24 @@ impl Groups {
     }
 
     pub(crate) fn create(&mut self, id: &str) -> &mut Group {
-        self.groups.entry(id.to_owned()).or_default()
+        let rules = self.rules;
+        self.groups.entry(id.to_owned()).or_insert_with(|| Group {
+            offsets: BTreeMap::new(),
+            pending: Pending::new(),
+            commits: 0,
+            side: Side::new(rules),
+        })
+    }
+
+    /// A process begins, the how-manieth. The members are gone; a generation is not to be that of any of them.
+    pub(crate) fn begin(&mut self, times: i32) {
+        self.rules.first_generation = times.wrapping_sub(1).rem_euclid(i32::MAX / GENERATIONS) * GENERATIONS;
+        let rules = self.rules;
+        self.groups.values_mut().for_each(|group| group.side = Side::new(rules));
+    }
+
+    pub(crate) fn find_mut(&mut self, id: &str) -> Option<&mut Group> {
+        self.groups.get_mut(id)
     }
 
     /// Steps a group, where there is one.
@@ -193,7 +217,7 @@ impl Group {
 
     pub(crate) fn join(&mut self, join: Join, turn: &mut Turn<'_>) -> Result<Joined, ErrorCode> {
         if self.is_empty() && matches!(self.side, Side::Consumer(_)) {
-            self.side = Side::default();
+            self.side = Side::new(turn.rules);
         }
         match &mut self.side {
             Side::Classic(group) => group.join(join, turn),

@@ -8,13 +8,14 @@ use super::{ClassicGroup, ConsumerGroup, Group, Side, Turn, classic::State, embe
 use crate::{
     VersionSet,
     planted::{Planted, Plot},
+    storage::kept,
 };
 
 /// From this version on OffsetCommit knows member epochs.
 pub(crate) const KNOWS_EPOCHS: i16 = 9;
 
 /// What was committed for a partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Committed {
     pub(crate) offset: i64,
     pub(crate) leader_epoch: i32,
@@ -56,6 +57,16 @@ impl Group {
                 self.offsets.insert(at, committed);
             }
         }
+    }
+
+    /// Every commit that is known, in the order of its writing, with its producer's id where it counts only once that one's
+    /// transaction is committed.
+    pub(crate) fn commits(&self) -> Vec<(Option<i64>, &(String, i32), &Committed)> {
+        let pending =
+            self.pending.iter().flat_map(|(&id, at)| at.iter().map(move |(at, it)| (Some(id), at, it)));
+        let mut commits: Vec<_> = self.offsets.iter().map(|(at, it)| (None, at, it)).chain(pending).collect();
+        commits.sort_by_key(|(.., committed)| committed.written);
+        commits
     }
 
     /// Whether there is a commit that counts only if its transaction is committed.
@@ -214,3 +225,5 @@ impl ConsumerGroup {
         }
     }
 }
+
+kept!(Committed { offset, leader_epoch, metadata }..Committed::default());

@@ -78,7 +78,8 @@ impl Server {
     /// # Errors
     ///
     /// An address that is not loopback's (see [`Listen`]), a port that is taken, or too few ports after the one given: each
-    /// broker takes one. Certificates or a key that cannot be read, or do not belong together.
+    /// broker takes one. Certificates or a key that cannot be read, or do not belong together. A data directory that
+    /// [`Cluster::open`] cannot open.
     pub async fn start(config: Config, listen: impl Into<Listen>) -> io::Result<Self> {
         let listen = listen.into();
         listen.check()?;
@@ -88,7 +89,7 @@ impl Server {
             let tls = config.tls.take().map(|tls| tls.acceptor()).transpose()?;
             (config, tls.map(Mutex::new))
         };
-        let mut cluster = Cluster::new(config);
+        let mut cluster = Cluster::open(config, now())?;
         let mut listeners = Vec::new();
         for (index, node) in cluster.nodes().collect::<Vec<_>>().into_iter().enumerate() {
             let mut address = listen.address();

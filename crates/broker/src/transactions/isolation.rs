@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use ottla_protocol::messages::FetchAbortedTransaction;
 
-#[derive(Debug, Default)]
+use crate::storage::kept;
+
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Isolation {
     /// The first offset of each open transaction, by its producer.
     open: BTreeMap<i64, i64>,
@@ -64,3 +66,6 @@ impl Isolation {
         self.aborted.retain(|aborted| aborted.marker >= start);
     }
 }
+
+kept!(Aborted { producer_id, first_offset, marker });
+kept!(Isolation { open, aborted });

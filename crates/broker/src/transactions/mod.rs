@@ -7,14 +7,10 @@
 
 mod isolation;
 mod markers;
+mod steps;
 mod transaction;
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
-
-use ottla_protocol::{ErrorCode, records::ControlType};
+use std::{collections::BTreeMap, time::Instant};
 
 use crate::coordinators::partition_of;
 
@@ -33,15 +29,11 @@ pub(crate) fn offsets_of(group: &str) -> Place {
 #[derive(Debug, Default)]
 pub(crate) struct Transactions {
     by_id: BTreeMap<String, Transaction>,
-    producer_ids: i64,
+    /// The next producer id that nobody has.
+    pub(crate) producer_ids: i64,
 }
 
 impl Transactions {
-    /// A producer id that nobody has.
-    pub(crate) fn new_producer_id(&mut self) -> i64 {
-        take(&mut self.producer_ids)
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Transaction)> {
         self.by_id.iter().map(|(id, transaction)| (id.as_str(), transaction))
     }
@@ -50,35 +42,13 @@ impl Transactions {
         self.by_id.get(id)
     }
 
-    /// What an id that is not known is answered.
-    pub(crate) fn find_mut(&mut self, id: &str) -> Result<&mut Transaction, ErrorCode> {
-        self.by_id.get_mut(id).ok_or(ErrorCode::InvalidProducerIdMapping)
+    pub(crate) fn find_mut(&mut self, id: &str) -> Option<&mut Transaction> {
+        self.by_id.get_mut(id)
     }
 
-    pub(crate) fn init(
-        &mut self,
-        id: &str,
-        was: Option<Identity>,
-        timeout: Duration,
-    ) -> Result<Identity, ErrorCode> {
-        let Self { by_id, producer_ids } = self;
-        if !by_id.contains_key(id) {
-            by_id.insert(id.to_owned(), Transaction::new(take(producer_ids)));
-        }
-        let transaction = by_id.get_mut(id).ok_or(ErrorCode::UnknownServerError)?;
-        transaction.init(was, timeout, || take(producer_ids))
-    }
-
-    pub(crate) fn end(
-        &mut self,
-        id: &str,
-        asks: Identity,
-        outcome: ControlType,
-        flow: Flow,
-    ) -> Result<Identity, ErrorCode> {
-        let Self { by_id, producer_ids } = self;
-        let transaction = by_id.get_mut(id).ok_or(ErrorCode::InvalidProducerIdMapping)?;
-        transaction.end(asks, outcome, flow, || take(producer_ids))
+    /// Puts what became of a transactional id in the place of what was known.
+    pub(crate) fn put(&mut self, id: String, transaction: Transaction) {
+        self.by_id.insert(id, transaction);
     }
 
     /// The ids for which something is due.
@@ -90,9 +60,4 @@ impl Transactions {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.by_id.values().filter_map(Transaction::next_timeout).min()
     }
-}
-
-fn take(ids: &mut i64) -> i64 {
-    *ids += 1;
-    *ids - 1
 }

@@ -5,9 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ottla_protocol::{ErrorCode, Now, records::ControlType};
+use ottla_protocol::{DecodeError, ErrorCode, Now, Timestamp, codec::Reader, records::ControlType};
 
-use crate::planted::{Planted, Plot};
+use crate::{
+    planted::{Planted, Plot},
+    storage::Kept,
+};
 
 /// The producer that writes in transactions: what it was told by InitProducerId, or by the end of its last transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +92,7 @@ impl State {
 pub(crate) type Place = (String, i32);
 
 /// See the module's documentation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Transaction {
     pub(crate) state: State,
     pub(crate) identity: Identity,
@@ -293,13 +296,19 @@ impl Transaction {
         self.unwritten = self.places.iter().map(|place| (due(), place.clone())).collect();
     }
 
-    /// The partitions whose markers are due. Who cannot write one has it due again, by [`Transaction::postpone`].
-    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<Place> {
-        self.unwritten.extract_if(.., |(due, _)| *due <= now).map(|(_, place)| place).collect()
+    /// The places whose markers are due.
+    pub(crate) fn due(&self, now: Instant) -> Vec<Place> {
+        self.unwritten.iter().filter(|(due, _)| *due <= now).map(|(_, place)| place.clone()).collect()
     }
 
-    pub(crate) fn postpone(&mut self, place: Place, until: Instant) {
-        self.unwritten.push((until, place));
+    /// A marker is written.
+    pub(crate) fn written(&mut self, place: &Place) {
+        self.unwritten.retain(|(_, unwritten)| unwritten != place);
+    }
+
+    /// A marker could not be written.
+    pub(crate) fn postpone(&mut self, place: &Place, until: Instant) {
+        self.unwritten.iter_mut().filter(|(_, it)| it == place).for_each(|(due, _)| *due = until);
     }
 
     /// Completes the end, where all markers are written.
@@ -317,5 +326,40 @@ impl Transaction {
             self.last_id = self.identity.id;
             self.identity = Identity { id, epoch: 0 };
         }
+    }
+}
+
+impl Kept for Transaction {
+    fn put(&self, out: &mut Vec<u8>) {
+        let state = State::ALL.iter().position(|state| *state == self.state).unwrap_or_default();
+        (state as i8).put(out);
+        (self.identity.id, self.identity.epoch).put(out);
+        self.places.put(out);
+        i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX).put(out);
+        self.started.map(|started| started.wall.0).put(out);
+        (self.flow == Flow::V2).put(out);
+        (self.last_epoch, self.last_id).put(out);
+        self.next_id.put(out);
+        self.unwritten.iter().map(|(_, place)| place.clone()).collect::<Vec<_>>().put(out);
+    }
+
+    /// Markers are due at once. Time that passed since it began has passed.
+    fn read(r: &mut Reader<'_>, now: Now) -> Result<Self, DecodeError> {
+        let state = usize::try_from(i8::read(r, now)?).ok();
+        let state = state.and_then(|at| State::ALL.get(at)).copied().unwrap_or(State::Empty);
+        let (id, epoch) = Kept::read(r, now)?;
+        let places = Kept::read(r, now)?;
+        let timeout = u64::try_from(i32::read(r, now)?).map_or(Duration::ZERO, Duration::from_millis);
+        let began = |wall: i64| {
+            let since = Duration::from_millis(u64::try_from(now.wall.0.saturating_sub(wall)).unwrap_or(0));
+            Now { mono: now.mono.checked_sub(since).unwrap_or(now.mono), wall: Timestamp(wall) }
+        };
+        let started = Option::<i64>::read(r, now)?.map(began);
+        let flow = if bool::read(r, now)? { Flow::V2 } else { Flow::V1 };
+        let (last_epoch, last_id) = Kept::read(r, now)?;
+        let next_id = Kept::read(r, now)?;
+        let unwritten = Vec::<Place>::read(r, now)?.into_iter().map(|place| (now.mono, place)).collect();
+        let identity = Identity { id, epoch };
+        Ok(Self { state, identity, places, timeout, started, flow, last_epoch, last_id, next_id, unwritten })
     }
 }

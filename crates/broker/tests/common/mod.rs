@@ -18,6 +18,7 @@ use ottla_protocol::{
 
 pub mod consumer;
 pub mod group;
+pub mod kept;
 pub mod sasl;
 pub mod transaction;
 pub mod transcript;
@@ -30,6 +31,8 @@ pub struct World {
     replies: BTreeMap<ConnId, VecDeque<Response>>,
     closed: Vec<ConnId>,
     correlation_id: i32,
+    /// Where the cluster is kept, and how it is opened; none once that has been looked at.
+    kept: Option<(kept::Dir, Config)>,
 }
 
 pub fn millis(millis: u64) -> Duration {
@@ -44,15 +47,24 @@ pub fn config(topics: &[(&str, u32)]) -> Config {
 }
 
 impl World {
+    /// With a data directory: what the next process would find there is compared at the end.
     pub fn new(config: Config) -> Self {
+        let dir = kept::Dir::new();
+        let config = Config { data_dir: Some(dir.path()), ..config };
+        let now = Now { mono: Instant::now(), wall: Timestamp(1_700_000_000_000) };
         Self {
-            cluster: Cluster::new(config),
-            now: Now { mono: Instant::now(), wall: Timestamp(1_700_000_000_000) },
+            cluster: Cluster::open(config.clone(), now).unwrap(),
+            now,
             asked: BTreeMap::new(),
             replies: BTreeMap::new(),
             closed: Vec::new(),
             correlation_id: 0,
+            kept: Some((dir, config)),
         }
+    }
+
+    fn forget_connections(&mut self) {
+        (self.asked, self.replies, self.closed) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     }
 
     pub fn connect(&mut self, node: i32) -> ConnId {

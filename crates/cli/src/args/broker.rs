@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use ottla_broker::{Acl, SaslMechanism};
 
-use super::LATER;
-
 const SECURITY: &str = "Security";
 
 #[derive(Debug, Args)]
@@ -26,11 +24,12 @@ pub(crate) struct BrokerArgs {
     /// With --allow-remote: the host that clients are told to connect to [default: that of --listen]
     #[arg(long, value_name = "HOST", requires = "allow_remote")]
     pub(crate) advertised_host: Option<String>,
+    /// Keep topics, records, transactions and offsets in this directory, which one broker at a time may have open: they survive
+    /// the process, killed or not, though not a machine that fails [default: all is in memory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) security: Security,
-    /// Keep the records in files
-    #[arg(long, value_name = "DIR", help_heading = LATER)]
-    pub(crate) data_dir: Option<PathBuf>,
 }
 
 /// Who may connect to the broker, and who may do what.

@@ -90,7 +90,6 @@ fn what_is_not_there_yet_says_so() {
         &["produce", "t", "--acks", "1"],
         &["produce", "t", "--acks", "0"],
         &["produce", "t", "--transactional-id", "x"],
-        &["broker", "--data-dir", "d"],
         &["lag", "--watch"],
     ] {
         let refused = run(args).failed(2);

@@ -13,6 +13,7 @@ mod broker;
 mod broker_security;
 mod config;
 mod consume;
+mod data_dir;
 mod demo;
 mod group;
 mod logs;

@@ -133,7 +133,12 @@ impl Broker {
     }
 
     pub(crate) fn with(args: &[&str]) -> Self {
-        let mut process = Process::start(ottla(&["broker", "--listen", "127.0.0.1:0"]).args(args));
+        Self::of(ottla(&["broker", "--listen", "127.0.0.1:0"]).args(args))
+    }
+
+    /// What a command starts, which says where it listens.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut process = Process::start(command);
         let mut line = String::new();
         process.stdout().read_line(&mut line).unwrap();
         let servers = line.trim().strip_prefix("ready ").unwrap_or_else(|| panic!("{line:?}")).to_owned();
@@ -160,6 +165,11 @@ impl Broker {
         let mut process = Process::start(self.command(&["produce"]).args(args).stdin(Stdio::piped()));
         process.feed(input.as_bytes());
         process.wait()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(self) {
+        drop(self.process);
     }
 
     pub(crate) fn stop(self) -> Done {

@@ -28,7 +28,7 @@ use member::{Pattern, by_topic, listed};
 use subscriptions::{Changed, Subscriptions};
 pub(crate) use view::named;
 
-use super::Turn;
+use super::{Rules, Turn};
 use crate::{Refusal, VersionSet, planted::Planted};
 
 /// Joins.
@@ -51,8 +51,10 @@ pub(crate) struct ConsumerGroup {
 
 impl ConsumerGroup {
     /// Without members. Epoch 0 is that of a member that joins, so Kafka 4.3 begins after it, whatever is subscribed to.
-    pub(crate) fn new(versions: VersionSet) -> Self {
-        Self { epoch: i32::from(versions == VersionSet::Kafka4_3), ..Self::default() }
+    pub(crate) fn new(rules: Rules) -> Self {
+        let first = i32::from(rules.versions == VersionSet::Kafka4_3);
+        let target_epoch = rules.first_generation;
+        Self { epoch: target_epoch + first, target_epoch, ..Self::default() }
     }
 
     /// What does not depend on the group. A version that is older than 1 lets the coordinator make member ids.

@@ -17,11 +17,8 @@ use crate::{
 };
 
 pub(super) async fn run(args: &BrokerArgs, mut stop: Stop) -> Result<(), Failure> {
-    if args.data_dir.is_some() {
-        return Err(Failure::not_yet("`broker --data-dir`"));
-    }
     let topics = args.topics.iter().map(|topic| spec(topic)).collect::<Result<Vec<_>, _>>()?;
-    let config = Config { brokers: args.brokers, ..Config::default() };
+    let config = Config { brokers: args.brokers, data_dir: args.data_dir.clone(), ..Config::default() };
     let config = security::secure(&args.security, config)?;
     let listen = listen(args, &config)?;
     let server = Server::start(config, listen).await.map_err(|error| match error.kind() {
@@ -29,17 +26,34 @@ pub(super) async fn run(args: &BrokerArgs, mut stop: Stop) -> Result<(), Failure
         io::ErrorKind::InvalidInput => {
             Failure::usage(format!("--tls-cert, --tls-key, --tls-client-ca: {error}"))
         }
+        // The system's are of the address; those of the directory name it.
+        _ if error.raw_os_error().is_none() => Failure::failed(error.to_string()),
         _ => Failure::failed(format!("{}: {error}; choose another --listen", args.listen)),
     })?;
     for topic in &topics {
-        server
-            .with_cluster(|cluster| cluster.create_topic(topic))
-            .map_err(|refusal| Failure::usage(format!("--topic {}: {refusal}", topic.name)))?;
+        create(&server, topic, args.data_dir.is_some())?;
     }
     output::print(&format!("ready {}\n", server.bootstrap()))?;
     stop.requested().await;
     server.stop().await;
     Ok(())
+}
+
+/// Creates a topic, unless it `may_be` there already.
+fn create(server: &Server, topic: &TopicSpec, may_be: bool) -> Result<(), Failure> {
+    let there = server.with_cluster(|cluster| {
+        let mut topics = cluster.topics();
+        topics.find(|(name, _)| *name == topic.name).map(|(_, partitions)| partitions)
+    });
+    let flag = format!("--topic {}", topic.name);
+    if let Some(partitions) = there.filter(|_| may_be) {
+        if partitions != topic.partitions as usize {
+            tell(format!("{flag}: it is there, with {partitions} partitions"));
+        }
+        return Ok(());
+    }
+    let created = server.with_cluster(|cluster| cluster.create_topic(topic));
+    created.map(|_| ()).map_err(|refusal| Failure::usage(format!("{flag}: {refusal}")))
 }
 
 fn spec(topic: &str) -> Result<TopicSpec, Failure> {
