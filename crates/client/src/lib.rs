@@ -80,7 +80,7 @@ pub use consumer::{
     RecordStream, Records, SeekPosition, TypedConsumer, TypedRecord, TypedStream, Utf8, records,
 };
 pub use error::{
-    AdminError, BuildError, CloseError, CommitError, OffsetsError, RecvError, SeekError, SendError,
+    AdminError, BuildError, CloseError, CommitError, OffsetsError, RecvError, SeekError, SendError, TransactionError,
 };
 pub use net::tokens::{OAuthToken, OAuthTokenError};
 pub use ottla_core::{
@@ -94,4 +94,7 @@ pub use ottla_protocol::{
     codec::DecodeErrorKind,
     records::{Compression, Header, Headers, TimestampType, UnknownCompression},
 };
-pub use producer::{Delivered, Delivery, HeaderKey, Payload, Producer, ProducerRecord};
+pub use producer::{
+    Delivered, Delivery, HeaderKey, Payload, Producer, ProducerRecord, Transaction, TransactionSender,
+    TransactionalProducer,
+};

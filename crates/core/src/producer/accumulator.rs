@@ -67,7 +67,7 @@ pub(super) struct PartitionQueue {
     /// The last batch that came to its end was given up.
     pub(super) gives_up: bool,
     identity: Option<Identity>,
-    /// A batch under this identity was acknowledged, so the broker knows the identity.
+    /// A batch of this producer was acknowledged, so the broker knows the producer.
     known: bool,
     next_sequence: i32,
     /// The sequence has a gap: it starts anew, under another identity, when nothing is in flight.
@@ -118,7 +118,10 @@ impl PartitionQueue {
         for batch in &mut self.batches {
             batch.sequence = None;
         }
-        (self.identity, self.known, self.next_sequence, self.broken) = (Some(current), false, 0, false);
+        // A raised epoch, as each end of a transaction may have it, leaves what the broker knows of the producer.
+        let raised = self.identity.is_some_and(|former| former.id == current.id) && !self.broken;
+        self.known &= raised;
+        (self.identity, self.next_sequence, self.broken) = (Some(current), 0, false);
     }
 
     /// A batch was appended, so the partition's leader knows the identity.
