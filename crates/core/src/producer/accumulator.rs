@@ -94,6 +94,14 @@ impl PartitionQueue {
         self.batches.remove(index)
     }
 
+    /// Removes the batches that are not on their way.
+    pub(super) fn take_waiting(&mut self) -> VecDeque<Batch> {
+        let batches = std::mem::take(&mut self.batches);
+        let (sent, waiting) = batches.into_iter().partition(|batch| batch.in_flight);
+        self.batches = sent;
+        waiting
+    }
+
     fn index_of(&self, id: BatchId) -> Option<usize> {
         self.batches.binary_search_by_key(&id, |batch| batch.id).ok()
     }

@@ -23,11 +23,13 @@ impl World {
     }
 
     fn offsets_committed(&self) -> Vec<&TxnOffsetCommitRequest> {
-        let commit = |(_, request): &'_ _| match request {
-            Request::TxnOffsetCommit(asked) => Some(asked),
-            _ => None,
-        };
-        self.coordinator.asked.iter().filter_map(commit).collect()
+        let asked = self.coordinator.asked.iter();
+        asked
+            .filter_map(|(_, request)| match request {
+                Request::TxnOffsetCommit(asked) => Some(asked),
+                _ => None,
+            })
+            .collect()
     }
 }
 

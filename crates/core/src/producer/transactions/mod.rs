@@ -271,7 +271,8 @@ impl<F> Producer<F> {
             State::Failed(cause) => return Some(Err(cause.clone().into())),
             State::Ready => {}
             State::Open => {
-                self.abort(transactions.current);
+                let open = transactions.current;
+                self.abort(open);
                 return None;
             }
             _ => return self.await_coordinator(since, now).map(Err),

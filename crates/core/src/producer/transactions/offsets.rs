@@ -3,10 +3,7 @@
 //! They go to the group's coordinator, with the member's place in its group: a member that has lost its partitions is
 //! refused, and the transaction is then to be aborted.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use ottla_protocol::{
     ApiKey, ErrorCode, Now,

@@ -167,9 +167,7 @@ impl<F> Producer<F> {
     fn drop_batches(&mut self, failure: impl Fn() -> SendFailure) {
         for index in self.all_active() {
             let Some(queue) = self.queues.get_mut(index) else { continue };
-            let (stay, dropped): (std::collections::VecDeque<_>, Vec<_>) =
-                std::mem::take(&mut queue.batches).into_iter().partition(|batch| batch.in_flight);
-            queue.batches = stay;
+            let dropped = queue.take_waiting();
             if queue.batches.is_empty() {
                 self.active.remove(&index);
             }
