@@ -55,6 +55,10 @@ mod membership;
 mod misled;
 #[path = "suite/mixed.rs"]
 mod mixed;
+#[path = "suite/own_producers.rs"]
+mod own_producers;
+#[path = "suite/own_transactions.rs"]
+mod own_transactions;
 #[path = "suite/positions.rs"]
 mod positions;
 #[path = "suite/produce_process.rs"]
@@ -151,6 +155,7 @@ fn all() -> Vec<Case> {
         guarded::cases(),
         deletions::cases(),
         transactions::cases(),
+        own_transactions::cases(),
     ]
     .into_iter()
     .flatten()

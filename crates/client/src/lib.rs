@@ -80,7 +80,8 @@ pub use consumer::{
     RecordStream, Records, SeekPosition, TypedConsumer, TypedRecord, TypedStream, Utf8, records,
 };
 pub use error::{
-    AdminError, BuildError, CloseError, CommitError, OffsetsError, RecvError, SeekError, SendError, TransactionError,
+    AdminError, BuildError, CloseError, CommitError, OffsetsError, RecvError, SeekError, SendError,
+    TransactionError,
 };
 pub use net::tokens::{OAuthToken, OAuthTokenError};
 pub use ottla_core::{
@@ -96,5 +97,5 @@ pub use ottla_protocol::{
 };
 pub use producer::{
     Delivered, Delivery, HeaderKey, Payload, Producer, ProducerRecord, Transaction, TransactionSender,
-    TransactionalProducer,
+    TransactionalProducer, TransformError,
 };

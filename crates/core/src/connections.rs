@@ -30,7 +30,7 @@ use ottla_protocol::{
     ApiKey, ErrorCode, Now, Request, Response, codec::Versions, messages::ApiVersionsRequest,
 };
 
-use link::{InFlight, Link, Introduction, State};
+use link::{InFlight, Introduction, Link, State};
 pub use refusals::RefusedConnection;
 
 use crate::{

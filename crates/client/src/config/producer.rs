@@ -271,7 +271,11 @@ impl ProducerBuilder {
         let timeout = check_millis("transaction.timeout.ms", self.transaction_timeout)?;
         let transactions = match &self.transactional_id {
             Some(id) if id.trim().is_empty() => {
-                return Err(BuildError::invalid("transactional.id", id, "a name; leave it out to send without transactions"));
+                return Err(BuildError::invalid(
+                    "transactional.id",
+                    id,
+                    "a name; leave it out to send without transactions",
+                ));
             }
             id => id.clone().map(|id| TransactionConfig { id, timeout }),
         };

@@ -40,7 +40,7 @@ pub use delivery::{DeliveredFuture, Delivery};
 pub use ottla_core::producer::{Delivered, partition_for_key};
 pub use ottla_protocol::records::Compression;
 pub use record::{HeaderKey, Payload, ProducerRecord};
-pub use transactional::{Transaction, TransactionSender, TransactionalProducer};
+pub use transactional::{Transaction, TransactionSender, TransactionalProducer, TransformError};
 
 use crate::{
     config::{ProducerBuilder, ProducerConfig},

@@ -22,13 +22,7 @@ const SOONEST: Duration = Duration::from_millis(1100);
 
 impl Connections {
     /// The broker has told what it speaks: now it is told who the client is, where that is configured.
-    pub(super) fn introduce(
-        &mut self,
-        key: (Target, Kind),
-        conn: ConnId,
-        broker: Introduction,
-        now: Now,
-    ) {
+    pub(super) fn introduce(&mut self, key: (Target, Kind), conn: ConnId, broker: Introduction, now: Now) {
         let Some(sasl) = &self.config.sasl else { return self.established(key, conn, broker, now) };
         let (login, request) = Login::begin(sasl);
         let Some(link) = self.links.get_mut(&key) else { return };

@@ -480,7 +480,9 @@ impl<F> Producer<F> {
     pub fn obstacles(&self, now: Now) -> Vec<Cause> {
         let mut obstacles: Vec<Cause> = Vec::new();
         let queued = self.active.iter().filter_map(|queue| self.obstacle(*queue, now));
-        for cause in queued.chain(self.transaction_obstacle(now)).chain(Cause::of_metadata(&self.hub.metadata)) {
+        for cause in
+            queued.chain(self.transaction_obstacle(now)).chain(Cause::of_metadata(&self.hub.metadata))
+        {
             if !obstacles.contains(&cause) {
                 obstacles.push(cause);
             }

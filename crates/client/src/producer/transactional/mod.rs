@@ -2,12 +2,14 @@
 
 mod failure;
 mod transaction;
+mod transform;
 
 use std::{sync::Arc, time::Duration};
 
 use ottla_core::{Cause, Machine as _};
 
 pub use transaction::{Transaction, TransactionSender};
+pub use transform::TransformError;
 
 use super::{Machine, producer_of};
 use crate::{
@@ -97,7 +99,8 @@ impl TransactionalProducer {
     /// has not answered the end of the one before for `max_block`; begin again.
     pub async fn begin(&mut self) -> Result<Transaction<'_>, TransactionError> {
         let since = clock::now().mono;
-        let begun = self.shared.wait(|machine, now| machine.begin(since, now)).await.map_err(FatalError::from)?;
+        let begun =
+            self.shared.wait(|machine, now| machine.begin(since, now)).await.map_err(FatalError::from)?;
         Ok(Transaction::new(begun?, &self.shared))
     }
 
@@ -125,7 +128,8 @@ impl TransactionalProducer {
     /// Whether the producer can begin another transaction, as far as is known.
     pub fn is_usable(&self) -> bool {
         let failed = |machine: &Machine| {
-            machine.is_closed() || matches!(machine.doom(), Some(ottla_core::producer::TransactionFailure::Fatal(_)))
+            machine.is_closed()
+                || matches!(machine.doom(), Some(ottla_core::producer::TransactionFailure::Fatal(_)))
         };
         !self.shared.is_ended() && !self.shared.inspect(failed)
     }

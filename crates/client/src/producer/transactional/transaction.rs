@@ -109,8 +109,9 @@ impl Transaction<'_> {
     {
         let offsets: Vec<_> = offsets.into_iter().map(|(at, offset)| (at.into(), offset.into())).collect();
         let shared = &self.intake.shared;
-        let ticket =
-            shared.with(|machine, now| machine.send_offsets(self.number, offsets, group.clone(), now))?;
+        let ticket = shared
+            .with(|machine, now| machine.send_offsets(self.number, offsets, group.clone(), now))
+            .map_err(|refused| TransactionError::from(*refused))?;
         Ok(shared.wait(|machine, _| machine.take_offsets(ticket)).await.map_err(FatalError::from)??)
     }
 
@@ -146,15 +147,35 @@ impl Transaction<'_> {
         self.end(End::Abort).await
     }
 
+    /// Commits, and waits for the outcome as long as it takes.
+    pub(super) async fn commit_for_certain(mut self) -> Result<(), TransactionError> {
+        self.begin_end(End::Commit);
+        loop {
+            match self.ended().await {
+                Err(TransactionError::Unanswered(_)) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
     async fn end(mut self, end: End) -> Result<(), TransactionError> {
+        self.begin_end(end);
+        self.ended().await
+    }
+
+    fn begin_end(&mut self, end: End) {
         self.ends = true;
-        let (number, shared) = (self.number, self.intake.shared.clone());
-        shared.with(|machine, _| match end {
-            End::Commit => machine.commit(number),
-            End::Abort => machine.abort(number),
+        self.intake.shared.with(|machine, _| match end {
+            End::Commit => machine.commit(self.number),
+            End::Abort => machine.abort(self.number),
         });
-        let since = clock::now().mono;
-        shared.wait(|machine, now| machine.ended(number, since, now)).await.map_err(FatalError::from)??;
+    }
+
+    /// The outcome, or that it is not known after `max_block`.
+    async fn ended(&self) -> Result<(), TransactionError> {
+        let (number, since) = (self.number, clock::now().mono);
+        let ended = self.intake.shared.wait(|machine, now| machine.ended(number, since, now));
+        ended.await.map_err(FatalError::from)??;
         Ok(())
     }
 }

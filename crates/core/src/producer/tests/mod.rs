@@ -12,9 +12,10 @@ use std::{collections::VecDeque, time::Duration};
 use ottla_protocol::{
     ErrorCode, Request, Response, Timestamp, TopicId,
     messages::{
-        ApiVersionsApiVersion, ApiVersionsFinalizedFeatureKey, ApiVersionsResponse, InitProducerIdResponse, MetadataResponse,
-        MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic, ProduceLeaderIdAndEpoch,
-        ProduceNodeEndpoint, ProducePartitionResponse, ProduceRequest, ProduceResponse, ProduceTopicResponse,
+        ApiVersionsApiVersion, ApiVersionsFinalizedFeatureKey, ApiVersionsResponse, InitProducerIdResponse,
+        MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+        ProduceLeaderIdAndEpoch, ProduceNodeEndpoint, ProducePartitionResponse, ProduceRequest,
+        ProduceResponse, ProduceTopicResponse,
     },
     records::{BatchHeader, Compression, Decompressor, Header, RecordWalk},
 };
@@ -275,7 +276,6 @@ impl World {
             name: if to.version < 13 { "t".to_owned() } else { String::new() },
             topic_id: self.topic_id,
             partition_responses: answers.collect(),
-            ..Default::default()
         };
         let response =
             ProduceResponse { responses: vec![topic], node_endpoints: endpoints, ..Default::default() };

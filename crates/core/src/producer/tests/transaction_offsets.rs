@@ -16,7 +16,8 @@ fn group() -> GroupMetadata {
 
 impl World {
     fn send_offsets(&mut self, of: TransactionNumber) -> OffsetsTicket {
-        let offsets = [(("in", 0).into(), CommittedOffset::new(42)), (("in", 1).into(), CommittedOffset::new(7))];
+        let offsets =
+            [(("in", 0).into(), CommittedOffset::new(42)), (("in", 1).into(), CommittedOffset::new(7))];
         let ticket = self.producer.send_offsets(of, offsets, group(), self.now).unwrap();
         self.pass(Duration::from_millis(1));
         ticket
@@ -56,7 +57,8 @@ fn in_the_older_flow_the_group_is_added_first() {
     let first = world.begin();
     world.send_offsets(first);
     world.send_offsets(first);
-    let asked: Vec<_> = world.asked().into_iter().filter(|(key, _)| *key != ApiKey::FindCoordinator).collect();
+    let asked: Vec<_> =
+        world.asked().into_iter().filter(|(key, _)| *key != ApiKey::FindCoordinator).collect();
     let commit = (ApiKey::TxnOffsetCommit, 4);
     assert_eq!(asked, [(ApiKey::AddOffsetsToTxn, 4), commit, commit], "once a transaction");
 }

@@ -25,7 +25,11 @@ fn a_record_that_fails_has_the_transaction_aborted() {
         assert_eq!(world.commit(first), Some(Err(doom)));
         let second = world.begin();
         let header = world.written(second, "c").header();
-        assert_eq!((header.producer_epoch, header.base_sequence), (2, 0), "numbers are missing in the first epoch");
+        assert_eq!(
+            (header.producer_epoch, header.base_sequence),
+            (2, 0),
+            "numbers are missing in the first epoch"
+        );
         assert_eq!(world.commit(second), Some(Ok(End::Commit)));
     }
 }

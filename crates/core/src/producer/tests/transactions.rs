@@ -48,14 +48,18 @@ impl Coordinator {
                     partition_index: *index,
                     partition_error_code: error_code,
                 };
-                let topic = |it: &ottla_protocol::messages::AddPartitionsToTxnTopic| AddPartitionsToTxnTopicResponse {
-                    name: it.name.clone(),
-                    results_by_partition: it.partitions.iter().map(partition).collect(),
+                let topic = |it: &ottla_protocol::messages::AddPartitionsToTxnTopic| {
+                    AddPartitionsToTxnTopicResponse {
+                        name: it.name.clone(),
+                        results_by_partition: it.partitions.iter().map(partition).collect(),
+                    }
                 };
                 let results_by_topic_v3_and_below = asked.v3_and_below_topics.iter().map(topic).collect();
                 AddPartitionsToTxnResponse { results_by_topic_v3_and_below, ..Default::default() }.into()
             }
-            Request::AddOffsetsToTxn(_) => AddOffsetsToTxnResponse { error_code, ..Default::default() }.into(),
+            Request::AddOffsetsToTxn(_) => {
+                AddOffsetsToTxnResponse { error_code, ..Default::default() }.into()
+            }
             Request::TxnOffsetCommit(asked) => {
                 let topics = asked.topics.into_iter().map(|topic| TxnOffsetCommitTopicResponse {
                     name: topic.name,
@@ -159,7 +163,10 @@ fn the_id_is_claimed_before_the_first_transaction() {
     });
     let claimed = claimed.expect("not claimed");
     assert_eq!(claimed.transactional_id.as_deref(), Some("x"));
-    assert_eq!((claimed.transaction_timeout_ms, claimed.producer_id, claimed.producer_epoch), (10_000, -1, -1));
+    assert_eq!(
+        (claimed.transaction_timeout_ms, claimed.producer_id, claimed.producer_epoch),
+        (10_000, -1, -1)
+    );
     world.begin();
 }
 

@@ -4,12 +4,7 @@ use std::{fmt, time::Duration};
 
 use ottla_protocol::{ApiKey, ErrorCode};
 
-use crate::{
-    cause::Cause,
-    connections::RefusedConnection,
-    ids::TopicPartition,
-    producer::SendFailure,
-};
+use crate::{cause::Cause, connections::RefusedConnection, ids::TopicPartition, producer::SendFailure};
 
 /// Why a transaction was not committed, or could not begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,9 +155,9 @@ impl fmt::Display for AbortCause {
                 write!(f, "offsets of group `{group}` were not taken in {waited:.1?}")?;
                 cause.as_ref().map_or(Ok(()), |cause| write!(f, "; the last obstacle: {cause}"))
             }
-            Self::TimedOut => {
-                f.write_str("it was open for longer than transaction.timeout.ms, so the coordinator had ended it")
-            }
+            Self::TimedOut => f.write_str(
+                "it was open for longer than transaction.timeout.ms, so the coordinator had ended it",
+            ),
             Self::Told { api, error } => write!(f, "{api:?} was answered {error}"),
         }
     }
@@ -172,7 +167,8 @@ impl fmt::Display for FatalCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fenced { api, error, in_doubt } => {
-                let doubt = if *in_doubt { "; the commit that was sent before may have happened" } else { "" };
+                let doubt =
+                    if *in_doubt { "; the commit that was sent before may have happened" } else { "" };
                 write!(f, "a newer producer has this transactional id: {api:?} was answered {error}{doubt}")
             }
             Self::Refused { api, error } => write!(f, "{api:?} was answered {error}"),

@@ -34,8 +34,8 @@ use std::{
 use ottla_protocol::{Now, records::Header};
 
 pub use failure::{AbortCause, FatalCause, TransactionFailure};
-pub use offsets::OffsetsTicket;
 pub(super) use offsets::OffsetsSent;
+pub use offsets::OffsetsTicket;
 pub(super) use steps::Ask;
 
 use super::{Outgoing, Producer, Refused, SendFailure, Ticket};
@@ -285,7 +285,8 @@ impl<F> Producer<F> {
         transactions.groups_added.clear();
         transactions.offsets_settled.clear();
         let node = transactions.coordinator.node();
-        let level = node.and_then(|node| self.hub.connections.transaction_version(Target::Node(node), Kind::Main));
+        let level =
+            node.and_then(|node| self.hub.connections.transaction_version(Target::Node(node), Kind::Main));
         if let Some(level) = level {
             transactions.flow = if level >= 2 { Flow::Implicit } else { Flow::Explicit };
         }
@@ -386,10 +387,7 @@ impl<F> Producer<F> {
     pub(super) fn transaction_obstacle(&self, now: Now) -> Option<Cause> {
         let transactions = self.transactions.as_ref()?;
         let coordinator = &transactions.coordinator;
-        let broker = |error, node| Cause::Broker {
-            address: node_address(node, &self.hub.metadata),
-            error,
-        };
+        let broker = |error, node| Cause::Broker { address: node_address(node, &self.hub.metadata), error };
         let Some(node) = coordinator.node() else {
             let found = coordinator.attempts.error().map(|error| broker(error, coordinator.last()));
             return found.or_else(|| Cause::of_metadata(&self.hub.metadata));

@@ -7,7 +7,9 @@ use std::{collections::BTreeMap, time::Instant};
 
 use ottla_protocol::{
     ApiKey, ErrorCode, Now,
-    messages::{TxnOffsetCommitPartition, TxnOffsetCommitRequest, TxnOffsetCommitResponse, TxnOffsetCommitTopic},
+    messages::{
+        TxnOffsetCommitPartition, TxnOffsetCommitRequest, TxnOffsetCommitResponse, TxnOffsetCommitTopic,
+    },
 };
 
 use super::{
@@ -89,14 +91,19 @@ impl<F> Producer<F> {
         offsets: impl IntoIterator<Item = (TopicPartition, CommittedOffset)>,
         group: GroupMetadata,
         now: Now,
-    ) -> Result<OffsetsTicket, TransactionFailure> {
+    ) -> Result<OffsetsTicket, Box<TransactionFailure>> {
         let timeout = self.config.delivery_timeout;
-        let Some(transactions) = self.transactions.as_mut() else { return Err(FatalCause::Closed.into()) };
-        match (&transactions.state, &transactions.doom) {
-            (State::Failed(cause), _) => return Err(cause.clone().into()),
-            (_, Some(cause)) if transactions.current == of => return Err(cause.clone().into()),
-            (State::Open, None) if transactions.current == of => {}
-            _ => return Err(AbortCause::Asked.into()),
+        let Some(transactions) = self.transactions.as_mut() else {
+            return Err(Box::new(FatalCause::Closed.into()));
+        };
+        let refused: Option<TransactionFailure> = match (&transactions.state, &transactions.doom) {
+            (State::Failed(cause), _) => Some(cause.clone().into()),
+            (_, Some(cause)) if transactions.current == of => Some(cause.clone().into()),
+            (State::Open, None) if transactions.current == of => None,
+            _ => Some(AbortCause::Asked.into()),
+        };
+        if let Some(refused) = refused {
+            return Err(Box::new(refused));
         }
         transactions.last_offsets.0 += 1;
         let ticket = transactions.last_offsets;
@@ -166,7 +173,9 @@ impl<F> Producer<F> {
     ) {
         self.hub.wake = true;
         let Some(transactions) = &mut self.transactions else { return };
-        let Some(commit) = transactions.offsets.front_mut().filter(|first| first.ticket == sent.0) else { return };
+        let Some(commit) = transactions.offsets.front_mut().filter(|first| first.ticket == sent.0) else {
+            return;
+        };
         commit.sent = false;
         let group = commit.group.group_id.clone();
         let mut again = None;
@@ -225,7 +234,9 @@ impl<F> Producer<F> {
     /// Gives up offsets that nobody has taken for too long.
     pub(in crate::producer) fn expire_offsets(&mut self, now: Now) {
         let Some(transactions) = &mut self.transactions else { return };
-        let Some(first) = transactions.offsets.front().filter(|first| first.gives_up_at <= now.mono) else { return };
+        let Some(first) = transactions.offsets.front().filter(|first| first.gives_up_at <= now.mono) else {
+            return;
+        };
         let group = first.group.group_id.clone();
         let waited = now.mono.saturating_duration_since(first.since);
         let node = transactions.group_coordinators.get(&group).and_then(Coordinator::node);
@@ -244,9 +255,9 @@ fn refused_for(group: String, at: TopicPartition, error: ErrorCode) -> Transacti
             FatalCause::Refused { api, error }.into()
         }
         // Of a zombie, or of a transaction that timed out: the answer to the abort tells which.
-        ErrorCode::InvalidProducerEpoch | ErrorCode::InvalidProducerIdMapping | ErrorCode::TransactionAbortable => {
-            AbortCause::Told { api, error }.into()
-        }
+        ErrorCode::InvalidProducerEpoch
+        | ErrorCode::InvalidProducerIdMapping
+        | ErrorCode::TransactionAbortable => AbortCause::Told { api, error }.into(),
         error => {
             // What is wrong with the member is so for every partition.
             let of_member = matches!(

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use ottla_protocol::{
     ApiKey, ErrorCode, Now, Request, Response,
     messages::{
-        AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, AddPartitionsToTxnTopic,
-        EndTxnRequest, EndTxnResponse, FindCoordinatorResponse, InitProducerIdRequest, InitProducerIdResponse,
+        AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
+        AddPartitionsToTxnTopic, EndTxnRequest, EndTxnResponse, FindCoordinatorResponse,
+        InitProducerIdRequest, InitProducerIdResponse,
     },
 };
 
@@ -150,9 +151,12 @@ impl<F> Producer<F> {
             _ => {}
         }
         let Some(transactions) = &mut self.transactions else { return };
-        let untouched = self.active.is_empty() && quiet && transactions.offsets.is_empty() && !transactions.touched;
+        let untouched =
+            self.active.is_empty() && quiet && transactions.offsets.is_empty() && !transactions.touched;
         match transactions.state {
-            State::Committing if untouched && transactions.doom.is_none() => self.transaction_ended(End::Commit, now),
+            State::Committing if untouched && transactions.doom.is_none() => {
+                self.transaction_ended(End::Commit, now)
+            }
             State::Aborting if untouched => self.transaction_ended(End::Abort, now),
             _ => {}
         }
@@ -189,7 +193,9 @@ impl<F> Producer<F> {
         {
             self.hub.expect(id, Pending::Coordinator(None));
         }
-        let Some(group) = transactions.offsets.front().map(|first| first.group.group_id.clone()) else { return };
+        let Some(group) = transactions.offsets.front().map(|first| first.group.group_id.clone()) else {
+            return;
+        };
         let Some(coordinator) = transactions.group_coordinators.get_mut(&group) else { return };
         let (metadata, connections) = (&mut self.hub.metadata, &mut self.hub.connections);
         if let Some(id) = coordinator.poll_send(metadata, connections, now) {
@@ -205,11 +211,16 @@ impl<F> Producer<F> {
     ) {
         let Some(transactions) = &mut self.transactions else { return };
         let metadata = &mut self.hub.metadata;
-        let (api, coordinator) = (ApiKey::FindCoordinator, match &group {
-            None => Some(&mut transactions.coordinator),
-            Some(group) => transactions.group_coordinators.get_mut(group),
-        });
-        let Some(error) = coordinator.and_then(|found| found.handle_response(response, metadata, now)) else { return };
+        let (api, coordinator) = (
+            ApiKey::FindCoordinator,
+            match &group {
+                None => Some(&mut transactions.coordinator),
+                Some(group) => transactions.group_coordinators.get_mut(group),
+            },
+        );
+        let Some(error) = coordinator.and_then(|found| found.handle_response(response, metadata, now)) else {
+            return;
+        };
         self.hub.wake = true;
         transactions.heed(match group {
             None => FatalCause::Refused { api, error }.into(),
@@ -274,7 +285,12 @@ impl<F> Producer<F> {
         match ask {
             Ask::Identity => InitProducerIdRequest {
                 transactional_id: Some(transactional_id),
-                transaction_timeout_ms: transactions.config.timeout.as_millis().try_into().unwrap_or(i32::MAX),
+                transaction_timeout_ms: transactions
+                    .config
+                    .timeout
+                    .as_millis()
+                    .try_into()
+                    .unwrap_or(i32::MAX),
                 producer_id,
                 producer_epoch,
                 ..Default::default()
@@ -376,10 +392,12 @@ impl<F> Producer<F> {
             })
             .collect();
         // All are added, or none: the others are then told that they were not tried.
-        let decisive = |error: &&ErrorCode| !matches!(error, ErrorCode::None | ErrorCode::OperationNotAttempted);
-        let refused = answers.iter().find(|(_, error)| decisive(error)).map(|(at, error)| {
-            (TopicPartition::new(at.0, at.1), *error)
-        });
+        let decisive =
+            |error: &&ErrorCode| !matches!(error, ErrorCode::None | ErrorCode::OperationNotAttempted);
+        let refused = answers
+            .iter()
+            .find(|(_, error)| decisive(error))
+            .map(|(at, error)| (TopicPartition::new(at.0, at.1), *error));
         let added: Vec<usize> = queues
             .iter()
             .copied()
