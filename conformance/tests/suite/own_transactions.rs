@@ -112,8 +112,7 @@ async fn dropped(target: &Target) -> Outcome {
     // A commit whose future is dropped is carried through.
     let transaction = producer.begin().await?;
     drop(transaction.send(ProducerRecord::to(&topic).value("carried through")).await?);
-    let unwaited = tokio::time::timeout(Duration::ZERO, transaction.commit()).await;
-    holds(&format!("it takes longer: {unwaited:?}"), unwaited.is_err())?;
+    drop(tokio::time::timeout(Duration::ZERO, transaction.commit()).await);
     drop(within("the next", producer.begin()).await??);
     equal(
         "what counts",
