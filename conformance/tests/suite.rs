@@ -59,6 +59,10 @@ mod membership;
 mod misled;
 #[path = "suite/mixed.rs"]
 mod mixed;
+#[path = "suite/own_producers.rs"]
+mod own_producers;
+#[path = "suite/own_transactions.rs"]
+mod own_transactions;
 #[path = "suite/positions.rs"]
 mod positions;
 #[path = "suite/produce_process.rs"]
@@ -157,6 +161,7 @@ fn all() -> Vec<Case> {
         deletions::cases(),
         transactions::cases(),
         killed::cases(),
+        own_transactions::cases(),
     ]
     .into_iter()
     .flatten()

@@ -19,6 +19,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::cases::{Case, Outcome};
 use crate::isolation::{Stable, is_read};
 use crate::kit::{PATIENCE, admin, equal, holds, topic, wait};
+use crate::own_producers::Ours;
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -31,6 +32,13 @@ pub(crate) fn cases() -> Vec<Case> {
             interleaved(target, &mut JavaSide::new(target)?)
         })
         .with_java()
+        .and_kafka_3_9(),
+        Case::both("transactions_of_ottla_interleave", |target| interleaved(target, &mut Ours::new(target)))
+            .with_java()
+            .and_kafka_3_9(),
+        Case::both("transactions_of_ottla_take_offsets_along", |target| {
+            take_offsets_along(target, &mut Ours::new(target))
+        })
         .and_kafka_3_9(),
         Case::both("transactions_of_librdkafka_take_offsets_along", |target| {
             take_offsets_along(target, &mut Librdkafka::new(target))

@@ -22,7 +22,7 @@
 //!
 //! Each kind's page tells whose fault it is, whether it is retriable or final, and what it says:
 //! [`BuildErrorKind`], [`RecvErrorKind`], [`CommitErrorKind`], [`SeekErrorKind`], [`OffsetsErrorKind`], [`CloseErrorKind`],
-//! [`SendErrorKind`], [`AdminErrorKind`]. Retriable: the same call may succeed later though nobody changes anything. Final: no
+//! [`SendErrorKind`], [`AbortedErrorKind`], [`FatalErrorKind`], [`AdminErrorKind`]. Retriable: the same call may succeed later though nobody changes anything. Final: no
 //! later call can; the client is to be built anew. Neither: it stands until somebody changes something.
 
 // The table in this file is the one place of these texts.
@@ -255,6 +255,12 @@ errors! {
              Kafka 4.4 on, the size after decompression (max.decompressed.message.bytes)";
         /// No broker told about the topic in time.
         MetadataTimeout = Cluster, Passes: "no broker told about the topic within max.block", "check that the brokers run";
+        /// The record's transaction was, or can only be, aborted: the source says why, where it was not asked for.
+        Aborted = Cluster: "the record's transaction is aborted", "begin another, and do its work again";
+        /// The record's transaction has ended.
+        NoTransaction = Caller: "the transaction has ended", "begin another";
+        /// The producer has no further transaction: the source says why.
+        NoFurtherTransaction = Cluster, Ends: "the producer has no further transaction", "build another";
         /// No broker gives the producer an identity.
         Identity = Cluster, AsCoded: "no producer id", "";
         /// No broker speaks a version of the protocol that is known here.
@@ -269,6 +275,60 @@ errors! {
         Closed = Caller, Ends: "the producer is closed", "build another";
         /// The thread, or the runtime, that served the producer is gone.
         DriverEnded = Client, Ends: "the producer's driver has ended", "build another producer";
+    }
+
+    /// Why a transaction is aborted: none of it will be read by consumers of `read_committed`. Begin another, and do its
+    /// work again.
+    AbortedError, AbortedErrorKind, needs Write {
+        /// A record of it was not delivered: the source says why.
+        Record = Cluster, Passes: "a record of the transaction was not delivered", "begin another, and do its work again";
+        /// The group has gone on without the member whose offsets these are: others own its partitions by now.
+        NotMember = Cluster: "not a member of this generation any more",
+            "receive again to rejoin; what was read is delivered again, perhaps to another member";
+        /// Another member came with this `group.instance.id`.
+        MemberFenced = Caller: "another member came with this group.instance.id", "give each member an id of its own";
+        /// The group's coordinator did not take the offsets.
+        Offsets = Cluster, AsCoded: "offsets of the transaction were not taken", "begin another, and do its work again";
+        /// The coordinator does not add this partition to it.
+        Partition = Caller: "the partition cannot be in a transaction", "check its name";
+        /// It was open for longer than `transaction.timeout.ms`, and its coordinator has ended it.
+        TimedOut = Caller, Passes: "open for longer than transaction.timeout", "end it sooner, or raise transaction_timeout";
+        /// The principal may not do that: [`missing_permission`](AbortedError::missing_permission) tells what is to be granted.
+        NotAuthorized = Caller: "not authorized", "have it granted, as by kafka-acls --add";
+        /// A broker has it aborted.
+        Broker = Cluster, Passes: "a broker has the transaction aborted", "begin another, and do its work again";
+        /// It has ended already.
+        Ended = Caller: "the transaction has ended", "begin another";
+    }
+
+    /// Why a producer has no further transaction: build another, where that makes sense.
+    FatalError, FatalErrorKind, needs Write {
+        /// A newer producer has the same `transactional.id`. Up to `transaction.version` 1 a transaction that was open for
+        /// longer than `transaction.timeout.ms` looks the same.
+        Fenced = Caller, Ends: "a newer producer has this transactional.id, or the transaction was open for too long",
+            "give each instance an id of its own";
+        /// As `Fenced`, and a commit was sent before that nobody has answered: it may have happened.
+        FencedInDoubt = Caller, Ends: "a newer producer has this transactional.id, and the commit may have happened",
+            "look at what was written; give each instance an id of its own";
+        /// The principal may not do that: [`missing_permission`](FatalError::missing_permission) tells what is to be granted.
+        NotAuthorized = Caller, Ends: "not authorized", "have it granted, as by kafka-acls --add";
+        /// No broker speaks a version of the protocol that is known here.
+        Unsupported = Cluster, Ends: "not supported by the broker", "";
+        /// A broker and this client do not come together: the password, a certificate, or what listens there. The source tells.
+        Connection = Caller, Ends: "the connection is refused",
+            "trying again does not help before somebody changes something";
+        /// The coordinator refuses.
+        Broker = Cluster, Ends: "refused", "";
+        /// The producer is closed.
+        Closed = Caller, Ends: "the producer is closed", "build another";
+        /// The thread, or the runtime, that served the producer is gone.
+        DriverEnded = Client, Ends: "the producer's driver has ended", "build another producer";
+    }
+
+    /// What became of a transaction is not known yet. Its end goes on, and the next `begin` waits for it.
+    UnansweredError, UnansweredErrorKind, needs Write {
+        /// `max.block.ms` passed without an answer.
+        TimedOut = Cluster, Passes: "no answer within max.block", "begin another, which waits for it";
     }
 
     /// Why the cluster could not be asked or changed.
@@ -298,6 +358,60 @@ errors! {
     }
 }
 
+/// Why a transaction did not begin, or did not do what was asked of it. Its variants tell what to do.
+#[derive(Debug)]
+pub enum TransactionError {
+    /// The transaction is aborted: begin another, and do its work again.
+    Aborted(AbortedError),
+    /// The producer has no further transaction: build another, where that makes sense.
+    Fatal(FatalError),
+    /// What became of it is not known yet: begin another, which waits for it.
+    Unanswered(UnansweredError),
+}
+
+impl TransactionError {
+    /// The one of the three that it is.
+    fn inner(&self) -> &(dyn StdError + 'static) {
+        match self {
+            Self::Aborted(error) => error,
+            Self::Fatal(error) => error,
+            Self::Unanswered(error) => error,
+        }
+    }
+
+    /// Whether the producer has no further transaction.
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Fatal(_))
+    }
+
+    /// Whether another transaction may succeed although nobody changes anything.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Aborted(error) => error.is_retriable(),
+            Self::Fatal(error) => error.is_retriable(),
+            Self::Unanswered(error) => error.is_retriable(),
+        }
+    }
+}
+
+impl fmt::Display for TransactionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.inner(), f)
+    }
+}
+
+impl StdError for TransactionError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.inner().source()
+    }
+}
+
+impl From<FatalError> for TransactionError {
+    fn from(error: FatalError) -> Self {
+        Self::Fatal(error)
+    }
+}
+
 macro_rules! from_ended {
     ($( $error:ident: $kind:ident; )*) => {$(
         impl From<Ended> for $error {
@@ -314,6 +428,7 @@ from_ended! {
     SeekError: SeekErrorKind;
     OffsetsError: OffsetsErrorKind;
     SendError: SendErrorKind;
+    FatalError: FatalErrorKind;
     AdminError: AdminErrorKind;
 }
 

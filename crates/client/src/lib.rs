@@ -82,6 +82,7 @@ pub use consumer::{
 };
 pub use error::{
     AdminError, BuildError, CloseError, CommitError, OffsetsError, RecvError, SeekError, SendError,
+    TransactionError,
 };
 pub use net::tokens::{OAuthToken, OAuthTokenError};
 pub use ottla_core::{
@@ -95,4 +96,7 @@ pub use ottla_protocol::{
     codec::DecodeErrorKind,
     records::{Compression, Header, Headers, TimestampType, UnknownCompression},
 };
-pub use producer::{Delivered, Delivery, HeaderKey, Payload, Producer, ProducerRecord};
+pub use producer::{
+    Delivered, Delivery, HeaderKey, Payload, Producer, ProducerRecord, Transaction, TransactionSender,
+    TransactionalProducer, TransformError,
+};

@@ -30,7 +30,7 @@ use ottla_protocol::{
     ApiKey, ErrorCode, Now, Request, Response, codec::Versions, messages::ApiVersionsRequest,
 };
 
-use link::{InFlight, Link, SpokenVersions, State};
+use link::{InFlight, Introduction, Link, State};
 pub use refusals::RefusedConnection;
 
 use crate::{
@@ -305,12 +305,22 @@ impl Connections {
 
     /// The newest version of an API that both sides speak there, at most `limit`.
     pub fn version(&self, target: Target, kind: Kind, key: ApiKey, limit: i16) -> Result<i16, Unsupported> {
-        let Some(Link { state: State::Ready { versions, .. }, .. }) = self.links.get(&(target, kind)) else {
-            return Err(Unsupported(key));
-        };
-        let theirs = versions.iter().find(|(theirs, _)| *theirs == key as i16);
+        let theirs = self.introduction(target, kind).and_then(|broker| broker.versions_of(key));
         let ours = Versions { max: key.versions().max.min(limit), ..key.versions() };
-        theirs.and_then(|(_, theirs)| ours.newest_common(*theirs)).ok_or(Unsupported(key))
+        theirs.and_then(|theirs| ours.newest_common(theirs)).ok_or(Unsupported(key))
+    }
+
+    /// The finalized level of `transaction.version`, as the broker there tells it: 0 where it tells none, `None` where
+    /// no connection is ready.
+    pub(crate) fn transaction_version(&self, target: Target, kind: Kind) -> Option<i16> {
+        self.introduction(target, kind).map(|broker| broker.transaction_version)
+    }
+
+    fn introduction(&self, target: Target, kind: Kind) -> Option<&Introduction> {
+        match self.links.get(&(target, kind)) {
+            Some(Link { state: State::Ready { broker, .. }, .. }) => Some(broker),
+            _ => None,
+        }
     }
 
     /// How long a request may stay without an answer, unless it says otherwise.
@@ -468,8 +478,18 @@ impl Connections {
                 let versions = |api: &ottla_protocol::messages::ApiVersionsApiVersion| {
                     (api.api_key, Versions::between(api.min_version, api.max_version))
                 };
-                let versions = response.api_keys.iter().map(versions).collect();
-                self.introduce((target, kind), conn, versions, now);
+                let finalized = |it: &&ottla_protocol::messages::ApiVersionsFinalizedFeatureKey| {
+                    it.name == "transaction.version"
+                };
+                let broker = Introduction {
+                    versions: response.api_keys.iter().map(versions).collect(),
+                    transaction_version: response
+                        .finalized_features
+                        .iter()
+                        .find(finalized)
+                        .map_or(0, |it| it.max_version_level),
+                };
+                self.introduce((target, kind), conn, broker, now);
             }
             ErrorCode::UnsupportedVersion if older < version => {
                 self.ask_versions(target, kind, conn, older, now);
@@ -490,7 +510,7 @@ impl Connections {
     }
 
     /// A connection can be used.
-    fn established(&mut self, key: (Target, Kind), conn: ConnId, versions: SpokenVersions, now: Now) {
+    fn established(&mut self, key: (Target, Kind), conn: ConnId, broker: Introduction, now: Now) {
         let Some(link) = self.links.get_mut(&key) else { return };
         if let Some(since) = link.begun() {
             let (address, node, kind) = (&link.address, key.0.node(), key.1);
@@ -499,7 +519,7 @@ impl Connections {
             tracing::debug!(target: log::CONNECTION, %address, node, ?kind, %took, "connected");
         }
         link.failures = 0;
-        link.state = State::Ready { conn, versions };
+        link.state = State::Ready { conn, broker };
     }
 
     /// Ends connections that took too long, or were idle for too long. Returns the requests left unanswered.

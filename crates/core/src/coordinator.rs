@@ -1,4 +1,5 @@
-//! The group's coordinator: it is looked up when needed, and forgotten when a broker says that another one is it.
+//! The coordinator of a group, or of a transactional id: it is looked up when needed, and forgotten when a broker says
+//! that another one is it.
 
 use std::time::{Duration, Instant};
 
@@ -24,12 +25,35 @@ pub(crate) struct ToCoordinator<'a> {
     pub(crate) now: Now,
 }
 
-/// Asks which broker coordinates a group.
-pub(crate) fn look_up(group: &str, version: i16) -> FindCoordinatorRequest {
-    match version {
-        ..4 => FindCoordinatorRequest { key: group.to_owned(), ..Default::default() },
-        _ => FindCoordinatorRequest { coordinator_keys: vec![group.to_owned()], ..Default::default() },
+/// What a broker coordinates.
+#[derive(Debug, Clone)]
+pub(crate) enum Coordinated {
+    Group(String),
+    TransactionalId(String),
+}
+
+impl Coordinated {
+    /// Asks which broker it is.
+    pub(crate) fn look_up(&self, version: i16) -> FindCoordinatorRequest {
+        let (key, key_type) = match self {
+            Self::Group(id) => (id.clone(), 0),
+            Self::TransactionalId(id) => (id.clone(), 1),
+        };
+        match version {
+            ..4 => FindCoordinatorRequest { key, key_type, ..Default::default() },
+            _ => FindCoordinatorRequest { coordinator_keys: vec![key], key_type, ..Default::default() },
+        }
     }
+}
+
+/// An event in the log of what a coordinator is for.
+macro_rules! tell {
+    ($level:ident, $of:expr, $($told:tt)+) => {
+        match $of {
+            Coordinated::Group(_) => tracing::$level!(target: log::GROUP, $($told)+),
+            Coordinated::TransactionalId(_) => tracing::$level!(target: log::PRODUCER, $($told)+),
+        }
+    };
 }
 
 /// The broker that the answer names; or its error, and what the broker says about it.
@@ -80,10 +104,10 @@ impl ToCoordinator<'_> {
     }
 }
 
-/// The coordinator of one group.
+/// The coordinator of one group, or one transactional id.
 #[derive(Debug)]
 pub(crate) struct Coordinator {
-    group: String,
+    of: Coordinated,
     node: Option<NodeId>,
     /// The broker that was the coordinator before it was forgotten.
     last: Option<NodeId>,
@@ -108,9 +132,9 @@ enum Told {
 }
 
 impl Coordinator {
-    pub(crate) fn new(group: String, backoff: Backoff, seed: u64, now: Now) -> Self {
+    pub(crate) fn new(of: Coordinated, backoff: Backoff, seed: u64, now: Now) -> Self {
         Self {
-            group,
+            of,
             node: None,
             last: None,
             in_flight: None,
@@ -174,7 +198,7 @@ impl Coordinator {
         let (node, address) = (node.0, metadata.address(node).map(tracing::field::display));
         let after = now.mono.saturating_duration_since(since);
         let after = format_args!("{after:.1?}");
-        tracing::info!(target: log::GROUP, node, address, %after, "coordinator found");
+        tell!(info, self.of, node, address, %after, "coordinator found");
     }
 
     /// Looks the coordinator up where that is due.
@@ -190,7 +214,7 @@ impl Coordinator {
         }
         let target = metadata.any_ready(connections, now)?;
         let version = connections.version(target, Kind::Main, ApiKey::FindCoordinator, i16::MAX).ok()?;
-        let request = look_up(&self.group, version);
+        let request = self.of.look_up(version);
         self.in_flight = Some(connections.send(target, Kind::Main, version, request, None, now));
         self.in_flight
     }
@@ -212,7 +236,12 @@ impl Coordinator {
             }
             Err((error, _)) => {
                 if self.attempts.is_news(error) {
-                    refused!(log::GROUP, ApiKey::FindCoordinator, error);
+                    match self.of {
+                        Coordinated::Group(_) => refused!(log::GROUP, ApiKey::FindCoordinator, error),
+                        Coordinated::TransactionalId(_) => {
+                            refused!(log::PRODUCER, ApiKey::FindCoordinator, error)
+                        }
+                    }
                 }
                 self.attempts.failed(error, now);
                 (!error.is_retriable()).then_some(error)
@@ -254,7 +283,7 @@ impl Coordinator {
             Some(error) => error,
             None => &"no answer",
         };
-        tracing::warn!(target: log::GROUP, node = node.0, %why, "coordinator lost");
+        tell!(warn, self.of, node = node.0, %why, "coordinator lost");
     }
 
     pub(crate) fn deadlines(&self, earliest: &mut Earliest) {

@@ -34,6 +34,7 @@ pub(crate) use consumer::{ConsumerConfig, Wish};
 #[doc(hidden)]
 pub use known::is_secret;
 pub use names::{Many, Names, One};
+pub(crate) use producer::ProducerConfig;
 pub use producer::{ProducerBuilder, ProducerSettings};
 pub use properties::Properties;
 pub use property::{JavaDefault, Property};

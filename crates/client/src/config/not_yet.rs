@@ -91,9 +91,7 @@ pub(super) const PRODUCER: &[&str] = &[
     "partitioner.ignore.keys",
     "partitioner.rack.aware",
     "retries",
-    "transaction.timeout.ms",
     "transaction.two.phase.commit.enable",
-    "transactional.id",
     "value.serializer",
 ];
 

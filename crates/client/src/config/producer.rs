@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use ottla_core::producer::TransactionConfig;
 use ottla_protocol::records::Compression;
 
 use super::{
     common::{Common, CommonConfig, FRAME_POOL, RECEIVE_MAX},
     property::{JavaDefault::*, Property, properties},
     setters::{common_setters, settings},
-    value::{MAX_SIZE, check, check_millis, check_millis_or_zero, count, from_text, millis, size},
+    value::{MAX_SIZE, check, check_millis, check_millis_or_zero, count, from_text, millis, size, text},
 };
 use crate::{
     driver::DriverConfig,
@@ -52,6 +53,14 @@ properties! {
     "max.request.size": "bytes", "1048576", Same,
         "The largest record, and how much goes into one request",
         max_request_size = size;
+    "transaction.timeout.ms": "ms", "60000", Same,
+        "How long a transaction may be open before its coordinator aborts it; at most the broker's \
+         `transaction.max.timeout.ms`",
+        transaction_timeout = millis;
+    "transactional.id": "text", "", Same,
+        "Who the producer is over restarts; with it the producer sends in transactions, and fences older ones with the \
+         same id",
+        transactional_id = text;
 }
 
 /// Every replica in sync is waited for; fewer is not supported yet.
@@ -82,6 +91,8 @@ pub struct ProducerBuilder {
     delivery_timeout: Duration,
     max_block: Duration,
     unknown_topic_grace: Option<Duration>,
+    transactional_id: Option<String>,
+    transaction_timeout: Duration,
 }
 
 impl Default for ProducerBuilder {
@@ -97,6 +108,8 @@ impl Default for ProducerBuilder {
             delivery_timeout: Duration::from_secs(120),
             max_block: Duration::from_secs(60),
             unknown_topic_grace: None,
+            transactional_id: None,
+            transaction_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -116,6 +129,7 @@ pub(crate) struct ProducerConfig {
     pub(crate) delivery_timeout: Duration,
     pub(crate) max_block: Duration,
     pub(crate) unknown_topic_grace: Duration,
+    pub(crate) transactions: Option<TransactionConfig>,
 }
 
 impl ProducerConfig {
@@ -134,6 +148,7 @@ impl ProducerConfig {
             max_block: self.max_block,
             unknown_topic_grace: self.unknown_topic_grace,
             retry_backoff: self.common.retry_backoff,
+            transactions: self.transactions.clone(),
             ..Default::default()
         }
     }
@@ -217,6 +232,22 @@ impl ProducerBuilder {
         self
     }
 
+    /// Who the producer is (`transactional.id`), over restarts: with it [`build_transactional`](Self::build_transactional)
+    /// builds a producer of transactions. A newer producer with the same id fences the older one. Default none.
+    #[must_use]
+    pub fn transactional_id(mut self, id: impl Into<String>) -> Self {
+        self.transactional_id = Some(id.into());
+        self
+    }
+
+    /// How long a transaction may be open, from its first record on, before its coordinator aborts it; at most the
+    /// broker's `transaction.max.timeout.ms` (15 min by default). Default 60 s, as Java's.
+    #[must_use]
+    pub fn transaction_timeout(mut self, timeout: Duration) -> Self {
+        self.transaction_timeout = timeout;
+        self
+    }
+
     /// A configuration in which everything fits together, or what does not.
     pub(crate) fn parse(&self) -> Result<ProducerConfig, BuildError> {
         let common = self.common.parse()?;
@@ -237,6 +268,17 @@ impl ProducerBuilder {
             });
         }
         let max_block = check_millis_or_zero("max.block.ms", self.max_block)?;
+        let timeout = check_millis("transaction.timeout.ms", self.transaction_timeout)?;
+        let transactions = match &self.transactional_id {
+            Some(id) if id.trim().is_empty() => {
+                return Err(BuildError::invalid(
+                    "transactional.id",
+                    id,
+                    "a name; leave it out to send without transactions",
+                ));
+            }
+            id => id.clone().map(|id| TransactionConfig { id, timeout }),
+        };
         Ok(ProducerConfig {
             common,
             linger,
@@ -248,6 +290,7 @@ impl ProducerBuilder {
             delivery_timeout,
             max_block,
             unknown_topic_grace: self.unknown_topic_grace.unwrap_or(max_block),
+            transactions,
         })
     }
 }
@@ -263,4 +306,6 @@ settings! {
     delivery_timeout: Duration = |told| told.delivery_timeout;
     max_block: Duration = |told| told.max_block;
     unknown_topic_grace: Duration = |told| told.unknown_topic_grace.unwrap_or(told.max_block);
+    transactional_id: Option<&'a str> = |told| told.transactional_id.as_deref();
+    transaction_timeout: Duration = |told| told.transaction_timeout;
 }

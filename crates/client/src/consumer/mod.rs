@@ -6,6 +6,7 @@
 
 mod close;
 mod deserialize;
+mod exactly_once;
 mod handed_out;
 mod interceptor;
 #[cfg(feature = "json")]

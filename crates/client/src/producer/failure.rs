@@ -2,11 +2,11 @@
 
 use ottla_core::{
     Cause,
-    producer::{SendFailure, Unclaimed},
+    producer::{SendFailure, TransactionFailure, Unclaimed},
 };
 use ottla_protocol::ErrorCode;
 
-use crate::error::{Context, Details as _, SendError, SendErrorKind as Kind};
+use crate::error::{Context, Details as _, SendError, SendErrorKind as Kind, TransactionError};
 
 impl From<SendFailure> for SendError {
     fn from(failure: SendFailure) -> Self {
@@ -42,6 +42,15 @@ impl From<SendFailure> for SendError {
             SendFailure::Identity { error } => Self::new(Kind::Identity).broker(error),
             SendFailure::Unsupported { at, cause } => {
                 Self::new(Kind::Unsupported).partition(at).detail(cause.to_string())
+            }
+            SendFailure::Aborted => Self::new(Kind::Aborted),
+            SendFailure::NoTransaction => Self::new(Kind::NoTransaction),
+            SendFailure::Doomed(failure) => {
+                let kind = match *failure {
+                    TransactionFailure::Fatal(_) => Kind::NoFurtherTransaction,
+                    _ => Kind::Aborted,
+                };
+                Self::new(kind).because(TransactionError::from(*failure))
             }
             SendFailure::Closed => Self::new(Kind::Closed),
             other => Self::new(Kind::Broker).detail(other.to_string()),

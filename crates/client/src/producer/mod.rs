@@ -21,12 +21,18 @@
 mod delivery;
 mod failure;
 mod record;
+mod transactional;
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ottla_core::{
     Cause, Machine as _,
-    producer::{self as core, Refused},
+    producer::{self as core, Refused, Ticket, TransactionNumber},
 };
 use ottla_protocol::Now;
 
@@ -34,9 +40,10 @@ pub use delivery::{DeliveredFuture, Delivery};
 pub use ottla_core::producer::{Delivered, partition_for_key};
 pub use ottla_protocol::records::Compression;
 pub use record::{HeaderKey, Payload, ProducerRecord};
+pub use transactional::{Transaction, TransactionSender, TransactionalProducer, TransformError};
 
 use crate::{
-    config::ProducerBuilder,
+    config::{ProducerBuilder, ProducerConfig},
     driver::Driver,
     error::{BuildError, BuildErrorKind, Details as _, SendError},
     handle::Handle,
@@ -58,7 +65,7 @@ type Machine = core::Producer<Arc<Frame>>;
 /// then fail with [`SendErrorKind::Closed`](crate::error::SendErrorKind::Closed); a [`Delivery`] does not keep the producer.
 #[derive(Debug, Clone)]
 pub struct Producer {
-    shared: Arc<Shared<Machine>>,
+    intake: Intake,
     handle: Arc<Handle<Machine>>,
     delivery_timeout: Duration,
 }
@@ -73,19 +80,75 @@ impl ProducerBuilder {
     /// [`BuildError`]: what is wrong with the configuration, or which broker could not be reached for how long.
     pub async fn build(self) -> Result<Producer, BuildError> {
         let config = self.parse()?;
-        let machine = Machine::new(
-            config.machine(),
-            config.common.bootstrap_servers.clone(),
-            fastrand::u64(..),
-            clock::now(),
-        );
-        let driver = Driver::spawn(machine, config.driver())
-            .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
-        let handle = Handle::new(driver, |machine, now| machine.close(now.mono));
-        let shared = handle.shared().clone();
-        let producer = Producer { shared, handle, delivery_timeout: config.delivery_timeout };
-        reach(&producer.shared, Machine::metadata, &config.common).await?;
-        Ok(producer)
+        if let Some(who) = &config.transactions {
+            let expected = "none; with it, build_transactional() builds a TransactionalProducer";
+            return Err(BuildError::invalid("transactional.id", &who.id, expected));
+        }
+        let handle = producer_of(&config).await?;
+        let intake = Intake { shared: handle.shared().clone(), into: None };
+        Ok(Producer { intake, handle, delivery_timeout: config.delivery_timeout })
+    }
+}
+
+/// Starts a producer, and waits until a broker answers, unless it is not to.
+async fn producer_of(config: &ProducerConfig) -> Result<Arc<Handle<Machine>>, BuildError> {
+    let seeds = config.common.bootstrap_servers.clone();
+    let machine = Machine::new(config.machine(), seeds, fastrand::u64(..), clock::now());
+    let driver = Driver::spawn(machine, config.driver())
+        .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
+    let handle = Handle::new(driver, |machine, now| machine.close(now.mono));
+    reach(handle.shared(), Machine::metadata, &config.common).await?;
+    Ok(handle)
+}
+
+/// Where records go in: into a transaction, or by themselves.
+#[derive(Debug, Clone)]
+struct Intake {
+    shared: Arc<Shared<Machine>>,
+    into: Option<TransactionNumber>,
+}
+
+impl Intake {
+    fn take(
+        &self,
+        machine: &mut Machine,
+        record: &ProducerRecord<'_>,
+        since: Instant,
+        now: Now,
+    ) -> Result<Ticket, Refused> {
+        match self.into {
+            Some(transaction) => machine.send_in(transaction, &record.outgoing(), since, now),
+            None => machine.send(&record.outgoing(), since, now),
+        }
+    }
+
+    async fn send(&self, record: ProducerRecord<'_>) -> Result<Delivery, SendError> {
+        let record = match self.try_send(record) {
+            Ok(delivery) => return Ok(delivery),
+            Err(TrySendError::Failed(error)) => return Err(error),
+            Err(TrySendError::NotNow(record)) => record,
+        };
+        let since = clock::now().mono;
+        let take = |machine: &mut Machine, now: Now| match self.take(machine, &record, since, now) {
+            Err(Refused::Wait) => None,
+            Err(Refused::Failed(failure)) => Some(Err(failure::of_record(*failure, record.topic()))),
+            Ok(ticket) => Some(Ok(Delivery::new(&self.shared, ticket))),
+        };
+        self.shared.wait(take).await?
+    }
+
+    fn try_send<'a>(&self, record: ProducerRecord<'a>) -> Result<Delivery, TrySendError<'a>> {
+        if self.shared.is_ended() && !self.shared.inspect(|machine| machine.is_closed()) {
+            let kind = crate::error::SendErrorKind::DriverEnded;
+            return Err(TrySendError::Failed(SendError::new(kind)));
+        }
+        match self.shared.with(|machine, now| self.take(machine, &record, now.mono, now)) {
+            Ok(ticket) => Ok(Delivery::new(&self.shared, ticket)),
+            Err(Refused::Wait) => Err(TrySendError::NotNow(record)),
+            Err(Refused::Failed(failure)) => {
+                Err(TrySendError::Failed(failure::of_record(*failure, record.topic())))
+            }
+        }
     }
 }
 
@@ -154,18 +217,7 @@ impl Producer {
     /// time, no room came free, or the producer is closed. What becomes of a record that was taken is the
     /// [`Delivery`]'s to tell.
     pub async fn send(&self, record: ProducerRecord<'_>) -> Result<Delivery, SendError> {
-        let record = match self.try_send(record) {
-            Ok(delivery) => return Ok(delivery),
-            Err(TrySendError::Failed(error)) => return Err(error),
-            Err(TrySendError::NotNow(record)) => record,
-        };
-        let since = clock::now().mono;
-        let take = |machine: &mut Machine, now: Now| match machine.send(&record.outgoing(), since, now) {
-            Err(Refused::Wait) => None,
-            Err(Refused::Failed(failure)) => Some(Err(failure::of_record(*failure, record.topic()))),
-            Ok(ticket) => Some(Ok(Delivery::new(&self.shared, ticket))),
-        };
-        self.shared.wait(take).await?
+        self.intake.send(record).await
     }
 
     /// Puts a record into the buffer, or gives it back where that cannot be done at once.
@@ -174,17 +226,7 @@ impl Producer {
     ///
     /// [`TrySendError::NotNow`] with the record; [`TrySendError::Failed`] as [`send`](Self::send).
     pub fn try_send<'a>(&self, record: ProducerRecord<'a>) -> Result<Delivery, TrySendError<'a>> {
-        if self.shared.is_ended() && !self.shared.inspect(|machine| machine.is_closed()) {
-            let kind = crate::error::SendErrorKind::DriverEnded;
-            return Err(TrySendError::Failed(SendError::new(kind)));
-        }
-        match self.shared.with(|machine, now| machine.send(&record.outgoing(), now.mono, now)) {
-            Ok(ticket) => Ok(Delivery::new(&self.shared, ticket)),
-            Err(Refused::Wait) => Err(TrySendError::NotNow(record)),
-            Err(Refused::Failed(failure)) => {
-                Err(TrySendError::Failed(failure::of_record(*failure, record.topic())))
-            }
-        }
+        self.intake.try_send(record)
     }
 
     /// Sends what is in the buffer without waiting for batches to fill, and waits until all of it is acknowledged or
@@ -197,19 +239,19 @@ impl Producer {
     /// [`SendError`]: records have failed since the last flush whose [`Delivery`] was dropped before; how many, and why
     /// the first did. Those whose delivery is kept tell it there.
     pub async fn flush(&self) -> Result<(), SendError> {
-        let flush = self.shared.with(|machine, _| machine.flush());
-        self.shared.wait(|machine, _| machine.is_flushed(flush).then_some(())).await?;
+        let flush = self.intake.shared.with(|machine, _| machine.flush());
+        self.intake.shared.wait(|machine, _| machine.is_flushed(flush).then_some(())).await?;
         self.unclaimed()
     }
 
     /// What stands in the way of records that wait to be acknowledged, or for their topic: empty where nothing does.
     /// Cheap, and at any time.
     pub fn explain(&self) -> Vec<Cause> {
-        self.shared.inspect(|machine| machine.obstacles(clock::now()))
+        self.intake.shared.inspect(|machine| machine.obstacles(clock::now()))
     }
 
     fn unclaimed(&self) -> Result<(), SendError> {
-        match self.shared.with(|machine, _| machine.take_unclaimed()) {
+        match self.intake.shared.with(|machine, _| machine.take_unclaimed()) {
             None => Ok(()),
             Some(unclaimed) => Err(failure::of_many(unclaimed)),
         }
@@ -235,7 +277,7 @@ impl Producer {
     ///
     /// As [`flush`](Self::flush).
     pub async fn close_within(self, timeout: Duration) -> Result<(), SendError> {
-        self.shared.with(|machine, now| machine.close(now.mono + timeout));
+        self.intake.shared.with(|machine, now| machine.close(now.mono + timeout));
         self.handle.join().await;
         self.unclaimed()
     }

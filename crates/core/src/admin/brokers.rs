@@ -7,7 +7,7 @@ use ottla_protocol::{ApiKey, ErrorCode, Now, Request, messages::FindCoordinatorR
 use crate::{
     cause::Cause,
     connections::{Address, Kind, RefusedConnection, Target, Unsupported},
-    coordinator,
+    coordinator::{self, Coordinated},
     disconnected::Disconnected,
     hub::Hub,
     ids::{NodeId, OpId, RequestId, TopicPartition},
@@ -148,7 +148,7 @@ impl Brokers {
     ) -> Result<Option<RequestId>, Unsupported> {
         let Some(to) = self.ready(Place::Any, now) else { return Ok(None) };
         let version = self.version(to, ApiKey::FindCoordinator, i16::MAX)?;
-        Ok(Some(self.send(op, to, version, coordinator::look_up(group, version), now)))
+        Ok(Some(self.send(op, to, version, Coordinated::Group(group.to_owned()).look_up(version), now)))
     }
 
     /// Takes the answer to the question for a group's coordinator.

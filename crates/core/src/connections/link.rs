@@ -56,18 +56,31 @@ pub(super) enum State {
     Authenticating {
         conn: ConnId,
         since: Instant,
-        versions: SpokenVersions,
+        broker: Introduction,
         login: Login,
         renewing: bool,
     },
     Ready {
         conn: ConnId,
-        versions: SpokenVersions,
+        broker: Introduction,
     },
 }
 
-/// API keys, and what the broker speaks of each.
-pub(super) type SpokenVersions = Vec<(i16, Versions)>;
+/// What a broker says of itself before anything else.
+#[derive(Debug, Default)]
+pub(super) struct Introduction {
+    /// API keys, and what the broker speaks of each.
+    pub(super) versions: Vec<(i16, Versions)>,
+    /// The finalized level of `transaction.version`; 0 where none is told.
+    pub(super) transaction_version: i16,
+}
+
+impl Introduction {
+    /// What the broker speaks of an API, where it has it.
+    pub(super) fn versions_of(&self, key: ApiKey) -> Option<Versions> {
+        self.versions.iter().find(|(theirs, _)| *theirs == key as i16).map(|(_, versions)| *versions)
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct InFlight {

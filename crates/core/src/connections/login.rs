@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ottla_protocol::{ApiKey, ErrorCode, Now, Request, Response};
 
-use super::{Connections, InFlight, Kind, State, Target, link::SpokenVersions};
+use super::{Connections, InFlight, Kind, State, Target, link::Introduction};
 use crate::{
     disconnected::{Disconnected, SaslFailure},
     ids::ConnId,
@@ -22,29 +22,23 @@ const SOONEST: Duration = Duration::from_millis(1100);
 
 impl Connections {
     /// The broker has told what it speaks: now it is told who the client is, where that is configured.
-    pub(super) fn introduce(
-        &mut self,
-        key: (Target, Kind),
-        conn: ConnId,
-        versions: SpokenVersions,
-        now: Now,
-    ) {
-        let Some(sasl) = &self.config.sasl else { return self.established(key, conn, versions, now) };
+    pub(super) fn introduce(&mut self, key: (Target, Kind), conn: ConnId, broker: Introduction, now: Now) {
+        let Some(sasl) = &self.config.sasl else { return self.established(key, conn, broker, now) };
         let (login, request) = Login::begin(sasl);
         let Some(link) = self.links.get_mut(&key) else { return };
         let since = link.begun().unwrap_or(now.mono);
-        link.state = State::Authenticating { conn, since, versions, login, renewing: false };
+        link.state = State::Authenticating { conn, since, broker, login, renewing: false };
         self.say(key, conn, request, now);
     }
 
     /// Authenticates anew, as it is time for that, once nothing is in flight.
     pub(super) fn renew(&mut self, key: (Target, Kind), now: Now) {
         let Some(link) = self.links.get_mut(&key) else { return };
-        let State::Ready { conn, versions } = &mut link.state else { return };
+        let State::Ready { conn, broker } = &mut link.state else { return };
         let Some(sasl) = self.config.sasl.as_ref().filter(|_| link.in_flight.is_empty()) else { return };
-        let (conn, versions) = (*conn, std::mem::take(versions));
+        let (conn, broker) = (*conn, std::mem::take(broker));
         let (login, request) = Login::begin(sasl);
-        link.state = State::Authenticating { conn, since: now.mono, versions, login, renewing: true };
+        link.state = State::Authenticating { conn, since: now.mono, broker, login, renewing: true };
         self.say(key, conn, request, now);
     }
 
@@ -61,23 +55,23 @@ impl Connections {
     fn step(&mut self, conn: ConnId, now: Now, step: impl FnOnce(&mut Login) -> Step) {
         let Some(key) = self.key_of(conn) else { return };
         let Some(link) = self.links.get_mut(&key) else { return };
-        let State::Authenticating { login, versions, renewing, .. } = &mut link.state else { return };
+        let State::Authenticating { login, broker, renewing, .. } = &mut link.state else { return };
         let renewing = *renewing;
         match step(login) {
             Step::Send(request) => self.say(key, conn, request, now),
             Step::Run(errand) => self.out.push_back(Outbound::Run { conn, errand }),
             Step::Over(lifetime) => {
-                let versions = std::mem::take(versions);
+                let broker = std::mem::take(broker);
                 link.session_began(lifetime, now.mono, &mut self.rng);
                 let (address, node, kind) = (&link.address, key.0.node(), key.1);
                 tracing::debug!(target: log::CONNECTION, %address, node, ?kind, renewing, "authenticated");
-                self.established(key, conn, versions, now);
+                self.established(key, conn, broker, now);
             }
             // Somebody else has just done it, or the clock is ahead.
             Step::Failed(SaslFailure::NotAskedFor) if renewing => {
-                let versions = std::mem::take(versions);
+                let broker = std::mem::take(broker);
                 link.renew_at = Some(now.mono + SOONEST);
-                link.state = State::Ready { conn, versions };
+                link.state = State::Ready { conn, broker };
             }
             Step::Failed(failure) => {
                 self.out.push_back(Outbound::Close { conn });
@@ -95,14 +89,11 @@ impl Connections {
         let time = now.mono + self.config.request_timeout;
         let deadline = link.begun().map_or(time, |since| time.min(since + self.config.setup_timeout));
         // Every broker that speaks Kafka's SASL at all speaks these: 1 frames what the mechanism says, and tells the session's end.
-        let newest = |versions: &SpokenVersions| {
-            let theirs = versions.iter().find(|(theirs, _)| *theirs == asked as i16)?.1;
-            asked.versions().newest_common(theirs)
-        };
         let version = match &link.state {
-            State::Authenticating { versions, .. } => {
-                newest(versions).filter(|version| *version > 0 || asked != ApiKey::SaslHandshake)
-            }
+            State::Authenticating { broker, .. } => broker
+                .versions_of(asked)
+                .and_then(|theirs| asked.versions().newest_common(theirs))
+                .filter(|version| *version > 0 || asked != ApiKey::SaslHandshake),
             _ => None,
         };
         let Some(version) = version else {

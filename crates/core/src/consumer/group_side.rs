@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
-    coordinator::{Coordinator, ToCoordinator},
+    coordinator::{Coordinated, Coordinator, ToCoordinator},
     deadline::Earliest,
     event::{Event, Events},
     group::{GroupConfig, GroupNews, Membership, Standing},
@@ -81,7 +81,7 @@ impl GroupSide {
         let mut seeds = fastrand::Rng::with_seed(seed);
         let id = config.id.clone();
         Self {
-            coordinator: Coordinator::new(id.clone(), backoff, seeds.u64(..), now),
+            coordinator: Coordinator::new(Coordinated::Group(id.clone()), backoff, seeds.u64(..), now),
             committed: CommittedFetch::new(id.clone(), backoff, seeds.u64(..)),
             commits: Commits::new(id, auto_commit, backoff, seeds.u64(..)),
             membership: Membership::new(config, backoff, seeds.u64(..), now),

@@ -67,7 +67,7 @@ pub(super) struct PartitionQueue {
     /// The last batch that came to its end was given up.
     pub(super) gives_up: bool,
     identity: Option<Identity>,
-    /// A batch under this identity was acknowledged, so the broker knows the identity.
+    /// A batch of this producer was acknowledged, so the broker knows the producer.
     known: bool,
     next_sequence: i32,
     /// The sequence has a gap: it starts anew, under another identity, when nothing is in flight.
@@ -94,6 +94,14 @@ impl PartitionQueue {
         self.batches.remove(index)
     }
 
+    /// Removes the batches that are not on their way.
+    pub(super) fn take_waiting(&mut self) -> VecDeque<Batch> {
+        let batches = std::mem::take(&mut self.batches);
+        let (sent, waiting) = batches.into_iter().partition(|batch| batch.in_flight);
+        self.batches = sent;
+        waiting
+    }
+
     fn index_of(&self, id: BatchId) -> Option<usize> {
         self.batches.binary_search_by_key(&id, |batch| batch.id).ok()
     }
@@ -118,7 +126,10 @@ impl PartitionQueue {
         for batch in &mut self.batches {
             batch.sequence = None;
         }
-        (self.identity, self.known, self.next_sequence, self.broken) = (Some(current), false, 0, false);
+        // A raised epoch, as each end of a transaction may have it, leaves what the broker knows of the producer.
+        let raised = self.identity.is_some_and(|former| former.id == current.id) && !self.broken;
+        self.known &= raised;
+        (self.identity, self.next_sequence, self.broken) = (Some(current), 0, false);
     }
 
     /// A batch was appended, so the partition's leader knows the identity.

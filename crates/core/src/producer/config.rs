@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ottla_protocol::records::Compression;
 
+use super::TransactionConfig;
 use crate::{backoff::Backoff, connections::ConnectionConfig, metadata::MetadataConfig};
 
 /// The settings of a producer. The defaults are Java's.
@@ -35,6 +36,8 @@ pub struct ProducerConfig {
     pub unknown_topic_grace: Duration,
     /// `retry.backoff.ms` and `retry.backoff.max.ms`.
     pub retry_backoff: Backoff,
+    /// Who the producer is where it sends in transactions, and then it sends nothing outside one.
+    pub transactions: Option<TransactionConfig>,
 }
 
 impl Default for ProducerConfig {
@@ -54,6 +57,7 @@ impl Default for ProducerConfig {
             delivery_timeout: Duration::from_secs(120),
             max_block: Duration::from_secs(60),
             unknown_topic_grace: Duration::from_secs(60),
+            transactions: None,
         }
     }
 }

@@ -14,6 +14,7 @@ use ottla_protocol::{
 use super::{
     Acked, BatchId, Producer, SendFailure,
     idempotence::{Identity, IdentityState},
+    transactions::{Ask, CONCURRENT, Flow, OffsetsSent},
 };
 use crate::{
     cause::Cause,
@@ -31,6 +32,8 @@ use crate::{
 const ACKS_ALL: i16 = -1;
 /// The first version in which a topic bears its id instead of its name.
 const TOPIC_IDS_SINCE: i16 = 13;
+/// The first version by which a broker adds a partition to the transaction by itself (KIP-890).
+const ADDS_BY_ITSELF_SINCE: i16 = 12;
 
 /// What a request was sent for.
 #[derive(Debug)]
@@ -39,6 +42,12 @@ pub(super) enum Pending {
     Identity,
     /// To deliver batches.
     Batches(Sent),
+    /// Which broker coordinates this group, or without one the producer's transactions.
+    Coordinator(Option<String>),
+    /// What the coordinator of transactions is asked.
+    Transaction(Ask),
+    /// Offsets of a transaction, to be taken.
+    Offsets(OffsetsSent),
 }
 
 /// A Produce request on its way.
@@ -62,7 +71,10 @@ impl<F> Producer<F> {
         // Sends that wait for their topic have to look.
         self.hub.wake_for_refusals(now);
         self.hub.poll_metadata(&self.wanted, now);
-        self.ask_identity(now);
+        match self.transactions {
+            Some(_) => self.advance_transaction(now),
+            None => self.ask_identity(now),
+        }
         self.send_batches(now);
     }
 
@@ -124,7 +136,8 @@ impl<F> Producer<F> {
         let Some(identity) = self.identity.known() else { return };
         let mut by_leader: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
         let first = self.active.range(self.next_first..).chain(self.active.range(..self.next_first));
-        for index in first {
+        let transactions = self.transactions.as_ref();
+        for index in first.filter(|index| transactions.is_none_or(|open| open.admits(**index))) {
             let Some(queue) = self.queues.get_mut(*index) else { continue };
             queue.adopt(identity);
             if self.plot.has(Planted::FirstBatchIsNotAlone) {
@@ -176,7 +189,11 @@ impl<F> Producer<F> {
         let topic_of = |queue: &usize| self.queues.get(*queue).map(|queue| (queue.topic, id_of(queue.topic)));
         let ids: BTreeMap<usize, TopicId> = queues.iter().filter_map(topic_of).collect();
         let all_known = ids.values().all(|id| *id != TopicId::ZERO);
-        let limit = if all_known { i16::MAX } else { TOPIC_IDS_SINCE - 1 };
+        let limit = match self.transactions.as_ref().map(super::Transactions::flow) {
+            Some(Flow::Explicit) => ADDS_BY_ITSELF_SINCE - 1,
+            _ if all_known => i16::MAX,
+            _ => TOPIC_IDS_SINCE - 1,
+        };
         let target = Target::Node(leader);
         let version = match self.hub.connections.version(target, Kind::Produce, ApiKey::Produce, limit) {
             Ok(version) => version,
@@ -197,7 +214,11 @@ impl<F> Producer<F> {
             })
             .collect();
         let timeout_ms = self.config.connections.request_timeout.as_millis().try_into().unwrap_or(i32::MAX);
-        let request = ProduceRequest { acks: ACKS_ALL, timeout_ms, topic_data, ..Default::default() };
+        let transactional_id = self.transactions.as_mut().map(|open| {
+            open.touch();
+            open.id().to_owned()
+        });
+        let request = ProduceRequest { transactional_id, acks: ACKS_ALL, timeout_ms, topic_data };
         let ids = ids.into_iter().map(|(topic, id)| (id, topic)).collect();
         let sent = Pending::Batches(Sent { node: leader, ids, parts });
         self.hub.send((target, Kind::Produce), version, request, sent, now);
@@ -301,11 +322,15 @@ impl<F> Producer<F> {
             }
             // A batch behind one that failed is expected to be refused in this way. If the first batch is, the broker
             // has forgotten this producer, or lost records that it acknowledged, and the sequence starts anew.
-            ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId => {
-                if let Some(queue) = self.queues.get_mut(part.queue)
-                    && queue.is_first(part.batch)
+            // A transaction has no second identity, so it fails.
+            ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId
+                if self.transactions.is_none() || !self.is_first(part) =>
+            {
+                if self.is_first(part)
+                    && let Some(queue) = self.queues.get_mut(part.queue)
                 {
-                    self.identity.leave(queue.break_sequence());
+                    let stale = queue.break_sequence();
+                    self.leave_identity(stale);
                 }
                 self.again(part, cause, back_off);
             }
@@ -338,6 +363,11 @@ impl<F> Producer<F> {
         told
     }
 
+    /// Whether no batch of the partition stands before this one.
+    fn is_first(&self, part: Part) -> bool {
+        self.queues.get(part.queue).is_some_and(|queue| queue.is_first(part.batch))
+    }
+
     /// A request with a batch of this queue is answered, or will never be.
     fn landed(&mut self, part: Part) {
         if let Some(queue) = self.queues.get_mut(part.queue) {
@@ -352,8 +382,12 @@ impl<F> Producer<F> {
         let Some(queue) = self.queues.get_mut(part.queue) else { return };
         let Some(batch) = queue.batch(part.batch) else { return };
         batch.in_flight = false;
+        let backoff = match cause {
+            Cause::Broker { error: ErrorCode::ConcurrentTransactions, .. } => CONCURRENT,
+            _ => self.config.retry_backoff,
+        };
         batch.cause = Some(cause);
-        let wait = self.config.retry_backoff.after(batch.attempts, &mut self.rng);
+        let wait = backoff.after(batch.attempts, &mut self.rng);
         // Batches behind one that failed are refused, too, a moment later. The first batch sets the time of the retry.
         if queue.is_first(part.batch) {
             queue.retry_at = back_off.map(|now| now.mono + wait);
@@ -365,7 +399,8 @@ impl<F> Producer<F> {
         let Cause::Broker { address: Some(address), error } = cause else { return };
         let Some(queue) = self.queues.get(part.queue) else { return };
         let first = queue.batches.front().filter(|first| first.id == part.batch);
-        if let Some(at) = self.name_of(part.queue)
+        if *error != ErrorCode::ConcurrentTransactions
+            && let Some(at) = self.name_of(part.queue)
             && first.is_some_and(|first| first.cause.as_ref() != Some(cause))
         {
             refused!(log::PRODUCER, ApiKey::Produce, error, partition = %at, %address);
@@ -377,8 +412,10 @@ impl<F> Producer<F> {
         let Some(queue) = self.queues.get_mut(part.queue) else { return };
         let Some(batch) = queue.remove(part.batch) else { return };
         if result.is_err() && batch.sequence.is_some() {
-            self.identity.leave(queue.break_sequence());
+            let stale = queue.break_sequence();
+            self.leave_identity(stale);
         }
+        let Some(queue) = self.queues.get_mut(part.queue) else { return };
         if queue.batches.is_empty() {
             self.active.remove(&part.queue);
         }
@@ -406,6 +443,9 @@ impl<F> Producer<F> {
         for Lost { purpose, why, .. } in lost {
             match purpose {
                 Pending::Identity => self.retry_identity(None, now),
+                Pending::Coordinator(group) => self.coordinator_unanswered(group.as_deref(), now),
+                Pending::Transaction(ask) => self.transaction_unanswered(&ask, now),
+                Pending::Offsets(sent) => self.offsets_unanswered(&sent, now),
                 Pending::Batches(sent) => {
                     self.hub.metadata.request_update();
                     let address = self.hub.metadata.address(sent.node).cloned();
@@ -440,7 +480,9 @@ impl<F> Producer<F> {
     pub fn obstacles(&self, now: Now) -> Vec<Cause> {
         let mut obstacles: Vec<Cause> = Vec::new();
         let queued = self.active.iter().filter_map(|queue| self.obstacle(*queue, now));
-        for cause in queued.chain(Cause::of_metadata(&self.hub.metadata)) {
+        for cause in
+            queued.chain(self.transaction_obstacle(now)).chain(Cause::of_metadata(&self.hub.metadata))
+        {
             if !obstacles.contains(&cause) {
                 obstacles.push(cause);
             }
@@ -487,6 +529,13 @@ impl<F> Machine for Producer<F> {
                 (Pending::Batches(sent), Response::Produce(response)) => {
                     self.handle_produce(sent, response, now)
                 }
+                (Pending::Coordinator(group), Response::FindCoordinator(response)) => {
+                    self.handle_coordinator(group, response, now);
+                }
+                (Pending::Transaction(ask), response) => self.handle_transaction(ask, response, now),
+                (Pending::Offsets(sent), Response::TxnOffsetCommit(response)) => {
+                    self.handle_offsets(&sent, response, now);
+                }
                 _ => debug_assert!(false, "the answer is of another API than the request"),
             }
         }
@@ -501,6 +550,7 @@ impl<F> Machine for Producer<F> {
         let lost = self.hub.handle_timeout(now);
         self.handle_lost(lost, now);
         self.expire(now);
+        self.expire_offsets(now);
         if self.blocked_until.is_some_and(|at| at <= now.mono) {
             self.blocked_until = None;
             self.hub.wake = true;
@@ -522,7 +572,9 @@ impl<F> Machine for Producer<F> {
         let mut earliest = self.hub.deadlines();
         earliest.consider(self.blocked_until);
         earliest.consider(self.closing.filter(|_| !self.closed));
-        if self.identity == IdentityState::Needed {
+        if let Some(transactions) = &self.transactions {
+            transactions.deadlines(&mut earliest);
+        } else if self.identity == IdentityState::Needed {
             earliest.consider(self.identity_attempts.next());
         }
         for queue in self.active.iter().filter_map(|queue| self.queues.get(*queue)) {

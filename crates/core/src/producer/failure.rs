@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use ottla_protocol::{ErrorCode, Timestamp};
 
+use super::TransactionFailure;
 use crate::{cause::Cause, connections::RefusedConnection, ids::TopicPartition};
 
 /// A record that a broker has appended, on every replica in sync.
@@ -104,6 +105,12 @@ pub enum SendFailure {
         /// The API that the broker does not speak.
         cause: Cause,
     },
+    /// The record's transaction was aborted.
+    Aborted,
+    /// The record's transaction can only be aborted, or its producer has failed.
+    Doomed(Box<TransactionFailure>),
+    /// The transaction has ended, or none has begun.
+    NoTransaction,
     /// The producer was closed before the record was acknowledged.
     Closed,
 }
@@ -144,6 +151,9 @@ impl fmt::Display for SendFailure {
             Self::Connection { topic, refused } => write!(f, "topic `{topic}`: {refused}"),
             Self::Identity { error } => write!(f, "no producer id: {error}"),
             Self::Unsupported { at, cause } => write!(f, "{at}: {cause}"),
+            Self::Aborted => f.write_str("the record's transaction was aborted"),
+            Self::Doomed(failure) => failure.fmt(f),
+            Self::NoTransaction => f.write_str("no transaction is open; begin one first"),
             Self::Closed => f.write_str("the producer was closed before the record was acknowledged"),
         }?;
         match self {

@@ -52,7 +52,8 @@ impl From<SendFailure> for Refused {
 }
 
 impl<F> Producer<F> {
-    /// Takes a record, which is then on its way. `since` is when the caller began to try.
+    /// Takes a record, which is then on its way. `since` is when the caller began to try. A producer of transactions
+    /// takes records only [into one](Self::send_in).
     pub fn send<'a, H>(
         &mut self,
         record: &Outgoing<'a, H>,
@@ -65,6 +66,21 @@ impl<F> Producer<F> {
         if self.closing.is_some() {
             return Err(SendFailure::Closed.into());
         }
+        if self.transactions.is_some() {
+            return Err(SendFailure::NoTransaction.into());
+        }
+        self.take(record, since, now)
+    }
+
+    pub(super) fn take<'a, H>(
+        &mut self,
+        record: &Outgoing<'a, H>,
+        since: Instant,
+        now: Now,
+    ) -> Result<Ticket, Refused>
+    where
+        H: Iterator<Item = Header<'a>> + Clone,
+    {
         let size = self.size_of(record)?;
         let topic = self.resolve(record.topic, since, now)?;
         let partition = match (record.partition, record.key) {
@@ -206,7 +222,7 @@ impl<F> Producer<F> {
         Err(Refused::Wait)
     }
 
-    fn block_until(&mut self, deadline: Instant) {
+    pub(super) fn block_until(&mut self, deadline: Instant) {
         self.hub.stir = true;
         self.blocked_until = Some(self.blocked_until.map_or(deadline, |at| at.min(deadline)));
     }
@@ -292,6 +308,9 @@ impl<F> Producer<F> {
         let mut builder = BatchBuilder::new(self.config.compression, self.config.batch_size);
         if let Some(level) = self.config.compression_level {
             builder = builder.level(level);
+        }
+        if self.transactions.is_some() {
+            builder.set_transactional();
         }
         self.last_batch.0 += 1;
         let id = self.last_batch;

@@ -10,6 +10,7 @@
 //! - `partitioner`: which partition a record goes to.
 //! - `outcomes`: what became of records, until somebody asks.
 //! - `exchange`: the requests and what their answers mean.
+//! - `transactions`: records and offsets that appear as a whole or not at all.
 
 mod accumulator;
 mod config;
@@ -21,6 +22,7 @@ mod outcomes;
 mod partitioner;
 #[cfg(test)]
 mod tests;
+mod transactions;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,6 +37,9 @@ pub use failure::{Delivered, SendFailure};
 pub use intake::{Outgoing, Refused};
 pub use outcomes::{BatchId, Ticket, Unclaimed};
 pub use partitioner::partition_for_key;
+pub use transactions::{
+    AbortCause, End, FatalCause, OffsetsTicket, TransactionConfig, TransactionFailure, TransactionNumber,
+};
 
 use crate::{
     backoff::Attempts,
@@ -47,9 +52,10 @@ use crate::{
 };
 use accumulator::{Batch, PartitionQueue};
 use exchange::Pending;
-use idempotence::IdentityState;
+use idempotence::{Identity, IdentityState};
 use outcomes::{Acked, Outcomes};
 use partitioner::Sticky;
+use transactions::Transactions;
 
 /// The records that were sent before some moment; see [`Producer::flush`].
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +70,8 @@ pub struct Producer<F> {
     identity: IdentityState,
     /// At asking for it.
     identity_attempts: Attempts,
+    /// `None` for a producer without a transactional id.
+    transactions: Option<Transactions>,
     topics: Vec<Topic>,
     by_name: BTreeMap<String, usize>,
     queues: Vec<PartitionQueue>,
@@ -116,8 +124,14 @@ impl<F> Producer<F> {
     pub fn new(config: ProducerConfig, seeds: Vec<Address>, seed: u64, now: Now) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let identity_attempts = Attempts::new(config.retry_backoff, rng.fork());
+        let hub = Hub::new(config.connections.clone(), config.metadata.clone(), seeds, &mut rng, now);
+        let transactions = config
+            .transactions
+            .clone()
+            .map(|who| Transactions::new(who, config.retry_backoff, &mut rng, now));
         Self {
-            hub: Hub::new(config.connections.clone(), config.metadata.clone(), seeds, &mut rng, now),
+            hub,
+            transactions,
             config,
             wanted: Wanted::Topics(BTreeSet::new()),
             identity: IdentityState::Needed,
@@ -188,7 +202,10 @@ impl<F> Producer<F> {
 
     /// Takes no more records, delivers those that it has, and closes. Records that are not acknowledged at the
     /// deadline fail with [`SendFailure::Closed`]. The earlier deadline of two calls stands.
+    ///
+    /// A transaction that is open is aborted; one that is being committed is carried through.
     pub fn close(&mut self, deadline: Instant) {
+        self.abort_at_close();
         self.flush();
         self.closing = Some(self.closing.map_or(deadline, |at| at.min(deadline)));
         self.hub.wake = true;
@@ -197,7 +214,8 @@ impl<F> Producer<F> {
     /// Ends a producer that is closing, once all records are decided or its time is over.
     fn settle(&mut self, now: Now) {
         let Some(deadline) = self.closing.filter(|_| !self.closed) else { return };
-        if self.outcomes.first_pending().is_none() || deadline <= now.mono {
+        let idle = self.transactions.as_ref().is_none_or(Transactions::is_idle);
+        if (idle && self.outcomes.first_pending().is_none()) || deadline <= now.mono {
             self.fail_queues(self.all_active(), |_| SendFailure::Closed);
             self.hub.close();
             self.closed = true;
@@ -221,7 +239,8 @@ impl<F> Producer<F> {
                 given_up.push(at.clone());
             }
             if batches.iter().any(|batch| batch.sequence.is_some()) {
-                self.identity.leave(queue.break_sequence());
+                let stale = queue.break_sequence();
+                self.leave_identity(stale);
             }
             for batch in batches {
                 self.decide(&batch, Err(failure(at.clone())));
@@ -230,6 +249,15 @@ impl<F> Producer<F> {
         if let Some(first) = given_up.first() {
             let (partitions, why) = (Listed(given_up.iter()), failure(first.clone()));
             tracing::error!(target: log::PRODUCER, %partitions, records, %why, "batches given up");
+        }
+    }
+
+    /// The sequence numbers of a partition have a gap, so they start anew under another identity. A transactional
+    /// producer gets one from its coordinator, when the transaction has ended.
+    fn leave_identity(&mut self, stale: Option<Identity>) {
+        match &mut self.transactions {
+            Some(transactions) => transactions.has_gap(),
+            None => self.identity.leave(stale),
         }
     }
 
@@ -244,6 +272,9 @@ impl<F> Producer<F> {
         self.buffered -= batch.builder.size_estimate().min(self.buffered);
         self.starved = false;
         self.hub.wake = true;
+        if let (Some(transactions), Err(failure)) = (&mut self.transactions, &result) {
+            transactions.record_failed(failure);
+        }
         self.outcomes.decide(batch.id, batch.builder.count() as u32, result);
     }
 }

@@ -3,7 +3,7 @@ use ottla_protocol::{ApiKey, Request, Response};
 use crate::{
     admin::{Answer, Operation, Route, Verdict},
     connections::Address,
-    coordinator,
+    coordinator::{self, Coordinated},
     ids::NodeId,
 };
 
@@ -39,7 +39,7 @@ impl Operation for FindCoordinator {
     }
 
     fn request(&self, _: &[()], version: i16, _: i32) -> Option<Request> {
-        Some(coordinator::look_up(&self.0, version).into())
+        Some(Coordinated::Group(self.0.clone()).look_up(version).into())
     }
 
     fn gather(&self, answer: Answer<'_, ()>, coordinator: &mut Coordinator) -> Verdict<()> {

@@ -3,15 +3,19 @@
 mod batching;
 mod limits;
 mod retries;
+mod transaction_offsets;
+mod transaction_troubles;
+mod transactions;
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use ottla_protocol::{
     ErrorCode, Request, Response, Timestamp, TopicId,
     messages::{
-        ApiVersionsApiVersion, ApiVersionsResponse, InitProducerIdResponse, MetadataResponse,
-        MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic, ProduceLeaderIdAndEpoch,
-        ProduceNodeEndpoint, ProducePartitionResponse, ProduceRequest, ProduceResponse, ProduceTopicResponse,
+        ApiVersionsApiVersion, ApiVersionsFinalizedFeatureKey, ApiVersionsResponse, InitProducerIdResponse,
+        MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+        ProduceLeaderIdAndEpoch, ProduceNodeEndpoint, ProducePartitionResponse, ProduceRequest,
+        ProduceResponse, ProduceTopicResponse,
     },
     records::{BatchHeader, Compression, Decompressor, Header, RecordWalk},
 };
@@ -38,6 +42,21 @@ struct World {
     unreachable: bool,
     links: BTreeMap<ConnId, u16>,
     produced: Vec<Produced>,
+    coordinator: Coordinator,
+}
+
+/// The coordinator of transactions, and of groups.
+#[derive(Default)]
+struct Coordinator {
+    /// The finalized `transaction.version`.
+    level: i16,
+    epoch: i16,
+    /// What it was asked, in which version.
+    asked: Vec<(i16, Request)>,
+    /// What it answers next to these, in place of success.
+    refuses: BTreeMap<ottla_protocol::ApiKey, VecDeque<ErrorCode>>,
+    /// It does not answer this.
+    silent: Option<ottla_protocol::ApiKey>,
 }
 
 /// A Produce request that waits for its answer.
@@ -45,6 +64,7 @@ struct Produced {
     conn: ConnId,
     id: RequestId,
     port: u16,
+    version: i16,
     request: ProduceRequest,
 }
 
@@ -103,6 +123,7 @@ impl World {
             unreachable: false,
             links: BTreeMap::new(),
             produced: Vec::new(),
+            coordinator: Coordinator::default(),
         }
     }
 
@@ -151,14 +172,14 @@ impl World {
                     self.links.insert(conn, port);
                     self.producer.handle_connected(conn, self.now);
                 }
-                Outbound::Send { conn, id, request, .. } => self.answer(conn, id, request),
+                Outbound::Send { conn, id, version, request } => self.answer(conn, id, version, request),
                 Outbound::Run { .. } => unreachable!("nobody authenticates"),
                 Outbound::Close { conn } => _ = self.links.remove(&conn),
             }
         }
     }
 
-    fn answer(&mut self, conn: ConnId, id: RequestId, request: Request) {
+    fn answer(&mut self, conn: ConnId, id: RequestId, version: i16, request: Request) {
         let response: Response = match request {
             Request::ApiVersions(_) => {
                 let api = |key: &ottla_protocol::ApiKey| ApiVersionsApiVersion {
@@ -167,17 +188,26 @@ impl World {
                     max_version: key.versions().max,
                 };
                 let api_keys = ottla_protocol::ApiKey::ALL.iter().map(api).collect();
-                ApiVersionsResponse { api_keys, ..Default::default() }.into()
+                let level = ApiVersionsFinalizedFeatureKey {
+                    name: "transaction.version".to_owned(),
+                    max_version_level: self.coordinator.level,
+                    min_version_level: 0,
+                };
+                let finalized_features = vec![level];
+                ApiVersionsResponse { api_keys, finalized_features, ..Default::default() }.into()
             }
             Request::Metadata(asked) => self.metadata(!asked.topics.unwrap().is_empty()).into(),
-            Request::InitProducerId(_) => {
+            Request::InitProducerId(asked) if asked.transactional_id.is_none() => {
                 InitProducerIdResponse { producer_id: ID, producer_epoch: 0, ..Default::default() }.into()
             }
             Request::Produce(request) => {
                 let port = self.links[&conn];
-                return self.produced.push(Produced { conn, id, port, request });
+                return self.produced.push(Produced { conn, id, port, version, request });
             }
-            other => panic!("{other:?}"),
+            other => match self.coordinator.answer(version, other) {
+                Some(response) => response,
+                None => return,
+            },
         };
         self.producer.handle_reply(conn, Reply { id, response, fetched: None }, self.now);
     }
@@ -243,9 +273,9 @@ impl World {
         let answers =
             to.partitions().into_iter().map(|index| ProducePartitionResponse { index, ..answer.clone() });
         let topic = ProduceTopicResponse {
+            name: if to.version < 13 { "t".to_owned() } else { String::new() },
             topic_id: self.topic_id,
             partition_responses: answers.collect(),
-            ..Default::default()
         };
         let response =
             ProduceResponse { responses: vec![topic], node_endpoints: endpoints, ..Default::default() };

@@ -1,0 +1,80 @@
+//! What a transaction needs of a consumer: the offsets of what it handed out, with the member's place in its group, as of
+//! one moment.
+
+use std::collections::BTreeMap;
+
+use ottla_core::{CommittedOffset, GroupMetadata, SeekTo, TopicPartition};
+
+use super::{Consumer, Records};
+
+impl Consumer {
+    /// Whether it commits without being asked to.
+    pub(crate) fn commits_by_itself(&self) -> bool {
+        self.shared.inspect(|core| core.is_auto_committing())
+    }
+
+    /// The offsets to commit once these records are done, and the member's place in its group as of now; `None` where some
+    /// of the records do not count any more, as the partition was lost meanwhile. `since` is the member's place before the
+    /// records were polled: in a later generation others may have had the partition in between.
+    ///
+    /// What is lost after this moment has the group refuse these offsets.
+    pub(crate) fn offsets_of(
+        &mut self,
+        records: &Records,
+        since: &GroupMetadata,
+    ) -> Option<(GroupMetadata, BTreeMap<TopicPartition, CommittedOffset>)> {
+        let reading = &mut self.reader.reading;
+        let next = records.next_offsets();
+        self.shared.with(|core, now| {
+            reading.sync(core, false, now);
+            let group = core.group_metadata()?;
+            let same = since.generation_id < 0 || *since == group;
+            let holds = |(at, next): (&TopicPartition, &CommittedOffset)| {
+                reading.position(at, core).is_some_and(|position| position >= next.offset)
+            };
+            (same && next.iter().all(holds)).then_some((group, next))
+        })
+    }
+
+    /// These records are done.
+    pub(crate) fn settle(&mut self) {
+        let reading = &mut self.reader.reading;
+        self.shared.with(|core, now| reading.sync(core, true, now));
+    }
+
+    /// These records are to be handed out again, where they are still this consumer's to hand out.
+    pub(crate) fn take_back(&mut self, records: &Records) {
+        self.go_on_at(first_of(records));
+    }
+
+    /// Whether these records are done is not known: the consumer goes on where the group has committed. Where that is not
+    /// to be known either, they are handed out again.
+    pub(crate) async fn back_to_committed(&mut self, records: &Records) {
+        let mut at = first_of(records);
+        if let Ok(committed) = self.committed(at.keys().cloned()).await {
+            let known = committed.into_iter().filter_map(|(at, offset)| Some((at, offset?.offset)));
+            at.extend(known);
+        }
+        self.go_on_at(at);
+    }
+
+    fn go_on_at(&mut self, offsets: BTreeMap<TopicPartition, i64>) {
+        let reading = &mut self.reader.reading;
+        self.shared.with(|core, now| {
+            reading.sync(core, false, now);
+            for (at, offset) in &offsets {
+                // A partition that was lost, and is back, goes on where the group has committed.
+                if reading.position(at, core).is_some() {
+                    core.seek(at, SeekTo::Offset(*offset), now);
+                }
+            }
+            reading.sync(core, true, now);
+        });
+    }
+}
+
+/// Of each partition the first of these records.
+fn first_of(records: &Records) -> BTreeMap<TopicPartition, i64> {
+    let of_partition = records.by_partition().into_iter();
+    of_partition.filter_map(|(at, mut records)| Some((at.clone(), records.next()?.offset()))).collect()
+}

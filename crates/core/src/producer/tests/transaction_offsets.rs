@@ -1,0 +1,139 @@
+//! Offsets as a part of a transaction.
+
+use ottla_protocol::{ApiKey, messages::TxnOffsetCommitRequest};
+
+use super::*;
+use crate::{group::GroupMetadata, offsets::CommittedOffset};
+
+fn group() -> GroupMetadata {
+    GroupMetadata {
+        group_id: "g".to_owned(),
+        generation_id: 7,
+        member_id: "m".to_owned(),
+        group_instance_id: None,
+    }
+}
+
+impl World {
+    fn send_offsets(&mut self, of: TransactionNumber) -> OffsetsTicket {
+        let offsets =
+            [(("in", 0).into(), CommittedOffset::new(42)), (("in", 1).into(), CommittedOffset::new(7))];
+        let ticket = self.producer.send_offsets(of, offsets, group(), self.now).unwrap();
+        self.pass(Duration::from_millis(1));
+        ticket
+    }
+
+    fn offsets_committed(&self) -> Vec<&TxnOffsetCommitRequest> {
+        let asked = self.coordinator.asked.iter();
+        asked
+            .filter_map(|(_, request)| match request {
+                Request::TxnOffsetCommit(asked) => Some(asked),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn offsets_carry_the_members_place_in_its_group() {
+    let mut world = World::transactional(2);
+    let first = world.begin();
+    let ticket = world.send_offsets(first);
+    assert_eq!(world.producer.take_offsets(ticket), Some(Ok(())));
+    let asked = world.offsets_committed()[0];
+    assert_eq!((asked.transactional_id.as_str(), asked.group_id.as_str()), ("x", "g"));
+    assert_eq!((asked.generation_id_or_member_epoch, asked.member_id.as_str()), (7, "m"));
+    assert_eq!((asked.producer_id, asked.producer_epoch), (ID, 1));
+    let offsets: Vec<_> = asked.topics[0].partitions.iter().map(|it| it.committed_offset).collect();
+    assert_eq!(offsets, [42, 7]);
+    assert_eq!(world.commit(first), Some(Ok(End::Commit)), "offsets alone are a transaction");
+    let asked = world.asked();
+    assert_eq!(asked, [(ApiKey::FindCoordinator, 6), (ApiKey::TxnOffsetCommit, 5), (ApiKey::EndTxn, 5)]);
+}
+
+#[test]
+fn in_the_older_flow_the_group_is_added_first() {
+    let mut world = World::transactional(1);
+    let first = world.begin();
+    world.send_offsets(first);
+    world.send_offsets(first);
+    let asked: Vec<_> =
+        world.asked().into_iter().filter(|(key, _)| *key != ApiKey::FindCoordinator).collect();
+    let commit = (ApiKey::TxnOffsetCommit, 4);
+    assert_eq!(asked, [(ApiKey::AddOffsetsToTxn, 4), commit, commit], "once a transaction");
+}
+
+#[test]
+fn no_offsets_are_no_request() {
+    let mut world = World::transactional(2);
+    let first = world.begin();
+    let ticket = world.producer.send_offsets(first, [], group(), world.now).unwrap();
+    assert_eq!(world.producer.take_offsets(ticket), Some(Ok(())));
+    world.pump();
+    assert_eq!(world.asked(), []);
+}
+
+#[test]
+fn a_commit_waits_for_its_offsets() {
+    let mut world = World::transactional(2);
+    world.coordinator.silent = Some(ApiKey::TxnOffsetCommit);
+    let first = world.begin();
+    let ticket = world.send_offsets(first);
+    assert_eq!(world.commit(first), None);
+    assert_eq!(world.producer.take_offsets(ticket), None);
+    world.coordinator.silent = None;
+    world.pass(Duration::from_secs(40));
+    assert_eq!(world.ended(first), Some(Ok(End::Commit)), "the request was lost, and sent again");
+    assert_eq!(world.producer.take_offsets(ticket), Some(Ok(())));
+}
+
+#[test]
+fn a_member_that_the_group_went_on_without_cannot_commit() {
+    for error in [ErrorCode::IllegalGeneration, ErrorCode::UnknownMemberId, ErrorCode::StaleMemberEpoch] {
+        let mut world = World::transactional(2);
+        world.coordinator.refuse(ApiKey::TxnOffsetCommit, [error]);
+        let first = world.begin();
+        let ticket = world.send_offsets(first);
+        let refused = AbortCause::Offsets { group: "g".to_owned(), at: None, error };
+        let refused = TransactionFailure::Aborted(refused);
+        assert_eq!(world.producer.take_offsets(ticket), Some(Err(refused.clone())));
+        assert_eq!(world.producer.doom(), Some(refused.clone()));
+        assert_eq!(world.commit(first), Some(Err(refused)));
+        world.begin();
+    }
+}
+
+#[test]
+fn offsets_wait_for_a_coordinator_that_loads_or_moved() {
+    let mut world = World::transactional(2);
+    let errors = [
+        ErrorCode::CoordinatorLoadInProgress,
+        ErrorCode::NotCoordinator,
+        ErrorCode::ConcurrentTransactions,
+        ErrorCode::UnknownTopicOrPartition,
+    ];
+    world.coordinator.refuse(ApiKey::TxnOffsetCommit, errors);
+    let first = world.begin();
+    let ticket = world.send_offsets(first);
+    assert_eq!(world.producer.take_offsets(ticket), None);
+    world.pass(Duration::from_secs(5));
+    assert_eq!(world.producer.take_offsets(ticket), Some(Ok(())));
+    let looked_up = world.asked().iter().filter(|(key, _)| *key == ApiKey::FindCoordinator).count();
+    assert_eq!(looked_up, 2, "at first, and when another broker was it");
+}
+
+#[test]
+fn offsets_that_nobody_takes_are_given_up() {
+    let mut world = World::transactional(2);
+    world.coordinator.refuse(ApiKey::TxnOffsetCommit, [ErrorCode::UnknownTopicOrPartition; 1000]);
+    let first = world.begin();
+    let ticket = world.send_offsets(first);
+    world.pass(Duration::from_secs(121));
+    let settled = world.producer.take_offsets(ticket);
+    let timed_out = |failure: &_| {
+        matches!(failure, TransactionFailure::Aborted(AbortCause::OffsetsTimedOut { cause: Some(_), .. }))
+    };
+    assert!(matches!(&settled, Some(Err(failure)) if timed_out(failure)), "{settled:?}");
+    let ended = world.commit(first);
+    assert!(matches!(&ended, Some(Err(failure)) if timed_out(failure)), "{ended:?}");
+}

@@ -1,0 +1,302 @@
+//! A group's offsets as a part of a transaction (KIP-447): they are committed where the transaction is.
+//!
+//! They go to the group's coordinator, with the member's place in its group: a member that has lost its partitions is
+//! refused, and the transaction is then to be aborted.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use ottla_protocol::{
+    ApiKey, ErrorCode, Now,
+    messages::{
+        TxnOffsetCommitPartition, TxnOffsetCommitRequest, TxnOffsetCommitResponse, TxnOffsetCommitTopic,
+    },
+};
+
+use super::{
+    AbortCause, CONCURRENT, FatalCause, Flow, Producer, State, TransactionFailure, TransactionNumber,
+    Transactions,
+};
+use crate::{
+    backoff::Attempts,
+    cause::Cause,
+    connections::Kind,
+    coordinator::{Coordinated, Coordinator, ToCoordinator},
+    deadline::Earliest,
+    group::GroupMetadata,
+    ids::TopicPartition,
+    log::{self, refused},
+    offsets::CommittedOffset,
+    producer::{exchange::Pending, idempotence::Identity},
+};
+
+/// The newest version in the explicit flow: a later one adds the group by itself.
+const NEWEST_OF_EXPLICIT: i16 = 4;
+/// The newest version that names topics; the next names them by id.
+const NEWEST_BY_NAME: i16 = 5;
+/// The first version that tells the member's place in its group.
+const MEMBER_SINCE: i16 = 3;
+
+/// Stands for offsets that a transaction is to commit. What became of them is asked for with it, before the next
+/// transaction begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct OffsetsTicket(u64);
+
+/// Offsets that wait for the group's coordinator to take them.
+#[derive(Debug)]
+pub(super) struct OffsetsCommit {
+    ticket: OffsetsTicket,
+    pub(super) group: GroupMetadata,
+    /// Those that were not taken yet.
+    offsets: BTreeMap<TopicPartition, CommittedOffset>,
+    since: Instant,
+    gives_up_at: Instant,
+    attempts: Attempts,
+    sent: bool,
+}
+
+impl OffsetsCommit {
+    pub(super) fn deadlines(&self, earliest: &mut Earliest) {
+        earliest.consider(self.gives_up_at);
+        if !self.sent {
+            earliest.consider(self.attempts.next());
+        }
+    }
+}
+
+/// A request with offsets on its way.
+#[derive(Debug)]
+pub(in crate::producer) struct OffsetsSent(OffsetsTicket);
+
+impl Transactions {
+    /// The offsets that wait come to nothing.
+    pub(super) fn settle_offsets(&mut self, failure: &TransactionFailure) {
+        for commit in std::mem::take(&mut self.offsets) {
+            self.offsets_settled.insert(commit.ticket, Err(failure.clone()));
+        }
+    }
+
+    /// The first of the offsets that wait are taken.
+    fn offsets_taken(&mut self) {
+        if let Some(taken) = self.offsets.pop_front() {
+            self.offsets_settled.insert(taken.ticket, Ok(()));
+        }
+    }
+}
+
+impl<F> Producer<F> {
+    /// Has the transaction commit these offsets. Nothing is sent where there are none.
+    pub fn send_offsets(
+        &mut self,
+        of: TransactionNumber,
+        offsets: impl IntoIterator<Item = (TopicPartition, CommittedOffset)>,
+        group: GroupMetadata,
+        now: Now,
+    ) -> Result<OffsetsTicket, Box<TransactionFailure>> {
+        let timeout = self.config.delivery_timeout;
+        let Some(transactions) = self.transactions.as_mut() else {
+            return Err(Box::new(FatalCause::Closed.into()));
+        };
+        let refused: Option<TransactionFailure> = match (&transactions.state, &transactions.doom) {
+            (State::Failed(cause), _) => Some(cause.clone().into()),
+            (_, Some(cause)) if transactions.current == of => Some(cause.clone().into()),
+            (State::Open, None) if transactions.current == of => None,
+            _ => Some(AbortCause::Asked.into()),
+        };
+        if let Some(refused) = refused {
+            return Err(Box::new(refused));
+        }
+        transactions.last_offsets.0 += 1;
+        let ticket = transactions.last_offsets;
+        let offsets: BTreeMap<_, _> = offsets.into_iter().collect();
+        if offsets.is_empty() {
+            transactions.offsets_settled.insert(ticket, Ok(()));
+            return Ok(ticket);
+        }
+        let (backoff, rng) = (transactions.retry_backoff, &mut transactions.rng);
+        let id = &group.group_id;
+        if !transactions.group_coordinators.contains_key(id) {
+            let coordinator = Coordinator::new(Coordinated::Group(id.clone()), backoff, rng.u64(..), now);
+            transactions.group_coordinators.insert(id.clone(), coordinator);
+        }
+        transactions.offsets.push_back(OffsetsCommit {
+            ticket,
+            group,
+            offsets,
+            since: now.mono,
+            gives_up_at: now.mono + timeout,
+            attempts: Attempts::new(backoff, rng.fork()),
+            sent: false,
+        });
+        self.hub.stir = true;
+        Ok(ticket)
+    }
+
+    /// What became of the offsets, once that is known: taken, to be committed with the transaction, or not.
+    pub fn take_offsets(&mut self, ticket: OffsetsTicket) -> Option<Result<(), TransactionFailure>> {
+        if self.closed {
+            return Some(Err(FatalCause::Closed.into()));
+        }
+        self.transactions.as_mut()?.offsets_settled.remove(&ticket)
+    }
+
+    /// Sends the first of the offsets that wait.
+    pub(super) fn commit_offsets(&mut self, now: Now) {
+        let Some(transactions) = &mut self.transactions else { return };
+        let identity = self.identity.known();
+        let Some(commit) = transactions.offsets.front_mut() else { return };
+        let Some(identity) = identity.filter(|_| !commit.sent && commit.attempts.is_due(now)) else { return };
+        let group = &commit.group.group_id;
+        let explicit = transactions.flow == Flow::Explicit;
+        if explicit && !transactions.groups_added.contains(group) {
+            return;
+        }
+        let Some(coordinator) = transactions.group_coordinators.get_mut(group) else { return };
+        let newest = if explicit { NEWEST_OF_EXPLICIT } else { NEWEST_BY_NAME };
+        let (metadata, connections) = (&self.hub.metadata, &mut self.hub.connections);
+        let mut to = ToCoordinator { coordinator, metadata, connections, now };
+        let open = match to.open(Kind::Main, ApiKey::TxnOffsetCommit, newest) {
+            Ok(Some(open)) if open.version >= MEMBER_SINCE => open,
+            Ok(None) => return,
+            _ => return transactions.heed(FatalCause::Unsupported(ApiKey::TxnOffsetCommit).into()),
+        };
+        let id = to.send(open, request(&transactions.config.id, identity, commit), None);
+        commit.sent = true;
+        transactions.touched = true;
+        self.hub.expect(id, Pending::Offsets(OffsetsSent(commit.ticket)));
+    }
+
+    pub(in crate::producer) fn handle_offsets(
+        &mut self,
+        sent: &OffsetsSent,
+        response: TxnOffsetCommitResponse,
+        now: Now,
+    ) {
+        self.hub.wake = true;
+        let Some(transactions) = &mut self.transactions else { return };
+        let Some(commit) = transactions.offsets.front_mut().filter(|first| first.ticket == sent.0) else {
+            return;
+        };
+        commit.sent = false;
+        let group = commit.group.group_id.clone();
+        let mut again = None;
+        for topic in response.topics {
+            for answer in topic.partitions {
+                let at = TopicPartition::new(topic.name.as_str(), answer.partition_index);
+                let error = answer.error_code;
+                if error.is_ok() {
+                    commit.offsets.remove(&at);
+                } else if error.is_retriable() {
+                    again.get_or_insert(error);
+                } else {
+                    return transactions.heed(refused_for(group, at, error));
+                }
+            }
+        }
+        if commit.offsets.is_empty() {
+            return transactions.offsets_taken();
+        }
+        match again {
+            Some(ErrorCode::ConcurrentTransactions) => {
+                let wait = CONCURRENT.after(1, &mut transactions.rng);
+                commit.attempts.put_off_by(wait, now);
+            }
+            again => {
+                if let Some(error) = again.filter(|error| commit.attempts.is_news(*error)) {
+                    refused!(log::PRODUCER, ApiKey::TxnOffsetCommit, error, group = %group);
+                }
+                commit.attempts.failed(again, now);
+            }
+        }
+        if let (Some(error), Some(coordinator)) = (again, transactions.group_coordinators.get_mut(&group)) {
+            coordinator.heard(error, now);
+        }
+    }
+
+    pub(in crate::producer) fn offsets_unanswered(&mut self, sent: &OffsetsSent, now: Now) {
+        let Some(transactions) = &mut self.transactions else { return };
+        if let Some(commit) = transactions.offsets.front_mut().filter(|first| first.ticket == sent.0) {
+            commit.sent = false;
+            commit.attempts.failed(None, now);
+        }
+    }
+
+    pub(in crate::producer) fn coordinator_unanswered(&mut self, group: Option<&str>, now: Now) {
+        let Some(transactions) = &mut self.transactions else { return };
+        let coordinator = match group {
+            None => Some(&mut transactions.coordinator),
+            Some(group) => transactions.group_coordinators.get_mut(group),
+        };
+        if let Some(coordinator) = coordinator {
+            coordinator.handle_unanswered(now);
+        }
+    }
+
+    /// Gives up offsets that nobody has taken for too long.
+    pub(in crate::producer) fn expire_offsets(&mut self, now: Now) {
+        let Some(transactions) = &mut self.transactions else { return };
+        let Some(first) = transactions.offsets.front().filter(|first| first.gives_up_at <= now.mono) else {
+            return;
+        };
+        let group = first.group.group_id.clone();
+        let waited = now.mono.saturating_duration_since(first.since);
+        let node = transactions.group_coordinators.get(&group).and_then(Coordinator::node);
+        let address = node.and_then(|node| self.hub.metadata.address(node).cloned());
+        let cause = first.attempts.error().map(|error| Cause::Broker { address, error });
+        transactions.heed(AbortCause::OffsetsTimedOut { group, waited, cause }.into());
+        self.hub.wake = true;
+    }
+}
+
+fn refused_for(group: String, at: TopicPartition, error: ErrorCode) -> TransactionFailure {
+    let api = ApiKey::TxnOffsetCommit;
+    match error {
+        ErrorCode::ProducerFenced => FatalCause::Fenced { api, error, in_doubt: false }.into(),
+        ErrorCode::TransactionalIdAuthorizationFailed | ErrorCode::UnsupportedForMessageFormat => {
+            FatalCause::Refused { api, error }.into()
+        }
+        // Of a zombie, or of a transaction that timed out: the answer to the abort tells which.
+        ErrorCode::InvalidProducerEpoch
+        | ErrorCode::InvalidProducerIdMapping
+        | ErrorCode::TransactionAbortable => AbortCause::Told { api, error }.into(),
+        error => {
+            // What is wrong with the member is so for every partition.
+            let of_member = matches!(
+                error,
+                ErrorCode::GroupAuthorizationFailed
+                    | ErrorCode::IllegalGeneration
+                    | ErrorCode::UnknownMemberId
+                    | ErrorCode::FencedInstanceId
+                    | ErrorCode::StaleMemberEpoch
+            );
+            AbortCause::Offsets { group, at: (!of_member).then_some(at), error }.into()
+        }
+    }
+}
+
+fn request(id: &str, identity: Identity, commit: &OffsetsCommit) -> TxnOffsetCommitRequest {
+    let mut topics: BTreeMap<&String, Vec<TxnOffsetCommitPartition>> = BTreeMap::new();
+    for (at, committed) in &commit.offsets {
+        topics.entry(&at.topic).or_default().push(TxnOffsetCommitPartition {
+            partition_index: at.partition,
+            committed_offset: committed.offset,
+            committed_leader_epoch: committed.leader_epoch.unwrap_or(-1),
+            committed_metadata: Some(committed.metadata.clone()),
+        });
+    }
+    let topic = |(name, partitions): (&String, _)| TxnOffsetCommitTopic {
+        name: name.clone(),
+        partitions,
+        ..Default::default()
+    };
+    let group = &commit.group;
+    TxnOffsetCommitRequest {
+        transactional_id: id.to_owned(),
+        group_id: group.group_id.clone(),
+        producer_id: identity.id,
+        producer_epoch: identity.epoch,
+        generation_id_or_member_epoch: group.generation_id,
+        member_id: group.member_id.clone(),
+        group_instance_id: group.group_instance_id.clone().filter(|_| group.generation_id >= 0),
+        topics: topics.into_iter().map(topic).collect(),
+    }
+}
