@@ -108,6 +108,21 @@ impl Cluster {
         self.lead(topic, partition, -1, now)
     }
 
+    /// Makes `node` the leader of a partition although it has not followed since `from`: what lies from there on is lost, as by an
+    /// unclean election. Batches are lost as a whole. Returns where the log ends then.
+    pub fn elect_unclean(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        node: i32,
+        from: i64,
+        now: Now,
+    ) -> Option<i64> {
+        let found = self.topics.find_mut(topic).and_then(|topic| topic.partition_mut(partition))?;
+        let end = self.nodes.is_up(node).then(|| found.truncate(from))?;
+        self.move_leader(topic, partition, node, now).then_some(end)
+    }
+
     fn lead(&mut self, topic: &str, partition: i32, node: i32, now: Now) -> bool {
         let plot = self.plot;
         let found =

@@ -31,6 +31,8 @@ struct Entry {
 struct Fetch {
     epoch: LaneEpoch,
     offset: i64,
+    offset_epoch: Option<i32>,
+    validated_in: Option<i32>,
     queued_bytes: usize,
     served: Option<u64>,
     not_before: Option<Instant>,
@@ -68,6 +70,8 @@ impl Entry {
             fetch: (readable && lane.state == FetchState::Fetching).then(|| Fetch {
                 epoch: lane.epoch,
                 offset: lane.fetch_at,
+                offset_epoch: lane.fetch_epoch,
+                validated_in: lane.validated_in,
                 queued_bytes: lane.queued_bytes,
                 served: lane.served,
                 not_before: lane.attempts.next(),

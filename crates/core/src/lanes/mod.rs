@@ -33,6 +33,8 @@ pub use phase::LanePhase;
 pub(crate) use reading::Admission;
 pub(crate) use search::{Search, Searched};
 
+use ottla_protocol::TopicId;
+
 use self::{epochs::LeaderEpochs, filed::Filed};
 use crate::{
     backoff::{Attempts, Backoff},
@@ -60,6 +62,8 @@ pub(crate) struct Lanes<F> {
     rng: fastrand::Rng,
     /// Bytes that were fetched and dropped unread.
     pub(crate) wasted: u64,
+    /// Offsets whose records the logs had lost before they were read.
+    pub(crate) deleted_unread: u64,
     pub(crate) plot: Plot,
 }
 
@@ -95,6 +99,7 @@ impl<F> Lanes<F> {
             backoff,
             rng: fastrand::Rng::with_seed(seed),
             wasted: 0,
+            deleted_unread: 0,
             plot: Plot::default(),
         }
     }
@@ -261,6 +266,7 @@ impl<F> Lanes<F> {
             lane.holder = None;
             if let Some(Position { offset, leader_epoch }) = at {
                 (lane.fetch_at, lane.delivered) = (offset, Some(offset));
+                lane.fetch_epoch = leader_epoch;
                 // When a lane fails, the user may still have its last record in hand, so `acked` stays.
                 if !matches!(lane.state, FetchState::Failed(_)) {
                     lane.acked = Some(offset);
@@ -317,15 +323,51 @@ impl<F> Lanes<F> {
             self.place(*part, FetchState::Fetching, *position, now);
         }
         for (part, _) in paused {
-            let start = self.get(part).and_then(|lane| lane.queue.front()).map(|slice| slice.start);
-            self.drop_queue(part);
-            if let Some(start) = start {
-                // The epoch stays, as a reader may be in the middle of the slice before. A fetch under way asks for
-                // records behind those that are dropped, and its answer is refused for that.
-                self.change(part, |lane| lane.fetch_at = start);
-            }
+            self.rewind(part);
         }
         !read.is_empty()
+    }
+
+    /// Drops a lane's buffered records, which are to be fetched again.
+    pub(crate) fn rewind(&mut self, part: PartIdx) {
+        let start = self.get(part).and_then(|lane| lane.queue.front()).map(|slice| slice.start);
+        self.drop_queue(part);
+        if let Some(start) = start {
+            // The epoch stays, as a reader may be in the middle of the slice before. A fetch under way asks for
+            // records behind those that are dropped, and its answer is refused for that.
+            self.change(part, |lane| {
+                (lane.fetch_at, lane.fetch_epoch) = (start, lane.leader_epochs.before(start));
+            });
+        }
+    }
+
+    /// The leader's log has nothing of what was fetched from `end` on. Buffered records are dropped. Returns whether what was
+    /// handed out is cut, too, and is in nobody's hands: then the position is to be moved.
+    pub(crate) fn cut(&mut self, part: PartIdx, end: i64) -> bool {
+        self.rewind(part);
+        self.get(part).is_some_and(|lane| lane.fetch_at > end && lane.is_drained())
+    }
+
+    /// Notes which topic a position is in, or is looked up in: what its name stands for now, unless that was noted before.
+    pub(crate) fn learn_topic(&mut self, part: PartIdx, named: impl Fn(&str) -> TopicId) {
+        if self.get(part).is_some_and(|lane| lane.topic_id == TopicId::ZERO) {
+            self.change(part, |lane| lane.topic_id = named(&lane.at.topic));
+        }
+    }
+
+    /// The lanes whose topic was made anew, where this is what the names stand for now.
+    pub(crate) fn recreated(&self, named: impl Fn(&str) -> TopicId) -> Vec<(PartIdx, TopicId)> {
+        let now = self.assigned().map(|(part, lane)| (part, lane, named(&lane.at.topic)));
+        let anew = now.filter(|(_, lane, id)| lane.is_of_other(*id) && lane.former_id != *id);
+        anew.map(|(part, _, id)| (part, id)).collect()
+    }
+
+    /// The topic is another now, of this id.
+    pub(crate) fn change_topic(&mut self, part: PartIdx, topic_id: TopicId) {
+        self.change(part, |lane| {
+            lane.former_id = std::mem::replace(&mut lane.topic_id, topic_id);
+            (lane.validated_in, lane.committed) = (None, None);
+        });
     }
 
     /// Whether a reader that takes any lane would get a slice.
@@ -347,7 +389,7 @@ impl<F> Lanes<F> {
             self.ready.push_back(part);
         }
         self.change(part, |lane| {
-            lane.fetch_at = slice.next;
+            (lane.fetch_at, lane.fetch_epoch) = (slice.next, slice.leader_epoch);
             lane.log_end = Some(slice.log_end);
             lane.queued_bytes += size;
             lane.since = now;

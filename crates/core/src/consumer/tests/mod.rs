@@ -15,6 +15,8 @@ mod permissions;
 mod readers;
 mod reading;
 mod rejoining;
+mod truncation;
+mod unreadable;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -54,6 +56,7 @@ struct World {
     partitions: i32,
     /// The leader of all partitions, as metadata tells it. Metadata lists broker 1 only.
     leader: i32,
+    leader_epoch: i32,
     /// The topics that exist.
     topics: Vec<&'static str>,
     /// The newest versions that the broker speaks of these APIs.
@@ -108,6 +111,7 @@ impl World {
             asked,
             partitions: 2,
             leader: 1,
+            leader_epoch: 3,
             topics: vec!["t"],
             newest: Vec::new(),
             called: Vec::new(),
@@ -188,7 +192,8 @@ impl World {
                             self.consumer.handle_disconnected(sent.conn, Disconnected::Closed, self.now);
                         }
                         Request::Metadata(request) => {
-                            let response = metadata(request, &self.topics, self.partitions, self.leader);
+                            let led = (self.leader, self.leader_epoch);
+                            let response = metadata(request, &self.topics, self.partitions, led);
                             self.reply(&sent, response);
                         }
                         Request::FindCoordinator(_) => self.reply(&sent, coordinator()),
@@ -292,6 +297,12 @@ impl World {
         admission
     }
 
+    /// Has metadata asked for, and answered.
+    fn refresh(&mut self) {
+        self.consumer.hub.metadata.request_update();
+        self.pass(Duration::from_secs(1));
+    }
+
     fn disconnect(&mut self, sent: &Sent) {
         self.consumer.handle_disconnected(sent.conn, Disconnected::Closed, self.now);
         self.run();
@@ -335,6 +346,12 @@ impl World {
     }
 }
 
+fn batch_of(epoch: i32, offsets: std::ops::Range<i64>) -> Vec<u8> {
+    let mut batch = batch(offsets);
+    ottla_protocol::records::set_partition_leader_epoch(&mut batch, epoch).unwrap();
+    batch
+}
+
 fn batch(offsets: std::ops::Range<i64>) -> Vec<u8> {
     let mut builder = BatchBuilder::new(Compression::None, 1 << 20);
     for _ in offsets.clone() {
@@ -357,11 +374,16 @@ fn versions(newest: &[(ApiKey, i16)]) -> ApiVersionsResponse {
 }
 
 /// An answer by which these topics exist, and no others. The first topic's id is all ones, the next one's all twos.
-fn metadata(request: &MetadataRequest, topics: &[&str], partitions: i32, leader_id: i32) -> MetadataResponse {
+fn metadata(
+    request: &MetadataRequest,
+    topics: &[&str],
+    partitions: i32,
+    (leader_id, leader_epoch): (i32, i32),
+) -> MetadataResponse {
     let partition = |partition_index| MetadataResponsePartition {
         partition_index,
         leader_id,
-        leader_epoch: 3,
+        leader_epoch,
         ..Default::default()
     };
     let named = |name: &&str| MetadataRequestTopic { name: Some((*name).to_owned()), ..Default::default() };
