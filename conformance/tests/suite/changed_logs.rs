@@ -27,7 +27,9 @@ pub(crate) fn cases() -> Vec<Case> {
     });
     let mut cases = vec![
         Case::embedded("a_log_cut_by_an_unclean_election_is_reported_and_read_on", cut_embedded),
-        Case::alone("a_log_cut_by_kafkas_own_unclean_election_is_reported_and_read_on", cut).with_java().heavy(),
+        Case::alone("a_log_cut_by_kafkas_own_unclean_election_is_reported_and_read_on", cut)
+            .with_java()
+            .heavy(),
         Case::both("what_is_deleted_under_a_paused_reader_is_told_and_counted", |target| {
             wait(deleted_unread(target))
         })
@@ -67,14 +69,18 @@ async fn is_cut([reader, strict]: [Consumer; 2], topic: &str) -> Outcome {
             let context = error.context();
             equal("its place", (&context.partition, context.offset), (&Some(at.clone()), Some(20)))?;
             let said = reader.explain().to_string();
-            holds(&format!("it is explained: {said}"), said.contains("the log was cut below offset 20, at 10"))?;
+            holds(
+                &format!("it is explained: {said}"),
+                said.contains("the log was cut below offset 20, at 10"),
+            )?;
             reader.seek(at.clone(), 10)?;
         }
         let others = take(&mut reader, 10).await?;
         equal("each offset once more", offsets(&others), (10..20).collect())?;
         equal("of other records", others.iter().map(text).collect(), texts(100..110))?;
         let events = of_positions(&mut reader);
-        let [Event::Truncated(Truncated { at: told, position, diverged_at, offsets, .. })] = events.as_slice()
+        let [Event::Truncated(Truncated { at: told, position, diverged_at, offsets, .. })] =
+            events.as_slice()
         else {
             return Err(format!("one report, not {events:?}").into());
         };
@@ -168,11 +174,16 @@ async fn deleted_unread(target: &Target) -> Outcome {
     holds("nothing comes", reader.poll(Duration::from_millis(300)).await?.is_empty())?;
     numbers(target, &topic, 1, 2..10).await?;
     within("a deletion", admin(target).await?.delete_records([(at.clone(), 6)])).await??;
-    equal("nothing is told while it is paused", (reader.deleted_unread(), of_positions(&mut reader)), (0, vec![]))?;
+    equal(
+        "nothing is told while it is paused",
+        (reader.deleted_unread(), of_positions(&mut reader)),
+        (0, vec![]),
+    )?;
     reader.resume([at.clone()]);
     equal("it goes on", offsets(&take(&mut reader, 4).await?), (6..10).collect())?;
     let events = of_positions(&mut reader);
-    let [Event::DeletedUnread(DeletedUnread { at: told, position, log_start, offsets, .. })] = events.as_slice()
+    let [Event::DeletedUnread(DeletedUnread { at: told, position, log_start, offsets, .. })] =
+        events.as_slice()
     else {
         return Err(format!("one report, not {events:?}").into());
     };

@@ -136,7 +136,10 @@ impl fmt::Display for Truncated {
 impl fmt::Display for DeletedUnread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { at, position, log_start, offsets } = self;
-        write!(f, "partition {at}: {offsets} offsets from {position} on were deleted before they were read; ")?;
+        write!(
+            f,
+            "partition {at}: {offsets} offsets from {position} on were deleted before they were read; "
+        )?;
         write!(f, "the log begins at {log_start}")
     }
 }

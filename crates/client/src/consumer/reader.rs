@@ -241,7 +241,8 @@ impl Reader {
                     }
                 }
                 LaneFailure::Truncated { position, diverged_at } => {
-                    let error = RecvError::new(RecvErrorKind::Truncated).partition(at).offset(position.offset);
+                    let error =
+                        RecvError::new(RecvErrorKind::Truncated).partition(at).offset(position.offset);
                     match diverged_at {
                         Some(end) => error.detail(format!(
                             "what was read from offset {} on, {} offsets, is not in the log of the new leader",

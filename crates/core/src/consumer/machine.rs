@@ -43,8 +43,7 @@ impl<F: Clone> Machine for Consumer<F> {
                 if let Some(fetched) = reply.fetched {
                     self.fetcher.is_awaited = self.readers.is_any_polling();
                     let (lanes, metadata) = (&mut self.lanes, &mut self.hub.metadata);
-                    self.fetcher
-                        .handle_response(node, reply.id, response, fetched, lanes, metadata, now);
+                    self.fetcher.handle_response(node, reply.id, response, fetched, lanes, metadata, now);
                     self.hub.wake = true;
                 }
             }

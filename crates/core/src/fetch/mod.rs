@@ -496,7 +496,13 @@ fn out_of_range<F>(part: PartIdx, lanes: &mut Lanes<F>, plot: Plot, now: Now) {
 
 /// The leader's log parts from what was read before the position, as the leader of a fetch sees by the epoch of the last record.
 /// The position is validated, which tells where.
-fn diverges<F>(part: PartIdx, offset: i64, response: &FetchPartitionResponse, lanes: &mut Lanes<F>, now: Now) {
+fn diverges<F>(
+    part: PartIdx,
+    offset: i64,
+    response: &FetchPartitionResponse,
+    lanes: &mut Lanes<F>,
+    now: Now,
+) {
     let diverging = &response.diverging_epoch;
     lanes.change(part, |lane| {
         if lane.fetch_at != offset {
@@ -505,7 +511,8 @@ fn diverges<F>(part: PartIdx, offset: i64, response: &FetchPartitionResponse, la
         match diverging.end_offset >= offset {
             // In that epoch nothing was written: the record before is of an earlier one.
             true => {
-                lane.fetch_epoch = known_epoch(diverging.epoch).filter(|epoch| Some(*epoch) < lane.fetch_epoch);
+                lane.fetch_epoch =
+                    known_epoch(diverging.epoch).filter(|epoch| Some(*epoch) < lane.fetch_epoch);
             }
             false => lane.validated_in = None,
         }

@@ -119,7 +119,8 @@ impl Validations {
         let mut cuts = Vec::new();
         for (part, unproven) in asked {
             let counts = lanes.get(part).is_some_and(|lane| {
-                let same = (lane.fetch_at, lane.fetch_epoch) == (unproven.offset, Some(unproven.offset_epoch));
+                let same =
+                    (lane.fetch_at, lane.fetch_epoch) == (unproven.offset, Some(unproven.offset_epoch));
                 same && lane.epoch == unproven.epoch && lane.phase().is_assigned()
             });
             if !counts {

@@ -72,7 +72,9 @@ impl Search {
             (Self::For(ResetTo::Timestamp(after)), None) => {
                 Searched::Next(Self::nothing_so_late(after, plot))
             }
-            (Self::For(_) | Self::Start { .. } | Self::End { .. }, None) => Searched::Next(Self::For(ResetTo::Latest)),
+            (Self::For(_) | Self::Start { .. } | Self::End { .. }, None) => {
+                Searched::Next(Self::For(ResetTo::Latest))
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Logs that are cut below a position (KIP-320).
 
 use super::*;
-use crate::{Filter, LaneFailure, Truncated};
+use crate::{Filter, LaneFailure, Position, Truncated};
 
 /// What is asked in OffsetForLeaderEpoch: partition, the leader's epoch, and the position's.
 fn asked(sent: &Sent) -> Vec<(i32, i32, i32)> {
@@ -205,7 +205,8 @@ fn a_cut_that_the_leader_of_a_fetch_sees_is_looked_into() {
 fn a_leader_that_cannot_tell_now_is_asked_again() {
     let mut world = read_to_ten(ResetPolicy::Earliest);
     world.another_leads();
-    for error in [ErrorCode::NotLeaderOrFollower, ErrorCode::UnknownLeaderEpoch, ErrorCode::FencedLeaderEpoch] {
+    for error in [ErrorCode::NotLeaderOrFollower, ErrorCode::UnknownLeaderEpoch, ErrorCode::FencedLeaderEpoch]
+    {
         let asked = world.expect(ApiKey::OffsetForLeaderEpoch);
         world.answer(&asked, ends(error, -1, -1));
         assert!(!world.is_validating(), "after a pause");
