@@ -234,7 +234,8 @@ impl Member {
                 at,
                 failure @ (LaneFailure::NoOffset
                 | LaneFailure::OutOfRange { .. }
-                | LaneFailure::Recreated { .. }),
+                | LaneFailure::Recreated { .. }
+                | LaneFailure::Truncated { .. }),
             ) => {
                 self.is_told_of_no_offset(&at, &failure, stage, truth);
             }
