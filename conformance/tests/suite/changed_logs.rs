@@ -119,7 +119,7 @@ fn cut_embedded(target: &Target) -> Outcome {
 
 /// A follower is killed and misses ten records; then the leader is, and the follower leads without them.
 fn cut() -> Outcome {
-    let own = Own::start(Config::new(3))?;
+    let own = Own::start(Config::new(3).set("broker.session.timeout.ms", 3000))?;
     let (target, topic) = (own.target(), unique("cut"));
     let (leader, follower, readers) = wait(async {
         let two_copies = NewTopic::new(&topic).partitions(1).replication_factor(2);
