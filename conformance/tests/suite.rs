@@ -23,6 +23,8 @@ mod brokers;
 mod callbacks;
 #[path = "suite/cases.rs"]
 mod cases;
+#[path = "suite/changed_logs.rs"]
+mod changed_logs;
 #[path = "suite/cli.rs"]
 mod cli;
 #[path = "suite/consume_processes.rs"]
@@ -159,6 +161,7 @@ fn all() -> Vec<Case> {
         secured_cli::cases(),
         guarded::cases(),
         deletions::cases(),
+        changed_logs::cases(),
         transactions::cases(),
         killed::cases(),
         own_transactions::cases(),

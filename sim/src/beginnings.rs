@@ -173,7 +173,7 @@ impl Member {
         }
         let so = self.user.habits.beginnings.reset() == ResetPolicy::None
             && self.owned.get(at).is_some_and(|holding| match failure {
-                LaneFailure::OutOfRange { offset } => {
+                LaneFailure::OutOfRange { offset, .. } => {
                     truth.start(at) > *offset && self.may_begin(at, *offset, stage, truth).is_some()
                 }
                 _ => {

@@ -230,7 +230,13 @@ impl Member {
                 self.volume.detour();
                 self.seek(&at, offset, stage, truth);
             }
-            ReadFailure::Lane(at, failure @ (LaneFailure::NoOffset | LaneFailure::OutOfRange { .. })) => {
+            ReadFailure::Lane(
+                at,
+                failure @ (LaneFailure::NoOffset
+                | LaneFailure::OutOfRange { .. }
+                | LaneFailure::Recreated { .. }
+                | LaneFailure::Truncated { .. }),
+            ) => {
                 self.is_told_of_no_offset(&at, &failure, stage, truth);
             }
             // The password is wrong for a while; or a broker was closed so often in a row that it looks like a wrong port.

@@ -131,6 +131,7 @@ impl Member {
             Reason::NoLeader { .. } | Reason::AwaitingMetadata | Reason::TopicUnknown(_) => {
                 timed("the cluster knows the topic, and who leads", given_up * 3, secs(8))
             }
+            Reason::ValidatingPosition { .. } => timed("the leader knows its log", given_up * 3, secs(4)),
             Reason::LookingUpOffset { .. } => timed("the offset is looked up", given_up * 3, secs(4)),
             _ => None,
         }

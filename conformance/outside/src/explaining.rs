@@ -1,8 +1,9 @@
 //! What `explain()` tells, and of what it consists.
 
 use ottla::{
-    Admin, ApiKey, Cause, CommitGivenUp, CommitReason, Consumer, Disconnected, ErrorCode, Event, Explanation,
-    GroupReason, LaneFailure, OffsetReset, Reason, Retry, SaslFailure, SetupStage, TlsFailure,
+    Admin, ApiKey, Cause, CommitGivenUp, CommitReason, Consumer, DeletedUnread, Disconnected, ErrorCode, Event,
+    Explanation, GroupReason, LaneFailure, OffsetReset, Position, Reason, Recreated, Retry, SaslFailure,
+    SetupStage, TlsFailure, TopicPartition, Truncated,
     admin::Address,
     error::RecvErrorKind,
     group::{ClassicState, ConsumerState, GroupFailure, MembershipState},
@@ -28,6 +29,8 @@ pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
     equal(explained.group.as_ref().and_then(refused), None)?;
     equal(explained.commit.as_ref().and_then(again), None)?;
     equal(consumer.next_event().and_then(|happened| given_up(&happened.event).cloned()), None)?;
+    equal(consumer.next_event().and_then(|happened| moved(&happened.event).map(|(_, was)| was)), None)?;
+    equal(consumer.deleted_unread(), 0)?;
     consumer.close().await?;
 
     let alone = configuring::admin(NOBODY).wait_for_broker(false).build().await?;
@@ -52,7 +55,7 @@ fn stuck(reason: &Reason) -> Option<&LaneFailure> {
 
 fn out_of_range(failure: &LaneFailure) -> Option<i64> {
     match failure {
-        LaneFailure::OutOfRange { offset } => Some(*offset),
+        LaneFailure::OutOfRange { offset, .. } => Some(*offset),
         _ => None,
     }
 }
@@ -107,6 +110,32 @@ fn again(reason: &CommitReason) -> Option<&Retry> {
         CommitReason::Retrying(retry) => Some(retry),
         _ => None,
     }
+}
+
+/// The partition whose position does not hold, and what it was.
+fn moved(event: &Event) -> Option<(&TopicPartition, Option<i64>)> {
+    match event {
+        Event::Truncated(truncated) => Some(cut(truncated)),
+        Event::DeletedUnread(deleted) => Some(lost(deleted)),
+        Event::Recreated(recreated) => Some(anew(recreated)),
+        _ => None,
+    }
+}
+
+fn cut(truncated: &Truncated) -> (&TopicPartition, Option<i64>) {
+    (&truncated.at, offset(&truncated.position))
+}
+
+fn offset(position: &Position) -> Option<i64> {
+    Some(position.offset)
+}
+
+fn lost(deleted: &DeletedUnread) -> (&TopicPartition, Option<i64>) {
+    (&deleted.at, Some(deleted.position))
+}
+
+fn anew(recreated: &Recreated) -> (&TopicPartition, Option<i64>) {
+    (&recreated.at, recreated.position)
 }
 
 fn given_up(event: &Event) -> Option<&CommitGivenUp> {

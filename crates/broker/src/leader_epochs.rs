@@ -35,6 +35,11 @@ impl LeaderEpochs {
         }
     }
 
+    /// The log ends at `end` now: what began there or later is forgotten.
+    pub(crate) fn truncate(&mut self, end: i64) {
+        self.0.retain(|(_, begun)| *begun < end);
+    }
+
     /// The log begins at `start` now: what was written before is forgotten, but for the epoch that `start` is of.
     pub(crate) fn delete_before(&mut self, start: i64) {
         let kept = self.0.partition_point(|(_, begun)| *begun <= start).saturating_sub(1);
@@ -81,6 +86,17 @@ mod tests {
         epochs.begin(1, 7);
         epochs.begin(2, 7);
         assert_eq!(epochs.end_of(1, 9), Some((0, 7)));
+    }
+
+    #[test]
+    fn what_was_cut_off_is_of_no_epoch() {
+        let mut epochs = LeaderEpochs::default();
+        epochs.begin(1, 10);
+        epochs.begin(2, 20);
+        epochs.truncate(15);
+        epochs.begin(3, 15);
+        assert_eq!(epochs.end_of(2, 30), Some((1, 15)));
+        assert_eq!(epochs.end_of(3, 30), Some((3, 30)));
     }
 
     #[test]

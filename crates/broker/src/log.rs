@@ -90,6 +90,14 @@ impl Log {
         }
     }
 
+    /// Removes the batches that end behind `offset`, and returns where it ends then.
+    pub(crate) fn truncate(&mut self, offset: i64) -> i64 {
+        self.batches.truncate(self.batches.partition_point(|batch| batch.next_offset <= offset));
+        self.end_offset = self.batches.last().map_or(self.start_offset, |batch| batch.next_offset);
+        self.size = self.batches.last().map_or(0, |batch| batch.position + batch.bytes.len() as u64);
+        self.end_offset
+    }
+
     /// The index of the batch that holds `offset`.
     fn index_of(&self, offset: i64) -> usize {
         self.batches.partition_point(|batch| batch.next_offset <= offset)

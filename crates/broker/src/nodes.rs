@@ -103,6 +103,23 @@ impl Cluster {
         self.lead(topic, partition, -1, now)
     }
 
+    /// Makes `node` the leader of a partition although it has not followed since `from`: what lies from there on is lost, as by an
+    /// unclean election. Batches are lost as a whole. Returns where the log ends then.
+    pub fn elect_unclean(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        node: i32,
+        from: i64,
+        now: Now,
+    ) -> Option<i64> {
+        let id = self.topics.find(topic).map(|topic| topic.id).filter(|_| self.nodes.is_up(node))?;
+        self.topics.partition(topic, partition)?;
+        self.keep_late(Entry::LogCut { topic: id, partition, offset: from });
+        self.move_leader(topic, partition, node, now);
+        Some(self.topics.partition(topic, partition)?.log.end_offset())
+    }
+
     fn lead(&mut self, topic: &str, partition: i32, node: i32, now: Now) -> bool {
         let Some(id) = self.topics.find(topic).map(|topic| topic.id) else { return false };
         if self.topics.partition(topic, partition).is_none() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ottla_protocol::{
     ErrorCode, Now,
-    records::{self, BatchHeader, ControlType, EndTxnMarker},
+    records::{self, BatchHeader, ControlType, EndTxnMarker, RecordWalk},
 };
 
 use crate::{
@@ -138,6 +138,31 @@ impl Partition {
         self.leader_epochs.delete_before(self.log.start_offset());
     }
 
+    /// Cuts the log at the batch that ends behind `offset`: what producers and transactions did from there on is forgotten. Returns
+    /// where the log ends then.
+    pub(crate) fn truncate(&mut self, offset: i64) -> i64 {
+        let end = self.log.truncate(offset);
+        self.leader_epochs.truncate(end);
+        (self.producers, self.isolation) = (Producers::default(), Isolation::default());
+        for bytes in self.log.batches() {
+            let Ok(header) = BatchHeader::decode(bytes) else { continue };
+            match marker(&header, bytes) {
+                Some(marker) => {
+                    self.producers.ended(&marker, header.max_timestamp);
+                    let aborts = marker.control_type == ControlType::Abort;
+                    self.isolation.end(marker.producer_id, header.base_offset, aborts);
+                }
+                None => {
+                    self.producers.appended(&header, header.base_offset);
+                    if header.is_transactional() {
+                        self.isolation.begin(header.producer_id, header.base_offset);
+                    }
+                }
+            }
+        }
+        end
+    }
+
     /// Makes a broker its leader, -1 for none, in a new leader epoch.
     pub(crate) fn lead(&mut self, node: i32, plot: Plot) {
         self.leader = node;
@@ -199,4 +224,16 @@ impl Partition {
             Err(ErrorCode::UnknownLeaderEpoch)
         }
     }
+}
+
+/// The marker that a batch of the log is, if it is one.
+fn marker(header: &BatchHeader, batch: &[u8]) -> Option<EndTxnMarker> {
+    let records = batch.get(header.records_range(0)).filter(|_| header.is_control())?;
+    let record = RecordWalk::new(header, records).next()?.ok()?;
+    Some(EndTxnMarker {
+        control_type: ControlType::decode(record.key?).ok()?,
+        producer_id: header.producer_id,
+        producer_epoch: header.producer_epoch,
+        coordinator_epoch: EndTxnMarker::coordinator_epoch(record.value?).ok()?,
+    })
 }

@@ -31,6 +31,8 @@ pub(crate) struct FetchPart {
     pub(crate) fetch_offset: i64,
     pub(crate) max_bytes: usize,
     pub(crate) leader_epoch: i32,
+    /// Of the record before the offset; -1 where the client does not know it.
+    pub(crate) last_fetched_epoch: i32,
     /// The high watermark that the client was told last; -1 for none.
     told_high_watermark: i64,
     told_log_start: i64,
@@ -153,6 +155,7 @@ impl Session {
                 }
                 part.max_bytes = asked.max_bytes;
                 part.leader_epoch = asked.leader_epoch;
+                part.last_fetched_epoch = asked.last_fetched_epoch;
             }
         }
         let added =
@@ -177,6 +180,7 @@ impl FetchPart {
             fetch_offset: asked.fetch_offset,
             max_bytes: usize::try_from(asked.partition_max_bytes).unwrap_or(0),
             leader_epoch: asked.current_leader_epoch,
+            last_fetched_epoch: asked.last_fetched_epoch,
             told_high_watermark: -1,
             told_log_start: -1,
         }
@@ -188,6 +192,7 @@ impl FetchPart {
         let news = failed
             || answer.preferred_read_replica >= 0
             || answer.records.as_ref().is_some_and(|records| !records.is_empty())
+            || answer.diverging_epoch.epoch >= 0
             || self.told_high_watermark != answer.high_watermark
             || self.told_log_start != answer.log_start_offset;
         // After an error the next good answer is news.

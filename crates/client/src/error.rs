@@ -119,6 +119,13 @@ errors! {
         /// The position is outside the log, and the reset policy is `none`.
         OutOfRange = Caller: "the position is outside the log, and auto.offset.reset is none",
             "seek to where to go on";
+        /// The log was cut below the position, as another leader took over without what was read (KIP-320), and the reset policy is
+        /// `none`.
+        Truncated = Cluster: "the log was cut below the position, and auto.offset.reset is none",
+            "undo what was done with the records that are gone, and seek to where the log parts from them";
+        /// The topic was deleted and made anew under its name, and the reset policy is `none`.
+        TopicRecreated = Caller: "the position is in a topic that was deleted and made anew, and auto.offset.reset is none",
+            "seek to where to begin in the new one";
         /// A batch is damaged, and was still so when it was fetched again.
         Corrupt = Data: "a damaged batch", "seek past it, or have the topic's log repaired";
         /// A batch decompresses to more than is allowed.

@@ -4,7 +4,10 @@ use std::{collections::VecDeque, fmt, time::Duration};
 
 use ottla_protocol::{ErrorCode, Now, Timestamp};
 
-use crate::ids::{TopicPartition, names};
+use crate::{
+    ids::{TopicPartition, names},
+    offsets::Position,
+};
 
 /// How many events are kept for a user who does not look.
 const KEPT: usize = 1024;
@@ -20,7 +23,7 @@ pub struct Happened {
     pub event: Event,
 }
 
-/// Something that happened to the consumer's membership.
+/// Something that happened to the consumer's membership, or to its positions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -51,6 +54,104 @@ pub enum Event {
     },
     /// An offset was not committed, and is not tried again.
     CommitGivenUp(CommitGivenUp),
+    /// A partition's log was cut below the position.
+    Truncated(Truncated),
+    /// Records were deleted before they were read.
+    DeletedUnread(DeletedUnread),
+    /// A topic was deleted and made anew under its name.
+    Recreated(Recreated),
+}
+
+/// What was read from `diverged_at` on is not in the partition's log any more: another leader took over without it (KIP-320).
+/// Records that are written since have the same offsets, and are read from there on; with `auto.offset.reset=none` nothing is
+/// read until a seek.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Truncated {
+    /// The partition.
+    pub at: TopicPartition,
+    /// The position before: the next offset to read, and the leader epoch of the record before it.
+    pub position: Position,
+    /// Where the leader's log parts from what was read; `None` where the leader cannot tell. Then `auto.offset.reset` decides.
+    pub diverged_at: Option<Position>,
+    /// How many offsets lie between: the records read that are gone, at most.
+    pub offsets: Option<u64>,
+}
+
+/// The log's start has moved past the position, by retention or DeleteRecords, and `auto.offset.reset` decides where reading goes
+/// on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct DeletedUnread {
+    /// The partition.
+    pub at: TopicPartition,
+    /// The next offset that was to be read.
+    pub position: i64,
+    /// Where the log begins.
+    pub log_start: i64,
+    /// How many offsets lie between: the records that were lost to the reader, at most.
+    pub offsets: u64,
+}
+
+/// A topic was deleted and made anew under its name, as its id tells. The position in the one that is gone says nothing about the
+/// new one, which is read from where `auto.offset.reset` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Recreated {
+    /// The partition.
+    pub at: TopicPartition,
+    /// The next offset that was to be read of the topic that is gone; `None` where nothing was read of it.
+    pub position: Option<i64>,
+}
+
+impl Truncated {
+    pub(crate) fn new(at: TopicPartition, position: Position, diverged_at: Option<Position>) -> Self {
+        let offsets = diverged_at.map(|end| position.offset.abs_diff(end.offset));
+        Self { at, position, diverged_at, offsets }
+    }
+}
+
+impl DeletedUnread {
+    /// `None` where the log begins before the position.
+    pub(crate) fn new(at: TopicPartition, position: i64, log_start: i64) -> Option<Self> {
+        let offsets = u64::try_from(log_start.checked_sub(position)?).ok().filter(|offsets| *offsets > 0)?;
+        Some(Self { at, position, log_start, offsets })
+    }
+}
+
+impl fmt::Display for Truncated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, position, diverged_at, offsets } = self;
+        write!(f, "partition {at}: the log was cut below offset {}", position.offset)?;
+        match (diverged_at, offsets) {
+            (Some(end), Some(offsets)) => write!(f, ", at {}: {offsets} offsets that were read", end.offset),
+            _ => f.write_str("; its leader cannot tell where"),
+        }
+    }
+}
+
+impl fmt::Display for DeletedUnread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, position, log_start, offsets } = self;
+        write!(
+            f,
+            "partition {at}: {offsets} offsets from {position} on were deleted before they were read; "
+        )?;
+        write!(f, "the log begins at {log_start}")
+    }
+}
+
+impl fmt::Display for Recreated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "partition {}: the topic was deleted and made anew", self.at)?;
+        match self.position {
+            Some(position) => write!(f, "; it was read to offset {position}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// An offset that was to be committed without a call of the user's, by auto commit, a revocation or a close, and
@@ -94,6 +195,9 @@ impl fmt::Display for Event {
                 write!(f, "a revocation waits for records in hand of {}", names(held))
             }
             Self::CommitGivenUp(given_up) => given_up.fmt(f),
+            Self::Truncated(truncated) => truncated.fmt(f),
+            Self::DeletedUnread(deleted) => deleted.fmt(f),
+            Self::Recreated(recreated) => recreated.fmt(f),
         }
     }
 }

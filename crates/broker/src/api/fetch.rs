@@ -9,8 +9,8 @@ use ottla_protocol::{
     ErrorCode, Now, Response,
     codec::RecordData,
     messages::{
-        FetchLeaderIdAndEpoch, FetchNodeEndpoint, FetchPartitionResponse, FetchRequest, FetchResponse,
-        FetchTopicResponse,
+        FetchEpochEndOffset, FetchLeaderIdAndEpoch, FetchNodeEndpoint, FetchPartitionResponse, FetchRequest,
+        FetchResponse, FetchTopicResponse,
     },
 };
 
@@ -138,6 +138,7 @@ impl Fetching {
             let log = &partition.log;
             if self.check_replica(partition, part).is_err()
                 || !(log.start_offset()..=partition.end_of(self.node)).contains(&part.fetch_offset)
+                || !matches!(diverging(partition, part), Ok(None))
                 || self.nearest(partition, part, &near).is_some()
             {
                 return true;
@@ -300,6 +301,21 @@ impl Fetching {
         let log = &partition.log;
         let (start, end) = (log.start_offset(), partition.end_of(self.node));
         let last_stable_offset = partition.last_stable_offset(plot).min(end);
+        let diverging_epoch = match diverging(partition, part) {
+            Ok(diverging_epoch) => diverging_epoch,
+            Err(code) => return failed(code),
+        };
+        if let Some(diverging_epoch) = diverging_epoch {
+            return FetchPartitionResponse {
+                partition_index: part.index,
+                high_watermark: end,
+                last_stable_offset,
+                log_start_offset: start,
+                diverging_epoch,
+                records: Some(RecordData::default()),
+                ..Default::default()
+            };
+        }
         if !(start..=end).contains(&part.fetch_offset) {
             return failed(ErrorCode::OffsetOutOfRange);
         }
@@ -330,6 +346,19 @@ impl Fetching {
             ..Default::default()
         }
     }
+}
+
+/// Where the log parts from what the client has read, by the epoch of its last record (KIP-595).
+fn diverging(partition: &Partition, part: &FetchPart) -> Result<Option<FetchEpochEndOffset>, ErrorCode> {
+    if part.last_fetched_epoch < 0 {
+        return Ok(None);
+    }
+    let (log, asked) = (&partition.log, part.last_fetched_epoch);
+    let end = partition.leader_epochs.end_of(asked, log.end_offset());
+    let (epoch, end_offset) = end.ok_or(ErrorCode::OffsetOutOfRange)?;
+    let is_cut = epoch < asked || end_offset < part.fetch_offset;
+    Ok((is_cut && part.fetch_offset >= log.start_offset())
+        .then_some(FetchEpochEndOffset { epoch, end_offset }))
 }
 
 fn name_leaders(cluster: &Cluster, response: &mut FetchResponse) {

@@ -51,6 +51,9 @@ impl Cluster {
             Entry::LogStart { topic, partition, offset } => {
                 self.partition(topic, partition)?.delete_before(offset);
             }
+            Entry::LogCut { topic, partition, offset } => {
+                self.partition(topic, partition)?.truncate(offset);
+            }
             Entry::Leader { topic, partition, node } => {
                 let plot = self.plot;
                 self.partition(topic, partition)?.lead(node, plot);
@@ -94,9 +97,9 @@ impl Cluster {
                 let log = Log::starting_at(counted(first_offset)?);
                 counted(leader_epoch.checked_mul(2)?.into())?;
                 let found = self.partition(topic, partition)?;
-                let replicas = std::mem::take(&mut found.replicas);
-                *found =
-                    Partition { leader, leader_epoch, leader_epochs, replicas, log, producers, isolation };
+                (found.leader, found.leader_epoch, found.leader_epochs) =
+                    (leader, leader_epoch, leader_epochs);
+                (found.log, found.producers, found.isolation) = (log, producers, isolation);
             }
             Entry::Copied { topic, partition, bytes } => {
                 let header = whole(&bytes)?;

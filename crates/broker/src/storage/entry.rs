@@ -120,6 +120,8 @@ entries! {
     }
     /// Of a snapshot: a batch of which everything but its bytes is known.
     14 = Copied { topic: TopicId, partition: i32, bytes: Vec<u8> }
+    /// The batches that end behind the offset are lost, as by an unclean election.
+    15 = LogCut { topic: TopicId, partition: i32, offset: i64 }
 }
 
 macro_rules! as_on_the_wire {

@@ -251,8 +251,9 @@ impl Consumer {
         self.shared.inspect(|core| core.explain(clock::now()))
     }
 
-    /// What happens to the membership, as a stream for another task: joins and how long they took, partitions that come
-    /// and go, revocations that wait and for whom.
+    /// What happens to the membership and to positions, as a stream for another task: joins and how long they took, partitions
+    /// that come and go, revocations that wait and for whom; logs that were cut below a position, or have lost their beginning up
+    /// to it, and topics that were made anew.
     pub fn events(&self) -> EventStream {
         EventStream::new(self.shared.clone())
     }
@@ -277,6 +278,12 @@ impl Consumer {
     /// pause that others' records needed the room of.
     pub fn wasted_bytes(&self) -> u64 {
         self.shared.inspect(|core| core.wasted_bytes())
+    }
+
+    /// How many offsets the logs had lost, by retention or DeleteRecords, before this consumer came to them: the records that it
+    /// has missed, at most, since it began. [`Event::DeletedUnread`](crate::Event::DeletedUnread) tells of each time, and where.
+    pub fn deleted_unread(&self) -> u64 {
+        self.shared.inspect(|core| core.deleted_unread())
     }
 
     /// Whether more can come: a [`Closer`] has not closed it. The condition of a loop that polls:

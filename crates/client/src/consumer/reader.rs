@@ -258,8 +258,29 @@ impl Reader {
                     };
                     RecvError::new(kind).partition(at).offset(offset).because(error)
                 }
-                LaneFailure::OutOfRange { offset } => {
-                    RecvError::new(RecvErrorKind::OutOfRange).partition(at).offset(offset)
+                LaneFailure::OutOfRange { offset, log_start } => {
+                    let error = RecvError::new(RecvErrorKind::OutOfRange).partition(at).offset(offset);
+                    match log_start.saturating_sub(offset) {
+                        deleted @ 1.. => error.detail(format!(
+                            "the log begins at {log_start}: {deleted} offsets were deleted before they were read"
+                        )),
+                        _ => error.detail(format!("the log begins at {log_start}")),
+                    }
+                }
+                LaneFailure::Truncated { position, diverged_at } => {
+                    let error =
+                        RecvError::new(RecvErrorKind::Truncated).partition(at).offset(position.offset);
+                    match diverged_at {
+                        Some(end) => error.detail(format!(
+                            "what was read from offset {} on, {} offsets, is not in the log of the new leader",
+                            end.offset,
+                            position.offset.saturating_sub(end.offset)
+                        )),
+                        None => error.detail("the new leader cannot tell where"),
+                    }
+                }
+                LaneFailure::Recreated { offset } => {
+                    RecvError::new(RecvErrorKind::TopicRecreated).partition(at).offset(offset)
                 }
                 LaneFailure::NoOffset => RecvError::new(RecvErrorKind::NoOffset).partition(at),
                 LaneFailure::Broker(code) | LaneFailure::NotAuthorized(code) => {

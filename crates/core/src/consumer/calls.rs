@@ -170,6 +170,7 @@ impl<F: Clone> Consumer<F> {
             Ok(to) => (FetchState::AwaitsReset(Search::For(to)), None),
             Err(offset) => (FetchState::Fetching, Some(offset.into())),
         };
+        self.learn_topic(part);
         self.lanes.place(part, state, position, now.mono);
         self.lanes.bind(part, &self.hub.metadata);
         self.changed();
@@ -219,6 +220,11 @@ impl<F: Clone> Consumer<F> {
     /// How many bytes of records were fetched, and dropped unread.
     pub fn wasted_bytes(&self) -> u64 {
         self.lanes.wasted
+    }
+
+    /// How many offsets the logs had lost (by retention or DeleteRecords) before they were read.
+    pub fn deleted_unread(&self) -> u64 {
+        self.lanes.deleted_unread
     }
 
     /// The next event.

@@ -194,6 +194,15 @@ impl<F: Clone> Consumer<F> {
                 Reason::LookingUpOffset { waited, retry }
             });
         }
+        if lane.is_of_other(topic.id) {
+            return Reason::TopicRecreated;
+        }
+        if lane.needs_validation(partition.leader_epoch) {
+            return self.link_reason(leader, Kind::Main, now).unwrap_or_else(|| {
+                let (leader_epoch, retry) = (partition.leader_epoch, lane.attempts.retry(now));
+                Reason::ValidatingPosition { leader_epoch, waited, retry }
+            });
+        }
         let broker = lane.source.follower(partition.leader_epoch, now).unwrap_or(leader);
         if let Some(reason) = self.link_reason(broker, Kind::Fetch, now) {
             return reason;

@@ -218,7 +218,9 @@ impl GroupSide {
             unset.extend(Some(at).filter(|_| wanted && matches!(state, FetchState::AwaitsReset(_))));
             lanes.place(part, state, position, now.mono);
             lanes.bind(part, metadata);
-            lanes.change(part, |lane| lane.committed = position.map(|position| position.offset));
+            lanes.change(part, |lane| {
+                (lane.committed, lane.validated_in) = (position.map(|position| position.offset), None);
+            });
         }
         if !unset.is_empty() {
             let (to, partitions) = (reset, Listed(unset.iter()));

@@ -11,10 +11,10 @@ use crate::{
     group::GroupNews,
     hub::Lost,
     ids::{ConnId, RequestId},
-    lanes::{FetchState, Lane, LaneFailure, Searched},
+    lanes::{FetchState, Lane, LaneFailure, Search, Searched},
     log,
     machine::{Machine, Outbound, Reply},
-    offsets::{Position, Purpose},
+    offsets::{Position, Purpose, ResetTo},
     sasl::Done,
 };
 
@@ -43,10 +43,14 @@ impl<F: Clone> Machine for Consumer<F> {
                 if let Some(fetched) = reply.fetched {
                     self.fetcher.is_awaited = self.readers.is_any_polling();
                     let (lanes, metadata) = (&mut self.lanes, &mut self.hub.metadata);
-                    self.fetcher
-                        .handle_response(node, reply.id, response, fetched, lanes, metadata, self.reset, now);
+                    self.fetcher.handle_response(node, reply.id, response, fetched, lanes, metadata, now);
                     self.hub.wake = true;
                 }
+            }
+            (Pending::Validation(node), Response::OffsetForLeaderEpoch(response)) => {
+                let (lanes, metadata) = (&mut self.lanes, &mut self.hub.metadata);
+                let cuts = self.fetcher.handle_validated(node, reply.id, response, lanes, metadata, now);
+                cuts.into_iter().for_each(|cut| self.truncated(cut, now));
             }
             (Pending::Group(_), response) => self.handle_group_response(reply.id, response, now),
             _ => debug_assert!(false, "the answer is of another API than the request"),
@@ -122,6 +126,10 @@ impl<F: Clone> Consumer<F> {
                 Pending::Fetch(node) => {
                     self.fetcher.handle_unanswered(node, id, &mut self.lanes, &mut self.hub.metadata, now);
                 }
+                Pending::Validation(node) => {
+                    let (lanes, metadata) = (&mut self.lanes, &mut self.hub.metadata);
+                    self.fetcher.handle_not_validated(node, id, lanes, metadata, now);
+                }
                 Pending::Group(asked) => {
                     if let Some(group) = &mut self.group {
                         group.handle_unanswered(id, asked, now);
@@ -170,7 +178,16 @@ impl<F: Clone> Consumer<F> {
             (Purpose::Lane(part, epoch), result) => {
                 let counts = |lane: &&Lane<F>| lane.epoch == epoch && lane.phase().is_assigned();
                 let Some(lane) = self.lanes.get(part).filter(counts) else { return };
-                let FetchState::AwaitsReset(search) = lane.state else { return };
+                let FetchState::AwaitsReset(mut search) = lane.state else { return };
+                if let (Search::Start { from }, Ok(found)) = (search, &result) {
+                    let log_start = found.map_or(from, |found| found.offset);
+                    let Some(to) = self.told_start(part, from, log_start, now) else { return };
+                    search = Search::For(to);
+                    if to != ResetTo::Earliest {
+                        return self.lanes.place(part, FetchState::AwaitsReset(search), None, now.mono);
+                    }
+                }
+                let Some(lane) = self.lanes.get(part) else { return };
                 let (state, position, at_end) =
                     match result.map(|found| search.answered(found, self.lanes.plot)) {
                         Err(error) => (FetchState::Failed(LaneFailure::Broker(error)), None, false),
@@ -186,7 +203,11 @@ impl<F: Clone> Consumer<F> {
                 self.lanes.place(part, state, position, now.mono);
                 self.lanes.bind(part, &self.hub.metadata);
                 let began_at_end = position.filter(|_| at_end).map(|at| (at.offset, now.mono));
-                self.lanes.change(part, |lane| lane.began_at_end = began_at_end);
+                // The leader has just told the position.
+                let known = self.hub.metadata.partition(&at).map(|partition| partition.leader_epoch);
+                self.lanes.change(part, |lane| {
+                    (lane.began_at_end, lane.validated_in) = (began_at_end, known);
+                });
             }
         }
     }

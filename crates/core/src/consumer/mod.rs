@@ -15,6 +15,7 @@ mod group_side;
 mod handover;
 mod machine;
 mod ops;
+mod positions;
 mod readers;
 mod reading;
 mod reasons;
@@ -100,6 +101,8 @@ pub struct Consumer<F> {
     api_timeout: Duration,
     retry_backoff: Backoff,
     readers: readers::Readers,
+    /// The revision of the metadata in which the topics' ids were looked at last.
+    topics_seen: Option<u64>,
     /// The failure that the user's next call is to return.
     failure: Option<GroupFailure>,
     /// The refused connection that the next call that reads is to tell.
@@ -114,6 +117,7 @@ pub struct Consumer<F> {
 enum Pending {
     Lookup,
     Fetch(NodeId),
+    Validation(NodeId),
     Group(group_side::Asked),
 }
 
@@ -144,6 +148,7 @@ impl<F: Clone> Consumer<F> {
             api_timeout: config.api_timeout,
             retry_backoff: backoff,
             readers: readers::Readers::new(),
+            topics_seen: None,
             failure: None,
             refused: None,
             stopped: false,

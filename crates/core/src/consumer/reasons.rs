@@ -176,10 +176,23 @@ pub enum Reason {
         /// Why the offset is asked for again, and when.
         retry: Option<Retry>,
     },
+    /// The partition's leader is new, or the position was committed: the leader is asked whether its log has what comes before
+    /// the position (KIP-320).
+    ValidatingPosition {
+        /// The partition's leader epoch.
+        leader_epoch: i32,
+        /// How long ago records of the partition came, or its position was found.
+        waited: Duration,
+        /// Why the leader is asked again, and when.
+        retry: Option<Retry>,
+    },
     /// No broker has told of the topic yet.
     AwaitingMetadata,
     /// The topic, or the partition, does not exist as far as the cluster has told.
     TopicUnknown(ErrorCode),
+    /// The topic was deleted and made anew under its name. Its position is found anew when the user is back from the records of the
+    /// topic that is gone, and no broker tells of that one any more.
+    TopicRecreated,
     /// The partition is new, and the user's rebalance listener has not returned.
     AwaitingListener,
     /// The partition has no leader now.
@@ -243,11 +256,16 @@ impl fmt::Display for Reason {
             Self::LookingUpOffset { waited, retry } => {
                 write!(f, "waiting for an offset from the log for {waited:.1?}{}", after(retry))
             }
+            Self::ValidatingPosition { leader_epoch, waited, retry } => {
+                let retry = after(retry);
+                write!(f, "the leader of epoch {leader_epoch} validates the position for {waited:.1?}{retry}")
+            }
             Self::AwaitingMetadata => f.write_str("no broker has told of the topic yet"),
             Self::Unanswered { node, waited } => {
                 write!(f, "broker {node} has not answered a fetch for {waited:.1?}")
             }
             Self::TopicUnknown(error) => write!(f, "the topic is not there: {error}"),
+            Self::TopicRecreated => f.write_str("the topic was deleted and made anew"),
             Self::AwaitingListener => f.write_str("waiting for the rebalance listener to return"),
             Self::NoLeader { waited } => {
                 write!(f, "the partition has no leader; last heard of {waited:.1?} ago")
@@ -270,8 +288,20 @@ impl fmt::Display for LaneFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Corrupt { offset, error } => write!(f, "damaged batch at offset {offset}: {error}"),
-            Self::OutOfRange { offset } => {
-                write!(f, "offset {offset} is not in the log, and auto.offset.reset is none")
+            Self::OutOfRange { offset, log_start } => {
+                write!(f, "offset {offset} is not in the log, which begins at {log_start}")?;
+                f.write_str(", and auto.offset.reset is none")
+            }
+            Self::Truncated { position, diverged_at } => {
+                write!(f, "the log was cut below offset {}", position.offset)?;
+                if let Some(end) = diverged_at {
+                    write!(f, ", at {}", end.offset)?;
+                }
+                f.write_str(", and auto.offset.reset is none")
+            }
+            Self::Recreated { offset } => {
+                write!(f, "offset {offset} is of a topic that was deleted, and made anew since")?;
+                f.write_str(", and auto.offset.reset is none")
             }
             Self::NoOffset => f.write_str("no committed offset, and auto.offset.reset is none"),
             Self::Broker(error) => write!(f, "the broker refuses: {error}"),

@@ -49,6 +49,7 @@ impl<F: Clone> Consumer<F> {
         let group = self.group.as_ref();
         let wanted = self.wanted.gather(&mut self.hub, &self.manual_topics, &self.lookups, group);
         self.hub.poll_same_metadata(wanted, now);
+        self.notice_recreated(now);
         self.give_up_unknown_topics(now);
         loop {
             self.step_closing(now);
@@ -272,6 +273,9 @@ impl<F: Clone> Consumer<F> {
     }
 
     fn step_fetch(&mut self, now: Now) {
+        let (metadata, connections) = (&self.hub.metadata, &mut self.hub.connections);
+        let asked = self.fetcher.poll_validate(&mut self.lanes, metadata, connections, now);
+        asked.into_iter().for_each(|(id, node)| self.hub.expect(id, Pending::Validation(node)));
         self.fetcher.is_awaited = self.readers.is_any_polling();
         let sent =
             self.fetcher.poll_send(&mut self.lanes, &mut self.hub.metadata, &mut self.hub.connections, now);
@@ -290,6 +294,8 @@ impl<F: Clone> Consumer<F> {
         for part in self.lanes.placeless() {
             let Some(lane) = self.lanes.get(part) else { continue };
             let at = lane.at.clone();
+            self.learn_topic(part);
+            let Some(lane) = self.lanes.get(part) else { continue };
             match (&lane.state, &mut self.group) {
                 // The partition was let go and is back, and records that it handed out are about to be committed.
                 // Its committed offset is asked for after that; otherwise they would be read again.

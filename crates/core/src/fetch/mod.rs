@@ -4,6 +4,7 @@ mod aborted;
 mod plan;
 mod session;
 mod spans;
+mod validation;
 mod window;
 
 use std::{
@@ -12,9 +13,10 @@ use std::{
 };
 
 use ottla_protocol::{
-    ApiKey, ErrorCode, Now, TopicId,
+    ApiKey, ErrorCode, Now,
     messages::{
         FetchForgottenTopic, FetchPartition, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopic,
+        OffsetForLeaderEpochResponse,
     },
 };
 
@@ -25,15 +27,17 @@ use crate::{
     log::{self, ByError, refused},
     machine::Fetched,
     metadata::Metadata,
-    offsets::{IsolationLevel, ResetPolicy, ResetTo, known_epoch},
+    offsets::{IsolationLevel, known_epoch},
     planted::{Planted, Plot},
 };
 
 pub(crate) use aborted::Aborted;
 pub use spans::{Span, Spans, spans};
+pub(crate) use validation::Cut;
 
 use plan::Plan;
 use session::{Asked, Session};
+use validation::Validations;
 use window::Window;
 
 /// How records are fetched. The defaults are Java's, but for the budget, which Java does not have.
@@ -83,6 +87,7 @@ pub(crate) struct Fetcher {
     config: FetchConfig,
     plan: Plan,
     brokers: BTreeMap<NodeId, Broker>,
+    validations: Validations,
     /// Bytes of frames that are still referred to.
     held: usize,
     /// All bytes of frames ever received.
@@ -123,6 +128,7 @@ impl Fetcher {
             config,
             plan: Plan::default(),
             brokers: BTreeMap::new(),
+            validations: Validations::default(),
             held: 0,
             fetched: 0,
             responses: 0,
@@ -163,6 +169,43 @@ impl Fetcher {
     /// Since when a fetch has been in flight to this broker.
     pub(crate) fn busy_since(&self, node: NodeId) -> Option<Instant> {
         Some(self.brokers.get(&node)?.in_flight.as_ref()?.since)
+    }
+
+    /// Asks the leaders of positions that wait for it whether they have the records before.
+    pub(crate) fn poll_validate<F>(
+        &mut self,
+        lanes: &mut Lanes<F>,
+        metadata: &Metadata,
+        connections: &mut Connections,
+        now: Now,
+    ) -> Vec<(RequestId, NodeId)> {
+        self.plan.follow(lanes, metadata, self.config.partition_max_bytes, now);
+        self.validations.poll_send(&self.plan, lanes, metadata, connections, now)
+    }
+
+    /// Takes a leader's answer to that. Returns the positions that are not in its log, and are to be moved.
+    pub(crate) fn handle_validated<F>(
+        &mut self,
+        node: NodeId,
+        id: RequestId,
+        response: OffsetForLeaderEpochResponse,
+        lanes: &mut Lanes<F>,
+        metadata: &mut Metadata,
+        now: Now,
+    ) -> Vec<Cut> {
+        self.validations.handle_response(node, id, response, lanes, metadata, now)
+    }
+
+    /// A leader will not answer that.
+    pub(crate) fn handle_not_validated<F>(
+        &mut self,
+        node: NodeId,
+        id: RequestId,
+        lanes: &mut Lanes<F>,
+        metadata: &mut Metadata,
+        now: Now,
+    ) {
+        self.validations.handle_unanswered(node, id, lanes, metadata, now);
     }
 
     /// Sends the fetches that are due, one to each broker.
@@ -265,6 +308,7 @@ impl Fetcher {
             partition: asked.at.partition,
             current_leader_epoch: asked.leader_epoch,
             fetch_offset: asked.offset,
+            last_fetched_epoch: asked.offset_epoch.unwrap_or(-1),
             partition_max_bytes,
             ..Default::default()
         };
@@ -308,7 +352,6 @@ impl Fetcher {
         fetched: Fetched<F>,
         lanes: &mut Lanes<F>,
         metadata: &mut Metadata,
-        reset: ResetPolicy,
         now: Now,
     ) {
         self.held += fetched.size;
@@ -352,12 +395,15 @@ impl Fetcher {
             for partition in topic.partitions {
                 let spans = spans.next();
                 let asked = broker.session.find(topic.topic_id, &topic.topic, partition.partition_index);
-                let asked = asked.map(|(part, asked)| (part, (asked.epoch, asked.offset, asked.topic_id)));
-                let counts = |(part, (epoch, ..)): &(PartIdx, (LaneEpoch, i64, TopicId))| {
-                    lanes.get(*part).is_some_and(|lane| lane.epoch == *epoch && lane.phase().is_assigned())
+                let asked = asked.map(|(part, asked)| (part, asked.clone()));
+                let counts = |(part, asked): &(PartIdx, Asked)| {
+                    lanes
+                        .get(*part)
+                        .is_some_and(|lane| lane.epoch == asked.epoch && lane.phase().is_assigned())
                 };
                 // A partition that was not asked for is the broker's mistake. Its records are dropped.
-                let Some((part, (epoch, offset, topic_id))) = asked.filter(counts) else {
+                let Some((part, Asked { epoch, offset, topic_id, leader_epoch, .. })) = asked.filter(counts)
+                else {
                     lanes.wasted += partition.records.as_ref().map_or(0, |records| records.len()) as u64;
                     continue;
                 };
@@ -366,7 +412,13 @@ impl Fetcher {
                 if let (ErrorCode::None, Some(follower)) = (partition.error_code, follower) {
                     follow(part, follower, lanes, metadata, now);
                 }
-                if partition.error_code.is_ok() {
+                let diverging = partition.error_code.is_ok() && partition.diverging_epoch.epoch >= 0;
+                if diverging && lanes.follows(part, node) {
+                    // A follower that lags behind has not heard of the record's epoch: the leader is asked.
+                    follower_failed(part, node, ErrorCode::OffsetOutOfRange, lanes, metadata, now);
+                } else if diverging {
+                    diverges(part, offset, &partition, lanes, now);
+                } else if partition.error_code.is_ok() {
                     let of_log = LogEnd::told(&partition, self.config.isolation);
                     let slice = |span: Span, aborted, start| Slice {
                         part,
@@ -386,6 +438,7 @@ impl Fetcher {
                             let brings = spans.iter().next().is_some();
                             lanes.change(part, |lane| {
                                 lane.log_end = Some(of_log);
+                                lane.validated_in = known_epoch(leader_epoch).or(lane.validated_in);
                                 if brings {
                                     lane.served = Some(self.responses);
                                 }
@@ -419,7 +472,7 @@ impl Fetcher {
                         follower_failed(part, node, error, lanes, metadata, now);
                         continue;
                     }
-                    partition_failed(part, &partition, lanes, metadata, reset, self.plot, now);
+                    partition_failed(part, &partition, lanes, metadata, self.plot, now);
                 }
             }
         }
@@ -482,7 +535,6 @@ fn partition_failed<F>(
     response: &FetchPartitionResponse,
     lanes: &mut Lanes<F>,
     metadata: &mut Metadata,
-    reset: ResetPolicy,
     plot: Plot,
     now: Now,
 ) {
@@ -490,11 +542,14 @@ fn partition_failed<F>(
     lanes.change(part, |lane| lane.attempts.failed(error, now));
     let Some(lane) = lanes.get(part) else { return };
     match error {
-        ErrorCode::OffsetOutOfRange if lane.is_drained() => out_of_range(part, lanes, reset, plot, now),
+        ErrorCode::OffsetOutOfRange if lane.is_drained() => out_of_range(part, lanes, plot, now),
         // Buffered records are read first. The same answer will come again.
         ErrorCode::OffsetOutOfRange => {}
+        ErrorCode::UnknownLeaderEpoch => {
+            lanes.change(part, |lane| lane.validated_in = None);
+            metadata.request_update();
+        }
         _ if error.is_stale_metadata() => led_by_another(part, response, lanes, metadata, plot),
-        ErrorCode::UnknownLeaderEpoch => metadata.request_update(),
         _ if error.is_retriable() || error == ErrorCode::UnknownServerError => {}
         _ if error.is_authorization() => {
             if lane.is_drained() {
@@ -511,27 +566,38 @@ fn partition_failed<F>(
     }
 }
 
-/// A partition's log does not have the offset that is to be read next.
-fn out_of_range<F>(part: PartIdx, lanes: &mut Lanes<F>, reset: ResetPolicy, plot: Plot, now: Now) {
+/// A partition's log does not have the offset that is to be read next. Where it begins tells what was lost.
+fn out_of_range<F>(part: PartIdx, lanes: &mut Lanes<F>, plot: Plot, now: Now) {
     let Some(lane) = lanes.get(part).filter(|_| !plot.has(Planted::OutOfRangeIsAskedAgain)) else { return };
-    let offset = lane.fetch_at;
-    let state = match reset_out_of_range(reset, plot, now) {
-        Some(to) => FetchState::AwaitsReset(Search::For(to)),
-        None => FetchState::Failed(LaneFailure::OutOfRange { offset }),
-    };
-    if let FetchState::AwaitsReset(search) = &state {
-        let (partition, from, to) = (&lane.at, offset, search.asks());
-        let why = ErrorCode::OffsetOutOfRange;
-        tracing::warn!(target: log::OFFSETS, %partition, from, ?to, %why, "reset");
-    }
-    let position = lane.position(offset);
+    let position = lane.fetch_position();
+    let state = FetchState::AwaitsReset(Search::Start { from: position.offset });
     lanes.place(part, state, Some(position), now.mono);
 }
 
-fn reset_out_of_range(reset: ResetPolicy, plot: Plot, now: Now) -> Option<ResetTo> {
-    let to = reset.at(plot, now)?;
-    let skips = to == ResetTo::Earliest && plot.has(Planted::TrimmedPartitionSkipsToEnd);
-    Some(if skips { ResetTo::Latest } else { to })
+/// The leader's log parts from what was read before the position, as the leader of a fetch sees by the epoch of the last record.
+/// The position is validated, which tells where.
+fn diverges<F>(
+    part: PartIdx,
+    offset: i64,
+    response: &FetchPartitionResponse,
+    lanes: &mut Lanes<F>,
+    now: Now,
+) {
+    let diverging = &response.diverging_epoch;
+    lanes.change(part, |lane| {
+        if lane.fetch_at != offset {
+            return;
+        }
+        match diverging.end_offset >= offset {
+            // In that epoch nothing was written: the record before is of an earlier one.
+            true => {
+                lane.fetch_epoch =
+                    known_epoch(diverging.epoch).filter(|epoch| Some(*epoch) < lane.fetch_epoch);
+            }
+            false => lane.validated_in = None,
+        }
+        lane.attempts.put_off(now);
+    });
 }
 
 /// The broker does not lead the partition. It may say who does.

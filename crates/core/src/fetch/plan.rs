@@ -8,7 +8,7 @@ use std::{
 
 use ottla_protocol::{Now, TopicId};
 
-use super::session::Asked;
+use super::{session::Asked, validation::Unproven};
 use crate::{
     ids::{NodeId, PartIdx},
     lanes::Lanes,
@@ -51,7 +51,9 @@ pub(super) struct Share {
     pub(super) ahead: usize,
     /// The partitions that a fetch asks for.
     pub(super) asked: BTreeMap<PartIdx, Asked>,
-    /// How many of them are of topics without an id.
+    /// The positions that this leader is to validate before they are fetched from.
+    unproven: BTreeMap<PartIdx, Unproven>,
+    /// How many of the partitions are of topics without an id.
     pub(super) nameless: usize,
     /// The partitions that are, or were, asked for, and that have changed since the last fetch.
     pub(super) changed: BTreeSet<PartIdx>,
@@ -86,10 +88,17 @@ impl Plan {
             self.later.extend(later.map(|at| (at, part)));
             return;
         }
-        let known = metadata.partition(&lane.at).and_then(|p| Some((p.leader?, p.leader_epoch)));
+        let topic_id = metadata.topic(&lane.at.topic).map_or(TopicId::ZERO, |topic| topic.id);
+        // A broker that lags behind may still tell of the topic that is gone: it is not read at the new one's position.
+        let known = metadata.partition(&lane.at).filter(|_| !lane.is_of_other(topic_id));
+        let known = known.and_then(|p| Some((p.leader?, p.leader_epoch)));
         let (source, queued_bytes) = (lane.source, lane.queued_bytes);
         self.later.extend(source.ends().filter(|at| *at > now.mono).map(|at| (at, part)));
-        let follower = known.and_then(|(_, leader_epoch)| source.follower(leader_epoch, now));
+        let unproven = |leader_epoch| lane.fetch_epoch.filter(|_| lane.needs_validation(leader_epoch));
+        // The leader is who knows whether a position is in its log.
+        let follower = known
+            .filter(|(_, leader_epoch)| unproven(*leader_epoch).is_none())
+            .and_then(|(_, leader_epoch)| source.follower(leader_epoch, now));
         let (follows, alone) = (follower.is_some(), source.is_alone(now));
         let broker = follower.or(known.map(|(leader, _)| leader));
         self.counted.insert(part, Counted { broker, follows, alone, queued_bytes });
@@ -102,11 +111,14 @@ impl Plan {
         share.following += usize::from(follows);
         share.alone += usize::from(alone);
         share.ahead += queued_bytes;
-        if queued_bytes < enough {
-            let topic_id = metadata.topic(&lane.at.topic).map_or(TopicId::ZERO, |topic| topic.id);
-            let (at, epoch, offset, served) = (lane.at.clone(), lane.epoch, lane.fetch_at, lane.served);
+        let (at, epoch, offset) = (lane.at.clone(), lane.epoch, lane.fetch_at);
+        if let Some(offset_epoch) = unproven(leader_epoch) {
+            share.unproven.insert(part, Unproven { at, epoch, offset, offset_epoch, leader_epoch });
+        } else if queued_bytes < enough {
+            let (offset_epoch, served) = (lane.fetch_epoch, lane.served);
             share.nameless += usize::from(topic_id == TopicId::ZERO);
-            share.asked.insert(part, Asked { at, topic_id, epoch, offset, leader_epoch, served });
+            let asked = Asked { at, topic_id, epoch, offset, offset_epoch, leader_epoch, served };
+            share.asked.insert(part, asked);
             share.changed.insert(part);
         }
     }
@@ -121,6 +133,7 @@ impl Plan {
         share.following -= usize::from(follows);
         share.alone -= usize::from(alone);
         share.ahead -= queued_bytes;
+        share.unproven.remove(&part);
         if let Some(asked) = share.asked.remove(&part) {
             share.nameless -= usize::from(asked.topic_id == TopicId::ZERO);
             share.changed.insert(part);
@@ -140,6 +153,12 @@ impl Plan {
     /// The brokers of which anything is to be asked.
     pub(super) fn asked(&self) -> impl Iterator<Item = NodeId> {
         self.brokers.iter().filter(|(_, share)| !share.asked.is_empty()).map(|(node, _)| *node)
+    }
+
+    /// The positions that each leader is to validate.
+    pub(super) fn unproven(&self) -> impl Iterator<Item = (NodeId, &BTreeMap<PartIdx, Unproven>)> {
+        let waits = self.brokers.iter().filter(|(_, share)| !share.unproven.is_empty());
+        waits.map(|(node, share)| (*node, &share.unproven))
     }
 
     pub(super) fn share(&mut self, node: NodeId) -> &mut Share {
@@ -173,7 +192,7 @@ impl Plan {
             let shares = plan.brokers.iter().filter(|(_, share)| share.wanting > 0);
             let share = |share: &Share| {
                 let counts = (share.wanting, share.following, share.alone, share.ahead, share.nameless);
-                (counts, share.asked.clone())
+                (counts, share.asked.clone(), share.unproven.clone())
             };
             shares.map(|(node, of)| (*node, share(of))).collect::<Vec<_>>()
         };

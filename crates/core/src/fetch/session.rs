@@ -25,6 +25,8 @@ pub(super) struct Asked {
     pub(super) topic_id: TopicId,
     pub(super) epoch: LaneEpoch,
     pub(super) offset: i64,
+    /// The leader epoch of the record before, where it is known.
+    pub(super) offset_epoch: Option<i32>,
     pub(super) leader_epoch: i32,
     /// The number of the response that brought it records last.
     pub(super) served: Option<u64>,
@@ -178,7 +180,8 @@ impl Session {
 
 impl Asked {
     fn same_request(&self, other: &Self) -> bool {
-        (self.offset, self.leader_epoch, self.topic_id) == (other.offset, other.leader_epoch, other.topic_id)
+        let asks = |asked: &Self| (asked.offset, asked.offset_epoch, asked.leader_epoch, asked.topic_id);
+        asks(self) == asks(other)
     }
 }
 
@@ -188,7 +191,8 @@ mod tests {
 
     fn asked(partition: i32, offset: i64) -> Asked {
         let at = TopicPartition::new("t", partition);
-        Asked { at, topic_id: TopicId([1; 16]), epoch: LaneEpoch(0), offset, leader_epoch: 0, served: None }
+        let (topic_id, epoch) = (TopicId([1; 16]), LaneEpoch(0));
+        Asked { at, topic_id, epoch, offset, offset_epoch: None, leader_epoch: 0, served: None }
     }
 
     fn wanted(list: &[(i32, i64)]) -> BTreeMap<PartIdx, Asked> {

@@ -57,6 +57,20 @@ pub enum LaneFailure {
     OutOfRange {
         /// The position.
         offset: i64,
+        /// Where the log begins. Where that is behind the position, what lies between was deleted before it was read.
+        log_start: i64,
+    },
+    /// The log was cut below the position (KIP-320), and the reset policy is `none`.
+    Truncated {
+        /// The position.
+        position: Position,
+        /// Where the log of the leader parts from what was read; `None` where the leader cannot tell.
+        diverged_at: Option<Position>,
+    },
+    /// The topic was deleted and made anew under its name, and the reset policy is `none`.
+    Recreated {
+        /// The position in the topic that is gone.
+        offset: i64,
     },
     /// There is no committed offset, and the reset policy is `none`.
     NoOffset,
@@ -102,6 +116,12 @@ pub(crate) struct Lane<F> {
     pub(crate) fetch_at: i64,
     /// Of which broker the records are fetched.
     pub(crate) source: Source,
+    /// The leader epoch of the record before `fetch_at`, where it is known.
+    pub(crate) fetch_epoch: Option<i32>,
+    /// The partition's leader epoch in which its leader was found to have that record; `None` where none was asked.
+    pub(crate) validated_in: Option<i32>,
+    /// The topic's id before. A broker that lags behind may still tell it.
+    pub(super) former_id: TopicId,
     pub(super) queue: VecDeque<Slice<F>>,
     pub(crate) queued_bytes: usize,
     /// The reader that has a slice of the lane, or that has handed out records of it since its user was last back.
@@ -138,6 +158,9 @@ impl<F> Lane<F> {
             looking: false,
             fetch_at: 0,
             source: Source::default(),
+            fetch_epoch: None,
+            validated_in: None,
+            former_id: TopicId::ZERO,
             queue: VecDeque::new(),
             queued_bytes: 0,
             holder: None,
@@ -167,6 +190,23 @@ impl<F> Lane<F> {
     /// Whether a fetch may ask for records of the lane, as far as there is room.
     pub(crate) fn wants_records(&self, now: Now) -> bool {
         self.is_readable() && self.state == FetchState::Fetching && self.attempts.is_due(now)
+    }
+
+    /// Whether the position is to be validated before it is fetched from (KIP-320): nobody has found the record before it in the
+    /// log of the leader of this epoch. Where the record's own epoch is not known, nobody can.
+    pub(crate) fn needs_validation(&self, leader_epoch: i32) -> bool {
+        self.fetch_epoch.is_some() && leader_epoch >= 0 && self.validated_in != Some(leader_epoch)
+    }
+
+    /// Whether the topic of this id is another than the one that the position is in.
+    pub(crate) fn is_of_other(&self, topic_id: TopicId) -> bool {
+        let is_known = |id: &TopicId| *id != TopicId::ZERO;
+        self.topic_id.filter(is_known).is_some_and(|known| is_known(&topic_id) && known != topic_id)
+    }
+
+    /// Where the next fetch begins.
+    pub(crate) fn fetch_position(&self) -> Position {
+        Position { offset: self.fetch_at, leader_epoch: self.fetch_epoch }
     }
 
     /// Whether no record of the lane waits to be read or is in the user's hands. Only then does an error at the

@@ -67,6 +67,8 @@ pub(crate) struct Lanes<F> {
     pub(crate) wasted: u64,
     /// How many records users have come back from, by their offsets.
     pub(crate) returned: u64,
+    /// Offsets whose records the logs had lost before they were read.
+    pub(crate) deleted_unread: u64,
     pub(crate) plot: Plot,
 }
 
@@ -103,6 +105,7 @@ impl<F> Lanes<F> {
             rng: fastrand::Rng::with_seed(seed),
             wasted: 0,
             returned: 0,
+            deleted_unread: 0,
             plot: Plot::default(),
         }
     }
@@ -288,6 +291,7 @@ impl<F> Lanes<F> {
             lane.holder = None;
             if let Some(Position { offset, leader_epoch }) = at {
                 (lane.fetch_at, lane.delivered) = (offset, Some(offset));
+                lane.fetch_epoch = leader_epoch;
                 // When a lane fails, the user may still have its last record in hand, so `acked` stays.
                 if !matches!(lane.state, FetchState::Failed(_)) {
                     lane.acked = Some(offset);
@@ -344,15 +348,56 @@ impl<F> Lanes<F> {
             self.place(*part, FetchState::Fetching, *position, now);
         }
         for (part, _) in paused {
-            let start = self.get(part).and_then(|lane| lane.queue.front()).map(|slice| slice.start);
-            self.drop_queue(part);
-            if let Some(start) = start {
-                // The epoch stays, as a reader may be in the middle of the slice before. A fetch under way asks for
-                // records behind those that are dropped, and its answer is refused for that.
-                self.change(part, |lane| lane.fetch_at = start);
-            }
+            self.rewind(part);
         }
         !read.is_empty()
+    }
+
+    /// Drops a lane's buffered records, which are to be fetched again.
+    pub(crate) fn rewind(&mut self, part: PartIdx) {
+        let start = self.get(part).and_then(|lane| lane.queue.front()).map(|slice| slice.start);
+        self.drop_queue(part);
+        if let Some(start) = start {
+            // The epoch stays, as a reader may be in the middle of the slice before. A fetch under way asks for
+            // records behind those that are dropped, and its answer is refused for that.
+            self.change(part, |lane| {
+                (lane.fetch_at, lane.fetch_epoch) = (start, lane.leader_epochs.before(start));
+            });
+        }
+    }
+
+    /// The leader's log has nothing of what was fetched from `end` on. Buffered records are dropped. Returns whether what was
+    /// handed out is cut, too, and is in nobody's hands: then the position is to be moved.
+    pub(crate) fn cut(&mut self, part: PartIdx, end: i64) -> bool {
+        self.rewind(part);
+        self.get(part).is_some_and(|lane| lane.fetch_at > end && lane.is_drained())
+    }
+
+    /// Notes which topic a position is in, or is looked up in: what its name stands for now, unless that was noted before.
+    pub(crate) fn learn_topic(&mut self, part: PartIdx, named: impl Fn(&str) -> TopicId) {
+        let Some(lane) = self.get(part).filter(|lane| lane.topic_id.is_none_or(|id| id == TopicId::ZERO))
+        else {
+            return;
+        };
+        let id = named(&lane.at.topic);
+        if id != TopicId::ZERO {
+            self.change(part, |lane| lane.topic_id = Some(id));
+        }
+    }
+
+    /// The lanes whose topic was made anew, where this is what the names stand for now.
+    pub(crate) fn recreated(&self, named: impl Fn(&str) -> TopicId) -> Vec<(PartIdx, TopicId)> {
+        let now = self.assigned().map(|(part, lane)| (part, lane, named(&lane.at.topic)));
+        let anew = now.filter(|(_, lane, id)| lane.is_of_other(*id) && lane.former_id != *id);
+        anew.map(|(part, _, id)| (part, id)).collect()
+    }
+
+    /// The topic is another now, of this id.
+    pub(crate) fn change_topic(&mut self, part: PartIdx, topic_id: TopicId) {
+        self.change(part, |lane| {
+            lane.former_id = lane.topic_id.replace(topic_id).unwrap_or_default();
+            (lane.validated_in, lane.committed) = (None, None);
+        });
     }
 
     /// Whether a reader that takes any lane would get a slice.
@@ -374,7 +419,7 @@ impl<F> Lanes<F> {
             self.ready.push_back(part);
         }
         self.change(part, |lane| {
-            lane.fetch_at = slice.next;
+            (lane.fetch_at, lane.fetch_epoch) = (slice.next, slice.leader_epoch);
             lane.log_end = Some(slice.log_end);
             lane.queued_bytes += size;
             lane.since = now;

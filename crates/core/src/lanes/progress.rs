@@ -44,8 +44,8 @@ impl<F> Lanes<F> {
         let is_known = |state: &FetchState| match state {
             FetchState::Fetching => true,
             FetchState::Failed(why) => {
-                use LaneFailure::{Corrupt, NotAuthorized, OutOfRange};
-                matches!(why, Corrupt { .. } | OutOfRange { .. } | NotAuthorized(_))
+                use LaneFailure::{Corrupt, NotAuthorized, OutOfRange, Truncated};
+                matches!(why, Corrupt { .. } | OutOfRange { .. } | Truncated { .. } | NotAuthorized(_))
             }
             FetchState::AwaitsCommitted | FetchState::AwaitsReset(_) => false,
         };

@@ -177,6 +177,7 @@ impl<F> Lanes<F> {
         self.place(part, state, Some(at.into()), now);
         self.change(part, |lane| {
             (lane.acked, lane.leader_epochs) = kept.unwrap_or_default();
+            lane.fetch_epoch = lane.leader_epochs.before(at);
             lane.suspect = Some(at);
         });
     }

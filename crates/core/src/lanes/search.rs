@@ -15,6 +15,11 @@ use crate::{
 pub(crate) enum Search {
     /// Where this is.
     For(ResetTo),
+    /// Where the log begins: it does not have the position that was to be read from.
+    Start {
+        /// The position.
+        from: i64,
+    },
     /// Where the end is: no record had come to this time.
     End { after: Timestamp },
     /// Whether a record has come to this time since `end` was the end.
@@ -35,6 +40,7 @@ impl Search {
     pub(crate) fn asks(self) -> ResetTo {
         match self {
             Self::For(to) => to,
+            Self::Start { .. } => ResetTo::Earliest,
             Self::End { .. } => ResetTo::Latest,
             Self::Again { after, .. } => ResetTo::Timestamp(after),
         }
@@ -59,14 +65,16 @@ impl Search {
                 Searched::Next(Self::Again { after, end: end.offset })
             }
             (Self::For(ResetTo::Latest) | Self::End { .. }, Some(end)) => at(end, true),
-            (Self::For(_) | Self::Again { .. }, Some(record)) => at(record, false),
+            (Self::For(_) | Self::Start { .. } | Self::Again { .. }, Some(record)) => at(record, false),
             (Self::Again { end, .. }, None) => {
                 Searched::Found { offset: end, leader_epoch: None, at_end: true }
             }
             (Self::For(ResetTo::Timestamp(after)), None) => {
                 Searched::Next(Self::nothing_so_late(after, plot))
             }
-            (Self::For(_) | Self::End { .. }, None) => Searched::Next(Self::For(ResetTo::Latest)),
+            (Self::For(_) | Self::Start { .. } | Self::End { .. }, None) => {
+                Searched::Next(Self::For(ResetTo::Latest))
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ pub use reset::{ResetPolicy, ResetTo};
 
 /// Where a partition is read next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Position {
     /// The offset of the next record.
     pub offset: i64,

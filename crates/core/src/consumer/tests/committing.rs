@@ -459,12 +459,8 @@ fn a_commit_tells_the_leader_epoch_of_the_record_before_it() {
     });
     assert_eq!(commit_now(&mut world), [(0, 0, 2)], "as the coordinator told it");
 
-    let of_epoch = |offsets, epoch| {
-        let mut batch = batch(offsets);
-        ottla_protocol::records::set_partition_leader_epoch(&mut batch, epoch).unwrap();
-        batch
-    };
-    let batches = [of_epoch(0..3, 4), of_epoch(3..5, 4), of_epoch(5..9, 6)].concat();
+    world.validates(2, 0);
+    let batches = [batch_of(4, 0..3), batch_of(4, 3..5), batch_of(6, 5..9)].concat();
     let fetch = world.fetches.pop_front().unwrap();
     world.fetched_by(&fetch, 0, ErrorCode::None, Some(batches));
 

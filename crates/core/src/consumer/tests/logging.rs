@@ -2,6 +2,7 @@
 
 use super::{
     committing::{by_hand, reading},
+    reading::ends,
     *,
 };
 use crate::log::tests::told_while;
@@ -115,12 +116,14 @@ fn a_partition_that_is_refused_again_and_again_is_told_once_and_so_is_a_reset() 
             world.fetched_by(&fetch, 0, error, None);
             world.pass(Duration::from_secs(2));
         }
+        let lookup = world.expect(ApiKey::ListOffsets);
+        world.answer(&lookup, ends(40));
     });
     assert_eq!(
         told,
         [
             "WARN refused api=Fetch error=UNKNOWN_SERVER_ERROR (-1) node=1 partitions=t-0",
-            "WARN reset partition=t-0 from=0 to=Earliest why=OFFSET_OUT_OF_RANGE (1)",
+            "WARN reset partition=t-0 from=0 log_start=40 to=Earliest why=OFFSET_OUT_OF_RANGE (1)",
         ]
     );
 }

@@ -18,6 +18,8 @@ mod readers;
 mod reading;
 mod rejoining;
 mod topics_anew;
+mod truncation;
+mod unreadable;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -57,6 +59,7 @@ struct World {
     partitions: i32,
     /// The leader of all partitions, as metadata tells it.
     leader: i32,
+    leader_epoch: i32,
     /// The hosts of the brokers that metadata lists, from broker 1 on.
     hosts: Vec<&'static str>,
     /// New connections to this host come to nothing.
@@ -117,6 +120,7 @@ impl World {
             asked,
             partitions: 2,
             leader: 1,
+            leader_epoch: 3,
             hosts: vec!["broker"],
             down: None,
             topics: vec!["t"],
@@ -207,7 +211,7 @@ impl World {
                                 &self.topics,
                                 self.first_id,
                                 self.partitions,
-                                self.leader,
+                                (self.leader, self.leader_epoch),
                             );
                             self.reply(&sent, response);
                         }
@@ -312,6 +316,12 @@ impl World {
         admission
     }
 
+    /// Has metadata asked for, and answered.
+    fn refresh(&mut self) {
+        self.consumer.hub.metadata.request_update();
+        self.pass(Duration::from_secs(1));
+    }
+
     fn disconnect(&mut self, sent: &Sent) {
         self.consumer.handle_disconnected(sent.conn, Disconnected::Closed, self.now);
         self.run();
@@ -361,6 +371,12 @@ impl World {
     }
 }
 
+fn batch_of(epoch: i32, offsets: std::ops::Range<i64>) -> Vec<u8> {
+    let mut batch = batch(offsets);
+    ottla_protocol::records::set_partition_leader_epoch(&mut batch, epoch).unwrap();
+    batch
+}
+
 fn batch(offsets: std::ops::Range<i64>) -> Vec<u8> {
     let mut builder = BatchBuilder::new(Compression::None, 1 << 20);
     for _ in offsets.clone() {
@@ -389,12 +405,12 @@ fn metadata(
     topics: &[&str],
     first_id: u8,
     partitions: i32,
-    leader_id: i32,
+    (leader_id, leader_epoch): (i32, i32),
 ) -> MetadataResponse {
     let partition = |partition_index| MetadataResponsePartition {
         partition_index,
         leader_id,
-        leader_epoch: 3,
+        leader_epoch,
         ..Default::default()
     };
     let named = |name: &&str| MetadataRequestTopic { name: Some((*name).to_owned()), ..Default::default() };

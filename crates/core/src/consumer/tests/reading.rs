@@ -13,7 +13,7 @@ fn assigned_by_hand() -> World {
     world
 }
 
-fn ends(offset: i64) -> ListOffsetsResponse {
+pub(super) fn ends(offset: i64) -> ListOffsetsResponse {
     let partition =
         |partition_index| ListOffsetsPartitionResponse { partition_index, offset, ..Default::default() };
     let topic =
@@ -157,8 +157,12 @@ fn without_a_policy_an_offset_out_of_range_is_told() {
     world.run();
     let fetch = world.fetches.pop_front().unwrap();
     world.fetched_by(&fetch, 0, ErrorCode::OffsetOutOfRange, None);
+    let lookup = world.expect(ApiKey::ListOffsets);
+    assert_eq!(asked_for(&lookup), -2, "where the log begins tells what was lost");
+    world.answer(&lookup, ends(40));
     let told = world.consumer.take_failure(&Filter::All, world.now);
-    assert_eq!(told, Some(ReadFailure::Lane(at(0), LaneFailure::OutOfRange { offset: 7 })));
+    let failure = LaneFailure::OutOfRange { offset: 7, log_start: 40 };
+    assert_eq!(told, Some(ReadFailure::Lane(at(0), failure)));
 }
 
 #[test]
@@ -195,7 +199,7 @@ fn an_offset_out_of_range_moves_nothing_while_the_user_has_what_was_before() {
 }
 
 /// The offset that the log is asked for in ListOffsets, as a timestamp.
-fn asked_for(sent: &Sent) -> i64 {
+pub(super) fn asked_for(sent: &Sent) -> i64 {
     let Request::ListOffsets(request) = &sent.request else { unreachable!() };
     request.topics[0].partitions[0].timestamp
 }
