@@ -1,5 +1,7 @@
 //! What an entry does to the state: when it is kept, and again when it is read.
 
+use ottla_protocol::{TopicId, records::ControlType};
+
 use super::{Entry, Unkept};
 use crate::{
     Cluster,
@@ -8,8 +10,6 @@ use crate::{
     topics::Topic,
     transactions::{OFFSETS, offsets_of},
 };
-
-use ottla_protocol::{TopicId, records::ControlType};
 
 impl Cluster {
     /// Has something happen that survives the process, or, where it cannot be written, not happen.
