@@ -45,6 +45,7 @@ impl Member {
     fn sends(&mut self, id: RequestId, request: &Request, stage: &mut Stage, truth: &mut Truth) {
         match request {
             Request::Fetch(fetch) => self.check_leader_epochs(fetch, stage),
+            Request::OffsetForLeaderEpoch(asked) => self.check_validated_epochs(asked, stage),
             Request::OffsetCommit(commit) => self.check_commit(commit, stage, truth),
             _ => self.membership.sends(id, request, stage, truth),
         }

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use ottla_core::{ConnId, NodeId, Reason, TopicPartition};
-use ottla_protocol::messages::{FetchRequest, FetchResponse};
+use ottla_protocol::{
+    TopicId,
+    messages::{FetchRequest, FetchResponse, OffsetForLeaderEpochRequest},
+};
 
 use crate::{
     dice::ms,
@@ -24,6 +27,18 @@ impl Member {
         for topic in fetch.topics.iter().filter(|topic| topic.topic != FLEETING) {
             for partition in &topic.partitions {
                 let key = (topic.topic_id, topic.topic.clone(), partition.partition);
+                self.turns.asks_in(self.who, key, partition.current_leader_epoch, stage);
+            }
+        }
+    }
+
+    /// So does what it asks before it fetches from another leader.
+    pub(super) fn check_validated_epochs(&mut self, asked: &OffsetForLeaderEpochRequest, stage: &mut Stage) {
+        for topic in asked.topics.iter().filter(|topic| topic.topic != FLEETING) {
+            let known = self.host.machine.metadata().topic(&topic.topic);
+            let id = known.map_or(TopicId::ZERO, |topic| topic.id);
+            for partition in &topic.partitions {
+                let key = (id, topic.topic.clone(), partition.partition);
                 self.turns.asks_in(self.who, key, partition.current_leader_epoch, stage);
             }
         }
