@@ -58,7 +58,7 @@ fn reasons_bear_their_names_and_errors_kafkas() {
     let unknown = Reason::TopicUnknown(ErrorCode::UnknownTopicOrPartition);
     assert_eq!(written(unknown), json!({"topic_unknown": "UNKNOWN_TOPIC_OR_PARTITION"}));
     let failed = Reason::Failed(LaneFailure::OutOfRange { offset: 9, log_start: 12 });
-    assert_eq!(written(failed), json!({"failed": {"out_of_range": {"offset": 9}}}));
+    assert_eq!(written(failed), json!({"failed": {"out_of_range": {"offset": 9, "log_start": 12}}}));
     assert_eq!(written(GroupReason::Member { partitions: 2 }), json!({"member": {"partitions": 2}}));
     let refused = Cause::Broker { address: None, error: ErrorCode::Unlisted(999) };
     assert_eq!(written(refused), json!({"broker": {"address": null, "error": "UNLISTED (999)"}}));
