@@ -32,7 +32,7 @@ pub struct World {
     closed: Vec<ConnId>,
     correlation_id: i32,
     /// Where the cluster is kept, and how it is opened; none once that has been looked at.
-    kept: Option<(kept::Dir, Config)>,
+    pub kept: Option<(kept::Dir, Config)>,
 }
 
 pub fn millis(millis: u64) -> Duration {
