@@ -33,6 +33,8 @@ mod consume_processes;
 mod deleted_topics;
 #[path = "suite/deletions.rs"]
 mod deletions;
+#[path = "suite/exactly_once.rs"]
+mod exactly_once;
 #[path = "suite/explain.rs"]
 mod explain;
 #[path = "suite/failures.rs"]
@@ -165,6 +167,7 @@ fn all() -> Vec<Case> {
         transactions::cases(),
         killed::cases(),
         own_transactions::cases(),
+        exactly_once::cases(),
     ]
     .into_iter()
     .flatten()

@@ -1,9 +1,9 @@
 //! What `explain()` tells, and of what it consists.
 
 use ottla::{
-    Admin, ApiKey, Cause, CommitGivenUp, CommitReason, Consumer, DeletedUnread, Disconnected, ErrorCode, Event,
-    Explanation, GroupReason, LaneFailure, OffsetReset, Position, Reason, Recreated, Retry, SaslFailure,
-    SetupStage, TlsFailure, TopicPartition, Truncated,
+    Admin, ApiKey, Cause, CommitGivenUp, CommitReason, Consumer, DeletedUnread, Disconnected, ErrorCode,
+    Event, Explanation, GroupReason, LaneFailure, OffsetReset, Position, Reason, Recreated, Retry,
+    SaslFailure, SetupStage, TlsFailure, TopicPartition, Truncated,
     admin::Address,
     error::RecvErrorKind,
     group::{ClassicState, ConsumerState, GroupFailure, MembershipState},

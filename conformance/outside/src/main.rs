@@ -12,6 +12,7 @@ mod explaining;
 mod failing;
 mod grouping;
 mod producing;
+mod transacting;
 mod typing;
 
 use std::{error::Error, time::Duration};
@@ -36,6 +37,7 @@ async fn main() -> Outcome {
         consuming::all(&servers, &name).await?;
         typing::all(&servers, &name).await?;
         grouping::all(&servers, &name).await?;
+        transacting::all(&servers, &name).await?;
         administering::all(&servers, &name).await?;
         failing::all(&servers, &name).await?;
         explaining::all(&servers, &name).await

@@ -54,6 +54,11 @@ impl Cluster {
         Self::start_on(Java::get_4_3()?, config)
     }
 
+    /// The same on Kafka 3.9.
+    pub fn start_3_9(config: Config) -> Result<Self, Unavailable> {
+        Self::start_on(Java::get_3_9()?, config)
+    }
+
     pub(super) fn start_on(java: &Java, config: Config) -> Result<Self, Unavailable> {
         let prepared = Self::prepare(java, &config);
         let cluster = prepared.map_err(|error| Unavailable::Failed(format!("a cluster's files: {error}")))?;

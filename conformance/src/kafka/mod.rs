@@ -93,7 +93,7 @@ pub fn shared_4_3() -> Result<&'static Cluster, Unavailable> {
 
 /// The one node of Kafka 3.9 that all tests share, started by the first that asks.
 pub fn shared_3_9() -> Result<&'static Cluster, Unavailable> {
-    let start = || Cluster::start_on(Java::get_3_9()?, Config::new(1));
+    let start = || Cluster::start_3_9(Config::new(1));
     SHARED_3_9.get_or_init(start).as_ref().map_err(Clone::clone)
 }
 
