@@ -368,7 +368,7 @@ mod planted {
 
     fn with(bug: Planted) -> World {
         let mut world = world();
-        world.cluster.plant(bug);
+        world.plant(bug);
         world
     }
 

@@ -169,7 +169,7 @@ fn an_incremental_fetch_waits_for_any_partition_of_its_session() {
 #[test]
 fn the_planted_bug_reads_from_the_old_position() {
     let mut world = World::new(config(&[("t", 1)]));
-    world.cluster.plant(ottla_broker::Planted::SessionKeepsOldPosition);
+    world.plant(ottla_broker::Planted::SessionKeepsOldPosition);
     let conn = world.connect(1);
     let id = open(&mut world, conn, &[0]).session_id;
     world.append("t", 0, 1);

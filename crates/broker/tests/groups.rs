@@ -349,7 +349,7 @@ fn a_join_survives_the_loss_of_its_connection() {
 #[test]
 fn the_planted_bug_keeps_old_assignments() {
     let mut world = world();
-    world.cluster.plant(ottla_broker::Planted::OldAssignmentKept);
+    world.plant(ottla_broker::Planted::OldAssignmentKept);
     let member = Member::new(&mut world);
     let [mut member] = stable(&mut world, [member]);
     member.join(&mut world);

@@ -279,7 +279,7 @@ mod planted {
     #[test]
     fn a_planted_bug_lets_readers_see_what_is_open() {
         let (mut world, conn) = world();
-        world.cluster.plant(Planted::OpenTransactionsAreStable);
+        world.plant(Planted::OpenTransactionsAreStable);
         let producer = world.producer(conn, "a");
         world.transact(conn, Flow::V2, producer, "t", 0, 0);
         let part = read(&mut world, conn, 0, true);
@@ -289,7 +289,7 @@ mod planted {
     #[test]
     fn a_planted_bug_leaves_an_aborted_transaction_out_of_the_list() {
         let (mut world, conn) = world();
-        world.cluster.plant(Planted::AbortedNotListed);
+        world.plant(Planted::AbortedNotListed);
         let producer = world.producer(conn, "a");
         world.transact(conn, Flow::V2, producer, "t", 0, 0);
         world.finish(conn, Flow::V2, producer, false);
@@ -301,7 +301,7 @@ mod planted {
     fn a_planted_bug_aborts_a_part_of_what_is_committed() {
         let mut world = World::new(config(&[("t", 2)]));
         let conn = world.connect(1);
-        world.cluster.plant(Planted::PartlyCommitted);
+        world.plant(Planted::PartlyCommitted);
         let producer = world.producer(conn, "a");
         (0..2).for_each(|partition| world.transact(conn, Flow::V2, producer, "t", partition, 0));
         world.finish(conn, Flow::V2, producer, true);

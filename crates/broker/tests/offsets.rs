@@ -225,7 +225,7 @@ fn only_the_coordinator_keeps_offsets() {
 #[test]
 fn the_planted_bug_takes_commits_of_an_old_generation() {
     let mut world = world();
-    world.cluster.plant(ottla_broker::Planted::CommitAcceptedFromOldGeneration);
+    world.plant(ottla_broker::Planted::CommitAcceptedFromOldGeneration);
     let member = Member::new(&mut world);
     let [mut member] = stable(&mut world, [member]);
     member.generation = 0;

@@ -200,7 +200,7 @@ fn sequences_wrap_to_zero() {
 #[test]
 fn the_planted_bug_appends_duplicates() {
     let (mut world, conn) = world();
-    world.cluster.plant(ottla_broker::Planted::DuplicateSequenceAppended);
+    world.plant(ottla_broker::Planted::DuplicateSequenceAppended);
     for offset in 0..2 {
         let sent = world.ask(conn, 9, produce("t", 0, sequenced(1, 7, 0, 0)));
         assert_eq!(produced(&sent), (ErrorCode::None, offset));

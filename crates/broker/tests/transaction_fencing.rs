@@ -176,6 +176,6 @@ fn a_transaction_that_is_ended_in_time_is_not_aborted_later() {
 #[test]
 fn a_planted_bug_lets_a_zombie_write() {
     let (mut world, conn, zombie, _) = zombie();
-    world.cluster.plant(ottla_broker::Planted::ZombieNotFenced);
+    world.plant(ottla_broker::Planted::ZombieNotFenced);
     assert_eq!(world.write(conn, 12, zombie, "t", 0, 1), NONE);
 }

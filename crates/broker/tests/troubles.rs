@@ -133,10 +133,10 @@ mod planted {
     #[test]
     fn a_leader_moves_within_an_epoch_and_offsets_get_lost() {
         let mut world = world();
-        world.cluster.plant(Planted::LeaderEpochNotRaised);
+        world.plant(Planted::LeaderEpochNotRaised);
         assert!(world.cluster.move_leader("t", 0, 3, world.now));
         assert_eq!(world.cluster.leader("t", 0), Some((3, 0)));
-        world.cluster.plant(Planted::OffsetsLostByMove);
+        world.plant(Planted::OffsetsLostByMove);
         let node = world.cluster.coordinator("g");
         let conn = world.connect(node);
         assert_eq!(common::group::commit(&mut world, conn, "", -1, 5), ErrorCode::None);
@@ -147,13 +147,13 @@ mod planted {
     #[test]
     fn a_rebalance_is_not_told_and_a_replaced_member_stays() {
         let mut world = World::new(config(&[("t", 1)]));
-        world.cluster.plant(Planted::RebalanceNotTold);
+        world.plant(Planted::RebalanceNotTold);
         let member = Member::fixed(&mut world, "instance");
         let [one] = stable(&mut world, [member]);
         let mut two = Member::new(&mut world);
         two.join(&mut world);
         assert_eq!(one.heartbeat(&mut world), ErrorCode::None);
-        world.cluster.plant(Planted::ReplacedMemberStays);
+        world.plant(Planted::ReplacedMemberStays);
         let mut back = Member::fixed(&mut world, "instance");
         back.join(&mut world);
         let instance = |member: &&ottla_broker::MemberView| member.group_instance_id.is_some();

@@ -46,16 +46,6 @@ impl Coordinated {
     }
 }
 
-/// An event in the log of what a coordinator is for.
-macro_rules! tell {
-    ($level:ident, $of:expr, $($told:tt)+) => {
-        match $of {
-            Coordinated::Group(_) => tracing::$level!(target: log::GROUP, $($told)+),
-            Coordinated::TransactionalId(_) => tracing::$level!(target: log::PRODUCER, $($told)+),
-        }
-    };
-}
-
 /// The broker that the answer names; or its error, and what the broker says about it.
 pub(crate) fn found(
     response: FindCoordinatorResponse,
@@ -198,7 +188,14 @@ impl Coordinator {
         let (node, address) = (node.0, metadata.address(node).map(tracing::field::display));
         let after = now.mono.saturating_duration_since(since);
         let after = format_args!("{after:.1?}");
-        tell!(info, self.of, node, address, %after, "coordinator found");
+        match self.of {
+            Coordinated::Group(_) => {
+                tracing::info!(target: log::GROUP, node, address, %after, "coordinator found");
+            }
+            Coordinated::TransactionalId(_) => {
+                tracing::info!(target: log::PRODUCER, node, address, %after, "coordinator found");
+            }
+        }
     }
 
     /// Looks the coordinator up where that is due.
@@ -283,7 +280,14 @@ impl Coordinator {
             Some(error) => error,
             None => &"no answer",
         };
-        tell!(warn, self.of, node = node.0, %why, "coordinator lost");
+        match self.of {
+            Coordinated::Group(_) => {
+                tracing::warn!(target: log::GROUP, node = node.0, %why, "coordinator lost");
+            }
+            Coordinated::TransactionalId(_) => {
+                tracing::warn!(target: log::PRODUCER, node = node.0, %why, "coordinator lost");
+            }
+        }
     }
 
     pub(crate) fn deadlines(&self, earliest: &mut Earliest) {

@@ -32,7 +32,7 @@ pub struct World {
     closed: Vec<ConnId>,
     correlation_id: i32,
     /// Where the cluster is kept, and how it is opened; none once that has been looked at.
-    pub kept: Option<(kept::Dir, Config)>,
+    kept: Option<(kept::Dir, Config)>,
 }
 
 pub fn millis(millis: u64) -> Duration {
@@ -61,6 +61,13 @@ impl World {
             correlation_id: 0,
             kept: Some((dir, config)),
         }
+    }
+
+    /// Switches a bug on. The next process would not have it, so nothing is compared at the end.
+    #[cfg(feature = "planted")]
+    pub fn plant(&mut self, bug: ottla_broker::Planted) {
+        self.kept = None;
+        self.cluster.plant(bug);
     }
 
     fn forget_connections(&mut self) {
