@@ -10,7 +10,6 @@ use crate::{
     ids::PartIdx,
     lanes::{FetchState, LaneFailure, Search},
     log,
-    metadata::Metadata,
     offsets::ResetTo,
     planted::Planted,
 };
@@ -80,7 +79,8 @@ impl<F: Clone> Consumer<F> {
         for part in self.lanes.assigned().map(|(part, _)| part).collect::<Vec<_>>() {
             self.learn_topic(part);
         }
-        for (part, topic_id) in self.lanes.recreated(|name| id_of(&self.hub.metadata, name)) {
+        for (part, topic_id) in self.lanes.recreated(|name| self.hub.metadata.id_of(name).unwrap_or_default())
+        {
             match self.lanes.get(part) {
                 // What its user has in hand is of the topic that is gone, and comes first.
                 Some(lane) if lane.holder.is_some() => {
@@ -94,7 +94,7 @@ impl<F: Clone> Consumer<F> {
 
     /// A position is looked up, or set, in the topic that its name stands for now.
     pub(super) fn learn_topic(&mut self, part: PartIdx) {
-        self.lanes.learn_topic(part, |name| id_of(&self.hub.metadata, name));
+        self.lanes.learn_topic(part, |name| self.hub.metadata.id_of(name).unwrap_or_default());
     }
 
     fn recreated(&mut self, part: PartIdx, topic_id: TopicId, now: Now) {
@@ -114,8 +114,4 @@ impl<F: Clone> Consumer<F> {
         self.events.push(Event::Recreated(Recreated { at, position }), now);
         self.hub.wake = true;
     }
-}
-
-fn id_of(metadata: &Metadata, name: &str) -> TopicId {
-    metadata.topic(name).map_or(TopicId::ZERO, |topic| topic.id)
 }

@@ -88,7 +88,7 @@ impl Plan {
             self.later.extend(later.map(|at| (at, part)));
             return;
         }
-        let topic_id = metadata.topic(&lane.at.topic).map_or(TopicId::ZERO, |topic| topic.id);
+        let topic_id = metadata.id_of(&lane.at.topic).unwrap_or_default();
         // A broker that lags behind may still tell of the topic that is gone: it is not read at the new one's position.
         let known = metadata.partition(&lane.at).filter(|_| !lane.is_of_other(topic_id));
         let known = known.and_then(|p| Some((p.leader?, p.leader_epoch)));

@@ -129,7 +129,6 @@ pub(super) struct Transactions {
     raise_epoch: bool,
     /// How the last transaction ended.
     ended: Option<(TransactionNumber, Result<End, TransactionFailure>)>,
-    /// The end of the wait for a broker's markers.
     rng: fastrand::Rng,
     retry_backoff: Backoff,
 }

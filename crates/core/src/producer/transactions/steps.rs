@@ -118,14 +118,14 @@ impl Transactions {
 
 impl<F> Producer<F> {
     pub(in crate::producer) fn advance_transaction(&mut self, now: Now) {
-        self.step(now);
+        self.step();
         self.look_up_coordinators(now);
         self.ask_coordinator(now);
         self.commit_offsets(now);
     }
 
     /// The steps that need no answer.
-    fn step(&mut self, now: Now) {
+    fn step(&mut self) {
         let quiet = self.is_quiet();
         let Some(transactions) = &mut self.transactions else { return };
         if let Some(cause) = transactions.doom.clone() {
@@ -155,9 +155,9 @@ impl<F> Producer<F> {
             self.active.is_empty() && quiet && transactions.offsets.is_empty() && !transactions.touched;
         match transactions.state {
             State::Committing if untouched && transactions.doom.is_none() => {
-                self.transaction_ended(End::Commit, now)
+                self.transaction_ended(End::Commit)
             }
-            State::Aborting if untouched => self.transaction_ended(End::Abort, now),
+            State::Aborting if untouched => self.transaction_ended(End::Abort),
             _ => {}
         }
     }
@@ -433,7 +433,7 @@ impl<F> Producer<F> {
                     self.identity = IdentityState::Known(identity);
                     transactions.raise_epoch = false;
                 }
-                self.transaction_ended(end, now);
+                self.transaction_ended(end);
             }
             // It was open for too long, and is aborted: that is asked for again, as the answer has the next epoch.
             (End::Commit, ErrorCode::InvalidTxnState) if transactions.flow == Flow::Implicit => {
@@ -443,13 +443,13 @@ impl<F> Producer<F> {
             // Nothing is there to be aborted: what was to begin it never came to the coordinator, or was forgotten.
             (End::Abort, ErrorCode::InvalidTxnState | ErrorCode::InvalidProducerIdMapping) => {
                 transactions.raise_epoch = true;
-                self.transaction_ended(End::Abort, now);
+                self.transaction_ended(End::Abort);
             }
             (_, error) => transactions.refused(ApiKey::EndTxn, error, now),
         }
     }
 
-    fn transaction_ended(&mut self, end: End, _: Now) {
+    fn transaction_ended(&mut self, end: End) {
         let Some(transactions) = &mut self.transactions else { return };
         transactions.answered();
         transactions.end(Ok(end));
