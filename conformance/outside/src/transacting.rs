@@ -11,13 +11,15 @@ use ottla::{
     },
 };
 
-use crate::{Outcome, configuring, equal};
+use crate::{Outcome, administering, configuring, equal};
 
 pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
+    let copies = format!("{topic}-copy");
+    administering::create(servers, &copies).await?;
     let mut older = producer(servers, topic).await?;
     let transaction = older.begin().await?;
     let sender = elsewhere(&transaction);
-    sender.send(ProducerRecord::to(format!("{topic}-copy")).value("of nobody")).await?.await?;
+    sender.send(ProducerRecord::to(copies.as_str()).value("of nobody")).await?.await?;
     let mut producer = producer(servers, topic).await?;
     let ended = transaction.commit().await;
     equal(ended.as_ref().err().map(passes), Some(false))?;
@@ -32,7 +34,7 @@ pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
     let mut consumer = consumer.build().await?;
     let mut copied = 0;
     while copied == 0 {
-        copied = copy(&mut producer, &mut consumer, &format!("{topic}-copy")).await?;
+        copied = copy(&mut producer, &mut consumer, &copies).await?;
     }
     consumer.close().await?;
     Ok(producer.close().await?)
