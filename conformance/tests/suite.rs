@@ -111,6 +111,7 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(THREADS);
     let conclusion = libtest_mimic::run(&arguments, spread(all()));
     ottla_conformance::kafka::stop_shared();
+    cases::print_slowest(40);
     conclusion.exit_code()
 }
 
