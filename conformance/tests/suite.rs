@@ -104,7 +104,7 @@ use cases::{Case, Load};
 use libtest_mimic::{Arguments, Trial};
 
 /// Most cases wait most of the time: for sessions that end, members that come.
-const THREADS: usize = 4;
+const THREADS: usize = 6;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

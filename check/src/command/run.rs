@@ -34,7 +34,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Report, Failure> {
     args.clients.warn_of_secrets();
     // What is wrong with the properties shows before anything is begun.
     args.clients.producer()?;
-    args.clients.member(&topic)?;
+    args.clients.member(&topic, args.writing.isolation())?;
     runtime.block_on(create(args, &topic))?;
     tell(format!("topic and group `{topic}`, seed {seed}, histories in {}", args.dir.display()));
     let diary = Diary::begin("run", &args.dir.join("run.jsonl"))?;
@@ -43,7 +43,13 @@ pub(super) fn run(args: &RunArgs) -> Result<Report, Failure> {
     stage.play(&mut fastrand::Rng::with_seed(seed))?;
     stage.stop_all()?;
     let last = args.dir.join("final.jsonl");
-    runtime.block_on(final_read::read(&args.clients, &topic, args.partitions, &last))?;
+    runtime.block_on(final_read::read(
+        &args.clients,
+        &topic,
+        args.partitions,
+        args.writing.isolation(),
+        &last,
+    ))?;
     stage.files.extend([args.dir.join("run.jsonl"), last]);
     let report = judged(&stage.files)?;
     if report.counts.acknowledged == 0 || report.counts.handed_out == 0 {
@@ -137,6 +143,9 @@ impl Stage<'_> {
         command.args(["--name", &member.name, "--topic", self.topic]).arg("--history").arg(&history);
         command.args(["--partitions", &self.args.partitions.to_string()]);
         command.args(["--rate", &self.args.rate.to_string()]);
+        if self.args.writing.transactions {
+            command.arg("--transactions");
+        }
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         member.child = Some(child.map_err(|error| format!("no process can be started: {error}"))?);
         member.again = None;
