@@ -256,6 +256,9 @@ errors! {
         TimedOut = Cluster, Passes: "not acknowledged within delivery.timeout", "send again; it may be in the log already";
         /// `delivery.timeout.ms` passed before the record could be sent: it is not in the log.
         NotSent = Cluster, Passes: "not sent within delivery.timeout", "send again";
+        /// Sent as often as `retries` allows: the record may or may not be in the log.
+        RetriesExhausted = Cluster, Passes: "not acknowledged in the attempts that retries allows",
+            "send again; it may be in the log already";
         /// The topic does not take the record as it is.
         InvalidRecord = Caller: "the topic does not take the record",
             "a compacted topic wants keys, and a topic may bound timestamps (message.timestamp.*.max.ms) and, from \

@@ -48,7 +48,6 @@ pub(super) const ADMIN: Known = Known {
 /// Properties that are not supported yet, but for the value that names what is done anyway.
 pub(super) const FIXED: &[(&str, &str)] = &[
     ("client.dns.lookup", "use_all_dns_ips"),
-    ("enable.idempotence", "true"),
     ("enable.metrics.push", "false"),
     ("metadata.recovery.strategy", "rebootstrap"),
     ("partitioner.ignore.keys", "false"),
@@ -63,6 +62,7 @@ const LIBRDKAFKAS: &[(&str, &str)] = &[
     ("fetch.wait.max.ms", "fetch.max.wait.ms"),
     ("max.in.flight", "max.in.flight.requests.per.connection"),
     ("message.max.bytes", "max.request.size"),
+    ("message.send.max.retries", "retries"),
     ("message.timeout.ms", "delivery.timeout.ms"),
     ("metadata.broker.list", "bootstrap.servers"),
     ("queue.buffering.max.kbytes", "buffer.memory"),

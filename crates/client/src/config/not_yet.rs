@@ -81,7 +81,6 @@ pub(super) const PRODUCER: &[&str] = &[
     "compression.gzip.level",
     "compression.lz4.level",
     "compression.zstd.level",
-    "enable.idempotence",
     "interceptor.classes",
     "key.serializer",
     "metadata.max.idle.ms",
@@ -90,7 +89,6 @@ pub(super) const PRODUCER: &[&str] = &[
     "partitioner.class",
     "partitioner.ignore.keys",
     "partitioner.rack.aware",
-    "retries",
     "transaction.two.phase.commit.enable",
     "value.serializer",
 ];

@@ -36,6 +36,11 @@ impl From<SendFailure> for SendError {
                 let kind = if sent { Kind::TimedOut } else { Kind::NotSent };
                 obstacle(Self::new(kind).partition(at), format!("waited {waited:.1?}"), cause)
             }
+            SendFailure::RetriesExhausted { at, attempts, cause } => obstacle(
+                Self::new(Kind::RetriesExhausted).partition(at),
+                format!("sent {attempts} times"),
+                Some(cause),
+            ),
             SendFailure::Connection { topic, refused } => {
                 Self::new(Kind::Connection).topic(topic).refused_by(refused)
             }

@@ -7,6 +7,30 @@ use ottla_protocol::records::Compression;
 use super::TransactionConfig;
 use crate::{backoff::Backoff, connections::ConnectionConfig, metadata::MetadataConfig};
 
+/// `acks`: who has a batch before it counts as delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Acks {
+    /// `0`: perhaps nobody. Brokers do not answer; a batch counts as delivered once it was given to the connection. Records
+    /// are lost without a word where the broker refuses them, or the connection breaks.
+    None,
+    /// `1`: the leader. Records are lost where it fails before a follower has them.
+    Leader,
+    /// `all`: every replica in sync, `min.insync.replicas` of the topic at the least.
+    #[default]
+    All,
+}
+
+impl Acks {
+    /// As it stands in a request.
+    pub(super) const fn to_wire(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Leader => 1,
+            Self::All => -1,
+        }
+    }
+}
+
 /// The settings of a producer. The defaults are Java's.
 #[derive(Debug, Clone)]
 pub struct ProducerConfig {
@@ -14,6 +38,12 @@ pub struct ProducerConfig {
     pub connections: ConnectionConfig,
     /// How metadata is refreshed.
     pub metadata: MetadataConfig,
+    /// `acks`; all for an idempotent producer.
+    pub acks: Acks,
+    /// `enable.idempotence`: a batch that is sent again is not appended again. Needed for transactions.
+    pub idempotent: bool,
+    /// `retries`: how often a batch is sent again at the most.
+    pub retries: u32,
     /// `linger.ms`: how long a batch that is not full waits for more records.
     pub linger: Duration,
     /// `batch.size`: how large a batch grows, in bytes, not compressed.
@@ -26,7 +56,8 @@ pub struct ProducerConfig {
     pub buffer_memory: usize,
     /// `max.request.size`: the largest record, and how much goes into one request.
     pub max_request_size: usize,
-    /// `max.in.flight.requests.per.connection`, at most 5, as a broker remembers that many batches of a partition.
+    /// `max.in.flight.requests.per.connection`; at most 5 for an idempotent producer, as a broker remembers that many
+    /// batches of a partition.
     pub max_in_flight: usize,
     /// `delivery.timeout.ms`: from the send of a batch's first record to its acknowledgement.
     pub delivery_timeout: Duration,
@@ -47,6 +78,9 @@ impl Default for ProducerConfig {
             retry_backoff: metadata.retry_backoff,
             connections: ConnectionConfig::default(),
             metadata,
+            acks: Acks::All,
+            idempotent: true,
+            retries: i32::MAX.cast_unsigned(),
             linger: Duration::from_millis(5),
             batch_size: 16 * 1024,
             compression: Compression::None,

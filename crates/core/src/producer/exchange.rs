@@ -21,15 +21,13 @@ use crate::{
     connections::{Address, Kind, RefusedConnection, SetupStage, Target},
     disconnected::Disconnected,
     hub::Lost,
-    ids::{ConnId, NodeId},
+    ids::{ConnId, NodeId, RequestId},
     log::{self, refused},
     machine::{Machine, Outbound, Reply},
     planted::Planted,
     sasl::Done,
 };
 
-/// All replicas in sync must have a batch before the broker answers; otherwise a producer is not idempotent.
-const ACKS_ALL: i16 = -1;
 /// The first version in which a topic bears its id instead of its name.
 const TOPIC_IDS_SINCE: i16 = 13;
 /// The first version by which a broker adds a partition to the transaction by itself (KIP-890).
@@ -133,13 +131,18 @@ impl<F> Producer<F> {
     }
 
     fn send_batches(&mut self, now: Now) {
-        let Some(identity) = self.identity.known() else { return };
+        let identity = self.identity.known();
+        if identity.is_none() && self.identity != IdentityState::Absent {
+            return;
+        }
         let mut by_leader: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
         let first = self.active.range(self.next_first..).chain(self.active.range(..self.next_first));
         let transactions = self.transactions.as_ref();
         for index in first.filter(|index| transactions.is_none_or(|open| open.admits(**index))) {
             let Some(queue) = self.queues.get_mut(*index) else { continue };
-            queue.adopt(identity);
+            if let Some(identity) = identity {
+                queue.adopt(identity);
+            }
             if self.plot.has(Planted::FirstBatchIsNotAlone) {
                 queue.set_known();
             }
@@ -218,7 +221,8 @@ impl<F> Producer<F> {
             open.touch();
             open.id().to_owned()
         });
-        let request = ProduceRequest { transactional_id, acks: ACKS_ALL, timeout_ms, topic_data };
+        let acks = self.config.acks.to_wire();
+        let request = ProduceRequest { transactional_id, acks, timeout_ms, topic_data };
         let ids = ids.into_iter().map(|(topic, id)| (id, topic)).collect();
         let sent = Pending::Batches(Sent { node: leader, ids, parts });
         self.hub.send((target, Kind::Produce), version, request, sent, now);
@@ -363,6 +367,14 @@ impl<F> Producer<F> {
         told
     }
 
+    /// Batches that no broker acknowledges were written.
+    fn sent_unanswered(&mut self, sent: Sent) {
+        for part in sent.parts.into_values() {
+            self.landed(part);
+            self.finish(part, Ok(Acked { base_offset: None, log_append_time: None }));
+        }
+    }
+
     /// Whether no batch of the partition stands before this one.
     fn is_first(&self, part: Part) -> bool {
         self.queues.get(part.queue).is_some_and(|queue| queue.is_first(part.batch))
@@ -375,15 +387,22 @@ impl<F> Producer<F> {
         }
     }
 
-    /// The batch is to be sent again, unless it was given up meanwhile.
+    /// The batch is to be sent again, unless it was given up meanwhile, or was sent often enough.
     fn again(&mut self, part: Part, cause: Cause, back_off: Option<Now>) {
         self.landed(part);
         self.tell_refused(part, &cause);
+        let at = self.name_of(part.queue);
         let Some(queue) = self.queues.get_mut(part.queue) else { return };
         let Some(batch) = queue.batch(part.batch) else { return };
         batch.in_flight = false;
         let backoff = match cause {
             Cause::Broker { error: ErrorCode::ConcurrentTransactions, .. } => CONCURRENT,
+            _ if batch.attempts > self.config.retries
+                && let Some(at) = at =>
+            {
+                let failure = SendFailure::RetriesExhausted { at, attempts: batch.attempts, cause };
+                return self.finish(part, Err(failure));
+            }
             _ => self.config.retry_backoff,
         };
         batch.cause = Some(cause);
@@ -538,6 +557,13 @@ impl<F> Machine for Producer<F> {
                 }
                 _ => debug_assert!(false, "the answer is of another API than the request"),
             }
+        }
+        self.settle(now);
+    }
+
+    fn handle_written(&mut self, conn: ConnId, id: RequestId, now: Now) {
+        if let Some(Pending::Batches(sent)) = self.hub.handle_written(conn, id, now) {
+            self.sent_unanswered(sent);
         }
         self.settle(now);
     }

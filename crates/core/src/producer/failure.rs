@@ -7,14 +7,14 @@ use ottla_protocol::{ErrorCode, Timestamp};
 use super::TransactionFailure;
 use crate::{cause::Cause, connections::RefusedConnection, ids::TopicPartition};
 
-/// A record that a broker has appended, on every replica in sync.
+/// A record that is delivered, by what [`Acks`](super::Acks) asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivered {
     /// The partition that it went to.
     pub partition: i32,
     /// Its offset. `None` where the broker has the record from an attempt whose answer was lost, and does not know
-    /// the offset any more.
+    /// the offset any more; and always without acknowledgements, where Java tells -1.
     pub offset: Option<i64>,
     /// Its timestamp: the broker's where the topic is set to that, else the record's. `None` where that was sent as -1.
     pub timestamp: Option<Timestamp>,
@@ -86,6 +86,15 @@ pub enum SendFailure {
         /// The last obstacle.
         cause: Option<Cause>,
     },
+    /// Not acknowledged in as many attempts as `retries` allows. A broker may have it.
+    RetriesExhausted {
+        /// Where it was to go.
+        at: TopicPartition,
+        /// How often it was sent.
+        attempts: u32,
+        /// Why the last attempt failed.
+        cause: Cause,
+    },
     /// No broker gives this producer an identity.
     Identity {
         /// The broker's answer.
@@ -147,6 +156,12 @@ impl fmt::Display for SendFailure {
             }
             Self::DeliveryTimeout { at, waited, sent: false, .. } => {
                 write!(f, "{at}: could not be sent in {waited:?}")
+            }
+            Self::RetriesExhausted { at, attempts, cause } => {
+                write!(
+                    f,
+                    "{at}: not acknowledged, sent {attempts} times; a broker may have it all the same; at last: {cause}"
+                )
             }
             Self::Connection { topic, refused } => write!(f, "topic `{topic}`: {refused}"),
             Self::Identity { error } => write!(f, "no producer id: {error}"),

@@ -1,5 +1,5 @@
-//! An idempotent producer: it batches records by partition, and sends each batch until every replica in sync has
-//! it, once and in order (KIP-98, KIP-480, KIP-951), or says why that failed.
+//! A producer: it batches records by partition, and sends each batch until it counts as delivered, in order and, where the
+//! producer is idempotent, once (KIP-98, KIP-480, KIP-951), or says why that failed.
 //!
 //! A handle calls [`Producer::send`], and asks with the [`Ticket`] what became of the record. The outcome is kept
 //! per batch, so that a record costs an append, but neither an allocation nor an entry in a map.
@@ -32,7 +32,7 @@ use std::{
 
 use ottla_protocol::{Now, TopicId, records::Compressor};
 
-pub use config::ProducerConfig;
+pub use config::{Acks, ProducerConfig};
 pub use failure::{Delivered, SendFailure};
 pub use intake::{Outgoing, Refused};
 pub use outcomes::{BatchId, Ticket, Unclaimed};
@@ -132,9 +132,9 @@ impl<F> Producer<F> {
         Self {
             hub,
             transactions,
-            config,
             wanted: Wanted::Topics(BTreeSet::new()),
-            identity: IdentityState::Needed,
+            identity: if config.idempotent { IdentityState::Needed } else { IdentityState::Absent },
+            config,
             identity_attempts,
             topics: Vec::new(),
             by_name: BTreeMap::new(),
