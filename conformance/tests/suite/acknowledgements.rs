@@ -73,7 +73,7 @@ async fn refused_in_silence(target: &Target) -> Outcome {
     let record = loop {
         let records = reader.poll(std::time::Duration::from_millis(200)).await?;
         if let Some(record) = records.iter().next() {
-            break text(&record.detach());
+            break String::from_utf8_lossy(record.value().unwrap_or_default()).into_owned();
         }
         let record = ProducerRecord::to(topic.as_str()).partition(0).value("small");
         within("a delivery", within("room", producer.send(record)).await??.into_future()).await??;

@@ -250,6 +250,8 @@ errors! {
         UnknownTopic = Cluster: "no such topic", "create it, or check its name";
         /// The topic has no partition of that number.
         UnknownPartition = Caller: "no such partition", "choose one that the topic has";
+        /// The program's partitioner panicked, or chose a partition that the topic does not have.
+        NotPlaced = Caller: "the partitioner chose no partition of the topic", "mend it, or name the record's partition";
         /// No room came free in the buffer in time.
         BufferFull = Cluster, Passes: "no room in the buffer within max.block", "send more slowly, or raise buffer_memory";
         /// `delivery.timeout.ms` passed: the record may or may not be in the log.

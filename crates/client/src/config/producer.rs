@@ -1,12 +1,14 @@
 //! The configuration of a producer.
 
 mod guarantee;
+mod placing;
 
 use std::time::Duration;
 
 use guarantee::{acks, retries};
-use ottla_core::producer::{Acks, TransactionConfig};
+use ottla_core::producer::{Acks, Partitioning, TransactionConfig};
 use ottla_protocol::records::Compression;
+use placing::{class, partitioner};
 
 use super::{
     common::{Common, CommonConfig, FRAME_POOL, RECEIVE_MAX},
@@ -59,6 +61,24 @@ properties! {
     "max.request.size": "bytes", "1048576", Same,
         "The largest record, and how much goes into one request",
         max_request_size = size;
+    "partitioner": "consistent_random, consistent, murmur2, murmur2_random, random, fnv1a, fnv1a_random", "murmur2_random",
+        Absent,
+        "Which partition a record goes to that names none, by librdkafka's names: `murmur2_random` is Java's, `consistent_random` \
+         librdkafka's own default. Of it and `partitioner.class` the last one stands",
+        partitioning = partitioner;
+    "partitioner.adaptive.partitioning.enable": "true or false", "true", Same,
+        "Whether records without a key go where little waits to be sent",
+        adaptive = truth;
+    "partitioner.availability.timeout.ms": "ms", "0", Same,
+        "How long a broker may take nothing before records without a key go to others; 0 for ever. With \
+         `partitioner.adaptive.partitioning.enable`",
+        availability_timeout = millis;
+    "partitioner.class": "RoundRobinPartitioner, or Java's class", "", Same,
+        "Which partition a record goes to that names none: empty for Java's default, by the key",
+        partitioning = class;
+    "partitioner.ignore.keys": "true or false", "false", Same,
+        "Whether records with a key go where those without one do. With the default partitioner",
+        ignore_keys = truth;
     "retries": "a number", "2147483647", Same,
         "How often a record is sent again at the most, within `delivery.timeout.ms`",
         retries = retries;
@@ -84,6 +104,10 @@ pub struct ProducerBuilder {
     /// `None` where nobody said: whatever the rest allows.
     idempotent: Option<bool>,
     retries: u32,
+    partitioning: Partitioning,
+    adaptive: bool,
+    availability_timeout: Duration,
+    ignore_keys: bool,
     linger: Duration,
     batch_size: usize,
     compression: Compression,
@@ -104,6 +128,10 @@ impl Default for ProducerBuilder {
             acks: Acks::All,
             idempotent: None,
             retries: guarantee::MAX_RETRIES,
+            partitioning: Partitioning::default(),
+            adaptive: true,
+            availability_timeout: Duration::ZERO,
+            ignore_keys: false,
             linger: Duration::from_millis(5),
             batch_size: 16 << 10,
             compression: Compression::None,
@@ -126,6 +154,10 @@ pub(crate) struct ProducerConfig {
     pub(crate) acks: Acks,
     pub(crate) idempotent: bool,
     pub(crate) retries: u32,
+    pub(crate) partitioning: Partitioning,
+    pub(crate) adaptive: bool,
+    pub(crate) availability_timeout: Duration,
+    pub(crate) ignore_keys: bool,
     pub(crate) linger: Duration,
     pub(crate) batch_size: usize,
     pub(crate) compression: Compression,
@@ -149,6 +181,10 @@ impl ProducerConfig {
             acks: self.acks,
             idempotent: self.idempotent,
             retries: self.retries,
+            partitioning: self.partitioning.clone(),
+            adaptive: self.adaptive,
+            availability_timeout: self.availability_timeout,
+            ignore_keys: self.ignore_keys,
             linger: self.linger,
             batch_size: self.batch_size,
             compression: self.compression,
@@ -324,6 +360,13 @@ impl ProducerBuilder {
             acks: self.acks,
             idempotent,
             retries: check("retries", self.retries, 0..=guarantee::MAX_RETRIES)?,
+            partitioning: self.partitioning.clone(),
+            adaptive: self.adaptive,
+            availability_timeout: check_millis_or_zero(
+                "partitioner.availability.timeout.ms",
+                self.availability_timeout,
+            )?,
+            ignore_keys: self.ignore_keys,
             linger,
             batch_size: check("batch.size", self.batch_size, 1..=MAX_SIZE)?,
             compression: self.compression,
@@ -343,6 +386,10 @@ settings! {
     acks: Acks = |told| told.acks;
     enable_idempotence: bool = |told| told.idempotent.unwrap_or_else(|| told.obstacle_to_idempotence().is_none());
     retries: u32 = |told| told.retries;
+    partitioning: &'a Partitioning = |told| &told.partitioning;
+    partitioner_adaptive_partitioning: bool = |told| told.adaptive;
+    partitioner_availability_timeout: Duration = |told| told.availability_timeout;
+    partitioner_ignore_keys: bool = |told| told.ignore_keys;
     linger: Duration = |told| told.linger;
     batch_size: usize = |told| told.batch_size;
     compression: Compression = |told| told.compression;

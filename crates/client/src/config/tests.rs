@@ -117,6 +117,9 @@ fn every_supported_property_is_taken() {
         "auto.offset.reset" => "earliest",
         "acks" => "all",
         "compression.type" => "zstd",
+        "partitioner" => "consistent",
+        "partitioner.class" => "RoundRobinPartitioner",
+        "partitioner.adaptive.partitioning.enable" | "partitioner.ignore.keys" => "false",
         "group.protocol" => "consumer",
         "isolation.level" => "read_committed",
         "partition.assignment.strategy" => "sticky",
@@ -336,6 +339,25 @@ fn what_a_producer_is_told_has_to_fit_together() {
         let error = producer([wrong]).unwrap_err();
         assert_eq!((error.kind(), error.key()), (BuildErrorKind::InvalidValue, Some(wrong.0)), "{error}");
     }
+}
+
+#[test]
+fn a_partitioner_is_told_by_javas_class_or_librdkafkas_name() {
+    for (key, value, expected) in [
+        ("partitioner", "consistent_random", "ConsistentRandom"),
+        ("partitioner", "murmur2_random", "Murmur2Random"),
+        ("partitioner", "fnv1a", "Fnv1a"),
+        ("partitioner.class", "org.apache.kafka.clients.producer.RoundRobinPartitioner", "RoundRobin"),
+        ("partitioner.class", "RoundRobinPartitioner", "RoundRobin"),
+        ("partitioner.class", "", "Murmur2Random"),
+    ] {
+        assert_eq!(debug(&producer([(key, value)]).unwrap().partitioning), expected);
+    }
+    for wrong in [("partitioner", "sticky"), ("partitioner.class", "com.example.Mine")] {
+        assert_eq!(producer([wrong]).unwrap_err().key(), Some(wrong.0));
+    }
+    let last = producer([("partitioner.class", "RoundRobinPartitioner"), ("partitioner", "random")]).unwrap();
+    assert_eq!(debug(&last.partitioning), "Random");
 }
 
 #[test]

@@ -21,6 +21,9 @@ impl From<SendFailure> for SendError {
             }
             SendFailure::BufferFull { waited, limit } => Self::new(Kind::BufferFull)
                 .detail(format!("waited {waited:.1?}; buffer_memory is {limit} bytes")),
+            SendFailure::NotPlaced { topic, why } => {
+                Self::new(Kind::NotPlaced).topic(topic).detail(format!("it {why}"))
+            }
             SendFailure::TooLarge { size, limit } => {
                 Self::new(Kind::TooLarge).detail(format!("{size} bytes, of {limit} at the most"))
             }

@@ -37,7 +37,7 @@ use ottla_core::{
 use ottla_protocol::Now;
 
 pub use delivery::{DeliveredFuture, Delivery};
-pub use ottla_core::producer::{Acks, Delivered, partition_for_key};
+pub use ottla_core::producer::{Acks, Delivered, Partitioner, Partitioning, Unplaced, partition_for_key};
 pub use ottla_protocol::records::Compression;
 pub use record::{HeaderKey, Payload, ProducerRecord};
 pub use transactional::{Transaction, TransactionSender, TransactionalProducer, TransformError};

@@ -105,6 +105,11 @@ impl PartitionQueue {
         waiting
     }
 
+    /// How many batches are not on their way.
+    pub(super) fn waiting(&self) -> usize {
+        self.batches.len().saturating_sub(self.in_flight as usize)
+    }
+
     fn index_of(&self, id: BatchId) -> Option<usize> {
         self.batches.binary_search_by_key(&id, |batch| batch.id).ok()
     }

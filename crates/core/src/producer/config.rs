@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ottla_protocol::records::Compression;
 
-use super::TransactionConfig;
+use super::{Partitioning, TransactionConfig};
 use crate::{backoff::Backoff, connections::ConnectionConfig, metadata::MetadataConfig};
 
 /// `acks`: who has a batch before it counts as delivered.
@@ -67,6 +67,15 @@ pub struct ProducerConfig {
     pub unknown_topic_grace: Duration,
     /// `retry.backoff.ms` and `retry.backoff.max.ms`.
     pub retry_backoff: Backoff,
+    /// How a partition is chosen for records that name none.
+    pub partitioning: Partitioning,
+    /// `partitioner.ignore.keys`: with [`Partitioning::Murmur2Random`], whether keys do not decide.
+    pub ignore_keys: bool,
+    /// `partitioner.adaptive.partitioning.enable`: whether records without a key go where little waits.
+    pub adaptive: bool,
+    /// `partitioner.availability.timeout.ms`: how long a leader may take nothing before it gets no more records without a key,
+    /// where others take some. Zero for ever. Only where it is adaptive.
+    pub availability_timeout: Duration,
     /// Who the producer is where it sends in transactions, and then it sends nothing outside one.
     pub transactions: Option<TransactionConfig>,
 }
@@ -91,6 +100,10 @@ impl Default for ProducerConfig {
             delivery_timeout: Duration::from_secs(120),
             max_block: Duration::from_secs(60),
             unknown_topic_grace: Duration::from_secs(60),
+            partitioning: Partitioning::default(),
+            ignore_keys: false,
+            adaptive: true,
+            availability_timeout: Duration::ZERO,
             transactions: None,
         }
     }

@@ -153,9 +153,20 @@ impl<F> Producer<F> {
                 by_leader.entry(leader).or_default().push(*index);
             }
         }
+        // Who has nothing to take may get something again.
+        self.stalled.retain(|leader, _| by_leader.contains_key(leader));
         for (leader, queues) in by_leader {
+            let mut takes = false;
             while self.in_flight_to(leader) < self.config.max_in_flight && self.send_to(leader, &queues, now)
             {
+                takes = true;
+            }
+            if !self.config.availability_timeout.is_zero() {
+                if !takes && queues.iter().any(|queue| self.is_waiting(*queue, now)) {
+                    self.stalled.entry(leader).or_insert(now.mono);
+                } else {
+                    self.stalled.remove(&leader);
+                }
             }
         }
     }
@@ -234,12 +245,21 @@ impl<F> Producer<F> {
     }
 
     fn sendable_of(&self, queue: &super::PartitionQueue, leader: NodeId, now: Now) -> Option<BatchId> {
+        queue.sendable(leader, now.mono, |batch| self.is_ready(batch, now)).map(|batch| batch.id)
+    }
+
+    /// Whether a batch waits for no more records.
+    fn is_ready(&self, batch: &super::Batch, now: Now) -> bool {
         let hurry = self.starved || self.closing.is_some();
-        let ready = |batch: &super::Batch| {
-            let aged = batch.created + self.config.linger <= now.mono;
-            batch.closed || hurry || aged || batch.id <= self.flush_upto
-        };
-        queue.sendable(leader, now.mono, ready).map(|batch| batch.id)
+        let aged = batch.created + self.config.linger <= now.mono;
+        batch.closed || hurry || aged || batch.id <= self.flush_upto
+    }
+
+    /// Whether a batch that waits for no more records waits for its leader.
+    fn is_waiting(&self, queue: usize, now: Now) -> bool {
+        let first =
+            self.queues.get(queue).and_then(|queue| queue.batches.iter().find(|batch| !batch.in_flight));
+        first.is_some_and(|batch| self.is_ready(batch, now))
     }
 
     /// Takes the next batch of each queue, as many as a request may hold.

@@ -59,6 +59,13 @@ pub enum SendFailure {
         /// `buffer.memory`.
         limit: usize,
     },
+    /// The program's partitioner chose no partition.
+    NotPlaced {
+        /// The topic.
+        topic: String,
+        /// What it did instead.
+        why: String,
+    },
     /// The record is larger than a request, or the whole buffer, may be.
     TooLarge {
         /// The most bytes that the record takes.
@@ -141,6 +148,7 @@ impl fmt::Display for SendFailure {
                     "no room in the buffer of {limit} bytes for {waited:?}; send less, or set buffer.memory higher"
                 )
             }
+            Self::NotPlaced { topic, why } => write!(f, "topic `{topic}`: the partitioner {why}"),
             Self::TooLarge { size, limit } => {
                 write!(
                     f,

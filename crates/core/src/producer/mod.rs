@@ -36,7 +36,7 @@ pub use config::{Acks, ProducerConfig};
 pub use failure::{Delivered, SendFailure};
 pub use intake::{Outgoing, Refused};
 pub use outcomes::{BatchId, Ticket, Unclaimed};
-pub use partitioner::partition_for_key;
+pub use partitioner::{Partitioner, Partitioning, Unplaced, partition_for_key};
 pub use transactions::{
     AbortCause, End, FatalCause, OffsetsTicket, TransactionConfig, TransactionFailure, TransactionNumber,
 };
@@ -45,7 +45,7 @@ use crate::{
     backoff::Attempts,
     connections::Address,
     hub::Hub,
-    ids::TopicPartition,
+    ids::{NodeId, TopicPartition},
     log::{self, Listed},
     metadata::{Metadata, Wanted},
     planted::Plot,
@@ -79,6 +79,8 @@ pub struct Producer<F> {
     active: BTreeSet<usize>,
     /// Rotates which queue comes first into a request.
     next_first: usize,
+    /// Leaders that had something to be sent to and took nothing, and since when: where that matters to the partitioner.
+    stalled: BTreeMap<NodeId, Instant>,
     last_batch: BatchId,
     outcomes: Outcomes,
     buffered: usize,
@@ -109,6 +111,8 @@ struct Topic {
     /// The partitions with a leader.
     led: Vec<i32>,
     sticky: Option<Sticky>,
+    /// How many records went to one partition after the other.
+    rounds: usize,
 }
 
 impl Topic {
@@ -141,6 +145,7 @@ impl<F> Producer<F> {
             queues: Vec::new(),
             active: BTreeSet::new(),
             next_first: 0,
+            stalled: BTreeMap::new(),
             last_batch: BatchId(0),
             outcomes: Outcomes::default(),
             buffered: 0,

@@ -3,6 +3,7 @@
 mod acknowledgements;
 mod batching;
 mod limits;
+mod partitioning;
 mod retries;
 mod transaction_offsets;
 mod transaction_troubles;
