@@ -11,6 +11,8 @@
     reason = "a panic is how a test fails; clippy does not see tests without #[test]"
 )]
 
+#[path = "suite/acknowledgements.rs"]
+mod acknowledgements;
 #[path = "suite/agreed.rs"]
 mod agreed;
 #[path = "suite/assignors.rs"]
@@ -136,6 +138,7 @@ fn all() -> Vec<Case> {
         protocol::cases(),
         assignors::cases(),
         records::cases(),
+        acknowledgements::cases(),
         positions::cases(),
         groups::cases(),
         membership::cases(),
