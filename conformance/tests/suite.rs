@@ -45,6 +45,8 @@ mod failures;
 mod followers;
 #[path = "suite/groups.rs"]
 mod groups;
+#[path = "suite/guarantees.rs"]
+mod guarantees;
 #[path = "suite/guarded.rs"]
 mod guarded;
 #[path = "suite/harness.rs"]
@@ -172,6 +174,7 @@ fn all() -> Vec<Case> {
         killed::cases(),
         own_transactions::cases(),
         exactly_once::cases(),
+        guarantees::cases(),
     ]
     .into_iter()
     .flatten()

@@ -2,7 +2,7 @@
 
 use ottla::{
     Admin, ApiKey, Cause, CommitGivenUp, CommitReason, Consumer, DeletedUnread, Disconnected, ErrorCode,
-    Event, Explanation, GroupReason, LaneFailure, OffsetReset, Position, Reason, Recreated, Retry,
+    Event, Explanation, GroupReason, LaneFailure, OffsetReset, OpenTransaction, Position, Reason, Recreated, Retry,
     SaslFailure, SetupStage, TlsFailure, TopicPartition, Truncated,
     admin::Address,
     error::RecvErrorKind,
@@ -56,6 +56,13 @@ fn stuck(reason: &Reason) -> Option<&LaneFailure> {
 fn out_of_range(failure: &LaneFailure) -> Option<i64> {
     match failure {
         LaneFailure::OutOfRange { offset, .. } => Some(*offset),
+        _ => None,
+    }
+}
+
+fn held_back(reason: &Reason) -> Option<&OpenTransaction> {
+    match reason {
+        Reason::OpenTransaction { by, .. } => by.as_ref(),
         _ => None,
     }
 }

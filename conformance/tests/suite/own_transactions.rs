@@ -6,7 +6,7 @@ use std::time::Duration;
 use libtest_mimic::Failed;
 use ottla::error::{AbortedErrorKind, FatalErrorKind, SendErrorKind};
 use ottla::{
-    Consumer, IsolationLevel, ProducerRecord, SendError, TransactionError, TransactionalProducer,
+    Consumer, IsolationLevel, ProducerRecord, Reason, SendError, TransactionError, TransactionalProducer,
     TransformError,
 };
 use ottla_conformance::targets::{Target, unique};
@@ -25,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
         on_all("offsets_of_a_member_that_left_do_not_count", |target| wait(left(target))),
         on_all("a_time_out_that_the_broker_does_not_take_is_told", |target| wait(time_out_refused(target))),
         on_all("a_transaction_spans_brokers", |target| wait(spans_brokers(target))),
+        on_all("whose_open_transaction_holds_a_partition_back_is_told", |target| wait(held_back(target))),
         on_all("records_are_transformed_exactly_once_while_members_come_and_go", |target| {
             wait(transformed(target))
         }),
@@ -119,6 +120,35 @@ async fn dropped(target: &Target) -> Outcome {
         committed(target, &topic, 2).await?,
         vec!["kept".to_owned(), "carried through".to_owned()],
     )
+}
+
+/// As the leader tells it: the producer's id is in what it wrote.
+async fn held_back(target: &Target) -> Outcome {
+    let topic = topic(target, "held-back", 1).await?;
+    let mut producer = producer(target, &unique("held-back")).await?;
+    let transaction = producer.begin().await?;
+    for value in ["first", "second"] {
+        within("a delivery", transaction.send(ProducerRecord::to(&topic).value(value)).await?).await??;
+    }
+    let mut consumer = consumer(target).isolation_level(IsolationLevel::ReadCommitted).build().await?;
+    consumer.assign([(topic.as_str(), 0)])?;
+    let mut told = None;
+    poll_until(&mut consumer, "whose transaction it is", |consumer| {
+        told = match consumer.explain().partitions.first() {
+            Some((_, Reason::OpenTransaction { held_back: 2, by: Some(by) })) => Some(*by),
+            _ => None,
+        };
+        told.is_some()
+    })
+    .await?;
+    let told = told.ok_or("nothing is told")?;
+    equal("since which offset", told.since_offset, 0)?;
+    holds(&format!("for a while: {told:?}"), told.waited >= Duration::from_secs(1))?;
+    holds(&format!("when it wrote: {told:?}"), told.last_written.is_some_and(|time| time.0 > 0))?;
+    let words = format!("an open transaction of producer id {}, from offset 0 on", told.producer_id);
+    holds("it is in words, too", consumer.explain().to_string().contains(&words))?;
+    within("a commit", transaction.commit()).await??;
+    equal("what is read", text(&take(&mut consumer, 2).await?[1]), "second".to_owned())
 }
 
 async fn too_slow(target: &Target) -> Outcome {

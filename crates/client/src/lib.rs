@@ -88,9 +88,9 @@ pub use net::tokens::{OAuthToken, OAuthTokenError};
 pub use ottla_core::{
     Assignor, Cause, CommitGivenUp, CommitReason, CommittedOffset, CooperativeStickyAssignor, DeletedUnread,
     Disconnected, Event, Explanation, GroupMetadata, GroupProtocol, GroupReason, Happened, IsolationLevel,
-    LaneFailure, LeaveGroup, NodeId, OffsetAndTimestamp, Position, RangeAssignor, Reason, Recreated, Retry,
-    RoundRobinAssignor, SaslFailure, SetupStage, StickyAssignor, Subscription, SubscriptionError, TlsFailure,
-    TopicPartition, Truncated,
+    LaneFailure, LeaveGroup, NodeId, OffsetAndTimestamp, OpenTransaction, Position, RangeAssignor, Reason,
+    Recreated, Retry, RoundRobinAssignor, SaslFailure, SetupStage, StickyAssignor, Subscription,
+    SubscriptionError, TlsFailure, TopicPartition, Truncated,
 };
 pub use ottla_protocol::{
     ApiKey, DecodeError, ErrorCode, Timestamp,

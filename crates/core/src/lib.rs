@@ -42,7 +42,7 @@ pub use consumer::{
 pub use deadline::Earliest;
 pub use disconnected::{Disconnected, SaslFailure, TlsFailure};
 pub use event::{CommitGivenUp, DeletedUnread, Event, Happened, Recreated, Truncated};
-pub use fetch::{FetchConfig, Span, Spans, spans};
+pub use fetch::{FetchConfig, OpenTransaction, Span, Spans, spans};
 pub use group::{
     Assignor, ClassicState, ConsumerState, CooperativeStickyAssignor, GroupConfig, GroupFailure,
     GroupMetadata, GroupProtocol, LeaveGroup, MembershipState, Pattern, RangeAssignor, RoundRobinAssignor,

@@ -213,7 +213,9 @@ impl<F: Clone> Consumer<F> {
                 Reason::Unanswered { node: broker.0, waited }
             }
             Some(retry) => Reason::Retrying(retry),
-            None if let Some(held_back) = lane.held_back() => Reason::OpenTransaction { held_back },
+            None if let Some(held_back) = lane.held_back() => {
+                Reason::OpenTransaction { held_back, by: self.fetcher.held_back_by(part, lane, now) }
+            }
             None if self.fetcher.asks_for(part, lane.epoch) => {
                 let lag = lane.log_end.map(|end| end.lag(lane.fetch_at));
                 Reason::Fetching { lag }

@@ -52,6 +52,9 @@ impl<F: Clone> Machine for Consumer<F> {
                 let cuts = self.fetcher.handle_validated(node, reply.id, response, lanes, metadata, now);
                 cuts.into_iter().for_each(|cut| self.truncated(cut, now));
             }
+            (Pending::OpenTransactions(node), Response::DescribeProducers(response)) => {
+                self.fetcher.handle_open_transactions(node, reply.id, response);
+            }
             (Pending::Group(_), response) => self.handle_group_response(reply.id, response, now),
             _ => debug_assert!(false, "the answer is of another API than the request"),
         }
@@ -129,6 +132,9 @@ impl<F: Clone> Consumer<F> {
                 Pending::Validation(node) => {
                     let (lanes, metadata) = (&mut self.lanes, &mut self.hub.metadata);
                     self.fetcher.handle_not_validated(node, id, lanes, metadata, now);
+                }
+                Pending::OpenTransactions(node) => {
+                    self.fetcher.handle_open_transactions_unanswered(node, id);
                 }
                 Pending::Group(asked) => {
                     if let Some(group) = &mut self.group {

@@ -118,6 +118,7 @@ enum Pending {
     Lookup,
     Fetch(NodeId),
     Validation(NodeId),
+    OpenTransactions(NodeId),
     Group(group_side::Asked),
 }
 

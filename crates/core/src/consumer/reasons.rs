@@ -7,6 +7,7 @@ use ottla_protocol::ErrorCode;
 use crate::{
     backoff::Retry,
     disconnected::Disconnected,
+    fetch::OpenTransaction,
     group::{GroupFailure, MembershipState},
     ids::TopicPartition,
     lanes::LaneFailure,
@@ -157,6 +158,9 @@ pub enum Reason {
     OpenTransaction {
         /// How many offsets wait for it, as of the last fetch.
         held_back: i64,
+        /// Whose it is. The leader is asked a second or two after the partition came to be held back, and `None` is told before,
+        /// where the right to read the topic is missing, and where the leader is older than Kafka 2.8.
+        by: Option<OpenTransaction>,
     },
     /// The user paused it.
     Paused,
@@ -245,8 +249,16 @@ impl fmt::Display for Reason {
             Self::Fetching { lag: Some(0) } => f.write_str("at the end: waiting for new records"),
             Self::Fetching { lag: Some(lag) } => write!(f, "fetching, {lag} records behind"),
             Self::Fetching { lag: None } => f.write_str("fetching"),
-            Self::OpenTransaction { held_back } => {
+            Self::OpenTransaction { held_back, by: None } => {
                 write!(f, "{held_back} offsets wait for a transaction that is still open")
+            }
+            Self::OpenTransaction { held_back, by: Some(by) } => {
+                let OpenTransaction { producer_id, since_offset, waited, .. } = by;
+                write!(
+                    f,
+                    "an open transaction of producer id {producer_id}, from offset {since_offset} on, holds back {held_back} \
+                     offsets of this partition, for more than {waited:.1?}"
+                )
             }
             Self::Paused => f.write_str("paused"),
             Self::BeingRevoked => f.write_str("being given up to the group"),

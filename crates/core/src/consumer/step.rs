@@ -276,6 +276,9 @@ impl<F: Clone> Consumer<F> {
         let (metadata, connections) = (&self.hub.metadata, &mut self.hub.connections);
         let asked = self.fetcher.poll_validate(&mut self.lanes, metadata, connections, now);
         asked.into_iter().for_each(|(id, node)| self.hub.expect(id, Pending::Validation(node)));
+        let (metadata, connections) = (&self.hub.metadata, &mut self.hub.connections);
+        let asked = self.fetcher.poll_open_transactions(&self.lanes, metadata, connections, now);
+        asked.into_iter().for_each(|(id, node)| self.hub.expect(id, Pending::OpenTransactions(node)));
         self.fetcher.is_awaited = self.readers.is_any_polling();
         let sent =
             self.fetcher.poll_send(&mut self.lanes, &mut self.hub.metadata, &mut self.hub.connections, now);

@@ -1,6 +1,7 @@
 //! Fetching: one request always ahead for each broker, within one byte budget, in fetch sessions (KIP-227).
 
 mod aborted;
+mod open_transactions;
 mod plan;
 mod session;
 mod spans;
@@ -15,15 +16,15 @@ use std::{
 use ottla_protocol::{
     ApiKey, ErrorCode, Now,
     messages::{
-        FetchForgottenTopic, FetchPartition, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopic,
-        OffsetForLeaderEpochResponse,
+        DescribeProducersResponse, FetchForgottenTopic, FetchPartition, FetchPartitionResponse, FetchRequest,
+        FetchResponse, FetchTopic, OffsetForLeaderEpochResponse,
     },
 };
 
 use crate::{
     connections::{Connections, Kind, LinkStatus, Target},
     ids::{LaneEpoch, NodeId, PartIdx, RequestId},
-    lanes::{FetchState, LaneFailure, Lanes, LogEnd, Search, Slice},
+    lanes::{FetchState, Lane, LaneFailure, Lanes, LogEnd, Search, Slice},
     log::{self, ByError, refused},
     machine::Fetched,
     metadata::Metadata,
@@ -32,9 +33,11 @@ use crate::{
 };
 
 pub(crate) use aborted::Aborted;
+pub use open_transactions::OpenTransaction;
 pub use spans::{Span, Spans, spans};
 pub(crate) use validation::Cut;
 
+use open_transactions::OpenTransactions;
 use plan::Plan;
 use session::{Asked, Session};
 use validation::Validations;
@@ -88,6 +91,7 @@ pub(crate) struct Fetcher {
     plan: Plan,
     brokers: BTreeMap<NodeId, Broker>,
     validations: Validations,
+    open_transactions: OpenTransactions,
     /// Bytes of frames that are still referred to.
     held: usize,
     /// All bytes of frames ever received.
@@ -129,6 +133,7 @@ impl Fetcher {
             plan: Plan::default(),
             brokers: BTreeMap::new(),
             validations: Validations::default(),
+            open_transactions: OpenTransactions::default(),
             held: 0,
             fetched: 0,
             responses: 0,
@@ -169,6 +174,42 @@ impl Fetcher {
     /// Since when a fetch has been in flight to this broker.
     pub(crate) fn busy_since(&self, node: NodeId) -> Option<Instant> {
         Some(self.brokers.get(&node)?.in_flight.as_ref()?.since)
+    }
+
+    /// Asks the leaders of partitions that open transactions hold back for a while whose these are.
+    pub(crate) fn poll_open_transactions<F>(
+        &mut self,
+        lanes: &Lanes<F>,
+        metadata: &Metadata,
+        connections: &mut Connections,
+        now: Now,
+    ) -> Vec<(RequestId, NodeId)> {
+        match self.config.isolation {
+            IsolationLevel::ReadCommitted => {
+                self.open_transactions.poll_send(lanes, metadata, connections, now)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes a leader's answer to that.
+    pub(crate) fn handle_open_transactions(
+        &mut self,
+        node: NodeId,
+        id: RequestId,
+        response: DescribeProducersResponse,
+    ) {
+        self.open_transactions.handle_response(node, id, response);
+    }
+
+    /// A leader will not answer that.
+    pub(crate) fn handle_open_transactions_unanswered(&mut self, node: NodeId, id: RequestId) {
+        self.open_transactions.handle_unanswered(node, id);
+    }
+
+    /// Whose transaction holds this lane back, as far as its leader has told.
+    pub(crate) fn held_back_by<F>(&self, part: PartIdx, lane: &Lane<F>, now: Now) -> Option<OpenTransaction> {
+        self.open_transactions.by(part, lane, now)
     }
 
     /// Asks the leaders of positions that wait for it whether they have the records before.

@@ -191,6 +191,90 @@ fn a_partition_that_an_open_transaction_holds_back_says_so() {
     assert_eq!(log_of.world.consumer.lag(&at(0), 3), Some(0), "there is nothing more to be read now");
 }
 
+impl Log {
+    /// Time passes, a second and a half after the other, while the log stays as it is.
+    fn stays(&mut self, times: usize, stable: i64, high: i64) {
+        for _ in 0..times {
+            self.world.pass(Duration::from_millis(1500));
+            self.brings(&[], &[], stable, high);
+        }
+    }
+
+    /// Answers DescribeProducers for the partition: by an error, or with the transactions that each producer has open.
+    fn describes(&mut self, error_code: ErrorCode, producers: &[(i64, i64)]) {
+        let asked = self.world.expect(ApiKey::DescribeProducers);
+        let Request::DescribeProducers(request) = &asked.request else { unreachable!() };
+        let topics: Vec<(&str, &[i32])> = request
+            .topics
+            .iter()
+            .map(|topic| (topic.name.as_str(), topic.partition_indexes.as_slice()))
+            .collect();
+        assert_eq!(topics, [("t", [0].as_slice())]);
+        let state = |(producer_id, current_txn_start_offset): &(i64, i64)| DescribeProducersProducerState {
+            producer_id: *producer_id,
+            last_timestamp: 1234,
+            current_txn_start_offset: *current_txn_start_offset,
+            ..Default::default()
+        };
+        let partition = DescribeProducersPartitionResponse {
+            error_code,
+            active_producers: producers.iter().map(state).collect(),
+            ..Default::default()
+        };
+        let topic = DescribeProducersTopicResponse { name: "t".to_owned(), partitions: vec![partition] };
+        self.world.answer(&asked, DescribeProducersResponse { topics: vec![topic], ..Default::default() });
+    }
+
+    fn told(&self) -> String {
+        self.world.consumer.explain(self.world.now).to_string()
+    }
+}
+
+#[test]
+fn a_leader_is_asked_whose_transaction_holds_a_partition_back_once_it_has_for_a_while() {
+    let mut log_of = Log::read(IsolationLevel::ReadCommitted, 3);
+    log_of.brings(&[], &[], 3, 9);
+    log_of.stays(1, 3, 9);
+    assert!(!log_of.world.has_asked(ApiKey::DescribeProducers), "it may be over soon");
+    log_of.stays(1, 3, 9);
+    // One has none open, one began later: the oldest is where the stable part ends.
+    log_of.describes(ErrorCode::None, &[(7, -1), (9, 3), (8, 5)]);
+    let told = log_of.told();
+    assert!(
+        told.contains("an open transaction of producer id 9, from offset 3 on, holds back 6 offsets"),
+        "{told}"
+    );
+    log_of.stays(3, 3, 9);
+    assert!(!log_of.world.has_asked(ApiKey::DescribeProducers), "not again within five seconds");
+    log_of.stays(1, 3, 9);
+    log_of.describes(ErrorCode::None, &[(9, 3)]);
+    // The next stay is another.
+    log_of.brings(&[sent(9, 3..6), end(ControlType::Commit, 9, 6)], &[], 7, 9);
+    assert_eq!(log_of.all(), [3, 4, 5]);
+    let told = log_of.told();
+    assert!(told.contains("2 offsets wait for a transaction that is still open"), "{told}");
+}
+
+#[test]
+fn whose_transaction_holds_a_partition_back_is_not_told_where_the_leader_does_not_tell() {
+    let mut log_of = Log::read(IsolationLevel::ReadCommitted, 3);
+    log_of.brings(&[], &[], 3, 9);
+    log_of.stays(2, 3, 9);
+    log_of.describes(ErrorCode::TopicAuthorizationFailed, &[]);
+    let told = log_of.told();
+    assert!(told.contains("6 offsets wait for a transaction that is still open"), "{told}");
+}
+
+#[test]
+fn nobody_is_asked_for_producers_where_no_transaction_holds_anything_back() {
+    for (isolation, stable) in [(IsolationLevel::ReadUncommitted, 3), (IsolationLevel::ReadCommitted, 9)] {
+        let mut log_of = Log::read(isolation, 9);
+        log_of.brings(&[], &[], stable, 9);
+        log_of.stays(4, stable, 9);
+        assert!(!log_of.world.has_asked(ApiKey::DescribeProducers), "{isolation:?}");
+    }
+}
+
 /// A broker answers such a fetch at once, and empty.
 #[test]
 fn who_stands_behind_the_last_stable_offset_asks_again_after_a_pause() {
