@@ -63,6 +63,8 @@ mod membership;
 mod misled;
 #[path = "suite/mixed.rs"]
 mod mixed;
+#[path = "suite/observed.rs"]
+mod observed;
 #[path = "suite/own_producers.rs"]
 mod own_producers;
 #[path = "suite/own_transactions.rs"]
@@ -75,6 +77,10 @@ mod produce_process;
 mod protocol;
 #[path = "suite/public_face.rs"]
 mod public_face;
+#[path = "suite/raw.rs"]
+mod raw;
+#[path = "suite/raw_transactions.rs"]
+mod raw_transactions;
 #[path = "suite/records.rs"]
 mod records;
 #[path = "suite/scene.rs"]
@@ -165,6 +171,7 @@ fn all() -> Vec<Case> {
         deletions::cases(),
         changed_logs::cases(),
         transactions::cases(),
+        observed::cases(),
         killed::cases(),
         own_transactions::cases(),
         exactly_once::cases(),
