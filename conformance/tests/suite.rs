@@ -65,6 +65,10 @@ mod misled;
 mod mixed;
 #[path = "suite/observed.rs"]
 mod observed;
+#[path = "suite/observed_offsets.rs"]
+mod observed_offsets;
+#[path = "suite/observed_reading.rs"]
+mod observed_reading;
 #[path = "suite/own_producers.rs"]
 mod own_producers;
 #[path = "suite/own_transactions.rs"]
@@ -172,6 +176,8 @@ fn all() -> Vec<Case> {
         changed_logs::cases(),
         transactions::cases(),
         observed::cases(),
+        observed_offsets::cases(),
+        observed_reading::cases(),
         killed::cases(),
         own_transactions::cases(),
         exactly_once::cases(),
