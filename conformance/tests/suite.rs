@@ -17,6 +17,8 @@ mod agreed;
 mod assignors;
 #[path = "suite/bad_input.rs"]
 mod bad_input;
+#[path = "suite/behaviours.rs"]
+mod behaviours;
 #[path = "suite/brokers.rs"]
 mod brokers;
 #[path = "suite/callbacks.rs"]
@@ -73,6 +75,8 @@ mod observed_reading;
 mod own_producers;
 #[path = "suite/own_transactions.rs"]
 mod own_transactions;
+#[path = "suite/pages.rs"]
+mod pages;
 #[path = "suite/positions.rs"]
 mod positions;
 #[path = "suite/produce_process.rs"]
@@ -175,6 +179,8 @@ fn all() -> Vec<Case> {
         deletions::cases(),
         changed_logs::cases(),
         transactions::cases(),
+        behaviours::cases(),
+        pages::cases(),
         observed::cases(),
         observed_offsets::cases(),
         observed_reading::cases(),

@@ -61,10 +61,10 @@ pub(crate) struct Who<'a> {
 pub(crate) const NOBODY: Who<'static> = Who { id: "", instance: None, generation: -1 };
 
 /// What a broker says until it has looked up what it needs; clients ask again.
-fn is_not_ready(code: ErrorCode) -> bool {
+pub(crate) fn is_not_ready(code: ErrorCode) -> bool {
     use ErrorCode::{
         ConcurrentTransactions, CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator,
-        NotEnoughReplicas,
+        NotEnoughReplicas, NotLeaderOrFollower,
     };
     matches!(
         code,
@@ -73,6 +73,7 @@ fn is_not_ready(code: ErrorCode) -> bool {
             | CoordinatorNotAvailable
             | NotCoordinator
             | NotEnoughReplicas
+            | NotLeaderOrFollower
     )
 }
 
