@@ -19,6 +19,8 @@ mod agreed;
 mod assignors;
 #[path = "suite/bad_input.rs"]
 mod bad_input;
+#[path = "suite/behaviours.rs"]
+mod behaviours;
 #[path = "suite/brokers.rs"]
 mod brokers;
 #[path = "suite/callbacks.rs"]
@@ -67,10 +69,18 @@ mod membership;
 mod misled;
 #[path = "suite/mixed.rs"]
 mod mixed;
+#[path = "suite/observed.rs"]
+mod observed;
+#[path = "suite/observed_offsets.rs"]
+mod observed_offsets;
+#[path = "suite/observed_reading.rs"]
+mod observed_reading;
 #[path = "suite/own_producers.rs"]
 mod own_producers;
 #[path = "suite/own_transactions.rs"]
 mod own_transactions;
+#[path = "suite/pages.rs"]
+mod pages;
 #[path = "suite/positions.rs"]
 mod positions;
 #[path = "suite/produce_process.rs"]
@@ -79,6 +89,10 @@ mod produce_process;
 mod protocol;
 #[path = "suite/public_face.rs"]
 mod public_face;
+#[path = "suite/raw.rs"]
+mod raw;
+#[path = "suite/raw_transactions.rs"]
+mod raw_transactions;
 #[path = "suite/records.rs"]
 mod records;
 #[path = "suite/scene.rs"]
@@ -171,6 +185,11 @@ fn all() -> Vec<Case> {
         deletions::cases(),
         changed_logs::cases(),
         transactions::cases(),
+        behaviours::cases(),
+        pages::cases(),
+        observed::cases(),
+        observed_offsets::cases(),
+        observed_reading::cases(),
         killed::cases(),
         own_transactions::cases(),
         exactly_once::cases(),
