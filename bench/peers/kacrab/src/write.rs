@@ -28,18 +28,22 @@ pub(crate) async fn write(writing: &Writing) -> Result<Lap> {
     meter.begin()?;
     meter.bytes = send(&producer, &topic, &values, writing.records).await?;
     meter.records = writing.records;
-    meter.end()
+    let lap = meter.end()?;
+    producer.close().await?;
+    Ok(lap)
 }
 
 /// Returns when all are acknowledged; how many bytes that were.
 async fn send(producer: &Producer, topic: &Arc<str>, values: &Values, count: u64) -> Result<u64> {
-    let (mut bytes, mut next, mut deliveries) = (0, EACH, VecDeque::new());
+    let (mut bytes, mut next, mut deliveries, mut last) = (0, EACH, VecDeque::new(), None);
     for value in values.cycle(count) {
         let delivery = producer.send(ProducerRecord::topic_value(topic.clone(), value))?;
         bytes += value.len() as u64;
         if bytes >= next {
             next += EACH;
             deliveries.push_back(delivery);
+        } else {
+            last = Some(delivery);
         }
         if deliveries.len() > ENOUGH
             && let Some(oldest) = deliveries.pop_front()
@@ -48,5 +52,8 @@ async fn send(producer: &Producer, topic: &Arc<str>, values: &Values, count: u64
         }
     }
     producer.flush().await?;
+    for delivery in deliveries.into_iter().chain(last) {
+        delivery.await?;
+    }
     Ok(bytes)
 }

@@ -22,7 +22,9 @@ pub(crate) async fn write(writing: &Writing) -> Result<Lap> {
     meter.begin()?;
     meter.bytes = send(&producer, writing, &values, writing.records).await?;
     meter.records = writing.records;
-    meter.end()
+    let lap = meter.end()?;
+    producer.close().await?;
+    Ok(lap)
 }
 
 /// Returns when all are acknowledged; how many bytes that were.
