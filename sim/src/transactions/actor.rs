@@ -1,0 +1,179 @@
+//! A process: a worker, a writer or a watcher, with the drivers of its machines.
+
+use ottla_check::history::Op;
+use ottla_core::{Machine, Outbound};
+use ottla_protocol::Request;
+
+use super::{plan::Role, record::Record, watcher::Watcher, worker, worker::Worker, writer, writer::Writer};
+use crate::{
+    client::Arrival,
+    host::{Frame, Host},
+    stage::{Stage, Who},
+};
+
+pub(super) enum Actor {
+    Worker(Box<Worker>),
+    Writer(Box<Writer>),
+    Watcher(Box<Watcher>),
+}
+
+pub(super) struct Process {
+    pub(super) name: String,
+    pub(super) role: Role,
+    pub(super) actor: Actor,
+    /// Another has begun in its place.
+    pub(super) is_zombie: bool,
+    pub(super) is_gone: bool,
+}
+
+/// More than this at one moment is a busy loop.
+const MOST_ROUNDS: u32 = 300;
+
+/// The producer of a process, and its consumer, by the process's number.
+pub(super) const fn names(index: usize) -> (Who, Who) {
+    (Who(2 * index + 1), Who(2 * index + 2))
+}
+
+/// The number of the process whose machine it is.
+pub(super) const fn index_of(who: Who) -> usize {
+    (who.0 - 1) / 2
+}
+
+impl Process {
+    /// Does what drivers and users do, until there is nothing left to do now.
+    pub(super) fn turn(&mut self, stage: &mut Stage, record: &mut Record) {
+        for round in 0.. {
+            if self.is_gone || stage.violation.is_some() {
+                return;
+            }
+            if round > MOST_ROUNDS {
+                let name = &self.name;
+                return stage.violate("no busy loop", || format!("{name} and its user wake each other for ever"));
+            }
+            let goes_on = match &mut self.actor {
+                Actor::Worker(it) => {
+                    let woken = spin(&mut it.consumer.host, stage) | spin(&mut it.producer.host, stage);
+                    let moved = it.step(stage, record);
+                    woken | moved | it.consumer.host.is_stirred() | it.producer.host.is_stirred()
+                }
+                Actor::Writer(it) => {
+                    let woken = spin(&mut it.producer.host, stage);
+                    let moved = it.step(stage, record);
+                    woken | moved | it.producer.host.is_stirred()
+                }
+                Actor::Watcher(it) => {
+                    let woken = spin(&mut it.consumer.host, stage);
+                    let moved = it.step(stage, record);
+                    woken | moved | it.consumer.host.is_stirred()
+                }
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        match &mut self.actor {
+            Actor::Worker(it) => {
+                it.consumer.host.end(stage);
+                it.producer.host.end(stage);
+            }
+            Actor::Writer(it) => it.producer.host.end(stage),
+            Actor::Watcher(it) => it.consumer.host.end(stage),
+        }
+    }
+
+    pub(super) fn arrives(&mut self, who: Who, arrival: Arrival, stage: &mut Stage, record: &mut Record) {
+        if self.is_gone {
+            return;
+        }
+        let is_producers = who.0 % 2 == 1;
+        let came = match &mut self.actor {
+            Actor::Worker(it) if is_producers => feed(&mut it.producer.host, arrival, stage),
+            Actor::Worker(it) => feed(&mut it.consumer.host, arrival, stage),
+            Actor::Writer(it) => feed(&mut it.producer.host, arrival, stage),
+            Actor::Watcher(it) => feed(&mut it.consumer.host, arrival, stage),
+        };
+        if came {
+            self.turn(stage, record);
+        }
+    }
+
+    /// Its producer is of no use any more.
+    pub(super) fn is_fenced(&self) -> bool {
+        match &self.actor {
+            Actor::Worker(it) => it.doing == worker::Doing::Fenced,
+            Actor::Writer(it) => it.doing == writer::Doing::Fenced,
+            Actor::Watcher(_) => false,
+        }
+    }
+
+    /// It has nothing more to do.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_gone
+            || match &self.actor {
+                Actor::Worker(it) => it.doing == worker::Doing::Done,
+                Actor::Writer(it) => it.doing == writer::Doing::Done,
+                Actor::Watcher(it) => it.is_done,
+            }
+    }
+
+    /// It is to begin nothing more.
+    pub(super) fn end(&mut self, stage: &mut Stage, record: &mut Record) {
+        match &mut self.actor {
+            Actor::Worker(it) => it.is_ending = true,
+            Actor::Writer(it) => it.is_ending = true,
+            Actor::Watcher(it) => it.is_done = true,
+        }
+        self.turn(stage, record);
+    }
+
+    /// It is gone: nobody closes anything.
+    pub(super) fn crash(&mut self, op: Op, stage: &mut Stage, record: &mut Record) {
+        if std::mem::replace(&mut self.is_gone, true) {
+            return;
+        }
+        let name = &self.name;
+        stage.tell(|| format!("{name}: {op:?}"));
+        record.note(name, op, stage);
+        match &mut self.actor {
+            Actor::Worker(it) => {
+                it.consumer.host.crash(stage);
+                it.producer.host.crash(stage);
+            }
+            Actor::Writer(it) => it.producer.host.crash(stage),
+            Actor::Watcher(it) => it.consumer.host.crash(stage),
+        }
+    }
+}
+
+/// What a driver does in a turn. Returns whether it has woken the user.
+fn spin<M: Machine<Frame = Frame>>(host: &mut Host<M>, stage: &mut Stage) -> bool {
+    let now = stage.now();
+    host.begin(stage);
+    while let Some(effect) = host.machine.poll_send(now) {
+        if let Outbound::Send { request: Request::OffsetCommit(_), .. } = &effect {
+            let who = host.who;
+            stage.violate("offsets are committed in transactions alone", || format!("{who} commits"));
+        }
+        host.act(effect, stage);
+    }
+    // What was stirred by now has been carried out.
+    _ = host.machine.take_stir();
+    host.machine.take_wake()
+}
+
+/// What arrives goes to the machine. Returns whether anything did.
+fn feed<M: Machine<Frame = Frame>>(host: &mut Host<M>, arrival: Arrival, stage: &mut Stage) -> bool {
+    match arrival {
+        Arrival::Alarm if !host.is_due(stage.time) => return false,
+        Arrival::Alarm => {}
+        Arrival::Connected(conn) => host.machine.handle_connected(conn, stage.now()),
+        Arrival::Disconnected(conn, why) => host.disconnected(conn, why, stage),
+        Arrival::Done(conn, done) => host.machine.handle_done(conn, done, stage.now()),
+        Arrival::Frame(conn, frame) => {
+            if let Some((_, reply)) = host.decode(conn, frame, stage) {
+                host.machine.handle_reply(conn, reply, stage.now());
+            }
+        }
+    }
+    true
+}
