@@ -42,6 +42,8 @@ pub(super) const fn index_of(who: Who) -> usize {
 impl Process {
     /// Does what drivers and users do, until there is nothing left to do now.
     pub(super) fn turn(&mut self, stage: &mut Stage, record: &mut Record) {
+        // The user looks when something has befallen him, and again where he is woken or has done something.
+        let mut looks = true;
         for round in 0.. {
             if self.is_gone || stage.violation.is_some() {
                 return;
@@ -50,26 +52,19 @@ impl Process {
                 let name = &self.name;
                 return stage.violate("no busy loop", || format!("{name} and its user wake each other for ever"));
             }
-            let goes_on = match &mut self.actor {
-                Actor::Worker(it) => {
-                    let woken = spin(&mut it.consumer.host, stage) | spin(&mut it.producer.host, stage);
-                    let moved = it.step(stage, record);
-                    woken | moved | it.consumer.host.is_stirred() | it.producer.host.is_stirred()
-                }
-                Actor::Writer(it) => {
-                    let woken = spin(&mut it.producer.host, stage);
-                    let moved = it.step(stage, record);
-                    woken | moved | it.producer.host.is_stirred()
-                }
-                Actor::Watcher(it) => {
-                    let woken = spin(&mut it.consumer.host, stage);
-                    let moved = it.step(stage, record);
-                    woken | moved | it.consumer.host.is_stirred()
-                }
+            let woken = match &mut self.actor {
+                Actor::Worker(it) => spin(&mut it.consumer.host, stage) | spin(&mut it.producer.host, stage),
+                Actor::Writer(it) => spin(&mut it.producer.host, stage),
+                Actor::Watcher(it) => spin(&mut it.consumer.host, stage),
             };
-            if !goes_on {
+            if !woken && !looks {
                 break;
             }
+            looks = match &mut self.actor {
+                Actor::Worker(it) => it.step(stage, record),
+                Actor::Writer(it) => it.step(stage, record),
+                Actor::Watcher(it) => it.step(stage, record),
+            };
         }
         match &mut self.actor {
             Actor::Worker(it) => {

@@ -66,6 +66,9 @@ impl Cluster {
             if partition.leader < 0 {
                 return false;
             }
+            if index % 2 == 1 && self.plot.has(Planted::MarkerLost) {
+                return true;
+            }
             if index % 2 == 1 && self.plot.has(Planted::PartlyCommitted) {
                 marker.control_type = ControlType::Abort;
             }

@@ -137,6 +137,7 @@ impl Transaction {
         &mut self,
         was: Option<Identity>,
         timeout: Duration,
+        plot: Plot,
         new_id: impl FnOnce() -> i64,
     ) -> Result<Identity, ErrorCode> {
         let Identity { id, epoch } = self.identity;
@@ -147,6 +148,7 @@ impl Transaction {
         }
         match self.state {
             State::PrepareCommit | State::PrepareAbort => return Err(ErrorCode::ConcurrentTransactions),
+            State::Ongoing if plot.has(Planted::OpenTransactionInherited) => {}
             State::Ongoing => {
                 self.fence();
                 return Err(ErrorCode::ConcurrentTransactions);
@@ -158,7 +160,8 @@ impl Transaction {
         if was.is_some() && !goes_on && !asks_again {
             return Err(ErrorCode::ProducerFenced);
         }
-        if was.is_none() || goes_on {
+        let stays = epoch >= 0 && plot.has(Planted::EpochNotBumped);
+        if (was.is_none() || goes_on) && !stays {
             self.last_epoch = if goes_on { epoch } else { -1 };
             self.identity = match epoch {
                 LAST_EPOCH.. => {

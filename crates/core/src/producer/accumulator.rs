@@ -17,7 +17,11 @@ use super::{
     BatchId,
     idempotence::{Identity, sequence_after},
 };
-use crate::{cause::Cause, ids::NodeId};
+use crate::{
+    cause::Cause,
+    ids::NodeId,
+    planted::{Planted, Plot},
+};
 
 /// A batch, from its first record to its acknowledgement. The records stay as they were appended, and are
 /// compressed each time they are sent, as a new epoch changes the batch.
@@ -170,12 +174,18 @@ impl PartitionQueue {
         &mut self,
         id: BatchId,
         leader: NodeId,
+        plot: Plot,
         encode: impl FnOnce(BatchBuilder) -> Vec<u8>,
     ) -> Option<Vec<u8>> {
         let identity = self.identity?;
         let next = self.next_sequence;
         let batch = self.batch(id)?;
-        let after = sequence_after(next, batch.builder.count() as i32);
+        let count = batch.builder.count() as i32;
+        let reuses = count == 1 && plot.has(Planted::SequenceReused);
+        let after = if reuses { next } else { sequence_after(next, count) };
+        if plot.has(Planted::RetriedBatchHasNewSequence) {
+            batch.sequence = None;
+        }
         let next_sequence = if batch.sequence.is_none() { after } else { next };
         let sequence = *batch.sequence.get_or_insert(next);
         (batch.closed, batch.in_flight, batch.attempts) = (true, true, batch.attempts + 1);

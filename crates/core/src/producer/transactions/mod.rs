@@ -46,6 +46,7 @@ use crate::{
     coordinator::{Coordinated, Coordinator},
     deadline::Earliest,
     log,
+    planted::{Planted, Plot},
 };
 use offsets::OffsetsCommit;
 
@@ -131,6 +132,7 @@ pub(super) struct Transactions {
     ended: Option<(TransactionNumber, Result<End, TransactionFailure>)>,
     rng: fastrand::Rng,
     retry_backoff: Backoff,
+    pub(super) plot: Plot,
 }
 
 impl Transactions {
@@ -162,6 +164,7 @@ impl Transactions {
             ended: None,
             rng: rng.fork(),
             retry_backoff,
+            plot: Plot::default(),
         }
     }
 
@@ -176,7 +179,8 @@ impl Transactions {
     /// Whether a batch of this queue may be sent.
     pub(super) fn admits(&self, queue: usize) -> bool {
         let open = matches!(self.state, State::Open | State::Committing) && self.doom.is_none();
-        open && (self.flow == Flow::Implicit || self.added.contains(&queue))
+        let added = self.added.contains(&queue) || self.plot.has(Planted::PartitionsAreNotAdded);
+        open && (self.flow == Flow::Implicit || added)
     }
 
     /// A batch goes to a broker.

@@ -20,6 +20,7 @@ use crate::{
     coordinator::ToCoordinator,
     ids::TopicPartition,
     log::{self, refused},
+    planted::Planted,
     producer::{
         exchange::Pending,
         idempotence::{Identity, IdentityState},
@@ -63,7 +64,10 @@ impl Transactions {
         match self.state {
             State::Starting | State::Raising => Some(Ask::Identity),
             State::Open | State::Committing if self.doom.is_none() => {
-                let settled = active.peek().is_none() && quiet && self.offsets.is_empty();
+                let delivered = active.peek().is_none() && quiet;
+                let delivered = delivered || self.plot.has(Planted::CommitOvertakesRecords);
+                let taken = self.offsets.is_empty() || self.plot.has(Planted::CommitOvertakesOffsets);
+                let settled = delivered && taken;
                 if self.flow == Flow::Explicit {
                     let missing: Vec<usize> = active.filter(|queue| !self.added.contains(queue)).collect();
                     if !missing.is_empty() {
@@ -322,7 +326,9 @@ impl<F> Producer<F> {
                 transactional_id,
                 producer_id,
                 producer_epoch,
-                committed: *end == End::Commit,
+                committed: *end == End::Commit
+                    || (transactions.doom.is_some()
+                        && self.plot.has(Planted::FailedTransactionIsCommitted)),
             }
             .into(),
         }
@@ -360,6 +366,9 @@ impl<F> Producer<F> {
         transactions.attempts.failed(None, now);
         if let Ask::End(end) = ask {
             transactions.end_unanswered = Some(*end);
+            if *end == End::Commit && self.plot.has(Planted::LostEndIsTakenForAbort) {
+                self.transaction_ended(End::Abort);
+            }
         }
     }
 
@@ -428,11 +437,14 @@ impl<F> Producer<F> {
         let Some(transactions) = &mut self.transactions else { return };
         match (end, response.error_code) {
             (_, ErrorCode::None) => {
-                if response.producer_id >= 0 {
+                if response.producer_id >= 0 && !self.plot.has(Planted::EndKeepsEpoch) {
                     let identity = Identity { id: response.producer_id, epoch: response.producer_epoch };
                     self.identity = IdentityState::Known(identity);
                     transactions.raise_epoch = false;
                 }
+                self.transaction_ended(end);
+            }
+            (End::Commit, ErrorCode::InvalidTxnState) if self.plot.has(Planted::TimedOutCounts) => {
                 self.transaction_ended(end);
             }
             // It was open for too long, and is aborted: that is asked for again, as the answer has the next epoch.
