@@ -161,7 +161,7 @@ impl World {
             self.stage.violate("only what is committed is transformed", || (*input).to_owned());
         }
         if self.stage.violation.is_none() {
-            let history = std::mem::take(&mut self.record).history();
+            let history = self.record.history();
             match ottla_check::judge(&history) {
                 Ok(report) if report.is_clean() => {}
                 Ok(report) => self.stage.violate("the checker finds nothing", || report.to_string()),

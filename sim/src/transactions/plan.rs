@@ -90,8 +90,9 @@ pub(super) struct Plan {
 }
 
 use ErrorCode::{
-    ConcurrentTransactions, CoordinatorLoadInProgress, CoordinatorNotAvailable, KafkaStorageError,
-    NotCoordinator, NotEnoughReplicas, NotLeaderOrFollower, RequestTimedOut, UnstableOffsetCommit,
+    ConcurrentTransactions, CoordinatorLoadInProgress, CoordinatorNotAvailable, IllegalGeneration,
+    KafkaStorageError, NotCoordinator, NotEnoughReplicas, NotLeaderOrFollower, RequestTimedOut, UnknownMemberId,
+    UnstableOffsetCommit,
 };
 
 /// Errors with which a broker may answer.
@@ -99,7 +100,7 @@ const MENU: &[(ApiKey, &[ErrorCode])] = &[
     (ApiKey::Produce, &[NotLeaderOrFollower, NotEnoughReplicas, RequestTimedOut]),
     (ApiKey::AddPartitionsToTxn, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
     (ApiKey::AddOffsetsToTxn, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
-    (ApiKey::TxnOffsetCommit, &[CoordinatorLoadInProgress, NotCoordinator]),
+    (ApiKey::TxnOffsetCommit, &[CoordinatorLoadInProgress, NotCoordinator, IllegalGeneration, UnknownMemberId]),
     (ApiKey::EndTxn, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
     (ApiKey::InitProducerId, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
     (ApiKey::FindCoordinator, &[CoordinatorNotAvailable]),
@@ -167,7 +168,7 @@ impl Plan {
             node: None,
         };
         self.items.push((d.time(Duration::ZERO..=secs(2)), Item::Trouble(sure)));
-        for _ in 0..d.number(4..=12) {
+        for _ in 0..d.number(8..=20) {
             let item = self.deed(d);
             self.items.push((d.time(ms(500)..=self.trouble), item));
         }

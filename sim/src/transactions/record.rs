@@ -87,9 +87,9 @@ impl Record {
     }
 
     /// What the checker judges: what a cut log has lost was never there.
-    pub(super) fn history(self) -> History {
+    pub(super) fn history(&mut self) -> History {
         let mut history = History::default();
-        for Noted { process, at, what } in self.noted {
+        for Noted { process, at, what } in std::mem::take(&mut self.noted) {
             let op = match what {
                 What::Op(op) => op,
                 What::Poll(records) => {

@@ -72,7 +72,10 @@ impl Worker {
                 let most = self.dice.number(1..=self.habits.records);
                 self.records = self.consumer.poll(most, stage, record);
                 match self.records.is_empty() {
-                    false => Doing::Working(0),
+                    false => {
+                        self.until = stage.time;
+                        Doing::Working(0)
+                    }
                     true if stage.time < self.until => Doing::Polling,
                     true => {
                         self.consumer.gives_up(stage);
@@ -152,6 +155,11 @@ impl Worker {
         let ticket =
             group.and_then(|group| self.producer.send_offsets(next.into_iter().collect(), group, stage));
         match ticket {
+            // A commit waits by itself for offsets that are not taken yet.
+            Some(_) if self.dice.chance(0.3) => {
+                self.producer.end(Decision::Commit, stage, record);
+                Doing::Ending
+            }
             Some(ticket) => Doing::Offsets(ticket),
             None => self.abort(stage, record),
         }

@@ -160,8 +160,7 @@ impl Transaction {
         if was.is_some() && !goes_on && !asks_again {
             return Err(ErrorCode::ProducerFenced);
         }
-        let stays = epoch >= 0 && plot.has(Planted::EpochNotBumped);
-        if (was.is_none() || goes_on) && !stays {
+        if (was.is_none() || goes_on) && !self.keeps_epoch(plot) {
             self.last_epoch = if goes_on { epoch } else { -1 };
             self.identity = match epoch {
                 LAST_EPOCH.. => {
@@ -173,6 +172,11 @@ impl Transaction {
         }
         (self.state, self.timeout, self.started) = (State::Empty, timeout, None);
         Ok(self.identity)
+    }
+
+    /// Whether a new producer gets the epoch of the one before.
+    fn keeps_epoch(&self, plot: Plot) -> bool {
+        self.identity.epoch >= 0 && plot.has(Planted::EpochNotBumped)
     }
 
     /// Whether this is the producer, and no end is under way.

@@ -81,6 +81,13 @@ impl Default for FetchConfig {
     }
 }
 
+impl FetchConfig {
+    /// Whether aborted records are passed over.
+    fn filters(&self, plot: Plot) -> bool {
+        self.isolation.is_committed() && !plot.has(Planted::AbortedIsHandedOut)
+    }
+}
+
 /// Every broker's session, and the budget that they share.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
@@ -456,9 +463,7 @@ impl Fetcher {
                                     lane.attempts.put_off_by(self.config.max_wait, now);
                                 }
                             });
-                            let filters = self.config.isolation.is_committed()
-                                && !self.plot.has(Planted::AbortedIsHandedOut);
-                            let mut aborted = spans.aborted().filter(|_| filters);
+                            let mut aborted = spans.aborted().filter(|_| self.config.filters(self.plot));
                             let mut start = offset;
                             // Batches that end before the position bring no record.
                             for span in spans.iter().filter(|span| span.next > offset) {

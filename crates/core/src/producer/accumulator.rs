@@ -180,9 +180,7 @@ impl PartitionQueue {
         let identity = self.identity?;
         let next = self.next_sequence;
         let batch = self.batch(id)?;
-        let count = batch.builder.count() as i32;
-        let reuses = count == 1 && plot.has(Planted::SequenceReused);
-        let after = if reuses { next } else { sequence_after(next, count) };
+        let after = after(next, batch.builder.count() as i32, plot);
         if plot.has(Planted::RetriedBatchHasNewSequence) {
             batch.sequence = None;
         }
@@ -196,4 +194,10 @@ impl PartitionQueue {
         self.sent_to = Some(leader);
         Some(bytes)
     }
+}
+
+/// The sequence number behind a batch of so many records.
+fn after(next: i32, count: i32, plot: Plot) -> i32 {
+    let reused = count == 1 && plot.has(Planted::SequenceReused);
+    if reused { next } else { sequence_after(next, count) }
 }

@@ -272,6 +272,11 @@ impl<F> Producer<F> {
     }
 
     fn handle_produce(&mut self, mut sent: Sent, response: ProduceResponse, now: Now) {
+        let mut answers = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+        let too_early = answers.all(|answer| answer.error_code == ErrorCode::ConcurrentTransactions);
+        if let Some(transactions) = self.transactions.as_mut().filter(|_| too_early) {
+            transactions.came_too_early();
+        }
         for topic in response.responses {
             let index = match topic.name.is_empty() {
                 true => sent.ids.get(&topic.topic_id),

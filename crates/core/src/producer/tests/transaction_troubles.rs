@@ -199,3 +199,23 @@ fn a_coordinator_that_forgot_the_producer_has_the_transaction_aborted() {
     let second = world.begin();
     assert_eq!(world.written(second, "b").header().producer_epoch, 2);
 }
+
+#[test]
+fn an_abort_before_anything_was_taken_is_told_to_nobody() {
+    let mut world = World::transactional(2);
+    let first = world.begin();
+    world.written(first, "a");
+    assert_eq!(world.commit(first), Some(Ok(End::Commit)));
+    let second = world.begin();
+    _ = world.write(second, "b");
+    let b = world.take();
+    world.asked();
+    // Its end would be told to a coordinator that is still writing the end of the transaction before.
+    world.refuse(&b, ErrorCode::ConcurrentTransactions);
+    world.producer.abort(second);
+    assert_eq!(world.ended(second), Some(Ok(End::Abort)));
+    assert!(!world.asked().iter().any(|(api, _)| *api == ApiKey::EndTxn));
+    let third = world.begin();
+    world.written(third, "c");
+    assert_eq!(world.commit(third), Some(Ok(End::Commit)));
+}

@@ -111,8 +111,8 @@ pub(super) struct Transactions {
     state: State,
     current: TransactionNumber,
     flow: Flow,
-    /// A broker may know something of the transaction, so it has to be told of its end.
-    touched: bool,
+    /// The requests by which a broker may know something of the transaction: where there are any, it has to be told of its end.
+    touched: u32,
     /// The queues whose partitions were added.
     added: BTreeSet<usize>,
     groups_added: BTreeSet<String>,
@@ -151,7 +151,7 @@ impl Transactions {
             state: State::Starting,
             current: TransactionNumber(0),
             flow: Flow::Explicit,
-            touched: false,
+            touched: 0,
             added: BTreeSet::new(),
             groups_added: BTreeSet::new(),
             group_coordinators: BTreeMap::new(),
@@ -183,9 +183,15 @@ impl Transactions {
         open && (self.flow == Flow::Implicit || added)
     }
 
-    /// A batch goes to a broker.
-    pub(super) fn touch(&mut self) {
-        self.touched = true;
+    /// A request that writes to the transaction goes to a broker.
+    pub(super) const fn touch(&mut self) {
+        self.touched += 1;
+    }
+
+    /// Such a request came too early, as the end of the transaction before is still being written: it has changed nothing.
+    /// EndTxn would come too early as well, which brokers with `transaction.version` 2 take for a zombie's.
+    pub(super) const fn came_too_early(&mut self) {
+        self.touched = self.touched.saturating_sub(1);
     }
 
     /// A batch that was sent is given up, so the sequence numbers behind it have a gap.
@@ -282,7 +288,7 @@ impl<F> Producer<F> {
         }
         transactions.current.0 += 1;
         transactions.state = State::Open;
-        transactions.touched = false;
+        transactions.touched = 0;
         (transactions.doom, transactions.end_unanswered) = (None, None);
         transactions.added.clear();
         transactions.groups_added.clear();

@@ -166,8 +166,9 @@ impl<F> Producer<F> {
         }
         let id = to.send(open, request, None);
         commit.sent = true;
-        transactions.touched = true;
-        self.hub.expect(id, Pending::Offsets(OffsetsSent(commit.ticket)));
+        let sent = OffsetsSent(commit.ticket);
+        transactions.touch();
+        self.hub.expect(id, Pending::Offsets(sent));
     }
 
     pub(in crate::producer) fn handle_offsets(
@@ -183,6 +184,8 @@ impl<F> Producer<F> {
         };
         commit.sent = false;
         let group = commit.group.group_id.clone();
+        let mut answers = response.topics.iter().flat_map(|topic| &topic.partitions);
+        let too_early = answers.all(|answer| answer.error_code == ErrorCode::ConcurrentTransactions);
         let mut again = None;
         for topic in response.topics {
             for answer in topic.partitions {
@@ -200,6 +203,10 @@ impl<F> Producer<F> {
         if commit.offsets.is_empty() {
             return transactions.offsets_taken();
         }
+        if too_early {
+            transactions.came_too_early();
+        }
+        let Some(commit) = transactions.offsets.front_mut() else { return };
         match again {
             Some(ErrorCode::ConcurrentTransactions) => {
                 let wait = CONCURRENT.after(1, &mut transactions.rng);

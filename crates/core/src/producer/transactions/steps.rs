@@ -66,8 +66,7 @@ impl Transactions {
             State::Open | State::Committing if self.doom.is_none() => {
                 let delivered = active.peek().is_none() && quiet;
                 let delivered = delivered || self.plot.has(Planted::CommitOvertakesRecords);
-                let taken = self.offsets.is_empty() || self.plot.has(Planted::CommitOvertakesOffsets);
-                let settled = delivered && taken;
+                let settled = delivered && self.has_taken_offsets();
                 if self.flow == Flow::Explicit {
                     let missing: Vec<usize> = active.filter(|queue| !self.added.contains(queue)).collect();
                     if !missing.is_empty() {
@@ -78,10 +77,12 @@ impl Transactions {
                         return Some(Ask::Group(group.clone()));
                     }
                 }
-                let ends = self.state == State::Committing && settled && self.touched;
+                let ends = self.state == State::Committing && settled && self.touched > 0;
                 ends.then_some(Ask::End(End::Commit))
             }
-            State::Aborting if active.peek().is_none() && quiet && self.touched => Some(Ask::End(End::Abort)),
+            State::Aborting if active.peek().is_none() && quiet && self.touched > 0 => {
+                Some(Ask::End(End::Abort))
+            }
             _ => None,
         }
     }
@@ -117,6 +118,11 @@ impl Transactions {
 
     fn answered(&mut self) {
         self.attempts.reset();
+    }
+
+    /// Whether no offsets wait.
+    fn has_taken_offsets(&self) -> bool {
+        self.offsets.is_empty() || self.plot.has(Planted::CommitOvertakesOffsets)
     }
 }
 
@@ -156,7 +162,7 @@ impl<F> Producer<F> {
         }
         let Some(transactions) = &mut self.transactions else { return };
         let untouched =
-            self.active.is_empty() && quiet && transactions.offsets.is_empty() && !transactions.touched;
+            self.active.is_empty() && quiet && transactions.offsets.is_empty() && transactions.touched == 0;
         match transactions.state {
             State::Committing if untouched && transactions.doom.is_none() => {
                 self.transaction_ended(End::Commit)
@@ -266,7 +272,9 @@ impl<F> Producer<F> {
         let id = to.send(open, request, None);
         transactions.asked = true;
         // A request that is lost may have been carried out.
-        transactions.touched |= matches!(ask, Ask::Partitions(_) | Ask::Group(_));
+        if matches!(ask, Ask::Partitions(_) | Ask::Group(_)) {
+            transactions.touch();
+        }
         self.hub.expect(id, Pending::Transaction(ask));
     }
 
@@ -437,10 +445,10 @@ impl<F> Producer<F> {
         let Some(transactions) = &mut self.transactions else { return };
         match (end, response.error_code) {
             (_, ErrorCode::None) => {
-                if response.producer_id >= 0 && !self.plot.has(Planted::EndKeepsEpoch) {
+                if response.producer_id >= 0 {
                     let identity = Identity { id: response.producer_id, epoch: response.producer_epoch };
-                    self.identity = IdentityState::Known(identity);
                     transactions.raise_epoch = false;
+                    self.raise(identity);
                 }
                 self.transaction_ended(end);
             }
@@ -461,12 +469,19 @@ impl<F> Producer<F> {
         }
     }
 
+    /// The end of a transaction has raised the epoch.
+    fn raise(&mut self, identity: Identity) {
+        if !self.plot.has(Planted::EndKeepsEpoch) {
+            self.identity = IdentityState::Known(identity);
+        }
+    }
+
     fn transaction_ended(&mut self, end: End) {
         let Some(transactions) = &mut self.transactions else { return };
         transactions.answered();
         transactions.end(Ok(end));
         transactions.doom = None;
-        transactions.touched = false;
+        transactions.touched = 0;
         transactions.state = if transactions.raise_epoch { State::Raising } else { State::Ready };
         self.hub.wake = true;
     }
