@@ -272,11 +272,6 @@ impl<F> Producer<F> {
     }
 
     fn handle_produce(&mut self, mut sent: Sent, response: ProduceResponse, now: Now) {
-        let mut answers = response.responses.iter().flat_map(|topic| &topic.partition_responses);
-        let too_early = answers.all(|answer| answer.error_code == ErrorCode::ConcurrentTransactions);
-        if let Some(transactions) = self.transactions.as_mut().filter(|_| too_early) {
-            transactions.came_too_early();
-        }
         for topic in response.responses {
             let index = match topic.name.is_empty() {
                 true => sent.ids.get(&topic.topic_id),
@@ -320,6 +315,9 @@ impl<F> Producer<F> {
                     log_append_time: some(answer.log_append_time_ms),
                 };
                 self.landed(part);
+                if let Some(transactions) = &mut self.transactions {
+                    transactions.landed();
+                }
                 if let Some(queue) = self.queues.get_mut(part.queue) {
                     queue.set_known();
                 }

@@ -201,21 +201,34 @@ fn a_coordinator_that_forgot_the_producer_has_the_transaction_aborted() {
 }
 
 #[test]
-fn an_abort_before_anything_was_taken_is_told_to_nobody() {
+fn an_abort_before_anything_was_taken_may_look_like_a_zombies() {
     let mut world = World::transactional(2);
     let first = world.begin();
-    world.written(first, "a");
-    assert_eq!(world.commit(first), Some(Ok(End::Commit)));
-    let second = world.begin();
-    _ = world.write(second, "b");
-    let b = world.take();
+    _ = world.write(first, "a");
+    let a = world.take();
+    // The coordinator still writes the end of the transaction before.
+    world.refuse(&a, ErrorCode::ConcurrentTransactions);
+    world.coordinator.refuse(ApiKey::EndTxn, [ErrorCode::ProducerFenced]);
     world.asked();
-    // Its end would be told to a coordinator that is still writing the end of the transaction before.
-    world.refuse(&b, ErrorCode::ConcurrentTransactions);
-    world.producer.abort(second);
-    assert_eq!(world.ended(second), Some(Ok(End::Abort)));
-    assert!(!world.asked().iter().any(|(api, _)| *api == ApiKey::EndTxn));
-    let third = world.begin();
-    world.written(third, "c");
-    assert_eq!(world.commit(third), Some(Ok(End::Commit)));
+    world.producer.abort(first);
+    assert_eq!(world.ended(first), Some(Ok(End::Abort)));
+    let asked: Vec<ApiKey> = world.asked().into_iter().map(|(api, _)| api).collect();
+    assert_eq!(asked, [ApiKey::EndTxn, ApiKey::InitProducerId], "which tells whether it is one");
+    let second = world.begin();
+    world.written(second, "b");
+    assert_eq!(world.commit(second), Some(Ok(End::Commit)));
+}
+
+#[test]
+fn a_zombie_that_aborts_before_anything_was_taken_is_told_so_next() {
+    let mut world = World::transactional(2);
+    let first = world.begin();
+    _ = world.write(first, "a");
+    let a = world.take();
+    world.refuse(&a, ErrorCode::InvalidProducerEpoch);
+    world.coordinator.refuse(ApiKey::EndTxn, [ErrorCode::ProducerFenced]);
+    world.coordinator.refuse(ApiKey::InitProducerId, [ErrorCode::ProducerFenced]);
+    world.producer.abort(first);
+    _ = world.ended(first);
+    assert_eq!(world.try_begin(), Some(Err(fenced(ApiKey::InitProducerId, false))));
 }

@@ -111,8 +111,10 @@ pub(super) struct Transactions {
     state: State,
     current: TransactionNumber,
     flow: Flow,
-    /// The requests by which a broker may know something of the transaction: where there are any, it has to be told of its end.
-    touched: u32,
+    /// A broker may know something of the transaction, so it has to be told of its end.
+    touched: bool,
+    /// A broker has taken something of the transaction, so the one before has ended.
+    landed: bool,
     /// The queues whose partitions were added.
     added: BTreeSet<usize>,
     groups_added: BTreeSet<String>,
@@ -151,7 +153,8 @@ impl Transactions {
             state: State::Starting,
             current: TransactionNumber(0),
             flow: Flow::Explicit,
-            touched: 0,
+            touched: false,
+            landed: false,
             added: BTreeSet::new(),
             groups_added: BTreeSet::new(),
             group_coordinators: BTreeMap::new(),
@@ -183,15 +186,14 @@ impl Transactions {
         open && (self.flow == Flow::Implicit || added)
     }
 
-    /// A request that writes to the transaction goes to a broker.
+    /// A batch goes to a broker.
     pub(super) const fn touch(&mut self) {
-        self.touched += 1;
+        self.touched = true;
     }
 
-    /// Such a request came too early, as the end of the transaction before is still being written: it has changed nothing.
-    /// EndTxn would come too early as well, which brokers with `transaction.version` 2 take for a zombie's.
-    pub(super) const fn came_too_early(&mut self) {
-        self.touched = self.touched.saturating_sub(1);
+    /// A batch was taken.
+    pub(super) const fn landed(&mut self) {
+        self.landed = true;
     }
 
     /// A batch that was sent is given up, so the sequence numbers behind it have a gap.
@@ -288,7 +290,7 @@ impl<F> Producer<F> {
         }
         transactions.current.0 += 1;
         transactions.state = State::Open;
-        transactions.touched = 0;
+        (transactions.touched, transactions.landed) = (false, false);
         (transactions.doom, transactions.end_unanswered) = (None, None);
         transactions.added.clear();
         transactions.groups_added.clear();

@@ -166,9 +166,8 @@ impl<F> Producer<F> {
         }
         let id = to.send(open, request, None);
         commit.sent = true;
-        let sent = OffsetsSent(commit.ticket);
-        transactions.touch();
-        self.hub.expect(id, Pending::Offsets(sent));
+        transactions.touched = true;
+        self.hub.expect(id, Pending::Offsets(OffsetsSent(commit.ticket)));
     }
 
     pub(in crate::producer) fn handle_offsets(
@@ -184,8 +183,6 @@ impl<F> Producer<F> {
         };
         commit.sent = false;
         let group = commit.group.group_id.clone();
-        let mut answers = response.topics.iter().flat_map(|topic| &topic.partitions);
-        let too_early = answers.all(|answer| answer.error_code == ErrorCode::ConcurrentTransactions);
         let mut again = None;
         for topic in response.topics {
             for answer in topic.partitions {
@@ -193,6 +190,7 @@ impl<F> Producer<F> {
                 let error = answer.error_code;
                 if error.is_ok() || (!error.is_retriable() && self.plot.has(Planted::RefusedOffsetsCount)) {
                     commit.offsets.remove(&at);
+                    transactions.landed = true;
                 } else if error.is_retriable() {
                     again.get_or_insert(error);
                 } else {
@@ -203,10 +201,6 @@ impl<F> Producer<F> {
         if commit.offsets.is_empty() {
             return transactions.offsets_taken();
         }
-        if too_early {
-            transactions.came_too_early();
-        }
-        let Some(commit) = transactions.offsets.front_mut() else { return };
         match again {
             Some(ErrorCode::ConcurrentTransactions) => {
                 let wait = CONCURRENT.after(1, &mut transactions.rng);

@@ -77,12 +77,10 @@ impl Transactions {
                         return Some(Ask::Group(group.clone()));
                     }
                 }
-                let ends = self.state == State::Committing && settled && self.touched > 0;
+                let ends = self.state == State::Committing && settled && self.touched;
                 ends.then_some(Ask::End(End::Commit))
             }
-            State::Aborting if active.peek().is_none() && quiet && self.touched > 0 => {
-                Some(Ask::End(End::Abort))
-            }
+            State::Aborting if active.peek().is_none() && quiet && self.touched => Some(Ask::End(End::Abort)),
             _ => None,
         }
     }
@@ -162,7 +160,7 @@ impl<F> Producer<F> {
         }
         let Some(transactions) = &mut self.transactions else { return };
         let untouched =
-            self.active.is_empty() && quiet && transactions.offsets.is_empty() && transactions.touched == 0;
+            self.active.is_empty() && quiet && transactions.offsets.is_empty() && !transactions.touched;
         match transactions.state {
             State::Committing if untouched && transactions.doom.is_none() => {
                 self.transaction_ended(End::Commit)
@@ -272,9 +270,7 @@ impl<F> Producer<F> {
         let id = to.send(open, request, None);
         transactions.asked = true;
         // A request that is lost may have been carried out.
-        if matches!(ask, Ask::Partitions(_) | Ask::Group(_)) {
-            transactions.touch();
-        }
+        transactions.touched |= matches!(ask, Ask::Partitions(_) | Ask::Group(_));
         self.hub.expect(id, Pending::Transaction(ask));
     }
 
@@ -465,6 +461,14 @@ impl<F> Producer<F> {
                 transactions.raise_epoch = true;
                 self.transaction_ended(End::Abort);
             }
+            // While the end of the transaction before is written, an EndTxn with the epoch that it has raised looks like a
+            // zombie's. Nothing of this transaction was taken, so it is that; or else the next answer tells who is a zombie.
+            (End::Abort, ErrorCode::ProducerFenced)
+                if transactions.flow == Flow::Implicit && !transactions.landed =>
+            {
+                transactions.raise_epoch = true;
+                self.transaction_ended(End::Abort);
+            }
             (_, error) => transactions.refused(ApiKey::EndTxn, error, now),
         }
     }
@@ -481,7 +485,7 @@ impl<F> Producer<F> {
         transactions.answered();
         transactions.end(Ok(end));
         transactions.doom = None;
-        transactions.touched = 0;
+        transactions.touched = false;
         transactions.state = if transactions.raise_epoch { State::Raising } else { State::Ready };
         self.hub.wake = true;
     }
