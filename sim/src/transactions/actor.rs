@@ -1,7 +1,9 @@
 //! A process: a worker, a writer or a watcher, with the drivers of its machines.
 
+use std::collections::BTreeMap;
+
 use ottla_check::history::Op;
-use ottla_core::{Machine, Outbound};
+use ottla_core::{Machine, Outbound, TopicPartition};
 use ottla_protocol::Request;
 
 use super::{plan::Role, record::Record, watcher::Watcher, worker, worker::Worker, writer, writer::Writer};
@@ -111,12 +113,20 @@ impl Process {
             }
     }
 
+    /// Whether it has read to these ends, if it is there to read.
+    pub(super) fn has_read(&self, ends: &BTreeMap<TopicPartition, i64>) -> bool {
+        match &self.actor {
+            Actor::Watcher(it) if !self.is_gone => it.is_at(ends),
+            _ => true,
+        }
+    }
+
     /// It is to begin nothing more.
     pub(super) fn end(&mut self, stage: &mut Stage, record: &mut Record) {
         match &mut self.actor {
             Actor::Worker(it) => it.is_ending = true,
             Actor::Writer(it) => it.is_ending = true,
-            Actor::Watcher(it) => it.is_done = true,
+            Actor::Watcher(_) => {}
         }
         self.turn(stage, record);
     }
@@ -145,9 +155,17 @@ fn spin<M: Machine<Frame = Frame>>(host: &mut Host<M>, stage: &mut Stage) -> boo
     let now = stage.now();
     host.begin(stage);
     while let Some(effect) = host.machine.poll_send(now) {
-        if let Outbound::Send { request: Request::OffsetCommit(_), .. } = &effect {
-            let who = host.who;
-            stage.violate("offsets are committed in transactions alone", || format!("{who} commits"));
+        let who = host.who;
+        match &effect {
+            Outbound::Send { request: Request::OffsetCommit(_), .. } => {
+                stage.violate("offsets are committed in transactions alone", || format!("{who} commits"));
+            }
+            Outbound::Send { request: Request::TxnOffsetCommit(asked), .. }
+                if asked.generation_id_or_member_epoch < 0 || asked.member_id.is_empty() =>
+            {
+                stage.violate("offsets name the member that commits them", || format!("{who} names none"));
+            }
+            _ => {}
         }
         host.act(effect, stage);
     }

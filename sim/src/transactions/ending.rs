@@ -26,7 +26,7 @@ pub(super) enum Phase {
     Trouble,
     /// Writers come to an end, and workers read what is left.
     Draining,
-    /// Workers come to an end, and transactions.
+    /// Workers come to an end, and transactions; those who watch have read all.
     Ending,
     /// All is read from the start to the end.
     Reading,
@@ -70,17 +70,20 @@ impl World {
                 }
                 let ended = |role: Role, done: bool| done || !matches!(role, Role::Writer(_));
                 let quiet = self.processes.iter().all(|it| ended(it.role, it.is_done()));
-                if quiet && self.is_settled("writer") && self.missing().is_empty() {
+                if quiet && self.has_enough() && self.is_settled("writer") && self.missing().is_empty() {
                     self.phase = Phase::Ending;
                 }
             }
             Phase::Ending => {
-                self.end(|_| true);
-                if self.processes.iter().all(|process| process.is_done()) && self.is_settled("") {
+                self.end(|role| !matches!(role, Role::Watcher(_)));
+                let ends = self.all_ends();
+                let watches = |role| matches!(role, Role::Watcher(_));
+                let done = self.processes.iter().all(|it| it.is_done() || watches(it.role));
+                // Whoever watches has read all.
+                if done && self.is_settled("") && self.processes.iter().all(|it| it.has_read(&ends)) {
                     for process in &mut self.processes {
                         process.crash(Op::Stop {}, &mut self.stage, &mut self.record);
                     }
-                    let ends = self.all_ends();
                     for isolation in [IsolationLevel::ReadCommitted, IsolationLevel::ReadUncommitted] {
                         self.begin(Role::Watcher(isolation), Some(ends.clone()));
                     }

@@ -40,11 +40,7 @@ impl Watcher {
         }
         if let Some(ends) = &self.ends {
             self.read.extend(records);
-            let machine = &self.consumer.host.machine;
-            let is_at_end = |(at, end): (&TopicPartition, &i64)| {
-                machine.position(at).map_or(*end == 0, |position| position >= *end)
-            };
-            if !came && ends.iter().all(is_at_end) {
+            if !came && self.is_at(ends) {
                 for (at, end) in ends {
                     let (topic, partition) = (at.topic.clone(), at.partition);
                     record.note(&self.consumer.process, Op::Final { topic, partition, from: 0, to: *end }, stage);
@@ -53,5 +49,14 @@ impl Watcher {
             }
         }
         came
+    }
+
+    /// Whether it has read to these ends.
+    pub(super) fn is_at(&self, ends: &BTreeMap<TopicPartition, i64>) -> bool {
+        let machine = &self.consumer.host.machine;
+        let is_at_end = |(at, end): (&TopicPartition, &i64)| {
+            machine.position(at).map_or(*end == 0, |position| position >= *end)
+        };
+        ends.iter().all(is_at_end)
     }
 }
