@@ -225,10 +225,22 @@ fn a_zombie_that_aborts_before_anything_was_taken_is_told_so_next() {
     let first = world.begin();
     _ = world.write(first, "a");
     let a = world.take();
-    world.refuse(&a, ErrorCode::InvalidProducerEpoch);
+    world.refuse(&a, ErrorCode::ConcurrentTransactions);
     world.coordinator.refuse(ApiKey::EndTxn, [ErrorCode::ProducerFenced]);
     world.coordinator.refuse(ApiKey::InitProducerId, [ErrorCode::ProducerFenced]);
     world.producer.abort(first);
-    _ = world.ended(first);
+    assert_eq!(world.ended(first), Some(Ok(End::Abort)));
     assert_eq!(world.try_begin(), Some(Err(fenced(ApiKey::InitProducerId, false))));
+}
+
+#[test]
+fn a_zombie_whose_records_are_refused_is_told_so_by_its_abort() {
+    let mut world = World::transactional(2);
+    let first = world.begin();
+    _ = world.write(first, "a");
+    let a = world.take();
+    world.refuse(&a, ErrorCode::InvalidProducerEpoch);
+    world.coordinator.refuse(ApiKey::EndTxn, [ErrorCode::ProducerFenced]);
+    world.producer.abort(first);
+    assert_eq!(world.ended(first), Some(Err(fenced(ApiKey::EndTxn, false))));
 }

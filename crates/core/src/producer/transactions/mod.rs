@@ -201,6 +201,11 @@ impl Transactions {
         self.raise_epoch = true;
     }
 
+    /// Whether the end of the transaction before may still be being written, by which this one's came too early.
+    fn may_be_too_early(&self) -> bool {
+        self.flow == Flow::Implicit && !self.landed && self.doom.is_none()
+    }
+
     /// A record of the transaction was not delivered.
     pub(super) fn record_failed(&mut self, failure: &SendFailure) {
         if !matches!(failure, SendFailure::Aborted | SendFailure::Doomed(_) | SendFailure::Closed) {

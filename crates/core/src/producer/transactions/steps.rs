@@ -462,10 +462,8 @@ impl<F> Producer<F> {
                 self.transaction_ended(End::Abort);
             }
             // While the end of the transaction before is written, an EndTxn with the epoch that it has raised looks like a
-            // zombie's. Nothing of this transaction was taken, so it is that; or else the next answer tells who is a zombie.
-            (End::Abort, ErrorCode::ProducerFenced)
-                if transactions.flow == Flow::Implicit && !transactions.landed =>
-            {
+            // zombie's. Where nothing of this transaction was taken it may be that: the next answer tells who is a zombie.
+            (End::Abort, ErrorCode::ProducerFenced) if transactions.may_be_too_early() => {
                 transactions.raise_epoch = true;
                 self.transaction_ended(End::Abort);
             }
