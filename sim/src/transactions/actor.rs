@@ -52,7 +52,8 @@ impl Process {
             }
             if round > MOST_ROUNDS {
                 let name = &self.name;
-                return stage.violate("no busy loop", || format!("{name} and its user wake each other for ever"));
+                return stage
+                    .violate("no busy loop", || format!("{name} and its user wake each other for ever"));
             }
             let woken = match &mut self.actor {
                 Actor::Worker(it) => spin(&mut it.consumer.host, stage) | spin(&mut it.producer.host, stage),

@@ -1,7 +1,9 @@
 //! A consumer, and what it says of itself for the record.
 
 use ottla_check::history::{Isolation, Op, Reset};
-use ottla_core::{Consumer, ConsumerConfig, Event, Filter, Happened, Look, ReadFailure, Reader, TopicPartition};
+use ottla_core::{
+    Consumer, ConsumerConfig, Event, Filter, Happened, Look, ReadFailure, Reader, TopicPartition,
+};
 
 use super::record::{Record, place};
 use crate::{
@@ -64,9 +66,7 @@ impl Consuming {
                 Event::Assigned(at) if !at.is_empty() => {
                     Op::Assign { partitions: at.iter().map(place).collect(), generation: None }
                 }
-                Event::Revoked(at) => {
-                    Op::Revoke { partitions: at.iter().map(place).collect(), lost: false }
-                }
+                Event::Revoked(at) => Op::Revoke { partitions: at.iter().map(place).collect(), lost: false },
                 Event::Lost(at) => Op::Revoke { partitions: at.iter().map(place).collect(), lost: true },
                 Event::Truncated(cut) => {
                     if !record.is_cut(&cut.at) {
@@ -96,13 +96,17 @@ impl Consuming {
                 let records: Vec<Read> = records.iter().map(read).collect();
                 if let Some(first) = records.first() {
                     let (process, count) = (&self.process, records.len());
-                    stage.note(|| format!("{process} reads {count} from {} offset {}", first.at, first.offset));
+                    stage.note(|| {
+                        format!("{process} reads {count} from {} offset {}", first.at, first.offset)
+                    });
                     record.polled(&self.process, &records, stage);
                 }
                 records
             }
             // Brokers that close connections many times in a row look like a wrong port: the user calls again.
-            Gathered::Look(Some(Look::Failed(ReadFailure::Connection(refused)))) if !refused.why.is_final() => {
+            Gathered::Look(Some(Look::Failed(ReadFailure::Connection(refused))))
+                if !refused.why.is_final() =>
+            {
                 Vec::new()
             }
             Gathered::Look(Some(look)) => {

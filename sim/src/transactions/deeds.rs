@@ -61,7 +61,8 @@ impl World {
             }
             Item::Cut => {
                 self.cuts += 1;
-                let (api, fault) = (ottla_protocol::ApiKey::Produce, ottla_broker::Fault::ApplyThenDisconnect);
+                let (api, fault) =
+                    (ottla_protocol::ApiKey::Produce, ottla_broker::Fault::ApplyThenDisconnect);
                 script(&mut self.cluster, api, fault, 1, 0, None);
             }
         }

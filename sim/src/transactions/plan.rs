@@ -91,8 +91,8 @@ pub(super) struct Plan {
 
 use ErrorCode::{
     ConcurrentTransactions, CoordinatorLoadInProgress, CoordinatorNotAvailable, IllegalGeneration,
-    KafkaStorageError, NotCoordinator, NotEnoughReplicas, NotLeaderOrFollower, RequestTimedOut, UnknownMemberId,
-    UnstableOffsetCommit,
+    KafkaStorageError, NotCoordinator, NotEnoughReplicas, NotLeaderOrFollower, RequestTimedOut,
+    UnknownMemberId, UnstableOffsetCommit,
 };
 
 /// Errors with which a broker may answer.
@@ -100,7 +100,10 @@ const MENU: &[(ApiKey, &[ErrorCode])] = &[
     (ApiKey::Produce, &[NotLeaderOrFollower, NotEnoughReplicas, RequestTimedOut]),
     (ApiKey::AddPartitionsToTxn, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
     (ApiKey::AddOffsetsToTxn, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
-    (ApiKey::TxnOffsetCommit, &[CoordinatorLoadInProgress, NotCoordinator, IllegalGeneration, UnknownMemberId]),
+    (
+        ApiKey::TxnOffsetCommit,
+        &[CoordinatorLoadInProgress, NotCoordinator, IllegalGeneration, UnknownMemberId],
+    ),
     (ApiKey::EndTxn, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
     (ApiKey::InitProducerId, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
     (ApiKey::FindCoordinator, &[CoordinatorNotAvailable]),

@@ -232,8 +232,7 @@ impl Producing {
                     _ => None,
                 };
                 if let Some(decision) = failed {
-                    let outcome =
-                        if decision == Decision::Commit { Outcome::Failed } else { Outcome::Ok };
+                    let outcome = if decision == Decision::Commit { Outcome::Failed } else { Outcome::Ok };
                     record.note(&self.process, open.end(decision, outcome), stage);
                     record.counts.aborted += 1;
                 }

@@ -43,7 +43,11 @@ impl Watcher {
             if !came && self.is_at(ends) {
                 for (at, end) in ends {
                     let (topic, partition) = (at.topic.clone(), at.partition);
-                    record.note(&self.consumer.process, Op::Final { topic, partition, from: 0, to: *end }, stage);
+                    record.note(
+                        &self.consumer.process,
+                        Op::Final { topic, partition, from: 0, to: *end },
+                        stage,
+                    );
                 }
                 self.is_done = true;
             }

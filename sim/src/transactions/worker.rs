@@ -143,8 +143,7 @@ impl Worker {
         let (reader, core) = (&mut self.consumer.reader, &mut self.consumer.host.machine);
         reader.sync(core, false, stage.now());
         let group = core.group_metadata();
-        let same = self.since.as_ref().is_some_and(|since| since.generation_id < 0)
-            || self.since == group;
+        let same = self.since.as_ref().is_some_and(|since| since.generation_id < 0) || self.since == group;
         let mut next: BTreeMap<TopicPartition, i64> = BTreeMap::new();
         self.records.iter().for_each(|read| _ = next.insert(read.at.clone(), read.offset + 1));
         let holds = |(at, next): (&TopicPartition, &i64)| {

@@ -26,7 +26,9 @@ pub(super) fn written(log: &[u8]) -> Vec<Written> {
         let mut unpacked = Vec::new();
         match header.compression().expect("the broker checked it") {
             Compression::None => unpacked.extend_from_slice(packed),
-            codec => decompressor.decompress(codec, packed, &mut unpacked, 1 << 24).expect("it was compressed"),
+            codec => {
+                decompressor.decompress(codec, packed, &mut unpacked, 1 << 24).expect("it was compressed")
+            }
         }
         for record in RecordWalk::new(&header, &unpacked) {
             let record = record.expect("it was written");

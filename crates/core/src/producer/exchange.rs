@@ -260,7 +260,8 @@ impl<F> Producer<F> {
                 break;
             }
             let compressor = &mut self.compressor;
-            let Some(bytes) = queue.send(batch, leader, self.plot, |builder| builder.finish(compressor)) else {
+            let Some(bytes) = queue.send(batch, leader, self.plot, |builder| builder.finish(compressor))
+            else {
                 continue;
             };
             let records = Some(RecordData::Owned(bytes));

@@ -211,6 +211,7 @@ fn an_abort_before_anything_was_taken_may_look_like_a_zombies() {
     world.coordinator.refuse(ApiKey::EndTxn, [ErrorCode::ProducerFenced]);
     world.asked();
     world.producer.abort(first);
+    world.pump();
     assert_eq!(world.ended(first), Some(Ok(End::Abort)));
     let asked: Vec<ApiKey> = world.asked().into_iter().map(|(api, _)| api).collect();
     assert_eq!(asked, [ApiKey::EndTxn, ApiKey::InitProducerId], "which tells whether it is one");
@@ -229,6 +230,7 @@ fn a_zombie_that_aborts_before_anything_was_taken_is_told_so_next() {
     world.coordinator.refuse(ApiKey::EndTxn, [ErrorCode::ProducerFenced]);
     world.coordinator.refuse(ApiKey::InitProducerId, [ErrorCode::ProducerFenced]);
     world.producer.abort(first);
+    world.pump();
     assert_eq!(world.ended(first), Some(Ok(End::Abort)));
     assert_eq!(world.try_begin(), Some(Err(fenced(ApiKey::InitProducerId, false))));
 }
@@ -242,5 +244,6 @@ fn a_zombie_whose_records_are_refused_is_told_so_by_its_abort() {
     world.refuse(&a, ErrorCode::InvalidProducerEpoch);
     world.coordinator.refuse(ApiKey::EndTxn, [ErrorCode::ProducerFenced]);
     world.producer.abort(first);
+    world.pump();
     assert_eq!(world.ended(first), Some(Err(fenced(ApiKey::EndTxn, false))));
 }

@@ -331,8 +331,7 @@ impl<F> Producer<F> {
                 producer_id,
                 producer_epoch,
                 committed: *end == End::Commit
-                    || (transactions.doom.is_some()
-                        && self.plot.has(Planted::FailedTransactionIsCommitted)),
+                    || (transactions.doom.is_some() && self.plot.has(Planted::FailedTransactionIsCommitted)),
             }
             .into(),
         }
