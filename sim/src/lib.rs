@@ -22,6 +22,8 @@
 //! - `truth`: what is known from outside: produced, delivered, done, committed.
 //! - `world`: the loop; `deeds`: what the plan has in store; `ghosts`, `late`: what arrives when its time is over.
 //! - `watch`: what is looked at all the time; `leaders`: of partitions; `places`: those of static members.
+//! - `transactions`: another world, of producers and consumers of transactions; `run`: which world a seed is of; `pump`: what both do
+//!   for the brokers.
 //! - `phase`: how far a seed has come; `ending`: what must come true in the end; `rest`, `resting`: what is tried then.
 //!
 //! No two files import each other.

@@ -1,4 +1,4 @@
-//! Three hundred seeds of each kind of group, and the proof that they would notice a bug.
+//! Three hundred seeds of each mode, and the proof that they would notice a bug.
 //!
 //! `OTTLA_SIM_FIRST` and `OTTLA_SIM_SEEDS` choose others. A seed is replayed, with all that happened, by
 //! `cargo run -p ottla-sim -- MODE SEED`.

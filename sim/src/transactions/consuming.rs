@@ -5,7 +5,7 @@ use ottla_core::{
     Consumer, ConsumerConfig, Event, Filter, Happened, Look, ReadFailure, Reader, TopicPartition,
 };
 
-use super::record::{Record, place};
+use super::record::{Read, Record, place};
 use crate::{
     gather::{Gathered, READING, gather},
     host::{Frame, Host},
@@ -16,15 +16,6 @@ pub(super) struct Consuming {
     pub(super) host: Host<Consumer<Frame>>,
     pub(super) reader: Reader<Frame>,
     pub(super) process: String,
-}
-
-/// A record that was handed out.
-#[derive(Debug, Clone)]
-pub(super) struct Read {
-    pub(super) at: TopicPartition,
-    pub(super) offset: i64,
-    pub(super) value: String,
-    pub(super) leader_epoch: Option<i32>,
 }
 
 impl Consuming {

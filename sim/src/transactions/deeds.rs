@@ -8,8 +8,7 @@ use ottla_core::{IsolationLevel, TopicPartition};
 use super::{
     actor::{Actor, Process, names},
     consuming::Consuming,
-    ending::Phase,
-    plan::{INPUT, Item, OUTPUT, Role},
+    plan::{INPUT, Item, OUTPUT, Phase, Role},
     producing::{GROUP, Producing},
     watcher::Watcher,
     worker::{self, Worker},

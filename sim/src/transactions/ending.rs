@@ -8,9 +8,9 @@ use ottla_core::{IsolationLevel, TopicPartition};
 
 use super::{
     actor::Actor,
-    consuming::Read,
-    plan::{INPUT, OUTPUT, Role},
+    plan::{INPUT, OUTPUT, Phase, Role},
     producing::GROUP,
+    record::Read,
     world::World,
     written::{Written, written},
 };
@@ -19,19 +19,6 @@ use crate::{
     report::{LEAST_ABORTED, LEAST_COMMITTED},
     stage::Event,
 };
-
-/// How far a seed has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    Trouble,
-    /// Writers come to an end, and workers read what is left.
-    Draining,
-    /// Workers come to an end, and transactions; those who watch have read all.
-    Ending,
-    /// All is read from the start to the end.
-    Reading,
-    Over,
-}
 
 /// Within this time after the trouble all must be done: requests are given up, sessions expire, transactions time out.
 const BOUND: Duration = secs(90);

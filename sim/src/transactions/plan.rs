@@ -24,6 +24,19 @@ use crate::{
 pub(super) const INPUT: &str = "input";
 pub(super) const OUTPUT: &str = "output";
 
+/// How far a seed has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Trouble,
+    /// Writers come to an end, and workers read what is left.
+    Draining,
+    /// Workers come to an end, and transactions; those who watch have read all.
+    Ending,
+    /// All is read from the start to the end.
+    Reading,
+    Over,
+}
+
 /// What happens at some time.
 #[derive(Debug, Clone)]
 pub(super) enum Item {

@@ -24,6 +24,15 @@ pub(super) struct Record {
     pub(super) deliveries: u64,
 }
 
+/// A record that was handed out.
+#[derive(Debug, Clone)]
+pub(super) struct Read {
+    pub(super) at: TopicPartition,
+    pub(super) offset: i64,
+    pub(super) value: String,
+    pub(super) leader_epoch: Option<i32>,
+}
+
 #[derive(Debug)]
 struct Noted {
     process: String,
@@ -48,7 +57,7 @@ impl Record {
         self.noted.push(Noted { process: process.to_owned(), at, what });
     }
 
-    pub(super) fn polled(&mut self, process: &str, records: &[super::consuming::Read], stage: &Stage) {
+    pub(super) fn polled(&mut self, process: &str, records: &[Read], stage: &Stage) {
         self.deliveries += records.len() as u64;
         let handed = records.iter().map(|read| {
             let Position { topic, partition, offset } = position(&read.at, read.offset);

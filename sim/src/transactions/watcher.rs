@@ -6,8 +6,8 @@ use ottla_check::history::Op;
 use ottla_core::TopicPartition;
 
 use super::{
-    consuming::{Consuming, Read},
-    record::Record,
+    consuming::Consuming,
+    record::{Read, Record},
 };
 use crate::{
     dice::{Dice, ms},

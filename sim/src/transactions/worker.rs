@@ -6,10 +6,10 @@ use ottla_check::history::{Decision, Op};
 use ottla_core::{GroupMetadata, SeekTo, TopicPartition, producer::OffsetsTicket};
 
 use super::{
-    consuming::{Consuming, Read},
+    consuming::Consuming,
     plan::Habits,
     producing::{Ended, Producing},
-    record::{Record, position},
+    record::{Read, Record, position},
 };
 use crate::{
     dice::{Dice, ms, secs},

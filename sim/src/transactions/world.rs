@@ -12,8 +12,7 @@ use ottla_protocol::ApiKey;
 
 use super::{
     actor::{Process, index_of},
-    ending::Phase,
-    plan::{INPUT, OUTPUT, Plan},
+    plan::{INPUT, OUTPUT, Phase, Plan},
     producing::GROUP,
     record::Record,
 };
