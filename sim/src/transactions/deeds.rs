@@ -207,8 +207,9 @@ impl World {
                 self.note_move(self.cluster.coordinator(GROUP) != before);
             }
             Trouble::Stop { node, lasts } => {
-                if self.cluster.stop_node(node, self.stage.now()) {
-                    self.faults += 1;
+                let stopped = self.cluster.stop_node(node, self.stage.now());
+                self.faults += u64::from(stopped);
+                if stopped {
                     self.stage.after(lasts, Event::Restore(node));
                     self.pump();
                 }
