@@ -215,6 +215,8 @@ fn an_abort_before_anything_was_taken_may_look_like_a_zombies() {
     assert_eq!(world.ended(first), Some(Ok(End::Abort)));
     let asked: Vec<ApiKey> = world.asked().into_iter().map(|(api, _)| api).collect();
     assert_eq!(asked, [ApiKey::EndTxn, ApiKey::InitProducerId], "which tells whether it is one");
+    // The pause behind the refusal.
+    world.pass(Duration::from_millis(100));
     let second = world.begin();
     world.written(second, "b");
     assert_eq!(world.commit(second), Some(Ok(End::Commit)));
