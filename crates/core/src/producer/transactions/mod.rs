@@ -203,7 +203,8 @@ impl Transactions {
 
     /// Whether the end of the transaction before may still be being written, by which this one's came too early.
     fn may_be_too_early(&self) -> bool {
-        self.flow == Flow::Implicit && !self.landed && self.doom.is_none()
+        let is_told = matches!(self.doom, Some(AbortCause::Told { .. }));
+        self.flow == Flow::Implicit && !self.landed && !is_told
     }
 
     /// A record of the transaction was not delivered.
