@@ -150,6 +150,12 @@ impl<M: Machine<Frame = Frame>> Host<M> {
                 let most = match key {
                     // As often as the user reads, writes or commits.
                     ApiKey::Fetch | ApiKey::Produce | ApiKey::OffsetCommit => MOST_OF_DATA,
+                    // Every few milliseconds while the end of the transaction before is being written.
+                    ApiKey::AddPartitionsToTxn
+                    | ApiKey::AddOffsetsToTxn
+                    | ApiKey::TxnOffsetCommit
+                    | ApiKey::EndTxn
+                    | ApiKey::InitProducerId => MOST_OF_DATA,
                     _ => MOST_REQUESTS,
                 };
                 if *sent > most {

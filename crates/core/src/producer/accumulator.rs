@@ -20,7 +20,11 @@ use super::{
     BatchId,
     idempotence::{Identity, sequence_after},
 };
-use crate::{cause::Cause, ids::NodeId};
+use crate::{
+    cause::Cause,
+    ids::NodeId,
+    planted::{Planted, Plot},
+};
 
 /// A batch, from its first record to its acknowledgement. The records stay as they were appended, and are
 /// compressed each time they are sent, as a new epoch changes the batch.
@@ -178,12 +182,16 @@ impl PartitionQueue {
         &mut self,
         id: BatchId,
         leader: NodeId,
+        plot: Plot,
         encode: impl FnOnce(BatchBuilder) -> Vec<u8>,
     ) -> Option<Vec<u8>> {
         let identity = self.identity;
         let next = self.next_sequence;
         let batch = self.batch(id)?;
-        let after = sequence_after(next, batch.builder.count() as i32);
+        let after = after(next, batch.builder.count() as i32, plot);
+        if plot.has(Planted::RetriedBatchHasNewSequence) {
+            batch.sequence = None;
+        }
         let next_sequence = if batch.sequence.is_none() { after } else { next };
         let sequence = *batch.sequence.get_or_insert(next);
         (batch.closed, batch.in_flight, batch.attempts) = (true, true, batch.attempts + 1);
@@ -196,4 +204,10 @@ impl PartitionQueue {
         self.sent_to = Some(leader);
         Some(bytes)
     }
+}
+
+/// The sequence number behind a batch of so many records.
+fn after(next: i32, count: i32, plot: Plot) -> i32 {
+    let reused = count == 1 && plot.has(Planted::SequenceReused);
+    if reused { next } else { sequence_after(next, count) }
 }

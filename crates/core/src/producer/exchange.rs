@@ -284,7 +284,8 @@ impl<F> Producer<F> {
                 break;
             }
             let compressor = &mut self.compressor;
-            let Some(bytes) = queue.send(batch, leader, |builder| builder.finish(compressor)) else {
+            let Some(bytes) = queue.send(batch, leader, self.plot, |builder| builder.finish(compressor))
+            else {
                 continue;
             };
             let records = Some(RecordData::Owned(bytes));
@@ -339,6 +340,9 @@ impl<F> Producer<F> {
                     log_append_time: some(answer.log_append_time_ms),
                 };
                 self.landed(part);
+                if let Some(transactions) = &mut self.transactions {
+                    transactions.landed();
+                }
                 if let Some(queue) = self.queues.get_mut(part.queue) {
                     queue.set_known();
                 }

@@ -165,6 +165,9 @@ impl<F> Producer<F> {
     #[cfg(feature = "planted")]
     pub const fn plant(&mut self, bug: crate::Planted) {
         self.plot = Plot(Some(bug));
+        if let Some(transactions) = &mut self.transactions {
+            transactions.plot = self.plot;
+        }
     }
 
     /// The cluster, as far as it is known.
