@@ -47,7 +47,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::both("behaviours::subscriptions_grow_shrink_change_their_kind_and_end", |target| {
             wait(subscriptions(target))
         }),
-        Case::both("behaviours::a_topic_name_that_is_none_is_told_and_the_consumer_closes", |target| {
+        Case::both("behaviours::a_topic_name_that_is_none_is_told_and_another_can_follow", |target| {
             wait(no_name(target))
         }),
         Case::both("behaviours::a_producer_writes_to_partitions_that_are_added_and_to_no_others", |target| {
@@ -272,22 +272,26 @@ async fn subscriptions(target: &Target) -> Outcome {
 }
 
 async fn no_name(target: &Target) -> Outcome {
-    let group = unique("no-name");
-    let mut reader = member(target, &group, "no name").build().await?;
+    let (group, topic) = (unique("no-name"), topic(target, "named", 1).await?);
+    let Err(told) = member(target, &group, "no name").build().await else { return Err("it is built".into()) };
+    holds(&format!("it is named: {told}"), told.to_string().contains("`no name`"))?;
+    let mut reader = member(target, &group, &topic).build().await?;
+    reader.subscribe(["no name"])?;
     let told = within("what is wrong", async {
         loop {
             if let Err(error) = reader.poll(Duration::from_millis(50)).await {
-                break error.to_string();
+                return error.to_string();
             }
             let told = reader.explain().to_string();
             if told.contains("no name") {
-                break told;
+                return told;
             }
         }
     })
     .await?;
     holds(&format!("it is named: {told}"), told.contains("no name"))?;
-    reader.unsubscribe();
+    reader.subscribe([topic.as_str()])?;
+    has(&mut reader, &[&topic]).await?;
     within("a close", reader.close()).await??;
     Ok(())
 }
