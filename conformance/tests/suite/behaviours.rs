@@ -21,32 +21,44 @@ use crate::kit::{
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        Case::both("a_group_without_an_offset_begins_where_the_policy_says", |target| wait(begins(target))),
-        Case::both("what_is_assigned_by_hand_is_committed_and_read_on", |target| wait(by_hand(target))),
-        Case::both("commits_in_the_background_are_done_before_the_next_and_before_a_close", |target| {
-            wait(in_order(target))
+        Case::both("behaviours::a_group_without_an_offset_begins_where_the_policy_says", |target| {
+            wait(begins(target))
         }),
-        Case::both("auto_commit_covers_what_the_user_is_back_from_at_a_close_and_at_a_rebalance", |target| {
-            wait(auto_commit(target))
+        Case::both("behaviours::what_is_assigned_by_hand_is_committed_and_read_on", |target| {
+            wait(by_hand(target))
         }),
-        Case::both("in_on_assigned_a_partition_is_sought_and_paused", |target| wait(in_on_assigned(target))),
-        Case::both("a_record_larger_than_each_limit_of_a_fetch_is_read", |target| wait(large(target))),
-        Case::both("a_poll_hands_out_so_many_and_one_of_no_time_comes_to_records", |target| {
+        Case::both(
+            "behaviours::commits_in_the_background_are_done_before_the_next_and_before_a_close",
+            |target| wait(in_order(target)),
+        ),
+        Case::both(
+            "behaviours::auto_commit_covers_what_the_user_is_back_from_at_a_close_and_at_a_rebalance",
+            |target| wait(auto_commit(target)),
+        ),
+        Case::both("behaviours::in_on_assigned_a_partition_is_sought_and_paused", |target| {
+            wait(in_on_assigned(target))
+        }),
+        Case::both("behaviours::a_record_larger_than_each_limit_of_a_fetch_is_read", |target| {
+            wait(large(target))
+        }),
+        Case::both("behaviours::a_poll_hands_out_so_many_and_one_of_no_time_comes_to_records", |target| {
             wait(polls(target))
         }),
-        Case::both("subscriptions_grow_shrink_change_their_kind_and_end", |target| {
+        Case::both("behaviours::subscriptions_grow_shrink_change_their_kind_and_end", |target| {
             wait(subscriptions(target))
         }),
-        Case::both("a_topic_name_that_is_none_is_told_and_the_consumer_closes", |target| {
+        Case::both("behaviours::a_topic_name_that_is_none_is_told_and_another_can_follow", |target| {
             wait(no_name(target))
         }),
-        Case::both("a_producer_writes_to_partitions_that_are_added_and_to_no_others", |target| {
+        Case::both("behaviours::a_producer_writes_to_partitions_that_are_added_and_to_no_others", |target| {
             wait(partitions_added(target))
         }),
-        Case::both("a_record_too_large_for_the_producer_or_its_broker_fails_alone", |target| {
+        Case::both("behaviours::a_record_too_large_for_the_producer_or_its_broker_fails_alone", |target| {
             wait(too_large(target))
         }),
-        Case::both("a_time_that_the_broker_gives_is_told_as_its_own", |target| wait(broker_time(target))),
+        Case::both("behaviours::a_time_that_the_broker_gives_is_told_as_its_own", |target| {
+            wait(broker_time(target))
+        }),
     ]
     .into_iter()
     .map(Case::and_kafka_3_9)
@@ -260,22 +272,26 @@ async fn subscriptions(target: &Target) -> Outcome {
 }
 
 async fn no_name(target: &Target) -> Outcome {
-    let group = unique("no-name");
-    let mut reader = member(target, &group, "no name").build().await?;
+    let (group, topic) = (unique("no-name"), topic(target, "named", 1).await?);
+    let Err(told) = member(target, &group, "no name").build().await else { return Err("it is built".into()) };
+    holds(&format!("it is named: {told}"), told.to_string().contains("`no name`"))?;
+    let mut reader = member(target, &group, &topic).build().await?;
+    reader.subscribe(["no name"])?;
     let told = within("what is wrong", async {
         loop {
             if let Err(error) = reader.poll(Duration::from_millis(50)).await {
-                break error.to_string();
+                return error.to_string();
             }
             let told = reader.explain().to_string();
             if told.contains("no name") {
-                break told;
+                return told;
             }
         }
     })
     .await?;
     holds(&format!("it is named: {told}"), told.contains("no name"))?;
-    reader.unsubscribe();
+    reader.subscribe([topic.as_str()])?;
+    has(&mut reader, &[&topic]).await?;
     within("a close", reader.close()).await??;
     Ok(())
 }

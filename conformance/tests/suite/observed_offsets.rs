@@ -124,7 +124,12 @@ fn pending(target: &Target) -> Outcome {
         let added = raw.add_offsets(4, &who, &group)?;
         raw.row("a group is added", added, NONE);
         let told = raw.commit(version, &who, &group, member, 0, 5)?;
-        let seen = if raw.flows().len() == 2 { ILLEGAL } else { UNKNOWN };
+        let seen = match version {
+            6 => E::GroupIdNotFound,
+            _ if raw.flows().len() == 2 => ILLEGAL,
+            // A group begins with the request there.
+            _ => UNKNOWN,
+        };
         raw.row(&format!("generation 5 of no group, version {version}"), told, seen);
         let told = raw.commit(version, &who, &group, NOBODY, 0, 5)?;
         raw.row(&format!("nobody in no group, version {version}"), told, NONE);

@@ -97,17 +97,12 @@ fn find(
     files: &[PathBuf],
 ) -> std::io::Result<Option<BTreeSet<&'static str>>> {
     let Some((module, rest)) = name.split_once("::") else { return Ok(None) };
+    if let Some(places) = cases.get(name) {
+        return Ok(Some(places.clone()));
+    }
     let file = suite.join(format!("{module}.rs"));
     let sentence = rest.split("::").next().unwrap_or_default();
-    for case in [name, rest] {
-        if let Some(places) = cases.get(case)
-            && file.exists()
-            && std::fs::read_to_string(&file)?.contains(sentence)
-        {
-            return Ok(Some(places.clone()));
-        }
-    }
-    // A case that is there in several forms.
+    // As it is, or in several forms.
     if file.exists() && std::fs::read_to_string(&file)?.contains(sentence) {
         let forms = cases.iter().filter(|(case, _)| case.contains(sentence));
         let places: BTreeSet<&'static str> = forms.flat_map(|(_, places)| places).copied().collect();
