@@ -51,7 +51,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Report, Failure> {
         &last,
     ))?;
     stage.files.extend([args.dir.join("run.jsonl"), last]);
-    let report = judged(&stage.files)?;
+    let report = judged(&begun(stage.files))?;
     if report.counts.acknowledged == 0 || report.counts.handed_out == 0 {
         return Err(format!(
             "nothing to judge: {} sends were acknowledged; {report}",
@@ -60,6 +60,12 @@ pub(super) fn run(args: &RunArgs) -> Result<Report, Failure> {
         .into());
     }
     Ok(report)
+}
+
+/// The histories that are there: a process that was killed as soon as it was started has begun none.
+fn begun(mut files: Vec<PathBuf>) -> Vec<PathBuf> {
+    files.retain(|file| file.exists());
+    files
 }
 
 async fn create(args: &RunArgs, topic: &str) -> Result<(), Failure> {
@@ -206,5 +212,17 @@ impl Stage<'_> {
             drop(child.stdin.take());
         }
         (0..self.members.len()).try_for_each(|place| self.stop(place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_was_killed_before_its_history_began_has_none_to_be_judged() {
+        let there = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let never_begun = there.with_file_name("p0.2.jsonl");
+        assert_eq!(begun(vec![never_begun, there.clone()]), [there]);
     }
 }

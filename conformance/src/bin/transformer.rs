@@ -106,10 +106,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
                 }
                 if aborts { Err(Stop::Drawn) } else { Ok(()) }
             });
-        let outcome = round.await;
-        let is_quiet = matches!(outcome, Ok(0));
-        match outcome {
-            Ok(0) if told.elapsed() < QUIET => {}
+        match round.await {
+            Ok(0) if told.elapsed() < QUIET => continue,
             Ok(0) => println!("waits {}", consumer.explain().to_string().replace('\n', "; ")),
             Ok(count) => println!("committed {count}"),
             Err(TransformError::Recv(error)) if !error.is_retriable() => return Err(error.into()),
@@ -121,9 +119,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
                 }
             }
         }
-        if !is_quiet || told.elapsed() >= QUIET {
-            told = Instant::now();
-        }
+        told = Instant::now();
     }
     consumer.close().await?;
     Ok(producer.close().await?)

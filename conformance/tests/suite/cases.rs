@@ -176,7 +176,7 @@ impl Case {
             Trial::ignorable_test(name.clone(), move || {
                 let _machine =
                     (load != Load::Light).then(|| MACHINE.lock().unwrap_or_else(PoisonError::into_inner));
-                let _timed = Timed(Instant::now(), name);
+                let _stopwatch = Stopwatch(Instant::now(), name);
                 if nightly && let Err(why) = public_api::toolchain() {
                     return Ok(Completion::ignored_with(format!("no nightly toolchain: {why}")));
                 }
@@ -212,9 +212,9 @@ impl Case {
 }
 
 /// Notes how long a trial ran, also where it panics.
-struct Timed(Instant, String);
+struct Stopwatch(Instant, String);
 
-impl Drop for Timed {
+impl Drop for Stopwatch {
     fn drop(&mut self) {
         let time = (self.0.elapsed(), std::mem::take(&mut self.1));
         TIMES.lock().unwrap_or_else(PoisonError::into_inner).push(time);

@@ -20,22 +20,17 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let mut writer = Writer { args, diary, pace: Pace::new(args.rate), acks: Acks::default(), count: 0 };
     loop {
-        let producer = tokio::select! {
+        let mut producer = tokio::select! {
+            biased;
+            () = stop(&mut stopped) => return writer.acks.settle_all().await,
             built = build(args) => built?,
-            () = stop(&mut stopped) => return Ok(()),
         };
-        let (producer, is_stopped) = tokio::select! {
-            // In a box, as it is large, and begins once in a producer's life.
-            ended = Box::pin(writer.write(producer)) => (ended?, false),
-            () = stop(&mut stopped) => (None, true),
-        };
-        if let Some(producer) = producer {
-            // What it still had to say, deliveries have said.
-            _ = tokio::time::timeout(CLOSE, producer.close()).await;
+        tokio::select! {
+            ended = writer.write(&mut producer) => ended?,
+            // What is open is aborted: the transaction is dropped, and the close waits for its end.
+            () = stop(&mut stopped) => {}
         }
-        if is_stopped {
-            return writer.acks.settle_all().await;
-        }
+        _ = tokio::time::timeout(CLOSE, producer.close()).await;
     }
 }
 
@@ -56,19 +51,15 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Writes until the producer cannot be used any more. Dropped, it leaves an open transaction to the producer's own
-    /// end, which aborts it.
-    async fn write(
-        &mut self,
-        mut producer: TransactionalProducer,
-    ) -> Result<Option<TransactionalProducer>, Failure> {
+    /// Writes until the producer cannot be used any more.
+    async fn write(&mut self, producer: &mut TransactionalProducer) -> Result<(), Failure> {
         while producer.is_usable() {
-            if let Err(error) = self.transact(&mut producer).await? {
+            if let Err(error) = self.transact(producer).await? {
                 tell(format!("{}: {error:#}", self.args.name));
                 tokio::time::sleep(TICK).await;
             }
         }
-        Ok(Some(producer))
+        Ok(())
     }
 
     /// One transaction.
