@@ -23,8 +23,12 @@ pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
     equal(obstacles(&producer), Vec::new())?;
     equal(partition_for_key(b"42", 1), 0)?;
     let builder = configuring::producer(servers).partitioner(Last);
-    equal(matches!(builder.settings().partitioning(), Partitioning::Own(_)), true)?;
+    equal(is_own(builder.settings().partitioning()), true)?;
     Ok(producer.close().await?)
+}
+
+fn is_own(partitioning: &Partitioning) -> bool {
+    matches!(partitioning, Partitioning::Own(_))
 }
 
 /// The last partition for all.
