@@ -1,6 +1,6 @@
 //! A case, and how it becomes one trial for each of its targets.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Failed, Trial};
@@ -50,8 +50,34 @@ type SecuredPlace = (&'static str, fn() -> Result<&'static Secured, Unavailable>
 const SECURED: SecuredPlace = ("secured", kafka::secured);
 const SECURED_3_9: SecuredPlace = ("secured39", kafka::secured_3_9);
 
-/// Held by the case that loads the machine, or measures time.
-static MACHINE: Mutex<()> = Mutex::new(());
+/// Shares of the machine that are free: a heavy case holds one, a timed one all.
+static SHARES: Mutex<usize> = Mutex::new(ALL);
+static GIVEN_BACK: Condvar = Condvar::new();
+const ALL: usize = 2;
+
+/// Shares that are held, and given back where a case panics, too.
+struct Shares(usize);
+
+impl Shares {
+    fn take(load: Load) -> Self {
+        let wanted = match load {
+            Load::Light => 0,
+            Load::Heavy => 1,
+            Load::Timed => ALL,
+        };
+        let free = SHARES.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = GIVEN_BACK.wait_while(free, |free| *free < wanted);
+        *free.unwrap_or_else(PoisonError::into_inner) -= wanted;
+        Self(wanted)
+    }
+}
+
+impl Drop for Shares {
+    fn drop(&mut self) {
+        *SHARES.lock().unwrap_or_else(PoisonError::into_inner) += self.0;
+        GIVEN_BACK.notify_all();
+    }
+}
 
 /// How long each trial ran, without its wait for the machine.
 static TIMES: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
@@ -156,7 +182,7 @@ impl Case {
         Self { nightly: true, ..self }
     }
 
-    /// Loads the machine as a cluster does: no two of these run at once.
+    /// Loads the machine as a cluster does: no three of these run at once.
     pub(crate) fn heavy(self) -> Self {
         Self { load: Load::Heavy, ..self }
     }
@@ -174,8 +200,7 @@ impl Case {
         let (java, nightly, openid, load) = (self.java, self.nightly, self.openid, self.load);
         let trial = |name: String, run: Box<dyn FnOnce() -> Result<Outcome, Unavailable> + Send>| {
             Trial::ignorable_test(name.clone(), move || {
-                let _machine =
-                    (load != Load::Light).then(|| MACHINE.lock().unwrap_or_else(PoisonError::into_inner));
+                let _shares = Shares::take(load);
                 let _stopwatch = Stopwatch(Instant::now(), name);
                 if nightly && let Err(why) = public_api::toolchain() {
                     return Ok(Completion::ignored_with(format!("no nightly toolchain: {why}")));

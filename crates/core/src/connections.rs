@@ -12,14 +12,17 @@
 //!    └──────────────────┴──────────── disconnected, with back-off; idle, without ─┴────────────────────────┘
 //! ```
 
+mod ends;
 mod link;
 mod login;
 #[cfg(test)]
 mod login_tests;
 mod outages;
 mod refusals;
+mod status;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,66 +33,20 @@ use ottla_protocol::{
     ApiKey, ErrorCode, Now, Request, Response, codec::Versions, messages::ApiVersionsRequest,
 };
 
+pub use ends::{Address, Kind, Target};
 use link::{InFlight, Introduction, Link, State};
 pub use refusals::RefusedConnection;
+pub use status::{LinkStatus, SetupStage};
+pub(crate) use timeouts::HEAD_START;
 
 use crate::{
     backoff::Backoff,
-    deadline::Earliest,
     disconnected::Disconnected,
-    ids::{ConnId, NodeId, RequestId},
+    ids::{ConnId, RequestId},
     log,
     machine::{Outbound, Reply},
     sasl::SaslConfig,
 };
-
-/// The purpose of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// Heartbeats, commits, metadata, offsets: answered at once.
-    Main,
-    /// Fetches: held until there is data, and long.
-    Fetch,
-    /// JoinGroup and SyncGroup: held until the whole group has joined.
-    Join,
-    /// Produce.
-    Produce,
-}
-
-/// The broker that a connection leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Target {
-    /// One of the addresses that the user gave.
-    Seed(usize),
-    /// A broker that metadata named.
-    Node(NodeId),
-}
-
-impl Target {
-    /// The broker's id, where it is known whom it leads to.
-    fn node(self) -> Option<i32> {
-        match self {
-            Self::Seed(_) => None,
-            Self::Node(node) => Some(node.0),
-        }
-    }
-}
-
-/// A host and a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Address {
-    /// A host name or an address.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
 
 /// Limits of connections. Java's defaults.
 #[derive(Debug, Clone)]
@@ -119,9 +76,6 @@ impl Default for ConnectionConfig {
     }
 }
 
-/// Where any broker will do: how long one connection may take to set up before another is tried beside it.
-pub(crate) const HEAD_START: Duration = Duration::from_millis(250);
-
 /// Every connection of a client.
 #[derive(Debug)]
 pub struct Connections {
@@ -140,68 +94,6 @@ pub struct Connections {
     reached: bool,
     refusals: VecDeque<(Target, Kind, RefusedConnection)>,
     rng: fastrand::Rng,
-}
-
-/// How far a connection has come that is being set up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum SetupStage {
-    /// There is no answer from the address yet, or TLS is being agreed upon.
-    Connecting,
-    /// The broker is asked which versions it speaks.
-    AskingVersions,
-    /// The broker is told who the client is.
-    Authenticating,
-    /// The provider of tokens is waited for.
-    AwaitingToken,
-}
-
-impl std::fmt::Display for SetupStage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Connecting => "connecting",
-            Self::AskingVersions => "waiting to be told what the broker speaks",
-            Self::Authenticating => "authenticating",
-            Self::AwaitingToken => "waiting for a token of the provider",
-        })
-    }
-}
-
-/// How it stands with a connection, for those who ask why it cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LinkStatus {
-    /// It can be used.
-    Ready,
-    /// Not asked for yet.
-    Unopened,
-    /// Being set up.
-    Connecting {
-        /// Since when.
-        since: Instant,
-        /// How far it has come.
-        stage: SetupStage,
-    },
-    /// It failed, and is tried again.
-    Retrying {
-        /// When.
-        at: Instant,
-        /// How often it failed in a row.
-        failures: u32,
-        /// Why, the last time.
-        why: Disconnected,
-    },
-    /// It was refused in a way that does not pass by itself. It is tried again once a call has told so.
-    Refused {
-        /// Why.
-        why: Disconnected,
-    },
-    /// The broker asked for a pause.
-    Throttled {
-        /// Until when.
-        until: Instant,
-    },
 }
 
 /// A request that will not be answered.
@@ -530,82 +422,9 @@ impl Connections {
         link.state = State::Ready { conn, broker };
     }
 
-    /// Ends connections that took too long, or were idle for too long. Returns the requests left unanswered.
-    pub fn handle_timeout(&mut self, now: Now) -> Vec<Unanswered> {
-        if !self.outages.is_empty() {
-            self.settle_outages(now.mono);
-        }
-        let mut ended = Vec::new();
-        for ((target, kind), link) in &mut self.links {
-            link.throttled_until = link.throttled_until.filter(|until| *until > now.mono);
-            let overdue = link.in_flight.iter().find(|request| request.deadline <= now.mono);
-            match link.state {
-                State::Closed { retry_at: Some(at) } if at <= now.mono => {
-                    link.state = State::Closed { retry_at: None }
-                }
-                State::Connecting { conn, since } if since + self.config.setup_timeout <= now.mono => {
-                    ended.push((conn, Disconnected::ConnectTimedOut));
-                }
-                State::Authenticating { conn, since, renewing: false, .. }
-                    if since + self.config.setup_timeout <= now.mono =>
-                {
-                    ended.push((conn, Disconnected::ConnectTimedOut));
-                }
-                State::Asking { conn, .. }
-                | State::Authenticating { conn, .. }
-                | State::Ready { conn, .. }
-                    if overdue.is_some() =>
-                {
-                    let key = overdue.map_or(ApiKey::ApiVersions, |request| request.key);
-                    ended.push((conn, Disconnected::TimedOut(key)));
-                }
-                State::Ready { conn, .. }
-                    if link.in_flight.is_empty() && link.last_used + self.config.max_idle <= now.mono =>
-                {
-                    link.state = State::Closed { retry_at: None };
-                    self.out.push_back(Outbound::Close { conn });
-                    let (address, node) = (&link.address, target.node());
-                    tracing::debug!(target: log::CONNECTION, %address, node, ?kind, "closed: idle");
-                }
-                _ => {}
-            }
-        }
-        let mut unanswered = Vec::new();
-        for (conn, why) in ended {
-            self.out.push_back(Outbound::Close { conn });
-            unanswered.extend(self.handle_disconnected(conn, why, now));
-        }
-        unanswered
-    }
-
     /// The next effect.
     pub fn poll_send(&mut self) -> Option<Outbound> {
         self.out.pop_front()
-    }
-
-    /// When [`Connections::handle_timeout`] has something to do, or a connection may be tried again.
-    pub fn deadlines(&self, earliest: &mut Earliest) {
-        for link in self.links.values() {
-            earliest.consider(link.throttled_until);
-            earliest.consider(link.in_flight.iter().map(|request| request.deadline).min());
-            match link.state {
-                State::Closed { retry_at } => earliest.consider(retry_at),
-                State::Connecting { since, .. } => {
-                    earliest.consider(since + self.config.setup_timeout);
-                    earliest.consider(since + HEAD_START);
-                }
-                State::Asking { since, .. } => earliest.consider(since + HEAD_START),
-                State::Authenticating { since, renewing: false, .. } => {
-                    earliest.consider(since + self.config.setup_timeout);
-                    earliest.consider(since + HEAD_START);
-                }
-                State::Authenticating { .. } => {}
-                State::Ready { .. } if link.in_flight.is_empty() => {
-                    earliest.consider(link.last_used + self.config.max_idle);
-                }
-                State::Ready { .. } => {}
-            }
-        }
     }
 
     /// Closes every connection. No answer is awaited any more.

@@ -9,7 +9,7 @@ use ottla_protocol::{
 };
 
 use super::*;
-use crate::{disconnected::SaslFailure, sasl::Credentials};
+use crate::{disconnected::SaslFailure, ids::NodeId, sasl::Credentials};
 
 const NODE: Target = Target::Node(NodeId(1));
 

@@ -8,7 +8,11 @@ use ottla_protocol::{
 };
 
 use super::*;
-use crate::metadata::{Metadata, MetadataConfig, Wanted};
+use crate::{
+    deadline::Earliest,
+    ids::NodeId,
+    metadata::{Metadata, MetadataConfig, Wanted},
+};
 
 /// Two addresses that the user gave, `a` and `b`; metadata tells of node 7.
 struct World {
