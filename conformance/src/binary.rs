@@ -11,10 +11,10 @@ use crate::process;
 const BUILD_WITHIN: Duration = Duration::from_secs(900);
 
 /// Where `ottla` is, built by the first call as this process was: same profile, same target folder. Nothing is done
-/// where it is fresh.
+/// where it is fresh, as it is after `cargo test --workspace`: with that choice of packages its dependencies have the same features.
 pub fn ottla() -> Result<&'static Path, String> {
     static OTTLA: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let build = || build("ottla", env!("CARGO_MANIFEST_DIR"), &["--package", "ottla-cli"]);
+    let build = || build("ottla", env!("CARGO_MANIFEST_DIR"), &["--workspace"]);
     OTTLA.get_or_init(build).as_deref().map_err(Clone::clone)
 }
 
