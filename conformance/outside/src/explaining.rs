@@ -27,6 +27,7 @@ pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
     equal(retried(reason), None)?;
     equal(explained.group.as_ref().and_then(state), None)?;
     equal(explained.group.as_ref().and_then(refused), None)?;
+    equal(explained.partitions.iter().find_map(|(_, reason)| held_back(reason)), None)?;
     equal(explained.commit.as_ref().and_then(again), None)?;
     equal(consumer.next_event().and_then(|happened| given_up(&happened.event).cloned()), None)?;
     equal(consumer.next_event().and_then(|happened| moved(&happened.event).map(|(_, was)| was)), None)?;

@@ -1,6 +1,6 @@
 //! Offsets as a part of a transaction.
 
-use ottla_protocol::{ApiKey, messages::TxnOffsetCommitRequest};
+use ottla_protocol::{ApiKey, TopicId, messages::TxnOffsetCommitRequest};
 
 use super::*;
 use crate::{group::GroupMetadata, offsets::CommittedOffset};
@@ -49,6 +49,28 @@ fn offsets_carry_the_members_place_in_its_group() {
     assert_eq!(world.commit(first), Some(Ok(End::Commit)), "offsets alone are a transaction");
     let asked = world.asked();
     assert_eq!(asked, [(ApiKey::FindCoordinator, 6), (ApiKey::TxnOffsetCommit, 5), (ApiKey::EndTxn, 5)]);
+}
+
+#[test]
+fn offsets_that_were_made_of_records_name_their_topic_by_its_id() {
+    let of = |id| CommittedOffset::new(42).of_topic(TopicId([id; 16]));
+    for (flow, second, version) in [
+        (2, of(2), 6),
+        // A request names all topics in the same way.
+        (2, CommittedOffset::new(42), 5),
+        (1, of(2), 4),
+    ] {
+        let mut world = World::transactional(flow);
+        let first = world.begin();
+        let offsets = [(("in", 0).into(), of(1)), (("in", 1).into(), second)];
+        let ticket = world.producer.send_offsets(first, offsets, group(), world.now).unwrap();
+        world.pass(Duration::from_millis(1));
+        assert_eq!(world.producer.take_offsets(ticket), Some(Ok(())));
+        assert!(world.asked().contains(&(ApiKey::TxnOffsetCommit, version)), "{:?}", world.asked());
+        let ids: Vec<_> = world.offsets_committed()[0].topics.iter().map(|topic| topic.topic_id).collect();
+        let named = if version >= 6 { vec![TopicId([1; 16]), TopicId([2; 16])] } else { vec![TopicId::ZERO] };
+        assert_eq!(ids, named);
+    }
 }
 
 #[test]

@@ -2,11 +2,15 @@
 //!
 //! They go to the group's coordinator, with the member's place in its group: a member that has lost its partitions is
 //! refused, and the transaction is then to be aborted.
+//!
+//! Where the coordinator knows ids (TxnOffsetCommit 6), offsets that were made of records name the topic that was read by its id. It
+//! refuses those of a topic that is deleted, which would skip records of the one made anew under its name. What remains possible
+//! there with an older coordinator: it is asked by name, and takes them.
 
 use std::{collections::BTreeMap, time::Instant};
 
 use ottla_protocol::{
-    ApiKey, ErrorCode, Now,
+    ApiKey, ErrorCode, Now, TopicId,
     messages::{
         TxnOffsetCommitPartition, TxnOffsetCommitRequest, TxnOffsetCommitResponse, TxnOffsetCommitTopic,
     },
@@ -31,8 +35,8 @@ use crate::{
 
 /// The newest version in the explicit flow: a later one adds the group by itself.
 const NEWEST_OF_EXPLICIT: i16 = 4;
-/// The newest version that names topics; the next names them by id.
-const NEWEST_BY_NAME: i16 = 5;
+/// From this version on topics are named by their ids.
+const BY_ID: i16 = 6;
 /// The first version that tells the member's place in its group.
 const MEMBER_SINCE: i16 = 3;
 
@@ -52,9 +56,16 @@ pub(super) struct OffsetsCommit {
     gives_up_at: Instant,
     attempts: Attempts,
     sent: bool,
+    /// The topics by their ids, where the request on its way names them so.
+    names: BTreeMap<TopicId, String>,
 }
 
 impl OffsetsCommit {
+    /// A request names all topics in the same way.
+    fn has_ids(&self) -> bool {
+        self.offsets.values().all(|committed| committed.topic_id.is_some_and(|id| id != TopicId::ZERO))
+    }
+
     pub(super) fn deadlines(&self, earliest: &mut Earliest) {
         earliest.consider(self.gives_up_at);
         if !self.sent {
@@ -126,6 +137,7 @@ impl<F> Producer<F> {
             gives_up_at: now.mono + timeout,
             attempts: Attempts::new(backoff, rng.fork()),
             sent: false,
+            names: BTreeMap::new(),
         });
         self.hub.stir = true;
         Ok(ticket)
@@ -151,7 +163,11 @@ impl<F> Producer<F> {
             return;
         }
         let Some(coordinator) = transactions.group_coordinators.get_mut(group) else { return };
-        let newest = if explicit { NEWEST_OF_EXPLICIT } else { NEWEST_BY_NAME };
+        let newest = match explicit {
+            true => NEWEST_OF_EXPLICIT,
+            false if commit.has_ids() => i16::MAX,
+            false => BY_ID - 1,
+        };
         let (metadata, connections) = (&self.hub.metadata, &mut self.hub.connections);
         let mut to = ToCoordinator { coordinator, metadata, connections, now };
         let open = match to.open(Kind::Main, ApiKey::TxnOffsetCommit, newest) {
@@ -159,7 +175,8 @@ impl<F> Producer<F> {
             Ok(None) => return,
             _ => return transactions.heed(FatalCause::Unsupported(ApiKey::TxnOffsetCommit).into()),
         };
-        let id = to.send(open, request(&transactions.config.id, identity, commit), None);
+        let by_id = open.version >= BY_ID;
+        let id = to.send(open, request(&transactions.config.id, identity, commit, by_id), None);
         commit.sent = true;
         transactions.touched = true;
         self.hub.expect(id, Pending::Offsets(OffsetsSent(commit.ticket)));
@@ -178,10 +195,11 @@ impl<F> Producer<F> {
         };
         commit.sent = false;
         let group = commit.group.group_id.clone();
-        let mut again = None;
+        let (mut again, names) = (None, std::mem::take(&mut commit.names));
         for topic in response.topics {
+            let name = names.get(&topic.topic_id).unwrap_or(&topic.name);
             for answer in topic.partitions {
-                let at = TopicPartition::new(topic.name.as_str(), answer.partition_index);
+                let at = TopicPartition::new(name.as_str(), answer.partition_index);
                 let error = answer.error_code;
                 if error.is_ok() {
                     commit.offsets.remove(&at);
@@ -273,20 +291,24 @@ fn refused_for(group: String, at: TopicPartition, error: ErrorCode) -> Transacti
     }
 }
 
-fn request(id: &str, identity: Identity, commit: &OffsetsCommit) -> TxnOffsetCommitRequest {
-    let mut topics: BTreeMap<&String, Vec<TxnOffsetCommitPartition>> = BTreeMap::new();
+fn request(id: &str, identity: Identity, commit: &mut OffsetsCommit, by_id: bool) -> TxnOffsetCommitRequest {
+    let mut topics: BTreeMap<(&String, TopicId), Vec<TxnOffsetCommitPartition>> = BTreeMap::new();
     for (at, committed) in &commit.offsets {
-        topics.entry(&at.topic).or_default().push(TxnOffsetCommitPartition {
+        let topic_id = committed.topic_id.filter(|_| by_id).unwrap_or(TopicId::ZERO);
+        topics.entry((&at.topic, topic_id)).or_default().push(TxnOffsetCommitPartition {
             partition_index: at.partition,
             committed_offset: committed.offset,
             committed_leader_epoch: committed.leader_epoch.unwrap_or(-1),
             committed_metadata: Some(committed.metadata.clone()),
         });
     }
-    let topic = |(name, partitions): (&String, _)| TxnOffsetCommitTopic {
+    if by_id {
+        commit.names = topics.keys().map(|(name, topic_id)| (*topic_id, (*name).clone())).collect();
+    }
+    let topic = |((name, topic_id), partitions): ((&String, TopicId), _)| TxnOffsetCommitTopic {
         name: name.clone(),
+        topic_id,
         partitions,
-        ..Default::default()
     };
     let group = &commit.group;
     TxnOffsetCommitRequest {
