@@ -1,8 +1,4 @@
-import com.sun.management.OperatingSystemMXBean;
 import java.io.IOException;
-import java.lang.management.ManagementFactory;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -17,18 +13,22 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
  * floor has too. It reads the topic once to warm up, and then measures.
  */
 public final class Lap {
-    private static final OperatingSystemMXBean PROCESS =
-        (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
-
     public static void main(String[] args) throws IOException {
-        Properties named = new Properties();
-        for (int i = 1; i + 1 < args.length; i += 2) {
-            named.setProperty(args[i].substring(2), args[i + 1]);
+        Properties named = Meter.named(args);
+        long records = Long.parseLong(named.getProperty("records"));
+        try (KafkaConsumer<byte[], byte[]> consumer = consumer(named, "earliest")) {
+            read(consumer, records);
+            consumer.seekToBeginning(consumer.assignment());
+            System.out.println(read(consumer, records));
         }
+    }
+
+    /** Of all partitions, from their beginnings or their ends. */
+    static KafkaConsumer<byte[], byte[]> consumer(Properties named, String from) {
         Properties config = new Properties();
         config.setProperty("bootstrap.servers", named.getProperty("bootstrap"));
         config.setProperty("enable.auto.commit", "false");
-        config.setProperty("auto.offset.reset", "earliest");
+        config.setProperty("auto.offset.reset", from);
         config.setProperty("fetch.max.bytes", named.getProperty("fetch-max-bytes"));
         config.setProperty("max.partition.fetch.bytes", Integer.toString(1 << 20));
         if (named.getProperty("authority") != null) {
@@ -40,50 +40,22 @@ public final class Lap {
         for (int partition = 0; partition < Integer.parseInt(named.getProperty("partitions")); partition++) {
             partitions.add(new TopicPartition(named.getProperty("topic"), partition));
         }
-        long records = Long.parseLong(named.getProperty("records"));
-        try (KafkaConsumer<byte[], byte[]> consumer =
-                new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
-            consumer.assign(partitions);
-            read(consumer, records);
-            consumer.seekToBeginning(partitions);
-            System.out.println(read(consumer, records));
-        }
+        KafkaConsumer<byte[], byte[]> consumer =
+            new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+        consumer.assign(partitions);
+        return consumer;
     }
 
     private static String read(KafkaConsumer<byte[], byte[]> consumer, long wanted) throws IOException {
-        long called = System.nanoTime();
-        long first = 0;
-        long cpu = 0;
-        long records = 0;
-        long bytes = 0;
-        while (records < wanted) {
+        Meter meter = new Meter();
+        while (meter.records < wanted) {
             var polled = consumer.poll(Duration.ofSeconds(60));
-            if (first == 0) {
-                first = System.nanoTime();
-                cpu = PROCESS.getProcessCpuTime();
-            }
+            meter.begin();
             for (ConsumerRecord<byte[], byte[]> record : polled) {
-                records++;
-                bytes += length(record.key()) + length(record.value());
+                meter.add(record.key(), record.value());
             }
         }
-        cpu = PROCESS.getProcessCpuTime() - cpu;
-        long end = System.nanoTime();
-        return "{\"records\":" + records + ",\"bytes\":" + bytes + ",\"cpu_micros\":" + cpu / 1000
-            + ",\"seconds\":" + (end - first) / 1e9 + ",\"seconds_of_all\":" + (end - called) / 1e9
-            + ",\"vm_hwm_kib\":" + peak() + ",\"fetched\":null,\"log\":null}";
-    }
-
-    private static int length(byte[] bytes) {
-        return bytes == null ? 0 : bytes.length;
-    }
-
-    private static long peak() throws IOException {
-        for (String line : Files.readAllLines(Path.of("/proc/self/status"))) {
-            if (line.startsWith("VmHWM:")) {
-                return Long.parseLong(line.replaceAll("[^0-9]", ""));
-            }
-        }
-        throw new IOException("no VmHWM");
+        meter.end();
+        return meter.lap("");
     }
 }

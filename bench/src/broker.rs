@@ -24,7 +24,16 @@ impl Broker {
     }
 
     pub(crate) fn plain() -> Result<Self> {
-        let cluster = Cluster::start(Config::new(1))?;
+        Self::started(Config::new(1))
+    }
+
+    /// One that runs already, or one started for this that compiles as servers do.
+    pub(crate) fn of(bootstrap: Option<&str>) -> Result<Self> {
+        bootstrap.map_or_else(|| Self::started(Config::new(1).optimized()), Self::running)
+    }
+
+    fn started(config: Config) -> Result<Self> {
+        let cluster = Cluster::start(config)?;
         let (tools, bootstrap) = (cluster.tools(), cluster.bootstrap());
         Ok(Self { tools, bootstrap, authority: None, certificates: None, _cluster: Some(cluster) })
     }

@@ -1,11 +1,10 @@
 //! The main table: floor, iterator and `recv` in turn, and another build and the other clients if they are asked for;
 //! round by round, column by column.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use ottla_bench_child::{Course, Lap};
 use ottla_conformance::kafka::Config;
@@ -14,6 +13,7 @@ use ottla_conformance::targets::unique;
 use crate::broker::Broker;
 use crate::columns::{AIM, COLUMNS, Column, TLS_AIM, TLS_COLUMNS};
 use crate::lap::{self, Client};
+use crate::laps::{self, Laps};
 use crate::load::{self, Load};
 use crate::peers;
 use crate::table::Rounds;
@@ -121,6 +121,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             fetch_max_bytes: 50 << 20,
             millis_per_mb: 0,
             authority: broker.authority.clone(),
+            committed: false,
         };
         let aim = if options.tls { TLS_AIM } else { AIM };
         let rounds = measure(&course, &readers, options.rounds, aim)?;
@@ -137,33 +138,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn measure<'a>(course: &Course, readers: &'a [Reader], rounds: usize, aim: f64) -> Result<Rounds<'a>> {
     // Brings the log into the page cache, and tells what it is made of.
     let warm = lap::start(Client::Floor, course)?;
-    let mut laps = Vec::new();
-    for round in 1..=rounds {
-        let mut in_turn = Vec::new();
-        // Each other round goes the other way, so that who comes behind whom favours nobody.
-        let forward = round % 2 == 1;
-        for turn in 0..readers.len() {
-            let index = if forward { turn } else { readers.len() - 1 - turn };
-            let Some(reader) = readers.get(index) else { continue };
-            let (name, lap) = (reader.name, reader.lap(course)?);
-            let (micros, load) = (lap.micros_per_record(), load_average());
-            eprintln!("{} {round}/{rounds} {name}: {micros:.3} µs/record; load {load}", course.topic);
-            ensure!(
-                (lap.records, lap.bytes) == (warm.records, warm.bytes),
-                "{name} read something else: {lap:?}, not {warm:?}"
-            );
-            in_turn.push(lap);
-        }
-        if !forward {
-            in_turn.reverse();
-        }
-        laps.push(in_turn);
-    }
+    let laps = Laps::run(rounds, readers.len(), |round, place| {
+        let reader = readers.get(place).context("a reader without a place")?;
+        let (name, lap) = (reader.name, reader.lap(course)?);
+        laps::tell(&course.topic, (round, rounds), name, &lap);
+        ensure!(
+            (lap.records, lap.bytes) == (warm.records, warm.bytes),
+            "{name} read something else: {lap:?}, not {warm:?}"
+        );
+        Ok(lap)
+    })?;
     Ok(Rounds { readers, aim, log: warm.log.unwrap_or_default(), laps })
-}
-
-/// Of the last minute: what else the machine did.
-fn load_average() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().unwrap_or_default().to_owned()
 }

@@ -46,14 +46,14 @@ pub(crate) fn start_of(program: &Path, client: Client, course: &Course) -> Resul
     let mut child = Command::new(program);
     let client = client.to_possible_value().context("a client without a name")?;
     child.args(["lap", client.get_name()]);
-    finish(child, course)
+    finish(child, course.args())
 }
 
 /// Lets another client's program read.
 pub(crate) fn start_peer(program: &Command, course: &Course) -> Result<Lap> {
     let mut child = peers::again(program);
     child.arg("lap");
-    finish(child, course)
+    finish(child, course.args())
 }
 
 /// A variable of glibc's, and what it is set to for each lap: copies are made by plain moves, never by `rep movsb`. On an AMD EPYC
@@ -61,11 +61,12 @@ pub(crate) fn start_peer(program: &Command, course: &Course) -> Result<Lap> {
 /// buffers of a heap, as those are that rustls copies each record of TLS between.
 const COPIES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.cpu.x86_rep_movsb_threshold=0x10000000");
 
-fn finish(mut child: Command, course: &Course) -> Result<Lap> {
+/// Lets a child lap, and takes what it prints.
+pub(crate) fn finish(mut child: Command, args: Vec<String>) -> Result<Lap> {
     if std::env::var_os(COPIES.0).is_none() {
         child.env(COPIES.0, COPIES.1);
     }
-    let output = process::run(child.args(course.args()), WITHIN)?;
+    let output = process::run(child.args(args), WITHIN)?;
     Ok(serde_json::from_str(&output.stdout)?)
 }
 

@@ -1,7 +1,7 @@
 //! Fills topics with Java's `ProducerPerformance`, which is to say: with the batches that Java's producer makes.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use ottla_conformance::kafka::Tools;
@@ -33,7 +33,7 @@ pub(crate) fn fill(tools: &Tools, topic: &str, load: Load<'_>) -> Result<()> {
         let records = left.min(RECORDS_A_RUN);
         let mut args: Vec<String> = vec!["--topic".into(), topic.into(), "--throughput".into(), "-1".into()];
         args.extend(["--num-records".into(), records.to_string(), "--payload-file".into()]);
-        args.push(file.0.to_str().context("a path that is not text")?.to_owned());
+        args.push(file.path().to_str().context("a path that is not text")?.to_owned());
         args.extend(["--command-property".into(), format!("compression.type={}", load.codec)]);
         args.extend(load.producer.iter().map(|property| (*property).to_owned()));
         tools.run(PERFORMANCE, &args)?;
@@ -43,16 +43,20 @@ pub(crate) fn fill(tools: &Tools, topic: &str, load: Load<'_>) -> Result<()> {
 }
 
 /// A file of payloads, one a line, gone when dropped.
-struct Payloads(PathBuf);
+pub(crate) struct Payloads(PathBuf);
 
 impl Payloads {
-    fn write(size: usize) -> Result<Self> {
+    pub(crate) fn write(size: usize) -> Result<Self> {
         let path = std::env::temp_dir().join(format!("ottla-bench-{}-{size}", std::process::id()));
         let mut random = fastrand::Rng::with_seed(size as u64);
         let lines: Vec<String> =
             (0..(PAYLOADS / size).min(10_000)).map(|_| line(size, &mut random)).collect();
         fs::write(&path, lines.join("\n"))?;
         Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 }
 

@@ -7,9 +7,13 @@ mod cli;
 mod columns;
 mod compare;
 mod consumer;
+mod contender;
 mod failover;
 mod handshakes;
+mod isolation;
 mod lap;
+mod laps;
+mod latency;
 mod load;
 mod member;
 mod memory;
@@ -17,12 +21,15 @@ mod overlap;
 mod peers;
 mod stats;
 mod table;
+mod topics;
+mod transform;
+mod write;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use ottla_bench_child::{Course, Membership};
+use ottla_bench_child::{Course, Membership, Transforming, Watch, Writing};
 
 use crate::lap::Client;
 
@@ -37,6 +44,14 @@ struct Cli {
 enum Verb {
     /// CPU per record over the floor's, column by column.
     Run(compare::Options),
+    /// CPU per record that is written, beside the other clients.
+    Write(write::Options),
+    /// What `read_committed` costs over `read_uncommitted`.
+    Isolation(isolation::Options),
+    /// Consume, transform, produce, exactly once, beside the other clients.
+    Transform(transform::Options),
+    /// How late records come to each client, from one and the same producer.
+    Latency(latency::Options),
     /// Whether fetching goes on while the user works.
     Overlap(overlap::Options),
     /// The peak of memory of slow and fast readers of three brokers.
@@ -57,6 +72,26 @@ enum Verb {
         #[command(flatten)]
         course: Course,
     },
+    /// One lap of writing.
+    #[command(hide = true)]
+    LapWrite {
+        #[command(flatten)]
+        writing: Writing,
+    },
+    /// One lap of transforming.
+    #[command(hide = true)]
+    LapTransform {
+        #[command(flatten)]
+        transforming: Transforming,
+    },
+    /// One lap of reading what is being written.
+    #[command(hide = true)]
+    LapLatency {
+        #[command(flatten)]
+        watch: Watch,
+        #[arg(long)]
+        by_recv: bool,
+    },
     /// The peak of memory of another program, in a process that has no other child.
     #[command(hide = true)]
     Peak {
@@ -75,6 +110,10 @@ enum Verb {
 fn main() -> Result<()> {
     match Cli::parse().command {
         Verb::Run(options) => compare::run(&options),
+        Verb::Write(options) => write::run(&options),
+        Verb::Isolation(options) => isolation::run(&options),
+        Verb::Transform(options) => transform::run(&options),
+        Verb::Latency(options) => latency::run(&options),
         Verb::Overlap(options) => overlap::run(&options),
         Verb::Memory(options) => memory::run(&options),
         Verb::Cli(measure) => cli::run(&measure),
@@ -82,6 +121,9 @@ fn main() -> Result<()> {
         Verb::Handshakes(options) => handshakes::run(&options),
         Verb::Assignors(options) => assignors::run(&options),
         Verb::Lap { client, course } => lap::run(client, &course),
+        Verb::LapWrite { writing } => write::lap(&writing)?.print(),
+        Verb::LapTransform { transforming } => transform::lap(&transforming)?.print(),
+        Verb::LapLatency { watch, by_recv } => consumer::watch(&watch, by_recv)?.print(),
         Verb::Peak { program, args } => cli::memory::peak(&program, &args),
         Verb::Member { membership } => member::run(&membership),
     }

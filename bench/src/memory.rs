@@ -61,6 +61,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             fetch_max_bytes: 50 << 20,
             millis_per_mb: 0,
             authority: None,
+            committed: false,
         };
         let slow = Course { millis_per_mb: options.millis_per_mb, ..fast.clone() };
         let log = lap::start(Client::Floor, &fast)?.log.context("the floor tells no log")?;

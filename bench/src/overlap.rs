@@ -46,6 +46,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         fetch_max_bytes,
         millis_per_mb,
         authority: None,
+        committed: false,
     };
     let fetch_only = Course { millis_per_mb: 0, ..both.clone() };
     println!(

@@ -59,9 +59,10 @@ pub(crate) const SMALL_JVM: &[&str] = &["-XX:+UseSerialGC", "-XX:TieredStopAtLev
 pub(crate) fn java(class: &str, flags: &[&str]) -> Result<Command> {
     let jars = Java::get()?.jars().join("*");
     let classes = folder()?.join("java");
+    let sources = Path::new(HERE).join("java");
     let mut build = Command::new(jdk("javac"));
-    build.arg("-cp").arg(&jars).arg("-d").arg(&classes);
-    build.arg(Path::new(HERE).join("java").join(format!("{class}.java")));
+    build.arg("-cp").arg(&jars).arg("-d").arg(&classes).arg("-sourcepath").arg(&sources);
+    build.arg(sources.join(format!("{class}.java")));
     run(&build)?;
     let mut command = Command::new(jdk("java"));
     command.args(flags).args(["-Dlog4j2.level=OFF", "-cp"]);

@@ -5,7 +5,8 @@ use ottla_bench_child::{Lap, Log};
 use crate::columns::Column;
 use crate::compare::{Reader, What};
 use crate::lap::Client;
-use crate::stats::{median, middle_half};
+use crate::laps::Laps;
+use crate::stats::median;
 
 /// What one column's laps were, and what they read.
 pub(crate) struct Rounds<'a> {
@@ -13,32 +14,13 @@ pub(crate) struct Rounds<'a> {
     /// What the ratio to the floor may be.
     pub(crate) aim: f64,
     pub(crate) log: Log,
-    /// Each round's, in the readers' order.
-    pub(crate) laps: Vec<Vec<Lap>>,
+    /// In the readers' order.
+    pub(crate) laps: Laps,
 }
 
 impl Rounds<'_> {
-    /// The median of a figure of one reader.
-    fn of(&self, reader: usize, value: impl Fn(&Lap) -> f64) -> f64 {
-        median(self.laps.iter().filter_map(|laps| laps.get(reader)).map(value))
-    }
-
-    /// The rounds' own ratios of one reader's CPU to another's.
-    fn ratios(&self, reader: usize, over: usize) -> impl Iterator<Item = f64> {
-        let ratio = move |laps: &Vec<Lap>| {
-            Some(laps.get(reader)?.micros_per_record() / laps.get(over)?.micros_per_record())
-        };
-        self.laps.iter().filter_map(ratio)
-    }
-
     fn over_the_floor(&self, reader: usize) -> f64 {
-        median(self.ratios(reader, 0))
-    }
-
-    /// `1.10 (1.05-1.20)`: the median, and the middle half of the rounds.
-    fn range(&self, reader: usize, over: usize) -> String {
-        let (low, high) = middle_half(self.ratios(reader, over));
-        format!("{:.2} ({low:.2}-{high:.2})", median(self.ratios(reader, over)))
+        median(self.laps.ratios(reader, 0, Lap::micros_per_record))
     }
 
     /// Readers of one kind, with their places.
@@ -61,30 +43,28 @@ impl Rounds<'_> {
         let row = |(index, reader): (usize, &Reader)| {
             let over = self.over_the_floor(index);
             let is_judged = matches!(reader.what, What::Own(Client::Poll | Client::Recv));
-            let fetched = self.of(index, |lap| lap.fetched.map_or(f64::NAN, |bytes| bytes as f64));
+            let fetched = self.laps.of(index, |lap| lap.fetched.map_or(f64::NAN, |bytes| bytes as f64));
             let fetched = fetched / self.log.bytes as f64;
             format!(
                 "| {} | {} | {:.3} | {over:.2}{} | {} | {:.0} | {:.0} | {} |",
                 column.name,
                 reader.name,
-                self.of(index, Lap::micros_per_record),
+                self.laps.of(index, Lap::micros_per_record),
                 if is_judged { format!(" ({})", self.aim) } else { String::new() },
                 best_peer.filter(|_| is_judged).map_or("-".to_owned(), |peer| format!("{:.2}", peer / over)),
-                self.of(index, |lap| lap.records as f64 / lap.seconds),
-                self.peak(index),
+                self.laps.of(index, |lap| lap.records as f64 / lap.seconds),
+                self.laps.peak(index),
                 if fetched.is_nan() { "-".to_owned() } else { format!("{fetched:.4}") },
             )
         };
         self.readers.iter().enumerate().map(row).collect()
     }
 
-    fn peak(&self, reader: usize) -> f64 {
-        self.of(reader, |lap| lap.vm_hwm_kib as f64 / 1024.0)
-    }
-
     pub(crate) fn notes(&self, column: &Column) -> Vec<String> {
         let mut notes = vec![self.log(column)];
-        let over = |(index, reader): (usize, &Reader)| format!("{} {}", reader.name, self.range(index, 0));
+        let over = |(index, reader): (usize, &Reader)| {
+            format!("{} {}", reader.name, self.laps.range(index, 0, Lap::micros_per_record))
+        };
         let over: Vec<String> = self.ottla().map(over).collect();
         notes.push(format!("  over the floor: {}", over.join(", ")));
         notes.extend(self.verdict());
@@ -95,8 +75,8 @@ impl Rounds<'_> {
     /// What the topic held.
     fn log(&self, column: &Column) -> String {
         let Log { bytes, batches, .. } = self.log;
-        let records = self.laps.iter().flatten().map(|lap| lap.records).max().unwrap_or_default();
-        let (megabytes, rounds) = (bytes as f64 / 1e6, self.laps.len());
+        let records = self.laps.each(0).map(|lap| lap.records).max().unwrap_or_default();
+        let (megabytes, rounds) = (bytes as f64 / 1e6, self.laps.rounds());
         format!(
             "- {}: {records} records in {batches} batches, {megabytes:.0} MB in the log; {rounds} rounds",
             column.name
@@ -124,9 +104,9 @@ impl Rounds<'_> {
         Some(format!(
             "  {} over what it was before: CPU {}, VmHWM {:.1} MiB (before: {:.1})",
             reader.name,
-            self.range(index, before),
-            self.peak(index),
-            self.peak(before),
+            self.laps.range(index, before, Lap::micros_per_record),
+            self.laps.peak(index),
+            self.laps.peak(before),
         ))
     }
 }

@@ -117,6 +117,46 @@ fn a_broker_that_appends_what_is_sent_again_is_caught_by_a_run() {
 }
 
 #[test]
+fn a_run_in_transactions_with_kills_against_the_embedded_broker_is_clean() {
+    let config =
+        Config { group_min_session_timeout: std::time::Duration::from_millis(500), ..Config::default() };
+    let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
+    server.with_cluster(|cluster| {
+        answers_get_lost(cluster);
+        cluster.faults().on(ApiKey::EndTxn).after(5).times(3).then(Fault::ApplyThenDisconnect);
+    });
+    let dir = Dir::new("transactions");
+    let (path, bootstrap) = (dir.0.display().to_string(), server.bootstrap());
+    let run = ["run", "-b", &bootstrap, "--dir", &path, "--for", "5s", "--transactions", "--partitions", "2"];
+    let kill = ["--kill", "--kill-every", "700ms", "--seed", "7", "--output", "json"];
+    let fast = ["-X", "session.timeout.ms=1000", "-X", "heartbeat.interval.ms=200"];
+    let output = check(&[&run[..], &kill, &fast].concat());
+    assert!(output.status.success(), "{}\n{}", stderr(&output), String::from_utf8_lossy(&output.stdout));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let count = |name: &str| report["counts"][name].as_u64().unwrap();
+    assert!(count("transactions") > 20 && count("acknowledged") > 100, "{report}");
+    assert!(count("handed_out") > 100 && count("crashes") > 0, "{report}");
+}
+
+#[test]
+fn a_broker_that_shows_what_is_aborted_is_caught_by_a_run_in_transactions() {
+    for planted in [Planted::AbortedNotListed, Planted::OpenTransactionsAreStable] {
+        let server = Server::start_on_thread(Config::default(), ([127, 0, 0, 1], 0)).unwrap();
+        server.with_cluster(|cluster| cluster.plant(planted));
+        let dir = Dir::new("planted-transactions");
+        let (path, bootstrap) = (dir.0.display().to_string(), server.bootstrap());
+        let run =
+            ["run", "-b", &bootstrap, "--dir", &path, "--for", "3s", "--transactions", "--output", "json"];
+        let output = check(&run);
+        assert_eq!(output.status.code(), Some(1), "{planted:?}: {output:?}");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let totals = &report["totals"];
+        let total = |kind: &str| totals[kind].as_u64().unwrap_or(0);
+        assert!(total("aborted-read") + total("dirty-read") > 0, "{planted:?}: {report}");
+    }
+}
+
+#[test]
 fn the_status_tells_a_clean_history_from_anomalies_and_from_bad_input() {
     let dir = Dir::new("judge");
     let (clean, loss) = (dir.file("clean", CLEAN), dir.file("loss", LOSS));

@@ -11,12 +11,16 @@
     reason = "a panic is how a test fails; clippy does not see tests without #[test]"
 )]
 
+#[path = "suite/acknowledgements.rs"]
+mod acknowledgements;
 #[path = "suite/agreed.rs"]
 mod agreed;
 #[path = "suite/assignors.rs"]
 mod assignors;
 #[path = "suite/bad_input.rs"]
 mod bad_input;
+#[path = "suite/behaviours.rs"]
+mod behaviours;
 #[path = "suite/brokers.rs"]
 mod brokers;
 #[path = "suite/callbacks.rs"]
@@ -65,10 +69,18 @@ mod membership;
 mod misled;
 #[path = "suite/mixed.rs"]
 mod mixed;
+#[path = "suite/observed.rs"]
+mod observed;
+#[path = "suite/observed_offsets.rs"]
+mod observed_offsets;
+#[path = "suite/observed_reading.rs"]
+mod observed_reading;
 #[path = "suite/own_producers.rs"]
 mod own_producers;
 #[path = "suite/own_transactions.rs"]
 mod own_transactions;
+#[path = "suite/pages.rs"]
+mod pages;
 #[path = "suite/positions.rs"]
 mod positions;
 #[path = "suite/produce_process.rs"]
@@ -77,6 +89,10 @@ mod produce_process;
 mod protocol;
 #[path = "suite/public_face.rs"]
 mod public_face;
+#[path = "suite/raw.rs"]
+mod raw;
+#[path = "suite/raw_transactions.rs"]
+mod raw_transactions;
 #[path = "suite/records.rs"]
 mod records;
 #[path = "suite/scene.rs"]
@@ -106,13 +122,14 @@ use cases::{Case, Load};
 use libtest_mimic::{Arguments, Trial};
 
 /// Most cases wait most of the time: for sessions that end, members that come.
-const THREADS: usize = 4;
+const THREADS: usize = 6;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let conclusion = libtest_mimic::run(&arguments, spread(all()));
     ottla_conformance::kafka::stop_shared();
+    cases::print_slowest(40);
     conclusion.exit_code()
 }
 
@@ -137,6 +154,7 @@ fn all() -> Vec<Case> {
         protocol::cases(),
         assignors::cases(),
         records::cases(),
+        acknowledgements::cases(),
         positions::cases(),
         groups::cases(),
         membership::cases(),
@@ -167,6 +185,11 @@ fn all() -> Vec<Case> {
         deletions::cases(),
         changed_logs::cases(),
         transactions::cases(),
+        behaviours::cases(),
+        pages::cases(),
+        observed::cases(),
+        observed_offsets::cases(),
+        observed_reading::cases(),
         killed::cases(),
         own_transactions::cases(),
         exactly_once::cases(),

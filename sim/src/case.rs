@@ -17,7 +17,22 @@ impl Bug {
     /// Every bug there is.
     pub fn all() -> Vec<Self> {
         let core = ottla_core::Planted::ALL.iter().map(|bug| Self::Core(*bug));
-        core.chain(ottla_broker::Planted::ALL.iter().map(|bug| Self::Broker(*bug))).collect()
+        let broker = ottla_broker::Planted::ALL.iter().map(|bug| Self::Broker(*bug));
+        core.chain(broker).chain(Self::transactional()).collect()
+    }
+
+    /// Those that only who reads or writes in transactions can meet.
+    pub fn transactional() -> impl Iterator<Item = Self> {
+        let core = ottla_core::Planted::TRANSACTIONAL.iter().map(|bug| Self::Core(*bug));
+        core.chain(ottla_broker::Planted::TRANSACTIONAL.iter().map(|bug| Self::Broker(*bug)))
+    }
+
+    /// The modes whose seeds meet it.
+    pub fn modes(self) -> Vec<Mode> {
+        match Self::transactional().any(|bug| bug == self) {
+            true => vec![Mode::Transactions],
+            false => Mode::OF_GROUPS.to_vec(),
+        }
     }
 
     /// The one with this name.

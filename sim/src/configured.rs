@@ -83,16 +83,20 @@ impl Plan {
         };
         let Some(role) = role.in_group() else { return config };
         let config = GroupConfig { instance_id: role.instance.clone(), ..config };
-        match &role.protocol {
-            Protocol::Classic(sharing) => GroupConfig {
-                assignors: sharing.iter().map(|sharing| assignor(*sharing)).collect(),
-                ..config
-            },
-            Protocol::Consumer(preferred) => GroupConfig {
-                protocol: GroupProtocol::Consumer,
-                server_assignor: preferred.map(str::to_owned),
-                ..config
-            },
+        speaking(&role.protocol, config)
+    }
+}
+
+/// A member that speaks this protocol.
+pub(crate) fn speaking(protocol: &Protocol, config: GroupConfig) -> GroupConfig {
+    match protocol {
+        Protocol::Classic(sharing) => {
+            GroupConfig { assignors: sharing.iter().map(|sharing| assignor(*sharing)).collect(), ..config }
         }
+        Protocol::Consumer(preferred) => GroupConfig {
+            protocol: GroupProtocol::Consumer,
+            server_assignor: preferred.map(str::to_owned),
+            ..config
+        },
     }
 }

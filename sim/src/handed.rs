@@ -36,6 +36,12 @@ impl Handed {
         }
     }
 
+    /// What the producer wrote, as text.
+    pub(crate) fn text(&self) -> String {
+        let value = self.span.value.of(self.block.bytes()).unwrap_or_default();
+        String::from_utf8_lossy(value).into_owned()
+    }
+
     /// Of the leader that appended it.
     pub(crate) fn leader_epoch(&self) -> Option<i32> {
         self.block.leader_epoch

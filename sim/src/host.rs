@@ -150,6 +150,12 @@ impl<M: Machine<Frame = Frame>> Host<M> {
                 let most = match key {
                     // As often as the user reads, writes or commits.
                     ApiKey::Fetch | ApiKey::Produce | ApiKey::OffsetCommit => MOST_OF_DATA,
+                    // Every few milliseconds while the end of the transaction before is being written.
+                    ApiKey::AddPartitionsToTxn
+                    | ApiKey::AddOffsetsToTxn
+                    | ApiKey::TxnOffsetCommit
+                    | ApiKey::EndTxn
+                    | ApiKey::InitProducerId => MOST_OF_DATA,
                     _ => MOST_REQUESTS,
                 };
                 if *sent > most {
@@ -163,12 +169,18 @@ impl<M: Machine<Frame = Frame>> Host<M> {
                     Request::OffsetCommit(commit) => commit.generation_id_or_member_epoch,
                     _ => -1,
                 };
-                link.awaited.push_back(Awaited { id, key, sent: stage.time, version, generation_id });
+                let is_answered = request.is_answered();
+                if is_answered {
+                    link.awaited.push_back(Awaited { id, key, sent: stage.time, version, generation_id });
+                }
                 let client_id = Some(who.to_string());
                 let header = RequestHeader { key, version, correlation_id: id.0, client_id };
                 let mut frame = header.encode(&request);
                 frame.drain(..4);
                 stage.send_up(link.link, frame);
+                if !is_answered {
+                    self.machine.handle_written(conn, id, stage.now());
+                }
             }
             Outbound::Run { conn, errand } => {
                 stage.note(|| format!("{who} runs {errand:?}"));

@@ -22,6 +22,8 @@
 //! - `truth`: what is known from outside: produced, delivered, done, committed.
 //! - `world`: the loop; `deeds`: what the plan has in store; `ghosts`, `late`: what arrives when its time is over.
 //! - `watch`: what is looked at all the time; `leaders`: of partitions; `places`: those of static members.
+//! - `transactions`: another world, of producers and consumers of transactions; `run`: which world a seed is of; `pump`: what both do
+//!   for the brokers.
 //! - `phase`: how far a seed has come; `ending`: what must come true in the end; `rest`, `resting`: what is tried then.
 //!
 //! No two files import each other.
@@ -66,18 +68,21 @@ mod parting;
 mod phase;
 mod places;
 mod plan;
+mod pump;
 mod reading;
 mod reasons;
 mod report;
 mod rest;
 mod resting;
 mod role;
+mod run;
 mod security;
 mod setup;
 mod shrink;
 mod source;
 mod stage;
 mod subscribing;
+mod transactions;
 mod trimming;
 mod trouble;
 mod truth;
@@ -92,7 +97,7 @@ mod world;
 
 pub use case::{Bug, Case};
 pub use mode::Mode;
-pub use report::{Failure, Report, Summary};
+pub use report::{Failure, Report, Summary, Transactions};
+pub use run::run;
 pub use shrink::shrink;
 pub use stage::{Line, Violation};
-pub use world::run;

@@ -22,11 +22,25 @@ pub enum Mode {
     Regex,
     /// Members with two or three readers each, by either protocol.
     Readers,
+    /// Producers and consumers of transactions: see `transactions`.
+    Transactions,
 }
 
 impl Mode {
     /// Every mode.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Eager,
+        Self::Cooperative,
+        Self::ConsumerProtocol,
+        Self::Mixed,
+        Self::Static,
+        Self::Regex,
+        Self::Readers,
+        Self::Transactions,
+    ];
+
+    /// Those that are about a group and what it reads.
+    pub const OF_GROUPS: [Self; 7] = [
         Self::Eager,
         Self::Cooperative,
         Self::ConsumerProtocol,
@@ -46,6 +60,7 @@ impl Mode {
             Self::Static => "static",
             Self::Regex => "regex",
             Self::Readers => "readers",
+            Self::Transactions => "transactions",
         }
     }
 
@@ -131,7 +146,7 @@ impl Protocol {
                     vec![eager.clone(), eager, Self::consumer(d)]
                 }
             },
-            Mode::Static | Mode::Regex | Mode::Readers => vec![Self::any(d)],
+            Mode::Static | Mode::Regex | Mode::Readers | Mode::Transactions => vec![Self::any(d)],
         }
     }
 }

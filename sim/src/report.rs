@@ -1,17 +1,20 @@
 //! What a seed contained, and what many did.
 
-use std::{fmt, time::Duration};
+use std::{any::Any, fmt, time::Duration};
 
 use crate::{
     case::Case,
     mode::Mode,
-    stage::{Line, Violation},
+    stage::{Line, Stage, Violation},
 };
 
 /// What every seed contains at least.
 pub(crate) const LEAST_REBALANCES: u64 = 2;
 pub(crate) const LEAST_FAULTS: u64 = 1;
 pub(crate) const LEAST_DELIVERIES: u64 = 200;
+/// Of transactions.
+pub(crate) const LEAST_COMMITTED: u64 = 5;
+pub(crate) const LEAST_ABORTED: u64 = 2;
 
 /// What one seed contained.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,10 +57,41 @@ pub struct Report {
     pub took: Duration,
     /// Steps of the simulation.
     pub steps: u64,
+    /// What only seeds of transactions have.
+    pub transactions: Transactions,
+}
+
+/// What became of the transactions of a seed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Transactions {
+    /// Those that their producer knows to be committed.
+    pub committed: u64,
+    /// Those that their producer knows to be aborted.
+    pub aborted: u64,
+    /// Of these, those that were open for too long.
+    pub timed_out: u64,
+    /// Producers whose transactional id another took over.
+    pub fenced: u64,
+    /// Processes that crashed.
+    pub crashes: u64,
+    /// Processes that went on while another began with their transactional id.
+    pub zombies: u64,
+    /// Logs that were cut by a change of leader.
+    pub truncations: u64,
+    /// Coordinators that moved.
+    pub moves: u64,
+    /// Numbers that were read, transformed and written.
+    pub transformed: u64,
+    /// Whether brokers have `transaction.version` 2.
+    pub implicit: bool,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.mode == Mode::Transactions {
+            let (mode, seed, steps) = (self.mode, self.seed, self.steps);
+            return write!(f, "{mode} {seed}: {:?}, {steps} steps", self.transactions);
+        }
         write!(
             f,
             "{} {}: {} brokers, {} topics, {} partitions, {} consumers; rebalances {}, faults {}, deliveries {} of \
@@ -87,11 +121,18 @@ impl fmt::Display for Report {
 impl Report {
     /// What a seed has too little of to count: a world in which nothing happens proves nothing.
     pub fn lacks(&self) -> Option<String> {
-        let least = [
-            ("rebalances", self.rebalances, LEAST_REBALANCES),
-            ("faults", self.faults, LEAST_FAULTS),
-            ("deliveries", self.deliveries, LEAST_DELIVERIES),
-        ];
+        let least = match self.mode {
+            Mode::Transactions => [
+                ("committed transactions", self.transactions.committed, LEAST_COMMITTED),
+                ("aborted transactions", self.transactions.aborted, LEAST_ABORTED),
+                ("faults", self.faults, LEAST_FAULTS),
+            ],
+            _ => [
+                ("rebalances", self.rebalances, LEAST_REBALANCES),
+                ("faults", self.faults, LEAST_FAULTS),
+                ("deliveries", self.deliveries, LEAST_DELIVERIES),
+            ],
+        };
         let (name, had, least) = least.into_iter().find(|(_, had, least)| had < least)?;
         Some(format!("{} {}: {had} {name}, {least} are the least", self.mode, self.seed))
     }
@@ -113,6 +154,28 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// What came of a run: a failure where it panicked, or an invariant was found broken.
+    pub(crate) fn of(
+        case: &Case,
+        items: usize,
+        report: Report,
+        panic: Option<Box<dyn Any + Send>>,
+        stage: &mut Stage,
+    ) -> Result<Report, Box<Self>> {
+        let violation = panic.map(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+            Violation { invariant: "nothing panics", detail: text.unwrap_or_default(), at: stage.time }
+        });
+        match violation.or(stage.violation.take()) {
+            Some(violation) => {
+                let journal = stage.journal.take().unwrap_or_default();
+                Err(Box::new(Self { case: case.clone(), items, report, violation, journal }))
+            }
+            None => Ok(report),
+        }
+    }
+
     /// What happened, without the traffic, and what the traffic was shortly before the end.
     pub fn transcript(&self) -> String {
         let recent = self.journal.len().saturating_sub(RECENT);
@@ -158,7 +221,7 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         type Figure = (&'static str, fn(&Report) -> u64);
-        let figures: [Figure; 11] = [
+        let of_groups: [Figure; 11] = [
             ("rebalances", |r| r.rebalances),
             ("faults", |r| r.faults),
             ("deliveries", |r| r.deliveries),
@@ -171,9 +234,27 @@ impl fmt::Display for Summary {
             ("longest wait, s", |r| r.longest_wait.as_secs()),
             ("steps", |r| r.steps),
         ];
+        let of_transactions: [Figure; 14] = [
+            ("committed", |r| r.transactions.committed),
+            ("aborted", |r| r.transactions.aborted),
+            ("timed out", |r| r.transactions.timed_out),
+            ("fenced", |r| r.transactions.fenced),
+            ("faults", |r| r.faults),
+            ("crashes", |r| r.transactions.crashes),
+            ("zombies", |r| r.transactions.zombies),
+            ("truncations", |r| r.transactions.truncations),
+            ("coordinators", |r| r.transactions.moves),
+            ("transformed", |r| r.transactions.transformed),
+            ("deliveries", |r| r.deliveries),
+            ("version 2", |r| u64::from(r.transactions.implicit)),
+            ("recovery, s", |r| r.recovery.as_secs()),
+            ("steps", |r| r.steps),
+        ];
+        let transactional = self.reports.first().is_some_and(|report| report.mode == Mode::Transactions);
+        let figures = if transactional { &of_transactions[..] } else { &of_groups[..] };
         writeln!(f, "{} seeds{:>16} {:>8} {:>8} {:>10}", self.reports.len(), "min", "median", "max", "sum")?;
         for (name, figure) in figures {
-            let mut values: Vec<u64> = self.reports.iter().map(figure).collect();
+            let mut values: Vec<u64> = self.reports.iter().map(*figure).collect();
             values.sort_unstable();
             let (Some(least), Some(most)) = (values.first(), values.last()) else { return Ok(()) };
             let (median, sum) = (values[values.len() / 2], values.iter().sum::<u64>());

@@ -93,6 +93,8 @@ impl Setup {
             compression: d.pick(&codecs),
             delivery_timeout: secs(40),
             retry_backoff: RETRY_BACKOFF,
+            // What a partition's queue is long for would be another record's place, and each seed another one.
+            adaptive: false,
             ..ProducerConfig::default()
         }
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{case::Case, report::Failure, world::run};
+use crate::{case::Case, report::Failure, run::run};
 
 /// The smallest failure that is found in this time, with its journal.
 pub fn shrink(failure: &Failure, patience: Duration) -> Box<Failure> {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ottla_broker::{Cluster, Output, TopicSpec};
+use ottla_broker::{Cluster, TopicSpec};
 use ottla_core::{Disconnected, TopicPartition};
 use ottla_protocol::ApiKey;
 
@@ -21,11 +21,12 @@ use crate::{
     phase::Phase,
     places::Places,
     plan::{FLEETING, Plan},
+    pump::pump,
     reasons::Doubts,
-    report::{Failure, Report},
+    report::{Failure, Report, Transactions},
     resting::Rests,
     source::Source,
-    stage::{Event, Link, LinkId, LinkState, Stage, Violation, Who},
+    stage::{Event, Link, LinkId, LinkState, Stage, Who},
     trouble,
     truth::Truth,
 };
@@ -33,25 +34,13 @@ use crate::{
 /// More steps than any seed takes.
 const MOST_STEPS: u64 = 3_000_000;
 
-/// Runs a seed. `journal` keeps what happened, for a failure's sake.
-pub fn run(case: &Case, journal: bool) -> Result<Report, Box<Failure>> {
+/// Runs a seed of a group. `journal` keeps what happened, for a failure's sake.
+pub(crate) fn run(case: &Case, journal: bool) -> Result<Report, Box<Failure>> {
     let mut world = World::new(case, journal);
     let items = world.plan.items.len();
     // A panic, such as of an assertion in a machine, is a finding as any other.
     let panic = catch_unwind(AssertUnwindSafe(|| world.run())).err();
-    let violation = panic.map(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-        Violation { invariant: "nothing panics", detail: text.unwrap_or_default(), at: world.stage.time }
-    });
-    let report = world.report();
-    match violation.or(world.stage.violation.take()) {
-        Some(violation) => {
-            let journal = world.stage.journal.take().unwrap_or_default();
-            Err(Box::new(Failure { case: case.clone(), items, report, violation, journal }))
-        }
-        None => Ok(report),
-    }
+    Failure::of(case, items, world.report(), panic, &mut world.stage)
 }
 
 pub(super) struct World {
@@ -293,27 +282,8 @@ impl World {
 
     /// Carries out what the cluster wants done.
     pub(super) fn pump(&mut self) {
-        while let Some(output) = self.cluster.poll_output() {
-            match output {
-                Output::Reply { conn, mut frame } => {
-                    frame.drain(..4);
-                    match self.stage.link_of(conn) {
-                        Some(id) => self.stage.send_down(id, frame),
-                        None => self.stray.push(frame),
-                    }
-                }
-                Output::Close { conn } => {
-                    if let Some(id) = self.stage.link_of(conn) {
-                        self.stage.close_from_broker(id);
-                    }
-                }
-            }
-        }
-        let deadline = self.cluster.poll_timeout().map(|at| self.stage.time_of(at));
-        if let Some(at) = deadline.filter(|_| deadline != self.cluster_alarm) {
-            self.stage.schedule(at, Event::Cluster);
-        }
-        self.cluster_alarm = deadline.map(|at| at.max(self.stage.time));
+        let stray = pump(&mut self.cluster, &mut self.cluster_alarm, &mut self.stage);
+        self.stray.extend(stray);
     }
 
     fn report(&self) -> Report {
@@ -339,6 +309,7 @@ impl World {
             longest_wait: self.longest_wait,
             took: self.stage.time,
             steps: self.steps,
+            transactions: Transactions::default(),
         }
     }
 }

@@ -31,35 +31,42 @@ pub struct Course {
     /// TLS is spoken, with a broker whose certificate the authority in this file has signed.
     #[arg(long)]
     pub authority: Option<PathBuf>,
+    /// By `read_committed`; otherwise by `read_uncommitted`.
+    #[arg(long)]
+    pub committed: bool,
 }
 
 impl Course {
     /// The arguments that say so.
     pub fn args(&self) -> Vec<String> {
-        let Self { bootstrap, topic, partitions, records, fetch_max_bytes, millis_per_mb, authority } = self;
-        let texts = [("--bootstrap", bootstrap.clone()), ("--topic", topic.clone())];
-        let numbers = [
-            ("--partitions", u64::from(*partitions)),
-            ("--records", *records),
-            ("--fetch-max-bytes", *fetch_max_bytes as u64),
-            ("--millis-per-mb", *millis_per_mb),
-        ];
-        let numbers = numbers.map(|(name, number)| (name, number.to_string()));
-        let authority = authority.iter().map(|file| ("--authority", file.display().to_string()));
-        texts
-            .into_iter()
-            .chain(numbers)
-            .chain(authority)
-            .flat_map(|(name, value)| [name.to_owned(), value])
-            .collect()
+        let Self { bootstrap, topic, partitions, records, fetch_max_bytes, millis_per_mb, .. } = self;
+        let mut args = named([
+            ("--bootstrap", bootstrap.clone()),
+            ("--topic", topic.clone()),
+            ("--partitions", partitions.to_string()),
+            ("--records", records.to_string()),
+            ("--fetch-max-bytes", fetch_max_bytes.to_string()),
+            ("--millis-per-mb", millis_per_mb.to_string()),
+        ]);
+        if let Some(file) = &self.authority {
+            args.extend(named([("--authority", file.display().to_string())]));
+        }
+        // Last, and only where it is asked for, as the programs that never are take pairs of names and values.
+        if self.committed {
+            args.push("--committed".to_owned());
+        }
+        args
     }
-}
 
-impl Course {
     /// The properties of TLS by Java's names; none without it.
     pub fn tls(&self) -> impl Iterator<Item = (&'static str, String)> {
         tls(self.authority.as_deref())
     }
+}
+
+/// Names and their values, one after the other.
+pub(crate) fn named<const N: usize>(arguments: [(&str, String); N]) -> Vec<String> {
+    arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
 }
 
 /// The properties of TLS by Java's names; none without an authority that is trusted.

@@ -1,12 +1,18 @@
-//! What a process that the bench starts is told, and what it prints: one [`Lap`] over a topic, or the life of a member
-//! of a group. Ottla's processes and those of the Rust peers share it; the Java and the Go ones print the same.
+//! What a process that the bench starts is told, and what it prints: one [`Lap`], or the life of a member of a
+//! group. Ottla's processes and those of the Rust peers share it; the Java and the Go ones print the same.
 
 mod lap;
 mod member;
 mod meter;
 mod peer;
+mod transform;
+mod watch;
+mod write;
 
 pub use lap::{Course, tls};
 pub use member::{Deliveries, Membership, Orders, Protocol, now_millis};
 pub use meter::{Lap, Log, Meter, peak_of_children_kib, thread_cpu_micros};
-pub use peer::lap;
+pub use peer::{lap, peer};
+pub use transform::Transforming;
+pub use watch::{Delays, Watch, now_micros};
+pub use write::{Values, Writing};

@@ -9,6 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
+use crate::lap::named;
+
 /// Which group a member is to be in.
 #[derive(Debug, Clone, Args)]
 pub struct Membership {
@@ -51,7 +53,7 @@ impl Membership {
             Protocol::Classic => "classic",
             Protocol::Consumer => "consumer",
         };
-        let named = [
+        named([
             ("--bootstrap", self.bootstrap.clone()),
             ("--topic", self.topic.clone()),
             ("--group", self.group.clone()),
@@ -59,8 +61,7 @@ impl Membership {
             ("--session-millis", self.session_millis.to_string()),
             ("--heartbeat-millis", self.heartbeat_millis.to_string()),
             ("--commit-millis", self.commit_millis.to_string()),
-        ];
-        named.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
+        ])
     }
 }
 

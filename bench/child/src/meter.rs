@@ -1,4 +1,4 @@
-//! What a lap has cost: CPU and time between its first record and its last, and the peak of memory.
+//! What a lap has cost: CPU and time from its first record on to its last, and the peak of memory.
 
 use std::fs;
 use std::time::Instant;
@@ -9,10 +9,10 @@ use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-/// One reading of a topic by one client, in a process of its own.
+/// One reading or writing of a topic by one client, in a process of its own.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Lap {
-    /// How many were read.
+    /// How many were read, or written.
     pub records: u64,
     /// The lengths of all keys and values.
     pub bytes: u64,
@@ -28,6 +28,12 @@ pub struct Lap {
     pub fetched: Option<u64>,
     /// Only the floor tells what the log is made of.
     pub log: Option<Log>,
+    /// How many transactions were committed, where there are any.
+    #[serde(default)]
+    pub transactions: Option<u64>,
+    /// How late each record came, in microseconds, where that is measured.
+    #[serde(default)]
+    pub delays: Vec<u64>,
 }
 
 impl Lap {
@@ -68,7 +74,7 @@ impl Meter {
         Self { called: Instant::now(), first: None, records: 0, bytes: 0 }
     }
 
-    /// A record is there; only the first call counts.
+    /// A record is there, or about to be sent; only the first call counts.
     pub fn begin(&mut self) -> Result<()> {
         if self.first.is_none() {
             self.first = Some((Instant::now(), cpu_micros()?));
@@ -76,17 +82,17 @@ impl Meter {
         Ok(())
     }
 
-    /// A record was read.
+    /// A record was read, or sent.
     #[inline]
     pub fn add(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) {
         self.records += 1;
         self.bytes += (key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)) as u64;
     }
 
-    /// The last record was read.
+    /// The last record was read, or acknowledged.
     pub fn end(self) -> Result<Lap> {
         let (cpu_end, end) = (cpu_micros()?, Instant::now());
-        let (start, cpu_start) = self.first.context("no record was read")?;
+        let (start, cpu_start) = self.first.context("there was no record")?;
         Ok(Lap {
             records: self.records,
             bytes: self.bytes,
@@ -94,8 +100,7 @@ impl Meter {
             seconds: (end - start).as_secs_f64(),
             seconds_of_all: (end - self.called).as_secs_f64(),
             vm_hwm_kib: vm_hwm_kib()?,
-            fetched: None,
-            log: None,
+            ..Lap::default()
         })
     }
 }

@@ -85,6 +85,7 @@ fn batches(bootstrap: &str, records: u64) -> Result<u64> {
         fetch_max_bytes: 50 << 20,
         millis_per_mb: 0,
         authority: None,
+        committed: false,
     };
     let lap = lap::start(Client::Floor, &course)?;
     ensure!(lap.records == records, "{} records, not {records}", lap.records);

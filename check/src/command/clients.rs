@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ottla::{
-    Admin, AdminBuilder, BuildError, Consumer, ConsumerBuilder, Producer, ProducerBuilder, Properties,
-    config::is_secret, error::BuildErrorKind,
+    Admin, AdminBuilder, BuildError, Consumer, ConsumerBuilder, IsolationLevel, Producer, ProducerBuilder,
+    Properties, config::is_secret, error::BuildErrorKind,
 };
+use ottla_check::history::Isolation;
 
 use super::tell;
 
@@ -66,7 +67,7 @@ impl ClientArgs {
     }
 
     /// A member of the group; for nobody it commits by itself.
-    pub(super) fn member(&self, group: &str) -> Result<ConsumerBuilder, BuildError> {
+    pub(super) fn member(&self, group: &str, isolation: Isolation) -> Result<ConsumerBuilder, BuildError> {
         let given = self.read()?;
         let mut properties = Properties::new();
         // A killed member's partitions are to be read again within the run. Under the other protocol the broker decides.
@@ -78,19 +79,27 @@ impl ClientArgs {
         properties.extend(given);
         properties.push("group.id", group);
         properties.push("enable.auto.commit", "false");
-        set(&properties, Consumer::builder(), |builder, property| builder.properties([property]))
+        consumer(&properties, isolation)
     }
 
     /// A consumer without a group.
-    pub(super) fn reader(&self) -> Result<ConsumerBuilder, BuildError> {
+    pub(super) fn reader(&self, isolation: Isolation) -> Result<ConsumerBuilder, BuildError> {
         let given = self.read()?;
         let of_groups = ["group.", "session.timeout", "heartbeat.interval", "partition.assignment"];
         let mut properties = Properties::new();
         for (key, value) in given.iter().filter(|(key, _)| !of_groups.iter().any(|of| key.starts_with(of))) {
             properties.push(key, value);
         }
-        set(&properties, Consumer::builder(), |builder, property| builder.properties([property]))
+        consumer(&properties, isolation)
     }
+}
+
+fn consumer(properties: &Properties, isolation: Isolation) -> Result<ConsumerBuilder, BuildError> {
+    let builder = set(properties, Consumer::builder(), |builder, property| builder.properties([property]))?;
+    Ok(match isolation {
+        Isolation::ReadCommitted => builder.isolation_level(IsolationLevel::ReadCommitted),
+        Isolation::ReadUncommitted => builder,
+    })
 }
 
 /// With all properties but those of other kinds of clients: all kinds are given the same.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ottla::TopicPartition;
-use ottla_check::history::{Op, Place, Record};
+use ottla_check::history::{Isolation, Op, Place, Record};
 
 use super::{Failure, clients::ClientArgs, diary::Diary};
 
@@ -18,13 +18,14 @@ pub(super) async fn read(
     clients: &ClientArgs,
     topic: &str,
     partitions: i32,
+    isolation: Isolation,
     history: &Path,
 ) -> Result<(), Failure> {
     let diary = Diary::begin("final", history)?;
     let all: Vec<TopicPartition> =
         (0..partitions).map(|partition| TopicPartition::new(topic, partition)).collect();
-    let mut consumer = clients.reader()?.build().await?;
-    diary.write(Op::Start { group: None, isolation: Default::default(), reset: None, idempotent: true })?;
+    let mut consumer = clients.reader(isolation)?.build().await?;
+    diary.write(Op::Start { group: None, isolation, reset: None, idempotent: true })?;
     let place = |at: &TopicPartition| Place { topic: at.topic.clone(), partition: at.partition };
     diary.write(Op::Assign { partitions: all.iter().map(place).collect(), generation: None })?;
     consumer.assign(all.clone())?;

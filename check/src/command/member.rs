@@ -8,23 +8,13 @@ use std::{
 };
 
 use ottla::{
-    CommitError, Consumer, Delivery, Producer, ProducerRecord, Rebalance, RebalanceListener, Records,
-    TopicPartition,
-    error::{CommitErrorKind, SendErrorKind},
+    CommitError, Consumer, Rebalance, RebalanceListener, Records, TopicPartition, error::CommitErrorKind,
 };
 use ottla_check::history::{Op, Outcome, Place, Position, Record, Reset};
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{Instant, MissedTickBehavior},
-};
+use tokio::{sync::watch, time::Instant};
 
-use super::{Failure, MemberArgs, diary::Diary, tell};
+use super::{Failure, MemberArgs, diary::Diary, tell, write};
 
-/// Records of one tick are written together.
-const TICK: Duration = Duration::from_millis(20);
-/// Sends that may wait for their acknowledgement.
-const UNACKED: usize = 10_000;
 /// How often it commits while records come.
 const COMMIT_EVERY: Duration = Duration::from_millis(100);
 
@@ -45,112 +35,18 @@ pub(super) fn run(args: &MemberArgs) -> Result<(), Failure> {
         let group = Some(args.topic.clone());
         diary.write(Op::Start {
             group,
-            isolation: Default::default(),
+            isolation: args.writing.isolation(),
             reset: Some(Reset::Earliest),
             idempotent: true,
         })?;
-        tokio::try_join!(write(args, &diary, stopped.clone()), read(args, &diary, stopped))?;
+        tokio::try_join!(write::run(args, &diary, stopped.clone()), read(args, &diary, stopped))?;
         Ok(diary.write(Op::Stop {})?)
     })
 }
 
-async fn stop(stopped: &mut watch::Receiver<bool>) {
+pub(super) async fn stop(stopped: &mut watch::Receiver<bool>) {
     // One that is gone has stopped, too.
     _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-async fn write(
-    args: &MemberArgs,
-    diary: &Arc<Diary>,
-    mut stopped: watch::Receiver<bool>,
-) -> Result<(), Failure> {
-    let producer = tokio::select! {
-        built = args.clients.producer()?.build() => built?,
-        () = stop(&mut stopped) => return Ok(()),
-    };
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (began, mut count) = (Instant::now(), 0u64);
-    let mut acks = JoinSet::new();
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = stop(&mut stopped) => break,
-        }
-        let due = (began.elapsed().as_millis() as u64).saturating_mul(u64::from(args.rate)) / 1000;
-        let room = UNACKED.saturating_sub(acks.len()) as u64;
-        // What a stall held back is not made up for.
-        let burst = due.saturating_sub(count).min(u64::from(args.rate) / 10 + 1).min(room);
-        let sends: Vec<Sending> = (due - burst..due).map(|number| Sending::new(args, number)).collect();
-        count = due;
-        let at = diary.now();
-        diary.write_all(at, sends.iter().map(|send| send.op(Outcome::Unknown, None)))?;
-        for send in sends {
-            match send.send(&producer).await {
-                Ok(delivery) => _ = acks.spawn(acknowledge(Arc::clone(diary), at, send, delivery)),
-                Err(error) => diary.settle(at, send.op(outcome(error.kind()), None))?,
-            }
-        }
-        while let Some(acknowledged) = acks.try_join_next() {
-            acknowledged??;
-        }
-    }
-    // Each failure is told by its own delivery.
-    _ = producer.close_within(Duration::from_secs(20)).await;
-    while let Some(acknowledged) = acks.join_next().await {
-        acknowledged??;
-    }
-    Ok(())
-}
-
-#[derive(Debug)]
-struct Sending {
-    topic: String,
-    partition: i32,
-    value: String,
-}
-
-impl Sending {
-    fn new(args: &MemberArgs, number: u64) -> Self {
-        let partition = (number % u64::try_from(args.partitions).unwrap_or(1)) as i32;
-        Self { topic: args.topic.clone(), partition, value: format!("{}-{number}", args.name) }
-    }
-
-    fn op(&self, outcome: Outcome, offset: Option<i64>) -> Op {
-        Op::Send {
-            topic: self.topic.clone(),
-            partition: Some(self.partition),
-            value: self.value.clone(),
-            key: None,
-            outcome,
-            offset,
-            txn: None,
-            from: None,
-        }
-    }
-
-    async fn send(&self, producer: &Producer) -> Result<Delivery, ottla::SendError> {
-        let record = ProducerRecord::to(&self.topic).partition(self.partition);
-        producer.send(record.value(self.value.as_bytes())).await
-    }
-}
-
-async fn acknowledge(diary: Arc<Diary>, at: u64, send: Sending, delivery: Delivery) -> io::Result<()> {
-    match delivery.await {
-        Ok(delivered) => diary.settle(at, send.op(Outcome::Ok, delivered.offset)),
-        Err(error) => diary.settle(at, send.op(outcome(error.kind()), None)),
-    }
-}
-
-/// Failed is what cannot have reached a log.
-fn outcome(kind: SendErrorKind) -> Outcome {
-    match kind {
-        SendErrorKind::NotSent
-        | SendErrorKind::BufferFull
-        | SendErrorKind::MetadataTimeout
-        | SendErrorKind::TooLarge => Outcome::Failed,
-        _ => Outcome::Unknown,
-    }
 }
 
 async fn read(
@@ -160,7 +56,8 @@ async fn read(
 ) -> Result<(), Failure> {
     let place = Arc::new(Mutex::new(InGroup::default()));
     let told = Told { diary: Arc::clone(diary), place: Arc::clone(&place), failed: Arc::default() };
-    let builder = args.clients.member(&args.topic)?.subscribe([args.topic.as_str()]);
+    let builder =
+        args.clients.member(&args.topic, args.writing.isolation())?.subscribe([args.topic.as_str()]);
     let mut consumer = tokio::select! {
         built = builder.rebalance_listener(told.clone()).build() => built?,
         () = stop(&mut stopped) => return Ok(()),

@@ -5,11 +5,12 @@ mod diary;
 mod final_read;
 mod member;
 mod run;
+mod write;
 
 use std::{fmt::Display, fs::File, io::BufReader, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ottla_check::{History, Report, judge};
+use ottla_check::{History, Report, history::Isolation, judge};
 
 use self::clients::ClientArgs;
 
@@ -75,6 +76,8 @@ struct RunArgs {
     /// How many records each process writes a second
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
+    #[command(flatten)]
+    writing: Writing,
     /// Kill processes, or stop them, at random times, and start others in their place
     #[arg(long)]
     kill: bool,
@@ -87,6 +90,20 @@ struct RunArgs {
     /// How the report is printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Output,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+struct Writing {
+    /// Write in transactions, of which each fifth is aborted, and read what is committed
+    #[arg(long)]
+    transactions: bool,
+}
+
+impl Writing {
+    /// What its readers read.
+    fn isolation(self) -> Isolation {
+        if self.transactions { Isolation::ReadCommitted } else { Isolation::ReadUncommitted }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -103,6 +120,8 @@ struct MemberArgs {
     partitions: i32,
     #[arg(long)]
     rate: u32,
+    #[command(flatten)]
+    writing: Writing,
 }
 
 pub(crate) fn main() -> ExitCode {

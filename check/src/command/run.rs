@@ -34,7 +34,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Report, Failure> {
     args.clients.warn_of_secrets();
     // What is wrong with the properties shows before anything is begun.
     args.clients.producer()?;
-    args.clients.member(&topic)?;
+    args.clients.member(&topic, args.writing.isolation())?;
     runtime.block_on(create(args, &topic))?;
     tell(format!("topic and group `{topic}`, seed {seed}, histories in {}", args.dir.display()));
     let diary = Diary::begin("run", &args.dir.join("run.jsonl"))?;
@@ -43,9 +43,15 @@ pub(super) fn run(args: &RunArgs) -> Result<Report, Failure> {
     stage.play(&mut fastrand::Rng::with_seed(seed))?;
     stage.stop_all()?;
     let last = args.dir.join("final.jsonl");
-    runtime.block_on(final_read::read(&args.clients, &topic, args.partitions, &last))?;
+    runtime.block_on(final_read::read(
+        &args.clients,
+        &topic,
+        args.partitions,
+        args.writing.isolation(),
+        &last,
+    ))?;
     stage.files.extend([args.dir.join("run.jsonl"), last]);
-    let report = judged(&stage.files)?;
+    let report = judged(&begun(stage.files))?;
     if report.counts.acknowledged == 0 || report.counts.handed_out == 0 {
         return Err(format!(
             "nothing to judge: {} sends were acknowledged; {report}",
@@ -54,6 +60,12 @@ pub(super) fn run(args: &RunArgs) -> Result<Report, Failure> {
         .into());
     }
     Ok(report)
+}
+
+/// The histories that are there: a process that was killed as soon as it was started has begun none.
+fn begun(mut files: Vec<PathBuf>) -> Vec<PathBuf> {
+    files.retain(|file| file.exists());
+    files
 }
 
 async fn create(args: &RunArgs, topic: &str) -> Result<(), Failure> {
@@ -137,6 +149,9 @@ impl Stage<'_> {
         command.args(["--name", &member.name, "--topic", self.topic]).arg("--history").arg(&history);
         command.args(["--partitions", &self.args.partitions.to_string()]);
         command.args(["--rate", &self.args.rate.to_string()]);
+        if self.args.writing.transactions {
+            command.arg("--transactions");
+        }
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         member.child = Some(child.map_err(|error| format!("no process can be started: {error}"))?);
         member.again = None;
@@ -197,5 +212,17 @@ impl Stage<'_> {
             drop(child.stdin.take());
         }
         (0..self.members.len()).try_for_each(|place| self.stop(place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_was_killed_before_its_history_began_has_none_to_be_judged() {
+        let there = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let never_begun = there.with_file_name("p0.2.jsonl");
+        assert_eq!(begun(vec![never_begun, there.clone()]), [there]);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ottla::{
-    Admin, Compression, Consumer, GroupProtocol, OAuthToken, OAuthTokenError, OffsetReset, Producer,
+    Acks, Admin, Compression, Consumer, GroupProtocol, OAuthToken, OAuthTokenError, OffsetReset, Producer,
     Properties, UnknownCompression,
     config::{
         AdminBuilder, AdminSettings, ConsumerBuilder, ConsumerSettings, JavaDefault, Many, Names, One,
@@ -19,6 +19,8 @@ pub(crate) fn all(servers: &str) -> Outcome {
     let built = consumer(servers).properties(read)?;
     equal(told(built.settings()), (Some("billing"), OffsetReset::Earliest, GroupProtocol::Classic))?;
     equal(packs(producer(servers).settings()), Compression::None)?;
+    let quick = producer(servers).acks(Acks::Leader);
+    equal((acknowledges(quick.settings()), quick.settings().enable_idempotence()), (Acks::Leader, false))?;
     equal(idles(admin(servers).settings()), Duration::from_secs(300))?;
     equal(compression("gzip")?, Compression::Gzip)?;
     equal(compression("rar").is_err(), true)?;
@@ -55,6 +57,10 @@ fn told(settings: ConsumerSettings<'_>) -> (Option<&str>, OffsetReset, GroupProt
 
 fn packs(settings: ProducerSettings<'_>) -> Compression {
     settings.compression()
+}
+
+fn acknowledges(settings: ProducerSettings<'_>) -> Acks {
+    settings.acks()
 }
 
 fn idles(settings: AdminSettings<'_>) -> Duration {

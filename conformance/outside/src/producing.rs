@@ -3,8 +3,8 @@
 use ottla::{
     Cause, Producer, SendError,
     producer::{
-        Delivered, DeliveredFuture, Delivery, HeaderKey, Payload, ProducerRecord, TrySendError,
-        partition_for_key,
+        Delivered, DeliveredFuture, Delivery, HeaderKey, Partitioner, Partitioning, Payload, ProducerRecord,
+        TrySendError, Unplaced, partition_for_key,
     },
 };
 
@@ -22,7 +22,23 @@ pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
     later(delivery.map_err(|error| error.to_string())?).await?;
     equal(obstacles(&producer), Vec::new())?;
     equal(partition_for_key(b"42", 1), 0)?;
+    let builder = configuring::producer(servers).partitioner(Last);
+    equal(is_own(builder.settings().partitioning()), true)?;
     Ok(producer.close().await?)
+}
+
+fn is_own(partitioning: &Partitioning) -> bool {
+    matches!(partitioning, Partitioning::Own(_))
+}
+
+/// The last partition for all.
+#[derive(Debug)]
+struct Last;
+
+impl Partitioner for Last {
+    fn partition(&self, record: &Unplaced<'_>) -> Option<i32> {
+        record.available.last().copied()
+    }
 }
 
 fn record<'a>(

@@ -2,7 +2,8 @@
 //! `transformer INPUT OUTPUT ID SEED KEY=VALUE...` with Kafka's properties of a consumer; ID is its transactional id.
 //!
 //! It writes each record's value as it is. Of some rounds, drawn from the seed, it aborts the transaction, behind its
-//! records. It prints a line for each transaction: `committed N`, or `aborted WHY`; and goes on until its input ends.
+//! records. It prints a line for each transaction: `committed N`, or `aborted WHY`; `waits WHY` where there is none for a
+//! while; and goes on until its input ends.
 
 use std::error::Error;
 use std::fmt;
@@ -10,7 +11,7 @@ use std::io::{self, Read as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ottla::{
     Consumer, ConsumerBuilder, IsolationLevel, ProducerRecord, SendError, TransactionalProducer,
@@ -19,6 +20,9 @@ use ottla::{
 
 /// Of how many rounds one is aborted.
 const ABORTED: u32 = 5;
+
+/// After how long without a transaction it tells what it waits for.
+const QUIET: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -89,6 +93,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     });
     let mut consumer = asked.consumer().await?;
     let mut producer = asked.producer().await?;
+    let mut told = Instant::now();
     while !ends.load(Ordering::Relaxed) {
         let aborts = asked.rng.u32(0..ABORTED) == 0;
         let output = asked.output.as_str();
@@ -102,7 +107,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
                 if aborts { Err(Stop::Drawn) } else { Ok(()) }
             });
         match round.await {
-            Ok(0) => {}
+            Ok(0) if told.elapsed() < QUIET => continue,
+            Ok(0) => println!("waits {}", consumer.explain().to_string().replace('\n', "; ")),
             Ok(count) => println!("committed {count}"),
             Err(TransformError::Recv(error)) if !error.is_retriable() => return Err(error.into()),
             Err(error) => {
@@ -113,6 +119,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
                 }
             }
         }
+        told = Instant::now();
     }
     consumer.close().await?;
     Ok(producer.close().await?)

@@ -28,6 +28,7 @@ broker.session.timeout.ms=6000
 broker.heartbeat.interval.ms=500
 num.network.threads=2
 num.io.threads=4
+transaction.abort.timed.out.transaction.cleanup.interval.ms=500
 log.cleaner.dedupe.buffer.size=4194304
 ";
 

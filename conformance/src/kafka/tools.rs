@@ -206,6 +206,11 @@ impl Tools {
         Process::spawn(&command).map_err(|error| ProcessError::not_started(&command, error))
     }
 
+    /// Deletes a group, which must have no member.
+    pub fn delete_group(&self, group: &str) -> Result<(), ProcessError> {
+        self.run(GROUPS, &strings(&["--delete", "--group", group])).map(drop)
+    }
+
     /// A group as `ConsumerGroupCommand --describe` shows it; empty for a group that is not there.
     pub fn describe_group(&self, group: &str) -> Result<Vec<GroupRow>, ProcessError> {
         match self.run(GROUPS, &strings(&["--describe", "--group", group])) {

@@ -1,6 +1,7 @@
 //! A case, and how it becomes one trial for each of its targets.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Failed, Trial};
 use ottla_conformance::kafka::{self, Java, Secured, Unavailable};
@@ -51,6 +52,18 @@ const SECURED_3_9: SecuredPlace = ("secured39", kafka::secured_3_9);
 
 /// Held by the case that loads the machine, or measures time.
 static MACHINE: Mutex<()> = Mutex::new(());
+
+/// How long each trial ran, without its wait for the machine.
+static TIMES: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
+
+/// Prints the trials that ran for the longest.
+pub(crate) fn print_slowest(count: usize) {
+    let mut times = TIMES.lock().unwrap_or_else(PoisonError::into_inner);
+    times.sort_unstable_by(|a, b| b.cmp(a));
+    for (time, name) in times.iter().take(count).filter(|(time, _)| *time >= Duration::from_secs(10)) {
+        println!("{:4} s {name}", time.as_secs());
+    }
+}
 
 impl Case {
     fn new(name: impl Into<String>, run: Run) -> Self {
@@ -160,9 +173,10 @@ impl Case {
     pub(crate) fn trials(self) -> Vec<Trial> {
         let (java, nightly, openid, load) = (self.java, self.nightly, self.openid, self.load);
         let trial = |name: String, run: Box<dyn FnOnce() -> Result<Outcome, Unavailable> + Send>| {
-            Trial::ignorable_test(name, move || {
+            Trial::ignorable_test(name.clone(), move || {
                 let _machine =
                     (load != Load::Light).then(|| MACHINE.lock().unwrap_or_else(PoisonError::into_inner));
+                let _stopwatch = Stopwatch(Instant::now(), name);
                 if nightly && let Err(why) = public_api::toolchain() {
                     return Ok(Completion::ignored_with(format!("no nightly toolchain: {why}")));
                 }
@@ -194,6 +208,16 @@ impl Case {
                 })
                 .collect(),
         }
+    }
+}
+
+/// Notes how long a trial ran, also where it panics.
+struct Stopwatch(Instant, String);
+
+impl Drop for Stopwatch {
+    fn drop(&mut self) {
+        let time = (self.0.elapsed(), std::mem::take(&mut self.1));
+        TIMES.lock().unwrap_or_else(PoisonError::into_inner).push(time);
     }
 }
 

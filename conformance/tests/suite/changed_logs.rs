@@ -7,7 +7,8 @@ use libtest_mimic::Failed;
 use ottla::admin::NewTopic;
 use ottla::error::RecvErrorKind;
 use ottla::{
-    Admin, Consumer, DeletedUnread, Event, GroupProtocol, OffsetReset, Recreated, TopicPartition, Truncated,
+    Acks, Admin, Consumer, DeletedUnread, Event, GroupProtocol, OffsetReset, Producer, ProducerRecord,
+    Recreated, TopicPartition, Truncated,
 };
 use ottla_conformance::kafka::Config;
 use ottla_conformance::targets::{Target, unique};
@@ -102,7 +103,7 @@ fn cut_embedded(target: &Target) -> Outcome {
         let topic = topic(target, "cut", 1).await?;
         numbers(target, &topic, 1, 0..10).await?;
         let mut readers = readers(target, &topic).await?;
-        numbers(target, &topic, 1, 10..20).await?;
+        to_the_leader(target, &topic, 10..20).await?;
         for reader in &mut readers {
             take(reader, 10).await?;
         }
@@ -115,6 +116,19 @@ fn cut_embedded(target: &Target) -> Outcome {
         numbers(target, &topic, 1, 100..110).await?;
         is_cut(readers, &topic).await
     })
+}
+
+/// Writes numbers that the leader alone acknowledges, and that are lost with it.
+async fn to_the_leader(target: &Target, topic: &str, range: std::ops::Range<i64>) -> Outcome {
+    let builder = Producer::builder().bootstrap_servers([target.bootstrap()]).acks(Acks::Leader);
+    let producer = builder.build().await?;
+    for n in range {
+        let record = ProducerRecord::to(topic).partition(0).value(n.to_string());
+        let delivery = within("room for a record", producer.send(record)).await??;
+        let delivered = within("an acknowledgement", delivery.into_future()).await??;
+        equal("its offset", delivered.offset, Some(n))?;
+    }
+    Ok(within("a close", producer.close()).await??)
 }
 
 /// A follower is killed and misses ten records; then the leader is, and the follower leads without them.
@@ -132,7 +146,7 @@ fn cut() -> Outcome {
         numbers(&target, &topic, 1, 0..10).await?;
         let mut readers = readers(&target, &topic).await?;
         own.0.kill(follower)?;
-        numbers(&target, &topic, 1, 10..20).await?;
+        to_the_leader(&target, &topic, 10..20).await?;
         for reader in &mut readers {
             take(reader, 10).await?;
         }

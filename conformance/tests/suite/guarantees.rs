@@ -213,7 +213,7 @@ fn in_a_database(target: &Target) -> Outcome {
     })?;
     // It tells after each transaction how far the partition is booked.
     let end = format!("booked up to {count}");
-    example.until("the last booking", |lines| lines.iter().any(|line| *line == end))?;
+    example.until("the last booking", |lines| lines.contains(&end))?;
     let lines = example.end()?;
     let balances: Vec<String> = lines.into_iter().filter(|line| line.starts_with("account-")).collect();
     let sum = |account: i64| (0..count).filter(|n| n % ACCOUNTS == account).sum::<i64>();

@@ -14,6 +14,7 @@ use ottla::{
     ProducerRecord,
 };
 use ottla_conformance::targets::{Target, unique};
+use ottla_protocol::codec::RecordData;
 use ottla_protocol::{ApiKey, Request, RequestHeader, Response, ResponseHeader, Timestamp};
 
 use crate::cases::Outcome;
@@ -250,5 +251,13 @@ pub(crate) fn ask(
     stream.read_exact(&mut length)?;
     let mut frame = vec![0; u32::from_be_bytes(length) as usize];
     stream.read_exact(&mut frame)?;
-    Ok(ResponseHeader::decode(key, version, &frame)?.1)
+    let mut response = ResponseHeader::decode(key, version, &frame)?.1;
+    if let Response::Fetch(fetch) = &mut response {
+        // They are ranges of the frame, which ends here.
+        for partition in fetch.responses.iter_mut().flat_map(|topic| &mut topic.partitions) {
+            partition.records =
+                partition.records.take().map(|it| RecordData::Owned(it.bytes(&frame).to_vec()));
+        }
+    }
+    Ok(response)
 }

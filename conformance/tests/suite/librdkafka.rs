@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use ottla::{Compression, Consumer};
+use ottla::{Compression, Consumer, Partitioning};
 use ottla_conformance::targets::{Target, unique};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
@@ -20,6 +20,10 @@ use crate::kit::{
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::both("librdkafka_writes_and_reads_in_the_codecs_that_it_has", writes_and_reads),
+        Case::embedded(
+            "keys_go_to_the_partitions_that_librdkafka_picks_with_each_of_its_partitioners",
+            partitioned,
+        ),
         Case::both("librdkafka_members_share_commit_and_resume", share_commit_and_resume),
         Case::both("librdkafka_starts_in_the_middle_of_a_batch_and_finds_times", middle_and_times),
         Case::both("librdkafka_groups_are_independent_and_a_third_member_is_idle", independent_and_idle),
@@ -83,6 +87,60 @@ fn distinct(seen: &[Seen]) -> BTreeSet<(i32, i64)> {
 
 fn every(partitions: i32, offsets: std::ops::Range<i64>) -> BTreeSet<(i32, i64)> {
     (0..partitions).flat_map(|partition| offsets.clone().map(move |offset| (partition, offset))).collect()
+}
+
+/// Keys of all lengths, the empty one and none among them.
+fn keys() -> Vec<Option<Vec<u8>>> {
+    let many =
+        (0..200_u32).map(|n| Some(n.to_be_bytes().repeat(3).into_iter().take(n as usize % 13).collect()));
+    many.chain([Some(Vec::new()), None]).collect()
+}
+
+fn partitioned(target: &Target) -> Outcome {
+    for (name, partitioning, is_random) in [
+        ("consistent", Partitioning::Consistent, None),
+        ("consistent_random", Partitioning::ConsistentRandom, Some(0)),
+        ("murmur2", Partitioning::Murmur2, None),
+        ("murmur2_random", Partitioning::Murmur2Random, Some(-1)),
+        ("fnv1a", Partitioning::Fnv1a, None),
+        ("fnv1a_random", Partitioning::Fnv1aRandom, Some(-1)),
+    ] {
+        let topic = wait(topic(target, &format!("partitioner-{name}"), 11))?;
+        // The others may go anywhere: without a key, or with one of no more than so many bytes.
+        let decides = |key: &Option<Vec<u8>>| {
+            is_random.is_none_or(|most| key.as_ref().is_some_and(|key| key.len() as i64 > most))
+        };
+        let producer: BaseProducer = client(target).set("partitioner", name).create()?;
+        for (n, key) in keys().into_iter().enumerate() {
+            let value = n.to_string();
+            let record = BaseRecord::<Vec<u8>, String>::to(&topic).payload(&value);
+            let record = if let Some(key) = &key { record.key(key) } else { record };
+            producer.send(record).map_err(|(error, _)| error)?;
+        }
+        producer.flush(PATIENCE)?;
+        let keys = keys();
+        wait(async {
+            let mut consumer = kit::consumer(target).build().await?;
+            consumer.assign((0..11).map(|partition| (topic.as_str(), partition)))?;
+            consumer.seek_to_beginning((0..11).map(|partition| (topic.as_str(), partition)))?;
+            let mut theirs = vec![None; keys.len()];
+            for record in kit::take(&mut consumer, keys.len()).await? {
+                let n: usize = kit::text(&record).parse()?;
+                *theirs.get_mut(n).ok_or("no such record")? = Some(record.partition());
+            }
+            let builder = ottla::Producer::builder().bootstrap_servers([target.bootstrap()]);
+            let producer = builder.partitioning(partitioning).build().await?;
+            for (key, theirs) in keys.iter().zip(theirs) {
+                let record = ottla::ProducerRecord::to(topic.as_str()).key(key.as_deref());
+                let ours = producer.send(record).await?.partition();
+                if decides(key) {
+                    equal(&format!("{name}: the partition of {key:?}"), Some(ours), theirs)?;
+                }
+            }
+            Ok(producer.close().await?)
+        })?;
+    }
+    Ok(())
 }
 
 fn writes_and_reads(target: &Target) -> Outcome {

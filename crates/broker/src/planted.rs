@@ -51,6 +51,12 @@ pub enum Planted {
     ZombieNotFenced,
     /// A transaction that is committed is aborted in its partitions with odd numbers.
     PartlyCommitted,
+    /// A new producer gets the epoch of the one before.
+    EpochNotBumped,
+    /// A new producer goes on with the open transaction of the one before.
+    OpenTransactionInherited,
+    /// In partitions with odd numbers no marker is written.
+    MarkerLost,
 }
 
 #[cfg(feature = "planted")]
@@ -84,6 +90,9 @@ impl Planted {
         Self::AbortedOffsetsApplied,
         Self::ZombieNotFenced,
         Self::PartlyCommitted,
+        Self::EpochNotBumped,
+        Self::OpenTransactionInherited,
+        Self::MarkerLost,
     ];
 }
 

@@ -244,7 +244,8 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
         let key = request.key();
         let client_id = self.config.client_id.clone();
         let header = RequestHeader { key, version, correlation_id: id.0, client_id };
-        let encoded = Encoded { awaited: Awaited { id, key, version }, frame: header.encode(request) };
+        let (awaited, is_answered) = (Awaited { id, key, version }, request.is_answered());
+        let encoded = Encoded { awaited, is_answered, frame: header.encode(request) };
         if let Err(TrySendError::Full(_)) = link.queue.try_send(encoded) {
             self.close(conn);
             let why = Disconnected::Failed(format!("{SEND_QUEUE} requests wait to be written"));

@@ -250,12 +250,17 @@ errors! {
         UnknownTopic = Cluster: "no such topic", "create it, or check its name";
         /// The topic has no partition of that number.
         UnknownPartition = Caller: "no such partition", "choose one that the topic has";
+        /// The program's partitioner panicked, or chose a partition that the topic does not have.
+        NotPlaced = Caller: "the partitioner chose no partition of the topic", "mend it, or name the record's partition";
         /// No room came free in the buffer in time.
         BufferFull = Cluster, Passes: "no room in the buffer within max.block", "send more slowly, or raise buffer_memory";
         /// `delivery.timeout.ms` passed: the record may or may not be in the log.
         TimedOut = Cluster, Passes: "not acknowledged within delivery.timeout", "send again; it may be in the log already";
         /// `delivery.timeout.ms` passed before the record could be sent: it is not in the log.
         NotSent = Cluster, Passes: "not sent within delivery.timeout", "send again";
+        /// Sent as often as `retries` allows: the record may or may not be in the log.
+        RetriesExhausted = Cluster, Passes: "not acknowledged in the attempts that retries allows",
+            "send again; it may be in the log already";
         /// The topic does not take the record as it is.
         InvalidRecord = Caller: "the topic does not take the record",
             "a compacted topic wants keys, and a topic may bound timestamps (message.timestamp.*.max.ms) and, from \

@@ -98,6 +98,6 @@ pub use ottla_protocol::{
     records::{Compression, Header, Headers, TimestampType, UnknownCompression},
 };
 pub use producer::{
-    Delivered, Delivery, HeaderKey, Payload, Producer, ProducerRecord, Transaction, TransactionSender,
-    TransactionalProducer, TransformError,
+    Acks, Delivered, Delivery, HeaderKey, Partitioner, Partitioning, Payload, Producer, ProducerRecord,
+    Transaction, TransactionSender, TransactionalProducer, TransformError,
 };

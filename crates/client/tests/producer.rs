@@ -11,7 +11,7 @@ use ottla::{
     Compression, Consumer, ErrorCode,
     config::{OffsetReset, ProducerBuilder},
     error::{BuildErrorKind, RecvErrorKind, SendErrorKind},
-    producer::{Producer, ProducerRecord, TrySendError, partition_for_key},
+    producer::{Acks, Delivery, Producer, ProducerRecord, TrySendError, partition_for_key},
 };
 use ottla_broker::{Config, Fault, Server, TopicSpec};
 use ottla_protocol::{
@@ -57,13 +57,26 @@ fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
 
 /// Sends numbers to partition 0, without waiting for each; fails when one does.
 async fn send_numbers(producer: &Producer, range: std::ops::Range<usize>) {
+    for delivery in send_numbers_unwatched(producer, range).await {
+        delivery.await.unwrap();
+    }
+}
+
+async fn send_numbers_unwatched(producer: &Producer, range: std::ops::Range<usize>) -> Vec<Delivery> {
     let mut deliveries = Vec::new();
     for n in range {
         let record = ProducerRecord::to("t").partition(0).value(n.to_string().into_bytes());
         deliveries.push(producer.send(record).await.unwrap());
     }
-    for delivery in deliveries {
-        delivery.await.unwrap();
+    deliveries
+}
+
+/// Waits until so many records are in partition 0.
+async fn written(server: &Server, count: i64) {
+    let deadline = Instant::now() + PATIENCE;
+    while server.with_cluster(|cluster| cluster.log_end_offset("t", 0)).unwrap() < count {
+        assert!(Instant::now() < deadline, "{count} records are not written");
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
@@ -142,6 +155,84 @@ async fn lost_answers_and_connections_cost_neither_a_record_nor_the_order_nor_a_
 }
 
 #[tokio::test]
+async fn with_fewer_acknowledgements_than_all_records_arrive_in_order_and_their_offsets_are_told_where_a_broker_does()
+ {
+    for (acks, first) in [(Acks::Leader, Some(0)), (Acks::None, None)] {
+        let server = cluster(1, 1);
+        let producer = builder(&server).acks(acks).batch_size(300).build().await.unwrap();
+        let deliveries = send_numbers_unwatched(&producer, 0..2_000).await;
+        for (n, delivery) in deliveries.into_iter().enumerate() {
+            let delivered = delivery.await.unwrap();
+            assert_eq!(delivered.offset, first.map(|_| n as i64), "{acks:?}");
+        }
+        producer.close().await.unwrap();
+        written(&server, 2_000).await;
+        assert_eq!(values(&server, 0), numbers(0..2_000), "{acks:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_acknowledgements_a_refused_batch_is_lost_in_silence_and_later_ones_arrive() {
+    let server = cluster(1, 1);
+    let refused = Fault::Error(ErrorCode::NotEnoughReplicas);
+    server.with_cluster(|cluster| cluster.faults().on(ApiKey::Produce).then(refused));
+    let producer = builder(&server).acks(Acks::None).build().await.unwrap();
+    let lost = producer.send(ProducerRecord::to("t").partition(0).value("lost")).await.unwrap();
+    assert_eq!(lost.await.unwrap().offset, None);
+    let deadline = Instant::now() + PATIENCE;
+    while !server.with_cluster(|cluster| cluster.faults().is_empty()) {
+        assert!(Instant::now() < deadline, "the broker does not get it");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // What is written before the broker's close is heard of is lost as well.
+    let mut sent = 0;
+    while server.with_cluster(|cluster| cluster.log_end_offset("t", 0)).unwrap() < 3 {
+        assert!(Instant::now() < deadline, "nothing arrives");
+        send_numbers(&producer, sent..sent + 1).await;
+        sent += 1;
+    }
+    let arrived: Vec<usize> = values(&server, 0).iter().map(|value| value.parse().unwrap()).collect();
+    assert!(arrived.is_sorted(), "{arrived:?}");
+}
+
+#[tokio::test]
+async fn without_idempotence_lost_answers_repeat_records_and_swap_none() {
+    for acks in [Acks::Leader, Acks::All] {
+        let server = cluster(1, 1);
+        server.with_cluster(|cluster| {
+            let faults = cluster.faults();
+            faults.on(ApiKey::Produce).after(2).then(Fault::ApplyThenDisconnect);
+            faults.on(ApiKey::Produce).after(9).then(Fault::Disconnect);
+            faults.on(ApiKey::Produce).after(12).then(Fault::Error(ErrorCode::NotEnoughReplicas));
+            faults.on(ApiKey::Produce).after(15).then(Fault::ApplyThenDisconnect);
+        });
+        let builder = builder(&server).acks(acks).enable_idempotence(false);
+        let producer = builder.batch_size(300).linger(Duration::ZERO).build().await.unwrap();
+        send_numbers(&producer, 0..3_000).await;
+        producer.close().await.unwrap();
+        assert!(server.with_cluster(|cluster| cluster.faults().is_empty()), "every fault has happened");
+        let written = values(&server, 0);
+        assert!(written.len() > 3_000, "what was appended without an answer is there twice");
+        let mut first = std::collections::BTreeSet::new();
+        let once: Vec<String> = written.into_iter().filter(|value| first.insert(value.clone())).collect();
+        assert_eq!(once, numbers(0..3_000));
+    }
+}
+
+#[tokio::test]
+async fn a_record_is_tried_as_often_as_retries_say() {
+    let server = cluster(1, 1);
+    let refused = Fault::Error(ErrorCode::NotEnoughReplicas);
+    server.with_cluster(|cluster| cluster.faults().on(ApiKey::Produce).times(2).then(refused));
+    let producer = builder(&server).retries(1).build().await.unwrap();
+    let error = producer.send(ProducerRecord::to("t")).await.unwrap().await.unwrap_err();
+    assert_eq!(error.kind(), SendErrorKind::RetriesExhausted);
+    assert!(error.to_string().contains("sent 2 times"), "{error}");
+    assert!(error.is_retriable());
+    send_numbers(&producer, 0..1).await;
+}
+
+#[tokio::test]
 async fn a_broker_that_forgot_the_producer_is_met_in_a_new_epoch() {
     for error in [ErrorCode::UnknownProducerId, ErrorCode::OutOfOrderSequenceNumber] {
         let server = cluster(1, 1);
@@ -161,12 +252,8 @@ async fn leaders_that_move_while_records_are_sent_lose_none() {
         let producer = producer.clone();
         async move { send_numbers(&producer, 0..5_000).await }
     });
-    for (written, node) in [(500, 1), (1_200, 2), (2_000, 3), (2_800, 1), (3_600, 2), (4_400, 3)] {
-        let deadline = Instant::now() + PATIENCE;
-        while server.with_cluster(|cluster| cluster.log_end_offset("t", 0)).unwrap() < written {
-            assert!(Instant::now() < deadline, "{written} records are not written");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+    for (count, node) in [(500, 1), (1_200, 2), (2_000, 3), (2_800, 1), (3_600, 2), (4_400, 3)] {
+        written(&server, count).await;
         let now = server.now();
         server.with_cluster(|cluster| cluster.move_leader("t", 0, node, now));
     }

@@ -509,6 +509,14 @@ impl Connections {
         None
     }
 
+    /// A request that is not answered was written.
+    pub fn handle_written(&mut self, conn: ConnId, id: RequestId, now: Now) {
+        if let Some(link) = self.key_of(conn).and_then(|key| self.links.get_mut(&key)) {
+            link.in_flight.retain(|request| request.id != id);
+            link.last_used = now.mono;
+        }
+    }
+
     /// A connection can be used.
     fn established(&mut self, key: (Target, Kind), conn: ConnId, broker: Introduction, now: Now) {
         let Some(link) = self.links.get_mut(&key) else { return };

@@ -2,7 +2,7 @@
 //! was sent for, and what its users and its driver have to be told.
 //!
 //! A machine sends by [`Hub::send`], or notes by [`Hub::expect`] what a part of it has sent, and hears of each request exactly
-//! once: answered ([`Hub::handle_reply`]) or lost ([`Hub::handle_disconnected`], [`Hub::handle_timeout`]). Metadata is asked for
+//! once: answered ([`Hub::handle_reply`]), written where nothing answers it ([`Hub::handle_written`]) or lost ([`Hub::handle_disconnected`], [`Hub::handle_timeout`]). Metadata is asked for
 //! and taken in here; no machine sees it pass.
 
 use std::{collections::BTreeMap, time::Instant};
@@ -158,6 +158,12 @@ impl<P> Hub<P> {
             return None;
         }
         Some((self.expected.remove(&reply.id)?, reply))
+    }
+
+    /// What a request was sent for that is not answered, and was written.
+    pub(crate) fn handle_written(&mut self, conn: ConnId, id: RequestId, now: Now) -> Option<P> {
+        self.connections.handle_written(conn, id, now);
+        self.expected.remove(&id)
     }
 
     /// Ends what took too long.

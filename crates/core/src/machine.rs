@@ -30,6 +30,8 @@ pub trait Machine {
     fn handle_disconnected(&mut self, conn: ConnId, why: Disconnected, now: Now);
     /// A request was answered.
     fn handle_reply(&mut self, conn: ConnId, reply: Reply<Self::Frame>, now: Now);
+    /// A request that is [not answered](Request::is_answered) was written as a whole.
+    fn handle_written(&mut self, _conn: ConnId, _id: RequestId, _now: Now) {}
     /// An errand is done.
     fn handle_done(&mut self, conn: ConnId, done: Done, now: Now);
     /// The deadline of [`Machine::poll_timeout`] has passed.
@@ -66,7 +68,7 @@ pub enum Outbound {
         /// The port.
         port: u16,
     },
-    /// Send a request.
+    /// Send a request, and tell [`Machine::handle_written`] if it is one that is not answered.
     Send {
         /// The connection to send it on.
         conn: ConnId,

@@ -128,11 +128,43 @@ pub enum Planted {
     DroppedReaderKeepsPartitions,
     /// Only the consumer's own user can stay away too long.
     OtherReadersMayStayAway,
+    /// A transaction is committed although records of it are not delivered yet.
+    CommitOvertakesRecords,
+    /// A transaction is committed although offsets of it are not taken yet.
+    CommitOvertakesOffsets,
+    /// Records of aborted transactions are handed out to who reads committed ones.
+    AbortedIsHandedOut,
+    /// Of what a fetch brings only the first batch is held against the list of aborted transactions.
+    OnlyTheFirstBatchIsFiltered,
+    /// In a fetch session that stands, uncommitted records are asked for, whatever the isolation.
+    SessionForgetsIsolation,
+    /// A committed offset is taken although a transaction that is to replace it is ending (KIP-447).
+    UnstableOffsetsAreTaken,
+    /// A position that is not in its leader's log any more stays as it is (KIP-320).
+    TruncationIsIgnored,
+    /// A batch of one record leaves its sequence number to the next.
+    SequenceReused,
+    /// A batch that is sent again has another sequence number, so it may be there twice.
+    RetriedBatchHasNewSequence,
+    /// Offsets of a transaction do not say who commits them, so nobody is fenced (KIP-447).
+    OffsetsNameNoMember,
+    /// Offsets that the group refuses count as taken.
+    RefusedOffsetsCount,
+    /// A transaction that failed is ended by a commit.
+    FailedTransactionIsCommitted,
+    /// The epoch that the end of a transaction has raised is not taken (KIP-890).
+    EndKeepsEpoch,
+    /// In the explicit flow batches do not wait until their partition is added to the transaction.
+    PartitionsAreNotAdded,
+    /// A commit whose answer is lost counts as aborted.
+    LostEndIsTakenForAbort,
+    /// A commit that comes too late, as the transaction's time is over, counts as done.
+    TimedOutCounts,
 }
 
 #[cfg(feature = "planted")]
 impl Planted {
-    /// Every bug.
+    /// Every bug of groups and of what they read.
     pub const ALL: &[Self] = &[
         Self::SeekKeepsEpoch,
         Self::RevokingLaneIsRead,
@@ -193,6 +225,26 @@ impl Planted {
         Self::PartitionIsWithSeveralReaders,
         Self::DroppedReaderKeepsPartitions,
         Self::OtherReadersMayStayAway,
+    ];
+
+    /// Every bug of transactions, apart from [`Planted::ALL`]: only who reads or writes in transactions can meet them.
+    pub const TRANSACTIONAL: &[Self] = &[
+        Self::CommitOvertakesRecords,
+        Self::CommitOvertakesOffsets,
+        Self::AbortedIsHandedOut,
+        Self::OnlyTheFirstBatchIsFiltered,
+        Self::SessionForgetsIsolation,
+        Self::UnstableOffsetsAreTaken,
+        Self::TruncationIsIgnored,
+        Self::SequenceReused,
+        Self::RetriedBatchHasNewSequence,
+        Self::OffsetsNameNoMember,
+        Self::RefusedOffsetsCount,
+        Self::FailedTransactionIsCommitted,
+        Self::EndKeepsEpoch,
+        Self::PartitionsAreNotAdded,
+        Self::LostEndIsTakenForAbort,
+        Self::TimedOutCounts,
     ];
 }
 

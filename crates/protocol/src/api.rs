@@ -215,6 +215,13 @@ pub struct RequestHeader {
     pub client_id: Option<String>,
 }
 
+impl Request {
+    /// Whether a broker answers it: a Produce without acknowledgements is not, nor is its failure told.
+    pub const fn is_answered(&self) -> bool {
+        !matches!(self, Self::Produce(produce) if produce.acks == 0)
+    }
+}
+
 impl RequestHeader {
     const fn flexible(&self) -> bool {
         self.version >= self.key.flexible_since()

@@ -1,13 +1,16 @@
-//! librdkafka as the bench measures it: a lap of the base consumer, a member of a group, and the producer whose
-//! acknowledgements are the clock of a failover.
+//! librdkafka as the bench measures it: laps of the base consumer and of the producer, a member of a group, and the
+//! producer whose acknowledgements are the clock of a failover.
 
 mod lap;
 mod member;
 mod producer;
+mod pulse;
+mod transform;
+mod write;
 
 use anyhow::Result;
 use clap::Parser;
-use ottla_bench_child::{Course, Membership};
+use ottla_bench_child::{Course, Membership, Transforming, Watch, Writing};
 
 #[derive(Debug, Parser)]
 enum Verb {
@@ -15,6 +18,21 @@ enum Verb {
     Lap {
         #[command(flatten)]
         course: Course,
+    },
+    /// Writes a topic.
+    LapWrite {
+        #[command(flatten)]
+        writing: Writing,
+    },
+    /// Sends a topic's records on, exactly once.
+    LapTransform {
+        #[command(flatten)]
+        transforming: Transforming,
+    },
+    /// Reads a topic as it is written.
+    LapLatency {
+        #[command(flatten)]
+        watch: Watch,
     },
     /// Is a member of a group until told to leave.
     Member {
@@ -26,12 +44,21 @@ enum Verb {
         #[command(flatten)]
         pace: producer::Pace,
     },
+    /// Writes records that carry their time, one by one.
+    Pulse {
+        #[command(flatten)]
+        pace: producer::Pace,
+    },
 }
 
 fn main() -> Result<()> {
     match Verb::parse() {
         Verb::Lap { course } => lap::read(&course)?.print(),
+        Verb::LapWrite { writing } => write::write(&writing)?.print(),
+        Verb::LapTransform { transforming } => transform::transform(&transforming)?.print(),
+        Verb::LapLatency { watch } => lap::watch(&watch)?.print(),
         Verb::Member { membership } => member::run(&membership),
         Verb::Produce { pace } => producer::run(&pace),
+        Verb::Pulse { pace } => pulse::run(&pace),
     }
 }

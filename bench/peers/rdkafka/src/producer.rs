@@ -19,14 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Args)]
 pub(crate) struct Pace {
     #[arg(long)]
-    bootstrap: String,
+    pub(crate) bootstrap: String,
     #[arg(long)]
-    topic: String,
+    pub(crate) topic: String,
     #[arg(long)]
-    partitions: u64,
+    pub(crate) partitions: u64,
     /// Records a second.
     #[arg(long)]
-    per_second: u64,
+    pub(crate) per_second: u64,
 }
 
 struct Acknowledged(Mutex<Deliveries>);

@@ -32,8 +32,9 @@ impl Cluster {
         let mut producer_ids = self.transactions.producer_ids;
         let known = self.transactions.find(id).cloned();
         let known = known.unwrap_or_else(|| Transaction::new(take(&mut producer_ids)));
+        let plot = self.plot;
         self.step(id, known, producer_ids, now, |transaction, producer_ids| {
-            transaction.init(was, timeout, || take(producer_ids))
+            transaction.init(was, timeout, plot, || take(producer_ids))
         })
     }
 

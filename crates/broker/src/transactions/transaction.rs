@@ -137,6 +137,7 @@ impl Transaction {
         &mut self,
         was: Option<Identity>,
         timeout: Duration,
+        plot: Plot,
         new_id: impl FnOnce() -> i64,
     ) -> Result<Identity, ErrorCode> {
         let Identity { id, epoch } = self.identity;
@@ -147,6 +148,7 @@ impl Transaction {
         }
         match self.state {
             State::PrepareCommit | State::PrepareAbort => return Err(ErrorCode::ConcurrentTransactions),
+            State::Ongoing if plot.has(Planted::OpenTransactionInherited) => {}
             State::Ongoing => {
                 self.fence();
                 return Err(ErrorCode::ConcurrentTransactions);
@@ -158,7 +160,7 @@ impl Transaction {
         if was.is_some() && !goes_on && !asks_again {
             return Err(ErrorCode::ProducerFenced);
         }
-        if was.is_none() || goes_on {
+        if (was.is_none() || goes_on) && !self.keeps_epoch(plot) {
             self.last_epoch = if goes_on { epoch } else { -1 };
             self.identity = match epoch {
                 LAST_EPOCH.. => {
@@ -170,6 +172,11 @@ impl Transaction {
         }
         (self.state, self.timeout, self.started) = (State::Empty, timeout, None);
         Ok(self.identity)
+    }
+
+    /// Whether a new producer gets the epoch of the one before.
+    fn keeps_epoch(&self, plot: Plot) -> bool {
+        self.identity.epoch >= 0 && plot.has(Planted::EpochNotBumped)
     }
 
     /// Whether this is the producer, and no end is under way.

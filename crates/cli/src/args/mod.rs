@@ -222,7 +222,7 @@ pub(crate) struct ProduceArgs {
     /// The partition of all records [default: by their keys]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     pub(crate) partition: Option<i32>,
-    /// How many replicas to wait for: all; 1 and 0 are not implemented yet (0.1)
+    /// Who has a record before it counts as written: all replicas in sync, the leader (1), or perhaps nobody (0)
     #[arg(long, value_name = "ACKS", value_parser = ["all", "-1", "1", "0"], allow_hyphen_values = true)]
     pub(crate) acks: Option<String>,
     /// Write all records in one transaction

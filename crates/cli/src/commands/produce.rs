@@ -34,15 +34,15 @@ pub(super) async fn run(args: &ProduceArgs, common: &Common, mut stop: Stop) -> 
     if args.transactional_id.is_some() {
         return Err(Failure::not_yet("`produce --transactional-id`"));
     }
-    if let Some(acks @ ("0" | "1")) = args.acks.as_deref() {
-        return Err(Failure::not_yet(format!("`produce --acks {acks}`")));
-    }
     check_name(&args.topic)?;
     let template = Template::new(args)?;
     let clients = Clients::new(common)?;
     let mut builder = clients.producer()?.unknown_topic_grace(APPEARANCE);
     if let Some(codec) = &args.codec {
         builder = builder.properties([("compression.type", codec)])?;
+    }
+    if let Some(acks) = &args.acks {
+        builder = builder.properties([("acks", acks)])?;
     }
     let producer = tokio::select! {
         () = stop.requested() => return Ok(()),

@@ -87,8 +87,6 @@ fn what_is_not_there_yet_says_so() {
         &["groups", "delete", "g"],
         &["groups", "remove-member", "g", "m"],
         &["groups", "reset-offsets", "-G", "g", "--to-earliest", "--execute"],
-        &["produce", "t", "--acks", "1"],
-        &["produce", "t", "--acks", "0"],
         &["produce", "t", "--transactional-id", "x"],
         &["lag", "--watch"],
     ] {

@@ -125,7 +125,9 @@ fn a_name_that_nobody_knows_or_that_would_change_what_is_done_is_an_error_in_a_f
         let refused = done(with(&["consume", "t"], &file)).failed(2);
         assert!(refused.contains(says), "{line}: {refused}");
     }
-    for line in ["enable.idempotence=false", "transactional.id=x", "message.timeout.ms=1", "retries=0"] {
+    for line in
+        ["enable.idempotence=perhaps", "transactional.id=x", "message.timeout.ms=1", "retries=-1", "acks=2"]
+    {
         let file = File::new("refused-producer.properties", line);
         let key = line.split('=').next().unwrap();
         let refused = done(with(&["produce", "t"], &file)).failed(2);

@@ -15,6 +15,17 @@ fn every_codec_carries_the_same_lines_in_order() {
 }
 
 #[test]
+fn fewer_acknowledgements_than_all_carry_the_same_lines_in_order() {
+    let broker = Broker::start(&["t:1"]);
+    for acks in ["1", "all", "0"] {
+        broker.produce(&["t", "--acks", acks], &numbers(0..20_000)).ok();
+    }
+    // Who writes without acknowledgements has ended, and does not know whether the broker has it.
+    let text = broker.run(&["consume", "t", "-c", "60000"]).ok();
+    assert_eq!(text, numbers(0..20_000).repeat(3));
+}
+
+#[test]
 fn a_key_stands_before_the_first_delimiter() {
     let broker = Broker::start(&["t:1"]);
     broker.produce(&["t", "-K", "::"], "a::b::c\nplain\n::empty\n\n").ok();

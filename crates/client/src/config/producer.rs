@@ -1,27 +1,31 @@
 //! The configuration of a producer.
 
+mod guarantee;
+mod placing;
+
 use std::time::Duration;
 
-use ottla_core::producer::TransactionConfig;
+use guarantee::{acks, retries};
+use ottla_core::producer::{Acks, Partitioning, TransactionConfig};
 use ottla_protocol::records::Compression;
+use placing::{class, partitioner};
 
 use super::{
     common::{Common, CommonConfig, FRAME_POOL, RECEIVE_MAX},
     property::{JavaDefault::*, Property, properties},
     setters::{common_setters, settings},
-    value::{MAX_SIZE, check, check_millis, check_millis_or_zero, count, from_text, millis, size, text},
+    value::{
+        MAX_SIZE, check, check_millis, check_millis_or_zero, count, from_text, millis, size, text, truth,
+    },
 };
-use crate::{
-    driver::DriverConfig,
-    error::{BuildError, BuildErrorKind, Details as _},
-    log,
-};
+use crate::{driver::DriverConfig, error::BuildError, log};
 
 properties! {
     ProducerBuilder;
-    "acks": "all", "all", Same,
-        "How many replicas have a record before it counts as delivered",
-        = acks;
+    "acks": "all, -1, 1, 0", "all", Same,
+        "Who has a record before it counts as delivered: all replicas in sync, the leader, or perhaps nobody. Below all the \
+         producer is not idempotent",
+        acks = acks;
     "batch.size": "bytes", "16384", Same,
         "How large a batch grows, not compressed",
         batch_size = size;
@@ -41,6 +45,10 @@ properties! {
         "How long a record may take from the send to its acknowledgement; at least `linger.ms` and `request.timeout.ms` \
          together",
         delivery_timeout = millis;
+    "enable.idempotence": "true or false", "true", Same,
+        "Whether a record that is sent again is not appended again; with `acks=all` and `retries` above 0, and false without \
+         unless it is set",
+        idempotent = truth;
     "linger.ms": "ms", "5", Same,
         "How long a batch that is not full waits for more records",
         linger = millis;
@@ -48,11 +56,32 @@ properties! {
         "How long a send waits for metadata, or for room",
         max_block = millis;
     "max.in.flight.requests.per.connection": "1 to 5", "5", Same,
-        "How many requests a broker may have to answer at once",
+        "How many requests a broker may have to answer at once; up to 255 without idempotence",
         max_in_flight = count;
     "max.request.size": "bytes", "1048576", Same,
         "The largest record, and how much goes into one request",
         max_request_size = size;
+    "partitioner": "consistent_random, consistent, murmur2, murmur2_random, random, fnv1a, fnv1a_random", "murmur2_random",
+        Absent,
+        "Which partition a record goes to that names none, by librdkafka's names: `murmur2_random` is Java's, `consistent_random` \
+         librdkafka's own default. Of it and `partitioner.class` the last one stands",
+        partitioning = partitioner;
+    "partitioner.adaptive.partitioning.enable": "true or false", "true", Same,
+        "Whether records without a key go where little waits to be sent",
+        adaptive = truth;
+    "partitioner.availability.timeout.ms": "ms", "0", Same,
+        "How long a broker may take nothing before records without a key go to others; 0 for ever. With \
+         `partitioner.adaptive.partitioning.enable`",
+        availability_timeout = millis;
+    "partitioner.class": "RoundRobinPartitioner, or Java's class", "", Same,
+        "Which partition a record goes to that names none: empty for Java's default, by the key",
+        partitioning = class;
+    "partitioner.ignore.keys": "true or false", "false", Same,
+        "Whether records with a key go where those without one do. With the default partitioner",
+        ignore_keys = truth;
+    "retries": "a number", "2147483647", Same,
+        "How often a record is sent again at the most, within `delivery.timeout.ms`",
+        retries = retries;
     "transaction.timeout.ms": "ms", "60000", Same,
         "How long a transaction may be open before its coordinator aborts it; at most the broker's \
          `transaction.max.timeout.ms`",
@@ -63,25 +92,22 @@ properties! {
         transactional_id = text;
 }
 
-/// Every replica in sync is waited for; fewer is not supported yet.
-fn acks(key: &str, value: &str) -> Result<(), BuildError> {
-    match value.trim() {
-        "all" | "-1" => Ok(()),
-        "0" | "1" => Err(BuildError::new(BuildErrorKind::UnsupportedProperty)
-            .property(key)
-            .detail(format!("`{}`; `all` is supported", value.trim()))),
-        _ => Err(BuildError::invalid(key, value, "all, 1 or 0")),
-    }
-}
-
 fn compression(key: &str, value: &str) -> Result<Compression, BuildError> {
     from_text(key, value, "none, gzip, snappy, lz4 or zstd")
 }
 
-/// Builds a producer. It is idempotent, and waits for every replica in sync.
+/// Builds a producer. Unless it is told otherwise, it is idempotent, and waits for every replica in sync.
 #[derive(Debug, Clone)]
 pub struct ProducerBuilder {
     pub(super) common: Common,
+    acks: Acks,
+    /// `None` where nobody said: whatever the rest allows.
+    idempotent: Option<bool>,
+    retries: u32,
+    partitioning: Partitioning,
+    adaptive: bool,
+    availability_timeout: Duration,
+    ignore_keys: bool,
     linger: Duration,
     batch_size: usize,
     compression: Compression,
@@ -99,6 +125,13 @@ impl Default for ProducerBuilder {
     fn default() -> Self {
         Self {
             common: Common::default(),
+            acks: Acks::All,
+            idempotent: None,
+            retries: guarantee::MAX_RETRIES,
+            partitioning: Partitioning::default(),
+            adaptive: true,
+            availability_timeout: Duration::ZERO,
+            ignore_keys: false,
             linger: Duration::from_millis(5),
             batch_size: 16 << 10,
             compression: Compression::None,
@@ -118,12 +151,19 @@ impl Default for ProducerBuilder {
 #[derive(Debug, Clone)]
 pub(crate) struct ProducerConfig {
     pub(crate) common: CommonConfig,
+    pub(crate) acks: Acks,
+    pub(crate) idempotent: bool,
+    pub(crate) retries: u32,
+    pub(crate) partitioning: Partitioning,
+    pub(crate) adaptive: bool,
+    pub(crate) availability_timeout: Duration,
+    pub(crate) ignore_keys: bool,
     pub(crate) linger: Duration,
     pub(crate) batch_size: usize,
     pub(crate) compression: Compression,
     pub(crate) buffer_memory: usize,
     pub(crate) max_request_size: usize,
-    /// 1 to 5.
+    /// 1 to 5, where it is idempotent.
     pub(crate) max_in_flight: usize,
     /// At least linger + request timeout.
     pub(crate) delivery_timeout: Duration,
@@ -138,6 +178,13 @@ impl ProducerConfig {
         ottla_core::producer::ProducerConfig {
             connections: self.common.connections(),
             metadata: self.common.metadata(true),
+            acks: self.acks,
+            idempotent: self.idempotent,
+            retries: self.retries,
+            partitioning: self.partitioning.clone(),
+            adaptive: self.adaptive,
+            availability_timeout: self.availability_timeout,
+            ignore_keys: self.ignore_keys,
             linger: self.linger,
             batch_size: self.batch_size,
             compression: self.compression,
@@ -165,6 +212,34 @@ impl ProducerConfig {
 
 impl ProducerBuilder {
     common_setters!("9 min");
+
+    /// Who has a record before it counts as delivered. Default every replica in sync, as Java's. With less the producer is not
+    /// idempotent: to ask for that, or for transactions, is then an error. Without acknowledgements nothing is told of records
+    /// that brokers refuse, and a delivery has no offset.
+    #[must_use]
+    pub fn acks(mut self, acks: Acks) -> Self {
+        self.acks = acks;
+        self
+    }
+
+    /// Whether a record that is sent again is not appended again (`enable.idempotence`, KIP-98). Default true, as Java's, with
+    /// `acks` of all and `retries` above 0; otherwise false.
+    ///
+    /// Without it one batch of a partition is on its way at a time, so that no retry swaps records. Java sends several, and
+    /// may swap them unless `max.in.flight.requests.per.connection` is 1.
+    #[must_use]
+    pub fn enable_idempotence(mut self, enable: bool) -> Self {
+        self.idempotent = Some(enable);
+        self
+    }
+
+    /// How often a record is sent again at the most, within `delivery_timeout`. Default 2147483647, as Java's: as long as that
+    /// lasts.
+    #[must_use]
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
 
     /// How long a batch that is not full waits for more records. Default 5 ms, as Java's since Kafka 4.0.
     #[must_use]
@@ -202,7 +277,7 @@ impl ProducerBuilder {
     }
 
     /// How many requests a broker may have to answer at once (`max.in.flight.requests.per.connection`), 1 to 5: a
-    /// broker remembers five batches of an idempotent producer. Default 5, as Java's.
+    /// broker remembers five batches of an idempotent producer. Up to 255 without idempotence. Default 5, as Java's.
     #[must_use]
     pub fn max_in_flight_requests_per_connection(mut self, requests: usize) -> Self {
         self.max_in_flight = requests;
@@ -267,6 +342,7 @@ impl ProducerBuilder {
                 BuildError::invalid("request.timeout.ms", common.request_timeout.as_millis(), expected)
             });
         }
+        let idempotent = self.check_idempotence()?;
         let max_block = check_millis_or_zero("max.block.ms", self.max_block)?;
         let timeout = check_millis("transaction.timeout.ms", self.transaction_timeout)?;
         let transactions = match &self.transactional_id {
@@ -281,12 +357,22 @@ impl ProducerBuilder {
         };
         Ok(ProducerConfig {
             common,
+            acks: self.acks,
+            idempotent,
+            retries: check("retries", self.retries, 0..=guarantee::MAX_RETRIES)?,
+            partitioning: self.partitioning.clone(),
+            adaptive: self.adaptive,
+            availability_timeout: check_millis_or_zero(
+                "partitioner.availability.timeout.ms",
+                self.availability_timeout,
+            )?,
+            ignore_keys: self.ignore_keys,
             linger,
             batch_size: check("batch.size", self.batch_size, 1..=MAX_SIZE)?,
             compression: self.compression,
             buffer_memory: check("buffer.memory", self.buffer_memory, 1..=MAX_SIZE)?,
             max_request_size: check("max.request.size", self.max_request_size, 1..=MAX_SIZE)?,
-            max_in_flight: check("max.in.flight.requests.per.connection", self.max_in_flight, 1..=5)?,
+            max_in_flight: self.check_in_flight(idempotent)?,
             delivery_timeout,
             max_block,
             unknown_topic_grace: self.unknown_topic_grace.unwrap_or(max_block),
@@ -297,6 +383,13 @@ impl ProducerBuilder {
 
 settings! {
     ProducerSettings of ProducerBuilder;
+    acks: Acks = |told| told.acks;
+    enable_idempotence: bool = |told| told.idempotent.unwrap_or_else(|| told.obstacle_to_idempotence().is_none());
+    retries: u32 = |told| told.retries;
+    partitioning: &'a Partitioning = |told| &told.partitioning;
+    partitioner_adaptive_partitioning: bool = |told| told.adaptive;
+    partitioner_availability_timeout: Duration = |told| told.availability_timeout;
+    partitioner_ignore_keys: bool = |told| told.ignore_keys;
     linger: Duration = |told| told.linger;
     batch_size: usize = |told| told.batch_size;
     compression: Compression = |told| told.compression;

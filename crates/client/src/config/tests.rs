@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use ottla_core::{Address, GroupProtocol, IsolationLevel, RangeAssignor};
+use ottla_core::{Address, GroupProtocol, IsolationLevel, RangeAssignor, producer::Acks};
 use ottla_protocol::records::Compression;
 
 use super::{
-    AdminBuilder, ConsumerBuilder, ConsumerConfig, OffsetReset, ProducerBuilder, Properties, Property,
+    AdminBuilder, ConsumerBuilder, ConsumerConfig, OffsetReset, ProducerBuilder, ProducerConfig, Properties,
+    Property,
 };
 use crate::error::{BuildError, BuildErrorKind};
 
@@ -116,6 +117,9 @@ fn every_supported_property_is_taken() {
         "auto.offset.reset" => "earliest",
         "acks" => "all",
         "compression.type" => "zstd",
+        "partitioner" => "consistent",
+        "partitioner.class" => "RoundRobinPartitioner",
+        "partitioner.adaptive.partitioning.enable" | "partitioner.ignore.keys" => "false",
         "group.protocol" => "consumer",
         "isolation.level" => "read_committed",
         "partition.assignment.strategy" => "sticky",
@@ -123,7 +127,7 @@ fn every_supported_property_is_taken() {
         "security.protocol" => "SSL",
         "sasl.login.callback.handler.class" => "OAuthBearerLoginCallbackHandler",
         "sasl.oauthbearer.header.urlencode" => "true",
-        "allow.auto.create.topics" | "check.crcs" | "enable.auto.commit" => "false",
+        "allow.auto.create.topics" | "check.crcs" | "enable.auto.commit" | "enable.idempotence" => "false",
         _ => "5",
     };
     for Property { name, .. } in ConsumerBuilder::known_properties() {
@@ -322,30 +326,91 @@ fn a_topic_that_no_broker_can_have_is_refused() {
     consumer().subscribe(["a.B_c-9"]).parse().unwrap();
 }
 
+fn producer<const N: usize>(properties: [(&str, &str); N]) -> Result<ProducerConfig, BuildError> {
+    ProducerBuilder::default().bootstrap_servers(["h:1"]).properties(properties).and_then(|b| b.parse())
+}
+
 #[test]
-fn a_producer_waits_for_all_replicas_and_nothing_less_yet() {
-    let producer = |key: &'static str, value: &'static str| {
-        ProducerBuilder::default()
-            .bootstrap_servers(["h:1"])
-            .properties([(key, value)])
-            .and_then(|b| b.parse())
-    };
-    for all in ["all", "-1"] {
-        producer("acks", all).unwrap();
+fn what_a_producer_is_told_has_to_fit_together() {
+    assert_eq!(producer([("compression.type", "lz4")]).unwrap().compression, Compression::Lz4);
+    for wrong in
+        [("compression.type", "rar"), ("delivery.timeout.ms", "30004"), ("acks", "2"), ("retries", "-1")]
+    {
+        let error = producer([wrong]).unwrap_err();
+        assert_eq!((error.kind(), error.key()), (BuildErrorKind::InvalidValue, Some(wrong.0)), "{error}");
     }
-    let error = producer("acks", "1").unwrap_err();
+}
+
+#[test]
+fn a_partitioner_is_told_by_javas_class_or_librdkafkas_name() {
+    for (key, value, expected) in [
+        ("partitioner", "consistent_random", "ConsistentRandom"),
+        ("partitioner", "murmur2_random", "Murmur2Random"),
+        ("partitioner", "fnv1a", "Fnv1a"),
+        ("partitioner.class", "org.apache.kafka.clients.producer.RoundRobinPartitioner", "RoundRobin"),
+        ("partitioner.class", "RoundRobinPartitioner", "RoundRobin"),
+        ("partitioner.class", "", "Murmur2Random"),
+    ] {
+        assert_eq!(debug(&producer([(key, value)]).unwrap().partitioning), expected);
+    }
+    for wrong in [("partitioner", "sticky"), ("partitioner.class", "com.example.Mine")] {
+        assert_eq!(producer([wrong]).unwrap_err().key(), Some(wrong.0));
+    }
+    let last = producer([("partitioner.class", "RoundRobinPartitioner"), ("partitioner", "random")]).unwrap();
+    assert_eq!(debug(&last.partitioning), "Random");
+}
+
+#[test]
+fn a_producer_with_fewer_acknowledgements_than_all_or_without_retries_is_not_idempotent() {
+    for (properties, acks, idempotent) in [
+        ([("acks", "all"), ("linger.ms", "5")], Acks::All, true),
+        ([("acks", "-1"), ("enable.idempotence", "true")], Acks::All, true),
+        ([("acks", "all"), ("enable.idempotence", "false")], Acks::All, false),
+        ([("acks", "all"), ("retries", "0")], Acks::All, false),
+        ([("acks", "1"), ("linger.ms", "5")], Acks::Leader, false),
+        ([("acks", " 0 "), ("enable.idempotence", "false")], Acks::None, false),
+    ] {
+        let config = producer(properties).unwrap();
+        assert_eq!((config.acks, config.idempotent), (acks, idempotent), "{properties:?}");
+        let builder = ProducerBuilder::from_properties(properties).unwrap();
+        assert_eq!((builder.settings().acks(), builder.settings().enable_idempotence()), (acks, idempotent));
+    }
+}
+
+#[test]
+fn what_idempotence_does_not_go_with_is_told_with_both_properties() {
+    for (properties, told) in [
+        (
+            [("enable.idempotence", "true"), ("acks", "1")],
+            "`acks`: invalid value (`1`; expected all, with enable.idempotence=true)",
+        ),
+        (
+            [("transactional.id", "a"), ("acks", "0")],
+            "`acks`: invalid value (`0`; expected all, with a transactional.id)",
+        ),
+        (
+            [("enable.idempotence", "true"), ("retries", "0")],
+            "`retries`: invalid value (`0`; expected 1 or more, with enable.idempotence=true)",
+        ),
+        (
+            [("transactional.id", "a"), ("enable.idempotence", "false")],
+            "`enable.idempotence`: invalid value (`false`; expected true, with a transactional.id)",
+        ),
+        (
+            [("enable.idempotence", "true"), ("max.in.flight.requests.per.connection", "6")],
+            "`max.in.flight.requests.per.connection`: invalid value (`6`; expected 1 to 5, with enable.idempotence=true)",
+        ),
+    ] {
+        assert_eq!(producer(properties).unwrap_err().to_string(), told);
+    }
+    let many = ("max.in.flight.requests.per.connection", "6");
     assert_eq!(
-        error.to_string(),
-        "`acks`: known to Kafka, not supported yet (`1`; `all` is supported); leave it out"
+        producer([many]).unwrap_err().key(),
+        Some(many.0),
+        "it is idempotent unless it is told otherwise"
     );
-    assert_eq!(producer("acks", "2").unwrap_err().kind(), BuildErrorKind::InvalidValue);
-    assert_eq!(producer("compression.type", "lz4").unwrap().compression, Compression::Lz4);
-    assert_eq!(producer("compression.type", "rar").unwrap_err().kind(), BuildErrorKind::InvalidValue);
-    assert_eq!(producer("delivery.timeout.ms", "30004").unwrap_err().key(), Some("delivery.timeout.ms"));
-    assert_eq!(
-        producer("max.in.flight.requests.per.connection", "6").unwrap_err().kind(),
-        BuildErrorKind::InvalidValue
-    );
+    assert_eq!(producer([many, ("acks", "1")]).unwrap().max_in_flight, 6);
+    assert!(producer([("max.in.flight.requests.per.connection", "256"), ("acks", "1")]).is_err());
 }
 
 #[test]
@@ -378,7 +443,7 @@ fn the_defaults_are_javas() {
 #[test]
 fn no_property_is_taken_in_silence() {
     let sample = |key: &str| match key {
-        "allow.auto.create.topics" | "check.crcs" | "enable.auto.commit" => "false",
+        "allow.auto.create.topics" | "check.crcs" | "enable.auto.commit" | "enable.idempotence" => "false",
         "auto.offset.reset" => "earliest",
         "bootstrap.servers" => "h:1",
         "isolation.level" => "read_committed",

@@ -40,6 +40,8 @@ pub(crate) struct Limits {
 pub(crate) struct Encoded {
     /// How to read its answer.
     pub(crate) awaited: Awaited,
+    /// Whether there will be one. If not, the machine is told when it is written.
+    pub(crate) is_answered: bool,
     /// All its bytes.
     pub(crate) frame: Vec<u8>,
 }
@@ -134,7 +136,7 @@ impl<M: Machine<Frame = Arc<Frame>>> Talk<'_, M> {
         self.shared.feed(|machine, now| machine.handle_connected(self.conn, now));
         let in_flight = InFlight::default();
         let mut reading = pin!(self.read(reader, &in_flight, &failed));
-        let mut writing = pin!(write(writer, &in_flight, queue, &failed));
+        let mut writing = pin!(self.write(writer, &in_flight, queue, &failed));
         let ended = poll_fn(|context| match reading.as_mut().poll(context) {
             Poll::Ready(why) => Poll::Ready(Ok(why)),
             Poll::Pending => writing.as_mut().poll(context).map(Err),
@@ -159,26 +161,32 @@ impl<M: Machine<Frame = Arc<Frame>>> Talk<'_, M> {
             }
         }
     }
-}
 
-async fn write(
-    mut writer: impl AsyncWrite + Unpin,
-    in_flight: &InFlight,
-    mut queue: mpsc::Receiver<Encoded>,
-    failed: &impl Fn(&io::Error) -> Disconnected,
-) -> Disconnected {
-    while let Some(Encoded { awaited, frame }) = queue.recv().await {
-        lock(in_flight).push_back(awaited);
-        let written = async {
-            writer.write_all(&frame).await?;
-            // TLS keeps what does not make a record.
-            writer.flush().await
-        };
-        if let Err(error) = written.await {
-            return failed(&error);
+    async fn write(
+        &self,
+        mut writer: impl AsyncWrite + Unpin,
+        in_flight: &InFlight,
+        mut queue: mpsc::Receiver<Encoded>,
+        failed: &impl Fn(&io::Error) -> Disconnected,
+    ) -> Disconnected {
+        while let Some(Encoded { awaited, is_answered, frame }) = queue.recv().await {
+            if is_answered {
+                lock(in_flight).push_back(awaited);
+            }
+            let written = async {
+                writer.write_all(&frame).await?;
+                // TLS keeps what does not make a record.
+                writer.flush().await
+            };
+            if let Err(error) = written.await {
+                return failed(&error);
+            }
+            if !is_answered {
+                self.shared.feed(|machine, now| machine.handle_written(self.conn, awaited.id, now));
+            }
         }
+        Disconnected::Closed
     }
-    Disconnected::Closed
 }
 
 async fn read_reply<M>(

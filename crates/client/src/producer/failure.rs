@@ -21,6 +21,9 @@ impl From<SendFailure> for SendError {
             }
             SendFailure::BufferFull { waited, limit } => Self::new(Kind::BufferFull)
                 .detail(format!("waited {waited:.1?}; buffer_memory is {limit} bytes")),
+            SendFailure::NotPlaced { topic, why } => {
+                Self::new(Kind::NotPlaced).topic(topic).detail(format!("it {why}"))
+            }
             SendFailure::TooLarge { size, limit } => {
                 Self::new(Kind::TooLarge).detail(format!("{size} bytes, of {limit} at the most"))
             }
@@ -36,6 +39,11 @@ impl From<SendFailure> for SendError {
                 let kind = if sent { Kind::TimedOut } else { Kind::NotSent };
                 obstacle(Self::new(kind).partition(at), format!("waited {waited:.1?}"), cause)
             }
+            SendFailure::RetriesExhausted { at, attempts, cause } => obstacle(
+                Self::new(Kind::RetriesExhausted).partition(at),
+                format!("sent {attempts} times"),
+                Some(cause),
+            ),
             SendFailure::Connection { topic, refused } => {
                 Self::new(Kind::Connection).topic(topic).refused_by(refused)
             }

@@ -1,4 +1,4 @@
-//! Sends records, each once and in order, until every replica in sync has them.
+//! Sends records, each once and in order, until every replica in sync has them, or whoever [`Acks`] says.
 //!
 //! ```no_run
 //! use ottla::producer::{Producer, ProducerRecord};
@@ -37,7 +37,7 @@ use ottla_core::{
 use ottla_protocol::Now;
 
 pub use delivery::{DeliveredFuture, Delivery};
-pub use ottla_core::producer::{Delivered, partition_for_key};
+pub use ottla_core::producer::{Acks, Delivered, Partitioner, Partitioning, Unplaced, partition_for_key};
 pub use ottla_protocol::records::Compression;
 pub use record::{HeaderKey, Payload, ProducerRecord};
 pub use transactional::{Transaction, TransactionSender, TransactionalProducer, TransformError};
@@ -54,7 +54,7 @@ use crate::{
 
 type Machine = core::Producer<Arc<Frame>>;
 
-/// An idempotent producer.
+/// A producer, idempotent unless it is told otherwise.
 ///
 /// It is for as many tasks as like to use it: its clones share one buffer, one identity (and so the order within each
 /// partition), one set of connections and one thread. Records of one task to one partition keep their order.

@@ -84,6 +84,13 @@ impl Default for FetchConfig {
     }
 }
 
+impl FetchConfig {
+    /// Whether aborted records are passed over.
+    fn filters(&self, plot: Plot) -> bool {
+        self.isolation.is_committed() && !plot.has(Planted::AbortedIsHandedOut)
+    }
+}
+
 /// Every broker's session, and the budget that they share.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
@@ -229,11 +236,15 @@ impl Fetcher {
         &mut self,
         node: NodeId,
         id: RequestId,
-        response: OffsetForLeaderEpochResponse,
+        mut response: OffsetForLeaderEpochResponse,
         lanes: &mut Lanes<F>,
         metadata: &mut Metadata,
         now: Now,
     ) -> Vec<Cut> {
+        if self.plot.has(Planted::TruncationIsIgnored) {
+            let told = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+            told.for_each(|end| end.end_offset = i64::MAX);
+        }
         self.validations.handle_response(node, id, response, lanes, metadata, now)
     }
 
@@ -340,6 +351,7 @@ impl Fetcher {
         let version = connections.version(target, Kind::Fetch, ApiKey::Fetch, limit).ok()?;
         let by_id = version >= 13;
         let rack = if wanted.alone == 0 { self.config.rack.clone() } else { String::new() };
+        let plot = self.plot;
         let broker = self.brokers.entry(node).or_default();
         broker.session.plot = self.plot;
         let changed = std::mem::take(&mut wanted.changed);
@@ -367,7 +379,10 @@ impl Fetcher {
             max_wait_ms: self.config.max_wait.as_millis() as i32,
             min_bytes: self.config.min_bytes,
             max_bytes: room as i32,
-            isolation_level: self.config.isolation.wire(),
+            isolation_level: match broker.session.epoch() > 0 && plot.has(Planted::SessionForgetsIsolation) {
+                true => IsolationLevel::ReadUncommitted.wire(),
+                false => self.config.isolation.wire(),
+            },
             session_id: broker.session.id(),
             session_epoch: broker.session.epoch(),
             topics: topics.collect(),
@@ -489,12 +504,15 @@ impl Fetcher {
                                     lane.attempts.put_off_by(self.config.max_wait, now);
                                 }
                             });
-                            let aborted = spans.aborted().filter(|_| self.config.isolation.is_committed());
+                            let mut aborted = spans.aborted().filter(|_| self.config.filters(self.plot));
                             let mut start = offset;
                             // Batches that end before the position bring no record.
                             for span in spans.iter().filter(|span| span.next > offset) {
                                 lanes.push(slice(span, aborted.cloned(), start), now.mono);
                                 start = span.next;
+                                if self.plot.has(Planted::OnlyTheFirstBatchIsFiltered) {
+                                    aborted = None;
+                                }
                             }
                         }
                         Some(Err(error)) => lanes.corrupt(part, epoch, offset, error, now.mono),

@@ -93,6 +93,7 @@ impl CommittedFetch {
         }
         let ids = topics.keys().filter_map(|name| Some((metadata.id_of(name)?, (*name).clone())));
         let names: BTreeMap<TopicId, String> = ids.collect();
+        let stable = !self.plot.has(Planted::UnstableOffsetsAreTaken);
         let request = match open.version {
             0..8 => {
                 let topic = |(name, partition_indexes): (&String, Vec<i32>)| OffsetFetchRequestTopic {
@@ -103,7 +104,7 @@ impl CommittedFetch {
                 OffsetFetchRequest {
                     group_id: self.group.clone(),
                     topics,
-                    require_stable: true,
+                    require_stable: stable,
                     ..Default::default()
                 }
             }
@@ -118,7 +119,7 @@ impl CommittedFetch {
                     reader.map_or((None, -1), |reader| (Some(reader.member_id), reader.generation_id));
                 let group_id = self.group.clone();
                 let group = OffsetFetchRequestGroup { group_id, member_id, member_epoch, topics };
-                OffsetFetchRequest { groups: vec![group], require_stable: true, ..Default::default() }
+                OffsetFetchRequest { groups: vec![group], require_stable: stable, ..Default::default() }
             }
         };
         let id = to.send(open, request, None);

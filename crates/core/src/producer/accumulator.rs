@@ -8,6 +8,9 @@
 //! A broker refuses them only if it knows this producer. A broker without state of the producer takes any first
 //! sequence number (KAFKA-15591), and would append batches that were on their way behind a failed first one. So the
 //! first batch under an identity goes alone until it is acknowledged.
+//!
+//! Without an identity, nothing tells a broker that a batch behind a failed one is too early. So each goes alone, until it is
+//! answered, or without acknowledgements written. Java sends several, and may have them swapped by a retry.
 
 use std::{collections::VecDeque, time::Instant};
 
@@ -17,7 +20,11 @@ use super::{
     BatchId,
     idempotence::{Identity, sequence_after},
 };
-use crate::{cause::Cause, ids::NodeId};
+use crate::{
+    cause::Cause,
+    ids::NodeId,
+    planted::{Planted, Plot},
+};
 
 /// A batch, from its first record to its acknowledgement. The records stay as they were appended, and are
 /// compressed each time they are sent, as a new epoch changes the batch.
@@ -28,7 +35,7 @@ pub(super) struct Batch {
     pub(super) created: Instant,
     /// Takes no more records.
     pub(super) closed: bool,
-    /// The sequence number of its first record, given when the batch is first sent.
+    /// The sequence number of its first record, given when the batch is first sent. Not told without an identity.
     pub(super) sequence: Option<i32>,
     pub(super) in_flight: bool,
     pub(super) attempts: u32,
@@ -102,6 +109,11 @@ impl PartitionQueue {
         waiting
     }
 
+    /// How many batches are not on their way.
+    pub(super) fn waiting(&self) -> usize {
+        self.batches.len().saturating_sub(self.in_flight as usize)
+    }
+
     fn index_of(&self, id: BatchId) -> Option<usize> {
         self.batches.binary_search_by_key(&id, |batch| batch.id).ok()
     }
@@ -152,7 +164,7 @@ impl PartitionQueue {
         let waits = self.retry_at.is_some_and(|at| at > now);
         // Another leader may have none of the batches in flight, and would take a later batch as the first.
         let moved = self.in_flight > 0 && self.sent_to != Some(leader);
-        let alone = self.broken || !self.known;
+        let alone = self.broken || !self.known || self.identity.is_none();
         if waits || moved || (alone && self.in_flight > 0) {
             return None;
         }
@@ -170,20 +182,32 @@ impl PartitionQueue {
         &mut self,
         id: BatchId,
         leader: NodeId,
+        plot: Plot,
         encode: impl FnOnce(BatchBuilder) -> Vec<u8>,
     ) -> Option<Vec<u8>> {
-        let identity = self.identity?;
+        let identity = self.identity;
         let next = self.next_sequence;
         let batch = self.batch(id)?;
-        let after = sequence_after(next, batch.builder.count() as i32);
+        let after = after(next, batch.builder.count() as i32, plot);
+        if plot.has(Planted::RetriedBatchHasNewSequence) {
+            batch.sequence = None;
+        }
         let next_sequence = if batch.sequence.is_none() { after } else { next };
         let sequence = *batch.sequence.get_or_insert(next);
         (batch.closed, batch.in_flight, batch.attempts) = (true, true, batch.attempts + 1);
-        batch.builder.set_producer(identity.id, identity.epoch, sequence);
+        if let Some(Identity { id, epoch }) = identity {
+            batch.builder.set_producer(id, epoch, sequence);
+        }
         let bytes = encode(batch.builder.clone());
         self.next_sequence = next_sequence;
         self.in_flight += 1;
         self.sent_to = Some(leader);
         Some(bytes)
     }
+}
+
+/// The sequence number behind a batch of so many records.
+fn after(next: i32, count: i32, plot: Plot) -> i32 {
+    let reused = count == 1 && plot.has(Planted::SequenceReused);
+    if reused { next } else { sequence_after(next, count) }
 }

@@ -21,15 +21,13 @@ use crate::{
     connections::{Address, Kind, RefusedConnection, SetupStage, Target},
     disconnected::Disconnected,
     hub::Lost,
-    ids::{ConnId, NodeId},
+    ids::{ConnId, NodeId, RequestId},
     log::{self, refused},
     machine::{Machine, Outbound, Reply},
     planted::Planted,
     sasl::Done,
 };
 
-/// All replicas in sync must have a batch before the broker answers; otherwise a producer is not idempotent.
-const ACKS_ALL: i16 = -1;
 /// The first version in which a topic bears its id instead of its name.
 const TOPIC_IDS_SINCE: i16 = 13;
 /// The first version by which a broker adds a partition to the transaction by itself (KIP-890).
@@ -133,13 +131,18 @@ impl<F> Producer<F> {
     }
 
     fn send_batches(&mut self, now: Now) {
-        let Some(identity) = self.identity.known() else { return };
+        let identity = self.identity.known();
+        if identity.is_none() && self.identity != IdentityState::Absent {
+            return;
+        }
         let mut by_leader: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
         let first = self.active.range(self.next_first..).chain(self.active.range(..self.next_first));
         let transactions = self.transactions.as_ref();
         for index in first.filter(|index| transactions.is_none_or(|open| open.admits(**index))) {
             let Some(queue) = self.queues.get_mut(*index) else { continue };
-            queue.adopt(identity);
+            if let Some(identity) = identity {
+                queue.adopt(identity);
+            }
             if self.plot.has(Planted::FirstBatchIsNotAlone) {
                 queue.set_known();
             }
@@ -150,9 +153,20 @@ impl<F> Producer<F> {
                 by_leader.entry(leader).or_default().push(*index);
             }
         }
+        // Who has nothing to take may get something again.
+        self.stalled.retain(|leader, _| by_leader.contains_key(leader));
         for (leader, queues) in by_leader {
+            let mut takes = false;
             while self.in_flight_to(leader) < self.config.max_in_flight && self.send_to(leader, &queues, now)
             {
+                takes = true;
+            }
+            if !self.config.availability_timeout.is_zero() {
+                if !takes && queues.iter().any(|queue| self.is_waiting(*queue, now)) {
+                    self.stalled.entry(leader).or_insert(now.mono);
+                } else {
+                    self.stalled.remove(&leader);
+                }
             }
         }
     }
@@ -218,7 +232,8 @@ impl<F> Producer<F> {
             open.touch();
             open.id().to_owned()
         });
-        let request = ProduceRequest { transactional_id, acks: ACKS_ALL, timeout_ms, topic_data };
+        let acks = self.config.acks.to_wire();
+        let request = ProduceRequest { transactional_id, acks, timeout_ms, topic_data };
         let ids = ids.into_iter().map(|(topic, id)| (id, topic)).collect();
         let sent = Pending::Batches(Sent { node: leader, ids, parts });
         self.hub.send((target, Kind::Produce), version, request, sent, now);
@@ -230,12 +245,21 @@ impl<F> Producer<F> {
     }
 
     fn sendable_of(&self, queue: &super::PartitionQueue, leader: NodeId, now: Now) -> Option<BatchId> {
+        queue.sendable(leader, now.mono, |batch| self.is_ready(batch, now)).map(|batch| batch.id)
+    }
+
+    /// Whether a batch waits for no more records.
+    fn is_ready(&self, batch: &super::Batch, now: Now) -> bool {
         let hurry = self.starved || self.closing.is_some();
-        let ready = |batch: &super::Batch| {
-            let aged = batch.created + self.config.linger <= now.mono;
-            batch.closed || hurry || aged || batch.id <= self.flush_upto
-        };
-        queue.sendable(leader, now.mono, ready).map(|batch| batch.id)
+        let aged = batch.created + self.config.linger <= now.mono;
+        batch.closed || hurry || aged || batch.id <= self.flush_upto
+    }
+
+    /// Whether a batch that waits for no more records waits for its leader.
+    fn is_waiting(&self, queue: usize, now: Now) -> bool {
+        let first =
+            self.queues.get(queue).and_then(|queue| queue.batches.iter().find(|batch| !batch.in_flight));
+        first.is_some_and(|batch| self.is_ready(batch, now))
     }
 
     /// Takes the next batch of each queue, as many as a request may hold.
@@ -260,7 +284,8 @@ impl<F> Producer<F> {
                 break;
             }
             let compressor = &mut self.compressor;
-            let Some(bytes) = queue.send(batch, leader, |builder| builder.finish(compressor)) else {
+            let Some(bytes) = queue.send(batch, leader, self.plot, |builder| builder.finish(compressor))
+            else {
                 continue;
             };
             let records = Some(RecordData::Owned(bytes));
@@ -315,6 +340,9 @@ impl<F> Producer<F> {
                     log_append_time: some(answer.log_append_time_ms),
                 };
                 self.landed(part);
+                if let Some(transactions) = &mut self.transactions {
+                    transactions.landed();
+                }
                 if let Some(queue) = self.queues.get_mut(part.queue) {
                     queue.set_known();
                 }
@@ -363,6 +391,14 @@ impl<F> Producer<F> {
         told
     }
 
+    /// Batches that no broker acknowledges were written.
+    fn sent_unanswered(&mut self, sent: Sent) {
+        for part in sent.parts.into_values() {
+            self.landed(part);
+            self.finish(part, Ok(Acked { base_offset: None, log_append_time: None }));
+        }
+    }
+
     /// Whether no batch of the partition stands before this one.
     fn is_first(&self, part: Part) -> bool {
         self.queues.get(part.queue).is_some_and(|queue| queue.is_first(part.batch))
@@ -375,15 +411,22 @@ impl<F> Producer<F> {
         }
     }
 
-    /// The batch is to be sent again, unless it was given up meanwhile.
+    /// The batch is to be sent again, unless it was given up meanwhile, or was sent often enough.
     fn again(&mut self, part: Part, cause: Cause, back_off: Option<Now>) {
         self.landed(part);
         self.tell_refused(part, &cause);
+        let at = self.name_of(part.queue);
         let Some(queue) = self.queues.get_mut(part.queue) else { return };
         let Some(batch) = queue.batch(part.batch) else { return };
         batch.in_flight = false;
         let backoff = match cause {
             Cause::Broker { error: ErrorCode::ConcurrentTransactions, .. } => CONCURRENT,
+            _ if batch.attempts > self.config.retries
+                && let Some(at) = at =>
+            {
+                let failure = SendFailure::RetriesExhausted { at, attempts: batch.attempts, cause };
+                return self.finish(part, Err(failure));
+            }
             _ => self.config.retry_backoff,
         };
         batch.cause = Some(cause);
@@ -538,6 +581,13 @@ impl<F> Machine for Producer<F> {
                 }
                 _ => debug_assert!(false, "the answer is of another API than the request"),
             }
+        }
+        self.settle(now);
+    }
+
+    fn handle_written(&mut self, conn: ConnId, id: RequestId, now: Now) {
+        if let Some(Pending::Batches(sent)) = self.hub.handle_written(conn, id, now) {
+            self.sent_unanswered(sent);
         }
         self.settle(now);
     }

@@ -7,14 +7,14 @@ use ottla_protocol::{ErrorCode, Timestamp};
 use super::TransactionFailure;
 use crate::{cause::Cause, connections::RefusedConnection, ids::TopicPartition};
 
-/// A record that a broker has appended, on every replica in sync.
+/// A record that is delivered, by what [`Acks`](super::Acks) asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivered {
     /// The partition that it went to.
     pub partition: i32,
     /// Its offset. `None` where the broker has the record from an attempt whose answer was lost, and does not know
-    /// the offset any more.
+    /// the offset any more; and always without acknowledgements, where Java tells -1.
     pub offset: Option<i64>,
     /// Its timestamp: the broker's where the topic is set to that, else the record's. `None` where that was sent as -1.
     pub timestamp: Option<Timestamp>,
@@ -59,6 +59,13 @@ pub enum SendFailure {
         /// `buffer.memory`.
         limit: usize,
     },
+    /// The program's partitioner chose no partition.
+    NotPlaced {
+        /// The topic.
+        topic: String,
+        /// What it did instead.
+        why: String,
+    },
     /// The record is larger than a request, or the whole buffer, may be.
     TooLarge {
         /// The most bytes that the record takes.
@@ -85,6 +92,15 @@ pub enum SendFailure {
         waited: Duration,
         /// The last obstacle.
         cause: Option<Cause>,
+    },
+    /// Not acknowledged in as many attempts as `retries` allows. A broker may have it.
+    RetriesExhausted {
+        /// Where it was to go.
+        at: TopicPartition,
+        /// How often it was sent.
+        attempts: u32,
+        /// Why the last attempt failed.
+        cause: Cause,
     },
     /// No broker gives this producer an identity.
     Identity {
@@ -132,6 +148,7 @@ impl fmt::Display for SendFailure {
                     "no room in the buffer of {limit} bytes for {waited:?}; send less, or set buffer.memory higher"
                 )
             }
+            Self::NotPlaced { topic, why } => write!(f, "topic `{topic}`: the partitioner {why}"),
             Self::TooLarge { size, limit } => {
                 write!(
                     f,
@@ -147,6 +164,12 @@ impl fmt::Display for SendFailure {
             }
             Self::DeliveryTimeout { at, waited, sent: false, .. } => {
                 write!(f, "{at}: could not be sent in {waited:?}")
+            }
+            Self::RetriesExhausted { at, attempts, cause } => {
+                write!(
+                    f,
+                    "{at}: not acknowledged, sent {attempts} times; a broker may have it all the same; at last: {cause}"
+                )
             }
             Self::Connection { topic, refused } => write!(f, "topic `{topic}`: {refused}"),
             Self::Identity { error } => write!(f, "no producer id: {error}"),

@@ -15,6 +15,8 @@ pub(super) struct Identity {
 /// How it stands with the identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IdentityState {
+    /// The producer is not idempotent, and has none.
+    Absent,
     /// The identity is to be asked for.
     Needed,
     /// The identity has been asked for.

@@ -11,7 +11,7 @@ use super::{
     Producer, SendFailure, Ticket, Topic,
     accumulator::{Batch, PartitionQueue},
     partition_for_key,
-    partitioner::{Sticky, next_sticky},
+    partitioner::{Partitioning, Sticky, Unplaced, ask, by_crc32, by_fnv1a, next_by_load, next_sticky},
 };
 use crate::{cause::Cause, ids::TopicPartition, metadata::Wanted};
 
@@ -24,7 +24,7 @@ const RECORD_OVERHEAD: usize = 21;
 pub struct Outgoing<'a, H> {
     /// The topic's name.
     pub topic: &'a str,
-    /// The partition. Where there is none, it is chosen by the key, or without a key by the producer.
+    /// The partition. Where there is none, [`Partitioning`] chooses it.
     pub partition: Option<i32>,
     /// The key.
     pub key: Option<&'a [u8]>,
@@ -83,15 +83,14 @@ impl<F> Producer<F> {
     {
         let size = self.size_of(record)?;
         let topic = self.resolve(record.topic, since, now)?;
-        let partition = match (record.partition, record.key) {
-            (Some(partition), _) => Some(partition),
-            (None, Some(key)) => Some(partition_for_key(key, self.partition_count(topic))),
-            (None, None) => None,
-        };
-        // Room is checked before a sticky partition is left, so that a send that waits changes nothing.
+        // Room is checked before a partition is chosen, so that a send that waits changes nothing.
         if self.buffered > 0 && self.buffered + size > self.config.buffer_memory {
             return self.wait_for_room(since, now);
         }
+        let partition = match record.partition {
+            None => self.place(topic, record)?,
+            named => named,
+        };
         match partition {
             Some(partition) => {
                 let queue = self.queue_of(topic, partition, since, now)?;
@@ -100,6 +99,55 @@ impl<F> Producer<F> {
             None => self.append_anywhere(topic, record, now),
         }
         .ok_or_else(|| SendFailure::TooLarge { size, limit: self.config.max_request_size }.into())
+    }
+
+    /// The partition of a record that names none; `None` for wherever records without a key go.
+    fn place<H>(&mut self, topic: usize, record: &Outgoing<'_, H>) -> Result<Option<i32>, Refused> {
+        let count = self.partition_count(topic);
+        let Some(topic) = self.topics.get_mut(topic) else { return Err(Refused::Wait) };
+        let key = record.key;
+        let or_empty = || key.unwrap_or_default();
+        Ok(match &self.config.partitioning {
+            Partitioning::Murmur2Random if self.config.ignore_keys => None,
+            Partitioning::Murmur2Random => key.map(|key| partition_for_key(key, count)),
+            Partitioning::Murmur2 => Some(partition_for_key(or_empty(), count)),
+            Partitioning::ConsistentRandom => {
+                key.filter(|key| !key.is_empty()).map(|key| by_crc32(key, count))
+            }
+            Partitioning::Consistent => Some(by_crc32(or_empty(), count)),
+            Partitioning::Fnv1aRandom => key.map(|key| by_fnv1a(key, count)),
+            Partitioning::Fnv1a => Some(by_fnv1a(or_empty(), count)),
+            Partitioning::Random => key.map(|_| next_sticky(&topic.led, count, None, &mut self.rng)),
+            Partitioning::RoundRobin => {
+                let round = topic.rounds;
+                topic.rounds = round.wrapping_add(1);
+                let led = round.checked_rem(topic.led.len()).and_then(|index| topic.led.get(index).copied());
+                led.or_else(|| i32::try_from(round.checked_rem(topic.count)?).ok())
+            }
+            Partitioning::Own(own) => {
+                let Outgoing { topic: name, key, value, .. } = *record;
+                let unplaced = Unplaced { topic: name, key, value, partitions: count, available: &topic.led };
+                let failure = |why| SendFailure::NotPlaced { topic: name.to_owned(), why };
+                ask(&**own, &unplaced).map_err(failure)?
+            }
+        })
+    }
+
+    /// How much waits for each partition that records without a key may go to; `None` where it is all the same.
+    fn loads(&self, topic: usize, now: Now) -> Option<Vec<(i32, usize)>> {
+        let topic = self.topics.get(topic).filter(|topic| self.config.adaptive && topic.count > 1)?;
+        let known = self.hub.metadata.topic(&topic.name)?;
+        let takes = |partition: &i32| {
+            let leader = known.partitions.get(partition).and_then(|partition| partition.leader);
+            let stalled = leader.and_then(|leader| self.stalled.get(&leader));
+            stalled.is_none_or(|since| *since + self.config.availability_timeout > now.mono)
+        };
+        let load =
+            |partition: &i32| Some((*partition, self.queues.get(topic.queue_of(*partition)?)?.waiting()));
+        let loads: Vec<_> = topic.led.iter().filter(|it| takes(it)).filter_map(load).collect();
+        let (_, first) = loads.first()?;
+        let all_the_same = loads.len() == topic.led.len() && loads.iter().all(|(_, load)| load == first);
+        (!all_the_same).then_some(loads)
     }
 
     /// The most bytes that the record takes, as Java estimates it.
@@ -262,8 +310,12 @@ impl<F> Producer<F> {
             }
         }
         let count = self.partition_count(topic);
+        let loads = self.loads(topic, now);
         let Topic { led, queues, sticky, .. } = self.topics.get_mut(topic)?;
-        let partition = next_sticky(led, count, *sticky, &mut self.rng);
+        let partition = match loads.and_then(|loads| next_by_load(&loads, &mut self.rng)) {
+            Some(partition) => partition,
+            None => next_sticky(led, count, *sticky, &mut self.rng),
+        };
         let queue = *queues.get(partition as usize)?;
         let ticket = self.append(queue, record, now)?;
         self.topics.get_mut(topic)?.sticky = Some(Sticky { partition, batch: ticket.batch });

@@ -1,5 +1,5 @@
-//! An idempotent producer: it batches records by partition, and sends each batch until every replica in sync has
-//! it, once and in order (KIP-98, KIP-480, KIP-951), or says why that failed.
+//! A producer: it batches records by partition, and sends each batch until it counts as delivered, in order and, where the
+//! producer is idempotent, once (KIP-98, KIP-480, KIP-951), or says why that failed.
 //!
 //! A handle calls [`Producer::send`], and asks with the [`Ticket`] what became of the record. The outcome is kept
 //! per batch, so that a record costs an append, but neither an allocation nor an entry in a map.
@@ -32,11 +32,11 @@ use std::{
 
 use ottla_protocol::{Now, TopicId, records::Compressor};
 
-pub use config::ProducerConfig;
+pub use config::{Acks, ProducerConfig};
 pub use failure::{Delivered, SendFailure};
 pub use intake::{Outgoing, Refused};
 pub use outcomes::{BatchId, Ticket, Unclaimed};
-pub use partitioner::partition_for_key;
+pub use partitioner::{Partitioner, Partitioning, Unplaced, partition_for_key};
 pub use transactions::{
     AbortCause, End, FatalCause, OffsetsTicket, TransactionConfig, TransactionFailure, TransactionNumber,
 };
@@ -45,7 +45,7 @@ use crate::{
     backoff::Attempts,
     connections::Address,
     hub::Hub,
-    ids::TopicPartition,
+    ids::{NodeId, TopicPartition},
     log::{self, Listed},
     metadata::{Metadata, Wanted},
     planted::Plot,
@@ -79,6 +79,8 @@ pub struct Producer<F> {
     active: BTreeSet<usize>,
     /// Rotates which queue comes first into a request.
     next_first: usize,
+    /// Leaders that had something to be sent to and took nothing, and since when: where that matters to the partitioner.
+    stalled: BTreeMap<NodeId, Instant>,
     last_batch: BatchId,
     outcomes: Outcomes,
     buffered: usize,
@@ -109,6 +111,8 @@ struct Topic {
     /// The partitions with a leader.
     led: Vec<i32>,
     sticky: Option<Sticky>,
+    /// How many records went to one partition after the other.
+    rounds: usize,
 }
 
 impl Topic {
@@ -132,15 +136,16 @@ impl<F> Producer<F> {
         Self {
             hub,
             transactions,
-            config,
             wanted: Wanted::Topics(BTreeSet::new()),
-            identity: IdentityState::Needed,
+            identity: if config.idempotent { IdentityState::Needed } else { IdentityState::Absent },
+            config,
             identity_attempts,
             topics: Vec::new(),
             by_name: BTreeMap::new(),
             queues: Vec::new(),
             active: BTreeSet::new(),
             next_first: 0,
+            stalled: BTreeMap::new(),
             last_batch: BatchId(0),
             outcomes: Outcomes::default(),
             buffered: 0,
@@ -160,6 +165,9 @@ impl<F> Producer<F> {
     #[cfg(feature = "planted")]
     pub const fn plant(&mut self, bug: crate::Planted) {
         self.plot = Plot(Some(bug));
+        if let Some(transactions) = &mut self.transactions {
+            transactions.plot = self.plot;
+        }
     }
 
     /// The cluster, as far as it is known.

@@ -92,7 +92,8 @@ fn records_with_a_key_keep_to_its_partition() {
 
 #[test]
 fn records_without_a_key_fill_one_batch_and_then_that_of_another_partition() {
-    let mut world = World::with_partitions(ProducerConfig { batch_size: 500, ..config() }, &[1; 4]);
+    let mut world =
+        World::with_partitions(ProducerConfig { batch_size: 500, adaptive: false, ..config() }, &[1; 4]);
     let value = "v".repeat(100);
     let mut partitions = Vec::new();
     for _ in 0..20 {

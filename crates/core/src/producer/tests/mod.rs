@@ -1,7 +1,9 @@
 //! A producer against answers given by hand, in a time moved by hand.
 
+mod acknowledgements;
 mod batching;
 mod limits;
+mod partitioning;
 mod retries;
 mod transaction_offsets;
 mod transaction_troubles;
@@ -286,6 +288,12 @@ impl World {
 
     fn acknowledge(&mut self, to: &Produced, base_offset: i64) {
         self.reply(to, ProducePartitionResponse { base_offset, ..Default::default() }, Vec::new());
+    }
+
+    /// A request that nobody answers has been written.
+    fn hand_over(&mut self, request: &Produced) {
+        self.producer.handle_written(request.conn, request.id, self.now);
+        self.pump();
     }
 
     fn refuse(&mut self, to: &Produced, error_code: ErrorCode) {

@@ -199,3 +199,53 @@ fn a_coordinator_that_forgot_the_producer_has_the_transaction_aborted() {
     let second = world.begin();
     assert_eq!(world.written(second, "b").header().producer_epoch, 2);
 }
+
+#[test]
+fn an_abort_before_anything_was_taken_may_look_like_a_zombies() {
+    let mut world = World::transactional(2);
+    let first = world.begin();
+    _ = world.write(first, "a");
+    let a = world.take();
+    // The coordinator still writes the end of the transaction before.
+    world.refuse(&a, ErrorCode::ConcurrentTransactions);
+    world.coordinator.refuse(ApiKey::EndTxn, [ErrorCode::ProducerFenced]);
+    world.asked();
+    world.producer.abort(first);
+    world.pump();
+    assert_eq!(world.ended(first), Some(Ok(End::Abort)));
+    let asked: Vec<ApiKey> = world.asked().into_iter().map(|(api, _)| api).collect();
+    assert_eq!(asked, [ApiKey::EndTxn, ApiKey::InitProducerId], "which tells whether it is one");
+    // The pause behind the refusal.
+    world.pass(Duration::from_millis(100));
+    let second = world.begin();
+    world.written(second, "b");
+    assert_eq!(world.commit(second), Some(Ok(End::Commit)));
+}
+
+#[test]
+fn a_zombie_that_aborts_before_anything_was_taken_is_told_so_next() {
+    let mut world = World::transactional(2);
+    let first = world.begin();
+    _ = world.write(first, "a");
+    let a = world.take();
+    world.refuse(&a, ErrorCode::ConcurrentTransactions);
+    world.coordinator.refuse(ApiKey::EndTxn, [ErrorCode::ProducerFenced]);
+    world.coordinator.refuse(ApiKey::InitProducerId, [ErrorCode::ProducerFenced]);
+    world.producer.abort(first);
+    world.pump();
+    assert_eq!(world.ended(first), Some(Ok(End::Abort)));
+    assert_eq!(world.try_begin(), Some(Err(fenced(ApiKey::InitProducerId, false))));
+}
+
+#[test]
+fn a_zombie_whose_records_are_refused_is_told_so_by_its_abort() {
+    let mut world = World::transactional(2);
+    let first = world.begin();
+    _ = world.write(first, "a");
+    let a = world.take();
+    world.refuse(&a, ErrorCode::InvalidProducerEpoch);
+    world.coordinator.refuse(ApiKey::EndTxn, [ErrorCode::ProducerFenced]);
+    world.producer.abort(first);
+    world.pump();
+    assert_eq!(world.ended(first), Some(Err(fenced(ApiKey::EndTxn, false))));
+}

@@ -46,6 +46,7 @@ use crate::{
     coordinator::{Coordinated, Coordinator},
     deadline::Earliest,
     log,
+    planted::{Planted, Plot},
 };
 use offsets::OffsetsCommit;
 
@@ -112,6 +113,8 @@ pub(super) struct Transactions {
     flow: Flow,
     /// A broker may know something of the transaction, so it has to be told of its end.
     touched: bool,
+    /// A broker has taken something of the transaction, so the one before has ended.
+    landed: bool,
     /// The queues whose partitions were added.
     added: BTreeSet<usize>,
     groups_added: BTreeSet<String>,
@@ -131,6 +134,7 @@ pub(super) struct Transactions {
     ended: Option<(TransactionNumber, Result<End, TransactionFailure>)>,
     rng: fastrand::Rng,
     retry_backoff: Backoff,
+    pub(super) plot: Plot,
 }
 
 impl Transactions {
@@ -150,6 +154,7 @@ impl Transactions {
             current: TransactionNumber(0),
             flow: Flow::Explicit,
             touched: false,
+            landed: false,
             added: BTreeSet::new(),
             groups_added: BTreeSet::new(),
             group_coordinators: BTreeMap::new(),
@@ -162,6 +167,7 @@ impl Transactions {
             ended: None,
             rng: rng.fork(),
             retry_backoff,
+            plot: Plot::default(),
         }
     }
 
@@ -176,17 +182,29 @@ impl Transactions {
     /// Whether a batch of this queue may be sent.
     pub(super) fn admits(&self, queue: usize) -> bool {
         let open = matches!(self.state, State::Open | State::Committing) && self.doom.is_none();
-        open && (self.flow == Flow::Implicit || self.added.contains(&queue))
+        let added = self.added.contains(&queue) || self.plot.has(Planted::PartitionsAreNotAdded);
+        open && (self.flow == Flow::Implicit || added)
     }
 
     /// A batch goes to a broker.
-    pub(super) fn touch(&mut self) {
+    pub(super) const fn touch(&mut self) {
         self.touched = true;
+    }
+
+    /// A batch was taken.
+    pub(super) const fn landed(&mut self) {
+        self.landed = true;
     }
 
     /// A batch that was sent is given up, so the sequence numbers behind it have a gap.
     pub(super) fn has_gap(&mut self) {
         self.raise_epoch = true;
+    }
+
+    /// Whether the end of the transaction before may still be being written, by which this one's came too early.
+    fn may_be_too_early(&self) -> bool {
+        let is_told = matches!(self.doom, Some(AbortCause::Told { .. }));
+        self.flow == Flow::Implicit && !self.landed && !is_told
     }
 
     /// A record of the transaction was not delivered.
@@ -278,7 +296,7 @@ impl<F> Producer<F> {
         }
         transactions.current.0 += 1;
         transactions.state = State::Open;
-        transactions.touched = false;
+        (transactions.touched, transactions.landed) = (false, false);
         (transactions.doom, transactions.end_unanswered) = (None, None);
         transactions.added.clear();
         transactions.groups_added.clear();

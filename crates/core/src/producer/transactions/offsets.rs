@@ -30,6 +30,7 @@ use crate::{
     ids::TopicPartition,
     log::{self, refused},
     offsets::CommittedOffset,
+    planted::Planted,
     producer::{exchange::Pending, idempotence::Identity},
 };
 
@@ -175,8 +176,11 @@ impl<F> Producer<F> {
             Ok(None) => return,
             _ => return transactions.heed(FatalCause::Unsupported(ApiKey::TxnOffsetCommit).into()),
         };
-        let by_id = open.version >= BY_ID;
-        let id = to.send(open, request(&transactions.config.id, identity, commit, by_id), None);
+        let mut request = request(&transactions.config.id, identity, commit, open.version >= BY_ID);
+        if self.plot.has(Planted::OffsetsNameNoMember) {
+            (request.generation_id_or_member_epoch, request.member_id) = (-1, String::new());
+        }
+        let id = to.send(open, request, None);
         commit.sent = true;
         transactions.touched = true;
         self.hub.expect(id, Pending::Offsets(OffsetsSent(commit.ticket)));
@@ -201,8 +205,9 @@ impl<F> Producer<F> {
             for answer in topic.partitions {
                 let at = TopicPartition::new(name.as_str(), answer.partition_index);
                 let error = answer.error_code;
-                if error.is_ok() {
+                if error.is_ok() || (!error.is_retriable() && self.plot.has(Planted::RefusedOffsetsCount)) {
                     commit.offsets.remove(&at);
+                    transactions.landed = true;
                 } else if error.is_retriable() {
                     again.get_or_insert(error);
                 } else {

@@ -20,6 +20,7 @@ use crate::{
     coordinator::ToCoordinator,
     ids::TopicPartition,
     log::{self, refused},
+    planted::Planted,
     producer::{
         exchange::Pending,
         idempotence::{Identity, IdentityState},
@@ -63,7 +64,9 @@ impl Transactions {
         match self.state {
             State::Starting | State::Raising => Some(Ask::Identity),
             State::Open | State::Committing if self.doom.is_none() => {
-                let settled = active.peek().is_none() && quiet && self.offsets.is_empty();
+                let delivered = active.peek().is_none() && quiet;
+                let delivered = delivered || self.plot.has(Planted::CommitOvertakesRecords);
+                let settled = delivered && self.has_taken_offsets();
                 if self.flow == Flow::Explicit {
                     let missing: Vec<usize> = active.filter(|queue| !self.added.contains(queue)).collect();
                     if !missing.is_empty() {
@@ -113,6 +116,11 @@ impl Transactions {
 
     fn answered(&mut self) {
         self.attempts.reset();
+    }
+
+    /// Whether no offsets wait.
+    fn has_taken_offsets(&self) -> bool {
+        self.offsets.is_empty() || self.plot.has(Planted::CommitOvertakesOffsets)
     }
 }
 
@@ -322,7 +330,8 @@ impl<F> Producer<F> {
                 transactional_id,
                 producer_id,
                 producer_epoch,
-                committed: *end == End::Commit,
+                committed: *end == End::Commit
+                    || (transactions.doom.is_some() && self.plot.has(Planted::FailedTransactionIsCommitted)),
             }
             .into(),
         }
@@ -360,6 +369,9 @@ impl<F> Producer<F> {
         transactions.attempts.failed(None, now);
         if let Ask::End(end) = ask {
             transactions.end_unanswered = Some(*end);
+            if *end == End::Commit && self.plot.has(Planted::LostEndIsTakenForAbort) {
+                self.transaction_ended(End::Abort);
+            }
         }
     }
 
@@ -430,9 +442,12 @@ impl<F> Producer<F> {
             (_, ErrorCode::None) => {
                 if response.producer_id >= 0 {
                     let identity = Identity { id: response.producer_id, epoch: response.producer_epoch };
-                    self.identity = IdentityState::Known(identity);
                     transactions.raise_epoch = false;
+                    self.raise(identity);
                 }
+                self.transaction_ended(end);
+            }
+            (End::Commit, ErrorCode::InvalidTxnState) if self.plot.has(Planted::TimedOutCounts) => {
                 self.transaction_ended(end);
             }
             // It was open for too long, and is aborted: that is asked for again, as the answer has the next epoch.
@@ -445,7 +460,20 @@ impl<F> Producer<F> {
                 transactions.raise_epoch = true;
                 self.transaction_ended(End::Abort);
             }
+            // While the end of the transaction before is written, an EndTxn with the epoch that it has raised looks like a
+            // zombie's. Where nothing of this transaction was taken it may be that: the next answer tells who is a zombie.
+            (End::Abort, ErrorCode::ProducerFenced) if transactions.may_be_too_early() => {
+                transactions.raise_epoch = true;
+                self.transaction_ended(End::Abort);
+            }
             (_, error) => transactions.refused(ApiKey::EndTxn, error, now),
+        }
+    }
+
+    /// The end of a transaction has raised the epoch.
+    fn raise(&mut self, identity: Identity) {
+        if !self.plot.has(Planted::EndKeepsEpoch) {
+            self.identity = IdentityState::Known(identity);
         }
     }
 

@@ -1,0 +1,70 @@
+//! Topics that come and go with laps, and how much they hold; within this process, as Kafka's tools start a JVM each.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use ottla::admin::{NewTopic, OffsetSpec};
+use ottla::{Admin, Consumer, IsolationLevel, OffsetReset};
+use tokio::runtime::Runtime;
+
+use crate::consumer::runtime;
+
+/// Far longer than a topic takes to be read.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+pub(crate) struct Topics {
+    runtime: Runtime,
+    bootstrap: String,
+    admin: Admin,
+}
+
+impl Topics {
+    pub(crate) fn new(bootstrap: &str) -> Result<Self> {
+        let runtime = runtime()?;
+        let admin = Admin::builder().bootstrap_servers(bootstrap.split(',')).build();
+        let admin = runtime.block_on(admin)?;
+        Ok(Self { runtime, bootstrap: bootstrap.to_owned(), admin })
+    }
+
+    pub(crate) fn create(&self, topic: &str, partitions: u32) -> Result<()> {
+        let topic = NewTopic::new(topic).partitions(partitions as i32).replication_factor(1);
+        Ok(self.runtime.block_on(self.admin.create_topic(topic))?)
+    }
+
+    pub(crate) fn delete(&self, topic: &str) -> Result<()> {
+        Ok(self.runtime.block_on(self.admin.delete_topic(topic))?)
+    }
+
+    /// The ends of its partitions, together; of transactions' topics that is more than it has records.
+    pub(crate) fn ends(&self, topic: &str, partitions: u32) -> Result<u64> {
+        let asked = (0..partitions as i32).map(|partition| ((topic, partition), OffsetSpec::Latest));
+        let listed = self.runtime.block_on(self.admin.list_offsets(asked))?;
+        let mut ends = 0;
+        for (partition, found) in listed {
+            ends += found?.with_context(|| format!("{partition} has no end"))?.offset as u64;
+        }
+        Ok(ends)
+    }
+
+    /// How many records a reader of `read_committed` finds.
+    pub(crate) fn committed(&self, topic: &str, partitions: u32) -> Result<u64> {
+        let builder = Consumer::builder()
+            .bootstrap_servers(self.bootstrap.split(','))
+            .auto_offset_reset(OffsetReset::Earliest)
+            .isolation_level(IsolationLevel::ReadCommitted);
+        self.runtime.block_on(async {
+            let partitions: Vec<_> = (0..partitions as i32).map(|partition| (topic, partition)).collect();
+            let mut consumer = builder.build().await?;
+            consumer.assign(partitions.iter().copied())?;
+            let ends = consumer.end_offsets(partitions.iter().copied()).await?;
+            let (start, mut records) = (std::time::Instant::now(), 0);
+            for (partition, end) in &ends {
+                while consumer.position(partition.clone()).await? < *end {
+                    records += consumer.poll(Duration::from_millis(100)).await?.len() as u64;
+                    ensure!(start.elapsed() < PATIENCE, "{partition} is not read to its end, {end}");
+                }
+            }
+            Ok(records)
+        })
+    }
+}

@@ -1,0 +1,37 @@
+//! What a record costs in memory that nobody waits for.
+
+use std::time::Duration;
+
+use ottla::producer::{Producer, ProducerRecord};
+use ottla_broker::{Config, Server, TopicSpec};
+
+#[test]
+fn a_record_whose_delivery_nobody_waits_for_costs_no_allocation() {
+    let topics = vec![TopicSpec::new("t", 3)];
+    let server =
+        Server::start_on_thread(Config { topics, ..Config::default() }, ([127, 0, 0, 1], 0)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let builder = Producer::builder().bootstrap_servers([server.bootstrap()]).batch_size(1 << 20);
+    let producer = runtime.block_on(builder.linger(Duration::from_secs(60)).build()).unwrap();
+    // The topic is known, and each partition has a batch, from here on.
+    for partition in 0..3 {
+        let record = ProducerRecord::to("t").partition(partition).value("first");
+        drop(runtime.block_on(producer.send(record)).unwrap());
+    }
+    let keys: Vec<String> = (0..10_000).map(|n| n.to_string()).collect();
+    let waiting = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            for key in &keys {
+                drop(producer.send(ProducerRecord::to("t").key(key).value("0123456789")).await.unwrap());
+            }
+        });
+    });
+    let at_once = allocation_counter::measure(|| {
+        for key in &keys {
+            drop(producer.try_send(ProducerRecord::to("t").key(key).value("0123456789")).unwrap());
+        }
+    });
+    // Batches grow: that is all.
+    assert!(waiting.count_total < 100 && at_once.count_total < 100, "{waiting:?} {at_once:?}");
+    runtime.block_on(producer.close()).unwrap();
+}
