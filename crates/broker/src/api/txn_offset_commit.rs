@@ -22,32 +22,23 @@ use crate::{
 const KNOWS_ABORTABLE: i16 = 4;
 /// From this version on the group need not have been added to the transaction (KIP-890).
 const ADDS: i16 = 5;
-/// From this version on topics are named by their ids (KIP-848).
-const BY_ID: i16 = 6;
 /// From this version on clients know STALE_MEMBER_EPOCH (KIP-1319).
 const KNOWS_STALE: i16 = 6;
 
 pub(super) fn handle(
     cluster: &mut Cluster,
     asked: &Asked,
-    mut request: TxnOffsetCommitRequest,
+    request: TxnOffsetCommitRequest,
     forced: Option<Forced>,
     now: Now,
 ) -> TxnOffsetCommitResponse {
-    let by_id = asked.header.version >= BY_ID;
-    for topic in request.topics.iter_mut().filter(|_| by_id) {
-        topic.name = cluster.topics.name_of(topic.topic_id).unwrap_or_default().to_owned();
-    }
     let allowed = match forced.and_then(Forced::whole) {
         Some(code) => Err(code),
         None => check(cluster, asked, &request, now),
     };
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
-        let may_read = match cluster.topics.find(&topic.name).is_some() || !by_id {
-            true => cluster.config.check_topic(&asked.principal, Operation::Read, &topic.name),
-            false => Err(ErrorCode::UnknownTopicId),
-        };
+        let may_read = cluster.config.check_topic(&asked.principal, Operation::Read, &topic.name);
         let mut commit = |partition: TxnOffsetCommitPartition| {
             let partition_index = partition.partition_index;
             let metadata = partition.committed_metadata.unwrap_or_default();

@@ -50,6 +50,7 @@ impl From<AbortCause> for AbortedError {
                 }
                 .broker(error)
             }
+            AbortCause::Gone { group, at } => Self::new(Kind::Gone).group(group).partition(at),
             AbortCause::OffsetsTimedOut { group, waited, cause } => Self::new(Kind::Offsets)
                 .group(group)
                 .detail(with_obstacle(format!("waited {waited:.1?}"), cause)),

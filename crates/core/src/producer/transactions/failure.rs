@@ -46,6 +46,13 @@ pub enum AbortCause {
         /// The coordinator's answer.
         error: ErrorCode,
     },
+    /// Offsets that belong to it are of a topic that is deleted, or was made anew under its name since.
+    Gone {
+        /// The group.
+        group: String,
+        /// The first such partition.
+        at: TopicPartition,
+    },
     /// Offsets that belong to it were not taken within `delivery.timeout.ms`.
     OffsetsTimedOut {
         /// The group.
@@ -150,6 +157,9 @@ impl fmt::Display for AbortCause {
             Self::Offsets { group, at: None, error } => write!(f, "offsets of group `{group}`: {error}"),
             Self::Offsets { group, at: Some(at), error } => {
                 write!(f, "offsets of group `{group}` for {at}: {error}")
+            }
+            Self::Gone { group, at } => {
+                write!(f, "offsets of group `{group}` for {at}: the topic that was read is gone")
             }
             Self::OffsetsTimedOut { group, waited, cause } => {
                 write!(f, "offsets of group `{group}` were not taken in {waited:.1?}")?;

@@ -3,9 +3,11 @@
 //! They go to the group's coordinator, with the member's place in its group: a member that has lost its partitions is
 //! refused, and the transaction is then to be aborted.
 //!
-//! Where the coordinator knows ids (TxnOffsetCommit 6), offsets that were made of records name the topic that was read by its id. It
-//! refuses those of a topic that is deleted, which would skip records of the one made anew under its name. What remains possible
-//! there with an older coordinator: it is asked by name, and takes them.
+//! Offsets that were made of records carry the id of the topic that was read (KIP-516): one made anew under its name has another,
+//! and an old offset would skip records of it. A coordinator that is named ids (TxnOffsetCommit 6) refuses such offsets. For one that
+//! knows only names, the ids are compared here with metadata, before the offsets are sent. What remains possible there: the topic
+//! is made anew after the newest metadata, and before the coordinator takes the offsets. Once the topic is seen to be gone, the
+//! transaction fails at once.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -29,6 +31,7 @@ use crate::{
     group::GroupMetadata,
     ids::TopicPartition,
     log::{self, refused},
+    metadata::Metadata,
     offsets::CommittedOffset,
     planted::Planted,
     producer::{exchange::Pending, idempotence::Identity},
@@ -59,12 +62,52 @@ pub(super) struct OffsetsCommit {
     sent: bool,
     /// The topics by their ids, where the request on its way names them so.
     names: BTreeMap<TopicId, String>,
+    /// A topic seems to be gone: metadata that is newer than of this revision tells.
+    doubted: Option<u64>,
+}
+
+/// What metadata tells of the topics that were read.
+enum Read {
+    There,
+    Gone(TopicPartition),
+    /// Metadata that tells it is still to come.
+    Unknown,
 }
 
 impl OffsetsCommit {
     /// A request names all topics in the same way.
     fn has_ids(&self) -> bool {
         self.offsets.values().all(|committed| committed.topic_id.is_some_and(|id| id != TopicId::ZERO))
+    }
+
+    fn topics_read(&self) -> impl Iterator<Item = (&TopicPartition, TopicId)> {
+        self.offsets.iter().filter_map(|(at, committed)| Some((at, committed.topic_id?)))
+    }
+
+    /// The coordinator does not know a topic: it has not heard of it yet, or the topic is gone.
+    fn doubt(&mut self, metadata: &mut Metadata) {
+        self.topics_read().for_each(|(at, _)| metadata.ask_also(&at.topic));
+        self.doubted = Some(metadata.revision());
+        metadata.request_update();
+    }
+
+    fn look_for_topics(&mut self, metadata: &mut Metadata) -> Read {
+        let newer = self.doubted.is_none_or(|revision| metadata.revision() > revision);
+        let told = |(at, _): (&TopicPartition, _)| newer && metadata.topics().contains_key(&at.topic);
+        if !self.topics_read().all(told) {
+            self.topics_read().for_each(|(at, _)| metadata.ask_also(&at.topic));
+            return Read::Unknown;
+        }
+        let gone = self.topics_read().find(|(at, id)| metadata.is_gone(at, Some(*id)));
+        match gone.map(|(at, _)| at.clone()) {
+            None => Read::There,
+            Some(at) if self.doubted.is_some() => Read::Gone(at),
+            // What was read may be newer than the metadata.
+            Some(_) => {
+                self.doubt(metadata);
+                Read::Unknown
+            }
+        }
     }
 
     pub(super) fn deadlines(&self, earliest: &mut Earliest) {
@@ -117,9 +160,9 @@ impl<F> Producer<F> {
         if let Some(refused) = refused {
             return Err(Box::new(refused));
         }
+        let offsets: BTreeMap<TopicPartition, CommittedOffset> = offsets.into_iter().collect();
         transactions.last_offsets.0 += 1;
         let ticket = transactions.last_offsets;
-        let offsets: BTreeMap<_, _> = offsets.into_iter().collect();
         if offsets.is_empty() {
             transactions.offsets_settled.insert(ticket, Ok(()));
             return Ok(ticket);
@@ -139,6 +182,7 @@ impl<F> Producer<F> {
             attempts: Attempts::new(backoff, rng.fork()),
             sent: false,
             names: BTreeMap::new(),
+            doubted: None,
         });
         self.hub.stir = true;
         Ok(ticket)
@@ -170,13 +214,27 @@ impl<F> Producer<F> {
             false => BY_ID - 1,
         };
         let (metadata, connections) = (&self.hub.metadata, &mut self.hub.connections);
-        let mut to = ToCoordinator { coordinator, metadata, connections, now };
+        let mut to = ToCoordinator { coordinator: &mut *coordinator, metadata, connections, now };
         let open = match to.open(Kind::Main, ApiKey::TxnOffsetCommit, newest) {
             Ok(Some(open)) if open.version >= MEMBER_SINCE => open,
             Ok(None) => return,
             _ => return transactions.heed(FatalCause::Unsupported(ApiKey::TxnOffsetCommit).into()),
         };
-        let mut request = request(&transactions.config.id, identity, commit, open.version >= BY_ID);
+        let by_id = open.version >= BY_ID;
+        if !by_id || commit.doubted.is_some() {
+            match commit.look_for_topics(&mut self.hub.metadata) {
+                Read::There => {}
+                Read::Unknown => return self.hub.poll_metadata(&self.wanted, now),
+                Read::Gone(at) => {
+                    let group = commit.group.group_id.clone();
+                    self.hub.wake = true;
+                    return transactions.heed(AbortCause::Gone { group, at }.into());
+                }
+            }
+        }
+        let (metadata, connections) = (&self.hub.metadata, &mut self.hub.connections);
+        let mut to = ToCoordinator { coordinator, metadata, connections, now };
+        let mut request = request(&transactions.config.id, identity, commit, by_id);
         if self.plot.has(Planted::OffsetsNameNoMember) {
             (request.generation_id_or_member_epoch, request.member_id) = (-1, String::new());
         }
@@ -209,6 +267,9 @@ impl<F> Producer<F> {
                     commit.offsets.remove(&at);
                     transactions.landed = true;
                 } else if error.is_retriable() {
+                    if matches!(error, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId) {
+                        commit.doubt(&mut self.hub.metadata);
+                    }
                     again.get_or_insert(error);
                 } else {
                     return transactions.heed(refused_for(group, at, error));
