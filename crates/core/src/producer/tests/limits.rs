@@ -1,6 +1,7 @@
 //! Records that are not taken, or are given up, and the reasons that are told.
 
 use super::*;
+use crate::metadata::MetadataConfig;
 
 #[test]
 fn a_topic_that_does_not_exist_fails_after_the_grace_given() {
@@ -65,6 +66,18 @@ fn a_record_larger_than_a_request_is_not_taken() {
     let large = "x".repeat(1024 * 1024);
     let Err(Refused::Failed(failure)) = world.try_send(&record(&large)) else { panic!() };
     assert!(matches!(*failure, SendFailure::TooLarge { limit: 1_048_576, .. }));
+}
+
+#[test]
+fn a_topic_is_created_by_being_asked_for_where_that_is_allowed() {
+    for allowed in [true, false] {
+        let metadata = MetadataConfig { allow_auto_create: allowed, ..MetadataConfig::default() };
+        let mut world = World::new(ProducerConfig { metadata, ..config() });
+        world.pump();
+        assert!(matches!(world.try_send(&record("x")), Err(Refused::Wait)));
+        world.pass(Duration::from_secs(1));
+        assert_eq!(world.told_of.last(), Some(&(vec!["t".to_owned()], allowed)));
+    }
 }
 
 #[test]
