@@ -162,6 +162,8 @@ errors! {
         Fenced = Caller, Ends: "another member came with this group.instance.id", "give each member an id of its own";
         /// The partition is not this consumer's.
         NotAssigned = Caller: "not assigned to this consumer", "commit only what it owns";
+        /// No topic can have this name.
+        InvalidTopic = Caller: "no topic can have this name", "it is up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`";
         /// Its topic, or the partition itself, is gone: its offset with it. What else was to be committed is.
         Gone = Caller: "there is no such partition any more", "commit what is left";
         /// No offset can be that.
@@ -224,6 +226,8 @@ errors! {
         NotMember = Cluster: "not a member of this generation any more", "receive again to rejoin";
         /// Another member came with this `group.instance.id`: this one is out for good.
         Fenced = Caller, Ends: "another member came with this group.instance.id", "give each member an id of its own";
+        /// No topic can have this name.
+        InvalidTopic = Caller: "no topic can have this name", "it is up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`";
         /// The topic or the partition does not exist.
         UnknownPartition = Caller: "no such partition", "create it, or check its name";
         /// `default.api.timeout.ms` passed.
@@ -246,6 +250,8 @@ errors! {
     SendError, SendErrorKind, needs Write {
         /// The record is larger than `max.request.size`, or than the topic takes.
         TooLarge = Caller: "the record is too large", "send a smaller one, or raise the limits of producer and topic";
+        /// No topic can have this name.
+        InvalidTopic = Caller: "no topic can have this name", "it is up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`";
         /// The topic does not exist, and was not created on asking.
         UnknownTopic = Cluster: "no such topic", "create it, or check its name";
         /// The topic has no partition of that number.

@@ -81,6 +81,19 @@ fn a_topic_is_created_by_being_asked_for_where_that_is_allowed() {
 }
 
 #[test]
+fn a_name_that_no_topic_can_have_is_refused_at_once_and_asked_of_nobody() {
+    let mut world = World::ready(config());
+    world.told_of.clear();
+    for name in ["no name", "", "..", &"n".repeat(250)] {
+        let refused = world.try_send(&Outgoing { topic: name, ..record("x") });
+        let Err(Refused::Failed(failure)) = refused else { panic!("{refused:?}") };
+        assert_eq!(*failure, SendFailure::InvalidTopic { topic: name.to_owned() });
+    }
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.told_of, []);
+}
+
+#[test]
 fn a_full_buffer_makes_senders_wait_until_batches_are_acknowledged() {
     let settings = ProducerConfig {
         buffer_memory: 1000,

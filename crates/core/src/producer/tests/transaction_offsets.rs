@@ -233,3 +233,17 @@ fn offsets_that_nobody_takes_are_given_up() {
     let ended = world.commit(first);
     assert!(matches!(&ended, Some(Err(failure)) if timed_out(failure)), "{ended:?}");
 }
+
+#[test]
+fn an_offset_of_a_topic_with_a_name_that_none_can_have_fails_the_transaction_at_once() {
+    let mut world = World::transactional(2);
+    let first = world.begin();
+    let offsets = [(("no name", 0).into(), CommittedOffset::new(1))];
+    let refused = world.producer.send_offsets(first, offsets, group(), world.now).map_err(|failure| *failure);
+    let error = ErrorCode::InvalidTopicException;
+    let cause = TransactionFailure::Aborted(AbortCause::Partition { at: ("no name", 0).into(), error });
+    assert_eq!(refused, Err(cause.clone()));
+    world.pump();
+    assert_eq!(world.asked(), []);
+    assert_eq!(world.commit(first), Some(Err(cause)));
+}

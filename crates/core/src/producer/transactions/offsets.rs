@@ -29,7 +29,7 @@ use crate::{
     coordinator::{Coordinated, Coordinator, ToCoordinator},
     deadline::Earliest,
     group::GroupMetadata,
-    ids::TopicPartition,
+    ids::{TopicPartition, is_topic_name},
     log::{self, refused},
     metadata::Metadata,
     offsets::CommittedOffset,
@@ -161,6 +161,12 @@ impl<F> Producer<F> {
             return Err(Box::new(refused));
         }
         let offsets: BTreeMap<TopicPartition, CommittedOffset> = offsets.into_iter().collect();
+        if let Some(at) = offsets.keys().find(|at| !is_topic_name(&at.topic)).cloned() {
+            let refused = AbortCause::Partition { at, error: ErrorCode::InvalidTopicException };
+            transactions.heed(refused.clone().into());
+            self.hub.changed();
+            return Err(Box::new(refused.into()));
+        }
         transactions.last_offsets.0 += 1;
         let ticket = transactions.last_offsets;
         if offsets.is_empty() {
