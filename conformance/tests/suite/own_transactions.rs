@@ -197,8 +197,10 @@ async fn too_slow(target: &Target) -> Outcome {
     })
     .await?;
     let ended = within("a commit", transaction.commit()).await?;
-    let raised =
-        matches!(&ended, Err(TransactionError::Aborted(error)) if error.kind() == AbortedErrorKind::TimedOut);
+    let raised = matches!(
+        &ended,
+        Err(TransactionError::Aborted(error)) if error.kind() == AbortedErrorKind::EndedByCoordinator
+    );
     let older =
         matches!(&ended, Err(TransactionError::Fatal(error)) if error.kind() == FatalErrorKind::Fenced);
     holds(&format!("told: {ended:?}"), raised || older)?;

@@ -312,8 +312,10 @@ errors! {
             "begin another without its records; what is there now is read from auto.offset.reset on";
         /// The coordinator does not add this partition to it.
         Partition = Caller: "the partition cannot be in a transaction", "check its name";
-        /// It was open for longer than `transaction.timeout.ms`, and its coordinator has ended it.
-        TimedOut = Caller, Passes: "open for longer than transaction.timeout", "end it sooner, or raise transaction_timeout";
+        /// Its coordinator has ended it: it was open for longer than `transaction.timeout.ms`, or a newer producer is claiming the
+        /// `transactional.id` at this moment, in which case the next call tells that this one is [fenced](FatalErrorKind::Fenced).
+        EndedByCoordinator = Caller, Passes: "open for longer than transaction.timeout, or about to be fenced",
+            "end it sooner, or raise transaction_timeout; give each instance a transactional.id of its own";
         /// The principal may not do that: [`missing_permission`](AbortedError::missing_permission) tells what is to be granted.
         NotAuthorized = Caller: "not authorized", "have it granted, as by kafka-acls --add";
         /// A broker has it aborted.
