@@ -308,7 +308,7 @@ errors! {
         /// The group's coordinator did not take the offsets.
         Offsets = Cluster, AsCoded: "offsets of the transaction were not taken", "begin another, and do its work again";
         /// Offsets are of a topic that is deleted, or was made anew under its name since. They would skip records of that one.
-        Gone = Caller: "the topic that was read is deleted, or was made anew",
+        Gone = Cluster, Passes: "the topic that was read is deleted, or was made anew",
             "begin another without its records; what is there now is read from auto.offset.reset on";
         /// The coordinator does not add this partition to it.
         Partition = Caller: "the partition cannot be in a transaction", "check its name";

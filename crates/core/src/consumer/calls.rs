@@ -185,6 +185,16 @@ impl<F: Clone> Consumer<F> {
         true
     }
 
+    /// Moves the position back to what was handed out. Where that is of a topic that is gone, it is no offset of the one made
+    /// anew under its name: the position stays, to be reset as that is noticed.
+    pub fn go_back(&mut self, at: &TopicPartition, to: &CommittedOffset, now: Now) -> bool {
+        let is_another = |id| {
+            let reads_another = self.lanes.topic_id(at).is_some_and(|read| read != id);
+            reads_another || self.hub.metadata.has_another(&at.topic, id)
+        };
+        !to.topic_id.is_some_and(is_another) && self.seek(at, SeekTo::Offset(to.offset), now)
+    }
+
     /// Pauses or resumes a partition. Returns `false` where it is not this consumer's.
     pub fn set_paused(&mut self, at: &TopicPartition, paused: bool, now: Now) -> bool {
         let Some((part, _)) = self.lanes.assigned_at(at) else { return false };
