@@ -233,8 +233,8 @@ impl<F> Producer<F> {
                 Read::Unknown => return self.hub.poll_metadata(&self.wanted, now),
                 Read::Gone(at) => {
                     let group = commit.group.group_id.clone();
-                    self.hub.wake = true;
-                    return transactions.heed(AbortCause::Gone { group, at }.into());
+                    transactions.heed(AbortCause::Gone { group, at }.into());
+                    return self.step();
                 }
             }
         }

@@ -133,7 +133,7 @@ impl<F> Producer<F> {
     }
 
     /// The steps that need no answer.
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         let quiet = self.is_quiet();
         let Some(transactions) = &mut self.transactions else { return };
         if let Some(cause) = transactions.doom.clone() {
@@ -144,6 +144,8 @@ impl<F> Producer<F> {
                 transactions.state = State::Aborting;
                 self.hub.wake = true;
             } else if transactions.state == State::Open {
+                // Nothing else may happen for a long time: whoever waits is told now.
+                self.hub.wake |= !transactions.offsets.is_empty();
                 transactions.settle_offsets(&cause.clone().into());
                 self.drop_batches(|| SendFailure::Doomed(Box::new(cause.clone().into())));
             }
