@@ -71,6 +71,8 @@ mod misled;
 mod mixed;
 #[path = "suite/observed.rs"]
 mod observed;
+#[path = "suite/observed_admin.rs"]
+mod observed_admin;
 #[path = "suite/observed_offsets.rs"]
 mod observed_offsets;
 #[path = "suite/observed_reading.rs"]
@@ -188,6 +190,7 @@ fn all() -> Vec<Case> {
         behaviours::cases(),
         pages::cases(),
         observed::cases(),
+        observed_admin::cases(),
         observed_offsets::cases(),
         observed_reading::cases(),
         killed::cases(),

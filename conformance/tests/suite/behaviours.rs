@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 use ottla::admin::NewTopic;
-use ottla::error::SendErrorKind;
+use ottla::error::{AdminErrorKind, CommitErrorKind, OffsetsErrorKind, SendErrorKind};
 use ottla::{
     CommittedOffset, Consumer, OffsetReset, Producer, ProducerRecord, Rebalance, RebalanceListener,
-    SeekPosition, TimestampType, TopicPartition,
+    SeekPosition, Subscription, SubscriptionError, TimestampType, TopicPartition,
 };
 use ottla_conformance::targets::{Target, unique};
 
@@ -47,7 +47,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::both("behaviours::subscriptions_grow_shrink_change_their_kind_and_end", |target| {
             wait(subscriptions(target))
         }),
-        Case::both("behaviours::a_topic_name_that_is_none_is_told_and_another_can_follow", |target| {
+        Case::both("behaviours::a_name_that_no_topic_can_have_is_refused_by_every_call", |target| {
             wait(no_name(target))
         }),
         Case::both("behaviours::a_producer_writes_to_partitions_that_are_added_and_to_no_others", |target| {
@@ -276,22 +276,21 @@ async fn no_name(target: &Target) -> Outcome {
     let Err(told) = member(target, &group, "no name").build().await else { return Err("it is built".into()) };
     holds(&format!("it is named: {told}"), told.to_string().contains("`no name`"))?;
     let mut reader = member(target, &group, &topic).build().await?;
-    reader.subscribe(["no name"])?;
-    let told = within("what is wrong", async {
-        loop {
-            if let Err(error) = reader.poll(Duration::from_millis(50)).await {
-                return error.to_string();
-            }
-            let told = reader.explain().to_string();
-            if told.contains("no name") {
-                return told;
-            }
-        }
-    })
-    .await?;
-    holds(&format!("it is named: {told}"), told.contains("no name"))?;
-    reader.subscribe([topic.as_str()])?;
+    let named = Err(SubscriptionError::InvalidTopic("no name".to_owned()));
+    equal("a subscription", reader.subscribe(["no name"]), named.clone())?;
+    equal("the topics before", reader.subscription(), Subscription::Topics([topic.clone()].into()))?;
     has(&mut reader, &[&topic]).await?;
+    let committed = reader.commit_offsets([(("no name", 0), 1)]).await.map_err(|error| error.kind());
+    equal("a commit", committed.err(), Some(CommitErrorKind::InvalidTopic))?;
+    let ends = reader.end_offsets([("no name", 0)]).await.map_err(|error| error.kind());
+    equal("an end", ends.err(), Some(OffsetsErrorKind::InvalidTopic))?;
+    let mut assigned = consumer(target).build().await?;
+    equal("an assignment", assigned.assign([("no name", 0)]), named)?;
+    let sent = producer(target).await?.send(ProducerRecord::to("no name").value("v")).await;
+    equal("a record", sent.map(drop).map_err(|error| error.kind()), Err(SendErrorKind::InvalidTopic))?;
+    let admin = admin(target).await?;
+    let created = admin.create_topic(NewTopic::new("no name")).await.map_err(|error| error.kind());
+    equal("a new topic", created, Err(AdminErrorKind::InvalidRequest))?;
     within("a close", reader.close()).await??;
     Ok(())
 }

@@ -6,14 +6,15 @@ use std::time::Duration;
 use libtest_mimic::Failed;
 use ottla::error::{AbortedErrorKind, FatalErrorKind, SendErrorKind};
 use ottla::{
-    Consumer, IsolationLevel, ProducerRecord, Reason, SendError, TransactionError, TransactionalProducer,
-    TransformError,
+    Consumer, HandedOut, IsolationLevel, ProducerRecord, Reason, SendError, TransactionError,
+    TransactionalProducer, TransformError,
 };
 use ottla_conformance::targets::{Target, unique};
 
 use crate::cases::{Case, Outcome};
 use crate::kit::{
-    PATIENCE, admin, consumer, equal, holds, member, numbers, poll_until, take, text, topic, wait, within,
+    PATIENCE, admin, consumer, create, equal, holds, member, numbers, poll_until, take, text, topic, wait,
+    within,
 };
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -26,6 +27,9 @@ pub(crate) fn cases() -> Vec<Case> {
         on_all("a_time_out_that_the_broker_does_not_take_is_told", |target| wait(time_out_refused(target))),
         on_all("a_transaction_spans_brokers", |target| wait(spans_brokers(target))),
         on_all("whose_open_transaction_holds_a_partition_back_is_told", |target| wait(held_back(target))),
+        on_all("a_transaction_commits_no_offset_of_a_deleted_topic_to_the_one_made_anew", |target| {
+            wait(deleted_input(target))
+        }),
         on_all("records_are_transformed_exactly_once_while_members_come_and_go", |target| {
             wait(transformed(target))
         }),
@@ -122,6 +126,30 @@ async fn dropped(target: &Target) -> Outcome {
     )
 }
 
+/// The coordinator is named the topic that was read by its id (TxnOffsetCommit 6); for an older one ids are compared before.
+async fn deleted_input(target: &Target) -> Outcome {
+    let (topic, group) = (topic(target, "deleted-input", 1).await?, unique("deleted-input"));
+    numbers(target, &topic, 1, 0..5).await?;
+    let mut consumer = member(target, &group, &topic).build().await?;
+    let offsets =
+        take(&mut consumer, 5).await?.pop().map(|last| (last.topic_partition().clone(), last.to_commit()));
+    let metadata = consumer.group_metadata().ok_or("no group")?;
+    let admin = admin(target).await?;
+    admin.delete_topic(topic.as_str()).await?;
+    create(target, &topic, 1).await?;
+    let mut producer = builder(target, &unique("deleted-input")).build_transactional().await?;
+    let transaction = within("a transaction", producer.begin()).await??;
+    let sent = within("an answer", transaction.send_offsets(offsets, &metadata)).await?;
+    let Err(TransactionError::Aborted(aborted)) = sent else {
+        return Err(format!("not aborted: {sent:?}").into());
+    };
+    equal("why", aborted.kind(), AbortedErrorKind::Gone)?;
+    equal("of which topic", aborted.context().partition.clone(), Some((topic.as_str(), 0).into()))?;
+    drop(transaction);
+    let committed = admin.committed_offsets(group.as_str()).await?;
+    holds(&format!("nothing is committed: {committed:?}"), committed.is_empty())
+}
+
 /// As the leader tells it: the producer's id is in what it wrote.
 async fn held_back(target: &Target) -> Outcome {
     let topic = topic(target, "held-back", 1).await?;
@@ -169,8 +197,10 @@ async fn too_slow(target: &Target) -> Outcome {
     })
     .await?;
     let ended = within("a commit", transaction.commit()).await?;
-    let raised =
-        matches!(&ended, Err(TransactionError::Aborted(error)) if error.kind() == AbortedErrorKind::TimedOut);
+    let raised = matches!(
+        &ended,
+        Err(TransactionError::Aborted(error)) if error.kind() == AbortedErrorKind::EndedByCoordinator
+    );
     let older =
         matches!(&ended, Err(TransactionError::Fatal(error)) if error.kind() == FatalErrorKind::Fenced);
     holds(&format!("told: {ended:?}"), raised || older)?;

@@ -187,6 +187,7 @@ macro_rules! answers {
 answers! {
     AddOffsetsToTxn: AddOffsetsToTxnResponse, AddPartitionsToTxn: AddPartitionsToTxnResponse,
     ApiVersions: ApiVersionsResponse, ConsumerGroupHeartbeat: ConsumerGroupHeartbeatResponse,
+    DeleteGroups: DeleteGroupsResponse, WriteTxnMarkers: WriteTxnMarkersResponse,
     DeleteRecords: DeleteRecordsResponse, DescribeTransactions: DescribeTransactionsResponse,
     EndTxn: EndTxnResponse, Fetch: FetchResponse, FindCoordinator: FindCoordinatorResponse,
     InitProducerId: InitProducerIdResponse, JoinGroup: JoinGroupResponse, LeaveGroup: LeaveGroupResponse,

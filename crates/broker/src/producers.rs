@@ -73,6 +73,18 @@ impl Producers {
         if first == expected { Ok(Verdict::Append) } else { Err(out_of_order(first, expected)) }
     }
 
+    /// Judges a marker that is to be written. Its epoch is that of what it ends, or is `raised` by the end.
+    pub(crate) fn check_marker(&self, marker: &EndTxnMarker, raised: bool) -> Result<(), ErrorCode> {
+        let Some(producer) = self.0.get(&marker.producer_id) else { return Ok(()) };
+        if marker.producer_epoch < producer.epoch || (raised && marker.producer_epoch == producer.epoch) {
+            return Err(ErrorCode::InvalidProducerEpoch);
+        }
+        match marker.coordinator_epoch < producer.coordinator_epoch {
+            true => Err(ErrorCode::TransactionCoordinatorFenced),
+            false => Ok(()),
+        }
+    }
+
     /// Remembers a batch that was appended.
     pub(crate) fn appended(&mut self, header: &BatchHeader, base_offset: i64) {
         if header.producer_id < 0 {

@@ -37,7 +37,8 @@ impl VersionSet {
             (Self::Kafka3_9, ApiKey::DescribeGroups) => 5,
             (Self::Kafka3_9, ApiKey::EndTxn | ApiKey::TxnOffsetCommit) => 4,
             (Self::Kafka4_3, ApiKey::TxnOffsetCommit) => 5,
-            (Self::Kafka3_9, ApiKey::ListTransactions) => 1,
+            (Self::Kafka3_9, ApiKey::ListTransactions | ApiKey::WriteTxnMarkers) => 1,
+            (_, ApiKey::DeleteGroups) => 2,
             (Self::Kafka3_9, ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe) => 0,
             _ => i16::MAX,
         };

@@ -129,3 +129,23 @@ fn offsets_are_deleted_by_who_may_delete_the_group_and_read_the_topic() {
         assert_eq!((told.error_code, partition), expected);
     }
 }
+
+#[test]
+fn groups_are_deleted_and_markers_written_by_who_may() {
+    let cluster = ErrorCode::ClusterAuthorizationFailed;
+    for (acls, deletes, marks) in [
+        (&["READ:group:g"][..], GROUP, cluster),
+        (&["DELETE:group:g", "ALTER:cluster"], NONE, NONE),
+        (&["CLUSTER_ACTION:cluster"], GROUP, NONE),
+    ] {
+        let (mut world, conn, producer) = world(acls);
+        let admin = world.connect_with("User:admin");
+        common::group::commit(&mut world, admin, "", -1, 3);
+        let told = world.ask(conn, 2, DeleteGroupsRequest { groups_names: vec!["g".into()] });
+        assert_eq!(told.results[0].error_code, deletes, "{acls:?}");
+        let topics = vec![WriteTxnMarkersTopic { name: "t".into(), partition_indexes: vec![0] }];
+        let marker = WriteTxnMarkersMarker { producer_id: producer.id, topics, ..Default::default() };
+        let told = world.ask(conn, 1, WriteTxnMarkersRequest { markers: vec![marker] });
+        assert_eq!(told.markers[0].topics[0].partitions[0].error_code, marks, "{acls:?}");
+    }
+}

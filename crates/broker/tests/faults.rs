@@ -224,6 +224,8 @@ fn an_error_makes_a_well_formed_response_of_every_api_in_every_version() {
                 Request::DescribeProducers(r) => format!("{:?}", world.ask(conn, version, r)),
                 Request::DescribeTransactions(r) => format!("{:?}", world.ask(conn, version, r)),
                 Request::ListTransactions(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::DeleteGroups(r) => format!("{:?}", world.ask(conn, version, r)),
+                Request::WriteTxnMarkers(r) => format!("{:?}", world.ask(conn, version, r)),
                 other => panic!("no example of {other:?}"),
             };
             assert!(text.contains("UnknownServerError"), "{api:?} {version}: {text}");

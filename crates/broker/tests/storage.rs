@@ -73,6 +73,15 @@ fn history() -> (World, Vec<(usize, Seen)>) {
     told(&world);
     assert!(world.cluster.delete_topic("u"));
     told(&world);
+    let topics = vec![WriteTxnMarkersTopic { name: "t".into(), partition_indexes: vec![0] }];
+    let Producer { id: producer_id, epoch: producer_epoch, .. } = producer;
+    let marker = WriteTxnMarkersMarker { producer_id, producer_epoch, topics, ..Default::default() };
+    let written = world.ask(conn, 1, WriteTxnMarkersRequest { markers: vec![marker] });
+    assert_eq!(written.markers[0].topics[0].partitions[0].error_code, NONE);
+    told(&world);
+    let deleted = world.ask(conn, 2, DeleteGroupsRequest { groups_names: vec!["g".into()] });
+    assert_eq!(deleted.results[0].error_code, NONE);
+    told(&world);
     (world, history)
 }
 

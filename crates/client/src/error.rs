@@ -162,6 +162,8 @@ errors! {
         Fenced = Caller, Ends: "another member came with this group.instance.id", "give each member an id of its own";
         /// The partition is not this consumer's.
         NotAssigned = Caller: "not assigned to this consumer", "commit only what it owns";
+        /// No topic can have this name.
+        InvalidTopic = Caller: "no topic can have this name", "it is up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`";
         /// Its topic, or the partition itself, is gone: its offset with it. What else was to be committed is.
         Gone = Caller: "there is no such partition any more", "commit what is left";
         /// No offset can be that.
@@ -224,6 +226,8 @@ errors! {
         NotMember = Cluster: "not a member of this generation any more", "receive again to rejoin";
         /// Another member came with this `group.instance.id`: this one is out for good.
         Fenced = Caller, Ends: "another member came with this group.instance.id", "give each member an id of its own";
+        /// No topic can have this name.
+        InvalidTopic = Caller: "no topic can have this name", "it is up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`";
         /// The topic or the partition does not exist.
         UnknownPartition = Caller: "no such partition", "create it, or check its name";
         /// `default.api.timeout.ms` passed.
@@ -246,6 +250,8 @@ errors! {
     SendError, SendErrorKind, needs Write {
         /// The record is larger than `max.request.size`, or than the topic takes.
         TooLarge = Caller: "the record is too large", "send a smaller one, or raise the limits of producer and topic";
+        /// No topic can have this name.
+        InvalidTopic = Caller: "no topic can have this name", "it is up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`";
         /// The topic does not exist, and was not created on asking.
         UnknownTopic = Cluster: "no such topic", "create it, or check its name";
         /// The topic has no partition of that number.
@@ -301,10 +307,15 @@ errors! {
         MemberFenced = Caller: "another member came with this group.instance.id", "give each member an id of its own";
         /// The group's coordinator did not take the offsets.
         Offsets = Cluster, AsCoded: "offsets of the transaction were not taken", "begin another, and do its work again";
+        /// Offsets are of a topic that is deleted, or was made anew under its name since. They would skip records of that one.
+        Gone = Cluster, Passes: "the topic that was read is deleted, or was made anew",
+            "begin another without its records; what is there now is read from auto.offset.reset on";
         /// The coordinator does not add this partition to it.
         Partition = Caller: "the partition cannot be in a transaction", "check its name";
-        /// It was open for longer than `transaction.timeout.ms`, and its coordinator has ended it.
-        TimedOut = Caller, Passes: "open for longer than transaction.timeout", "end it sooner, or raise transaction_timeout";
+        /// Its coordinator has ended it: it was open for longer than `transaction.timeout.ms`, or a newer producer is claiming the
+        /// `transactional.id` at this moment, in which case the next call tells that this one is [fenced](FatalErrorKind::Fenced).
+        EndedByCoordinator = Caller, Passes: "open for longer than transaction.timeout, or about to be fenced",
+            "end it sooner, or raise transaction_timeout; give each instance a transactional.id of its own";
         /// The principal may not do that: [`missing_permission`](AbortedError::missing_permission) tells what is to be granted.
         NotAuthorized = Caller: "not authorized", "have it granted, as by kafka-acls --add";
         /// A broker has it aborted.

@@ -34,6 +34,15 @@ ids! {
     pub OpId(u64);
 }
 
+/// What is a topic's name, for whoever gave something else.
+pub const TOPIC_NAME: &str = "a topic's name: up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`";
+
+/// Whether a topic may have this name: up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`, and not `.` or `..` alone.
+pub fn is_topic_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !matches!(name, "" | "." | "..") && name.len() <= 249 && name.chars().all(legal)
+}
+
 /// A topic's name and a partition's number. Where one is asked for, a pair of both does as well.
 ///
 /// ```

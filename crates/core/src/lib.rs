@@ -48,7 +48,7 @@ pub use group::{
     GroupMetadata, GroupProtocol, LeaveGroup, MembershipState, Pattern, RangeAssignor, RoundRobinAssignor,
     StickyAssignor,
 };
-pub use ids::{ConnId, NodeId, OpId, ReaderId, RequestId, TopicPartition};
+pub use ids::{ConnId, NodeId, OpId, ReaderId, RequestId, TOPIC_NAME, TopicPartition, is_topic_name};
 pub use lanes::{Filter, LaneFailure, LanePhase};
 pub use machine::{Fetched, Machine, Outbound, Reply};
 pub use metadata::{Metadata, MetadataConfig, Node, Partition, Topic, Wanted};

@@ -80,6 +80,8 @@ pub struct Metadata {
     /// Topics of which only the ids are known.
     wanted_ids: BTreeSet<TopicId>,
     asked_ids: BTreeSet<TopicId>,
+    /// Topics that are asked for as well, as long as there are any of that name, and are not created.
+    also: BTreeSet<String>,
     missing: Missing,
     forbidden: Forbidden,
     in_flight: Option<RequestId>,
@@ -152,6 +154,7 @@ impl Metadata {
             asked: None,
             wanted_ids: BTreeSet::new(),
             asked_ids: BTreeSet::new(),
+            also: BTreeSet::new(),
             missing: Missing::default(),
             forbidden: Forbidden::default(),
             in_flight: None,
@@ -267,6 +270,14 @@ impl Metadata {
     pub fn want_ids(&mut self, ids: &BTreeSet<TopicId>) {
         if self.wanted_ids != *ids {
             self.wanted_ids.clone_from(ids);
+        }
+    }
+
+    /// Asks for this topic, too, from now on until an answer shows that there is none. It is not created for that.
+    pub(crate) fn ask_also(&mut self, topic: &str) {
+        if !self.also.contains(topic) {
+            self.also.insert(topic.to_owned());
+            self.stale = true;
         }
     }
 
@@ -421,11 +432,12 @@ impl Metadata {
             // Version 0 has no null: there an empty list asks for all.
             Wanted::All if version == 0 => Some(Vec::new()),
             Wanted::All => None,
-            Wanted::Topics(topics) => Some(topics.iter().map(named).chain(by_id).collect()),
+            Wanted::Topics(topics) => Some(topics.union(&self.also).map(named).chain(by_id).collect()),
         };
+        let creates = self.also.is_empty() || self.is_incomplete(wanted);
         let request = MetadataRequest {
             topics,
-            allow_auto_topic_creation: self.config.allow_auto_create,
+            allow_auto_topic_creation: self.config.allow_auto_create && creates,
             ..Default::default()
         };
         let id = connections.send(target, Kind::Main, version, request, None, now);
@@ -508,6 +520,10 @@ impl Metadata {
         let news: BTreeMap<_, _> =
             response.topics.into_iter().filter_map(|topic| self.topic_news(topic)).collect();
         self.topics = news;
+        let topics = &self.topics;
+        self.also.retain(|topic| {
+            topics.get(topic).is_some_and(|found| found.error != ErrorCode::UnknownTopicOrPartition)
+        });
         self.missing.follow(&self.topics);
         self.forbidden.follow(&self.topics);
         let before = self.refreshed.replace(now.mono);

@@ -191,9 +191,11 @@ apis! {
     AddPartitionsToTxn = 24: AddPartitionsToTxnRequest, AddPartitionsToTxnResponse;
     AddOffsetsToTxn = 25: AddOffsetsToTxnRequest, AddOffsetsToTxnResponse;
     EndTxn = 26: EndTxnRequest, EndTxnResponse;
+    WriteTxnMarkers = 27: WriteTxnMarkersRequest, WriteTxnMarkersResponse, unthrottled;
     TxnOffsetCommit = 28: TxnOffsetCommitRequest, TxnOffsetCommitResponse;
     SaslAuthenticate = 36: SaslAuthenticateRequest, SaslAuthenticateResponse, unthrottled;
     CreatePartitions = 37: CreatePartitionsRequest, CreatePartitionsResponse;
+    DeleteGroups = 42: DeleteGroupsRequest, DeleteGroupsResponse;
     OffsetDelete = 47: OffsetDeleteRequest, OffsetDeleteResponse;
     DescribeProducers = 61: DescribeProducersRequest, DescribeProducersResponse;
     DescribeTransactions = 65: DescribeTransactionsRequest, DescribeTransactionsResponse;

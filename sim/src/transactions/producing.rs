@@ -246,7 +246,7 @@ impl Producing {
                 return Some(Ended::Over);
             }
         };
-        if matches!(outcome, Err(TransactionFailure::Aborted(AbortCause::TimedOut))) {
+        if matches!(outcome, Err(TransactionFailure::Aborted(AbortCause::EndedByCoordinator))) {
             record.counts.timed_out += 1;
             // One that another is about to fence looks the same.
             if stage.time < since + self.timeout && !record.is_shared(&self.id) {

@@ -11,6 +11,7 @@ mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_groups;
@@ -35,6 +36,7 @@ mod produce;
 mod sasl;
 mod sync_group;
 mod txn_offset_commit;
+mod write_txn_markers;
 
 use ottla_protocol::{ErrorCode, Now, Request, Response};
 
@@ -110,6 +112,8 @@ pub(crate) fn handle(
             offset_for_leader_epoch::handle(cluster, asked, r, in_parts).into()
         }
         Request::DeleteRecords(r) => delete_records::handle(cluster, asked, r, in_parts).into(),
+        Request::DeleteGroups(r) => delete_groups::handle(cluster, asked, r, forced).into(),
+        Request::WriteTxnMarkers(r) => write_txn_markers::handle(cluster, asked, r, in_parts, now).into(),
         Request::OffsetDelete(r) => offset_delete::handle(cluster, asked, r, forced).into(),
         _ => Outcome::Close,
     }

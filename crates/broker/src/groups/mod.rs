@@ -142,6 +142,11 @@ impl Groups {
         self.groups.get_mut(id)
     }
 
+    /// Forgets a group, with what was committed for it.
+    pub(crate) fn delete(&mut self, id: &str) -> Option<()> {
+        self.groups.remove(id).map(|_| ())
+    }
+
     /// Steps a group, where there is one.
     pub(crate) fn step<T>(
         &mut self,

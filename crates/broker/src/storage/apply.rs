@@ -62,6 +62,7 @@ impl Cluster {
                 let producer_id = (producer_id >= 0).then_some(producer_id);
                 self.groups.create(&group).commit(at, committed, producer_id, self.plot);
             }
+            Entry::GroupDeleted { group } => self.groups.delete(&group)?,
             Entry::OffsetForgotten { group, at } => self.groups.find_mut(&group)?.forget(|it| *it == at),
             Entry::ProducerIds { next } => self.transactions.producer_ids = counted(next)?,
             Entry::Transaction { id, mut transaction, producer_ids } => {
@@ -80,9 +81,11 @@ impl Cluster {
                     let partition = self.topics.find_mut(name)?.partition_mut(*index)?;
                     partition.end_transaction(&marker, self.plot, timestamp);
                 }
-                let transaction = self.transactions.find_mut(&id)?;
-                transaction.written(&place);
-                transaction.complete();
+                if !id.is_empty() {
+                    let transaction = self.transactions.find_mut(&id)?;
+                    transaction.written(&place);
+                    transaction.complete();
+                }
             }
             Entry::Partition {
                 topic,

@@ -105,7 +105,7 @@ entries! {
     10 = ProducerIds { next: i64 }
     /// What became of a transactional id, and the next producer id.
     11 = Transaction { id: String, transaction: Transaction, producer_ids: i64 }
-    /// A transaction's end is written to one of its places.
+    /// A transaction's end is written to one of its places: by the coordinator of the id, or without one by an administrator.
     12 = Marker { id: String, place: Place, marker: EndTxnMarker, timestamp: i64 }
     /// Of a snapshot: a partition but for its batches, which follow. The first has this offset.
     13 = Partition {
@@ -122,6 +122,7 @@ entries! {
     14 = Copied { topic: TopicId, partition: i32, bytes: Vec<u8> }
     /// The batches that end behind the offset are lost, as by an unclean election.
     15 = LogCut { topic: TopicId, partition: i32, offset: i64 }
+    16 = GroupDeleted { group: String }
 }
 
 macro_rules! as_on_the_wire {

@@ -208,7 +208,8 @@ responses! {
     AddPartitionsToTxn: AddPartitionsToTxnResponse, AddOffsetsToTxn: AddOffsetsToTxnResponse,
     EndTxn: EndTxnResponse, TxnOffsetCommit: TxnOffsetCommitResponse, OffsetDelete: OffsetDeleteResponse,
     DescribeProducers: DescribeProducersResponse, DescribeTransactions: DescribeTransactionsResponse,
-    ListTransactions: ListTransactionsResponse,
+    ListTransactions: ListTransactionsResponse, DeleteGroups: DeleteGroupsResponse,
+    WriteTxnMarkers: WriteTxnMarkersResponse,
     ConsumerGroupHeartbeat: ConsumerGroupHeartbeatResponse, ConsumerGroupDescribe: ConsumerGroupDescribeResponse,
 }
 
@@ -430,6 +431,12 @@ pub fn example(api: ApiKey) -> Request {
             DescribeTransactionsRequest { transactional_ids: vec!["x".to_owned()] }.into()
         }
         ApiKey::ListTransactions => ListTransactionsRequest::default().into(),
+        ApiKey::DeleteGroups => DeleteGroupsRequest { groups_names: vec![group_id()] }.into(),
+        ApiKey::WriteTxnMarkers => {
+            let topics = vec![WriteTxnMarkersTopic { name: t(), partition_indexes: vec![0] }];
+            let marker = WriteTxnMarkersMarker { topics, ..Default::default() };
+            WriteTxnMarkersRequest { markers: vec![marker] }.into()
+        }
         other => panic!("no example of {other:?}"),
     }
 }

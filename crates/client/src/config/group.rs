@@ -8,7 +8,7 @@ use ottla_core::{
     group::{Assignment, LastAssignment, Member, PartitionRacks},
 };
 
-use super::value::{check_millis, is_topic_name};
+use super::{is_topic_name, value::check_millis};
 use crate::error::{BuildError, BuildErrorKind, Details as _};
 
 /// What the setters stored.

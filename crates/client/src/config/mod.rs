@@ -34,10 +34,10 @@ pub(crate) use consumer::{ConsumerConfig, Wish};
 #[doc(hidden)]
 pub use known::is_secret;
 pub use names::{Many, Names, One};
+pub use ottla_core::is_topic_name;
 pub(crate) use producer::ProducerConfig;
 pub use producer::{ProducerBuilder, ProducerSettings};
 pub use properties::Properties;
 pub use property::{JavaDefault, Property};
-pub use value::is_topic_name;
 #[cfg(feature = "tls")]
 pub(crate) use value::wrong;

@@ -55,12 +55,6 @@ pub(super) fn list(text: &str) -> impl Iterator<Item = String> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned)
 }
 
-/// Whether a topic may have this name: up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`, and not `.` or `..` alone.
-pub fn is_topic_name(name: &str) -> bool {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    !matches!(name, "" | "." | "..") && name.len() <= 249 && name.chars().all(legal)
-}
-
 /// A duration of at least one millisecond that fits the wire.
 pub(super) fn check_millis(key: &str, value: Duration) -> Result<Duration, BuildError> {
     check_millis_from(key, value, 1)

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ottla_core::{CommittedOffset, GroupMetadata, SeekTo, TopicPartition};
+use ottla_core::{CommittedOffset, GroupMetadata, TopicPartition};
 
 use super::{Consumer, Records};
 
@@ -52,20 +52,23 @@ impl Consumer {
     pub(crate) async fn back_to_committed(&mut self, records: &Records) {
         let mut at = first_of(records);
         if let Ok(committed) = self.committed(at.keys().cloned()).await {
-            let known = committed.into_iter().filter_map(|(at, offset)| Some((at, offset?.offset)));
-            at.extend(known);
+            for (at, to) in &mut at {
+                if let Some(Some(known)) = committed.get(at) {
+                    to.offset = known.offset;
+                }
+            }
         }
         self.go_on_at(at);
     }
 
-    fn go_on_at(&mut self, offsets: BTreeMap<TopicPartition, i64>) {
+    fn go_on_at(&mut self, offsets: BTreeMap<TopicPartition, CommittedOffset>) {
         let reading = &mut self.reader.reading;
         self.shared.with(|core, now| {
             reading.sync(core, false, now);
             for (at, offset) in &offsets {
                 // A partition that was lost, and is back, goes on where the group has committed.
                 if reading.position(at, core).is_some() {
-                    core.seek(at, SeekTo::Offset(*offset), now);
+                    core.go_back(at, offset, now);
                 }
             }
             reading.sync(core, true, now);
@@ -73,8 +76,13 @@ impl Consumer {
     }
 }
 
-/// Of each partition the first of these records.
-fn first_of(records: &Records) -> BTreeMap<TopicPartition, i64> {
-    let of_partition = records.by_partition().into_iter();
-    of_partition.filter_map(|(at, mut records)| Some((at.clone(), records.next()?.offset()))).collect()
+/// Of each partition the first of these records, and its topic.
+fn first_of(records: &Records) -> BTreeMap<TopicPartition, CommittedOffset> {
+    let mut offsets = records.next_offsets();
+    for (at, mut records) in records.by_partition() {
+        if let (Some(to), Some(first)) = (offsets.get_mut(at), records.next()) {
+            (to.offset, to.leader_epoch) = (first.offset(), None);
+        }
+    }
+    offsets
 }

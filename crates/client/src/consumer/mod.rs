@@ -158,7 +158,8 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// [`SubscriptionError`]: without a group, or after [`assign`](Self::assign).
+    /// [`SubscriptionError`]: a name that no topic can have, without a group, or after [`assign`](Self::assign). What was subscribed
+    /// to before stays.
     pub fn subscribe<Kind>(&mut self, topics: impl Names<Kind>) -> Result<(), SubscriptionError> {
         let topics = topics.into_names();
         self.shared.with(|core, now| core.subscribe(topics, now))
@@ -195,7 +196,7 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// [`SubscriptionError`]: after [`subscribe`](Self::subscribe).
+    /// [`SubscriptionError`]: a name that no topic can have, or after [`subscribe`](Self::subscribe).
     pub fn assign<P: Into<TopicPartition>>(
         &mut self,
         partitions: impl IntoIterator<Item = P>,

@@ -125,6 +125,7 @@ macro_rules! error_of {
                 $Error::new($Kind::Fenced).broker(code)
             }
             OpFailure::NotMember(code) => $Error::new($Kind::NotMember).broker(code),
+            OpFailure::InvalidTopic(at) => $Error::new($Kind::InvalidTopic).partition(at),
             OpFailure::NotAssigned(at) => $Error::new($Kind::NotAssigned).partition(at),
             OpFailure::TimedOut(what) => $Error::new($Kind::TimedOut).detail(format!("waited for {what}")),
             OpFailure::Broker(code, Some(at)) => $Error::new($Kind::Broker).partition(at).broker(code),

@@ -11,6 +11,7 @@ use crate::error::{Context, Details as _, SendError, SendErrorKind as Kind, Tran
 impl From<SendFailure> for SendError {
     fn from(failure: SendFailure) -> Self {
         match failure {
+            SendFailure::InvalidTopic { topic } => Self::new(Kind::InvalidTopic).topic(topic),
             SendFailure::UnknownTopic { topic } => Self::new(Kind::UnknownTopic).topic(topic),
             SendFailure::UnknownPartition { at, count } => {
                 Self::new(Kind::UnknownPartition).partition(at).detail(format!("there are {count}, from 0"))

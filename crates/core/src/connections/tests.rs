@@ -176,6 +176,26 @@ fn a_broker_that_is_another_than_was_meant_is_left_and_the_first_addresses_are_a
 }
 
 #[test]
+fn when_no_known_broker_is_reached_the_first_addresses_are_asked_again() {
+    let mut world = World::new();
+    world.bootstrap();
+    world.reach_node();
+    while let Some((conn, _)) = world.opened.pop() {
+        let why = Disconnected::Refused("gone".to_owned());
+        _ = world.connections.handle_disconnected(conn, why, world.now);
+    }
+    world.metadata.request_update();
+    world.pass(Duration::from_secs(2));
+    let hosts: BTreeSet<_> = world.opened.iter().map(|(_, host)| host.as_str()).collect();
+    assert!(hosts.contains("seven") && hosts.iter().any(|host| ["a", "b"].contains(host)), "{hosts:?}");
+    let (conn, _) = world.opened.iter().rfind(|(_, host)| host != "seven").unwrap().clone();
+    world.opened.push((conn, "one of the first".to_owned()));
+    world.metadata_request = None;
+    world.answer(ErrorCode::None);
+    assert!(world.metadata_request.is_some(), "it tells where the brokers are by now");
+}
+
+#[test]
 fn a_broker_that_refuses_to_say_what_it_speaks_is_asked_once_a_version_and_then_left() {
     let mut world = World::new();
     world.pump();

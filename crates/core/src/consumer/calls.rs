@@ -16,12 +16,17 @@ use super::{
 use crate::{
     event::{Event, Happened},
     group::{GroupMetadata, GroupNews, LeaveGroup, Pattern, Standing},
-    ids::{OpId, TopicPartition},
+    ids::{OpId, TopicPartition, is_topic_name},
     lanes::{FetchState, Search},
     metadata::Metadata,
     offsets::{CommittedOffset, OffsetAndTimestamp, Purpose},
     planted::Planted,
 };
+
+fn check_names<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> Result<(), OpFailure> {
+    let wrong = partitions.into_iter().find(|at| !is_topic_name(&at.topic));
+    wrong.map_or(Ok(()), |at| Err(OpFailure::InvalidTopic(at.clone())))
+}
 
 impl<F: Clone> Consumer<F> {
     /// Reads the partitions of these topics that the group assigns to it. Replaces an earlier subscription.
@@ -42,6 +47,7 @@ impl<F: Clone> Consumer<F> {
 
     fn subscribe_to(&mut self, subscription: Subscription, now: Now) -> Result<(), SubscriptionError> {
         self.check_open()?;
+        subscription.check_names()?;
         if let Subscription::Manual(_) = self.subscription {
             return Err(SubscriptionError::Assigned);
         }
@@ -89,6 +95,8 @@ impl<F: Clone> Consumer<F> {
             return Err(SubscriptionError::Subscribed);
         }
         let wanted: BTreeSet<TopicPartition> = partitions.into_iter().collect();
+        let subscription = Subscription::Manual(wanted.clone());
+        subscription.check_names()?;
         let gone = self.lanes.assigned().filter(|(_, lane)| !wanted.contains(&lane.at));
         for part in gone.map(|(part, _)| part).collect::<Vec<_>>() {
             self.lanes.unassign(part);
@@ -101,7 +109,7 @@ impl<F: Clone> Consumer<F> {
             }
         }
         self.manual_topics = wanted.iter().map(|at| at.topic.clone()).collect();
-        self.subscription = Subscription::Manual(wanted);
+        self.subscription = subscription;
         self.changed();
         Ok(())
     }
@@ -177,6 +185,16 @@ impl<F: Clone> Consumer<F> {
         true
     }
 
+    /// Moves the position back to what was handed out. Where that is of a topic that is gone, it is no offset of the one made
+    /// anew under its name: the position stays, to be reset as that is noticed.
+    pub fn go_back(&mut self, at: &TopicPartition, to: &CommittedOffset, now: Now) -> bool {
+        let is_another = |id| {
+            let reads_another = self.lanes.topic_id(at).is_some_and(|read| read != id);
+            reads_another || self.hub.metadata.has_another(&at.topic, id)
+        };
+        !to.topic_id.is_some_and(is_another) && self.seek(at, SeekTo::Offset(to.offset), now)
+    }
+
     /// Pauses or resumes a partition. Returns `false` where it is not this consumer's.
     pub fn set_paused(&mut self, at: &TopicPartition, paused: bool, now: Now) -> bool {
         let Some((part, _)) = self.lanes.assigned_at(at) else { return false };
@@ -245,6 +263,7 @@ impl<F: Clone> Consumer<F> {
         now: Now,
     ) -> Result<OpId, OpFailure> {
         let offsets = offsets.unwrap_or_else(|| self.lanes.done());
+        check_names(offsets.keys())?;
         let Some(group) = &mut self.group else { return Err(OpFailure::NoGroup) };
         // A coordinator takes a commit in nobody's name while the group is empty. It is refused here; otherwise it
         // would overwrite commits that others have made since this consumer was a member.
@@ -289,6 +308,7 @@ impl<F: Clone> Consumer<F> {
     pub fn committed(&mut self, partitions: Vec<TopicPartition>, now: Now) -> Result<OpId, OpFailure> {
         let Some(group) = &mut self.group else { return Err(OpFailure::NoGroup) };
         let partitions: BTreeSet<_> = partitions.into_iter().collect();
+        check_names(&partitions)?;
         let so_far = Outcome::Committed(BTreeMap::new());
         let op = self.ops.ask(so_far, partitions.len(), now.mono + self.api_timeout);
         for at in partitions {
@@ -300,6 +320,9 @@ impl<F: Clone> Consumer<F> {
 
     /// Asks each partition's log for the offset that `SeekTo` stands for.
     pub fn offsets(&mut self, partitions: Vec<(TopicPartition, SeekTo)>, now: Now) -> OpId {
+        if let Err(failure) = check_names(partitions.iter().map(|(at, _)| at)) {
+            return self.ops.begin_ended(Err(failure));
+        }
         let so_far = Outcome::Offsets(BTreeMap::new());
         let op = self.ops.ask(so_far, partitions.len(), now.mono + self.api_timeout);
         for (at, to) in partitions {

@@ -37,6 +37,8 @@ pub enum OpFailure {
     NotMember(ErrorCode),
     /// The partition or its topic is gone, and its offset with it.
     Gone(TopicPartition),
+    /// No topic can have this name.
+    InvalidTopic(TopicPartition),
     /// The member does not own this partition, and so may not commit it.
     NotAssigned(TopicPartition),
     /// A broker that is needed has refused the connection for good.

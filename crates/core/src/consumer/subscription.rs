@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt};
 
 use crate::{
     group::{Interest, Pattern},
-    ids::TopicPartition,
+    ids::{TOPIC_NAME, TopicPartition, is_topic_name},
 };
 
 /// Which partitions a consumer reads.
@@ -33,6 +33,18 @@ impl Subscription {
         }
     }
 
+    /// Whether topics may have the names that are in it.
+    pub(super) fn check_names(&self) -> Result<(), SubscriptionError> {
+        let wrong = match self {
+            Self::Topics(topics) => topics.iter().find(|name| !is_topic_name(name)),
+            Self::Manual(partitions) => {
+                partitions.iter().map(|at| &at.topic).find(|name| !is_topic_name(name))
+            }
+            Self::None | Self::Pattern(_) => None,
+        };
+        wrong.map_or(Ok(()), |name| Err(SubscriptionError::InvalidTopic(name.clone())))
+    }
+
     /// Whether the group assigns the partitions.
     pub(super) fn is_by_group(&self) -> bool {
         matches!(self, Self::Topics(_) | Self::Pattern(_))
@@ -50,6 +62,8 @@ pub enum SubscriptionError {
     Assigned,
     /// `group.id` is not set.
     NoGroup,
+    /// No topic can have this name.
+    InvalidTopic(String),
     /// Not a regular expression; the text says why.
     InvalidPattern(String),
     /// The consumer is not a member, so there is nothing to rebalance.
@@ -79,6 +93,7 @@ impl fmt::Display for SubscriptionError {
             Self::Assigned => "partitions are assigned already; unsubscribe first",
             Self::NoGroup => "no group to subscribe in; set group.id, or assign partitions",
             Self::InvalidPattern(why) => why,
+            Self::InvalidTopic(name) => return write!(f, "`{name}`: expected {TOPIC_NAME}"),
             Self::NotMember => "not a member of the group; subscribe first",
             Self::ServerSide => "the coordinator decides when to share out (group.protocol=consumer)",
             Self::Closed => "the consumer is closed; build another",

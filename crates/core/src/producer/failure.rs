@@ -5,7 +5,11 @@ use std::{fmt, time::Duration};
 use ottla_protocol::{ErrorCode, Timestamp};
 
 use super::TransactionFailure;
-use crate::{cause::Cause, connections::RefusedConnection, ids::TopicPartition};
+use crate::{
+    cause::Cause,
+    connections::RefusedConnection,
+    ids::{TOPIC_NAME, TopicPartition},
+};
 
 /// A record that is delivered, by what [`Acks`](super::Acks) asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +31,11 @@ pub enum SendFailure {
     /// There is no such topic, and none came about in time.
     UnknownTopic {
         /// Its name.
+        topic: String,
+    },
+    /// No topic can have this name.
+    InvalidTopic {
+        /// The name.
         topic: String,
     },
     /// The topic has no such partition.
@@ -134,6 +143,7 @@ pub enum SendFailure {
 impl fmt::Display for SendFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::InvalidTopic { topic } => write!(f, "`{topic}`: expected {TOPIC_NAME}"),
             Self::UnknownTopic { topic } => write!(f, "there is no topic `{topic}`; create it first"),
             Self::UnknownPartition { at, count } => {
                 write!(f, "topic `{}` has no partition {}: there are {count}, from 0", at.topic, at.partition)

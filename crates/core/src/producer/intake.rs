@@ -13,7 +13,11 @@ use super::{
     partition_for_key,
     partitioner::{Partitioning, Sticky, Unplaced, ask, by_crc32, by_fnv1a, next_by_load, next_sticky},
 };
-use crate::{cause::Cause, ids::TopicPartition, metadata::Wanted};
+use crate::{
+    cause::Cause,
+    ids::{TopicPartition, is_topic_name},
+    metadata::Wanted,
+};
 
 /// How many bytes a batch adds to its records, and a record to its key, value and headers, at the most.
 const BATCH_OVERHEAD: usize = 61;
@@ -211,7 +215,11 @@ impl<F> Producer<F> {
         true
     }
 
+    /// Waits for a topic that is not known. The only place where a name is looked at: that of a known topic is one.
     fn wait_for_topic<T>(&mut self, name: &str, since: Instant, now: Now) -> Result<T, Refused> {
+        if !is_topic_name(name) {
+            return Err(SendFailure::InvalidTopic { topic: name.to_owned() }.into());
+        }
         let error =
             self.hub.metadata.topics().get(name).map(|topic| topic.error).filter(|error| !error.is_ok());
         let waited = now.mono.saturating_duration_since(since);

@@ -16,12 +16,16 @@ use kafka_protocol::{
 const LACKING: &[(&str, i16)] = &[
     ("ApiVersionsRequest", 5),
     ("ApiVersionsResponse", 5),
+    ("DeleteGroupsRequest", 3),
+    ("DeleteGroupsResponse", 3),
     ("ListOffsetsRequest", 11),
     ("ListOffsetsResponse", 11),
     ("OffsetCommitRequest", 10),
     ("OffsetFetchRequest", 10),
     ("TxnOffsetCommitRequest", 6),
     ("TxnOffsetCommitResponse", 6),
+    ("WriteTxnMarkersRequest", 2),
+    ("WriteTxnMarkersResponse", 2),
 ];
 
 /// Reads a frame with the other crate and writes it again; `None` where it lacks the version.

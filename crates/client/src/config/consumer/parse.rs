@@ -2,14 +2,15 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use ottla_core::{FetchConfig, IsolationLevel, Pattern};
+use ottla_core::{FetchConfig, IsolationLevel, Pattern, TOPIC_NAME};
 
 use super::builder::{ConsumerBuilder, OffsetReset};
 use crate::{
     config::{
         common::{CommonConfig, RECEIVE_MAX},
         group::GroupSettings,
-        value::{MAX_SIZE, check, check_millis, check_millis_or_zero, is_topic_name},
+        is_topic_name,
+        value::{MAX_SIZE, check, check_millis, check_millis_or_zero},
     },
     consumer::{Interceptors, Listener},
     driver::DriverConfig,
@@ -178,8 +179,7 @@ impl ConsumerBuilder {
             }
         };
         if let Some(wrong) = topics.iter().find(|topic| !is_topic_name(topic)) {
-            let expected = "a topic's name: up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`";
-            return Err(BuildError::invalid("subscribe", wrong, expected));
+            return Err(BuildError::invalid("subscribe", wrong, TOPIC_NAME));
         }
         Ok(Some(Wish::Topics(topics.iter().cloned().collect())))
     }

@@ -50,10 +50,11 @@ impl From<AbortCause> for AbortedError {
                 }
                 .broker(error)
             }
+            AbortCause::Gone { group, at } => Self::new(Kind::Gone).group(group).partition(at),
             AbortCause::OffsetsTimedOut { group, waited, cause } => Self::new(Kind::Offsets)
                 .group(group)
                 .detail(with_obstacle(format!("waited {waited:.1?}"), cause)),
-            AbortCause::TimedOut => Self::new(Kind::TimedOut),
+            AbortCause::EndedByCoordinator => Self::new(Kind::EndedByCoordinator),
             AbortCause::Told { api, error } => Self::new(Kind::Broker).api(api).broker(error),
             other => Self::new(Kind::Broker).detail(other.to_string()),
         }

@@ -92,6 +92,11 @@ impl Transaction<'_> {
     ///
     /// The consumer must not commit them by itself: build it with `enable_auto_commit(false)`.
     ///
+    /// Offsets that were made of records are of those records' topic, and are refused once that is gone, as by
+    /// [`Consumer::commit_offsets`](crate::Consumer::commit_offsets). Coordinators that are named topics by their ids
+    /// (TxnOffsetCommit 6, Kafka 4.4) are sure of it. For older ones metadata is compared: to a topic that was made anew after
+    /// that, and before the coordinator takes the offsets, they are committed.
+    ///
     /// Dropped, the future leaves them a part of the transaction all the same.
     ///
     /// # Errors

@@ -57,6 +57,18 @@ fn what_goes_to_another_is_revoked_first_and_then_the_group_is_joined_again() {
 }
 
 #[test]
+fn a_pause_lasts_as_long_as_the_partition_is_kept() {
+    for (config, kept) in [(cooperative(), vec![at(0)]), (group_config(), vec![])] {
+        let mut world = World::member(config, &[0, 1]);
+        world.consumer.set_paused(&at(0), true, world.now);
+        world.heartbeat_says(ErrorCode::RebalanceInProgress);
+        world.enter(2, &[0, 1]);
+        assert_eq!(world.consumer.assignment(), [at(0), at(1)]);
+        assert_eq!(world.consumer.paused(), kept, "an eager member gives up all and gets it anew");
+    }
+}
+
+#[test]
 fn nothing_revoked_means_no_further_rebalance() {
     let mut world = World::member(cooperative(), &[0]);
     world.heartbeat_says(ErrorCode::RebalanceInProgress);

@@ -276,3 +276,22 @@ fn subscribing_and_assigning_exclude_each_other() {
     let mut world = World::member(group_config(), &[0]);
     assert_eq!(world.consumer.assign([at(0)], world.now), Err(SubscriptionError::Subscribed));
 }
+
+#[test]
+fn a_name_that_no_topic_can_have_is_refused_by_every_call() {
+    let mut world = World::new(group_config());
+    let wrong = || TopicPartition::new("no name", 0);
+    let by_name = SubscriptionError::InvalidTopic("no name".to_owned());
+    let by_partition = OpFailure::InvalidTopic(wrong());
+    let now = world.now;
+    let topics = ["t", "no name"].map(str::to_owned);
+    assert_eq!(world.consumer.subscribe(topics, now), Err(by_name.clone()));
+    assert_eq!(world.consumer.assign([at(0), wrong()], now), Err(by_name));
+    assert_eq!(world.consumer.subscription(), &Subscription::None);
+    assert!(!world.consumer.seek(&wrong(), SeekTo::End, now));
+    let offsets = [(wrong(), CommittedOffset::new(1))].into();
+    assert_eq!(world.consumer.commit(Some(offsets), now), Err(by_partition.clone()));
+    assert_eq!(world.consumer.committed(vec![wrong()], now), Err(by_partition.clone()));
+    let op = world.consumer.offsets(vec![(wrong(), SeekTo::End)], now);
+    assert_eq!(world.consumer.take_outcome(op), Some(Err(by_partition)));
+}

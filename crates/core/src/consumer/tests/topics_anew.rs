@@ -55,6 +55,17 @@ fn an_offset_of_a_deleted_topic_is_committed_to_that_topic_which_the_coordinator
 }
 
 #[test]
+fn what_was_handed_out_of_a_deleted_topic_is_no_position_in_the_one_made_anew() {
+    let (mut world, _slice) = reading(by_hand());
+    let of_old = CommittedOffset::new(4).of_topic(OLD);
+    assert!(world.consumer.go_back(&at(0), &of_old, world.now));
+    assert_eq!(world.consumer.position(&at(0)), Some(4));
+    made_anew(&mut world);
+    assert!(!world.consumer.go_back(&at(0), &of_old, world.now));
+    assert_ne!(world.consumer.position(&at(0)), Some(4));
+}
+
+#[test]
 fn a_topic_that_metadata_still_takes_for_the_old_one_is_given_up_when_it_knows_better() {
     let (mut world, _slice) = reading(by_hand());
     let op = commits(&mut world, 10);

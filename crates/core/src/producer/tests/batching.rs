@@ -37,6 +37,17 @@ fn a_full_batch_does_not_linger() {
 }
 
 #[test]
+fn the_smallest_batch_size_makes_each_record_a_batch() {
+    let mut world =
+        World::known(ProducerConfig { batch_size: 1, linger: Duration::from_secs(10), ..config() });
+    for value in ["a", "b"] {
+        _ = world.send(value);
+    }
+    world.pump();
+    assert_eq!(world.take().values(), ["a"], "it is full, and does not linger");
+}
+
+#[test]
 fn a_flush_sends_at_once_and_ends_when_all_is_decided() {
     let mut world = World::ready(ProducerConfig { linger: Duration::from_secs(10), ..config() });
     let ticket = world.send("a");

@@ -1,6 +1,7 @@
 //! Records that are not taken, or are given up, and the reasons that are told.
 
 use super::*;
+use crate::metadata::MetadataConfig;
 
 #[test]
 fn a_topic_that_does_not_exist_fails_after_the_grace_given() {
@@ -65,6 +66,31 @@ fn a_record_larger_than_a_request_is_not_taken() {
     let large = "x".repeat(1024 * 1024);
     let Err(Refused::Failed(failure)) = world.try_send(&record(&large)) else { panic!() };
     assert!(matches!(*failure, SendFailure::TooLarge { limit: 1_048_576, .. }));
+}
+
+#[test]
+fn a_topic_is_created_by_being_asked_for_where_that_is_allowed() {
+    for allowed in [true, false] {
+        let metadata = MetadataConfig { allow_auto_create: allowed, ..MetadataConfig::default() };
+        let mut world = World::new(ProducerConfig { metadata, ..config() });
+        world.pump();
+        assert!(matches!(world.try_send(&record("x")), Err(Refused::Wait)));
+        world.pass(Duration::from_secs(1));
+        assert_eq!(world.told_of.last(), Some(&(vec!["t".to_owned()], allowed)));
+    }
+}
+
+#[test]
+fn a_name_that_no_topic_can_have_is_refused_at_once_and_asked_of_nobody() {
+    let mut world = World::ready(config());
+    world.told_of.clear();
+    for name in ["no name", "", "..", &"n".repeat(250)] {
+        let refused = world.try_send(&Outgoing { topic: name, ..record("x") });
+        let Err(Refused::Failed(failure)) = refused else { panic!("{refused:?}") };
+        assert_eq!(*failure, SendFailure::InvalidTopic { topic: name.to_owned() });
+    }
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.told_of, []);
 }
 
 #[test]

@@ -41,7 +41,11 @@ struct World {
     leaders: Vec<i32>,
     leader_epoch: i32,
     topic_id: TopicId,
+    /// Topics that others write; `None` is one that was deleted.
+    read: BTreeMap<String, Option<TopicId>>,
     unreachable: bool,
+    /// For which topics metadata was asked, and whether they were to be created.
+    told_of: Vec<(Vec<String>, bool)>,
     links: BTreeMap<ConnId, u16>,
     produced: Vec<Produced>,
     coordinator: Coordinator,
@@ -122,7 +126,9 @@ impl World {
             leaders: vec![1],
             leader_epoch: 1,
             topic_id: TOPIC,
+            read: BTreeMap::new(),
             unreachable: false,
+            told_of: Vec::new(),
             links: BTreeMap::new(),
             produced: Vec::new(),
             coordinator: Coordinator::default(),
@@ -198,7 +204,22 @@ impl World {
                 let finalized_features = vec![level];
                 ApiVersionsResponse { api_keys, finalized_features, ..Default::default() }.into()
             }
-            Request::Metadata(asked) => self.metadata(!asked.topics.unwrap().is_empty()).into(),
+            Request::Metadata(asked) => {
+                let creates = asked.allow_auto_topic_creation;
+                let asked: Vec<_> =
+                    asked.topics.unwrap().into_iter().filter_map(|topic| topic.name).collect();
+                self.told_of.push((asked.clone(), creates));
+                let mut answer = self.metadata(!asked.is_empty());
+                let read = asked.iter().filter_map(|name| Some((name, *self.read.get(name)?)));
+                answer.topics.extend(read.map(|(name, id)| MetadataResponseTopic {
+                    name: Some(name.clone()),
+                    topic_id: id.unwrap_or_default(),
+                    error_code: id.map_or(ErrorCode::UnknownTopicOrPartition, |_| ErrorCode::None),
+                    partitions: vec![MetadataResponsePartition { leader_id: 1, ..Default::default() }],
+                    ..Default::default()
+                }));
+                answer.into()
+            }
             Request::InitProducerId(asked) if asked.transactional_id.is_none() => {
                 InitProducerIdResponse { producer_id: ID, producer_epoch: 0, ..Default::default() }.into()
             }

@@ -1,6 +1,6 @@
 //! Offsets as a part of a transaction.
 
-use ottla_protocol::{ApiKey, messages::TxnOffsetCommitRequest};
+use ottla_protocol::{ApiKey, TopicId, messages::TxnOffsetCommitRequest};
 
 use super::*;
 use crate::{group::GroupMetadata, offsets::CommittedOffset};
@@ -14,7 +14,18 @@ fn group() -> GroupMetadata {
     }
 }
 
+/// An offset of the topic with this id.
+fn of(id: u8) -> CommittedOffset {
+    CommittedOffset::new(42).of_topic(TopicId([id; 16]))
+}
+
 impl World {
+    /// Begins a transaction, and aborts the one that is open.
+    fn begin_anew(&mut self) -> TransactionNumber {
+        let begun = self.try_begin();
+        begun.map_or_else(|| self.begin(), Result::unwrap)
+    }
+
     fn send_offsets(&mut self, of: TransactionNumber) -> OffsetsTicket {
         let offsets =
             [(("in", 0).into(), CommittedOffset::new(42)), (("in", 1).into(), CommittedOffset::new(7))];
@@ -49,6 +60,94 @@ fn offsets_carry_the_members_place_in_its_group() {
     assert_eq!(world.commit(first), Some(Ok(End::Commit)), "offsets alone are a transaction");
     let asked = world.asked();
     assert_eq!(asked, [(ApiKey::FindCoordinator, 6), (ApiKey::TxnOffsetCommit, 5), (ApiKey::EndTxn, 5)]);
+}
+
+#[test]
+fn offsets_that_were_made_of_records_name_their_topic_by_its_id() {
+    for (flow, second, version) in [
+        (2, of(2), 6),
+        // A request names all topics in the same way.
+        (2, CommittedOffset::new(42), 5),
+        (1, of(2), 4),
+    ] {
+        let mut world = World::transactional(flow);
+        world.read = [1, 2].map(|id| (format!("in-{id}"), Some(TopicId([id; 16])))).into();
+        let first = world.begin();
+        let offsets = [(("in-1", 0).into(), of(1)), (("in-2", 0).into(), second)];
+        let ticket = world.producer.send_offsets(first, offsets, group(), world.now).unwrap();
+        world.pass(Duration::from_millis(1));
+        assert_eq!(world.producer.take_offsets(ticket), Some(Ok(())));
+        let ids: Vec<_> = world.offsets_committed()[0].topics.iter().map(|topic| topic.topic_id).collect();
+        let named = if version >= 6 { [TopicId([1; 16]), TopicId([2; 16])] } else { [TopicId::ZERO; 2] };
+        assert_eq!(ids, named);
+        let asked = world.asked();
+        assert!(asked.contains(&(ApiKey::TxnOffsetCommit, version)), "{asked:?}");
+    }
+}
+
+/// What became of an offset of topic `in` with id 1 in half a second, as whoever waits for it sees it when woken.
+fn offset_of_the_first_topic(world: &mut World) -> Option<Result<(), TransactionFailure>> {
+    let first = world.begin_anew();
+    let ticket = world.producer.send_offsets(first, [(("in", 0).into(), of(1))], group(), world.now).unwrap();
+    (0..500).find_map(|_| {
+        world.pass(Duration::from_millis(1));
+        let woken = world.producer.take_wake();
+        woken.then(|| world.producer.take_offsets(ticket)).flatten()
+    })
+}
+
+#[test]
+fn an_offset_of_a_topic_that_is_gone_fails_the_transaction_at_once() {
+    let gone = AbortCause::Gone { group: "g".to_owned(), at: ("in", 0).into() };
+    let gone = TransactionFailure::Aborted(gone);
+    for (flow, refusal, now_there) in [
+        (2, ErrorCode::UnknownTopicId, Some(TopicId([2; 16]))),
+        (2, ErrorCode::UnknownTopicId, None),
+        // The older coordinator would take it.
+        (1, ErrorCode::None, Some(TopicId([2; 16]))),
+        (1, ErrorCode::UnknownTopicOrPartition, None),
+    ] {
+        let mut world = World::transactional(flow);
+        world.read = [("in".to_owned(), now_there)].into();
+        world.coordinator.refuse(ApiKey::TxnOffsetCommit, [refusal; 1]);
+        assert_eq!(offset_of_the_first_topic(&mut world), Some(Err(gone.clone())), "{flow} {now_there:?}");
+        assert_eq!(world.producer.doom(), Some(gone.clone()));
+        assert_eq!(world.offsets_committed().len(), usize::from(flow == 2));
+        let next = world.begin_anew();
+        assert_eq!(world.commit(next), Some(Ok(End::Commit)), "the producer goes on");
+    }
+}
+
+#[test]
+fn a_topic_whose_offsets_are_committed_is_not_created_by_asking_for_it() {
+    let mut world = World::transactional(1);
+    assert!(world.told_of.contains(&(vec!["t".to_owned()], true)), "one that is written to may be");
+    world.read = [("in".to_owned(), None)].into();
+    assert!(matches!(offset_of_the_first_topic(&mut world), Some(Err(_))));
+    let of_it = world.told_of.iter().filter(|(topics, _)| topics.contains(&"in".to_owned()));
+    let creates: BTreeSet<bool> = of_it.map(|(_, creates)| *creates).collect();
+    assert_eq!(creates, [false].into());
+    world.told_of.clear();
+    world.pass(Duration::from_secs(600));
+    assert!(world.told_of.iter().all(|(topics, _)| topics == &["t"]), "{:?}", world.told_of);
+}
+
+#[test]
+fn an_offset_of_a_topic_that_is_newer_than_the_metadata_waits_for_that() {
+    let mut world = World::transactional(1);
+    world.read = [("in".to_owned(), Some(TopicId([9; 16])))].into();
+    assert!(matches!(offset_of_the_first_topic(&mut world), Some(Err(TransactionFailure::Aborted(_)))));
+    world.read = [("in".to_owned(), Some(TopicId([1; 16])))].into();
+    assert_eq!(offset_of_the_first_topic(&mut world), Some(Ok(())));
+}
+
+#[test]
+fn a_coordinator_that_has_not_heard_of_a_topic_is_asked_again() {
+    let mut world = World::transactional(2);
+    world.read = [("in".to_owned(), Some(TopicId([1; 16])))].into();
+    world.coordinator.refuse(ApiKey::TxnOffsetCommit, [ErrorCode::UnknownTopicId; 2]);
+    assert_eq!(offset_of_the_first_topic(&mut world), Some(Ok(())));
+    assert_eq!(world.offsets_committed().len(), 3);
 }
 
 #[test]
@@ -136,4 +235,18 @@ fn offsets_that_nobody_takes_are_given_up() {
     assert!(matches!(&settled, Some(Err(failure)) if timed_out(failure)), "{settled:?}");
     let ended = world.commit(first);
     assert!(matches!(&ended, Some(Err(failure)) if timed_out(failure)), "{ended:?}");
+}
+
+#[test]
+fn an_offset_of_a_topic_with_a_name_that_none_can_have_fails_the_transaction_at_once() {
+    let mut world = World::transactional(2);
+    let first = world.begin();
+    let offsets = [(("no name", 0).into(), CommittedOffset::new(1))];
+    let refused = world.producer.send_offsets(first, offsets, group(), world.now).map_err(|failure| *failure);
+    let error = ErrorCode::InvalidTopicException;
+    let cause = TransactionFailure::Aborted(AbortCause::Partition { at: ("no name", 0).into(), error });
+    assert_eq!(refused, Err(cause.clone()));
+    world.pump();
+    assert_eq!(world.asked(), []);
+    assert_eq!(world.commit(first), Some(Err(cause)));
 }

@@ -112,10 +112,21 @@ fn a_transaction_that_was_open_for_too_long_is_aborted_and_the_producer_goes_on(
     let first = world.begin();
     world.written(first, "a");
     world.coordinator.refuse(ApiKey::EndTxn, [ErrorCode::InvalidTxnState]);
-    assert_eq!(world.commit(first), Some(Err(TransactionFailure::Aborted(AbortCause::TimedOut))));
+    assert_eq!(world.commit(first), Some(Err(TransactionFailure::Aborted(AbortCause::EndedByCoordinator))));
     assert_eq!(world.asked(), [(ApiKey::EndTxn, 5); 2], "the abort's answer has the next epoch");
     let second = world.begin();
     assert_eq!(world.written(second, "b").header().producer_epoch, 2);
+}
+
+#[test]
+fn a_zombies_commit_is_told_from_a_late_one_by_the_abort() {
+    let mut world = World::transactional(2);
+    let first = world.begin();
+    world.written(first, "a");
+    // A newer producer has had the transaction aborted, and has its epoch a moment later.
+    world.coordinator.refuse(ApiKey::EndTxn, [ErrorCode::InvalidTxnState, ErrorCode::ProducerFenced]);
+    assert_eq!(world.commit(first), Some(Err(fenced(ApiKey::EndTxn, false))));
+    assert_eq!(world.try_begin(), Some(Err(fenced(ApiKey::EndTxn, false))));
 }
 
 #[test]

@@ -61,8 +61,11 @@ impl Coordinator {
                 AddOffsetsToTxnResponse { error_code, ..Default::default() }.into()
             }
             Request::TxnOffsetCommit(asked) => {
+                let named = |id| version < 6 && id == TopicId::ZERO || version >= 6 && id != TopicId::ZERO;
+                assert!(asked.topics.iter().all(|topic| named(topic.topic_id)), "{asked:?}");
                 let topics = asked.topics.into_iter().map(|topic| TxnOffsetCommitTopicResponse {
-                    name: topic.name,
+                    name: if version < 6 { topic.name } else { String::new() },
+                    topic_id: topic.topic_id,
                     partitions: topic
                         .partitions
                         .iter()
@@ -71,7 +74,6 @@ impl Coordinator {
                             error_code,
                         })
                         .collect(),
-                    ..Default::default()
                 });
                 TxnOffsetCommitResponse { topics: topics.collect(), ..Default::default() }.into()
             }

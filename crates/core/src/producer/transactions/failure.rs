@@ -46,6 +46,13 @@ pub enum AbortCause {
         /// The coordinator's answer.
         error: ErrorCode,
     },
+    /// Offsets that belong to it are of a topic that is deleted, or was made anew under its name since.
+    Gone {
+        /// The group.
+        group: String,
+        /// The first such partition.
+        at: TopicPartition,
+    },
     /// Offsets that belong to it were not taken within `delivery.timeout.ms`.
     OffsetsTimedOut {
         /// The group.
@@ -55,8 +62,9 @@ pub enum AbortCause {
         /// The last obstacle.
         cause: Option<Cause>,
     },
-    /// The coordinator had ended it by itself: it was open for longer than `transaction.timeout.ms`.
-    TimedOut,
+    /// The coordinator had ended it by itself: it was open for longer than `transaction.timeout.ms`, or a newer producer is
+    /// claiming its transactional id at this moment. Brokers answer both in the same way (KIP-890).
+    EndedByCoordinator,
     /// A broker says that it has to be aborted (KIP-890), or does not know this producer any more.
     Told {
         /// What was asked.
@@ -151,12 +159,16 @@ impl fmt::Display for AbortCause {
             Self::Offsets { group, at: Some(at), error } => {
                 write!(f, "offsets of group `{group}` for {at}: {error}")
             }
+            Self::Gone { group, at } => {
+                write!(f, "offsets of group `{group}` for {at}: the topic that was read is gone")
+            }
             Self::OffsetsTimedOut { group, waited, cause } => {
                 write!(f, "offsets of group `{group}` were not taken in {waited:.1?}")?;
                 cause.as_ref().map_or(Ok(()), |cause| write!(f, "; the last obstacle: {cause}"))
             }
-            Self::TimedOut => f.write_str(
-                "it was open for longer than transaction.timeout.ms, so the coordinator had ended it",
+            Self::EndedByCoordinator => f.write_str(
+                "the coordinator had ended it: it was open for longer than transaction.timeout.ms, or a newer producer is \
+                 claiming its transactional.id",
             ),
             Self::Told { api, error } => write!(f, "{api:?} was answered {error}"),
         }

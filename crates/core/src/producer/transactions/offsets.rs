@@ -2,11 +2,17 @@
 //!
 //! They go to the group's coordinator, with the member's place in its group: a member that has lost its partitions is
 //! refused, and the transaction is then to be aborted.
+//!
+//! Offsets that were made of records carry the id of the topic that was read (KIP-516): one made anew under its name has another,
+//! and an old offset would skip records of it. A coordinator that is named ids (TxnOffsetCommit 6) refuses such offsets. For one that
+//! knows only names, the ids are compared here with metadata, before the offsets are sent. What remains possible there: the topic
+//! is made anew after the newest metadata, and before the coordinator takes the offsets. Once the topic is seen to be gone, the
+//! transaction fails at once.
 
 use std::{collections::BTreeMap, time::Instant};
 
 use ottla_protocol::{
-    ApiKey, ErrorCode, Now,
+    ApiKey, ErrorCode, Now, TopicId,
     messages::{
         TxnOffsetCommitPartition, TxnOffsetCommitRequest, TxnOffsetCommitResponse, TxnOffsetCommitTopic,
     },
@@ -23,8 +29,9 @@ use crate::{
     coordinator::{Coordinated, Coordinator, ToCoordinator},
     deadline::Earliest,
     group::GroupMetadata,
-    ids::TopicPartition,
+    ids::{TopicPartition, is_topic_name},
     log::{self, refused},
+    metadata::Metadata,
     offsets::CommittedOffset,
     planted::Planted,
     producer::{exchange::Pending, idempotence::Identity},
@@ -32,8 +39,8 @@ use crate::{
 
 /// The newest version in the explicit flow: a later one adds the group by itself.
 const NEWEST_OF_EXPLICIT: i16 = 4;
-/// The newest version that names topics; the next names them by id.
-const NEWEST_BY_NAME: i16 = 5;
+/// From this version on topics are named by their ids.
+const BY_ID: i16 = 6;
 /// The first version that tells the member's place in its group.
 const MEMBER_SINCE: i16 = 3;
 
@@ -53,9 +60,56 @@ pub(super) struct OffsetsCommit {
     gives_up_at: Instant,
     attempts: Attempts,
     sent: bool,
+    /// The topics by their ids, where the request on its way names them so.
+    names: BTreeMap<TopicId, String>,
+    /// A topic seems to be gone: metadata that is newer than of this revision tells.
+    doubted: Option<u64>,
+}
+
+/// What metadata tells of the topics that were read.
+enum Read {
+    There,
+    Gone(TopicPartition),
+    /// Metadata that tells it is still to come.
+    Unknown,
 }
 
 impl OffsetsCommit {
+    /// A request names all topics in the same way.
+    fn has_ids(&self) -> bool {
+        self.offsets.values().all(|committed| committed.topic_id.is_some_and(|id| id != TopicId::ZERO))
+    }
+
+    fn topics_read(&self) -> impl Iterator<Item = (&TopicPartition, TopicId)> {
+        self.offsets.iter().filter_map(|(at, committed)| Some((at, committed.topic_id?)))
+    }
+
+    /// The coordinator does not know a topic: it has not heard of it yet, or the topic is gone.
+    fn doubt(&mut self, metadata: &mut Metadata) {
+        self.topics_read().for_each(|(at, _)| metadata.ask_also(&at.topic));
+        self.doubted = Some(metadata.revision());
+        metadata.request_update();
+    }
+
+    fn look_for_topics(&mut self, metadata: &mut Metadata) -> Read {
+        let newer = self.doubted.is_none_or(|revision| metadata.revision() > revision);
+        let told = |(at, _): (&TopicPartition, _)| newer && metadata.topics().contains_key(&at.topic);
+        if !self.topics_read().all(told) {
+            self.topics_read().for_each(|(at, _)| metadata.ask_also(&at.topic));
+            return Read::Unknown;
+        }
+        let gone = self.topics_read().find(|(at, id)| metadata.is_gone(at, Some(*id)));
+        match gone.map(|(at, _)| at.clone()) {
+            None => Read::There,
+            Some(at) if self.doubted.is_some() => Read::Gone(at),
+            // What was read may be newer than the metadata.
+            Some(_) => {
+                self.doubt(metadata);
+                Read::Unknown
+            }
+        }
+    }
+
     pub(super) fn deadlines(&self, earliest: &mut Earliest) {
         earliest.consider(self.gives_up_at);
         if !self.sent {
@@ -106,9 +160,15 @@ impl<F> Producer<F> {
         if let Some(refused) = refused {
             return Err(Box::new(refused));
         }
+        let offsets: BTreeMap<TopicPartition, CommittedOffset> = offsets.into_iter().collect();
+        if let Some(at) = offsets.keys().find(|at| !is_topic_name(&at.topic)).cloned() {
+            let refused = AbortCause::Partition { at, error: ErrorCode::InvalidTopicException };
+            transactions.heed(refused.clone().into());
+            self.hub.changed();
+            return Err(Box::new(refused.into()));
+        }
         transactions.last_offsets.0 += 1;
         let ticket = transactions.last_offsets;
-        let offsets: BTreeMap<_, _> = offsets.into_iter().collect();
         if offsets.is_empty() {
             transactions.offsets_settled.insert(ticket, Ok(()));
             return Ok(ticket);
@@ -127,6 +187,8 @@ impl<F> Producer<F> {
             gives_up_at: now.mono + timeout,
             attempts: Attempts::new(backoff, rng.fork()),
             sent: false,
+            names: BTreeMap::new(),
+            doubted: None,
         });
         self.hub.stir = true;
         Ok(ticket)
@@ -152,15 +214,33 @@ impl<F> Producer<F> {
             return;
         }
         let Some(coordinator) = transactions.group_coordinators.get_mut(group) else { return };
-        let newest = if explicit { NEWEST_OF_EXPLICIT } else { NEWEST_BY_NAME };
+        let newest = match explicit {
+            true => NEWEST_OF_EXPLICIT,
+            false if commit.has_ids() => i16::MAX,
+            false => BY_ID - 1,
+        };
         let (metadata, connections) = (&self.hub.metadata, &mut self.hub.connections);
-        let mut to = ToCoordinator { coordinator, metadata, connections, now };
+        let mut to = ToCoordinator { coordinator: &mut *coordinator, metadata, connections, now };
         let open = match to.open(Kind::Main, ApiKey::TxnOffsetCommit, newest) {
             Ok(Some(open)) if open.version >= MEMBER_SINCE => open,
             Ok(None) => return,
             _ => return transactions.heed(FatalCause::Unsupported(ApiKey::TxnOffsetCommit).into()),
         };
-        let mut request = request(&transactions.config.id, identity, commit);
+        let by_id = open.version >= BY_ID;
+        if !by_id || commit.doubted.is_some() {
+            match commit.look_for_topics(&mut self.hub.metadata) {
+                Read::There => {}
+                Read::Unknown => return self.hub.poll_metadata(&self.wanted, now),
+                Read::Gone(at) => {
+                    let group = commit.group.group_id.clone();
+                    transactions.heed(AbortCause::Gone { group, at }.into());
+                    return self.step();
+                }
+            }
+        }
+        let (metadata, connections) = (&self.hub.metadata, &mut self.hub.connections);
+        let mut to = ToCoordinator { coordinator, metadata, connections, now };
+        let mut request = request(&transactions.config.id, identity, commit, by_id);
         if self.plot.has(Planted::OffsetsNameNoMember) {
             (request.generation_id_or_member_epoch, request.member_id) = (-1, String::new());
         }
@@ -183,15 +263,19 @@ impl<F> Producer<F> {
         };
         commit.sent = false;
         let group = commit.group.group_id.clone();
-        let mut again = None;
+        let (mut again, names) = (None, std::mem::take(&mut commit.names));
         for topic in response.topics {
+            let name = names.get(&topic.topic_id).unwrap_or(&topic.name);
             for answer in topic.partitions {
-                let at = TopicPartition::new(topic.name.as_str(), answer.partition_index);
+                let at = TopicPartition::new(name.as_str(), answer.partition_index);
                 let error = answer.error_code;
                 if error.is_ok() || (!error.is_retriable() && self.plot.has(Planted::RefusedOffsetsCount)) {
                     commit.offsets.remove(&at);
                     transactions.landed = true;
                 } else if error.is_retriable() {
+                    if matches!(error, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId) {
+                        commit.doubt(&mut self.hub.metadata);
+                    }
                     again.get_or_insert(error);
                 } else {
                     return transactions.heed(refused_for(group, at, error));
@@ -279,20 +363,24 @@ fn refused_for(group: String, at: TopicPartition, error: ErrorCode) -> Transacti
     }
 }
 
-fn request(id: &str, identity: Identity, commit: &OffsetsCommit) -> TxnOffsetCommitRequest {
-    let mut topics: BTreeMap<&String, Vec<TxnOffsetCommitPartition>> = BTreeMap::new();
+fn request(id: &str, identity: Identity, commit: &mut OffsetsCommit, by_id: bool) -> TxnOffsetCommitRequest {
+    let mut topics: BTreeMap<(&String, TopicId), Vec<TxnOffsetCommitPartition>> = BTreeMap::new();
     for (at, committed) in &commit.offsets {
-        topics.entry(&at.topic).or_default().push(TxnOffsetCommitPartition {
+        let topic_id = committed.topic_id.filter(|_| by_id).unwrap_or(TopicId::ZERO);
+        topics.entry((&at.topic, topic_id)).or_default().push(TxnOffsetCommitPartition {
             partition_index: at.partition,
             committed_offset: committed.offset,
             committed_leader_epoch: committed.leader_epoch.unwrap_or(-1),
             committed_metadata: Some(committed.metadata.clone()),
         });
     }
-    let topic = |(name, partitions): (&String, _)| TxnOffsetCommitTopic {
+    if by_id {
+        commit.names = topics.keys().map(|(name, topic_id)| (*topic_id, (*name).clone())).collect();
+    }
+    let topic = |((name, topic_id), partitions): ((&String, TopicId), _)| TxnOffsetCommitTopic {
         name: name.clone(),
+        topic_id,
         partitions,
-        ..Default::default()
     };
     let group = &commit.group;
     TxnOffsetCommitRequest {

@@ -133,15 +133,19 @@ impl<F> Producer<F> {
     }
 
     /// The steps that need no answer.
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         let quiet = self.is_quiet();
         let Some(transactions) = &mut self.transactions else { return };
         if let Some(cause) = transactions.doom.clone() {
             if transactions.state == State::Committing {
-                transactions.end(Err(cause.clone().into()));
+                if cause != AbortCause::EndedByCoordinator {
+                    transactions.end(Err(cause.clone().into()));
+                }
                 transactions.state = State::Aborting;
                 self.hub.wake = true;
             } else if transactions.state == State::Open {
+                // Nothing else may happen for a long time: whoever waits is told now.
+                self.hub.wake |= !transactions.offsets.is_empty();
                 transactions.settle_offsets(&cause.clone().into());
                 self.drop_batches(|| SendFailure::Doomed(Box::new(cause.clone().into())));
             }
@@ -450,10 +454,11 @@ impl<F> Producer<F> {
             (End::Commit, ErrorCode::InvalidTxnState) if self.plot.has(Planted::TimedOutCounts) => {
                 self.transaction_ended(end);
             }
-            // It was open for too long, and is aborted: that is asked for again, as the answer has the next epoch.
+            // It is aborted, as it was open for too long, or for a newer producer. That is asked for again: the answer has the
+            // next epoch, or tells a zombie by PRODUCER_FENCED, once the newer producer has its own.
             (End::Commit, ErrorCode::InvalidTxnState) if transactions.flow == Flow::Implicit => {
                 transactions.answered();
-                transactions.heed(AbortCause::TimedOut.into());
+                transactions.heed(AbortCause::EndedByCoordinator.into());
             }
             // Nothing is there to be aborted: what was to begin it never came to the coordinator, or was forgotten.
             (End::Abort, ErrorCode::InvalidTxnState | ErrorCode::InvalidProducerIdMapping) => {
@@ -480,8 +485,11 @@ impl<F> Producer<F> {
     fn transaction_ended(&mut self, end: End) {
         let Some(transactions) = &mut self.transactions else { return };
         transactions.answered();
-        transactions.end(Ok(end));
-        transactions.doom = None;
+        let ended = match transactions.doom.take() {
+            Some(cause @ AbortCause::EndedByCoordinator) => Err(cause.into()),
+            _ => Ok(end),
+        };
+        transactions.end(ended);
         transactions.touched = false;
         transactions.state = if transactions.raise_epoch { State::Raising } else { State::Ready };
         self.hub.wake = true;
