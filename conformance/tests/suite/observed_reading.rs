@@ -11,7 +11,7 @@ use ottla_protocol::records::walk_headers;
 use ottla_protocol::{ApiKey, ErrorCode as E};
 
 use crate::cases::{Case, Outcome};
-use crate::kit::PATIENCE;
+use crate::kit::{PATIENCE, topic, wait};
 use crate::raw::{At, Raw};
 use crate::raw_transactions::{Flow, Producer, is_not_ready, now};
 
@@ -22,6 +22,10 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         everywhere("observed::readers_are_told_where_a_log_is_stable_and_what_was_aborted", reading),
         everywhere("observed::ends_and_times_of_a_log_stop_at_what_is_open", listing),
+        everywhere(
+            "observed::topics_named_beside_ids_are_no_part_of_what_is_told_of_topics",
+            names_beside_ids,
+        ),
     ]
 }
 
@@ -217,5 +221,23 @@ fn listing(target: &Target) -> Outcome {
         }
     }
     raw.finish_transaction(flow, &who, true)?;
+    raw.finish()
+}
+
+/// Who asks for metadata by names and by ids at once is told of the ids alone.
+fn names_beside_ids(target: &Target) -> Outcome {
+    let mut raw = Raw::new(target, "named")?;
+    let other = wait(topic(target, "by-id", 1))?;
+    let (id, _) = raw.find(&other)?;
+    let named = MetadataRequestTopic { name: Some(raw.topic.clone()), ..Default::default() };
+    let by_id = MetadataRequestTopic { topic_id: id, name: None };
+    for (row, topics) in
+        [("the name first", vec![named.clone(), by_id.clone()]), ("the id first", vec![by_id, named])]
+    {
+        let request = MetadataRequest { topics: Some(topics), ..Default::default() };
+        let told = raw.ask(At::Any, 12, request)?.topics.into_iter();
+        let told: Vec<_> = told.map(|topic| (topic.name, topic.error_code)).collect();
+        raw.row(row, told, vec![(Some(other.clone()), NONE)]);
+    }
     raw.finish()
 }

@@ -5,6 +5,7 @@
 //! When no known broker can be reached, the addresses that the user gave are tried again (KIP-899). When a broker
 //! says that the known ones are of another cluster, only those addresses are tried (KIP-1102, KIP-1242).
 
+mod asking;
 mod forbidden;
 mod missing;
 #[cfg(test)]
@@ -15,22 +16,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ottla_protocol::{
-    ApiKey, ErrorCode, Now, TopicId,
-    messages::{MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseTopic},
-};
+use ottla_protocol::{ErrorCode, Now, TopicId};
 
 use crate::{
     backoff::{Attempts, Backoff},
     connections::{
         Address, Connections, HEAD_START, Kind, LinkStatus, RefusedConnection, SetupStage, Target,
     },
-    deadline::Earliest,
     disconnected::Disconnected,
     group::Pattern,
     ids::{NodeId, RequestId, TopicPartition},
-    log,
-    planted::{Planted, Plot},
+    planted::Plot,
 };
 use forbidden::Forbidden;
 use missing::Missing;
@@ -80,6 +76,8 @@ pub struct Metadata {
     /// Topics of which only the ids are known.
     wanted_ids: BTreeSet<TopicId>,
     asked_ids: BTreeSet<TopicId>,
+    /// The last request was for ids.
+    asks_ids: bool,
     /// Topics that are asked for as well, as long as there are any of that name, and are not created.
     also: BTreeSet<String>,
     missing: Missing,
@@ -154,6 +152,7 @@ impl Metadata {
             asked: None,
             wanted_ids: BTreeSet::new(),
             asked_ids: BTreeSet::new(),
+            asks_ids: false,
             also: BTreeSet::new(),
             missing: Missing::default(),
             forbidden: Forbidden::default(),
@@ -169,7 +168,7 @@ impl Metadata {
     }
 
     /// What one answer tells, without anything remembered of others.
-    pub(crate) fn told(response: MetadataResponse, now: Now) -> Self {
+    pub(crate) fn told(response: ottla_protocol::messages::MetadataResponse, now: Now) -> Self {
         let mut told = Self::new(MetadataConfig::default(), Vec::new(), 0);
         told.handle_response(response, now);
         told
@@ -266,7 +265,7 @@ impl Metadata {
         topics.into_iter().filter(is).cloned().collect()
     }
 
-    /// Sets the topics to ask for by id, until their names are told (Metadata 12 and later).
+    /// Sets the topics to ask for by id, until their names are told (Metadata 12 and later). They are asked for by themselves.
     pub fn want_ids(&mut self, ids: &BTreeSet<TopicId>) {
         if self.wanted_ids != *ids {
             self.wanted_ids.clone_from(ids);
@@ -394,208 +393,4 @@ impl Metadata {
             }
         })
     }
-
-    /// Other topics are wanted than when metadata was last asked for.
-    pub(crate) fn wants_others(&mut self) {
-        self.content = None;
-    }
-
-    /// Asks for metadata where that is due.
-    pub fn poll_send(
-        &mut self,
-        wanted: &Wanted,
-        connections: &mut Connections,
-        now: Now,
-    ) -> Option<RequestId> {
-        self.stale |= connections.take_broken();
-        if connections.take_misrouted() {
-            self.rebootstrap();
-        }
-        connections.learn_cluster(self.cluster_id.as_deref());
-        // The pause is for asking the same again. A topic that was never asked for need not wait.
-        let asked =
-            (self.is_content() || self.has_asked(wanted)) && self.wanted_ids.is_subset(&self.asked_ids);
-        let paused = !self.attempts.is_due(now) && (!self.attempts.is_first() || asked);
-        if self.in_flight.is_some() || paused {
-            return None;
-        }
-        self.follow(wanted);
-        if !self.is_due(now.mono) {
-            return None;
-        }
-        let target = self.any_ready(connections, now)?;
-        let version = connections.version(target, Kind::Main, ApiKey::Metadata, i16::MAX).ok()?;
-        let named = |name: &String| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() };
-        let by_id = self.wanted_ids.iter().filter(|_| version >= 12);
-        let by_id = by_id.map(|id| MetadataRequestTopic { topic_id: *id, name: None });
-        let topics = match wanted {
-            // Version 0 has no null: there an empty list asks for all.
-            Wanted::All if version == 0 => Some(Vec::new()),
-            Wanted::All => None,
-            Wanted::Topics(topics) => Some(topics.union(&self.also).map(named).chain(by_id).collect()),
-        };
-        let creates = self.also.is_empty() || self.is_incomplete(wanted);
-        let request = MetadataRequest {
-            topics,
-            allow_auto_topic_creation: self.config.allow_auto_create && creates,
-            ..Default::default()
-        };
-        let id = connections.send(target, Kind::Main, version, request, None, now);
-        self.asked = Some(wanted.clone());
-        self.asked_ids.clone_from(&self.wanted_ids);
-        self.in_flight = Some(id);
-        self.stale = false;
-        Some(id)
-    }
-
-    /// The known brokers are of another cluster, or wrong. The cluster's id stays until there is another; otherwise
-    /// a connection to a known broker would tell no id, and any broker at that address would accept it.
-    fn rebootstrap(&mut self) {
-        if !self.bootstrapping {
-            let cluster = self.cluster_id.as_deref();
-            tracing::warn!(target: log::CONNECTION, cluster, "rebootstrapping");
-        }
-        self.bootstrapping = true;
-        self.stale = true;
-    }
-
-    fn is_content(&self) -> bool {
-        self.content == Some(self.revision)
-    }
-
-    /// Notes whether all that is wanted has been asked for and is known.
-    fn follow(&mut self, wanted: &Wanted) {
-        if !self.is_content() && self.has_asked(wanted) && !self.is_incomplete(wanted) {
-            self.content = Some(self.revision);
-        }
-        debug_assert!(
-            !self.is_content() || self.has_asked(wanted) && !self.is_incomplete(wanted),
-            "other topics are wanted, or known, unseen"
-        );
-    }
-
-    fn is_due(&self, now: Instant) -> bool {
-        let aged = self.refreshed.is_none_or(|at| at + self.config.max_age <= now);
-        let nameless = !self.wanted_ids.is_empty();
-        self.stale || aged || nameless || !self.is_content()
-    }
-
-    /// Whether all wanted topics have been asked for and answered, even if a topic does not exist.
-    pub fn covers(&self, wanted: &Wanted) -> bool {
-        self.has_asked(wanted) && self.in_flight.is_none() && self.refreshed.is_some()
-    }
-
-    fn has_asked(&self, wanted: &Wanted) -> bool {
-        match (&self.asked, wanted) {
-            (Some(Wanted::All), _) => true,
-            (Some(Wanted::Topics(asked)), Wanted::Topics(wanted)) => wanted.is_subset(asked),
-            _ => false,
-        }
-    }
-
-    /// Whether a wanted topic, or a leader of one, is missing.
-    fn is_incomplete(&self, wanted: &Wanted) -> bool {
-        let complete = |topic: &Topic| {
-            topic.error.is_ok() && topic.partitions.values().all(|partition| partition.leader.is_some())
-        };
-        match wanted {
-            Wanted::All => false,
-            Wanted::Topics(wanted) => !wanted.iter().all(|name| self.topics.get(name).is_some_and(complete)),
-        }
-    }
-
-    /// An answer to the request that is in flight.
-    pub fn handle_response(&mut self, response: MetadataResponse, now: Now) {
-        if response.error_code == ErrorCode::RebootstrapRequired {
-            self.rebootstrap();
-        }
-        if !response.error_code.is_ok() || response.brokers.is_empty() {
-            return self.handle_unanswered(now);
-        }
-        self.in_flight = None;
-        self.bootstrapping = false;
-        self.cluster_id = response.cluster_id;
-        self.nodes = response.brokers.into_iter().filter_map(node).collect();
-        self.controller = Some(NodeId(response.controller_id)).filter(|id| self.nodes.contains_key(id));
-        let news: BTreeMap<_, _> =
-            response.topics.into_iter().filter_map(|topic| self.topic_news(topic)).collect();
-        self.topics = news;
-        let topics = &self.topics;
-        self.also.retain(|topic| {
-            topics.get(topic).is_some_and(|found| found.error != ErrorCode::UnknownTopicOrPartition)
-        });
-        self.missing.follow(&self.topics);
-        self.forbidden.follow(&self.topics);
-        let before = self.refreshed.replace(now.mono);
-        self.last_failure = None;
-        self.revision += 1;
-        let nameless = self.asked_ids.iter().any(|id| self.name_of(*id).is_none());
-        match nameless || self.asked.as_ref().is_some_and(|asked| self.is_incomplete(asked)) {
-            true => self.attempts.failed(None, now),
-            false => {
-                self.attempts.reset();
-                // The pause grows with answers that follow each other closely. Otherwise a leader that is wrong in
-                // the answer, too, or out of reach would be asked about without a pause.
-                let again = before.is_some_and(|before| now.mono < before + Duration::from_secs(1));
-                self.repeats = if again { (self.repeats + 1).min(2) } else { 0 };
-                self.attempts.put_off_by(self.config.retry_backoff.first * (1 << self.repeats), now);
-            }
-        }
-    }
-
-    fn topic_news(&self, topic: MetadataResponseTopic) -> Option<(String, Topic)> {
-        let name = topic.name?;
-        // An error that may pass ends nothing that was known; otherwise older leaders would be taken for newer ones
-        // after it.
-        let passes =
-            topic.error_code.is_retriable() && topic.error_code != ErrorCode::UnknownTopicOrPartition;
-        let same = |id| id == topic.topic_id || passes && topic.topic_id == TopicId::ZERO;
-        let old = self.topics.get(&name).filter(|old| same(old.id));
-        if let Some(old) = old.filter(|_| passes) {
-            return Some((name, Topic { error: topic.error_code, ..old.clone() }));
-        }
-        // A leader that is not among the brokers counts as none. It has stopped, or the broker that answers lags behind.
-        let listed = |leader: Option<NodeId>| leader.filter(|id| self.nodes.contains_key(id));
-        let partition = |p: ottla_protocol::messages::MetadataResponsePartition| {
-            let known = old.and_then(|old| old.partitions.get(&p.partition_index));
-            // A broker that lags behind tells an older leader, so the newer epoch stands.
-            let newer = |known: &&Partition| known.leader_epoch > p.leader_epoch && p.leader_epoch >= 0;
-            if let Some(known) = known.filter(newer).filter(|_| !self.plot.has(Planted::OlderLeaderIsTaken)) {
-                return (p.partition_index, Partition { leader: listed(known.leader), ..known.clone() });
-            }
-            let leader = listed(Some(NodeId(p.leader_id)));
-            let partition = Partition {
-                leader,
-                leader_epoch: p.leader_epoch,
-                replicas: p.replica_nodes.into_iter().map(NodeId).collect(),
-                isr: p.isr_nodes.into_iter().map(NodeId).collect(),
-            };
-            (p.partition_index, partition)
-        };
-        let partitions = topic.partitions.into_iter().map(partition).collect();
-        let (id, error, internal) = (topic.topic_id, topic.error_code, topic.is_internal);
-        Some((name, Topic { id, error, internal, partitions }))
-    }
-
-    /// The request in flight will not be answered, so its topics count as not asked for.
-    pub fn handle_unanswered(&mut self, now: Now) {
-        (self.in_flight, self.asked, self.content) = (None, None, None);
-        self.stale = true;
-        self.next_candidate += 1;
-        self.attempts.failed(None, now);
-    }
-
-    /// When the next request is due.
-    pub fn deadlines(&self, earliest: &mut Earliest) {
-        if self.in_flight.is_none() {
-            earliest.consider(self.attempts.next());
-            earliest.consider(self.refreshed.map(|at| at + self.config.max_age));
-        }
-    }
-}
-
-fn node(broker: ottla_protocol::messages::MetadataResponseBroker) -> Option<(NodeId, Node)> {
-    let port = u16::try_from(broker.port).ok()?;
-    let address = Address { host: broker.host, port };
-    Some((NodeId(broker.node_id), Node { address, rack: broker.rack }))
 }

@@ -25,7 +25,11 @@ pub(super) fn handle(
     let may_create = cluster.config.auto_create && request.allow_auto_topic_creation && forced.is_none();
     let topics = match request.topics {
         // Version 0 has no null, and means all by none.
-        Some(topics) if !topics.is_empty() || asked.header.version > 0 => {
+        Some(mut topics) if !topics.is_empty() || asked.header.version > 0 => {
+            // As Kafka does: where there is an id, names are left out.
+            if topics.iter().any(|topic| topic.name.is_none()) {
+                topics.retain(|topic| topic.name.is_none());
+            }
             topics.into_iter().map(|topic| describe(cluster, asked, topic, may_create, forced)).collect()
         }
         _ => {

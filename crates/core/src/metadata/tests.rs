@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use ottla_protocol::{
     Timestamp,
-    messages::{MetadataResponseBroker, MetadataResponsePartition},
+    messages::{MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
 };
 
 use super::*;

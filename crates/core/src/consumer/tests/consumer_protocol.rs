@@ -389,6 +389,10 @@ fn what_is_yet_to_be_named_is_not_taken_over_while_the_coordinator_is_told_of_th
     target.assignment.as_mut().unwrap().topic_partitions.push(late);
     world.topics = vec!["t", "late"];
     world.answer(&heartbeat, target);
+    assert!(
+        world.consumer.metadata().partition(&at(0)).is_some(),
+        "an answer about ids tells nothing of the others"
+    );
     let acknowledges = world.expect(ApiKey::ConsumerGroupHeartbeat);
     assert_eq!(told(&acknowledges).topic_partitions, Some(topics(&[0])), "one was given up");
     world.pass(Duration::from_secs(1));

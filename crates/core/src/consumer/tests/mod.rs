@@ -437,7 +437,10 @@ fn metadata(
             },
         }
     };
-    let topics = request.topics.as_ref().unwrap_or(&all).iter().map(topic).collect();
+    let asked = request.topics.as_ref().unwrap_or(&all);
+    let by_ids = asked.iter().any(|topic| topic.name.is_none());
+    // As Kafka does: names beside ids are left out.
+    let topics = asked.iter().filter(|topic| !by_ids || topic.name.is_none()).map(topic).collect();
     let broker = |(node_id, host): (i32, &&str)| MetadataResponseBroker {
         node_id,
         host: (*host).to_owned(),
