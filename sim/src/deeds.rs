@@ -7,6 +7,7 @@ use ottla_core::{Consumer, TopicPartition};
 use ottla_protocol::records::{BatchBuilder, Compression, Compressor, Header};
 
 use crate::{
+    between::Between as _,
     case::Bug,
     client::Client as _,
     dice::{Dice, ms, secs},

@@ -4,6 +4,7 @@ use ottla_broker::{GroupKind, VersionSet};
 use ottla_protocol::{ApiKey, Response, ResponseHeader};
 
 use crate::{
+    between::Between as _,
     ghosts::{Beat, Late},
     role::GROUP,
     world::World,

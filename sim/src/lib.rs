@@ -35,6 +35,7 @@
 
 mod announced;
 mod beginnings;
+mod between;
 mod calls;
 mod case;
 mod checks;

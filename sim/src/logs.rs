@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ottla_protocol::records::{BatchHeader, Compression, Decompressor, RecordWalk, walk_headers};
+use ottla_protocol::records::{BatchHeader, Compression, Decompressor, Record, RecordWalk, walk_headers};
 
 use crate::stage::Stage;
 
@@ -130,6 +130,16 @@ pub(crate) struct Written {
 /// Every record of a log.
 pub(crate) fn records(log: &[u8]) -> Vec<Written> {
     let mut found = Vec::new();
+    walk(log, |_, record| {
+        let id = record.value.and_then(<[u8]>::first_chunk).expect("it begins with its number");
+        let (offset, timestamp) = (record.offset, record.timestamp);
+        found.push(Written { offset, id: u64::from_be_bytes(*id), timestamp });
+    });
+    found
+}
+
+/// Shows every record of a log, markers too, with the header of its batch.
+pub(crate) fn walk(log: &[u8], mut see: impl FnMut(&BatchHeader, Record<'_>)) {
     let mut decompressor = Decompressor::new();
     for batch in walk_headers(log) {
         let (range, header) = batch.expect("the broker checked it");
@@ -142,13 +152,9 @@ pub(crate) fn records(log: &[u8]) -> Vec<Written> {
             }
         }
         for record in RecordWalk::new(&header, &unpacked) {
-            let record = record.expect("it was written");
-            let id = record.value.and_then(<[u8]>::first_chunk).expect("it begins with its number");
-            let (offset, timestamp) = (record.offset, record.timestamp);
-            found.push(Written { offset, id: u64::from_be_bytes(*id), timestamp });
+            see(&header, record.expect("it was written"));
         }
     }
-    found
 }
 
 /// The wall clock at some time, in milliseconds, and no later than a client may have read it then.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{role::GROUP, world::World};
+use crate::{between::Between as _, role::GROUP, world::World};
 
 impl World {
     pub(super) fn look_at_logs(&mut self) {

@@ -7,10 +7,11 @@ use std::{
 };
 
 use ottla_broker::{Cluster, TopicSpec};
-use ottla_core::{Disconnected, TopicPartition};
+use ottla_core::TopicPartition;
 use ottla_protocol::ApiKey;
 
 use crate::{
+    between::{self, Between},
     case::{Bug, Case},
     client::{Arrival, Client as _},
     dice::{Dice, ms},
@@ -26,7 +27,7 @@ use crate::{
     report::{Failure, Report, Transactions},
     resting::Rests,
     source::Source,
-    stage::{Event, Link, LinkId, LinkState, Stage, Who},
+    stage::{Event, LinkId, Stage, Who},
     trouble,
     truth::Truth,
 };
@@ -82,19 +83,32 @@ pub(super) struct World {
     pub(super) steps: u64,
 }
 
+impl Between for World {
+    fn sides(&mut self) -> (&mut Stage, &mut Cluster) {
+        (&mut self.stage, &mut self.cluster)
+    }
+
+    fn arrives(&mut self, who: Who, arrival: Arrival) {
+        let (stage, truth) = (&mut self.stage, &mut self.truth);
+        match who {
+            Who(0) => self.source.handle(arrival, stage, truth),
+            Who(n) => self.members[n - 1].handle(arrival, stage, truth),
+        }
+    }
+
+    fn pump(&mut self) {
+        let stray = pump(&mut self.cluster, &mut self.cluster_alarm, &mut self.stage);
+        self.stray.extend(stray);
+    }
+}
+
 impl World {
     fn new(case: &Case, journal: bool) -> Self {
         let plan = Plan::draw(case);
         let mut dice = Dice::new(case.seed ^ 0x6f74_746c_6173_696d);
         let mut stage = Stage::new(dice.fork(), plan.weather.clone(), journal);
         stage.security.clone_from(&plan.security);
-        let mut cluster = Cluster::new(plan.broker.clone());
-        for node in 1..=plan.broker.brokers as i32 {
-            cluster.set_address(node, format!("broker-{node}"), 9092);
-        }
-        if let Some(Bug::Broker(bug)) = case.planted {
-            cluster.plant(bug);
-        }
+        let mut cluster = between::cluster(&plan.broker, case);
         // The producer is the same in each mode: one is enough, and the seeds of the others stay as they are known.
         if case.mode == Mode::ConsumerProtocol {
             trouble::of_the_first_batches(&mut cluster, &mut Dice::of(case.seed, usize::MAX - 1));
@@ -185,16 +199,11 @@ impl World {
                 self.members[n - 1].handle_helper(index, stamp, stage, truth);
             }
             Event::Connect(id) => self.connect(id),
-            Event::Refuse(id) => self.tell_client(id, Disconnected::Refused("nobody listens".to_owned())),
+            Event::Refuse(id) => self.refuse(id),
             Event::Up(id, frame) => self.up(id, frame),
             Event::Down(id, frame) => self.down(id, frame),
             Event::TellClient(id, why) => self.tell_client(id, why),
-            Event::TellBroker(id) => {
-                if let Some(broker) = stage.part(id) {
-                    self.cluster.handle_disconnect(broker, stage.now());
-                    self.pump();
-                }
-            }
+            Event::TellBroker(id) => self.tell_broker(id),
             Event::Cluster => {
                 if self.cluster_alarm == Some(stage.time) {
                     self.cluster_alarm = None;
@@ -223,36 +232,11 @@ impl World {
         }
     }
 
-    // Between clients and brokers.
-
-    fn arrives(&mut self, who: Who, arrival: Arrival) {
-        let (stage, truth) = (&mut self.stage, &mut self.truth);
-        match who {
-            Who(0) => self.source.handle(arrival, stage, truth),
-            Who(n) => self.members[n - 1].handle(arrival, stage, truth),
-        }
-    }
-
-    fn connect(&mut self, id: LinkId) {
-        let stage = &mut self.stage;
-        let Some(link) = stage.link(id).filter(|link| link.state == LinkState::Open) else { return };
-        let (node, who, conn) = (link.node, link.who, link.conn);
-        if !self.cluster.is_up(node) {
-            return self.tell_client(id, Disconnected::Refused("nobody listens".to_owned()));
-        }
-        let broker = self.cluster.handle_connect(node, stage.now());
-        stage.accept(id, broker);
-        self.arrives(who, Arrival::Connected(conn));
-        self.pump();
-    }
-
     fn up(&mut self, id: LinkId, frame: Vec<u8>) {
-        let stage = &mut self.stage;
-        let passes = |link: &&mut Link| link.state.reaches_broker();
-        let Some(broker) = stage.link(id).filter(passes).and_then(|link| link.broker) else { return };
+        let Some(broker) = self.heard_by(id) else { return };
         let key = ApiKey::from_key(i16::from_be_bytes([frame[0], frame[1]]));
         self.ghosts.note(key, &frame);
-        self.cluster.handle_frame(broker, frame, stage.now());
+        self.cluster.handle_frame(broker, frame, self.stage.now());
         self.pump();
         match key {
             Some(ApiKey::Produce) => self.look_at_logs(),
@@ -265,25 +249,6 @@ impl World {
             }
             _ => {}
         }
-    }
-
-    fn down(&mut self, id: LinkId, frame: Vec<u8>) {
-        let passes = |link: &&mut Link| link.state.reaches_client();
-        let Some(link) = self.stage.link(id).filter(passes) else { return };
-        let (who, conn) = (link.who, link.conn);
-        self.arrives(who, Arrival::Frame(conn, frame));
-    }
-
-    fn tell_client(&mut self, id: LinkId, why: Disconnected) {
-        let Some(link) = self.stage.link(id) else { return };
-        let (who, conn) = (link.who, link.conn);
-        self.arrives(who, Arrival::Disconnected(conn, why));
-    }
-
-    /// Carries out what the cluster wants done.
-    pub(super) fn pump(&mut self) {
-        let stray = pump(&mut self.cluster, &mut self.cluster_alarm, &mut self.stage);
-        self.stray.extend(stray);
     }
 
     fn report(&self) -> Report {

@@ -16,6 +16,7 @@ use super::{
     writer::{self, Writer},
 };
 use crate::{
+    between::Between as _,
     case::Bug,
     dice::ms,
     stage::{Event, Link, LinkId, LinkState},

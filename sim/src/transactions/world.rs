@@ -7,7 +7,7 @@ use std::{
 };
 
 use ottla_broker::{Cluster, TopicSpec};
-use ottla_core::{Disconnected, TopicPartition};
+use ottla_core::TopicPartition;
 use ottla_protocol::ApiKey;
 
 use super::{
@@ -17,12 +17,13 @@ use super::{
     record::Record,
 };
 use crate::{
-    case::{Bug, Case},
+    between::{self, Between},
+    case::Case,
     client::Arrival,
     dice::{Dice, ms},
     pump::pump,
     report::{Failure, Report},
-    stage::{Event, Link, LinkId, LinkState, Stage, Who},
+    stage::{Event, LinkId, Stage, Who},
 };
 
 /// More steps than any seed takes.
@@ -55,18 +56,28 @@ pub(super) struct World {
     steps: u64,
 }
 
+impl Between for World {
+    fn sides(&mut self) -> (&mut Stage, &mut Cluster) {
+        (&mut self.stage, &mut self.cluster)
+    }
+
+    fn arrives(&mut self, who: Who, arrival: Arrival) {
+        let index = index_of(who);
+        self.processes[index].arrives(who, arrival, &mut self.stage, &mut self.record);
+        self.bury(index);
+    }
+
+    fn pump(&mut self) {
+        pump(&mut self.cluster, &mut self.alarm, &mut self.stage);
+    }
+}
+
 impl World {
     fn new(case: &Case, journal: bool) -> Self {
         let plan = Plan::draw(case);
         let mut dice = Dice::new(case.seed ^ 0x6f74_746c_6173_696d);
         let mut stage = Stage::new(dice.fork(), plan.weather.clone(), journal);
-        let mut cluster = Cluster::new(plan.broker.clone());
-        for node in 1..=plan.broker.brokers as i32 {
-            cluster.set_address(node, format!("broker-{node}"), 9092);
-        }
-        if let Some(Bug::Broker(bug)) = case.planted {
-            cluster.plant(bug);
-        }
+        let mut cluster = between::cluster(&plan.broker, case);
         for (topic, partitions) in [(INPUT, plan.input), (OUTPUT, plan.output)] {
             cluster.create_topic(&TopicSpec::new(topic, partitions)).expect("its name is free");
         }
@@ -120,16 +131,11 @@ impl World {
             Event::Alarm(who) => self.arrives(who, Arrival::Alarm),
             Event::User(who, _) => self.turn(index_of(who)),
             Event::Connect(id) => self.connect(id),
-            Event::Refuse(id) => self.tell_client(id, Disconnected::Refused("nobody listens".to_owned())),
+            Event::Refuse(id) => self.refuse(id),
             Event::Up(id, frame) => self.up(id, frame),
             Event::Down(id, frame) => self.down(id, frame),
             Event::TellClient(id, why) => self.tell_client(id, why),
-            Event::TellBroker(id) => {
-                if let Some(broker) = self.stage.part(id) {
-                    self.cluster.handle_disconnect(broker, self.stage.now());
-                    self.pump();
-                }
-            }
+            Event::TellBroker(id) => self.tell_broker(id),
             Event::Cluster => {
                 if self.alarm == Some(self.stage.time) {
                     self.alarm = None;
@@ -156,28 +162,8 @@ impl World {
         self.bury(index);
     }
 
-    fn arrives(&mut self, who: Who, arrival: Arrival) {
-        let index = index_of(who);
-        self.processes[index].arrives(who, arrival, &mut self.stage, &mut self.record);
-        self.bury(index);
-    }
-
-    fn connect(&mut self, id: LinkId) {
-        let stage = &mut self.stage;
-        let Some(link) = stage.link(id).filter(|link| link.state == LinkState::Open) else { return };
-        let (node, who, conn) = (link.node, link.who, link.conn);
-        if !self.cluster.is_up(node) {
-            return self.tell_client(id, Disconnected::Refused("nobody listens".to_owned()));
-        }
-        let broker = self.cluster.handle_connect(node, stage.now());
-        stage.accept(id, broker);
-        self.arrives(who, Arrival::Connected(conn));
-        self.pump();
-    }
-
     fn up(&mut self, id: LinkId, frame: Vec<u8>) {
-        let passes = |link: &&mut Link| link.state.reaches_broker();
-        let Some(broker) = self.stage.link(id).filter(passes).and_then(|link| link.broker) else { return };
+        let Some(broker) = self.heard_by(id) else { return };
         let key = ApiKey::from_key(i16::from_be_bytes([frame[0], frame[1]]));
         let ends = self.ends();
         self.cluster.handle_frame(broker, frame, self.stage.now());
@@ -203,23 +189,6 @@ impl World {
             (at, end)
         })
         .collect()
-    }
-
-    fn down(&mut self, id: LinkId, frame: Vec<u8>) {
-        let passes = |link: &&mut Link| link.state.reaches_client();
-        let Some(link) = self.stage.link(id).filter(passes) else { return };
-        let (who, conn) = (link.who, link.conn);
-        self.arrives(who, Arrival::Frame(conn, frame));
-    }
-
-    fn tell_client(&mut self, id: LinkId, why: Disconnected) {
-        let Some(link) = self.stage.link(id) else { return };
-        let (who, conn) = (link.who, link.conn);
-        self.arrives(who, Arrival::Disconnected(conn, why));
-    }
-
-    pub(super) fn pump(&mut self) {
-        pump(&mut self.cluster, &mut self.alarm, &mut self.stage);
     }
 
     /// What the group has committed never goes back, and is of a transaction that was to be committed.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ottla_protocol::records::{
-    BatchHeader, Compression, ControlType, Decompressor, RecordWalk, walk_headers,
-};
+use ottla_protocol::records::ControlType;
+
+use crate::logs::walk;
 
 /// A record of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,35 +19,22 @@ pub(super) struct Written {
 pub(super) fn written(log: &[u8]) -> Vec<Written> {
     let mut found: Vec<Written> = Vec::new();
     let mut open: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
-    let mut decompressor = Decompressor::new();
-    for batch in walk_headers(log) {
-        let (range, header) = batch.expect("the broker checked it");
-        let packed = &log[range.start + BatchHeader::SIZE..range.end];
-        let mut unpacked = Vec::new();
-        match header.compression().expect("the broker checked it") {
-            Compression::None => unpacked.extend_from_slice(packed),
-            codec => {
-                decompressor.decompress(codec, packed, &mut unpacked, 1 << 24).expect("it was compressed")
+    walk(log, |header, record| {
+        if header.is_control() {
+            let control = record.key.and_then(|key| ControlType::decode(key).ok());
+            for index in open.remove(&header.producer_id).unwrap_or_default() {
+                found[index].committed = Some(control == Some(ControlType::Commit));
             }
+            return;
         }
-        for record in RecordWalk::new(&header, &unpacked) {
-            let record = record.expect("it was written");
-            if header.is_control() {
-                let control = record.key.and_then(|key| ControlType::decode(key).ok());
-                for index in open.remove(&header.producer_id).unwrap_or_default() {
-                    found[index].committed = Some(control == Some(ControlType::Commit));
-                }
-                continue;
-            }
-            if header.is_transactional() {
-                open.entry(header.producer_id).or_default().push(found.len());
-            }
-            found.push(Written {
-                offset: record.offset,
-                value: String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned(),
-                committed: (!header.is_transactional()).then_some(true),
-            });
+        if header.is_transactional() {
+            open.entry(header.producer_id).or_default().push(found.len());
         }
-    }
+        found.push(Written {
+            offset: record.offset,
+            value: String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned(),
+            committed: (!header.is_transactional()).then_some(true),
+        });
+    });
     found
 }
