@@ -1,16 +1,15 @@
 //! Ottla reads what others have written in transactions: as `transactions.rs` has it, where each log comes from.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ottla::{Admin, Consumer, IsolationLevel, Reason, admin::OffsetSpec};
 use ottla_conformance::binary;
 use ottla_conformance::process::run;
 use ottla_conformance::targets::Target;
-use ottla_conformance::wait::until_some;
 
 use crate::cases::Outcome;
-use crate::kit::{PATIENCE, admin, consumer, equal, next, text, wait, within};
+use crate::kit::{PATIENCE, admin, consumer, equal, holds, next, text, wait, within};
 
 /// How long a record that is not to come is waited for.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -48,15 +47,18 @@ async fn reads_from(target: &Target, log: &Stable<'_>, from: i64) -> Outcome {
         let record = next(&mut consumer).await?;
         equal("the next record", (record.offset(), text(&record)), (*offset, value.clone()))?;
     }
-    // Nothing more may be read; what is behind is told as held back.
-    if let Ok(record) = tokio::time::timeout(MOMENT, consumer.recv()).await {
-        return Err(format!("there is more: {record:?}").into());
+    // Nothing more may be read; what is behind is told as held back. A marker is passed by who reads on, once it is fetched.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Ok(record) = tokio::time::timeout(MOMENT, consumer.recv()).await {
+            return Err(format!("there is more: {record:?}").into());
+        }
+        if consumer.lag().values().all(|lag| *lag == Some(0)) {
+            break;
+        }
+        holds("the position comes to the end of what is stable", Instant::now() < deadline)?;
     }
-    let told = until_some(PATIENCE, "a position at the end of what is stable", || {
-        let lag = consumer.lag();
-        let at_end = lag.values().all(|lag| *lag == Some(0));
-        at_end.then(|| consumer.explain().partitions.first().map(|(_, reason)| reason.clone()))
-    })?;
+    let told = consumer.explain().partitions.first().map(|(_, reason)| reason.clone());
     let position = within("the position", consumer.position((log.topic, 0))).await??;
     equal("the position", position, log.stable)?;
     let held_back = log.end - log.stable;
