@@ -2,7 +2,8 @@
 
 use crate::ErrorCode;
 use crate::codec::{
-    DecodeError, DecodeErrorKind, MessageSchema, Reader, Version, Versions, Wire, message::fields,
+    DecodeError, DecodeErrorKind, FrameBuilder, MessageSchema, Reader, RequestFrame, Version, Versions, Wire,
+    Writable, message::fields,
 };
 use crate::messages::*;
 
@@ -122,7 +123,7 @@ macro_rules! apis {
                 match self { $( Self::$api(_) => ApiKey::$api, )* }
             }
 
-            fn encode(&self, out: &mut Vec<u8>, version: i16) {
+            fn encode<W: Writable>(&self, out: &mut W, version: i16) {
                 match self { $( Self::$api(m) => m.encode(out, $request::version(version)), )* }
             }
 
@@ -231,18 +232,37 @@ impl RequestHeader {
 
     /// A whole frame: length, header, message.
     pub fn encode(&self, request: &Request) -> Vec<u8> {
-        let mut out = vec![0; 4];
-        let fixed = Version { number: self.version, flexible: false, nullable: true };
-        (self.key as i16).encode(&mut out, fixed);
-        self.version.encode(&mut out, fixed);
-        self.correlation_id.encode(&mut out, fixed);
-        // The client id keeps its two-byte length in flexible versions too, so that any broker can answer ApiVersions.
-        self.client_id.encode(&mut out, fixed);
-        if self.flexible() {
-            out.push(0);
-        }
-        request.encode(&mut out, self.version);
+        // What carries much is not to be moved as it grows.
+        let much = if let Request::Produce(request) = request { request.size_estimate() } else { 0 };
+        let mut out = Vec::with_capacity(much + 256);
+        self.write(request, &mut out);
         with_length(out)
+    }
+
+    /// A whole frame, as [`encode`](Self::encode) gives it, but that large batches stay where they are.
+    pub fn frame(&self, request: Request) -> RequestFrame {
+        let parts = if let Request::Produce(produce) = &request { produce.partitions() } else { 0 };
+        let mut out = FrameBuilder::new(parts);
+        self.write(&request, &mut out);
+        match request {
+            Request::Produce(produce) => out.finish(produce.into_batches()),
+            _ => out.finish([]),
+        }
+    }
+
+    /// Room for the length, header, message.
+    fn write(&self, request: &Request, out: &mut impl Writable) {
+        out.bytes().extend_from_slice(&[0; 4]);
+        let fixed = Version { number: self.version, flexible: false, nullable: true };
+        (self.key as i16).encode(out, fixed);
+        self.version.encode(out, fixed);
+        self.correlation_id.encode(out, fixed);
+        // The client id keeps its two-byte length in flexible versions too, so that any broker can answer ApiVersions.
+        self.client_id.encode(out, fixed);
+        if self.flexible() {
+            out.bytes().push(0);
+        }
+        request.encode(out, self.version);
     }
 
     /// Reads a frame, its length cut off already. [`DecodeErrorKind::UnknownApi`] where the key or the version is not

@@ -234,6 +234,44 @@ fn what_is_built_is_read_back_in_every_codec() {
 }
 
 #[test]
+fn a_batch_is_split_into_batches_of_its_form_whose_records_count_from_zero() {
+    let expected = java_records(10);
+    let mut builder = BatchBuilder::new(Compression::Zstd, PLENTY);
+    builder.set_transactional();
+    for Owned { timestamp, key, value, headers, .. } in &expected {
+        let headers = headers.iter().map(|(key, value)| Header { key, value: value.as_deref() });
+        _ = builder.append(*timestamp, key.as_deref(), value.as_deref(), headers);
+    }
+    let whole = builder.close();
+    let mut compressor = Compressor::new();
+    let splits = [
+        (PLENTY, vec![5]),
+        (146, vec![4, 1]),
+        (145, vec![3, 1, 1]),
+        (100, vec![2, 1, 1, 1]),
+        (1, vec![1; 5]),
+    ];
+    for (max_size, counts) in splits {
+        let pieces = whole.split(max_size).unwrap();
+        assert_eq!(pieces.iter().map(|piece| piece.count()).collect::<Vec<_>>(), counts, "{max_size} bytes");
+        let mut found = Vec::new();
+        for piece in pieces {
+            assert!(piece.size_estimate() <= max_size || piece.count() == 1);
+            let bytes = piece.seal(&mut compressor);
+            let header = BatchHeader::decode(&bytes).unwrap();
+            assert!(header.is_transactional() && header.compression() == Ok(Compression::Zstd));
+            let records = records(&bytes).unwrap();
+            assert!(records.iter().zip(0..).all(|(record, index)| record.offset == index));
+            found.extend(records);
+        }
+        for (record, expected) in found.iter_mut().zip(&expected) {
+            record.offset = expected.offset;
+        }
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
 fn every_codec_gives_back_what_it_was_given() {
     let mut rng = fastrand::Rng::with_seed(1);
     let noise: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(200_000).collect();
@@ -517,4 +555,35 @@ fn a_walk_stands_beside_the_buffer_that_it_walks() {
         assert_eq!(offsets.len() + walk.remaining(), 5);
     }
     assert_eq!(offsets, [1000, 1001, 1002, 1003, 1300]);
+}
+
+#[test]
+fn a_copied_record_is_the_same_and_has_its_own_bytes_alone() {
+    type Parts<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, &'a [Header<'a>]);
+    let headers = [Header { key: b"trace", value: Some(b"a") }, Header { key: b"none", value: None }];
+    let cases: [Parts<'_>; 4] = [
+        (Some(b"key"), Some(b"value"), &headers),
+        (None, Some(b""), &[]),
+        (Some(b""), None, &headers),
+        (None, None, &[]),
+    ];
+    let mut builder = BatchBuilder::new(Compression::None, PLENTY);
+    for (key, value, headers) in cases {
+        builder.append(TIME, key, value, headers.iter().copied()).unwrap();
+    }
+    let batch = builder.finish(&mut Compressor::new());
+    let header = BatchHeader::decode(&batch).unwrap();
+    let mut walk = BatchWalk::new(&header, header.records_range(0));
+    for (key, value, headers) in cases {
+        let span = walk.next(&batch).unwrap().unwrap();
+        let (bytes, copy) = span.copied(&batch);
+        let (was, is) = (span.record(&batch), copy.record(&bytes));
+        assert_eq!((is.offset, is.timestamp, is.key, is.value), (was.offset, TIME, key, value));
+        assert_eq!(is.headers().map(Result::unwrap).collect::<Vec<_>>(), headers);
+        let own = [key, value].into_iter().flatten().map(<[u8]>::len).sum::<usize>();
+        // A header is its key and value, and a byte for the length of each.
+        let of_headers =
+            headers.iter().map(|it| 2 + it.key.len() + it.value.map_or(0, <[u8]>::len)).sum::<usize>();
+        assert_eq!(bytes.len(), own + of_headers);
+    }
 }

@@ -109,7 +109,7 @@ macro_rules! messages {
                 size
             }
 
-            fn encode(&self, out: &mut Vec<u8>, v: $crate::codec::Version) {
+            fn encode<W: $crate::codec::Writable>(&self, out: &mut W, v: $crate::codec::Version) {
                 #[allow(unused_mut, reason = "most structures have no tagged field")]
                 let mut tagged = $crate::codec::tagged::TaggedFields::default();
                 $( if $crate::codec::message::versions!($($lo $($hi)?)?).contains(v.number) {
@@ -125,7 +125,7 @@ macro_rules! messages {
                     );
                 } )*
                 if v.flexible {
-                    tagged.encode(out);
+                    tagged.encode(out.bytes());
                 }
             }
 
@@ -165,8 +165,8 @@ macro_rules! messages {
             fn least_size(_: $crate::codec::Version) -> usize {
                 1
             }
-            fn encode_some(&self, out: &mut Vec<u8>, v: $crate::codec::Version) {
-                out.push(1);
+            fn encode_some<W: $crate::codec::Writable>(&self, out: &mut W, v: $crate::codec::Version) {
+                out.bytes().push(1);
                 $crate::codec::Wire::encode(self, out, v);
             }
             fn encode_null(out: &mut Vec<u8>, _: $crate::codec::Version) {

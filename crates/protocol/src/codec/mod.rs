@@ -5,6 +5,7 @@
 //! Source: the protocol guide's "Protocol Primitive Types", KIP-482 for the flexible forms.
 
 mod error;
+mod frame;
 pub(crate) mod message;
 mod reader;
 mod secret;
@@ -14,11 +15,14 @@ mod version;
 pub(crate) mod wire;
 
 pub use error::{DecodeError, DecodeErrorKind};
+pub(crate) use frame::FrameBuilder;
+pub use frame::{RequestFrame, Writable};
 pub use message::{FieldSchema, MessageSchema, StructSchema};
 pub use reader::Reader;
 pub use secret::Secret;
 pub use varint::{
-    put_unsigned_varint, put_varint, put_varlong, unsigned_varint_len, varint_len, varlong_len,
+    put_unsigned_varint, put_unsigned_varlong, put_varint, put_varlong, unsigned_varint_len, varint_len,
+    varlong_len,
 };
 pub use version::{Version, Versions};
 pub use wire::{RecordData, TopicId, TypeName, Wire};

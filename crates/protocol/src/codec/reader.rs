@@ -95,10 +95,16 @@ impl<'a> Reader<'a> {
         Ok((folded >> 1) as i32 ^ -((folded & 1) as i32))
     }
 
+    /// An unsigned variable-length integer of at most 64 bits.
+    #[inline]
+    pub fn unsigned_varlong(&mut self) -> Result<u64, DecodeError> {
+        self.varint_bits(10)
+    }
+
     /// A signed variable-length integer of at most 64 bits.
     #[inline]
     pub fn varlong(&mut self) -> Result<i64, DecodeError> {
-        let folded = self.varint_bits(10)?;
+        let folded = self.unsigned_varlong()?;
         Ok((folded >> 1) as i64 ^ -((folded & 1) as i64))
     }
 

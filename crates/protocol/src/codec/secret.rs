@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::{DecodeError, Reader, TypeName, Version, Wire};
+use super::{DecodeError, Reader, TypeName, Version, Wire, Writable};
 
 /// Bytes that are overwritten when they are dropped, and that `Debug` does not show.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Wire for Secret {
     fn min_size(v: Version) -> usize {
         <Vec<u8>>::min_size(v)
     }
-    fn encode(&self, out: &mut Vec<u8>, v: Version) {
+    fn encode<W: Writable>(&self, out: &mut W, v: Version) {
         self.0.encode(out, v);
     }
     fn decode(r: &mut Reader<'_>, v: Version) -> Result<Self, DecodeError> {

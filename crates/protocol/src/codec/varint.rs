@@ -14,19 +14,23 @@ pub fn put_varint(out: &mut Vec<u8>, value: i32) {
     put_unsigned_varint(out, ((value << 1) ^ (value >> 31)) as u32);
 }
 
+/// Appends an unsigned long.
+pub fn put_unsigned_varlong(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
 /// Appends a signed long.
 pub fn put_varlong(out: &mut Vec<u8>, value: i64) {
-    let mut folded = ((value << 1) ^ (value >> 63)) as u64;
-    while folded >= 0x80 {
-        out.push(folded as u8 | 0x80);
-        folded >>= 7;
-    }
-    out.push(folded as u8);
+    put_unsigned_varlong(out, ((value << 1) ^ (value >> 63)) as u64);
 }
 
 /// How many bytes [`put_unsigned_varint`] appends.
 pub const fn unsigned_varint_len(value: u32) -> usize {
-    ((38 - (value | 1).leading_zeros()) / 7) as usize
+    if value < 0x80 { 1 } else { ((38 - value.leading_zeros()) / 7) as usize }
 }
 
 /// How many bytes [`put_varint`] appends.

@@ -2,8 +2,11 @@
 
 use std::{fmt, ops::Range};
 
-use super::{DecodeError, DecodeErrorKind, Reader, Version, put_unsigned_varint};
-use crate::ErrorCode;
+use super::{DecodeError, DecodeErrorKind, Reader, Version, Writable, put_unsigned_varint};
+use crate::{
+    ErrorCode,
+    records::{ClosedBatch, Compressor},
+};
 
 /// A value that can be written into and read from a message.
 pub trait Wire: Sized {
@@ -14,7 +17,7 @@ pub trait Wire: Sized {
     fn min_size(v: Version) -> usize;
 
     /// Appends the value.
-    fn encode(&self, out: &mut Vec<u8>, v: Version);
+    fn encode<W: Writable>(&self, out: &mut W, v: Version);
 
     /// Reads a value.
     fn decode(r: &mut Reader<'_>, v: Version) -> Result<Self, DecodeError>;
@@ -39,7 +42,7 @@ pub(crate) trait Nullable: Wire {
     fn least_size(v: Version) -> usize {
         Self::min_size(v)
     }
-    fn encode_some(&self, out: &mut Vec<u8>, v: Version) {
+    fn encode_some<W: Writable>(&self, out: &mut W, v: Version) {
         self.encode(out, v);
     }
     fn encode_null(out: &mut Vec<u8>, v: Version);
@@ -53,8 +56,8 @@ macro_rules! integers {
             fn min_size(_: Version) -> usize {
                 size_of::<$ty>()
             }
-            fn encode(&self, out: &mut Vec<u8>, _: Version) {
-                out.extend_from_slice(&self.to_be_bytes());
+            fn encode<W: Writable>(&self, out: &mut W, _: Version) {
+                out.bytes().extend_from_slice(&self.to_be_bytes());
             }
             fn decode(r: &mut Reader<'_>, _: Version) -> Result<Self, DecodeError> {
                 Ok(<$ty>::from_be_bytes(r.array()?))
@@ -69,8 +72,8 @@ impl Wire for bool {
     fn min_size(_: Version) -> usize {
         1
     }
-    fn encode(&self, out: &mut Vec<u8>, _: Version) {
-        out.push(u8::from(*self));
+    fn encode<W: Writable>(&self, out: &mut W, _: Version) {
+        out.bytes().push(u8::from(*self));
     }
     fn decode(r: &mut Reader<'_>, _: Version) -> Result<Self, DecodeError> {
         Ok(r.array::<1>()? != [0])
@@ -82,7 +85,7 @@ impl Wire for ErrorCode {
     fn min_size(_: Version) -> usize {
         2
     }
-    fn encode(&self, out: &mut Vec<u8>, v: Version) {
+    fn encode<W: Writable>(&self, out: &mut W, v: Version) {
         self.code().encode(out, v);
     }
     fn decode(r: &mut Reader<'_>, v: Version) -> Result<Self, DecodeError> {
@@ -110,8 +113,8 @@ impl Wire for TopicId {
     fn min_size(_: Version) -> usize {
         16
     }
-    fn encode(&self, out: &mut Vec<u8>, _: Version) {
-        out.extend_from_slice(&self.0);
+    fn encode<W: Writable>(&self, out: &mut W, _: Version) {
+        out.bytes().extend_from_slice(&self.0);
     }
     fn decode(r: &mut Reader<'_>, _: Version) -> Result<Self, DecodeError> {
         r.array().map(Self)
@@ -165,8 +168,8 @@ macro_rules! with_length {
             fn min_size(v: Version) -> usize {
                 length_size($width, v)
             }
-            fn encode(&self, $out: &mut Vec<u8>, $v: Version) {
-                put_length($out, Some(self.len()), $width, $v.flexible);
+            fn encode<W: Writable>(&self, $out: &mut W, $v: Version) {
+                put_length($out.bytes(), Some(self.len()), $width, $v.flexible);
                 let $value = self;
                 $encode
             }
@@ -191,7 +194,7 @@ with_length!(
     String,
     TypeName::Primitive("string"),
     Width::Two,
-    |text, out, _v| out.extend_from_slice(text.as_bytes()),
+    |text, out, _v| out.bytes().extend_from_slice(text.as_bytes()),
     |r, len| {
         let bad = r.error(DecodeErrorKind::NotUtf8);
         str::from_utf8(r.take(len)?).map(str::to_owned).map_err(|_| bad)
@@ -201,17 +204,14 @@ with_length!(
     Vec<u8>,
     TypeName::Primitive("bytes"),
     Width::Four,
-    |bytes, out, _v| out.extend_from_slice(bytes),
+    |bytes, out, _v| out.bytes().extend_from_slice(bytes),
     |r, len| r.take(len).map(<[u8]>::to_vec)
 );
 with_length!(
     RecordData,
     TypeName::Primitive("records"),
     Width::Four,
-    |records, out, _v| {
-        debug_assert!(matches!(records, RecordData::Owned(_)), "a range is of the frame it was read from");
-        out.extend_from_slice(records.owned());
-    },
+    |records, out, _v| out.put_records(records),
     |r, len| {
         let start = r.offset();
         r.take(len).map(|_| RecordData::InFrame(start as u32..(start + len) as u32))
@@ -247,10 +247,10 @@ impl<T: Nullable> Wire for Option<T> {
     fn min_size(v: Version) -> usize {
         T::least_size(v)
     }
-    fn encode(&self, out: &mut Vec<u8>, v: Version) {
+    fn encode<W: Writable>(&self, out: &mut W, v: Version) {
         match self {
             Some(value) => value.encode_some(out, v),
-            None => T::encode_null(out, v),
+            None => T::encode_null(out.bytes(), v),
         }
     }
     fn decode(r: &mut Reader<'_>, v: Version) -> Result<Self, DecodeError> {
@@ -265,6 +265,8 @@ pub enum RecordData {
     InFrame(Range<u32>),
     /// Batches to be written.
     Owned(Vec<u8>),
+    /// A batch to be written that has no bytes yet. It is written as it is, unless it is [sealed](Self::seal) before.
+    Closed(ClosedBatch),
 }
 
 impl Default for RecordData {
@@ -279,6 +281,7 @@ impl RecordData {
         match self {
             Self::InFrame(range) => range.len(),
             Self::Owned(bytes) => bytes.len(),
+            Self::Closed(batch) => batch.size_estimate(),
         }
     }
 
@@ -287,15 +290,44 @@ impl RecordData {
         self.len() == 0
     }
 
-    /// The batches, given the frame that the message was read from.
+    /// The batches, given the frame that the message was read from. None of a closed batch, which is not sealed yet.
     pub fn bytes<'a>(&'a self, frame: &'a [u8]) -> &'a [u8] {
         match self {
             Self::InFrame(range) => frame.get(range.start as usize..range.end as usize).unwrap_or_default(),
             Self::Owned(bytes) => bytes,
+            Self::Closed(_) => &[],
         }
     }
 
-    fn owned(&self) -> &[u8] {
-        self.bytes(&[])
+    /// Appends the batches.
+    pub(super) fn append_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Closed(batch) => batch.append_plain(out),
+            Self::Owned(bytes) => out.extend_from_slice(bytes),
+            Self::InFrame(_) => debug_assert!(false, "a range is of the frame it was read from"),
+        }
+    }
+
+    /// Appends what cannot be sent from where it lies: a closed batch's header.
+    pub(super) fn append_head_to(&self, out: &mut Vec<u8>) {
+        if let Self::Closed(batch) = self {
+            out.extend_from_slice(&batch.plain_header());
+        }
+    }
+
+    /// What is behind that.
+    pub(super) fn tail(&self) -> &[u8] {
+        match self {
+            Self::Closed(batch) => batch.record_bytes(),
+            Self::Owned(bytes) => bytes,
+            Self::InFrame(_) => &[],
+        }
+    }
+
+    /// Compresses a closed batch by its codec, which takes long.
+    pub fn seal(&mut self, compressor: &mut Compressor) {
+        if let Self::Closed(batch) = self {
+            *self = Self::Owned(batch.seal(compressor));
+        }
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     ErrorCode,
     codec::{RecordData, TopicId, message::messages},
+    records::Compressor,
 };
 
 messages! {
@@ -62,5 +63,40 @@ messages! {
     ProduceLeaderIdAndEpoch {
         leader_id: i32 [10..] = -1,
         leader_epoch: i32 [10..] = -1,
+    }
+}
+
+impl ProduceRequest {
+    /// Compresses the batches that a codec is to compress, which takes long: not to be done where others wait. What is not
+    /// compressed is sent all the same, as it is.
+    pub fn compress(&mut self, compressor: &mut Compressor) {
+        for data in self.batches_mut() {
+            if matches!(data, RecordData::Closed(batch) if batch.has_codec()) {
+                data.seal(compressor);
+            }
+        }
+    }
+
+    /// Each partition's records.
+    pub fn batches_mut(&mut self) -> impl Iterator<Item = &mut RecordData> {
+        let partitions = self.topic_data.iter_mut().flat_map(|topic| &mut topic.partition_data);
+        partitions.filter_map(|partition| partition.records.as_mut())
+    }
+
+    /// Each partition's records, in order.
+    pub(crate) fn into_batches(self) -> impl Iterator<Item = RecordData> {
+        let partitions = self.topic_data.into_iter().flat_map(|topic| topic.partition_data);
+        partitions.filter_map(|partition| partition.records)
+    }
+
+    /// How many partitions it has records for.
+    pub(crate) fn partitions(&self) -> usize {
+        self.topic_data.iter().map(|topic| topic.partition_data.len()).sum()
+    }
+
+    /// About how many bytes it is on its way.
+    pub(crate) fn size_estimate(&self) -> usize {
+        let partitions = self.topic_data.iter().flat_map(|topic| &topic.partition_data);
+        partitions.map(|partition| 16 + partition.records.as_ref().map_or(0, RecordData::len)).sum()
     }
 }

@@ -158,12 +158,19 @@ impl BatchHeader {
     }
 
     /// Writes the header over the first bytes of `batch`, with the whole's length and CRC.
-    pub(super) fn seal(mut self, batch: &mut [u8]) {
-        self.batch_length = (batch.len() - LENGTH_END) as i32;
-        for (to, from) in batch.iter_mut().zip(self.encode()) {
-            *to = from;
+    pub(super) fn seal(self, batch: &mut [u8]) {
+        if let Some((header, records)) = batch.split_first_chunk_mut() {
+            *header = self.sealed(records);
         }
-        _ = set_crc(batch);
+    }
+
+    /// The header as bytes, with the length and the CRC of the batch that it makes with these records behind it.
+    pub(super) fn sealed(mut self, records: &[u8]) -> [u8; Self::SIZE] {
+        self.batch_length = (Self::SIZE - LENGTH_END + records.len()) as i32;
+        let covered = self.encode();
+        let crc = crc32c::crc32c(covered.get(ATTRIBUTES_AT..).unwrap_or_default());
+        self.crc = crc32c::crc32c_append(crc, records);
+        self.encode()
     }
 
     /// The size of the whole batch in bytes, this header included.

@@ -17,5 +17,5 @@ pub use batch::{
 };
 pub use compression::{Compression, Compressor, Decompressor, UnknownCompression};
 pub use control::{ControlType, EndTxnMarker};
-pub use encode::BatchBuilder;
+pub use encode::{BatchBuilder, ClosedBatch};
 pub use record::{BatchWalk, Header, Headers, Record, RecordSpan, RecordWalk, Span};

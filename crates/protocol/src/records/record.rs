@@ -81,6 +81,22 @@ impl RecordSpan {
         let rest = Reader::new(self.headers.of(buffer).unwrap_or_default());
         Headers { rest, remaining: self.header_count }
     }
+
+    /// The record's own bytes (key, value and headers) out of the buffer that was walked, and the same record as places in them.
+    pub fn copied(&self, buffer: &[u8]) -> (Box<[u8]>, Self) {
+        let parts = [self.key, self.value, self.headers];
+        let length = parts.iter().filter_map(|part| part.of(buffer)).map(<[u8]>::len).sum();
+        let mut bytes = Vec::with_capacity(length);
+        let [key, value, headers] = parts.map(|part| match part.of(buffer) {
+            Some(own) => {
+                let start = bytes.len();
+                bytes.extend_from_slice(own);
+                Span::new(start, own.len())
+            }
+            None => Span::NULL,
+        });
+        (bytes.into_boxed_slice(), Self { key, value, headers, ..*self })
+    }
 }
 
 /// A record, borrowed from the buffer that holds it.
