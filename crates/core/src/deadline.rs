@@ -1,6 +1,12 @@
 //! The next moment at which something is to be done.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A time that somebody else names, or thirty years if it is longer: the end of a clock, where adding to it panics, is further off.
+pub const fn bounded(time: Duration) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    if time.as_secs() < LONGEST.as_secs() { time } else { LONGEST }
+}
 
 /// Collects deadlines and keeps the earliest of those still to come.
 ///

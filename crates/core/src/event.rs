@@ -52,6 +52,13 @@ pub enum Event {
         /// The partitions of which the user has records in hand; empty where the rebalance waits for something else.
         held: Vec<TopicPartition>,
     },
+    /// The coordinator has refused a heartbeat, or not answered it; that a rebalance is in progress is no refusal. What follows is
+    /// told by the other events, if the membership does not stay.
+    #[non_exhaustive]
+    HeartbeatFailed {
+        /// What the coordinator said; `None` where it did not answer.
+        error: Option<ErrorCode>,
+    },
     /// An offset was not committed, and is not tried again.
     CommitGivenUp(CommitGivenUp),
     /// A partition's log was cut below the position.
@@ -194,6 +201,10 @@ impl fmt::Display for Event {
             Self::RevocationWaiting { held, .. } => {
                 write!(f, "a revocation waits for records in hand of {}", names(held))
             }
+            Self::HeartbeatFailed { error: Some(error) } => {
+                write!(f, "a heartbeat failed: the coordinator says {error}")
+            }
+            Self::HeartbeatFailed { error: None } => f.write_str("a heartbeat was not answered"),
             Self::CommitGivenUp(given_up) => given_up.fmt(f),
             Self::Truncated(truncated) => truncated.fmt(f),
             Self::DeletedUnread(deleted) => deleted.fmt(f),

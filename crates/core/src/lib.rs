@@ -7,10 +7,12 @@
 
 pub mod admin;
 mod backoff;
+mod caught;
 mod cause;
 mod connections;
 mod consumer;
 mod coordinator;
+pub mod dead_letters;
 mod deadline;
 mod disconnected;
 mod event;
@@ -25,11 +27,14 @@ mod metadata;
 mod offsets;
 mod ops;
 mod planted;
+pub mod processing;
 pub mod producer;
 mod reader;
 mod sasl;
+pub mod wire_format;
 
 pub use backoff::{Backoff, Retry};
+pub use caught::caught;
 pub use cause::Cause;
 pub use connections::{
     Address, ConnectionConfig, Connections, Kind, LinkStatus, RefusedConnection, SetupStage, Target,
@@ -39,7 +44,7 @@ pub use consumer::{
     Callback, CloseKind, CommitReason, Consumer, ConsumerConfig, Explanation, Farewell, GroupReason,
     OpFailure, Outcome, ReadFailure, Reason, SeekTo, Subscription, SubscriptionError,
 };
-pub use deadline::Earliest;
+pub use deadline::{Earliest, bounded};
 pub use disconnected::{Disconnected, SaslFailure, TlsFailure};
 pub use event::{CommitGivenUp, DeletedUnread, Event, Happened, Recreated, Truncated};
 pub use fetch::{FetchConfig, OpenTransaction, Span, Spans, spans};

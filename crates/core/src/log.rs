@@ -23,6 +23,8 @@ pub const FETCH: &str = "ottla::fetch";
 pub const INTERCEPTOR: &str = "ottla::interceptor";
 /// A producer's identity, and the batches that it gives up.
 pub const PRODUCER: &str = "ottla::producer";
+/// Records that a processor cannot handle.
+pub const PROCESSING: &str = "ottla::processing";
 /// What an admin client asked for in vain.
 pub const ADMIN: &str = "ottla::admin";
 

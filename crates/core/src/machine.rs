@@ -8,7 +8,7 @@
 //! Users call the machine's other methods between turns. Such a call needs a turn only where [`Machine::take_stir`] says
 //! so; users who wait look again where [`Machine::take_wake`] says so.
 
-use std::time::Instant;
+use std::{task::Waker, time::Instant};
 
 use ottla_protocol::{DecodeError, Now, Request, Response};
 
@@ -44,6 +44,13 @@ pub trait Machine {
     fn handle_released(&mut self, _bytes: usize) {}
     /// Whether something came about, since the last call, that a user may be waiting for.
     fn take_wake(&mut self) -> bool;
+    /// Those who awaited one of the things that [`Machine::take_wake`] spoke of, to be woken when the machine is not locked any
+    /// more.
+    fn take_wakers(&mut self) -> Vec<Waker> {
+        Vec::new()
+    }
+    /// Nothing will move the machine any more: [`Machine::take_wakers`] tells all who await anything.
+    fn handle_driver_gone(&mut self) {}
     /// Whether a user's call, since the last time this was asked, left something for the driver to do: something to be
     /// sent, or an earlier deadline. A call that forgets to say so is acted upon only with the next turn, which may be
     /// minutes away.
@@ -68,7 +75,8 @@ pub enum Outbound {
         /// The port.
         port: u16,
     },
-    /// Send a request, and tell [`Machine::handle_written`] if it is one that is not answered.
+    /// Send a request, and tell [`Machine::handle_written`] if it is one that is not answered. The batches of a Produce request
+    /// are [to be compressed](ottla_protocol::messages::ProduceRequest::compress) before, with the machine not locked.
     Send {
         /// The connection to send it on.
         conn: ConnId,

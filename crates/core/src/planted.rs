@@ -160,6 +160,62 @@ pub enum Planted {
     LostEndIsTakenForAbort,
     /// A commit that comes too late, as the transaction's time is over, counts as done.
     TimedOutCounts,
+    /// A processor handles records of one key at once.
+    KeysAreOverlooked,
+    /// A processor commits behind records that handlers are at.
+    HandlersArePassed,
+    /// The text beside an offset tells records as done that handlers are at.
+    HandlersCountAsSaved,
+    /// Records that are done by the text beside an offset are handed out again.
+    SavedIsHandedOut,
+    /// A processor keeps no record back, although what is done does not fit beside an offset any more.
+    AllMayBegin,
+    /// Records that were kept back stay so.
+    HeldStaysHeld,
+    /// The bytes of records that are done still count against the room.
+    BytesAreKept,
+    /// What is done while a commit is under way counts as committed with it.
+    CommitCoversLater,
+    /// A position that was moved back counts as where the partition went on.
+    ResetIsOverlooked,
+    /// A partition counts as drained while records of it are somebody else's.
+    GivenAwayIsNotAwaited,
+    /// Records of a partition that is being given up are handed out.
+    RevokedIsHandedOut,
+    /// A partition counts as drained while handlers are at its records.
+    DrainedAtOnce,
+    /// Handlers of a partition that is gone are not told to end.
+    HandlersOutlivePartition,
+    /// Nothing is committed of a partition that is given up.
+    ReleasedUncommitted,
+    /// Partitions that were paused for want of room stay paused.
+    NothingIsResumed,
+    /// As many records are asked for as there is room for when nothing is in hand.
+    RoomIsOverlooked,
+    /// A text beside an offset that the broker does not take is sent again, and so for ever.
+    RefusedTextIsSentAgain,
+    /// A handler may take as long as it likes.
+    HandlersHaveNoDeadline,
+    /// One more record is handled at once than the concurrency allows.
+    OneTooMany,
+    /// A handler whose partition is gone keeps its place when it ends.
+    GoneKeepsItsSlot,
+    /// When a record is done the next of its line is not ready.
+    LineIsStuck,
+    /// A record that arrives while others of its line are in hand does not wait for them.
+    LateComersPass,
+    /// A record that is not to be handled before some time is handled at once.
+    DueIsOverlooked,
+    /// A record that failed is tried again at once.
+    RetriesAtOnce,
+    /// A record that is given away counts as done before anybody has taken it.
+    GivenAwayIsDone,
+    /// A record that nobody took over counts as done.
+    RefusalCounts,
+    /// A record whose time has come to be tried again is not.
+    RetriesAreForgotten,
+    /// Handlers of a partition that is being given up have as long as they like.
+    DrainHasNoEnd,
 }
 
 #[cfg(feature = "planted")]
@@ -245,6 +301,38 @@ impl Planted {
         Self::PartitionsAreNotAdded,
         Self::LostEndIsTakenForAbort,
         Self::TimedOutCounts,
+    ];
+
+    /// Every bug of processing, apart from the others: only who processes can meet them.
+    pub const PROCESSING: &[Self] = &[
+        Self::KeysAreOverlooked,
+        Self::HandlersArePassed,
+        Self::HandlersCountAsSaved,
+        Self::SavedIsHandedOut,
+        Self::AllMayBegin,
+        Self::HeldStaysHeld,
+        Self::BytesAreKept,
+        Self::CommitCoversLater,
+        Self::ResetIsOverlooked,
+        Self::GivenAwayIsNotAwaited,
+        Self::RevokedIsHandedOut,
+        Self::DrainedAtOnce,
+        Self::HandlersOutlivePartition,
+        Self::ReleasedUncommitted,
+        Self::NothingIsResumed,
+        Self::RoomIsOverlooked,
+        Self::RefusedTextIsSentAgain,
+        Self::HandlersHaveNoDeadline,
+        Self::OneTooMany,
+        Self::GoneKeepsItsSlot,
+        Self::LineIsStuck,
+        Self::LateComersPass,
+        Self::DueIsOverlooked,
+        Self::RetriesAtOnce,
+        Self::GivenAwayIsDone,
+        Self::RefusalCounts,
+        Self::RetriesAreForgotten,
+        Self::DrainHasNoEnd,
     ];
 }
 

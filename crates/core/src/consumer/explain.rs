@@ -107,7 +107,7 @@ impl<F: Clone> Consumer<F> {
         let handover = Some(&group.handover).filter(|handover| handover.is_revoking())?;
         let waited = now.mono.saturating_duration_since(handover.since()?);
         let held = self.lanes.held_up();
-        let commits = handover.awaits_commit(self.lanes.has_revoking()) && !group.commits.is_idle();
+        let commits = handover.awaits_commit() && group.commits.are_revoking(&self.lanes);
         if commits || !held.is_empty() {
             let retry = group.commits.retry(now).filter(|_| held.is_empty());
             return Some(GroupReason::RevocationWaiting { waited, held, retry });

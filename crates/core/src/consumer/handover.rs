@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Letting ──────────> Committing ──────────> Telling ──────────> Taking ──────────> done
-//!    │  no reader holds it   │  all is committed  │ on_revoked returned │ on_assigned returned
+//!    │  no reader holds it   │  it is committed   │ on_revoked returned │ on_assigned returned
 //!    └──────────────── the deadline passed: lost ──┘
 //! ```
 
@@ -79,10 +79,10 @@ impl Handover {
         self.under_way.as_ref().is_some_and(UnderWay::is_revoking)
     }
 
-    /// Whether the handover goes on only when commits are answered. `going` says whether any partition is to go.
-    pub(super) fn awaits_commit(&self, going: bool) -> bool {
+    /// Whether the handover goes on only when what is given up is committed.
+    pub(super) fn awaits_commit(&self) -> bool {
         let stage = self.under_way.as_ref().map(|under_way| under_way.stage);
-        stage == Some(Stage::Committing) || stage == Some(Stage::Telling) && going
+        matches!(stage, Some(Stage::Committing | Stage::Telling))
     }
 
     /// Since when partitions have been changing hands.
@@ -174,7 +174,7 @@ impl Handover {
                 hands.commit_last_at(Stage::Committing);
             }
             Stage::Committing => {
-                if !hands.commits.is_idle() {
+                if hands.commits.are_revoking(hands.lanes) {
                     return WAITS;
                 }
                 under_way.stage = Stage::Telling;
@@ -183,7 +183,7 @@ impl Handover {
             }
             Stage::Telling => {
                 let going = hands.lanes.has_revoking();
-                if !hands.callbacks.is_idle() || going && !hands.commits.is_idle() {
+                if !hands.callbacks.is_idle() || hands.commits.are_revoking(hands.lanes) {
                     return WAITS;
                 }
                 if matches!(under_way.then, Then::Take(_)) && hands.membership.may_not_take_more() {
@@ -263,7 +263,6 @@ impl UnderWay {
 }
 
 impl<F> Hands<'_, F> {
-    /// Commits all that was delivered of the partitions that go.
     /// Whether no reader holds anything of what is to go.
     fn is_let_go(&self) -> bool {
         self.lanes.is_quiescent() || self.lanes.plot.has(Planted::JoinsWithoutQuiescence)

@@ -8,6 +8,7 @@ use super::{Consumer, Pending, add_offset, group_side::Brought, ops::OpFailure};
 use crate::{
     connections::{Address, RefusedConnection, SetupStage},
     disconnected::Disconnected,
+    event::Event,
     group::GroupNews,
     hub::Lost,
     ids::{ConnId, RequestId},
@@ -138,6 +139,9 @@ impl<F: Clone> Consumer<F> {
                 }
                 Pending::Group(asked) => {
                     if let Some(group) = &mut self.group {
+                        if group.membership.is_heartbeat(id) {
+                            self.events.push(Event::HeartbeatFailed { error: None }, now);
+                        }
                         group.handle_unanswered(id, asked, now);
                     }
                 }
@@ -151,6 +155,9 @@ impl<F: Clone> Consumer<F> {
         self.wanted.forget();
         let Some(group) = &mut self.group else { return };
         let of_coordinator = !matches!(response, Response::FindCoordinator(_));
+        if let Some(error) = group.membership.refused_heartbeat(id, &response) {
+            self.events.push(Event::HeartbeatFailed { error: Some(error) }, now);
+        }
         let news = match group.handle_response(id, response, &mut self.hub.metadata, now) {
             Brought::News(news) => {
                 self.hub.wake |= of_coordinator;

@@ -63,7 +63,7 @@ pub fn spans(response: &Response, frame: &[u8]) -> Vec<Result<Spans, DecodeError
             let bytes = records.bytes(frame);
             let start = match records {
                 RecordData::InFrame(range) => range.start,
-                RecordData::Owned(_) => 0,
+                RecordData::Owned(_) | RecordData::Closed(_) => 0,
             };
             let mut spans = Spans::default();
             let mut markers = Markers::of(partition.aborted_transactions.as_deref());

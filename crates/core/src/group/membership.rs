@@ -313,6 +313,23 @@ impl Membership {
         }
     }
 
+    /// Whether this is the heartbeat that waits for its answer, and says something of the generation that the member is in.
+    pub(crate) fn is_heartbeat(&self, id: RequestId) -> bool {
+        either!(self, member => member.is_heartbeat(id))
+    }
+
+    /// What the coordinator says against the membership, or against answering, where this answers the heartbeat under way. A rebalance
+    /// is nothing of that kind.
+    pub(crate) fn refused_heartbeat(&self, id: RequestId, response: &Response) -> Option<ErrorCode> {
+        let error = match response {
+            Response::Heartbeat(response) => response.error_code,
+            Response::ConsumerGroupHeartbeat(response) => response.error_code,
+            _ => return None,
+        };
+        let is_refusal = !error.is_ok() && error != ErrorCode::RebalanceInProgress;
+        (is_refusal && self.is_heartbeat(id)).then_some(error)
+    }
+
     pub(crate) fn handle_unanswered(&mut self, id: RequestId, now: Now) {
         either!(self, member => member.handle_unanswered(id, now));
     }

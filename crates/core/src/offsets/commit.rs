@@ -171,6 +171,13 @@ impl Commits {
         sent || self.pending.contains_key(at)
     }
 
+    /// Whether an offset of a partition that is to go waits to be committed. Those of what stays are not waited for: where each
+    /// follows the other, as with a short interval, there is always one under way.
+    pub(crate) fn are_revoking<F>(&self, lanes: &Lanes<F>) -> bool {
+        let waits = |at: &TopicPartition| self.is_under_way(at) || self.unknown.contains_key(at);
+        lanes.revoking().any(|(_, lane)| waits(&lane.at))
+    }
+
     /// Why a commit is tried again, and when.
     pub(crate) fn retry(&self, now: Now) -> Option<Retry> {
         self.attempts.retry(now).or_else(|| self.unknown_attempts.retry(now))

@@ -12,13 +12,14 @@
 //! Without an identity, nothing tells a broker that a batch behind a failed one is too early. So each goes alone, until it is
 //! answered, or without acknowledgements written. Java sends several, and may have them swapped by a retry.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, ops::Range, sync::Arc, time::Instant};
 
-use ottla_protocol::records::BatchBuilder;
+use ottla_protocol::records::{BatchBuilder, ClosedBatch};
 
 use super::{
     BatchId,
     idempotence::{Identity, sequence_after},
+    outcomes::Outcome,
 };
 use crate::{
     cause::Cause,
@@ -26,35 +27,127 @@ use crate::{
     planted::{Planted, Plot},
 };
 
-/// A batch, from its first record to its acknowledgement. The records stay as they were appended, and are
-/// compressed each time they are sent, as a new epoch changes the batch.
+/// A batch in a queue, or a piece of one that was split: by its first record's index there. Later ones are larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PieceId {
+    batch: BatchId,
+    first: i32,
+}
+
+/// A batch, or a piece of one that was split, from its first record to its acknowledgement. The records stay as they were appended.
+/// They are compressed each time they are sent, as a new epoch changes the batch, and by whoever sends them: here that would hold up
+/// everybody.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) id: BatchId,
-    pub(super) builder: BatchBuilder,
+    /// The index, in the batch as it was at first, of the first record.
+    first: i32,
+    pub(super) outcome: Arc<Outcome>,
+    /// While it takes records.
+    pub(super) open: Option<BatchBuilder>,
+    /// From then on.
+    closed: Option<ClosedBatch>,
     pub(super) created: Instant,
-    /// Takes no more records.
-    pub(super) closed: bool,
     /// The sequence number of its first record, given when the batch is first sent. Not told without an identity.
     pub(super) sequence: Option<i32>,
     pub(super) in_flight: bool,
     pub(super) attempts: u32,
     /// Why the last attempt failed.
     pub(super) cause: Option<Cause>,
+    /// What a broker may have of it from an earlier attempt.
+    pub(super) doubt: Doubt,
+}
+
+/// What a broker may have of a batch that counts as not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Nothing.
+    None,
+    /// The batch. The broker knows it again by its sequence numbers.
+    Batch,
+    /// The batch that it is a piece of. The broker does not know the piece by its sequence numbers.
+    Whole,
 }
 
 impl Batch {
-    pub(super) const fn new(id: BatchId, builder: BatchBuilder, created: Instant) -> Self {
+    pub(super) fn new(id: BatchId, builder: BatchBuilder, created: Instant) -> Self {
         Self {
             id,
-            builder,
+            first: 0,
+            outcome: Outcome::new(id),
+            open: Some(builder),
+            closed: None,
             created,
-            closed: false,
             sequence: None,
             in_flight: false,
             attempts: 0,
             cause: None,
+            doubt: Doubt::None,
         }
+    }
+
+    pub(super) const fn piece(&self) -> PieceId {
+        PieceId { batch: self.id, first: self.first }
+    }
+
+    /// Where its records are in the batch as it was at first.
+    pub(super) fn records(&self) -> Range<i32> {
+        self.first..self.first.saturating_add(self.count() as i32)
+    }
+
+    /// Its records in pieces of at most so many bytes, or of one record. `None` where that is the batch itself.
+    pub(super) fn split(&mut self, max_size: usize) -> Option<Vec<Self>> {
+        self.close();
+        let pieces = self.closed.as_ref()?.split(max_size).ok().filter(|pieces| pieces.len() > 1)?;
+        let (mut first, mut sequence) = (self.first, self.sequence);
+        let piece = |records: ClosedBatch| {
+            let count = records.count() as i32;
+            let piece = Self {
+                id: self.id,
+                first,
+                outcome: self.outcome.clone(),
+                open: None,
+                closed: Some(records),
+                created: self.created,
+                sequence,
+                in_flight: false,
+                attempts: self.attempts,
+                cause: None,
+                doubt: if self.doubt == Doubt::None { Doubt::None } else { Doubt::Whole },
+            };
+            (first, sequence) = (first + count, sequence.map(|sequence| sequence_after(sequence, count)));
+            piece
+        };
+        Some(pieces.into_iter().map(piece).collect())
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// All its records.
+    pub(super) fn into_records(mut self) -> Option<ClosedBatch> {
+        self.close();
+        self.closed
+    }
+
+    /// It takes no more records.
+    fn close(&mut self) {
+        if let Some(builder) = self.open.take() {
+            self.closed = Some(builder.close());
+        }
+    }
+
+    /// How many records there are.
+    pub(super) fn count(&self) -> usize {
+        let open = self.open.as_ref().map(BatchBuilder::count);
+        open.or_else(|| self.closed.as_ref().map(ClosedBatch::count)).unwrap_or_default()
+    }
+
+    /// How many bytes, not compressed.
+    pub(super) fn size(&self) -> usize {
+        let open = self.open.as_ref().map(BatchBuilder::size_estimate);
+        open.or_else(|| self.closed.as_ref().map(ClosedBatch::size_estimate)).unwrap_or_default()
     }
 }
 
@@ -71,6 +164,8 @@ pub(super) struct PartitionQueue {
     pub(super) sent_to: Option<NodeId>,
     /// The end of the back-off after a failure. Nothing is sent before it.
     pub(super) retry_at: Option<Instant>,
+    /// How large the last batch was that was closed.
+    pub(super) last_size: usize,
     /// The last batch that came to its end was given up.
     pub(super) gives_up: bool,
     identity: Option<Identity>,
@@ -88,17 +183,33 @@ impl PartitionQueue {
 
     /// The batch that takes records.
     pub(super) fn open(&mut self) -> Option<&mut Batch> {
-        self.batches.back_mut().filter(|batch| !batch.closed)
+        self.batches.back_mut().filter(|batch| batch.is_open())
     }
 
-    pub(super) fn batch(&mut self, id: BatchId) -> Option<&mut Batch> {
+    /// The batch that takes records takes no more.
+    pub(super) fn close(&mut self) {
+        if let Some(batch) = self.batches.back_mut() {
+            batch.close();
+            self.last_size = batch.size();
+        }
+    }
+
+    pub(super) fn batch(&mut self, id: PieceId) -> Option<&mut Batch> {
         let index = self.index_of(id)?;
         self.batches.get_mut(index)
     }
 
-    pub(super) fn remove(&mut self, id: BatchId) -> Option<Batch> {
+    pub(super) fn remove(&mut self, id: PieceId) -> Option<Batch> {
         let index = self.index_of(id)?;
         self.batches.remove(index)
+    }
+
+    /// Puts these in the place of a batch.
+    pub(super) fn replace(&mut self, id: PieceId, pieces: Vec<Batch>) {
+        let Some(index) = self.index_of(id) else { return };
+        let behind = self.batches.split_off(index);
+        self.batches.extend(pieces);
+        self.batches.extend(behind.into_iter().skip(1));
     }
 
     /// Removes the batches that are not on their way.
@@ -109,18 +220,23 @@ impl PartitionQueue {
         waiting
     }
 
-    /// How many batches are not on their way.
+    /// The batches that are not on their way.
+    pub(super) fn unsent(&self) -> impl Iterator<Item = &Batch> {
+        self.batches.iter().filter(|batch| !batch.in_flight)
+    }
+
+    /// How many they are.
     pub(super) fn waiting(&self) -> usize {
         self.batches.len().saturating_sub(self.in_flight as usize)
     }
 
-    fn index_of(&self, id: BatchId) -> Option<usize> {
-        self.batches.binary_search_by_key(&id, |batch| batch.id).ok()
+    fn index_of(&self, id: PieceId) -> Option<usize> {
+        self.batches.binary_search_by_key(&id, Batch::piece).ok()
     }
 
     /// Whether nothing stands before this batch.
-    pub(super) fn is_first(&self, id: BatchId) -> bool {
-        self.batches.front().is_some_and(|batch| batch.id == id)
+    pub(super) fn is_first(&self, id: PieceId) -> bool {
+        self.batches.front().is_some_and(|batch| batch.piece() == id)
     }
 
     /// The sequence cannot go on as it is. Returns the identity that is to be left behind.
@@ -169,7 +285,7 @@ impl PartitionQueue {
             return None;
         }
         let retrying = self.batches.iter().any(|batch| batch.in_flight && batch.attempts > 1);
-        let batch = self.batches.iter().find(|batch| !batch.in_flight)?;
+        let batch = self.unsent().next()?;
         let may = match batch.sequence {
             Some(_) => self.in_flight == 0,
             None => !retrying && ready(batch),
@@ -177,32 +293,30 @@ impl PartitionQueue {
         may.then_some(batch)
     }
 
-    /// The batch goes out: closes it and returns its bytes.
-    pub(super) fn send(
-        &mut self,
-        id: BatchId,
-        leader: NodeId,
-        plot: Plot,
-        encode: impl FnOnce(BatchBuilder) -> Vec<u8>,
-    ) -> Option<Vec<u8>> {
+    /// The batch goes out, and is closed. Returns its records.
+    pub(super) fn send(&mut self, id: PieceId, leader: NodeId, plot: Plot) -> Option<ClosedBatch> {
         let identity = self.identity;
         let next = self.next_sequence;
         let batch = self.batch(id)?;
-        let after = after(next, batch.builder.count() as i32, plot);
+        let after = after(next, batch.count() as i32, plot);
         if plot.has(Planted::RetriedBatchHasNewSequence) {
             batch.sequence = None;
         }
         let next_sequence = if batch.sequence.is_none() { after } else { next };
         let sequence = *batch.sequence.get_or_insert(next);
-        (batch.closed, batch.in_flight, batch.attempts) = (true, true, batch.attempts + 1);
+        (batch.in_flight, batch.attempts) = (true, batch.attempts + 1);
+        batch.close();
+        let size = batch.size();
+        let records = batch.closed.as_mut()?;
         if let Some(Identity { id, epoch }) = identity {
-            batch.builder.set_producer(id, epoch, sequence);
+            records.set_producer(id, epoch, sequence);
         }
-        let bytes = encode(batch.builder.clone());
+        let records = records.clone();
         self.next_sequence = next_sequence;
+        self.last_size = size;
         self.in_flight += 1;
         self.sent_to = Some(leader);
-        Some(bytes)
+        Some(records)
     }
 }
 

@@ -46,7 +46,7 @@ pub struct ProducerConfig {
     pub retries: u32,
     /// `linger.ms`: how long a batch that is not full waits for more records.
     pub linger: Duration,
-    /// `batch.size`: how large a batch grows, in bytes, not compressed.
+    /// `batch.size`: how large a batch grows, in bytes, not compressed; less in a topic that was found to take less. Java: 16 KiB.
     pub batch_size: usize,
     /// `compression.type`.
     pub compression: Compression,
@@ -76,6 +76,8 @@ pub struct ProducerConfig {
     /// `partitioner.availability.timeout.ms`: how long a leader may take nothing before it gets no more records without a key,
     /// where others take some. Zero for ever. Only where it is adaptive.
     pub availability_timeout: Duration,
+    /// Whether [`Producer::take_decided`](super::Producer::take_decided) tells of each batch.
+    pub tells_decided: bool,
     /// Who the producer is where it sends in transactions, and then it sends nothing outside one.
     pub transactions: Option<TransactionConfig>,
 }
@@ -91,7 +93,7 @@ impl Default for ProducerConfig {
             idempotent: true,
             retries: i32::MAX.cast_unsigned(),
             linger: Duration::from_millis(5),
-            batch_size: 16 * 1024,
+            batch_size: 128 * 1024,
             compression: Compression::None,
             compression_level: None,
             buffer_memory: 32 * 1024 * 1024,
@@ -104,6 +106,7 @@ impl Default for ProducerConfig {
             ignore_keys: false,
             adaptive: true,
             availability_timeout: Duration::ZERO,
+            tells_decided: false,
             transactions: None,
         }
     }

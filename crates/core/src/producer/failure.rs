@@ -82,7 +82,8 @@ pub enum SendFailure {
         /// `max.request.size` or `buffer.memory`.
         limit: usize,
     },
-    /// The broker refused the batch that the record is in.
+    /// The broker refused the batch that the record is in. With `MESSAGE_TOO_LARGE` the record was alone in it: a batch of several
+    /// is split.
     Refused {
         /// Where it was to go.
         at: TopicPartition,

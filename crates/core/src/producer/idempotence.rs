@@ -3,7 +3,17 @@
 //!
 //! As in Java, a producer without transactions bumps its epoch by itself: no other can have the same id.
 
-use crate::log;
+use ottla_protocol::{
+    ApiKey, ErrorCode, Now,
+    messages::{InitProducerIdRequest, InitProducerIdResponse},
+};
+
+use super::{Producer, SendFailure, machine::Pending};
+use crate::{
+    cause::Cause,
+    connections::Kind,
+    log::{self, refused},
+};
 
 /// A producer's id, and the epoch in which its sequence numbers count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +53,62 @@ impl IdentityState {
             }
             None => Self::Needed,
         };
+    }
+}
+
+impl<F> Producer<F> {
+    pub(super) fn ask_identity(&mut self, now: Now) {
+        if self.identity != IdentityState::Needed
+            || !self.identity_attempts.is_due(now)
+            || self.active.is_empty()
+        {
+            return;
+        }
+        let Some(target) = self.hub.metadata.any_ready(&mut self.hub.connections, now) else {
+            if let Some(refused) = self.hub.refusal(now) {
+                self.fail_refused(self.all_active(), &refused, now);
+            }
+            return;
+        };
+        match self.hub.connections.version(target, Kind::Main, ApiKey::InitProducerId, i16::MAX) {
+            Ok(version) => {
+                let request =
+                    InitProducerIdRequest { transaction_timeout_ms: i32::MAX, ..Default::default() };
+                self.hub.send((target, Kind::Main), version, request, Pending::Identity, now);
+                self.identity = IdentityState::Asked;
+            }
+            Err(unsupported) => {
+                let cause = Cause::Unsupported(unsupported.0);
+                self.fail_queues(self.all_active(), |at| SendFailure::Unsupported {
+                    at,
+                    cause: cause.clone(),
+                });
+            }
+        }
+    }
+
+    pub(super) fn handle_identity(&mut self, response: &InitProducerIdResponse, now: Now) {
+        if response.error_code.is_ok() {
+            let identity = Identity { id: response.producer_id, epoch: response.producer_epoch };
+            self.identity = IdentityState::Known(identity);
+            self.identity_attempts.reset();
+            let Identity { id, epoch } = identity;
+            tracing::info!(target: log::PRODUCER, producer_id = id, epoch, "identity obtained");
+            return;
+        }
+        let error = response.error_code;
+        if self.identity_attempts.is_first() {
+            refused!(log::PRODUCER, ApiKey::InitProducerId, error);
+        }
+        self.retry_identity(Some(error), now);
+        if !error.is_retriable() {
+            self.fail_queues(self.all_active(), |_| SendFailure::Identity { error });
+        }
+    }
+
+    pub(super) fn retry_identity(&mut self, error: Option<ErrorCode>, now: Now) {
+        self.identity_attempts.failed(error, now);
+        self.identity = IdentityState::Needed;
     }
 }
 

@@ -169,15 +169,16 @@ impl<F> Producer<F> {
 
     /// The place of a topic that can be sent to.
     fn resolve(&mut self, name: &str, since: Instant, now: Now) -> Result<usize, Refused> {
+        let revision = Some(self.hub.metadata.revision());
+        if let Some(topic) = self.topics.get(self.recent)
+            && topic.name == name
+            && topic.revision == revision
+        {
+            return Ok(self.recent);
+        }
         if let Some(index) = self.by_name.get(name).copied() {
-            if self
-                .topics
-                .get(index)
-                .is_some_and(|topic| topic.revision == Some(self.hub.metadata.revision()))
-            {
-                return Ok(index);
-            }
-            if self.sync(index) {
+            self.recent = index;
+            if self.topics.get(index).is_some_and(|topic| topic.revision == revision) || self.sync(index) {
                 return Ok(index);
             }
         } else if self.hub.metadata.topic(name).is_some_and(|topic| !topic.partitions.is_empty()) {
@@ -206,7 +207,8 @@ impl<F> Producer<F> {
         // behind, goes on with its sequence.
         topic.count = news.partitions.len();
         if std::mem::replace(&mut topic.id, news.id) != news.id {
-            // The topic was made anew, and its logs know nothing of this producer.
+            // The topic was made anew: it may take larger batches, and its logs know nothing of this producer.
+            topic.max_batch = None;
             let here = self.queues.iter_mut().filter(|queue| queue.topic == index);
             here.for_each(PartitionQueue::set_unknown);
         }
@@ -326,7 +328,7 @@ impl<F> Producer<F> {
         };
         let queue = *queues.get(partition as usize)?;
         let ticket = self.append(queue, record, now)?;
-        self.topics.get_mut(topic)?.sticky = Some(Sticky { partition, batch: ticket.batch });
+        self.topics.get_mut(topic)?.sticky = Some(Sticky { partition, batch: ticket.outcome.id });
         Some(ticket)
     }
 
@@ -346,26 +348,34 @@ impl<F> Producer<F> {
     where
         H: Iterator<Item = Header<'a>> + Clone,
     {
-        let queue = self.queues.get_mut(queue)?;
+        let at = queue;
+        let queue = self.queues.get_mut(at)?;
         let partition = queue.partition;
         let batch = queue.open()?;
+        let builder = batch.open.as_mut()?;
         let timestamp = record.timestamp.unwrap_or(now.wall).0;
-        let before = batch.builder.size_estimate();
-        match batch.builder.append(timestamp, record.key, record.value, record.headers.clone()) {
+        let before = builder.size_estimate();
+        match builder.append(timestamp, record.key, record.value, record.headers.clone()) {
             Some(index) => {
-                self.buffered += batch.builder.size_estimate() - before;
-                Some(Ticket { batch: batch.id, index, partition, timestamp })
+                self.buffered += builder.size_estimate() - before;
+                Some(Ticket { outcome: batch.outcome.clone(), index, partition, timestamp })
             }
             None => {
-                batch.closed = true;
-                self.hub.stir = true;
+                queue.close();
+                self.stir_for_full(at, before);
                 None
             }
         }
     }
 
     fn open_batch(&mut self, queue: usize, now: Now) -> Option<()> {
-        let mut builder = BatchBuilder::new(self.config.compression, self.config.batch_size);
+        let at = queue;
+        let queue = self.queues.get_mut(at)?;
+        let known = self.topics.get(queue.topic).and_then(|topic| topic.max_batch);
+        let limit = known.unwrap_or(usize::MAX).min(self.config.batch_size);
+        // A batch becomes about as large as the one before.
+        let size = queue.last_size.next_power_of_two().min(limit);
+        let mut builder = BatchBuilder::new(self.config.compression, limit).reserving(size);
         if let Some(level) = self.config.compression_level {
             builder = builder.level(level);
         }
@@ -375,10 +385,10 @@ impl<F> Producer<F> {
         self.last_batch.0 += 1;
         let id = self.last_batch;
         self.buffered += builder.size_estimate();
-        self.queues.get_mut(queue)?.batches.push_back(Batch::new(id, builder, now.mono));
-        self.active.insert(queue);
+        queue.batches.push_back(Batch::new(id, builder, now.mono));
+        self.active.insert(at);
         self.outcomes.begin(id);
-        self.hub.stir = true;
+        self.stir_for_open(now);
         Some(())
     }
 }

@@ -1,41 +1,53 @@
 //! A producer: it batches records by partition, and sends each batch until it counts as delivered, in order and, where the
 //! producer is idempotent, once (KIP-98, KIP-480, KIP-951), or says why that failed.
 //!
-//! A handle calls [`Producer::send`], and asks with the [`Ticket`] what became of the record. The outcome is kept
-//! per batch, so that a record costs an append, but neither an allocation nor an entry in a map.
+//! A handle calls [`Producer::send`], and asks the [`Ticket`] what became of the record. The outcome is the batch's, and shared
+//! by its tickets, so that a record costs an append, but neither an allocation nor an entry in a map.
 //!
 //! - `intake`: how a record is taken, or refused.
 //! - `accumulator`: the batches of a partition, and what keeps their order.
 //! - `idempotence`: the producer's identity at brokers.
 //! - `partitioner`: which partition a record goes to.
-//! - `outcomes`: what became of records, until somebody asks.
-//! - `exchange`: the requests and what their answers mean.
+//! - `outcomes`, `fate`: what became of records, until somebody asks.
+//! - `due`: when a batch goes out.
+//! - `sending`: which batches go together, and to whom.
+//! - `answers`: what comes of them.
+//! - `splitting`: batches that are too large for their topic.
+//! - `explain`: what stands in the way.
+//! - `machine`: what comes in, what goes out, and what is due.
 //! - `transactions`: records and offsets that appear as a whole or not at all.
 
 mod accumulator;
+mod answers;
 mod config;
-mod exchange;
+mod due;
+mod explain;
 mod failure;
+mod fate;
 mod idempotence;
 mod intake;
+mod machine;
 mod outcomes;
 mod partitioner;
+mod sending;
+mod splitting;
 #[cfg(test)]
 mod tests;
 mod transactions;
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     marker::PhantomData,
     time::Instant,
 };
 
-use ottla_protocol::{Now, TopicId, records::Compressor};
+use ottla_protocol::{Now, TopicId};
 
 pub use config::{Acks, ProducerConfig};
 pub use failure::{Delivered, SendFailure};
 pub use intake::{Outgoing, Refused};
-pub use outcomes::{BatchId, Ticket, Unclaimed};
+pub use outcomes::{BatchId, Decided, Ticket, Unclaimed};
 pub use partitioner::{Partitioner, Partitioning, Unplaced, partition_for_key};
 pub use transactions::{
     AbortCause, End, FatalCause, OffsetsTicket, TransactionConfig, TransactionFailure, TransactionNumber,
@@ -51,8 +63,8 @@ use crate::{
     planted::Plot,
 };
 use accumulator::{Batch, PartitionQueue};
-use exchange::Pending;
 use idempotence::{Identity, IdentityState};
+use machine::Pending;
 use outcomes::{Acked, Outcomes};
 use partitioner::Sticky;
 use transactions::Transactions;
@@ -74,15 +86,22 @@ pub struct Producer<F> {
     transactions: Option<Transactions>,
     topics: Vec<Topic>,
     by_name: BTreeMap<String, usize>,
+    /// The topic of the last record: the next one's, as a rule.
+    recent: usize,
     queues: Vec<PartitionQueue>,
     /// The queues with a batch.
     active: BTreeSet<usize>,
+    /// When the driver looks next, as far as it was told.
+    looks_at: Cell<Option<Instant>>,
+    /// The bytes of batches that became full since it looked.
+    filled: usize,
     /// Rotates which queue comes first into a request.
     next_first: usize,
     /// Leaders that had something to be sent to and took nothing, and since when: where that matters to the partitioner.
     stalled: BTreeMap<NodeId, Instant>,
     last_batch: BatchId,
     outcomes: Outcomes,
+    decided: Vec<Decided>,
     buffered: usize,
     /// Batches up to this one wait for no more records.
     flush_upto: BatchId,
@@ -90,7 +109,6 @@ pub struct Producer<F> {
     starved: bool,
     /// When the first of the sends that wait gives up.
     blocked_until: Option<Instant>,
-    compressor: Compressor,
     closing: Option<Instant>,
     closed: bool,
     rng: fastrand::Rng,
@@ -111,6 +129,8 @@ struct Topic {
     /// The partitions with a leader.
     led: Vec<i32>,
     sticky: Option<Sticky>,
+    /// How large a batch may be, not compressed, after brokers refused larger ones.
+    max_batch: Option<usize>,
     /// How many records went to one partition after the other.
     rounds: usize,
 }
@@ -142,17 +162,20 @@ impl<F> Producer<F> {
             identity_attempts,
             topics: Vec::new(),
             by_name: BTreeMap::new(),
+            recent: 0,
             queues: Vec::new(),
             active: BTreeSet::new(),
+            looks_at: Cell::new(None),
+            filled: 0,
             next_first: 0,
             stalled: BTreeMap::new(),
             last_batch: BatchId(0),
             outcomes: Outcomes::default(),
+            decided: Vec::new(),
             buffered: 0,
             flush_upto: BatchId(0),
             starved: false,
             blocked_until: None,
-            compressor: Compressor::new(),
             closing: None,
             closed: false,
             rng,
@@ -180,19 +203,26 @@ impl<F> Producer<F> {
         self.buffered
     }
 
-    /// What became of a record, once that is known. A ticket is answered once.
-    pub fn take_result(&mut self, ticket: &Ticket) -> Option<Result<Delivered, SendFailure>> {
-        self.outcomes.take(ticket)
+    /// Nobody will ask what became of this record; to be said once. If it fails, [`Producer::take_unclaimed`] tells.
+    pub fn release(&mut self, ticket: &Ticket) {
+        if ticket.let_go() {
+            self.note_unclaimed(ticket);
+        }
     }
 
-    /// Nobody will ask what became of this record. If it fails, [`Producer::take_unclaimed`] tells.
-    pub fn release(&mut self, ticket: &Ticket) {
-        self.outcomes.release(ticket);
+    /// The record of this ticket had failed [when it was let go](Ticket::let_go): [`Producer::take_unclaimed`] tells.
+    pub fn note_unclaimed(&mut self, ticket: &Ticket) {
+        self.outcomes.note_unclaimed(ticket);
     }
 
     /// The records that were released and have failed, in either order, since the last call.
     pub const fn take_unclaimed(&mut self) -> Option<Unclaimed> {
         self.outcomes.unclaimed.take()
+    }
+
+    /// The batches that were decided since the last call, where [`ProducerConfig::tells_decided`]: to be called after each turn.
+    pub fn take_decided(&mut self) -> Vec<Decided> {
+        std::mem::take(&mut self.decided)
     }
 
     /// Sends out all records that it has, without waiting for more. [`Producer::is_flushed`] tells when all of them
@@ -243,7 +273,7 @@ impl<F> Producer<F> {
             let Some(queue) = self.queues.get_mut(index) else { continue };
             let batches = std::mem::take(&mut queue.batches);
             if !batches.is_empty() && !std::mem::replace(&mut queue.gives_up, true) {
-                records += batches.iter().map(|batch| batch.builder.count()).sum::<usize>();
+                records += batches.iter().map(Batch::count).sum::<usize>();
                 given_up.push(at.clone());
             }
             if batches.iter().any(|batch| batch.sequence.is_some()) {
@@ -251,7 +281,7 @@ impl<F> Producer<F> {
                 self.leave_identity(stale);
             }
             for batch in batches {
-                self.decide(&batch, Err(failure(at.clone())));
+                self.decide(index, batch, Err(failure(at.clone())));
             }
         }
         if let Some(first) = given_up.first() {
@@ -276,13 +306,22 @@ impl<F> Producer<F> {
     }
 
     /// Decides a batch, which no queue has any more.
-    fn decide(&mut self, batch: &Batch, result: Result<Acked, SendFailure>) {
-        self.buffered -= batch.builder.size_estimate().min(self.buffered);
+    fn decide(&mut self, queue: usize, batch: Batch, result: Result<Acked, SendFailure>) {
+        self.buffered -= batch.size().min(self.buffered);
         self.starved = false;
         self.hub.wake = true;
         if let (Some(transactions), Err(failure)) = (&mut self.transactions, &result) {
             transactions.record_failed(failure);
         }
-        self.outcomes.decide(batch.id, batch.builder.count() as u32, result);
+        if !self.config.tells_decided {
+            return self.outcomes.decide(&batch.outcome, batch.records(), result);
+        }
+        self.outcomes.decide(&batch.outcome, batch.records(), result.clone());
+        if let Some(at) = self.name_of(queue)
+            && let Some(records) = batch.into_records()
+        {
+            self.decided.push(Decided { at, records, result });
+            self.hub.stir = true;
+        }
     }
 }

@@ -2,13 +2,10 @@
 //! without a key go to the same partition until its batch is closed (KIP-480), so that batches fill; the next one is drawn by
 //! how little waits for it (KIP-794).
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
 use super::BatchId;
+use crate::caught;
 
 /// How the partition of a record is chosen that names none. A record *without a key* goes to the same partition as the one before,
 /// until the batch there is closed; then to another one that has a leader.
@@ -65,16 +62,11 @@ pub trait Partitioner: fmt::Debug + Send + Sync {
 
 /// What the user's partitioner says of a record, or why that will not do.
 pub(super) fn ask(own: &dyn Partitioner, record: &Unplaced<'_>) -> Result<Option<i32>, String> {
-    // What the partitioner leaves behind is its own, and nothing of the producer's is changed meanwhile.
-    match catch_unwind(AssertUnwindSafe(|| own.partition(record))) {
+    match caught(|| own.partition(record)) {
         Ok(None) => Ok(None),
         Ok(Some(at)) if (0..record.partitions).contains(&at) => Ok(Some(at)),
         Ok(Some(at)) => Err(format!("chose partition {at} of {}", record.partitions)),
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            Err(format!("panicked: {}", text.unwrap_or("without words")))
-        }
+        Err(panic) => Err(format!("panicked: {panic}")),
     }
 }
 

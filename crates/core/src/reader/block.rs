@@ -23,7 +23,7 @@ impl<T: HoldsBytes + ?Sized> HoldsBytes for Arc<T> {
     }
 }
 
-/// Bytes that records are views of: a fetched frame, or one batch of it that was decompressed.
+/// Bytes that records are views of: a fetched frame, one batch of it that was decompressed, or a record's own.
 #[derive(Debug)]
 pub struct Block<F> {
     /// The partition.
@@ -41,6 +41,8 @@ pub struct Block<F> {
 pub(super) enum Bytes<F> {
     Fetched(F),
     Inflated(Inflated),
+    /// Of one record, copied.
+    Own(Box<[u8]>),
 }
 
 impl<F> Block<F> {
@@ -57,10 +59,10 @@ impl<F: HoldsBytes> Block<F> {
         Self { at: self.at.clone(), broker, topic_id, leader_epoch, bytes }
     }
 
-    /// How much memory a decompressed batch takes; 0 for a fetched frame.
+    /// How much memory a decompressed batch takes; 0 for anything else.
     pub(super) fn inflated_size(&self) -> usize {
         match &self.bytes {
-            Bytes::Fetched(_) => 0,
+            Bytes::Fetched(_) | Bytes::Own(_) => 0,
             Bytes::Inflated(inflated) => inflated.bytes.capacity(),
         }
     }
@@ -71,6 +73,7 @@ impl<F: HoldsBytes> Block<F> {
         match &self.bytes {
             Bytes::Fetched(frame) => frame.bytes(),
             Bytes::Inflated(inflated) => &inflated.bytes,
+            Bytes::Own(bytes) => bytes,
         }
     }
 }

@@ -32,6 +32,7 @@ use crate::{
     ids::{LaneEpoch, PartIdx, ReaderId, TopicPartition},
     lanes::{Admission, Filter},
 };
+use block::Bytes;
 use cursor::{Cursor, Unpacker};
 use inflated::InflatedPool;
 
@@ -73,6 +74,14 @@ pub struct Handed<F> {
     pub block: Arc<Block<F>>,
     /// Its place in the block.
     pub span: RecordSpan,
+}
+
+impl<F: HoldsBytes> Handed<F> {
+    /// The record at this place of a block as a copy of its own bytes: it keeps nothing of the block, and counts in no budget.
+    pub fn copied(block: &Block<F>, span: &RecordSpan) -> Self {
+        let (bytes, span) = span.copied(block.bytes());
+        Self { block: Arc::new(block.with(Bytes::Own(bytes))), span }
+    }
 }
 
 impl<F> Clone for Handed<F> {

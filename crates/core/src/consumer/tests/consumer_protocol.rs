@@ -211,7 +211,7 @@ fn a_fenced_member_loses_everything_and_comes_back_under_the_same_id() {
         let heartbeat = world.heartbeat();
         let id = told(&heartbeat).member_id.clone();
         world.answer(&heartbeat, refused(error));
-        assert_eq!(world.events(), [Event::Lost(vec![at(0)])]);
+        assert_eq!(world.events(), [Event::HeartbeatFailed { error: Some(error) }, Event::Lost(vec![at(0)])]);
         let joins = world.expect(ApiKey::ConsumerGroupHeartbeat);
         assert_eq!((told(&joins).member_epoch, &told(&joins).member_id), (0, &id));
         assert_eq!(told(&joins).topic_partitions, Some(vec![]));

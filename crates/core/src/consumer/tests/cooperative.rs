@@ -145,7 +145,10 @@ fn a_cooperative_member_of_an_old_generation_loses_everything() {
     let mut world = World::member(cooperative(), &[0]);
     world.events();
     world.heartbeat_says(ErrorCode::IllegalGeneration);
-    assert_eq!(world.events(), [Event::Lost(vec![at(0)])]);
+    assert_eq!(
+        world.events(),
+        [Event::HeartbeatFailed { error: Some(ErrorCode::IllegalGeneration) }, Event::Lost(vec![at(0)])]
+    );
     let join = world.expect(ApiKey::JoinGroup);
     assert_eq!((wishes(&join).owned, wishes(&join).generation_id), (vec![], 1));
 }
@@ -264,7 +267,10 @@ fn a_member_whose_generation_ended_before_it_could_join_the_next_loses_what_it_h
     world.events();
     let error_code = ErrorCode::IllegalGeneration;
     world.answer(&heartbeat, HeartbeatResponse { error_code, ..Default::default() });
-    assert_eq!(world.events(), [Event::Lost(vec![at(0), at(1)])]);
+    assert_eq!(
+        world.events(),
+        [Event::HeartbeatFailed { error: Some(error_code) }, Event::Lost(vec![at(0), at(1)])]
+    );
 }
 
 #[test]

@@ -76,6 +76,28 @@ fn what_is_given_up_and_committed_waits_for_the_answer_to_a_heartbeat_that_lists
 }
 
 #[test]
+fn commits_of_what_stays_that_follow_each_other_do_not_hold_up_what_is_given_up() {
+    let mut world = World::in_epoch_one(consumer_protocol(), &[0, 1]);
+    let commit = |world: &mut World, offset: i64| {
+        let offsets = BTreeMap::from([(TopicPartition::new("t", 0), offset.into())]);
+        world.consumer.commit(Some(offsets), world.now).unwrap();
+        world.run();
+    };
+    commit(&mut world, 1);
+    let first = world.expect(ApiKey::OffsetCommit);
+    let heartbeat = world.heartbeat();
+    world.answer(&heartbeat, epoch(1, Some(&[0])));
+    commit(&mut world, 2);
+    world.commit_says(&first, ErrorCode::None);
+    let second = world.expect(ApiKey::OffsetCommit);
+    commit(&mut world, 3);
+    world.commit_says(&second, ErrorCode::None);
+    let third = world.expect(ApiKey::OffsetCommit);
+    assert_eq!(world.consumer.assignment(), [TopicPartition::new("t", 0)]);
+    world.commit_says(&third, ErrorCode::None);
+}
+
+#[test]
 fn a_topic_whose_name_came_meanwhile_is_taken_over_with_the_answer_to_the_heartbeat() {
     let mut world = World::in_epoch_one(consumer_protocol(), &[0]);
     let heartbeat = world.heartbeat();

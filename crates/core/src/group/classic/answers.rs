@@ -145,6 +145,11 @@ impl ClassicMember {
         generation_id != self.generation_id && !self.plot.has(Planted::StaleHeartbeatCounts)
     }
 
+    /// Whether this is the heartbeat that waits for its answer, and says something of the generation that the member is in.
+    pub(in crate::group) fn is_heartbeat(&self, id: RequestId) -> bool {
+        self.heartbeat.is_some_and(|(sent, generation_id)| sent == id && !self.is_of_another(generation_id))
+    }
+
     /// The answer to a heartbeat.
     pub(in crate::group) fn handle_heartbeat(
         &mut self,

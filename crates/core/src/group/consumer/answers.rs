@@ -20,6 +20,11 @@ use crate::{
 const LONGEST_SESSION: Duration = Duration::from_secs(60);
 
 impl ConsumerMember {
+    /// Whether this is the heartbeat that waits for its answer.
+    pub(in crate::group) fn is_heartbeat(&self, id: RequestId) -> bool {
+        self.heartbeat == Some(id)
+    }
+
     /// The answer to a heartbeat.
     pub(in crate::group) fn handle_heartbeat(
         &mut self,

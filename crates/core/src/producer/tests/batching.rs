@@ -1,5 +1,9 @@
 //! Which records become a batch, where it goes, and when.
 
+use std::task::{Context, Waker};
+
+use ottla_protocol::codec::RecordData;
+
 use super::*;
 
 #[test]
@@ -153,6 +157,141 @@ fn batches_are_compressed_as_configured() {
         assert_eq!(produced.header().compression(), Ok(compression));
         assert_eq!(produced.values(), [value]);
     }
+}
+
+#[test]
+fn a_batch_leaves_the_machine_uncompressed_for_whoever_sends_it() {
+    let mut world = World::ready(ProducerConfig { compression: Compression::Zstd, ..config() });
+    _ = world.send(&"compressible ".repeat(50));
+    world.producer.flush();
+    let (mut compressor, mut sent) = (Compressor::new(), 0);
+    while let Some(outbound) = world.producer.poll_send(world.now) {
+        match outbound {
+            Outbound::Send { request: Request::Produce(mut request), .. } => {
+                let is_closed = |batch: &mut RecordData| matches!(batch, RecordData::Closed(_));
+                assert!(request.batches_mut().all(is_closed));
+                request.compress(&mut compressor);
+                assert!(request.batches_mut().all(|batch| matches!(batch, RecordData::Owned(_))));
+                sent += 1;
+            }
+            Outbound::Send { conn, id, version, request } => world.answer(conn, id, version, request),
+            Outbound::Connect { conn, port, .. } => {
+                world.links.insert(conn, port);
+                world.producer.handle_connected(conn, world.now);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(sent, 1);
+}
+
+/// Sends records without a key until so many batches are full.
+fn fill(world: &mut World, batches: usize) {
+    let full = |world: &World| world.producer.queues.iter().flat_map(|queue| &queue.batches).count();
+    let before = full(world);
+    while full(world) < before + batches {
+        let record = Outgoing { partition: None, ..record("0123456789") };
+        drop(world.try_send(&record).unwrap());
+    }
+}
+
+/// A producer to four partitions of one leader, which knows it in all of them and has a request to answer.
+fn busy(config: ProducerConfig) -> World {
+    let config = ProducerConfig { batch_size: 500, adaptive: false, ..config };
+    let mut world = World::with_partitions(config, &[1; 4]);
+    for partition in 0..4 {
+        drop(world.try_send(&Outgoing { partition: Some(partition), ..record("v") }).unwrap());
+    }
+    world.producer.flush();
+    world.pump();
+    let first = world.take();
+    world.acknowledge(&first, 0);
+    // The second batch is begun as the first one is full.
+    fill(&mut world, 2);
+    world.pump();
+    assert_eq!(world.produced.len(), 1, "a full batch does not wait for company where nothing is on its way");
+    _ = (world.producer.take_stir(), world.producer.poll_timeout());
+    world
+}
+
+#[test]
+fn full_batches_go_together_with_the_answer_to_the_request_before() {
+    let mut world = busy(config());
+    fill(&mut world, 1);
+    assert!(!world.producer.take_stir(), "the driver has nothing to do before the answer");
+    world.pump();
+    assert_eq!(world.produced.len(), 1);
+    fill(&mut world, 1);
+    let first = world.take();
+    world.acknowledge(&first, 0);
+    assert_eq!(world.take().partitions().len(), 2);
+}
+
+#[test]
+fn a_full_batch_waits_no_longer_for_company_than_for_records() {
+    let mut world = busy(config());
+    fill(&mut world, 1);
+    world.pass(Duration::from_millis(5));
+    let sent: usize = world.produced.iter().map(|produced| produced.partitions().len()).sum();
+    assert_eq!(sent, 3, "the open one is due, too");
+    let mut world = busy(config());
+    fill(&mut world, 1);
+    world.producer.flush();
+    world.pump();
+    assert_eq!(world.produced.len(), 2);
+}
+
+#[test]
+fn full_batches_do_not_wait_for_company_once_there_is_enough_or_one_waits_behind_another() {
+    let mut world = busy(ProducerConfig { max_request_size: 6_000, ..config() });
+    fill(&mut world, 2);
+    assert!(world.producer.take_stir());
+    world.pump();
+    assert_eq!(world.produced.len(), 2, "two batches are more than an eighth of a request");
+
+    let mut world = busy(config());
+    let full = "v".repeat(300);
+    for _ in 0..3 {
+        drop(world.try_send(&Outgoing { partition: Some(3), ..record(&full) }).unwrap());
+    }
+    assert!(world.producer.take_stir());
+    world.pump();
+    assert_eq!(world.produced.len(), 2);
+}
+
+#[test]
+fn full_batches_of_the_only_partition_do_not_wait_for_an_answer() {
+    let mut world = World::known(ProducerConfig { batch_size: 200, ..config() });
+    for _ in 0..3 {
+        drop(world.send(&"v".repeat(150)));
+    }
+    world.pump();
+    assert_eq!(world.produced.len(), 2, "the third is not full");
+}
+
+#[test]
+fn who_awaits_a_record_is_woken_when_its_batch_is_decided() {
+    let mut world = World::ready(config());
+    let tickets = [world.send("a"), world.send("b")];
+    let context = Context::from_waker(Waker::noop());
+    let mut places = [None, None];
+    for _ in 0..3 {
+        for (ticket, place) in tickets.iter().zip(&mut places) {
+            assert!(ticket.poll_result(place, &context).is_pending());
+        }
+    }
+    world.producer.flush();
+    world.pump();
+    assert_eq!(world.producer.take_wakers().len(), 0);
+    let produced = world.take();
+    world.acknowledge(&produced, 7);
+    assert_eq!(world.producer.take_wakers().len(), 2, "each once");
+    assert!(tickets[1].poll_result(&mut places[1], &context).is_ready());
+
+    let undecided = world.send("c");
+    assert!(undecided.poll_result(&mut None, &context).is_pending());
+    world.producer.handle_driver_gone();
+    assert_eq!(world.producer.take_wakers().len(), 1);
 }
 
 #[test]

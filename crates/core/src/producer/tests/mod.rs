@@ -5,6 +5,7 @@ mod batching;
 mod limits;
 mod partitioning;
 mod retries;
+mod splitting;
 mod transaction_offsets;
 mod transaction_troubles;
 mod transactions;
@@ -19,7 +20,7 @@ use ottla_protocol::{
         ProduceLeaderIdAndEpoch, ProduceNodeEndpoint, ProducePartitionResponse, ProduceRequest,
         ProduceResponse, ProduceTopicResponse,
     },
-    records::{BatchHeader, Compression, Decompressor, Header, RecordWalk},
+    records::{BatchHeader, Compression, Compressor, Decompressor, Header, RecordWalk},
 };
 
 use super::*;
@@ -223,7 +224,8 @@ impl World {
             Request::InitProducerId(asked) if asked.transactional_id.is_none() => {
                 InitProducerIdResponse { producer_id: ID, producer_epoch: 0, ..Default::default() }.into()
             }
-            Request::Produce(request) => {
+            Request::Produce(mut request) => {
+                request.batches_mut().for_each(|batch| batch.seal(&mut Compressor::new()));
                 let port = self.links[&conn];
                 return self.produced.push(Produced { conn, id, port, version, request });
             }
@@ -323,7 +325,7 @@ impl World {
     }
 
     fn result(&mut self, ticket: &Ticket) -> Option<Result<Delivered, SendFailure>> {
-        self.producer.take_result(ticket)
+        ticket.result()
     }
 
     fn offset(&mut self, ticket: &Ticket) -> Option<i64> {

@@ -146,7 +146,7 @@ fn shares(config: ProducerConfig) -> [usize; 2] {
 
 impl Producer<()> {
     fn close_open_batches(&mut self) {
-        self.queues.iter_mut().filter_map(PartitionQueue::open).for_each(|batch| batch.closed = true);
+        self.queues.iter_mut().for_each(PartitionQueue::close);
     }
 }
 

@@ -26,7 +26,7 @@ impl World {
         begun.map_or_else(|| self.begin(), Result::unwrap)
     }
 
-    fn send_offsets(&mut self, of: TransactionNumber) -> OffsetsTicket {
+    pub(super) fn send_offsets(&mut self, of: TransactionNumber) -> OffsetsTicket {
         let offsets =
             [(("in", 0).into(), CommittedOffset::new(42)), (("in", 1).into(), CommittedOffset::new(7))];
         let ticket = self.producer.send_offsets(of, offsets, group(), self.now).unwrap();
@@ -219,6 +219,16 @@ fn offsets_wait_for_a_coordinator_that_loads_or_moved() {
     assert_eq!(world.producer.take_offsets(ticket), Some(Ok(())));
     let looked_up = world.asked().iter().filter(|(key, _)| *key == ApiKey::FindCoordinator).count();
     assert_eq!(looked_up, 2, "at first, and when another broker was it");
+}
+
+#[test]
+fn offsets_that_are_refused_for_a_moment_are_sent_again_within_milliseconds() {
+    let mut world = World::transactional(2);
+    world.coordinator.refuse(ApiKey::TxnOffsetCommit, [ErrorCode::CoordinatorLoadInProgress]);
+    let first = world.begin();
+    let ticket = world.send_offsets(first);
+    world.pass(Duration::from_millis(5));
+    assert_eq!(world.producer.take_offsets(ticket), Some(Ok(())));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use ottla_protocol::{
 };
 
 use super::*;
+use crate::producer::transactions::SETTLING;
 
 impl Coordinator {
     /// `None` where it does not answer.
@@ -107,14 +108,32 @@ impl World {
         world
     }
 
+    /// With a record of a transaction that began as soon as the one before had ended.
+    fn right_behind_another() -> (Self, TransactionNumber) {
+        let mut world = Self::transactional(2);
+        let first = world.begin();
+        world.written(first, "a");
+        assert_eq!(world.commit(first), Some(Ok(End::Commit)));
+        let second = world.begin_at_once();
+        _ = world.write(second, "b");
+        (world, second)
+    }
+
     pub(super) fn try_begin(&mut self) -> Option<Result<TransactionNumber, TransactionFailure>> {
         let begun = self.producer.begin(self.now.mono, self.now);
         self.pump();
         begun
     }
 
-    pub(super) fn begin(&mut self) -> TransactionNumber {
+    pub(super) fn begin_at_once(&mut self) -> TransactionNumber {
         self.try_begin().expect("not yet").unwrap()
+    }
+
+    /// A transaction, when the end of the one before has had its time.
+    pub(super) fn begin(&mut self) -> TransactionNumber {
+        let begun = self.begin_at_once();
+        self.pass(SETTLING);
+        begun
     }
 
     pub(super) fn send_in(&mut self, of: TransactionNumber, value: &str) -> Result<Ticket, Refused> {
@@ -200,6 +219,23 @@ fn where_brokers_add_partitions_by_themselves_the_end_raises_the_epoch() {
     let second = world.begin();
     let produced = world.written(second, "c");
     assert_eq!((produced.header().producer_epoch, produced.header().base_sequence), (2, 0));
+}
+
+#[test]
+fn the_next_transaction_is_written_once_the_end_of_the_one_before_has_had_its_time() {
+    let (mut world, _) = World::right_behind_another();
+    world.pass(SETTLING - Duration::from_millis(1));
+    assert!(world.produced.is_empty(), "a broker would put it aside for 20 ms");
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.take().values(), ["b"]);
+}
+
+#[test]
+fn offsets_that_are_taken_tell_that_the_transaction_before_has_ended() {
+    let (mut world, second) = World::right_behind_another();
+    assert!(world.produced.is_empty());
+    _ = world.send_offsets(second);
+    assert_eq!(world.take().values(), ["b"]);
 }
 
 #[test]

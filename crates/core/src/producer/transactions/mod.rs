@@ -53,6 +53,10 @@ use offsets::OffsetsCommit;
 /// The end of the transaction before is not written everywhere yet. It is a matter of milliseconds.
 pub(super) const CONCURRENT: Backoff =
     Backoff { first: Duration::from_millis(2), most: Duration::from_millis(20) };
+/// How long batches of a transaction wait for the end of the one before to be written everywhere. In the implicit flow Kafka 4.4.0
+/// puts a batch that comes earlier aside for 20 ms (`add.partitions.to.txn.retry.backoff.ms`, KAFKA-18654), and all that comes behind it on
+/// its connection.
+pub(super) const SETTLING: Duration = Duration::from_millis(5);
 
 /// Who a transactional producer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +119,8 @@ pub(super) struct Transactions {
     touched: bool,
     /// A broker has taken something of the transaction, so the one before has ended.
     landed: bool,
+    /// Until then the end of the one before may still be being written.
+    settles_at: Option<Instant>,
     /// The queues whose partitions were added.
     added: BTreeSet<usize>,
     groups_added: BTreeSet<String>,
@@ -155,6 +161,7 @@ impl Transactions {
             flow: Flow::Explicit,
             touched: false,
             landed: false,
+            settles_at: None,
             added: BTreeSet::new(),
             groups_added: BTreeSet::new(),
             group_coordinators: BTreeMap::new(),
@@ -180,10 +187,11 @@ impl Transactions {
     }
 
     /// Whether a batch of this queue may be sent.
-    pub(super) fn admits(&self, queue: usize) -> bool {
+    pub(super) fn admits(&self, queue: usize, now: Now) -> bool {
         let open = matches!(self.state, State::Open | State::Committing) && self.doom.is_none();
+        let settled = self.landed || self.settles_at.is_none_or(|at| at <= now.mono);
         let added = self.added.contains(&queue) || self.plot.has(Planted::PartitionsAreNotAdded);
-        open && (self.flow == Flow::Implicit || added)
+        open && ((self.flow == Flow::Implicit && settled) || added)
     }
 
     /// A batch goes to a broker.
@@ -253,6 +261,7 @@ impl Transactions {
         if !self.asked {
             earliest.consider(self.attempts.next());
         }
+        earliest.consider(self.settles_at);
         self.coordinator.deadlines(earliest);
         for coordinator in self.group_coordinators.values() {
             coordinator.deadlines(earliest);

@@ -23,7 +23,7 @@ use super::{
     Transactions,
 };
 use crate::{
-    backoff::Attempts,
+    backoff::{Attempts, Backoff},
     cause::Cause,
     connections::Kind,
     coordinator::{Coordinated, Coordinator, ToCoordinator},
@@ -34,7 +34,7 @@ use crate::{
     metadata::Metadata,
     offsets::CommittedOffset,
     planted::Planted,
-    producer::{exchange::Pending, idempotence::Identity},
+    producer::{idempotence::Identity, machine::Pending},
 };
 
 /// The newest version in the explicit flow: a later one adds the group by itself.
@@ -185,7 +185,8 @@ impl<F> Producer<F> {
             offsets,
             since: now.mono,
             gives_up_at: now.mono + timeout,
-            attempts: Attempts::new(backoff, rng.fork()),
+            // While the transaction before is still being ended Kafka 4.4.0 says that it is (51), or that it loads (14).
+            attempts: Attempts::new(Backoff { first: CONCURRENT.first, ..backoff }, rng.fork()),
             sent: false,
             names: BTreeMap::new(),
             doubted: None,

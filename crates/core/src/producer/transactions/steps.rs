@@ -12,8 +12,8 @@ use ottla_protocol::{
 };
 
 use super::{
-    AbortCause, CONCURRENT, End, FatalCause, Flow, Producer, SendFailure, State, TransactionFailure,
-    Transactions,
+    AbortCause, CONCURRENT, End, FatalCause, Flow, Producer, SETTLING, SendFailure, State,
+    TransactionFailure, Transactions,
 };
 use crate::{
     connections::{Kind, Target},
@@ -22,8 +22,8 @@ use crate::{
     log::{self, refused},
     planted::Planted,
     producer::{
-        exchange::Pending,
         idempotence::{Identity, IdentityState},
+        machine::Pending,
     },
 };
 
@@ -192,7 +192,7 @@ impl<F> Producer<F> {
                 self.leave_identity(stale);
             }
             for batch in dropped {
-                self.decide(&batch, Err(failure()));
+                self.decide(index, batch, Err(failure()));
             }
         }
     }
@@ -444,6 +444,7 @@ impl<F> Producer<F> {
         let Some(transactions) = &mut self.transactions else { return };
         match (end, response.error_code) {
             (_, ErrorCode::None) => {
+                transactions.settles_at = Some(now.mono + SETTLING);
                 if response.producer_id >= 0 {
                     let identity = Identity { id: response.producer_id, epoch: response.producer_epoch };
                     transactions.raise_epoch = false;
