@@ -7,7 +7,7 @@
 use std::{collections::HashMap, future::poll_fn, io, pin::pin, sync::Arc, task::Poll, thread};
 
 use ottla_core::{ConnId, Disconnected, Done, Errand, Machine, Outbound, RequestId, SaslFailure, log};
-use ottla_protocol::{Request, RequestHeader};
+use ottla_protocol::{Request, RequestHeader, records::Compressor};
 use tokio::{
     runtime,
     sync::{mpsc, mpsc::error::TrySendError},
@@ -51,6 +51,9 @@ pub(crate) struct DriverConfig {
     pub(crate) span_of_calls: tracing::Span,
 }
 
+/// Called after each turn, without the lock and on the driver's thread.
+pub(crate) type Tell<M> = Box<dyn FnMut(&Shared<M>) + Send>;
+
 /// Owns the driver. Dropped, it lets the driver run until its machine is closed: whoever drops it closes the machine.
 #[derive(Debug)]
 pub(crate) struct Driver<M> {
@@ -67,6 +70,11 @@ enum Host {
 impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Driver<M> {
     /// Starts a driver for `machine`. Fails where there is no thread, or no runtime, to be had.
     pub(crate) fn spawn(machine: M, config: DriverConfig) -> io::Result<Self> {
+        Self::spawn_telling(machine, config, None)
+    }
+
+    /// As [`spawn`](Self::spawn), with somebody to be told after each turn.
+    pub(crate) fn spawn_telling(machine: M, config: DriverConfig, tell: Option<Tell<M>>) -> io::Result<Self> {
         let (span, span_of_calls) = (config.span.clone(), config.span_of_calls.clone());
         let shared = Arc::new(Shared::new(machine, config.frame_pool, span, span_of_calls));
         let name = config.thread.clone();
@@ -77,6 +85,8 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Driver<M> {
             links: HashMap::new(),
             tasks: JoinSet::new(),
             errands: JoinSet::new(),
+            compressor: Compressor::new(),
+            tell,
         };
         let host = if ambient {
             let runtime = runtime::Handle::try_current().map_err(io::Error::other)?;
@@ -110,19 +120,21 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Driver<M> {
 }
 
 /// Tells everybody that the driver is no more, be it by a panic.
-struct EndOnDrop<M>(Arc<Shared<M>>);
+struct EndOnDrop<M: Machine>(Arc<Shared<M>>);
 
-impl<M> Drop for EndOnDrop<M> {
+impl<M: Machine> Drop for EndOnDrop<M> {
     fn drop(&mut self) {
         self.0.end();
     }
 }
 
-struct Turns<M> {
+struct Turns<M: Machine> {
     config: DriverConfig,
     links: HashMap<ConnId, Link>,
     tasks: JoinSet<Disconnected>,
     errands: JoinSet<(ConnId, Done)>,
+    compressor: Compressor,
+    tell: Option<Tell<M>>,
     /// Last, so that it drops last.
     end: EndOnDrop<M>,
 }
@@ -149,6 +161,9 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
             let (deadline, closed) = self.turn(&mut effects);
             for effect in effects.drain(..) {
                 self.act(effect);
+            }
+            if let Some(tell) = &mut self.tell {
+                tell(&shared);
             }
             if closed {
                 break;
@@ -209,7 +224,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
                 let run = connection::run(shared, conn, (host, port), queued, self.config.limits, opening);
                 self.links.insert(conn, Link { queue, task: self.tasks.spawn(run) });
             }
-            Outbound::Send { conn, id, version, request } => self.send(conn, id, version, &request),
+            Outbound::Send { conn, id, version, request } => self.send(conn, id, version, request),
             Outbound::Run { conn, errand } => self.run_errand(conn, errand),
             Outbound::Close { conn } => {
                 tracing::trace!(target: log::CONNECTION, parent: self.end.0.span(), %conn, "closing");
@@ -238,18 +253,31 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
         }
     }
 
-    fn send(&mut self, conn: ConnId, id: RequestId, version: i16, request: &Request) {
+    fn send(&mut self, conn: ConnId, id: RequestId, version: i16, mut request: Request) {
         // No link: the connection has ended, and the machine is told, or was.
+        if !self.links.contains_key(&conn) {
+            return;
+        }
+        self.compress(&mut request);
         let Some(link) = self.links.get(&conn) else { return };
         let key = request.key();
         let client_id = self.config.client_id.clone();
         let header = RequestHeader { key, version, correlation_id: id.0, client_id };
         let (awaited, is_answered) = (Awaited { id, key, version }, request.is_answered());
-        let encoded = Encoded { awaited, is_answered, frame: header.encode(request) };
+        let encoded = Encoded { awaited, is_answered, frame: header.frame(request) };
         if let Err(TrySendError::Full(_)) = link.queue.try_send(encoded) {
             self.close(conn);
             let why = Disconnected::Failed(format!("{SEND_QUEUE} requests wait to be written"));
             self.end.0.feed(|machine, now| machine.handle_disconnected(conn, why, now));
+        }
+    }
+
+    /// With the machine not locked: meanwhile others send.
+    fn compress(&mut self, request: &mut Request) {
+        #[cfg(test)]
+        self.end.0.compressing();
+        if let Request::Produce(produce) = request {
+            produce.compress(&mut self.compressor);
         }
     }
 

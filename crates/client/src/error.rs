@@ -22,7 +22,7 @@
 //!
 //! Each kind's page tells whose fault it is, whether it is retriable or final, and what it says:
 //! [`BuildErrorKind`], [`RecvErrorKind`], [`CommitErrorKind`], [`SeekErrorKind`], [`OffsetsErrorKind`], [`CloseErrorKind`],
-//! [`SendErrorKind`], [`AbortedErrorKind`], [`FatalErrorKind`], [`AdminErrorKind`]. Retriable: the same call may succeed later though nobody changes anything. Final: no
+//! [`ProcessErrorKind`], [`SendErrorKind`], [`AbortedErrorKind`], [`FatalErrorKind`], [`AdminErrorKind`]. Retriable: the same call may succeed later though nobody changes anything. Final: no
 //! later call can; the client is to be built anew. Neither: it stands until somebody changes something.
 
 // The table in this file is the one place of these texts.
@@ -194,6 +194,24 @@ errors! {
         DriverEnded = Client, Ends: "the consumer's driver has ended", "its session ends by itself";
     }
 
+    /// Why a processor has stopped although nobody asked it to.
+    ProcessError, ProcessErrorKind, needs Read {
+        /// The consumer could not be built: the source tells why.
+        Build = Caller: "the consumer cannot be built", "";
+        /// A record is hopeless: [`hopeless`](ProcessError::hopeless) has it. It is not committed, so it is read again.
+        Record = Caller: "a record cannot be handled", "mend what handles it, or have such records skipped";
+        /// No records can be received: the source tells why.
+        Receive = Cluster: "records cannot be received", "";
+        /// What is done cannot be committed: the source tells why. It is done again.
+        Commit = Cluster: "what is done cannot be committed", "what was done since the last commit is done again";
+        /// A retry topic, or one for dead letters, is missing and cannot be made, or cannot be asked for: the source tells why.
+        Topic = Caller: "a topic for records that are given up cannot be had", "create it, or have Describe and Create granted";
+        /// Nothing can be written to retry topics and dead letters any more: the source tells why. What was not written is read again.
+        GiveUp = Client: "no record can be given up any more", "";
+        /// It was asked to stop, and has, but not in good order: the source tells what is left.
+        Close = Cluster: "stopped, but not in good order", "";
+    }
+
     /// Why a position could not be moved.
     SeekError, SeekErrorKind, needs Describe {
         /// The partition is not this consumer's.
@@ -248,7 +266,7 @@ errors! {
 
     /// Why a record was not sent.
     SendError, SendErrorKind, needs Write {
-        /// The record is larger than `max.request.size`, or than the topic takes.
+        /// The record is larger than `max.request.size`, or by itself larger than the topic takes (`max.message.bytes`).
         TooLarge = Caller: "the record is too large", "send a smaller one, or raise the limits of producer and topic";
         /// No topic can have this name.
         InvalidTopic = Caller: "no topic can have this name", "it is up to 249 of a-z, A-Z, 0-9, `.`, `_` and `-`";

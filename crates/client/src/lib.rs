@@ -22,7 +22,8 @@
 //! # }
 //! ```
 //!
-//! [`Producer`] writes records, [`Admin`] looks after topics and groups. Every failure is typed: see [`error`].
+//! A [`Processor`] has every record handled: in parallel, in order where order matters, again where a handler fails, with what is done
+//! committed. [`Producer`] writes records, [`Admin`] looks after topics and groups. Every failure is typed: see [`error`].
 //!
 //! # Features
 //!
@@ -35,12 +36,15 @@
 //! | `bytes` | `key_bytes` and `value_bytes` of records: `bytes::Bytes` without a copy |
 //! | `oidc` | bearer tokens of an OpenID provider, over HTTPS (KIP-768) |
 //! | `json` | `Json<T>`, which deserializes keys and values by serde_json |
+//! | `schema-registry` | a client of schema registries, and `RegisteredJson<T>`: JSON in Confluent's wire format |
+//! | `avro` | `Avro<T>` and `AvroValue`: Avro in Confluent's wire format |
+//! | `protobuf` | `Protobuf`: messages of Protobuf in Confluent's wire format |
 //! | `serde` | `Serialize` and `Deserialize` for [`TopicPartition`], [`CommittedOffset`], [`OffsetAndTimestamp`], [`Timestamp`], [`NodeId`] and [`DetachedRecord`]; `Serialize` for [`Explanation`], [`Cause`], [`Event`] and what they consist of |
 //!
 //! # Logs
 //!
 //! An operator's log is told by events of `tracing`, under the targets `ottla::connection`, `ottla::group`, `ottla::offsets`,
-//! `ottla::fetch`, `ottla::producer` and `ottla::admin`; `docs/logs.md` in the repository is their table.
+//! `ottla::fetch`, `ottla::processing`, `ottla::producer` and `ottla::admin`; `docs/logs.md` in the repository is their table.
 
 #![warn(clippy::missing_errors_doc)]
 
@@ -48,6 +52,16 @@
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/migrating.md")]
 struct Migrating;
+
+/// The Rust of the page on processing compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/processing.md")]
+struct Processing;
+
+/// The Rust of the page on typed values compiles.
+#[cfg(all(doctest, feature = "avro"))]
+#[doc = include_str!("../../../docs/typed-values.md")]
+struct TypedValues;
 
 /// The Rust of the page on secured clusters compiles.
 #[cfg(doctest)]
@@ -57,14 +71,19 @@ struct Securing;
 pub mod admin;
 pub mod config;
 mod consumer;
+pub mod dead_letters;
 mod driver;
 pub mod error;
 pub mod group;
 mod handle;
+mod interceptors;
 mod log;
 mod net;
+pub mod processor;
 pub mod producer;
 mod reach;
+#[cfg(feature = "schema-registry")]
+pub mod schema_registry;
 mod shared;
 
 pub use admin::Admin;
@@ -76,13 +95,13 @@ pub use consumer::UuidText;
 pub use consumer::{
     BigEndian, CloseOptions, Closer, Committed, Consumer, ConsumerInterceptor, Deserializer, DetachedRecord,
     EventStream, HandedOut, JavaNumber, NotSuchNumber, OwnedRecord, Parsed, PendingCommit, Poison,
-    PollRecords, PollTyped, PollTypedFuture, RawBytes, Reader, Rebalance, RebalanceListener, Record,
-    RecordDeserializer, RecordStream, Records, SeekPosition, TypedConsumer, TypedRecord, TypedStream, Utf8,
-    records,
+    PollRecords, PollTyped, PollTypedFuture, Preparing, RawBytes, Reader, Rebalance, RebalanceListener,
+    Record, RecordDeserializer, RecordStream, Records, SeekPosition, Serialized, TypedConsumer, TypedRecord,
+    TypedStream, Utf8, records,
 };
 pub use error::{
-    AdminError, BuildError, CloseError, CommitError, OffsetsError, RecvError, SeekError, SendError,
-    TransactionError,
+    AdminError, BuildError, CloseError, CommitError, OffsetsError, ProcessError, RecvError, SeekError,
+    SendError, TransactionError,
 };
 pub use net::tokens::{OAuthToken, OAuthTokenError};
 pub use ottla_core::{
@@ -90,14 +109,15 @@ pub use ottla_core::{
     Disconnected, Event, Explanation, GroupMetadata, GroupProtocol, GroupReason, Happened, IsolationLevel,
     LaneFailure, LeaveGroup, NodeId, OffsetAndTimestamp, OpenTransaction, Position, RangeAssignor, Reason,
     Recreated, Retry, RoundRobinAssignor, SaslFailure, SetupStage, StickyAssignor, Subscription,
-    SubscriptionError, TlsFailure, TopicPartition, Truncated,
+    SubscriptionError, TlsFailure, TopicPartition, Truncated, wire_format::Field,
 };
 pub use ottla_protocol::{
     ApiKey, DecodeError, ErrorCode, Timestamp,
     codec::DecodeErrorKind,
     records::{Compression, Header, Headers, TimestampType, UnknownCompression},
 };
+pub use processor::{HandlerError, OnHopeless, Order, Processor, RetryPolicy};
 pub use producer::{
-    Acks, Delivered, Delivery, HeaderKey, Partitioner, Partitioning, Payload, Producer, ProducerRecord,
-    Transaction, TransactionSender, TransactionalProducer, TransformError,
+    Acks, Delivered, Delivery, HeaderKey, Partitioner, Partitioning, Payload, Producer, ProducerInterceptor,
+    ProducerRecord, RecordParts, Transaction, TransactionSender, TransactionalProducer, TransformError,
 };

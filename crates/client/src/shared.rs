@@ -4,21 +4,24 @@
 //! where that left something to do, and waits for what comes of it ([`Shared::wait`]). Connections feed the machine
 //! ([`Shared::feed`]), which always wakes the driver.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Waker,
 };
 
 use ottla_core::Machine;
 use ottla_protocol::Now;
 use tokio::sync::Notify;
 
-use crate::net::{clock, frame_pool::FramePool};
+use crate::net::{clock::Reading, frame_pool::FramePool};
 
 /// What a machine's users and its driver share.
 #[derive(Debug)]
 pub(crate) struct Shared<M> {
-    machine: Mutex<M>,
+    machine: Mutex<Timed<M>>,
     driver: Arc<Notify>,
     data: Notify,
     ended: AtomicBool,
@@ -27,6 +30,16 @@ pub(crate) struct Shared<M> {
     span: tracing::Span,
     /// The same span; none for a client whose users call often, where no event comes of a call.
     span_of_calls: tracing::Span,
+    /// Whether the machine was locked, each time that a request was about to be compressed.
+    #[cfg(test)]
+    locked: Mutex<Vec<bool>>,
+}
+
+/// A machine, and when its clocks were read.
+#[derive(Debug)]
+struct Timed<M> {
+    machine: M,
+    clock: Reading,
 }
 
 /// The driver is no more: nothing moves the machine, so nothing that is waited for will come.
@@ -44,19 +57,32 @@ impl<M> Shared<M> {
         let driver = Arc::new(Notify::new());
         let frames = FramePool::new(frame_pool, driver.clone());
         Self {
-            machine: Mutex::new(machine),
+            machine: Mutex::new(Timed { machine, clock: Reading::new() }),
             driver,
             data: Notify::new(),
             ended: AtomicBool::new(false),
             frames,
             span,
             span_of_calls,
+            #[cfg(test)]
+            locked: Mutex::default(),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn compressing(&self) {
+        let is_locked = matches!(self.machine.try_lock(), Err(std::sync::TryLockError::WouldBlock));
+        self.locked.lock().unwrap().push(is_locked);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn was_locked(&self) -> Vec<bool> {
+        self.locked.lock().unwrap().clone()
     }
 
     /// Looks at the machine, changing nothing.
     pub(crate) fn inspect<T>(&self, look: impl FnOnce(&M) -> T) -> T {
-        look(&self.lock())
+        look(&self.lock().machine)
     }
 
     /// Whether the driver is no more.
@@ -79,15 +105,9 @@ impl<M> Shared<M> {
         &self.span
     }
 
-    fn lock(&self) -> MutexGuard<'_, M> {
+    fn lock(&self) -> MutexGuard<'_, Timed<M>> {
         // Whoever asks gets an answer instead of a second panic. The driver ends when it sees the poison.
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The driver is no more: everybody is told.
-    pub(crate) fn end(&self) {
-        self.ended.store(true, Ordering::Release);
-        self.data.notify_waiters();
     }
 
     /// Has everybody who waits look again.
@@ -115,6 +135,31 @@ impl<M> Shared<M> {
 }
 
 impl<M: Machine> Shared<M> {
+    /// The driver is no more: everybody is told.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        let mut timed = self.lock();
+        timed.machine.handle_driver_gone();
+        let wakers = timed.machine.take_wakers();
+        drop(timed);
+        self.wake_all(wakers);
+    }
+
+    fn wake_all(&self, wakers: Vec<Waker>) {
+        wakers.into_iter().for_each(Waker::wake);
+        self.data.notify_waiters();
+    }
+
+    /// Unlocks the machine, and wakes those who wait where something came about.
+    fn release(&self, mut timed: MutexGuard<'_, Timed<M>>) {
+        let machine = &mut timed.machine;
+        let wakers = machine.take_wake().then(|| machine.take_wakers());
+        drop(timed);
+        if let Some(wakers) = wakers {
+            self.wake_all(wakers);
+        }
+    }
+
     /// Something came from outside: the driver carries out what follows.
     pub(crate) fn feed(&self, change: impl FnOnce(&mut M, Now)) {
         let _span = self.span.enter();
@@ -131,27 +176,22 @@ impl<M: Machine> Shared<M> {
     /// The driver's own turn, told how many bytes its frames have released: only users are woken.
     pub(crate) fn turn<T>(&self, turn: impl FnOnce(&mut M, usize, Now) -> T) -> T {
         let _span = self.span.enter();
-        let mut machine = self.lock();
-        let now = clock::now();
-        let value = turn(&mut machine, self.frames.take_released(), now);
-        let wake = machine.take_wake();
-        drop(machine);
-        if wake {
-            self.data.notify_waiters();
-        }
+        let mut timed = self.lock();
+        let Timed { machine, clock } = &mut *timed;
+        let now = clock.now();
+        let value = turn(machine, self.frames.take_released(), now);
+        self.release(timed);
         value
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut M, Now) -> T) -> T {
         let mut driver = NotifyOnDrop { driver: &self.driver, due: true };
-        let mut machine = self.lock();
+        let mut timed = self.lock();
+        let Timed { machine, clock } = &mut *timed;
         // The clock is read under the lock, so that a machine never sees the time go back.
-        let value = change(&mut machine, clock::now());
-        let (wake, stir) = (machine.take_wake(), machine.take_stir());
-        drop(machine);
-        if wake {
-            self.data.notify_waiters();
-        }
+        let value = change(machine, clock.now());
+        let stir = machine.take_stir();
+        self.release(timed);
         driver.due = stir;
         value
     }

@@ -1,4 +1,4 @@
-//! What a record costs in memory that nobody waits for.
+//! What a record costs in memory beside its bytes. Allocations are counted on the thread that sends.
 
 use std::time::Duration;
 
@@ -33,5 +33,50 @@ fn a_record_whose_delivery_nobody_waits_for_costs_no_allocation() {
     });
     // Batches grow: that is all.
     assert!(waiting.count_total < 100 && at_once.count_total < 100, "{waiting:?} {at_once:?}");
+    runtime.block_on(producer.close()).unwrap();
+}
+
+#[test]
+fn a_batch_costs_a_few_allocations_and_its_records_none_awaited_or_not() {
+    const RECORDS: usize = 20_000;
+    /// How many records of ten bytes there are at least in a batch of 16 KiB.
+    const BATCH: usize = 700;
+    /// What a batch is made of: its bytes, its outcome, its place among others.
+    const MOST: u64 = 16;
+    let topics = vec![TopicSpec::new("t", 1)];
+    let server =
+        Server::start_on_thread(Config { topics, ..Config::default() }, ([127, 0, 0, 1], 0)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // Batches are full however slow the machine is.
+    let builder = Producer::builder().bootstrap_servers([server.bootstrap()]).linger(Duration::from_secs(60));
+    let producer = runtime.block_on(builder.batch_size(16 << 10).build()).unwrap();
+    let record = || ProducerRecord::to("t").value("0123456789");
+    runtime.block_on(async {
+        drop(producer.send(record()).await.unwrap());
+        producer.flush().await.unwrap();
+    });
+    let dropped = allocation_counter::measure(|| {
+        for _ in 0..RECORDS {
+            drop(producer.try_send(record()).unwrap());
+        }
+    });
+    let mut deliveries = Vec::with_capacity(RECORDS);
+    let kept = allocation_counter::measure(|| {
+        for _ in 0..RECORDS {
+            deliveries.push(producer.try_send(record()).unwrap());
+        }
+    });
+    let awaited = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            producer.flush().await.unwrap();
+            for delivery in deliveries {
+                delivery.await.unwrap();
+            }
+        });
+    });
+    let most = (RECORDS / BATCH + 2) as u64 * MOST;
+    for counted in [dropped, kept, awaited] {
+        assert!(counted.count_total <= most, "{counted:?}, where {most} are the most");
+    }
     runtime.block_on(producer.close()).unwrap();
 }

@@ -56,6 +56,11 @@ impl AdminConfig {
 }
 
 impl AdminBuilder {
+    /// With the connection properties of another client.
+    pub(super) fn with(common: Common) -> Self {
+        Self { common }
+    }
+
     common_setters!("5 min");
 
     /// A configuration in which everything fits together, or what does not.

@@ -52,6 +52,10 @@ pub(super) const FIXED: &[(&str, &str)] = &[
     ("metadata.recovery.strategy", "rebootstrap"),
 ];
 
+/// Properties that name classes of Java's, and what takes their place.
+const INSTEAD: &[(&str, &str)] =
+    &[("interceptor.classes", "`interceptor(..)` of the builder takes one that is written in Rust")];
+
 /// Names that librdkafka has for what Kafka calls otherwise (its `CONFIGURATION.md`, 2.10).
 const LIBRDKAFKAS: &[(&str, &str)] = &[
     ("auto.commit.enable", "enable.auto.commit"),
@@ -130,7 +134,10 @@ fn refuse_known(key: &str, value: &str) -> Result<(), BuildError> {
     match done.last() {
         Some(_) if done.iter().any(|done| done.eq_ignore_ascii_case(value)) => Ok(()),
         Some(done) => Err(error.detail(format!("`{value}`; only `{done}` is"))),
-        None => Err(error),
+        None => Err(match INSTEAD.iter().find(|(known, _)| *known == key) {
+            Some((_, instead)) => error.detail(*instead),
+            None => error,
+        }),
     }
 }
 

@@ -39,5 +39,6 @@ pub(crate) use producer::ProducerConfig;
 pub use producer::{ProducerBuilder, ProducerSettings};
 pub use properties::Properties;
 pub use property::{JavaDefault, Property};
+pub(crate) use value::MAX_SIZE;
 #[cfg(feature = "tls")]
 pub(crate) use value::wrong;

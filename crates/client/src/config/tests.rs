@@ -65,7 +65,15 @@ fn a_property_of_another_client_says_whose_it_is() {
 fn a_known_property_that_is_not_supported_is_told_apart() {
     let (kind, text) = refused(&[("interceptor.classes", "a")]);
     assert_eq!(kind, BuildErrorKind::UnsupportedProperty);
-    assert_eq!(text, "`interceptor.classes`: known to Kafka, not supported yet; leave it out");
+    assert_eq!(
+        text,
+        "`interceptor.classes`: known to Kafka, not supported yet (`interceptor(..)` of the builder takes one that is written \
+         in Rust); leave it out"
+    );
+    let error = ProducerBuilder::from_properties([("interceptor.classes", "a")]).unwrap_err();
+    assert_eq!(error.to_string(), text);
+    let (_, text) = refused(&[("exclude.internal.topics", "true")]);
+    assert_eq!(text, "`exclude.internal.topics`: known to Kafka, not supported yet; leave it out");
     let (kind, text) = refused(&[("client.dns.lookup", "resolve_canonical_bootstrap_servers_only")]);
     assert_eq!(kind, BuildErrorKind::UnsupportedProperty);
     assert_eq!(

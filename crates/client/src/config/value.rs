@@ -9,7 +9,7 @@ use crate::error::{BuildError, BuildErrorKind, Details as _};
 /// The longest duration: on the wire, durations are milliseconds in 31 bits.
 pub(super) const MAX_MILLIS: u64 = i32::MAX as u64;
 /// The largest size: so are sizes.
-pub(super) const MAX_SIZE: usize = i32::MAX as usize;
+pub(crate) const MAX_SIZE: usize = i32::MAX as usize;
 
 /// A value that is written as a number, or another of one word.
 pub(super) fn from_text<T: FromStr>(key: &str, text: &str, expected: &str) -> Result<T, BuildError> {

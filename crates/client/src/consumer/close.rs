@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ottla_core::{CloseKind, Farewell, LeaveGroup};
+use ottla_core::{CloseKind, Farewell, LeaveGroup, bounded};
 
 use super::{Consumer, Core, operation::of_group};
 use crate::{
@@ -83,13 +83,14 @@ impl Consumer {
     /// As [`close`](Self::close).
     pub async fn close_with(mut self, options: CloseOptions) -> Result<(), CloseError> {
         let reading = &mut self.reader.reading;
+        let timeout = bounded(options.timeout);
         self.shared.with(|core, now| {
             reading.sync(core, true, now);
-            core.close(CloseKind::Closed, options.leave, now.mono + options.timeout, now);
+            core.close(CloseKind::Closed, options.leave, now.mono + timeout, now);
         });
         let telling = self.reader.listening.finish_all(&self.shared, self.reader.reading.id());
         // A listener that takes longer is left alone: the machine is closed by then.
-        _ = tokio::time::timeout(options.timeout, telling).await;
+        _ = tokio::time::timeout(timeout, telling).await;
         if let Some(driver) = self.driver.take() {
             driver.join().await;
         }

@@ -1,6 +1,12 @@
 //! Bytes to the types of a program. A record that does not parse is data, not an exception: it stops nothing.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, future::Future, pin::Pin};
+
+use ottla_core::wire_format::Field;
+use ottla_protocol::{
+    DecodeError,
+    records::{Header, Headers},
+};
 
 use super::OwnedRecord;
 
@@ -31,6 +37,67 @@ pub trait Deserializer {
     ///
     /// Why the bytes are none. The record is then [`Poison`].
     fn deserialize(&self, topic: &str, bytes: Option<&[u8]>) -> Result<Self::Output, Self::Error>;
+
+    /// As [`deserialize`](Self::deserialize), with all that the record says of the bytes. By default the headers are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`deserialize`](Self::deserialize).
+    fn deserialize_field(&self, field: &Serialized<'_>) -> Result<Self::Output, Self::Error> {
+        self.deserialize(field.topic, field.bytes)
+    }
+
+    /// What is to be awaited before, so that [`deserialize_field`](Self::deserialize_field) need not block: `None` by default, as
+    /// bytes are all that most need. One that looks schemas up in a registry has it where the schema is not known yet.
+    fn prepare(&self, field: &Serialized<'_>) -> Option<Preparing<Self::Error>> {
+        _ = field;
+        None
+    }
+
+    /// Whether the same bytes may become a value later: what is needed beside them could not be had. By default never.
+    fn is_retriable(&self, error: &Self::Error) -> bool {
+        _ = error;
+        false
+    }
+}
+
+/// What [`Deserializer::prepare`] returns.
+pub type Preparing<E> = Pin<Box<dyn Future<Output = Result<(), E>> + Send>>;
+
+/// A key or a value as it stands in its record.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Serialized<'a> {
+    /// The record's topic.
+    pub topic: &'a str,
+    /// Which of the two it is.
+    pub field: Field,
+    /// Its bytes. `None` is a null: no key, or a tombstone.
+    pub bytes: Option<&'a [u8]>,
+    headers: Option<Headers<'a>>,
+}
+
+impl<'a> Serialized<'a> {
+    /// Bytes of no record: without headers.
+    pub const fn new(topic: &'a str, field: Field, bytes: Option<&'a [u8]>) -> Self {
+        Self { topic, field, bytes, headers: None }
+    }
+
+    /// The record's headers.
+    pub fn headers(&self) -> impl Iterator<Item = Result<Header<'a>, DecodeError>> + use<'a> {
+        self.headers.clone().into_iter().flatten()
+    }
+}
+
+impl OwnedRecord {
+    /// The key or the value, for a [`Deserializer`].
+    pub fn serialized(&self, field: Field) -> Serialized<'_> {
+        let bytes = match field {
+            Field::Key => self.key(),
+            Field::Value => self.value(),
+        };
+        Serialized { topic: self.topic(), field, bytes, headers: Some(self.headers()) }
+    }
 }
 
 /// A copy of the bytes.
@@ -100,9 +167,8 @@ impl<K: Deserializer, V: Deserializer> RecordDeserializer for (K, V) {
     type Value = V::Output;
 
     fn deserialize_record(&self, record: OwnedRecord) -> Parsed<Self> {
-        let topic = record.topic();
-        let key = self.0.deserialize(topic, record.key());
-        let value = self.1.deserialize(topic, record.value());
+        let key = self.0.deserialize_field(&record.serialized(Field::Key));
+        let value = self.1.deserialize_field(&record.serialized(Field::Value));
         match (key, value) {
             (Ok(key), Ok(value)) => Ok(TypedRecord { key, value, record }),
             (Err(error), _) => Err(Poison { raw: record, what: "its key", error: error.into() }),

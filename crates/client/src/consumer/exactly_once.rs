@@ -13,26 +13,25 @@ impl Consumer {
         self.shared.inspect(|core| core.is_auto_committing())
     }
 
-    /// The offsets to commit once these records are done, and the member's place in its group as of now; `None` where some
-    /// of the records do not count any more, as the partition was lost meanwhile. `since` is the member's place before the
-    /// records were polled: in a later generation others may have had the partition in between.
+    /// The offsets to commit once these records are done; `None` where some of the records do not count any more, as the partition
+    /// was lost meanwhile. `since` is the member's place in its group when the records were polled, and has to be so still: in a
+    /// later generation others may have had the partition in between.
     ///
     /// What is lost after this moment has the group refuse these offsets.
     pub(crate) fn offsets_of(
         &mut self,
         records: &Records,
         since: &GroupMetadata,
-    ) -> Option<(GroupMetadata, BTreeMap<TopicPartition, CommittedOffset>)> {
+    ) -> Option<BTreeMap<TopicPartition, CommittedOffset>> {
         let reading = &mut self.reader.reading;
         let next = records.next_offsets();
         self.shared.with(|core, now| {
             reading.sync(core, false, now);
-            let group = core.group_metadata()?;
-            let same = since.generation_id < 0 || *since == group;
+            let same = core.group_metadata().as_ref() == Some(since);
             let holds = |(at, next): (&TopicPartition, &CommittedOffset)| {
                 reading.position(at, core).is_some_and(|position| position >= next.offset)
             };
-            (same && next.iter().all(holds)).then_some((group, next))
+            (same && next.iter().all(holds)).then_some(next)
         })
     }
 

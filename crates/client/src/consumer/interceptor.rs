@@ -1,18 +1,9 @@
 //! The user's interceptors: told of each record that is handed out, and of offsets that are committed.
 
-use std::{
-    any::Any,
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
-
-use ottla_core::log;
+use std::{fmt, sync::Arc};
 
 use super::{Committed, Record};
+use crate::interceptors::Guarded;
 
 /// Is told of each record before it is handed out, and of offsets once they are committed: for counts, traces and audits. Java's
 /// `ConsumerInterceptor`, but that it changes no records and leaves none out: what a program handles is what the log has.
@@ -60,17 +51,11 @@ pub trait ConsumerInterceptor: Send + Sync + 'static {
 
 /// All interceptors, in the order in which they are told.
 #[derive(Clone, Default)]
-pub(crate) struct Interceptors(Vec<Interceptor>);
-
-#[derive(Clone)]
-struct Interceptor {
-    told: Arc<dyn ConsumerInterceptor>,
-    has_panicked: Arc<AtomicBool>,
-}
+pub(crate) struct Interceptors(Vec<Guarded<dyn ConsumerInterceptor>>);
 
 impl Interceptors {
     pub(crate) fn add(&mut self, interceptor: impl ConsumerInterceptor) {
-        self.0.push(Interceptor { told: Arc::new(interceptor), has_panicked: Arc::default() });
+        self.0.push(Guarded::new(Arc::new(interceptor)));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -78,27 +63,16 @@ impl Interceptors {
     }
 
     pub(super) fn on_consume(&self, record: Record<'_>) {
-        self.0.iter().for_each(|interceptor| interceptor.tell("on_consume", |told| told.on_consume(record)));
+        for interceptor in &self.0 {
+            interceptor.tell("on_consume", |told| told.on_consume(record));
+        }
     }
 
     pub(super) fn on_commit(&self, offsets: &Committed) {
-        self.0.iter().for_each(|interceptor| interceptor.tell("on_commit", |told| told.on_commit(offsets)));
-    }
-}
-
-impl Interceptor {
-    fn tell(&self, call: &str, tell: impl FnOnce(&dyn ConsumerInterceptor)) {
-        // What the interceptor leaves behind is its own, and nothing of the consumer's is changed meanwhile.
-        let Err(panic) = catch_unwind(AssertUnwindSafe(|| tell(&*self.told))) else { return };
-        if !self.has_panicked.swap(true, Ordering::Relaxed) {
-            tracing::error!(target: log::INTERCEPTOR, call, why = message(&*panic), "interceptor panicked");
+        for interceptor in &self.0 {
+            interceptor.tell("on_commit", |told| told.on_commit(offsets));
         }
     }
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without words")
 }
 
 impl fmt::Debug for Interceptors {

@@ -234,7 +234,7 @@ impl Rebalance {
     }
 }
 
-type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A listener without its type.
 #[derive(Clone)]
@@ -253,6 +253,10 @@ impl Listener {
                 }
             })
         }))
+    }
+
+    pub(crate) fn tell(&self, rebalance: Rebalance, callback: Callback) -> Call {
+        (self.0)(rebalance, callback)
     }
 }
 
@@ -293,7 +297,7 @@ impl Listening {
 
     pub(super) fn begin(&self, shared: &Arc<Shared<Core>>, callback: Callback) {
         if let Some(listener) = &self.listener {
-            *self.told() = Told::Interrupted((listener.0)(Rebalance(shared.clone()), callback));
+            *self.told() = Told::Interrupted(listener.tell(Rebalance(shared.clone()), callback));
         }
     }
 

@@ -32,7 +32,9 @@ use ottla_core::{
 };
 
 pub use close::{CloseOptions, Closer};
-pub use deserialize::{Deserializer, Parsed, Poison, RawBytes, RecordDeserializer, TypedRecord, Utf8};
+pub use deserialize::{
+    Deserializer, Parsed, Poison, Preparing, RawBytes, RecordDeserializer, Serialized, TypedRecord, Utf8,
+};
 pub use handed_out::HandedOut;
 pub use interceptor::ConsumerInterceptor;
 pub(crate) use interceptor::Interceptors;

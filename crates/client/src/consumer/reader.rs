@@ -2,7 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use ottla_core::{Filter, GroupFailure, LaneFailure, Look, ReadFailure, ReaderConfig, TopicPartition};
+use ottla_core::{
+    Filter, GroupFailure, LaneFailure, Look, ReadFailure, ReaderConfig, TopicPartition, bounded,
+};
 use ottla_protocol::{ErrorCode, codec::DecodeErrorKind};
 
 use super::{Committed, Core, Interceptors, OwnedRecord, Records, listener::Listening, parking::Parking};
@@ -166,7 +168,7 @@ impl Reader {
         let mut records = ottla_core::Records::default();
         let shared = self.shared.clone();
         let parking = Parking::new(&shared, self.reading.id());
-        let deadline = tokio::time::Instant::now() + timeout;
+        let deadline = tokio::time::Instant::now() + bounded(timeout);
         while self.reading.has_room(&records, most) {
             let look = if records.is_empty() {
                 match tokio::time::timeout_at(deadline, self.look(filter)).await {

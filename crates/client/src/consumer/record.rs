@@ -206,6 +206,14 @@ impl<'a> Record<'a> {
     pub fn into_owned(self) -> OwnedRecord {
         OwnedRecord(Handed { block: self.block.clone(), span: *self.span })
     }
+
+    /// The same record with bytes of its own, and how many those are: it keeps no other memory, and does not count against
+    /// `buffer_memory`.
+    pub(crate) fn copied(self) -> (OwnedRecord, usize) {
+        let copy = Handed::copied(self.block, self.span);
+        let bytes = copy.block.bytes().len();
+        (OwnedRecord(copy), bytes)
+    }
 }
 
 impl From<Record<'_>> for OwnedRecord {

@@ -14,15 +14,16 @@ use std::{
 };
 
 use ottla_core::{ConnId, Disconnected, Fetched, Machine, Reply, RequestId, spans};
-use ottla_protocol::{ApiKey, Response, ResponseHeader};
+use ottla_protocol::{ApiKey, Response, ResponseHeader, codec::RequestFrame};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt as _},
     sync::mpsc,
 };
 
 use super::{
     frame_pool::{Buffer, Frame},
     opening::{Opening, Transport, connect},
+    writing::write_frame,
 };
 use crate::shared::Shared;
 
@@ -43,7 +44,7 @@ pub(crate) struct Encoded {
     /// Whether there will be one. If not, the machine is told when it is written.
     pub(crate) is_answered: bool,
     /// All its bytes.
-    pub(crate) frame: Vec<u8>,
+    pub(crate) frame: RequestFrame,
 }
 
 /// A request that is to be answered.
@@ -174,7 +175,7 @@ impl<M: Machine<Frame = Arc<Frame>>> Talk<'_, M> {
                 lock(in_flight).push_back(awaited);
             }
             let written = async {
-                writer.write_all(&frame).await?;
+                write_frame(&mut writer, frame).await?;
                 // TLS keeps what does not make a record.
                 writer.flush().await
             };

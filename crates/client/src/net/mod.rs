@@ -5,12 +5,15 @@
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod frame_pool;
+#[cfg(any(feature = "oidc", feature = "schema-registry"))]
+pub(crate) mod https;
 #[cfg(feature = "oidc")]
 pub(crate) mod oidc;
 pub(crate) mod opening;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 pub(crate) mod tokens;
+mod writing;
 
 #[cfg(test)]
 mod tests;

@@ -7,14 +7,14 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD as BASE64};
 use ottla_protocol::Secret;
-use rustls::{crypto::ring, pki_types::CertificateDer};
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
-use ureq::{
-    Agent, Error,
-    tls::{Certificate, RootCerts, TlsConfig},
-};
+use ureq::Agent;
 
-use super::tokens::{OAuthToken, OAuthTokenError};
+use super::{
+    https::{self, urlencode},
+    tokens::{OAuthToken, OAuthTokenError},
+};
 
 /// The longest answer that is read.
 const LONGEST: u64 = 1 << 20;
@@ -47,20 +47,8 @@ impl Provider {
         connect_timeout: Duration,
         read_timeout: Duration,
     ) -> Self {
-        let roots: Vec<_> = authorities.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::from(roots))
-            .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
-            .build();
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .timeout_connect(Some(connect_timeout))
-            .timeout_global(Some(connect_timeout + read_timeout))
-            .http_status_as_error(false)
-            // Whoever is sent elsewhere would show its secret there.
-            .max_redirects(0)
-            .build();
-        Self { agent: config.into(), request: Arc::new(request) }
+        let agent = https::agent(authorities, connect_timeout, connect_timeout + read_timeout);
+        Self { agent, request: Arc::new(request) }
     }
 
     /// Fetches a token, in a thread of its own: it blocks.
@@ -84,15 +72,11 @@ impl Provider {
         let request = self.agent.post(url).header("Accept", "application/json");
         let request = request.header("Authorization", authorization.expose());
         let mut response = request.send_form(form).map_err(|why| match why {
-            // An address or a certificate that is wrong stays so.
-            Error::BadUri(_) | Error::Tls(_) | Error::Rustls(_) => {
-                OAuthTokenError::Refused(format!("{url}: {why}"))
-            }
-            // What is wrong with a certificate comes as a failure to read.
-            Error::Io(ref failed) if super::tls::of_error(failed, false).is_some() => {
+            why if https::is_untrusted(&why) => {
                 let hint = "its authority may be named in ssl.truststore.location, or so in sasl.jaas.config";
                 OAuthTokenError::Refused(format!("{url}: {why}; {hint}"))
             }
+            why if https::stands(&why) => OAuthTokenError::Refused(format!("{url}: {why}")),
             why => unavailable(&why),
         })?;
         let status = response.status().as_u16();
@@ -133,17 +117,6 @@ fn end_of(token: &str) -> Option<SystemTime> {
     let claims = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
     let seconds = serde_json::from_slice::<Value>(&claims).ok()?.get("exp")?.as_f64()?;
     Some(SystemTime::UNIX_EPOCH + Duration::try_from_secs_f64(seconds).ok()?)
-}
-
-fn urlencode(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -19,8 +19,9 @@ use ottla_protocol::{
     codec::RecordData,
     messages::{
         ApiVersionsRequest, ApiVersionsResponse, FetchPartitionResponse, FetchRequest, FetchResponse,
-        FetchTopicResponse,
+        FetchTopicResponse, ProducePartitionData, ProduceRequest, ProduceTopicData,
     },
+    records::{BatchBuilder, Compression},
 };
 
 use super::{connection::Limits, frame_pool::Frame};
@@ -306,6 +307,21 @@ async fn a_fetch_keeps_its_frame_until_it_is_dropped() {
         asker.stir = true;
     });
     driver.join().await;
+}
+
+#[tokio::test]
+async fn a_batch_is_compressed_with_the_machine_not_locked() {
+    let mut builder = BatchBuilder::new(Compression::Lz4, 1 << 10);
+    builder.append(0, None, Some(b"v"), []).unwrap();
+    let data = ProducePartitionData { index: 0, records: Some(RecordData::Closed(builder.close())) };
+    let topic = ProduceTopicData { partition_data: vec![data], ..Default::default() };
+    let request = ProduceRequest { acks: 1, topic_data: vec![topic], ..Default::default() };
+    let port = peer(drop);
+    // All on one thread: nobody else locks it.
+    let driver = drive(Asker::new("127.0.0.1", port, 12, request), true);
+    let shared = driver.shared().clone();
+    outcome(driver).await;
+    assert_eq!(shared.was_locked(), [false]);
 }
 
 #[tokio::test]

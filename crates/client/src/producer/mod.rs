@@ -20,6 +20,7 @@
 
 mod delivery;
 mod failure;
+mod interceptor;
 mod record;
 mod transactional;
 
@@ -31,20 +32,22 @@ use std::{
 };
 
 use ottla_core::{
-    Cause, Machine as _,
+    Cause, Machine as _, bounded,
     producer::{self as core, Refused, Ticket, TransactionNumber},
 };
 use ottla_protocol::Now;
 
 pub use delivery::{DeliveredFuture, Delivery};
+pub(crate) use interceptor::Interceptors;
+pub use interceptor::ProducerInterceptor;
 pub use ottla_core::producer::{Acks, Delivered, Partitioner, Partitioning, Unplaced, partition_for_key};
 pub use ottla_protocol::records::Compression;
-pub use record::{HeaderKey, Payload, ProducerRecord};
+pub use record::{HeaderKey, Payload, ProducerRecord, RecordParts};
 pub use transactional::{Transaction, TransactionSender, TransactionalProducer, TransformError};
 
 use crate::{
     config::{ProducerBuilder, ProducerConfig},
-    driver::Driver,
+    driver::{Driver, Tell},
     error::{BuildError, BuildErrorKind, Details as _, SendError},
     handle::Handle,
     net::{clock, frame_pool::Frame},
@@ -85,7 +88,8 @@ impl ProducerBuilder {
             return Err(BuildError::invalid("transactional.id", &who.id, expected));
         }
         let handle = producer_of(&config).await?;
-        let intake = Intake { shared: handle.shared().clone(), into: None };
+        let (shared, interceptors) = (handle.shared().clone(), config.interceptors);
+        let intake = Intake { shared, into: None, interceptors };
         Ok(Producer { intake, handle, delivery_timeout: config.delivery_timeout })
     }
 }
@@ -94,11 +98,23 @@ impl ProducerBuilder {
 async fn producer_of(config: &ProducerConfig) -> Result<Arc<Handle<Machine>>, BuildError> {
     let seeds = config.common.bootstrap_servers.clone();
     let machine = Machine::new(config.machine(), seeds, fastrand::u64(..), clock::now());
-    let driver = Driver::spawn(machine, config.driver())
+    let driver = Driver::spawn_telling(machine, config.driver(), teller(&config.interceptors))
         .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
     let handle = Handle::new(driver, |machine, now| machine.close(now.mono));
     reach(handle.shared(), Machine::metadata, &config.common).await?;
     Ok(handle)
+}
+
+/// What the driver does after each turn: it tells the interceptors of what was decided. Nothing where there are none.
+fn teller(interceptors: &Interceptors) -> Option<Tell<Machine>> {
+    if interceptors.is_empty() {
+        return None;
+    }
+    let interceptors = interceptors.clone();
+    Some(Box::new(move |shared| {
+        let decided = shared.with(|machine, _| machine.take_decided());
+        decided.iter().for_each(|batch| interceptors.on_decided(batch));
+    }))
 }
 
 /// Where records go in: into a transaction, or by themselves.
@@ -106,6 +122,13 @@ async fn producer_of(config: &ProducerConfig) -> Result<Arc<Handle<Machine>>, Bu
 struct Intake {
     shared: Arc<Shared<Machine>>,
     into: Option<TransactionNumber>,
+    interceptors: Interceptors,
+}
+
+/// A record was not taken.
+enum Untaken {
+    NotNow,
+    Failed(SendError),
 }
 
 impl Intake {
@@ -123,13 +146,21 @@ impl Intake {
     }
 
     async fn send(&self, record: ProducerRecord<'_>) -> Result<Delivery, SendError> {
-        let record = match self.try_send(record) {
+        if self.interceptors.is_empty() {
+            return self.deliver(&record).await;
+        }
+        let record = self.interceptors.on_send(record);
+        self.deliver(&record).await.inspect_err(|error| self.interceptors.on_refused(&record, error))
+    }
+
+    async fn deliver(&self, record: &ProducerRecord<'_>) -> Result<Delivery, SendError> {
+        match self.offer(record) {
             Ok(delivery) => return Ok(delivery),
-            Err(TrySendError::Failed(error)) => return Err(error),
-            Err(TrySendError::NotNow(record)) => record,
-        };
+            Err(Untaken::Failed(error)) => return Err(error),
+            Err(Untaken::NotNow) => {}
+        }
         let since = clock::now().mono;
-        let take = |machine: &mut Machine, now: Now| match self.take(machine, &record, since, now) {
+        let take = |machine: &mut Machine, now: Now| match self.take(machine, record, since, now) {
             Err(Refused::Wait) => None,
             Err(Refused::Failed(failure)) => Some(Err(failure::of_record(*failure, record.topic()))),
             Ok(ticket) => Some(Ok(Delivery::new(&self.shared, ticket))),
@@ -138,16 +169,40 @@ impl Intake {
     }
 
     fn try_send<'a>(&self, record: ProducerRecord<'a>) -> Result<Delivery, TrySendError<'a>> {
+        if self.interceptors.is_empty() {
+            return self.offer(&record).map_err(|untaken| untaken.of(record));
+        }
+        let sent = self.interceptors.on_send(record.clone());
+        self.offer(&sent).map_err(|untaken| {
+            if let Untaken::Failed(error) = &untaken {
+                self.interceptors.on_refused(&sent, error);
+            }
+            untaken.of(record)
+        })
+    }
+
+    #[inline]
+    fn offer(&self, record: &ProducerRecord<'_>) -> Result<Delivery, Untaken> {
         if self.shared.is_ended() && !self.shared.inspect(|machine| machine.is_closed()) {
             let kind = crate::error::SendErrorKind::DriverEnded;
-            return Err(TrySendError::Failed(SendError::new(kind)));
+            return Err(Untaken::Failed(SendError::new(kind)));
         }
-        match self.shared.with(|machine, now| self.take(machine, &record, now.mono, now)) {
+        match self.shared.with(|machine, now| self.take(machine, record, now.mono, now)) {
             Ok(ticket) => Ok(Delivery::new(&self.shared, ticket)),
-            Err(Refused::Wait) => Err(TrySendError::NotNow(record)),
+            Err(Refused::Wait) => Err(Untaken::NotNow),
             Err(Refused::Failed(failure)) => {
-                Err(TrySendError::Failed(failure::of_record(*failure, record.topic())))
+                Err(Untaken::Failed(failure::of_record(*failure, record.topic())))
             }
+        }
+    }
+}
+
+impl Untaken {
+    /// This record.
+    fn of(self, record: ProducerRecord<'_>) -> TrySendError<'_> {
+        match self {
+            Self::NotNow => TrySendError::NotNow(record),
+            Self::Failed(error) => TrySendError::Failed(error),
         }
     }
 }
@@ -277,7 +332,7 @@ impl Producer {
     ///
     /// As [`flush`](Self::flush).
     pub async fn close_within(self, timeout: Duration) -> Result<(), SendError> {
-        self.intake.shared.with(|machine, now| machine.close(now.mono + timeout));
+        self.intake.shared.with(|machine, now| machine.close(now.mono + bounded(timeout)));
         self.handle.join().await;
         self.unclaimed()
     }

@@ -31,6 +31,24 @@ pub struct ProducerRecord<'a> {
     timestamp: Option<Timestamp>,
 }
 
+/// What a [`ProducerRecord`] is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordParts<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition; `None` where none was named, or chosen yet.
+    pub partition: Option<i32>,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value.
+    pub value: Option<&'a [u8]>,
+    /// The headers, in order.
+    pub headers: Vec<Header<'a>>,
+    /// The timestamp; `None` where none was named, or it was sent as -1.
+    pub timestamp: Option<Timestamp>,
+}
+
 type OwnedHeader<'a> = (HeaderKey<'a>, Option<Cow<'a, [u8]>>);
 
 /// A record's key or value, or a header's value: text, bytes, or null (`None`).
@@ -167,6 +185,12 @@ impl<'a> ProducerRecord<'a> {
     /// The topic.
     pub fn topic(&self) -> &str {
         &self.topic
+    }
+
+    /// What it is made of. Allocates where there are headers.
+    pub fn parts(&self) -> RecordParts<'_> {
+        let Outgoing { topic, partition, key, value, headers, timestamp } = self.outgoing();
+        RecordParts { topic, partition, key, value, headers: headers.collect(), timestamp }
     }
 
     pub(super) fn outgoing(&self) -> Outgoing<'_, impl Iterator<Item = Header<'_>> + Clone> {

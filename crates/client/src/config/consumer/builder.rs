@@ -7,9 +7,11 @@ use ottla_core::{Assignor, GroupProtocol, IsolationLevel};
 
 use crate::{
     config::{
+        admin::AdminBuilder,
         common::Common,
         group::{Group, SharedAssignor},
         names::Names,
+        producer::ProducerBuilder,
         setters::{common_setters, settings},
         value::MAX_SIZE,
     },
@@ -319,6 +321,28 @@ impl ConsumerBuilder {
     pub fn max_decompressed_batch_bytes(mut self, bytes: usize) -> Self {
         self.max_decompressed_batch_bytes = bytes;
         self
+    }
+}
+
+impl ConsumerBuilder {
+    /// The listener that was named, to be told by another.
+    pub(crate) fn take_listener(&mut self) -> Option<Listener> {
+        self.listener.take()
+    }
+
+    /// The topics that are subscribed to by name.
+    pub(crate) fn topics(&self) -> &[String] {
+        self.topics.as_deref().unwrap_or_default()
+    }
+
+    /// A producer of the same cluster.
+    pub(crate) fn producer(&self) -> ProducerBuilder {
+        ProducerBuilder::with(self.common.clone())
+    }
+
+    /// An admin client of the same cluster.
+    pub(crate) fn admin(&self) -> AdminBuilder {
+        AdminBuilder::with(self.common.clone())
     }
 }
 

@@ -255,7 +255,7 @@ impl ServerCertVerifier for AnyHost {
 }
 
 /// The authorities that are trusted.
-#[cfg(feature = "oidc")]
+#[cfg(any(feature = "oidc", feature = "schema-registry"))]
 pub(crate) fn authorities(ssl: &Ssl) -> Result<Vec<CertificateDer<'static>>, BuildError> {
     material::authorities(ssl).map(|(_, certificates)| certificates)
 }

@@ -11,7 +11,7 @@ use ottla_core::{Cause, Machine as _};
 pub use transaction::{Transaction, TransactionSender};
 pub use transform::TransformError;
 
-use super::{Machine, producer_of};
+use super::{Interceptors, Machine, producer_of};
 use crate::{
     config::ProducerBuilder,
     error::{BuildError, BuildErrorKind, Details as _, FatalError, SendError, TransactionError},
@@ -55,6 +55,7 @@ pub struct TransactionalProducer {
     shared: Arc<Shared<Machine>>,
     handle: Arc<Handle<Machine>>,
     delivery_timeout: Duration,
+    interceptors: Interceptors,
 }
 
 impl ProducerBuilder {
@@ -75,7 +76,8 @@ impl ProducerBuilder {
         let shared = handle.shared().clone();
         let since = clock::now().mono;
         shared.wait(|machine, now| machine.started(since, now)).await?.map_err(failure::of_build)?;
-        Ok(TransactionalProducer { shared, handle, delivery_timeout: config.delivery_timeout })
+        let (delivery_timeout, interceptors) = (config.delivery_timeout, config.interceptors);
+        Ok(TransactionalProducer { shared, handle, delivery_timeout, interceptors })
     }
 }
 
@@ -101,7 +103,7 @@ impl TransactionalProducer {
         let since = clock::now().mono;
         let begun =
             self.shared.wait(|machine, now| machine.begin(since, now)).await.map_err(FatalError::from)?;
-        Ok(Transaction::new(begun?, &self.shared))
+        Ok(Transaction::new(begun?, &self.shared, &self.interceptors))
     }
 
     /// What stands in the way of records, offsets and the transaction's end: empty where nothing does. Cheap, and at any

@@ -10,7 +10,7 @@ use ottla_core::{
 use crate::{
     error::{FatalError, SendError, TransactionError},
     net::clock,
-    producer::{Delivery, Intake, Machine, ProducerRecord, TrySendError},
+    producer::{Delivery, Intake, Interceptors, Machine, ProducerRecord, TrySendError},
     shared::Shared,
 };
 
@@ -53,8 +53,13 @@ impl TransactionSender {
 }
 
 impl Transaction<'_> {
-    pub(super) fn new(number: TransactionNumber, shared: &Arc<Shared<Machine>>) -> Self {
-        let intake = Intake { shared: shared.clone(), into: Some(number) };
+    pub(super) fn new(
+        number: TransactionNumber,
+        shared: &Arc<Shared<Machine>>,
+        interceptors: &Interceptors,
+    ) -> Self {
+        let (shared, interceptors) = (shared.clone(), interceptors.clone());
+        let intake = Intake { shared, into: Some(number), interceptors };
         Self { intake, number, ends: false, producer: PhantomData }
     }
 

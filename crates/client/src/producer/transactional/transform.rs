@@ -2,8 +2,11 @@
 
 use std::{error::Error, fmt, time::Duration};
 
+use ottla_core::bounded;
+use tokio::time::Instant;
+
 use super::{Transaction, TransactionalProducer};
-use crate::{Consumer, Records, RecvError, TransactionError, error::FatalErrorKind};
+use crate::{Consumer, GroupMetadata, Records, RecvError, TransactionError, error::FatalErrorKind};
 
 /// Why records were not transformed. They are handed out again: the consumer is back where it was before, where the
 /// partitions are still its own.
@@ -133,16 +136,17 @@ impl TransactionalProducer {
         if consumer.commits_by_itself() {
             return Err(TransformError::CommitsByItself);
         }
-        let since = consumer.group_metadata().ok_or(TransformError::NoGroup)?;
-        let transaction = self.begin().await?;
-        let records = consumer.poll(timeout).await.map_err(TransformError::Recv)?;
-        if records.is_empty() {
-            return Ok(0);
+        if consumer.group_metadata().is_none() {
+            return Err(TransformError::NoGroup);
         }
+        let transaction = self.begin().await?;
+        let Some((since, records)) = received(consumer, timeout).await.map_err(TransformError::Recv)? else {
+            return Ok(0);
+        };
         let done = async {
             work(&records, &transaction).await.map_err(TransformError::Work)?;
-            let (group, offsets) = consumer.offsets_of(&records, &since).ok_or(TransformError::Lost)?;
-            transaction.send_offsets(offsets, &group).await?;
+            let offsets = consumer.offsets_of(&records, &since).ok_or(TransformError::Lost)?;
+            transaction.send_offsets(offsets, &since).await?;
             Ok(transaction.commit_for_certain().await?)
         };
         match done.await {
@@ -162,5 +166,26 @@ impl TransactionalProducer {
                 Err(error)
             }
         }
+    }
+}
+
+/// Records, and the member's place in its group when they were polled.
+async fn received(
+    consumer: &mut Consumer,
+    timeout: Duration,
+) -> Result<Option<(GroupMetadata, Records)>, RecvError> {
+    let deadline = Instant::now() + bounded(timeout);
+    loop {
+        let before = consumer.group_metadata();
+        let records = consumer.poll(deadline.saturating_duration_since(Instant::now())).await?;
+        if records.is_empty() {
+            return Ok(None);
+        }
+        let now = consumer.group_metadata();
+        if before == now {
+            return Ok(now.map(|since| (since, records)));
+        }
+        // The group went on meanwhile, before the records came or behind them. Nobody has seen them yet.
+        consumer.take_back(&records);
     }
 }

@@ -1,0 +1,369 @@
+//! The machine that workers, the pump and the rebalance listener share, under one lock, and who is woken by what.
+
+mod cancel;
+mod feeding;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use ottla_core::{
+    CommittedOffset, TopicPartition,
+    processing::{Batch, CommitEnd, Ended, GivenAway, Hopeless, Job, JobId, Processing, ProcessingConfig},
+};
+use ottla_protocol::Now;
+use tokio::sync::Notify;
+
+pub(super) use self::cancel::Cancel;
+use super::{
+    HandlerFailure,
+    events::Watchers,
+    plan::Plan,
+    pump::{IDLE, or},
+};
+use crate::{consumer::OwnedRecord, net::clock::Reading};
+
+type Machine = Processing<OwnedRecord, HandlerFailure>;
+
+/// What the parts of a processor share.
+#[derive(Debug)]
+pub(super) struct Engine {
+    inner: Mutex<Inner>,
+    /// Idle workers wait here. One is woken where there is a job; it wakes the next where there is another.
+    jobs: Notify,
+    /// The pump waits here.
+    pump: Notify,
+    /// The rebalance listener waits here.
+    listener: Notify,
+    /// The post waits here.
+    post: Notify,
+    /// How long records of retry topics still wait.
+    plan: Option<Arc<Plan>>,
+    is_ended: AtomicBool,
+    /// How many records a job has at the most; `None` where it has one, and is no batch.
+    batches: Option<usize>,
+    /// The age beyond which records are not handled.
+    oldest: Option<Duration>,
+    pub(super) watchers: Arc<Watchers>,
+}
+
+/// What an engine is to look for, and whom to tell.
+#[derive(Debug)]
+pub(super) struct Watching {
+    pub(super) stalled_after: Duration,
+    pub(super) oldest: Option<Duration>,
+    pub(super) watchers: Arc<Watchers>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    machine: Machine,
+    clock: Reading,
+    /// Who runs each job.
+    cancels: HashMap<JobId, Arc<Cancel>>,
+    /// What batches tell of their partitions.
+    high_watermarks: HashMap<TopicPartition, i64>,
+}
+
+/// What a worker has taken.
+#[derive(Debug)]
+pub(super) enum Taken {
+    Message(Job<OwnedRecord>),
+    /// With the high watermark of its partition.
+    Batch(Batch<OwnedRecord>, Option<i64>),
+}
+
+impl Taken {
+    fn id(&self) -> JobId {
+        match self {
+            Self::Message(job) => job.id,
+            Self::Batch(batch, _) => batch.id,
+        }
+    }
+}
+
+/// What the pump is to do.
+#[derive(Debug)]
+pub(super) struct Orders {
+    /// These are to be paused (`true`) or resumed.
+    pub(super) pauses: Vec<(TopicPartition, bool)>,
+    pub(super) commit: Option<BTreeMap<TopicPartition, CommittedOffset>>,
+    pub(super) is_stopping: bool,
+    /// How many records to ask for.
+    pub(super) room: usize,
+    /// How long it is until there is more to do.
+    pub(super) due_in: Option<Duration>,
+}
+
+impl Engine {
+    pub(super) fn new(
+        config: ProcessingConfig,
+        plan: Option<Arc<Plan>>,
+        batches: Option<usize>,
+        watching: Watching,
+    ) -> Self {
+        let Watching { stalled_after, oldest, watchers } = watching;
+        let mut machine = Processing::new(config);
+        machine.watch_for_stalls(stalled_after);
+        if watchers.are_any() {
+            machine.watch();
+        }
+        let inner = Inner {
+            machine,
+            clock: Reading::new(),
+            cancels: HashMap::new(),
+            high_watermarks: HashMap::new(),
+        };
+        Self {
+            inner: Mutex::new(inner),
+            jobs: Notify::new(),
+            pump: Notify::new(),
+            listener: Notify::new(),
+            post: Notify::new(),
+            plan,
+            is_ended: AtomicBool::new(false),
+            batches,
+            oldest,
+            watchers,
+        }
+    }
+
+    /// Changes the machine, tells handlers that are to end, and wakes who has something to do: whether that is anybody.
+    fn wake_with<T>(&self, change: impl FnOnce(&mut Inner, Now) -> T) -> (T, bool) {
+        // Nothing under this lock panics; if it did, whoever asks gets an answer instead of a second panic.
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = inner.clock.now();
+        let value = change(&mut inner, now);
+        while let Some((job, reason)) = inner.machine.poll_cancel() {
+            if let Some(cancel) = inner.cancels.get(&job) {
+                cancel.tell(job, reason);
+            }
+        }
+        let notices: Vec<_> = std::iter::from_fn(|| inner.machine.poll_notice()).collect();
+        let (stir, more, gives) =
+            (inner.machine.take_stir(), inner.machine.can_take(), inner.machine.has_given_away());
+        drop(inner);
+        for notice in notices {
+            self.watchers.tell(|| notice.into());
+        }
+        if gives {
+            self.post.notify_one();
+        }
+        if more {
+            self.jobs.notify_one();
+        }
+        if stir {
+            self.pump.notify_one();
+            self.listener.notify_waiters();
+        }
+        (value, stir || more || gives)
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Inner, Now) -> T) -> T {
+        self.wake_with(change).0
+    }
+
+    fn with_machine<T>(&self, change: impl FnOnce(&mut Machine, Now) -> T) -> T {
+        self.with(|inner, now| change(&mut inner.machine, now))
+    }
+
+    /// Tells how the worker's last job ended, and waits for the next; `None` when there will be none. Dropped, it may
+    /// have taken one that nobody runs: who drops it drops the engine, too.
+    pub(super) async fn next(
+        &self,
+        mut ended: Option<(JobId, Ended<HandlerFailure>)>,
+        cancel: &Arc<Cancel>,
+    ) -> Option<Taken> {
+        let mut notified = pin!(self.jobs.notified());
+        loop {
+            // Enabled before the look: what comes about in between is not missed.
+            notified.as_mut().enable();
+            let (job, wakes) = self.wake_with(|inner, now| {
+                if let Some((job, ended)) = ended.take() {
+                    inner.cancels.remove(&job);
+                    inner.machine.handle_ended(job, ended, now);
+                }
+                let taken = inner.take(self.batches, now)?;
+                inner.cancels.insert(taken.id(), cancel.clone());
+                Some(taken)
+            });
+            if job.is_some() && wakes {
+                yields().await;
+            }
+            if job.is_some() || self.is_ended() {
+                return job;
+            }
+            notified.as_mut().await;
+            notified.set(self.jobs.notified());
+        }
+    }
+
+    /// What is due is done; what is left for the pump.
+    pub(super) fn turn(&self) -> Orders {
+        self.with_machine(|machine, now| {
+            machine.handle_timeout(now);
+            Orders {
+                pauses: std::iter::from_fn(|| machine.poll_pause()).collect(),
+                commit: machine.poll_commit(now),
+                is_stopping: machine.is_stopping(),
+                room: machine.room(),
+                due_in: machine.poll_timeout().map(|due| due.saturating_duration_since(now.mono)),
+            }
+        })
+    }
+
+    /// Records of a batch are done, up to this offset.
+    pub(super) fn resolve(&self, batch: JobId, through: i64) {
+        self.with_machine(|machine, now| machine.handle_resolved(batch, through, now));
+    }
+
+    pub(super) fn is_stale(&self, batch: JobId) -> bool {
+        self.with_machine(|machine, _| machine.is_stale(batch))
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.with_machine(|machine, _| !machine.is_stopping())
+    }
+
+    pub(super) fn committed(&self, end: CommitEnd) {
+        self.with_machine(|machine, now| machine.handle_committed(end, now));
+    }
+
+    pub(super) fn assigned(&self, at: &TopicPartition, committed: Option<&CommittedOffset>) {
+        self.with_machine(|machine, _| machine.handle_assigned(at.clone(), committed));
+    }
+
+    pub(super) fn lost(&self, partitions: &[TopicPartition]) {
+        self.with_machine(|machine, _| machine.handle_lost(partitions));
+    }
+
+    /// Gives these partitions up, once no handler is at a record of theirs, at the latest `grace` after the time to `drain` is over.
+    /// What is to be committed of them.
+    pub(super) async fn drained(
+        &self,
+        partitions: &[TopicPartition],
+        drain: Duration,
+        grace: Duration,
+    ) -> BTreeMap<TopicPartition, CommittedOffset> {
+        let deadline = self.with_machine(|machine, now| {
+            let deadline = now.mono + drain;
+            machine.handle_revoked(partitions, deadline);
+            deadline
+        });
+        let mut notified = pin!(self.listener.notified());
+        loop {
+            notified.as_mut().enable();
+            let wake = self.with_machine(|machine, now| {
+                machine.handle_timeout(now);
+                let is_over = now.mono >= deadline + grace || machine.is_drained(partitions);
+                let end = if now.mono < deadline { deadline } else { deadline + grace };
+                let due = machine.poll_timeout().filter(|due| *due > now.mono);
+                (!is_over).then(|| due.map_or(end, |due| due.min(end)))
+            });
+            let Some(wake) = wake else { break };
+            if timeout_at(wake, notified.as_mut()).await {
+                notified.set(self.listener.notified());
+            }
+        }
+        self.with_machine(|machine, _| machine.release(partitions))
+    }
+
+    /// The records that are to be written elsewhere.
+    pub(super) fn given_away(&self) -> Vec<GivenAway<OwnedRecord, HandlerFailure>> {
+        self.with_machine(|machine, _| std::iter::from_fn(|| machine.poll_given_away()).collect())
+    }
+
+    /// Whether a record is written elsewhere.
+    pub(super) fn given(&self, id: JobId, is_taken: bool) {
+        self.with_machine(|machine, now| machine.handle_given_away(id, is_taken, now));
+    }
+
+    /// Nothing is handed out any more, and nothing can be written elsewhere.
+    pub(super) fn gives_up(&self) {
+        self.with_machine(|machine, _| machine.handle_nobody_takes());
+    }
+
+    /// Returns when there is something for the post, or nothing will be any more.
+    pub(super) async fn gives(&self) {
+        self.post.notified().await;
+    }
+
+    /// Whether it is over.
+    pub(super) fn is_ended(&self) -> bool {
+        self.is_ended.load(Ordering::Acquire)
+    }
+
+    /// Nothing is handed out any more.
+    pub(super) fn stop(&self) {
+        self.with_machine(|machine, _| machine.stop());
+    }
+
+    /// The record that it stops for, where it is one.
+    pub(super) fn stopped_for(&self) -> Option<Hopeless<OwnedRecord, HandlerFailure>> {
+        self.with_machine(|machine, _| machine.take_stopped_for())
+    }
+
+    /// Workers that wait for a job end. How many handlers there are that have not ended.
+    pub(super) fn end(&self) -> usize {
+        self.is_ended.store(true, Ordering::Release);
+        self.jobs.notify_waiters();
+        self.post.notify_one();
+        self.with_machine(|machine, _| machine.running())
+    }
+
+    /// Returns when there is something for the pump.
+    pub(super) async fn stirred(&self) {
+        self.pump.notified().await;
+    }
+
+    /// In place of the pump: what is due is done until this is ready.
+    pub(super) async fn tend<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        loop {
+            let due = self.with_machine(|machine, now| {
+                machine.handle_timeout(now);
+                machine.poll_timeout().map_or(Instant::now() + IDLE, |due| due.max(now.mono))
+            });
+            if let Some(value) = or(pin!(timeout_at(due, self.stirred())), future.as_mut()).await {
+                return value;
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn take(&mut self, batches: Option<usize>, now: Now) -> Option<Taken> {
+        let Some(most) = batches else { return self.machine.take(now).map(Taken::Message) };
+        let batch = self.machine.take_batch(most, now)?;
+        let at = batch.works.first().map(OwnedRecord::topic_partition);
+        let high_watermark = at.and_then(|at| self.high_watermarks.get(at)).copied();
+        Some(Taken::Batch(batch, high_watermark))
+    }
+}
+
+/// Lets others run on this thread first. What was woken last from a thread is taken by no other: a handler that does not yield would
+/// hold it up. This is not `tokio::task::yield_now`, which has the runtime look for events of the system first.
+async fn yields() {
+    let mut has_yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Waits for `future` until then. Whether it has ended.
+async fn timeout_at(until: Instant, future: impl Future) -> bool {
+    tokio::time::timeout_at(until.into(), future).await.is_ok()
+}

@@ -1,0 +1,253 @@
+//! The pump: receives records for the machine, commits what it says, and ends.
+
+use std::{
+    future::{IntoFuture as _, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use futures_core::Stream as _;
+use ottla_core::{Event, log, processing::CommitEnd};
+use ottla_protocol::ErrorCode;
+use tokio::task::JoinSet;
+
+use super::{
+    GRACE, Processor, ProcessorEvent,
+    engine::{Engine, Watching},
+    events,
+    events::Watchers,
+    post::{Post, over},
+    rebalance::Rebalancing,
+    worker::{Trade, Work, work},
+};
+use crate::{
+    CloseOptions,
+    consumer::{Committed, Consumer, EventStream, PendingCommit, Records},
+    error::{
+        BuildError, BuildErrorKind, CommitError, CommitErrorKind, Details as _, ProcessError,
+        ProcessErrorKind, RecvError,
+    },
+};
+
+/// The longest wait for records in one call. The pump calls again at once.
+pub(super) const IDLE: Duration = Duration::from_secs(60);
+
+/// How long the consumer has for its last commit and to leave its group.
+const CLOSE: Duration = Duration::from_secs(30);
+
+/// What the pump waited for.
+enum Turn {
+    Stop,
+    /// There may be something to do.
+    Stirred,
+    Committed(Result<Committed, CommitError>),
+    Happened(Event),
+    Received(Result<Records, RecvError>),
+}
+
+/// Runs to the end, and tells who watches how it came to it.
+pub(super) async fn run(
+    mut processor: Processor,
+    work_of: Work,
+    stop: impl Future,
+) -> Result<(), ProcessError> {
+    let watchers = Arc::new(std::mem::take(&mut processor.watchers));
+    let ended = run_with(processor, work_of, watchers.clone(), stop).await;
+    let error = ended.as_ref().err().map(|error| format!("{error:#}"));
+    watchers.tell(|| ProcessorEvent::Stopped { error });
+    watchers.close();
+    ended
+}
+
+async fn run_with(
+    processor: Processor,
+    work_of: Work,
+    watchers: Arc<Watchers>,
+    stop: impl Future,
+) -> Result<(), ProcessError> {
+    let mut stop = pin!(stop);
+    let Processor { mut consumer, machine, drain, classify, plan, stalled_after, oldest, .. } = processor;
+    let (concurrency, timeout) = (machine.concurrency, machine.handler_timeout.unwrap_or_default());
+    if consumer.settings().group_id().is_none() {
+        return Err(build(BuildError::new(BuildErrorKind::MissingProperty).property("group.id")));
+    }
+    let mut posting = JoinSet::new();
+    let plan = match plan {
+        Some(plan) => Some(Arc::new(plan.of_topics(consumer.topics()).map_err(build)?)),
+        None => None,
+    };
+    let engine = Arc::new(Engine::new(
+        machine,
+        plan.clone(),
+        work_of.batches(),
+        Watching { stalled_after, oldest, watchers },
+    ));
+    if let Some(plan) = plan {
+        if !plan.delays.is_empty() {
+            consumer = consumer.subscribe(plan.all_topics());
+        }
+        let Some(post) = or(stop.as_mut(), Post::open(plan, &consumer)).await else { return Ok(()) };
+        posting.spawn(post?.run(engine.clone()));
+    }
+    let group: Arc<str> = consumer.settings().group_id().unwrap_or_default().into();
+    let theirs = consumer.take_listener();
+    let listener = Rebalancing { engine: engine.clone(), drain, theirs };
+    let building = consumer.enable_auto_commit(false).rebalance_listener(listener).build();
+    let mut consumer = match or(stop.as_mut(), building).await {
+        None => return Ok(()),
+        Some(built) => built.map_err(build)?,
+    };
+    let mut workers = JoinSet::new();
+    let trade = Trade { engine: engine.clone(), work: work_of, classify, timeout, group };
+    for _ in 0..concurrency {
+        workers.spawn(work(trade.clone()));
+    }
+    let mut events = engine.watchers.are_any().then(|| consumer.events());
+    let pumped = pump(&mut consumer, &engine, events.as_mut(), stop).await;
+    engine.stop();
+    // The listener drains and commits, once what is under way is committed.
+    let closed = engine.tend(consumer.close_with(CloseOptions::new().timeout(drain + GRACE + CLOSE))).await;
+    if let Some(events) = &mut events {
+        while let Some(happened) = events.next().await {
+            engine.watchers.tell(|| ProcessorEvent::Consumer(happened.event));
+        }
+    }
+    join(&engine, workers).await;
+    let posted = posting.join_next().await;
+    if let Some(stopped) = engine.stopped_for() {
+        return Err(ProcessError::stopped_for(stopped));
+    }
+    pumped?;
+    match posted {
+        None | Some(Ok(Ok(()))) => {}
+        Some(Ok(Err(error))) => return Err(error),
+        Some(Err(panicked)) => return Err(over(panicked)),
+    }
+    closed.map_err(|error| ProcessError::new(ProcessErrorKind::Close).because(error))
+}
+
+/// What is needed cannot be built.
+pub(super) fn build(error: BuildError) -> ProcessError {
+    ProcessError::new(ProcessErrorKind::Build).because(error)
+}
+
+/// Waits until all workers have ended, but for those whose handlers do not yield: nothing can end them.
+async fn join(engine: &Engine, mut workers: JoinSet<()>) {
+    let running = engine.end();
+    let joined = async { while workers.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, joined).await.is_err() {
+        tracing::warn!(target: log::PROCESSING, handlers = running, "handlers do not end");
+    }
+}
+
+/// Until it is to stop, or cannot go on.
+async fn pump<S: Future>(
+    consumer: &mut Consumer,
+    engine: &Engine,
+    mut happening: Option<&mut EventStream>,
+    mut stop: Pin<&mut S>,
+) -> Result<(), ProcessError> {
+    let mut commit: Option<PendingCommit> = None;
+    let mut to_tell = None;
+    loop {
+        let orders = engine.turn();
+        if orders.is_stopping {
+            return Ok(());
+        }
+        for (at, is_paused) in orders.pauses {
+            match is_paused {
+                true => consumer.pause([at]),
+                false => consumer.resume([at]),
+            }
+        }
+        if let Some(offsets) = orders.commit {
+            to_tell = engine.watchers.are_any().then(|| events::committed(&offsets));
+            commit = Some(consumer.commit_offsets_async(offsets));
+        }
+        let wait = orders.due_in.unwrap_or(IDLE).min(IDLE);
+        let mut receiving = consumer.poll(wait).max_records(orders.room).into_future();
+        let mut stirred = pin!(engine.stirred());
+        let turn = poll_fn(|cx| {
+            if stop.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Turn::Stop);
+            }
+            if let Some(Poll::Ready(ended)) = commit.as_mut().map(|commit| Pin::new(commit).poll(cx)) {
+                return Poll::Ready(Turn::Committed(ended));
+            }
+            let happened = happening.as_mut().map(|events| Pin::new(&mut **events).poll_next(cx));
+            if let Some(Poll::Ready(Some(happened))) = happened {
+                return Poll::Ready(Turn::Happened(happened.event));
+            }
+            if stirred.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Turn::Stirred);
+            }
+            receiving.as_mut().poll(cx).map(Turn::Received)
+        });
+        let turn = turn.await;
+        drop(receiving);
+        match turn {
+            Turn::Stop => return Ok(()),
+            Turn::Stirred => {}
+            Turn::Happened(event) => engine.watchers.tell(|| ProcessorEvent::Consumer(event)),
+            Turn::Committed(ended) => {
+                commit = None;
+                let end = end(ended)?;
+                if let Some(told) = to_tell.take().filter(|_| end == CommitEnd::Committed) {
+                    engine.watchers.tell(|| told);
+                }
+                engine.committed(end);
+            }
+            Turn::Received(Ok(records)) if records.is_empty() && !consumer.is_open() => return Ok(()),
+            Turn::Received(Ok(records)) => engine.feed(&records, |at| consumer.high_watermark(at)),
+            // A rebalance, or a broker, is in the way for now; the consumer has logged it.
+            Turn::Received(Err(error)) if error.is_retriable() => {}
+            Turn::Received(Err(error)) => return Err(of(ProcessErrorKind::Receive, &error).because(error)),
+        }
+    }
+}
+
+/// What the machine is told of a commit; an error where no later one can succeed.
+fn end(ended: Result<Committed, CommitError>) -> Result<CommitEnd, ProcessError> {
+    let Err(error) = ended else { return Ok(CommitEnd::Committed) };
+    match error.kind() {
+        _ if error.code() == Some(ErrorCode::OffsetMetadataTooLarge) => Ok(CommitEnd::MetadataTooLarge),
+        // Another member has the partition, it is gone, or it passes: what is still to be committed is, with the next.
+        CommitErrorKind::NotMember
+        | CommitErrorKind::NotAssigned
+        | CommitErrorKind::Gone
+        | CommitErrorKind::TimedOut => Ok(CommitEnd::Failed),
+        _ if error.is_retriable() => Ok(CommitEnd::Failed),
+        _ => {
+            let context = error.context().clone();
+            let stopped = ProcessError::new(ProcessErrorKind::Commit).because(error);
+            Err(match context.partition {
+                Some(at) => stopped.partition(at),
+                None => stopped,
+            })
+        }
+    }
+}
+
+/// With the place of what is in the way.
+fn of(kind: ProcessErrorKind, error: &RecvError) -> ProcessError {
+    let mut stopped = ProcessError::new(kind);
+    if let Some(at) = &error.context().partition {
+        stopped = stopped.partition(at);
+    }
+    match error.context().offset {
+        Some(offset) => stopped.offset(offset),
+        None => stopped,
+    }
+}
+
+/// What `future` returns, if `stop` does not come first.
+pub(super) async fn or<S: Future, F: Future>(mut stop: Pin<&mut S>, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match stop.as_mut().poll(cx) {
+        Poll::Ready(_) => Poll::Ready(None),
+        Poll::Pending => future.as_mut().poll(cx).map(Some),
+    })
+    .await
+}

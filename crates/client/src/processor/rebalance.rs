@@ -1,0 +1,72 @@
+//! What happens to records in hand when partitions come and go.
+
+use std::{sync::Arc, time::Duration};
+
+use ottla_core::{Callback, TopicPartition, log};
+use ottla_protocol::ErrorCode;
+
+use super::{GRACE, ProcessorEvent, engine::Engine};
+use crate::consumer::{Committed, Listener, Rebalance, RebalanceListener};
+
+/// Tells the machine, and whoever the program named as its own listener.
+pub(super) struct Rebalancing {
+    pub(super) engine: Arc<Engine>,
+    pub(super) drain: Duration,
+    pub(super) theirs: Option<Listener>,
+}
+
+impl RebalanceListener for Rebalancing {
+    async fn on_assigned(&self, rebalance: &Rebalance, partitions: &[TopicPartition]) {
+        // Theirs comes first: it may move positions.
+        self.tell(rebalance, Callback::Assigned(partitions.to_vec())).await;
+        if partitions.is_empty() {
+            return;
+        }
+        let committed = rebalance.committed(partitions).await.unwrap_or_else(|error| {
+            tracing::warn!(target: log::PROCESSING, %error, "what was done is not known");
+            Default::default()
+        });
+        for at in partitions {
+            self.engine.assigned(at, committed.get(at).and_then(Option::as_ref));
+            // It may have been paused when it was here before.
+            rebalance.resume(at);
+        }
+    }
+
+    async fn on_revoked(&self, rebalance: &Rebalance, partitions: &[TopicPartition]) {
+        self.engine.watchers.tell(|| ProcessorEvent::Rebalancing(partitions.to_vec()));
+        let mut done = self.engine.drained(partitions, self.drain, GRACE).await;
+        // Twice at the most: the broker may take no text that long beside offsets.
+        while !done.is_empty() {
+            match rebalance.commit_offsets(done.clone()).await {
+                Err(error) if error.code() == Some(ErrorCode::OffsetMetadataTooLarge) && saves(&done) => {
+                    done.values_mut().for_each(|commit| commit.metadata.clear());
+                }
+                Ok(committed) => {
+                    self.engine.watchers.tell(|| super::events::committed(&committed));
+                    break;
+                }
+                // The consumer has logged it. What was done since the last commit is done again.
+                Err(_) => break,
+            }
+        }
+        self.tell(rebalance, Callback::Revoked(partitions.to_vec())).await;
+    }
+
+    async fn on_lost(&self, rebalance: &Rebalance, partitions: &[TopicPartition]) {
+        self.engine.lost(partitions);
+        self.tell(rebalance, Callback::Lost(partitions.to_vec())).await;
+    }
+}
+
+fn saves(commit: &Committed) -> bool {
+    commit.values().any(|commit| !commit.metadata.is_empty())
+}
+
+impl Rebalancing {
+    async fn tell(&self, rebalance: &Rebalance, callback: Callback) {
+        if let Some(theirs) = &self.theirs {
+            theirs.tell(rebalance.clone(), callback).await;
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What users of the crate see, against the embedded broker.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests' helpers")]
+
+#[path = "../certificates/mod.rs"]
+mod certificates;
+#[path = "../common/mod.rs"]
+mod common;
+
+mod admin;
+mod authorization;
+mod closing;
+mod committing;
+mod docs;
+mod followers;
+mod giving_up;
+mod habits;
+mod interceptors;
+mod lazy;
+mod listener;
+mod processing;
+mod processing_batches;
+mod processing_blocking;
+mod processing_events;
+mod processing_stuck;
+mod processing_time;
+mod producer;
+mod readers;
+mod rebalance;
+mod records;
+mod sasl;
+mod tls;
+mod tls_files;
+mod typed;
+mod values;
