@@ -29,6 +29,8 @@ pub struct Config {
     pub group_max_session_timeout: Duration,
     /// Kafka's `group.max.size`.
     pub group_max_size: usize,
+    /// Kafka's `offset.metadata.max.bytes`: the longest text beside a committed offset that is taken.
+    pub offset_metadata_max_bytes: usize,
     /// Kafka's `message.max.bytes`: the largest batch that is taken.
     pub max_message_bytes: usize,
     /// Kafka's `fetch.max.bytes`: what a fetch response is cut to, whatever the client asks.
@@ -82,6 +84,7 @@ impl Default for Config {
             group_min_session_timeout: Duration::from_secs(6),
             group_max_session_timeout: Duration::from_secs(1800),
             group_max_size: usize::MAX,
+            offset_metadata_max_bytes: 4096,
             max_message_bytes: 1024 * 1024 + 12,
             fetch_max_bytes: 55 * 1024 * 1024,
             follower_fetching: false,

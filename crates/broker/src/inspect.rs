@@ -148,6 +148,17 @@ impl Cluster {
         Ok(appended.base_offset)
     }
 
+    /// Appends a batch that no producer can send, and returns its base offset: one that offsets are missing from, as compaction
+    /// leaves it, or a marker. `None` where there is no such partition, or the batch is not whole.
+    #[cfg(feature = "planted")]
+    pub fn append_as_it_is(&mut self, topic: &str, partition: i32, batch: &[u8], now: Now) -> Option<i64> {
+        let id = self.topics.find(topic)?.id;
+        let base_offset = self.log_end_offset(topic, partition)?;
+        self.keep(Entry::Batch { topic: id, partition, bytes: batch.to_vec() }).ok()?;
+        self.run(now);
+        Some(base_offset)
+    }
+
     /// The transactional ids that producers have asked for.
     pub fn transactional_ids(&self) -> impl Iterator<Item = &str> {
         self.transactions.iter().map(|(id, _)| id)

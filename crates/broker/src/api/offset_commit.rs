@@ -19,8 +19,6 @@ use crate::{
 
 /// From this version on topics are named by their ids.
 const BY_ID: i16 = 10;
-/// Kafka's `offset.metadata.max.bytes`.
-const MAX_METADATA: usize = 4096;
 
 pub(super) fn handle(
     cluster: &mut Cluster,
@@ -75,7 +73,7 @@ pub(super) fn keep(
     committed: Committed,
     producer_id: Option<i64>,
 ) -> ErrorCode {
-    if committed.metadata.len() > MAX_METADATA {
+    if committed.metadata.len() > cluster.config.offset_metadata_max_bytes {
         return ErrorCode::OffsetMetadataTooLarge;
     }
     let (group, producer_id) = (group_id.to_owned(), producer_id.unwrap_or(-1));
