@@ -87,17 +87,32 @@ impl Clients {
     /// An admin client beside another client, which has checked the properties: those that are not an admin client's
     /// are that one's alone.
     pub(crate) fn admin_beside(&self) -> Result<AdminBuilder, Failure> {
-        let set = |builder: AdminBuilder, property: (&str, &str)| match builder.clone().properties([property])
-        {
+        let set = |builder: AdminBuilder, property: (&str, &str)| builder.properties([property]);
+        self.set_beside(Kind::Admin, Admin::builder(), set)
+    }
+
+    /// A producer beside a consumer, in the same way.
+    pub(crate) fn producer_beside(&self) -> Result<ProducerBuilder, Failure> {
+        let set = |builder: ProducerBuilder, property: (&str, &str)| builder.properties([property]);
+        Ok(self.set_beside(Kind::Producer, Producer::builder(), set)?.on_wait(waiting))
+    }
+
+    fn set_beside<B: Clone>(
+        &self,
+        kind: Kind,
+        builder: B,
+        set: impl Fn(B, (&str, &str)) -> Result<B, BuildError>,
+    ) -> Result<B, Failure> {
+        let set = |builder: B, property: (&str, &str)| match set(builder.clone(), property) {
             Err(error)
                 if error.kind() == BuildErrorKind::ForeignProperty
-                    || self.is_unused(Kind::Admin, &error, property.0) =>
+                    || self.is_unused(kind, &error, property.0) =>
             {
                 Ok(builder)
             }
             result => result,
         };
-        Ok(self.properties.iter().try_fold(Admin::builder(), set)?)
+        Ok(self.properties.iter().try_fold(builder, set)?)
     }
 
     /// Sets all properties. Those of a file that change nothing are told, once and in one line.

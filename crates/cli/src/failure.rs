@@ -1,9 +1,9 @@
 //! How a command fails: one line on stderr, and a status.
 
-use std::{fmt::Display, io, process::ExitCode};
+use std::{error::Error as _, fmt::Display, io, process::ExitCode};
 
 use ottla::{
-    BuildError, SubscriptionError,
+    BuildError, ProcessError, SubscriptionError,
     error::{
         AdminError, BuildErrorKind, CloseError, CommitError, OffsetsError, RecvError, SeekError, SendError,
     },
@@ -50,6 +50,12 @@ impl Failure {
     }
 }
 
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 /// What failed where several things were asked for: each is told, the last as the command's end.
 #[derive(Debug, Default)]
 pub(crate) struct Failures(Option<Failure>);
@@ -80,16 +86,32 @@ pub(crate) fn tell(message: impl Display) {
 
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
-        match error.kind() {
-            BuildErrorKind::UnknownProperty
+        match is_usage(&error) {
+            true => Self::usage(format!("{error:#}")),
+            false => Self::failed(format!("{error:#}")),
+        }
+    }
+}
+
+impl From<ProcessError> for Failure {
+    fn from(error: ProcessError) -> Self {
+        match error.source().and_then(|source| source.downcast_ref()).is_some_and(is_usage) {
+            true => Self::usage(format!("{error:#}")),
+            false => Self::failed(format!("{error:#}")),
+        }
+    }
+}
+
+fn is_usage(error: &BuildError) -> bool {
+    matches!(
+        error.kind(),
+        BuildErrorKind::UnknownProperty
             | BuildErrorKind::ForeignProperty
             | BuildErrorKind::UnsupportedProperty
             | BuildErrorKind::InvalidValue
             | BuildErrorKind::MissingProperty
-            | BuildErrorKind::InvalidFile => Self::usage(format!("{error:#}")),
-            _ => Self::failed(format!("{error:#}")),
-        }
-    }
+            | BuildErrorKind::InvalidFile
+    )
 }
 
 macro_rules! failed {

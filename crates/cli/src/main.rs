@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod common;
+mod duration;
 mod escapes;
 mod failure;
 mod format;

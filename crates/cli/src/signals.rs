@@ -1,6 +1,10 @@
 //! Ctrl-C and SIGTERM: asked once, a command closes properly; asked twice, or when that takes too long, it ends.
 
-use std::{io, time::Duration};
+use std::{
+    fmt, io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::watch;
 
@@ -9,13 +13,24 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Whether the command is to stop.
 #[derive(Debug, Clone)]
-pub(crate) struct Stop(watch::Receiver<bool>);
+pub(crate) struct Stop {
+    requested: watch::Receiver<bool>,
+    last_words: LastWords,
+}
+
+/// What is done before a command ends that could not close, and says what was left.
+#[derive(Clone, Default)]
+struct LastWords(Arc<Mutex<Option<Said>>>);
+
+type Said = Box<dyn FnOnce() -> String + Send>;
 
 impl Stop {
     /// Takes over the signals.
     pub(crate) fn install() -> io::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let mut signals = Signals::new()?;
+        let last_words = LastWords::default();
+        let left = last_words.clone();
         tokio::spawn(async move {
             signals.next().await;
             stop.send_replace(true);
@@ -23,22 +38,44 @@ impl Stop {
                 () = signals.next() => "stopped twice: ended at once",
                 () = tokio::time::sleep(PATIENCE) => "could not close in time: ended",
             };
-            crate::failure::tell(format!("{why}; what was not committed is delivered again"));
+            let left = left.say();
+            crate::failure::tell(format!("{why}{left}; what was not committed is delivered again"));
             std::process::exit(1);
         });
-        Ok(Self(stopped))
+        Ok(Self { requested: stopped, last_words })
+    }
+
+    /// What to do, in no time, before the process ends without having closed. It returns what was left, which is told.
+    pub(crate) fn last_words(&self, say: impl FnOnce() -> String + Send + 'static) {
+        *self.last_words.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(say));
     }
 
     /// Returns when the command is to stop.
     pub(crate) async fn requested(&mut self) {
-        if self.0.wait_for(|stop| *stop).await.is_err() {
+        if self.requested.wait_for(|stop| *stop).await.is_err() {
             std::future::pending().await
         }
     }
 
     /// Whether it is.
     pub(crate) fn is_requested(&self) -> bool {
-        *self.0.borrow()
+        *self.requested.borrow()
+    }
+}
+
+impl LastWords {
+    fn say(&self) -> String {
+        let say = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        say.map(|say| say())
+            .filter(|left| !left.is_empty())
+            .map(|left| format!("; {left}"))
+            .unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for LastWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LastWords")
     }
 }
 

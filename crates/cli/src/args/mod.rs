@@ -1,16 +1,18 @@
 //! The command line, which scripts depend on: verbs and flags are a contract.
 
 mod broker;
+mod dlq;
+mod process;
 
 use std::{ffi::OsString, path::PathBuf};
 
 pub(crate) use broker::{BrokerArgs, Security, TlsClientAuth};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+pub(crate) use dlq::{DlqVerb, ReplayArgs};
+pub(crate) use process::{OrderArg, ProcessArgs};
 
 const NOT_YET: &str = "\
 Not implemented yet (0.1):
-  process                 Run a command for each record
-  dlq                     Look after dead letters
   top                     Watch groups on a terminal screen
   serve                   Serve a web page and metrics
   doctor                  Find out why something does not work
@@ -90,8 +92,7 @@ pub(crate) enum Verb {
     /// Read records to stdout
     Consume(ConsumeArgs),
     /// Run a command for each record
-    #[command(hide = true)]
-    Process(Later),
+    Process(ProcessArgs),
     /// How far groups are behind the ends of their topics
     Lag(LagArgs),
     /// Look after groups
@@ -102,8 +103,8 @@ pub(crate) enum Verb {
     )]
     Groups(GroupsVerb),
     /// Look after dead letters
-    #[command(hide = true)]
-    Dlq(Later),
+    #[command(subcommand)]
+    Dlq(DlqVerb),
     /// Watch groups on a terminal screen
     #[command(hide = true)]
     Top(Later),

@@ -3,8 +3,10 @@
 mod broker;
 mod consume;
 mod demo;
+mod dlq;
 mod groups;
 mod lag;
+mod process;
 mod produce;
 mod properties;
 mod topics;
@@ -29,8 +31,8 @@ pub(crate) async fn run(cli: Cli, stop: Stop) -> Result<(), Failure> {
         Verb::Consume(args) => consume::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Lag(args) => lag::run(&args, &common.with(args.common.clone())).await,
         Verb::Groups(verb) => groups::run(verb, common).await,
-        Verb::Process(_) => Err(Failure::not_yet("`process`")),
-        Verb::Dlq(_) => Err(Failure::not_yet("`dlq`")),
+        Verb::Process(args) => process::run(&args, &common.with(args.common.clone()), stop).await,
+        Verb::Dlq(verb) => dlq::run(verb, common, stop).await,
         Verb::Top(_) => Err(Failure::not_yet("`top`")),
         Verb::Serve(_) => Err(Failure::not_yet("`serve`")),
         Verb::Doctor(_) => Err(Failure::not_yet("`doctor`")),

@@ -3,7 +3,7 @@
 use ottla::{AdminBuilder, ConsumerBuilder, ProducerBuilder, config::Property};
 
 use crate::{
-    args::{Common, GroupsVerb, TopicsVerb, Verb},
+    args::{Common, DlqVerb, GroupsVerb, ReplayArgs, TopicsVerb, Verb},
     failure::Failure,
     output::Table,
 };
@@ -14,6 +14,12 @@ type Known = Vec<Property>;
 pub(super) fn asked(outer: &Common, verb: &Verb) -> Option<(bool, Known)> {
     let (inner, known): (_, Known) = match verb {
         Verb::Consume(args) => (&args.common, ConsumerBuilder::known_properties().collect()),
+        Verb::Process(args) => (&args.common, ConsumerBuilder::known_properties().collect()),
+        Verb::Dlq(
+            DlqVerb::List { common, .. }
+            | DlqVerb::Show { common, .. }
+            | DlqVerb::Replay(ReplayArgs { common, .. }),
+        ) => (common, ConsumerBuilder::known_properties().collect()),
         Verb::Produce(args) => (&args.common, ProducerBuilder::known_properties().collect()),
         Verb::Lag(args) => (&args.common, AdminBuilder::known_properties().collect()),
         Verb::Topics(

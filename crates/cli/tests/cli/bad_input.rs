@@ -71,6 +71,19 @@ fn wrong_usage_is_one_line_too() {
         &["consume", "t", "-c", "many"],
         &["consume", "(", "--regex"],
         &["demo", "--records", "0"],
+        &["process", "t", "--exec", "cat"],
+        &["process", "t", "-G", "g"],
+        &["process", "t", "-G", "g", "--exec", "cat", "--order", "none"],
+        &["process", "t", "-G", "g", "--exec", "cat", "--concurrency", "0"],
+        &["process", "t", "-G", "g", "--exec", "cat", "--retry-topic", "5"],
+        &["process", "t", "-G", "g", "--exec", "cat", "--retry-topic", "5s", "--retry-topic", "5000ms"],
+        &["process", "t", "-G", "g", "--exec", "cat", "--dead-letter", "t"],
+        &["process", "t", "-G", "g", "--exec", "cat", "--to", "t"],
+        &["process", "t", "-G", "g", "--exec", "cat", "--exactly-once"],
+        &["process", "ord.*", "-G", "g", "--exec", "cat"],
+        &["dlq", "list", "t:0:1"],
+        &["dlq", "show", "t:x"],
+        &["dlq", "replay", "t", "--to", "t"],
     ] {
         run(args).failed(2);
     }
@@ -79,8 +92,7 @@ fn wrong_usage_is_one_line_too() {
 #[test]
 fn what_is_not_there_yet_says_so() {
     for args in [
-        &["process", "t", "-G", "g", "--exec", "cat"][..],
-        &["dlq", "list"],
+        &["process", "t", "-G", "g", "--exec", "cat", "--to", "u", "--exactly-once"][..],
         &["top"],
         &["serve", "--listen", "127.0.0.1:9308"],
         &["doctor", "-G", "g"],

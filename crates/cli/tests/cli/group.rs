@@ -4,7 +4,8 @@ use std::io::Write;
 
 use crate::support::{Broker, Lines, Process, numbers, rows, until};
 
-fn committed(broker: &Broker, group: &str) -> Vec<(i64, i64)> {
+/// Of each partition what is committed, or -1, and the end.
+pub(crate) fn committed(broker: &Broker, group: &str) -> Vec<(i64, i64)> {
     let done = broker.run(&["lag", "-G", group, "--output", "json"]);
     let offset = |row: &serde_json::Value, key: &str| row[key].as_i64().unwrap_or(-1);
     rows(&done.ok())

@@ -73,6 +73,11 @@ impl Process {
         self.child.stdin.take().unwrap()
     }
 
+    /// What it says on stderr, as it comes.
+    pub(crate) fn stderr_lines(&mut self) -> impl Iterator<Item = String> + use<> {
+        BufReader::new(self.child.stderr.take().unwrap()).lines().map_while(Result::ok)
+    }
+
     /// Feeds stdin, and closes it.
     pub(crate) fn feed(&mut self, input: &[u8]) {
         self.stdin().write_all(input).unwrap();
