@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use crate::{dice::Dice, mode::Mode};
+use crate::{dice::Dice, mode::Mode, slip::Slip};
 
 /// A bug to switch on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub enum Bug {
     Core(ottla_core::Planted),
     /// In the broker.
     Broker(ottla_broker::Planted),
+    /// In who drives a processor's machine.
+    Driver(Slip),
 }
 
 impl Bug {
@@ -18,7 +20,7 @@ impl Bug {
     pub fn all() -> Vec<Self> {
         let core = ottla_core::Planted::ALL.iter().map(|bug| Self::Core(*bug));
         let broker = ottla_broker::Planted::ALL.iter().map(|bug| Self::Broker(*bug));
-        core.chain(broker).chain(Self::transactional()).collect()
+        core.chain(broker).chain(Self::transactional()).chain(Self::of_processing()).collect()
     }
 
     /// Those that only who reads or writes in transactions can meet.
@@ -27,11 +29,20 @@ impl Bug {
         core.chain(ottla_broker::Planted::TRANSACTIONAL.iter().map(|bug| Self::Broker(*bug)))
     }
 
+    /// Those that only who processes can meet.
+    pub fn of_processing() -> impl Iterator<Item = Self> {
+        let core = ottla_core::Planted::PROCESSING.iter().map(|bug| Self::Core(*bug));
+        core.chain(Slip::ALL.iter().map(|slip| Self::Driver(*slip)))
+    }
+
     /// The modes whose seeds meet it.
     pub fn modes(self) -> Vec<Mode> {
-        match Self::transactional().any(|bug| bug == self) {
-            true => vec![Mode::Transactions],
-            false => Mode::OF_GROUPS.to_vec(),
+        if Self::of_processing().any(|bug| bug == self) {
+            vec![Mode::Processing]
+        } else if Self::transactional().any(|bug| bug == self) {
+            vec![Mode::Transactions]
+        } else {
+            Mode::OF_GROUPS.to_vec()
         }
     }
 
@@ -46,6 +57,7 @@ impl fmt::Display for Bug {
         match self {
             Self::Core(bug) => write!(f, "{bug:?}"),
             Self::Broker(bug) => write!(f, "Broker{bug:?}"),
+            Self::Driver(slip) => write!(f, "Driver{slip:?}"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use ottla_core::{
     Address, Assignor, ConnectionConfig, ConsumerConfig, FetchConfig, GroupConfig, GroupProtocol,
-    IsolationLevel, MetadataConfig, RangeAssignor,
+    IsolationLevel, MetadataConfig, RangeAssignor, ResetPolicy,
     group::{CooperativeStickyAssignor, RoundRobinAssignor, StickyAssignor},
 };
 
@@ -25,10 +25,55 @@ fn assignor(sharing: Sharing) -> Box<dyn Assignor> {
     }
 }
 
+/// The addresses of so many brokers.
+pub(crate) fn addresses(brokers: u32) -> Vec<Address> {
+    (1..=brokers).map(|node| Address { host: format!("broker-{node}"), port: 9092 }).collect()
+}
+
+/// A consumer of which only what a setup says is drawn.
+pub(crate) fn plain(setup: &Setup, brokers: u32, d: &mut Dice) -> ConsumerConfig {
+    let Setup { request_timeout, .. } = *setup;
+    ConsumerConfig {
+        connections: ConnectionConfig {
+            request_timeout,
+            setup_timeout: secs(4),
+            ..ConnectionConfig::default()
+        },
+        metadata: MetadataConfig {
+            max_age: secs(300),
+            retry_backoff: RETRY_BACKOFF,
+            allow_auto_create: false,
+        },
+        fetch: FetchConfig {
+            min_bytes: setup.min_bytes,
+            max_bytes: setup.fetch_max,
+            partition_max_bytes: setup.partition_max,
+            max_wait: setup.max_wait,
+            budget: setup.budget,
+            request_timeout,
+            ..FetchConfig::default()
+        },
+        retry_backoff: RETRY_BACKOFF,
+        seed: d.seed(),
+        reset: ResetPolicy::Earliest,
+        ..ConsumerConfig::new(addresses(brokers))
+    }
+}
+
+/// A member whose user is never too slow.
+pub(crate) fn member(setup: &Setup, protocol: &Protocol, group: &str) -> GroupConfig {
+    let config = GroupConfig {
+        session_timeout: setup.session,
+        heartbeat_interval: HEARTBEAT_INTERVAL,
+        max_poll_interval: secs(120),
+        ..GroupConfig::new(group.to_owned())
+    };
+    speaking(protocol, config)
+}
+
 impl Plan {
     pub(crate) fn seeds(&self) -> Vec<Address> {
-        let address = |node| Address { host: format!("broker-{node}"), port: 9092 };
-        (1..=self.broker.brokers).map(address).collect()
+        addresses(self.broker.brokers)
     }
 
     pub(crate) fn consumer(&self, role: &Role, habits: &Habits, d: &mut Dice) -> ConsumerConfig {
@@ -88,7 +133,7 @@ impl Plan {
 }
 
 /// A member that speaks this protocol.
-pub(crate) fn speaking(protocol: &Protocol, config: GroupConfig) -> GroupConfig {
+fn speaking(protocol: &Protocol, config: GroupConfig) -> GroupConfig {
     match protocol {
         Protocol::Classic(sharing) => {
             GroupConfig { assignors: sharing.iter().map(|sharing| assignor(*sharing)).collect(), ..config }

@@ -17,7 +17,7 @@ use crate::{
     plan::{FLEETING, Goodbye, Item},
     role::{GROUP, Role},
     security::Security,
-    stage::{Event, Link, LinkId, LinkState, Outage, Stage, Who},
+    stage::{Event, LinkId, LinkState, Outage, Stage, Who},
     trouble::{Trouble, script},
     truth::Truth,
     world::World,
@@ -324,12 +324,12 @@ impl World {
 
     /// Returns whether there was one.
     fn with_a_link(&mut self, what: impl FnOnce(&mut Stage, LinkId)) -> bool {
-        let standing = |link: &Link| link.broker.is_some() && link.state == LinkState::Open;
-        let links = self.stage.net.links.iter().filter(|(_, link)| standing(link));
-        let links: Vec<(LinkId, Who)> = links.map(|(id, link)| (*id, link.who)).collect();
+        let links = self.stage.standing();
         if !links.is_empty() {
-            let (id, who) = self.dice.pick(&links);
-            self.stage.tell(|| format!("it befalls a connection of {who}"));
+            let id = self.dice.pick(&links);
+            if let Some(who) = self.stage.link(id).map(|link| link.who) {
+                self.stage.tell(|| format!("it befalls a connection of {who}"));
+            }
             what(&mut self.stage, id);
         }
         !links.is_empty()

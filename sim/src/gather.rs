@@ -23,22 +23,47 @@ pub(super) fn gather(
     most: Option<usize>,
     now: Now,
 ) -> Gathered {
-    let mut records = Records::default();
-    while reader.has_room(&records, most.unwrap_or(1)) {
-        let look = match records.is_empty() {
-            true => reader.look(machine, filter, now),
-            false if reader.take_more(machine, filter) => Some(Look::Read),
-            false => break,
+    if let Some(most) = most {
+        return match poll(reader, machine, filter, most, now) {
+            Ok(records) => {
+                let handed = records.iter().map(|(block, _, span)| Handed::new(block, span));
+                Gathered::Records(handed.collect())
+            }
+            Err(look) => Gathered::Look(look),
         };
-        match (look, most) {
-            (Some(Look::Read), Some(most)) => reader.fill(&mut records, most),
-            (Some(Look::Read), None) => {
+    }
+    loop {
+        match reader.look(machine, filter, now) {
+            Some(Look::Read) => {
                 if let Some(Record { block, span }) = reader.advance() {
                     return Gathered::Records(vec![Handed::new(&block, &span)]);
                 }
             }
-            (look, _) => return Gathered::Look(look),
+            look => return Gathered::Look(look),
         }
     }
-    Gathered::Records(records.iter().map(|(block, _, span)| Handed::new(block, span)).collect())
+}
+
+/// What the client's handle does in `poll`, but for the waiting: its records with where they lie, or what there is in place of
+/// them.
+pub(super) fn poll(
+    reader: &mut Reader<Frame>,
+    machine: &mut Consumer<Frame>,
+    filter: &Filter,
+    most: usize,
+    now: Now,
+) -> Result<Records<Frame>, Option<Look>> {
+    let mut records = Records::default();
+    while reader.has_room(&records, most) {
+        if records.is_empty() {
+            match reader.look(machine, filter, now) {
+                Some(Look::Read) => {}
+                look => return Err(look),
+            }
+        } else if !reader.take_more(machine, filter) {
+            break;
+        }
+        reader.fill(&mut records, most);
+    }
+    Ok(records)
 }

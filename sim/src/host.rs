@@ -97,12 +97,15 @@ pub(crate) struct Host<M> {
     links: BTreeMap<ConnId, HostLink>,
     alarm: Option<Duration>,
     rate: Rate,
+    /// When a broker last refused its login.
+    pub(crate) refused_at: Option<Duration>,
 }
 
 impl<M: Machine<Frame = Frame>> Host<M> {
     pub(crate) fn new(who: Who, machine: M) -> Self {
         let memory = Rc::default();
-        Self { who, machine, memory, links: BTreeMap::new(), alarm: None, rate: Rate::default() }
+        let (links, rate) = (BTreeMap::new(), Rate::default());
+        Self { who, machine, memory, links, alarm: None, rate, refused_at: None }
     }
 
     /// The beginning of a turn: what memory and the time bring in.
@@ -241,6 +244,9 @@ impl<M: Machine<Frame = Frame>> Host<M> {
         match ResponseHeader::decode(awaited.key, awaited.version, &frame) {
             Ok((header, response)) if header.correlation_id == awaited.id.0 => {
                 stage.note(|| format!("{who} <- {conn} {}", describe_response(&response)));
+                if matches!(&response, Response::SaslAuthenticate(answer) if !answer.error_code.is_ok()) {
+                    self.refused_at = Some(stage.time);
+                }
                 let spans = spans(&response, &frame);
                 let fetched = matches!(response, Response::Fetch(_)).then(|| {
                     let records = spans.iter().flatten().map(Spans::size).sum();

@@ -22,8 +22,8 @@
 //! - `truth`: what is known from outside: produced, delivered, done, committed.
 //! - `world`: the loop; `deeds`: what the plan has in store; `ghosts`, `late`: what arrives when its time is over.
 //! - `watch`: what is looked at all the time; `leaders`: of partitions; `places`: those of static members.
-//! - `transactions`: another world, of producers and consumers of transactions; `run`: which world a seed is of; `pump`: what both do
-//!   for the brokers.
+//! - `transactions`: another world, of producers and consumers of transactions; `processing`: another, of processors, and `slip`: bugs of
+//!   who drives them; `run`: which world a seed is of; `pump`: what all do for the brokers.
 //! - `phase`: how far a seed has come; `ending`: what must come true in the end; `rest`, `resting`: what is tried then.
 //!
 //! No two files import each other.
@@ -69,6 +69,7 @@ mod parting;
 mod phase;
 mod places;
 mod plan;
+mod processing;
 mod pump;
 mod reading;
 mod reasons;
@@ -80,6 +81,7 @@ mod run;
 mod security;
 mod setup;
 mod shrink;
+mod slip;
 mod source;
 mod stage;
 mod subscribing;
@@ -98,7 +100,8 @@ mod world;
 
 pub use case::{Bug, Case};
 pub use mode::Mode;
-pub use report::{Failure, Report, Summary, Transactions};
+pub use report::{Failure, Processed, Report, Summary, Transactions};
 pub use run::run;
 pub use shrink::shrink;
+pub use slip::Slip;
 pub use stage::{Line, Violation};

@@ -24,11 +24,13 @@ pub enum Mode {
     Readers,
     /// Producers and consumers of transactions: see `transactions`.
     Transactions,
+    /// Processors: see `processing`.
+    Processing,
 }
 
 impl Mode {
     /// Every mode.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Eager,
         Self::Cooperative,
         Self::ConsumerProtocol,
@@ -37,6 +39,7 @@ impl Mode {
         Self::Regex,
         Self::Readers,
         Self::Transactions,
+        Self::Processing,
     ];
 
     /// Those that are about a group and what it reads.
@@ -61,6 +64,7 @@ impl Mode {
             Self::Regex => "regex",
             Self::Readers => "readers",
             Self::Transactions => "transactions",
+            Self::Processing => "processing",
         }
     }
 
@@ -146,7 +150,9 @@ impl Protocol {
                     vec![eager.clone(), eager, Self::consumer(d)]
                 }
             },
-            Mode::Static | Mode::Regex | Mode::Readers | Mode::Transactions => vec![Self::any(d)],
+            Mode::Static | Mode::Regex | Mode::Readers | Mode::Transactions | Mode::Processing => {
+                vec![Self::any(d)]
+            }
         }
     }
 }

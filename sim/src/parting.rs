@@ -106,7 +106,10 @@ impl Member {
     fn check_farewell(&mut self, stage: &mut Stage) {
         let Some(since) = self.membership.owes_farewell_since() else { return };
         let who = self.who;
-        if stage.time - since < LIMIT * 3 / 5 && is_heard(who, stage) && stage.time >= stage.barred_until {
+        // No broker listens to a member whose login it refused meanwhile.
+        let refused = self.host.refused_at.is_some_and(|at| at >= since);
+        let heard = is_heard(who, stage) && stage.time >= stage.barred_until && !refused;
+        if stage.time - since < LIMIT * 3 / 5 && heard {
             stage.violate("who closes tells the coordinator", || format!("{who} is closed, and has not"));
         }
     }

@@ -1,6 +1,6 @@
 //! What a seed contained, and what many did.
 
-use std::{any::Any, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use crate::{
     case::Case,
@@ -12,6 +12,8 @@ use crate::{
 pub(crate) const LEAST_REBALANCES: u64 = 2;
 pub(crate) const LEAST_FAULTS: u64 = 1;
 pub(crate) const LEAST_DELIVERIES: u64 = 200;
+/// Of processors.
+const LEAST_STARTS: u64 = 100;
 /// Of transactions.
 pub(crate) const LEAST_COMMITTED: u64 = 5;
 pub(crate) const LEAST_ABORTED: u64 = 2;
@@ -59,6 +61,35 @@ pub struct Report {
     pub steps: u64,
     /// What only seeds of transactions have.
     pub transactions: Transactions,
+    /// What only seeds of processors have.
+    pub processed: Processed,
+}
+
+/// What became of the records that processors were handed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Processed {
+    /// Attempts at records.
+    pub starts: u64,
+    /// Of the first attempts, those at records that had been done before.
+    pub repeats: u64,
+    /// Records that were handed out, and not handled again as a text beside an offset said that they are done.
+    pub spared: u64,
+    /// Records that were tried no more.
+    pub hopeless: u64,
+    /// Records that were given away.
+    pub given: u64,
+    /// Positions that were moved back while records were in hand.
+    pub resets: u64,
+    /// Commits that failed.
+    pub failed_commits: u64,
+    /// How often partitions were assigned.
+    pub assignments: u64,
+    /// Partitions that were lost.
+    pub lost: u64,
+    /// Processes that crashed.
+    pub crashes: u64,
+    /// Processes that came to their end.
+    pub ends: u64,
 }
 
 /// What became of the transactions of a seed.
@@ -91,6 +122,10 @@ impl fmt::Display for Report {
         if self.mode == Mode::Transactions {
             let (mode, seed, steps) = (self.mode, self.seed, self.steps);
             return write!(f, "{mode} {seed}: {:?}, {steps} steps", self.transactions);
+        }
+        if self.mode == Mode::Processing {
+            let (mode, seed, steps) = (self.mode, self.seed, self.steps);
+            return write!(f, "{mode} {seed}: {:?}, {steps} steps", self.processed);
         }
         write!(
             f,
@@ -127,6 +162,11 @@ impl Report {
                 ("aborted transactions", self.transactions.aborted, LEAST_ABORTED),
                 ("faults", self.faults, LEAST_FAULTS),
             ],
+            Mode::Processing => [
+                ("starts", self.processed.starts, LEAST_STARTS),
+                ("assignments", self.processed.assignments, 1),
+                ("processes", self.consumers, 2),
+            ],
             _ => [
                 ("rebalances", self.rebalances, LEAST_REBALANCES),
                 ("faults", self.faults, LEAST_FAULTS),
@@ -159,14 +199,10 @@ impl Failure {
         case: &Case,
         items: usize,
         report: Report,
-        panic: Option<Box<dyn Any + Send>>,
+        panic: Option<String>,
         stage: &mut Stage,
     ) -> Result<Report, Box<Self>> {
-        let violation = panic.map(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-            Violation { invariant: "nothing panics", detail: text.unwrap_or_default(), at: stage.time }
-        });
+        let violation = panic.map(|detail| Violation { invariant: "nothing panics", detail, at: stage.time });
         match violation.or(stage.violation.take()) {
             Some(violation) => {
                 let journal = stage.journal.take().unwrap_or_default();
@@ -250,8 +286,27 @@ impl fmt::Display for Summary {
             ("recovery, s", |r| r.recovery.as_secs()),
             ("steps", |r| r.steps),
         ];
-        let transactional = self.reports.first().is_some_and(|report| report.mode == Mode::Transactions);
-        let figures = if transactional { &of_transactions[..] } else { &of_groups[..] };
+        let of_processing: [Figure; 14] = [
+            ("starts", |r| r.processed.starts),
+            ("repeats", |r| r.processed.repeats),
+            ("spared", |r| r.processed.spared),
+            ("hopeless", |r| r.processed.hopeless),
+            ("given away", |r| r.processed.given),
+            ("resets", |r| r.processed.resets),
+            ("failed commits", |r| r.processed.failed_commits),
+            ("assignments", |r| r.processed.assignments),
+            ("lost", |r| r.processed.lost),
+            ("crashes", |r| r.processed.crashes),
+            ("ends", |r| r.processed.ends),
+            ("faults", |r| r.faults),
+            ("recovery, s", |r| r.recovery.as_secs()),
+            ("steps", |r| r.steps),
+        ];
+        let figures = match self.reports.first().map(|report| report.mode) {
+            Some(Mode::Transactions) => &of_transactions[..],
+            Some(Mode::Processing) => &of_processing[..],
+            _ => &of_groups[..],
+        };
         writeln!(f, "{} seeds{:>16} {:>8} {:>8} {:>10}", self.reports.len(), "min", "median", "max", "sum")?;
         for (name, figure) in figures {
             let mut values: Vec<u64> = self.reports.iter().map(*figure).collect();

@@ -3,6 +3,7 @@
 use crate::{
     case::Case,
     mode::Mode,
+    processing,
     report::{Failure, Report},
     transactions, world,
 };
@@ -11,6 +12,7 @@ use crate::{
 pub fn run(case: &Case, journal: bool) -> Result<Report, Box<Failure>> {
     match case.mode {
         Mode::Transactions => transactions::run(case, journal),
+        Mode::Processing => processing::run(case, journal),
         _ => world::run(case, journal),
     }
 }

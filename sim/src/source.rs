@@ -133,9 +133,8 @@ impl Source {
     }
 
     fn take_results(&mut self, stage: &mut Stage, truth: &mut Truth) {
-        let machine = &mut self.host.machine;
         let (mut acknowledged, mut failed) = (0, 0);
-        self.waiting.retain(|id, (topic, ticket)| match machine.take_result(ticket) {
+        self.waiting.retain(|id, (topic, ticket)| match ticket.result() {
             None => true,
             Some(Ok(delivered)) => {
                 acknowledged += 1;

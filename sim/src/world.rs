@@ -1,13 +1,9 @@
 //! The loop: what comes next happens, until all is done or an invariant is broken.
 
-use std::{
-    collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use ottla_broker::{Cluster, TopicSpec};
-use ottla_core::TopicPartition;
+use ottla_core::{TopicPartition, caught};
 use ottla_protocol::ApiKey;
 
 use crate::{
@@ -24,7 +20,7 @@ use crate::{
     plan::{FLEETING, Plan},
     pump::pump,
     reasons::Doubts,
-    report::{Failure, Report, Transactions},
+    report::{Failure, Processed, Report, Transactions},
     resting::Rests,
     source::Source,
     stage::{Event, LinkId, Stage, Who},
@@ -40,7 +36,7 @@ pub(crate) fn run(case: &Case, journal: bool) -> Result<Report, Box<Failure>> {
     let mut world = World::new(case, journal);
     let items = world.plan.items.len();
     // A panic, such as of an assertion in a machine, is a finding as any other.
-    let panic = catch_unwind(AssertUnwindSafe(|| world.run())).err();
+    let panic = caught(|| world.run()).err();
     Failure::of(case, items, world.report(), panic, &mut world.stage)
 }
 
@@ -275,6 +271,7 @@ impl World {
             took: self.stage.time,
             steps: self.steps,
             transactions: Transactions::default(),
+            processed: Processed::default(),
         }
     }
 }

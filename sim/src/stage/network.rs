@@ -58,6 +58,12 @@ impl Stage {
         self.net.links.get_mut(&id)
     }
 
+    /// The connections that stand: whatever is said on them is heard.
+    pub(crate) fn standing(&self) -> Vec<LinkId> {
+        let stands = |link: &Link| link.broker.is_some() && link.state == LinkState::Open;
+        self.net.links.iter().filter(|(_, link)| stands(link)).map(|(id, _)| *id).collect()
+    }
+
     pub(crate) fn link_of(&self, broker: ottla_broker::ConnId) -> Option<LinkId> {
         self.net.by_broker.get(&broker).copied()
     }

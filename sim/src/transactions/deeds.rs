@@ -19,7 +19,7 @@ use crate::{
     between::Between as _,
     case::Bug,
     dice::ms,
-    stage::{Event, Link, LinkId, LinkState},
+    stage::{Event, LinkId},
     trouble::{Trouble, script},
 };
 
@@ -184,9 +184,7 @@ impl World {
                 script(&mut self.cluster, api, fault, times, after, node);
             }
             Trouble::Cut => {
-                let standing = |link: &Link| link.broker.is_some() && link.state == LinkState::Open;
-                let links = self.stage.net.links.iter().filter(|(_, link)| standing(link));
-                let links: Vec<LinkId> = links.map(|(id, _)| *id).collect();
+                let links = self.stage.standing();
                 if !links.is_empty() {
                     self.faults += 1;
                     let id = self.dice.pick(&links);

@@ -4,8 +4,7 @@ use std::{fmt, time::Duration};
 
 use ottla_broker::{Config, Fault, VersionSet};
 use ottla_core::{
-    Address, ConnectionConfig, ConsumerConfig, FetchConfig, GroupConfig, IsolationLevel, MetadataConfig,
-    TopicPartition,
+    Address, ConsumerConfig, FetchConfig, IsolationLevel, TopicPartition,
     producer::{ProducerConfig, TransactionConfig},
 };
 use ottla_protocol::{ApiKey, ErrorCode};
@@ -13,10 +12,10 @@ use ottla_protocol::{ApiKey, ErrorCode};
 use super::producing::GROUP;
 use crate::{
     case::Case,
-    configured::speaking,
+    configured,
     dice::{Dice, ms, secs},
     mode::{Mode, Protocol},
-    setup::{HEARTBEAT_INTERVAL, RETRY_BACKOFF, Setup},
+    setup::Setup,
     stage::{Stage, Weather},
     trouble::Trouble,
 };
@@ -221,8 +220,7 @@ impl Plan {
     }
 
     pub(super) fn seeds(&self) -> Vec<Address> {
-        let address = |node| Address { host: format!("broker-{node}"), port: 9092 };
-        (1..=self.broker.brokers).map(address).collect()
+        configured::addresses(self.broker.brokers)
     }
 
     pub(super) fn partitions(&self, topic: &str) -> Vec<TopicPartition> {
@@ -240,40 +238,12 @@ impl Plan {
 
     /// Of a worker, where it is in the group; else of a watcher.
     pub(super) fn consumer(&self, in_group: bool, isolation: IsolationLevel, d: &mut Dice) -> ConsumerConfig {
-        let Setup { request_timeout, .. } = self.setup;
-        let group = GroupConfig {
-            session_timeout: self.setup.session,
-            heartbeat_interval: HEARTBEAT_INTERVAL,
-            max_poll_interval: secs(120),
-            ..GroupConfig::new(GROUP.to_owned())
-        };
+        let plain = configured::plain(&self.setup, self.broker.brokers, d);
         ConsumerConfig {
-            connections: ConnectionConfig {
-                request_timeout,
-                setup_timeout: secs(4),
-                ..ConnectionConfig::default()
-            },
-            metadata: MetadataConfig {
-                max_age: secs(300),
-                retry_backoff: RETRY_BACKOFF,
-                allow_auto_create: false,
-            },
-            fetch: FetchConfig {
-                min_bytes: self.setup.min_bytes,
-                max_bytes: self.setup.fetch_max,
-                partition_max_bytes: self.setup.partition_max,
-                max_wait: self.setup.max_wait(),
-                isolation,
-                budget: self.setup.budget,
-                request_timeout,
-                ..FetchConfig::default()
-            },
+            fetch: FetchConfig { isolation, ..plain.fetch },
             api_timeout: secs(15),
-            retry_backoff: RETRY_BACKOFF,
-            seed: d.seed(),
-            group: in_group.then(|| speaking(&self.protocol, group)),
-            reset: ottla_core::ResetPolicy::Earliest,
-            ..ConsumerConfig::new(self.seeds())
+            group: in_group.then(|| configured::member(&self.setup, &self.protocol, GROUP)),
+            ..plain
         }
     }
 

@@ -158,7 +158,7 @@ impl Producing {
     pub(super) fn settle(&mut self, stage: &mut Stage, record: &mut Record) {
         let Some(mut open) = self.open.take() else { return };
         for waiting in std::mem::take(&mut open.waiting) {
-            match self.host.machine.take_result(&waiting.ticket) {
+            match waiting.ticket.result() {
                 None => open.waiting.push(waiting),
                 Some(Ok(delivered)) => {
                     let op = waiting.op(&open, Some(delivered.partition), Some(delivered.offset));

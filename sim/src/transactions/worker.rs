@@ -26,7 +26,7 @@ pub(super) struct Worker {
     pub(super) doing: Doing,
     pub(super) until: Duration,
     pub(super) is_ending: bool,
-    /// Its place in the group before it polled.
+    /// Its place in the group as it polled.
     pub(super) since: Option<GroupMetadata>,
     /// What it has read.
     pub(super) records: Vec<Read>,
@@ -56,10 +56,7 @@ impl Worker {
         let before = self.doing;
         self.doing = match self.doing {
             Doing::Resting if self.is_ending => Doing::Done,
-            Doing::Resting => {
-                self.since = self.consumer.host.machine.group_metadata();
-                Doing::Beginning
-            }
+            Doing::Resting => Doing::Beginning,
             Doing::Beginning => match self.producer.begin(stage, record) {
                 None => Doing::Beginning,
                 Some(Ok(())) => {
@@ -74,6 +71,7 @@ impl Worker {
                 match self.records.is_empty() {
                     false => {
                         self.until = stage.time;
+                        self.since = self.consumer.host.machine.group_metadata();
                         Doing::Working(0)
                     }
                     true if stage.time < self.until => Doing::Polling,
@@ -143,13 +141,12 @@ impl Worker {
         let (reader, core) = (&mut self.consumer.reader, &mut self.consumer.host.machine);
         reader.sync(core, false, stage.now());
         let group = core.group_metadata();
-        let same = self.since.as_ref().is_some_and(|since| since.generation_id < 0) || self.since == group;
         let mut next: BTreeMap<TopicPartition, i64> = BTreeMap::new();
         self.records.iter().for_each(|read| _ = next.insert(read.at.clone(), read.offset + 1));
         let holds = |(at, next): (&TopicPartition, &i64)| {
             reader.position(at, core).is_some_and(|position| position >= *next)
         };
-        let counts = same && next.iter().all(holds);
+        let counts = self.since == group && next.iter().all(holds);
         let group = group.filter(|_| counts);
         let ticket =
             group.and_then(|group| self.producer.send_offsets(next.into_iter().collect(), group, stage));

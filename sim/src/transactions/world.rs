@@ -1,13 +1,9 @@
 //! The loop: what comes next happens, until all is done or an invariant is broken.
 
-use std::{
-    collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use ottla_broker::{Cluster, TopicSpec};
-use ottla_core::TopicPartition;
+use ottla_core::{TopicPartition, caught};
 use ottla_protocol::ApiKey;
 
 use super::{
@@ -22,7 +18,7 @@ use crate::{
     client::Arrival,
     dice::{Dice, ms},
     pump::pump,
-    report::{Failure, Report},
+    report::{Failure, Processed, Report},
     stage::{Event, LinkId, Stage, Who},
 };
 
@@ -33,7 +29,7 @@ const MOST_STEPS: u64 = 1_000_000;
 pub(crate) fn run(case: &Case, journal: bool) -> Result<Report, Box<Failure>> {
     let mut world = World::new(case, journal);
     let items = world.plan.items.len();
-    let panic = catch_unwind(AssertUnwindSafe(|| world.run())).err();
+    let panic = caught(|| world.run()).err();
     Failure::of(case, items, world.report(), panic, &mut world.stage)
 }
 
@@ -236,6 +232,7 @@ impl World {
             took: self.stage.time,
             steps: self.steps,
             transactions: self.record.counts,
+            processed: Processed::default(),
         }
     }
 }

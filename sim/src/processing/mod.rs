@@ -1,0 +1,26 @@
+//! A world of processors: members of a group that handle the records of a topic by the rules of `ottla_core::processing`, while
+//! handlers are slow, fail, hang and are told to end, while members come, go, crash and lose their partitions, positions are moved
+//! and commits fail.
+//!
+//! - `plan`: what a seed contains, and how that is drawn; `rules`: how its processors are configured.
+//! - `written`: what the logs hold.
+//! - `judge`: keeps its own record of what is handed out, started, ended and committed, and holds it against what is promised;
+//!   `tenure`: of one partition in one worker's hands; `told`: what a commit says is done.
+//! - `worker`: a process, with the driver of its consumer and the pump; `handling`: its handlers; `listening`: what it does when
+//!   partitions come and go.
+//! - `world`: the loop; `deeds`: what the plan has in store; `ending`: what must come true in the end.
+
+mod deeds;
+mod ending;
+mod handling;
+mod judge;
+mod listening;
+mod plan;
+mod rules;
+mod tenure;
+mod told;
+mod worker;
+mod world;
+mod written;
+
+pub(crate) use world::run;
