@@ -33,6 +33,8 @@ mod changed_logs;
 mod cli;
 #[path = "suite/consume_processes.rs"]
 mod consume_processes;
+#[path = "suite/dead_letters.rs"]
+mod dead_letters;
 #[path = "suite/deleted_topics.rs"]
 mod deleted_topics;
 #[path = "suite/deletions.rs"]
@@ -51,6 +53,8 @@ mod groups;
 mod guarantees;
 #[path = "suite/guarded.rs"]
 mod guarded;
+#[path = "suite/handlers.rs"]
+mod handlers;
 #[path = "suite/harness.rs"]
 mod harness;
 #[path = "suite/isolation.rs"]
@@ -85,6 +89,8 @@ mod own_transactions;
 mod pages;
 #[path = "suite/positions.rs"]
 mod positions;
+#[path = "suite/processing.rs"]
+mod processing;
 #[path = "suite/produce_process.rs"]
 mod produce_process;
 #[path = "suite/protocol.rs"]
@@ -172,6 +178,7 @@ fn all() -> Vec<Case> {
         callbacks::cases(),
         librdkafka::cases(),
         java_clients::cases(),
+        dead_letters::cases(),
         consume_processes::cases(),
         produce_process::cases(),
         bad_input::cases(),
@@ -197,6 +204,8 @@ fn all() -> Vec<Case> {
         own_transactions::cases(),
         exactly_once::cases(),
         guarantees::cases(),
+        processing::cases(),
+        handlers::cases(),
     ]
     .into_iter()
     .flatten()

@@ -2,8 +2,8 @@
 
 use ottla::{
     Admin, ApiKey, Cause, CommitGivenUp, CommitReason, Consumer, DeletedUnread, Disconnected, ErrorCode,
-    Event, Explanation, GroupReason, LaneFailure, OffsetReset, OpenTransaction, Position, Reason, Recreated, Retry,
-    SaslFailure, SetupStage, TlsFailure, TopicPartition, Truncated,
+    Event, Explanation, GroupReason, LaneFailure, OffsetReset, OpenTransaction, Position, Reason, Recreated,
+    Retry, SaslFailure, SetupStage, TlsFailure, TopicPartition, Truncated,
     admin::Address,
     error::RecvErrorKind,
     group::{ClassicState, ConsumerState, GroupFailure, MembershipState},

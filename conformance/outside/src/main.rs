@@ -6,12 +6,16 @@
 //! The suite compares the names that stand here with those of crates/client/public-api.txt.
 
 mod administering;
+mod batching;
+mod burying;
 mod configuring;
 mod consuming;
 mod explaining;
 mod failing;
 mod grouping;
+mod processing;
 mod producing;
+mod registering;
 mod transacting;
 mod typing;
 
@@ -32,10 +36,14 @@ async fn main() -> Outcome {
     let (servers, name) = (arguments.next().ok_or(usage)?, arguments.next().ok_or(usage)?);
     let all = async {
         configuring::all(&servers)?;
+        burying::all()?;
+        registering::all().await?;
         administering::create(&servers, &name).await?;
         producing::all(&servers, &name).await?;
         consuming::all(&servers, &name).await?;
         typing::all(&servers, &name).await?;
+        processing::all(&servers, &name).await?;
+        batching::all(&servers, &name).await?;
         grouping::all(&servers, &name).await?;
         transacting::all(&servers, &name).await?;
         administering::all(&servers, &name).await?;

@@ -3,8 +3,8 @@
 use ottla::{
     Cause, Producer, SendError,
     producer::{
-        Delivered, DeliveredFuture, Delivery, HeaderKey, Partitioner, Partitioning, Payload, ProducerRecord,
-        TrySendError, Unplaced, partition_for_key,
+        Delivered, DeliveredFuture, Delivery, HeaderKey, Partitioner, Partitioning, Payload,
+        ProducerInterceptor, ProducerRecord, RecordParts, TrySendError, Unplaced, partition_for_key,
     },
 };
 
@@ -12,7 +12,7 @@ use crate::{ORDERS, Outcome, configuring, equal};
 
 /// [`ORDERS`] orders, and then what is none.
 pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
-    let producer = configuring::producer(servers).build().await?;
+    let producer = configuring::producer(servers).interceptor(Numbers).build().await?;
     for n in 0..ORDERS {
         let value = format!("{{\"id\":{n}}}");
         let delivered = deliver(&producer, record(topic, n.to_string(), "number", value)).await?;
@@ -39,6 +39,18 @@ impl Partitioner for Last {
     fn partition(&self, record: &Unplaced<'_>) -> Option<i32> {
         record.available.last().copied()
     }
+}
+
+/// Looks at each record, and changes none.
+struct Numbers;
+
+impl ProducerInterceptor for Numbers {
+    fn on_send<'a>(&self, record: ProducerRecord<'a>) -> ProducerRecord<'a> {
+        let RecordParts { headers, .. } = record.parts();
+        if headers.is_empty() { record.header("number", "1") } else { record }
+    }
+
+    fn on_acknowledgement(&self, _record: &RecordParts<'_>, _outcome: Result<&Delivered, &SendError>) {}
 }
 
 fn record<'a>(

@@ -19,7 +19,11 @@ pub const VERSION_4_3: &str = "4.3.1";
 /// The last release of the line before, for what is older than the consumer protocol.
 pub const VERSION_3_9: &str = "3.9.2";
 
+/// The Spring Kafka whose dead letters are compared with ours.
+const SPRING_VERSION: &str = "4.1.2";
+
 const POM: &str = include_str!("pom.xml");
+const SPRING_POM: &str = include_str!("spring.xml");
 
 /// 54 MB from a slow mirror.
 const FETCH_WITHIN: Duration = Duration::from_secs(600);
@@ -65,12 +69,22 @@ pub(super) fn file_of_properties(properties: &[(&str, &str)]) -> io::Result<Path
 
 /// The folder that holds a release's jars.
 pub(super) fn fetched(version: &str) -> Result<PathBuf, Missing> {
-    once(version, |partial| {
-        let failed = |why| Missing { what: "jars of Kafka", why };
-        let pom = partial.join("pom.xml");
-        fs::write(&pom, POM.replace("KAFKA_VERSION", version)).map_err(|error| failed(error.to_string()))?;
+    fetch(version, "jars of Kafka", &POM.replace("KAFKA_VERSION", version))
+}
+
+/// The folder that holds Spring Kafka's jars, without Kafka's.
+pub(super) fn fetched_spring() -> Result<PathBuf, Missing> {
+    let pom = SPRING_POM.replace("SPRING_VERSION", SPRING_VERSION);
+    fetch(&format!("spring-{SPRING_VERSION}"), "jars of Spring Kafka", &pom)
+}
+
+fn fetch(name: &str, what: &'static str, pom: &str) -> Result<PathBuf, Missing> {
+    once(name, |partial| {
+        let failed = |why| Missing { what, why };
+        let file = partial.join("pom.xml");
+        fs::write(&file, pom).map_err(|error| failed(error.to_string()))?;
         let mut maven = Command::new("mvn");
-        maven.args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-f"]).arg(&pom);
+        maven.args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-f"]).arg(&file);
         maven.arg(format!("-DoutputDirectory={}", partial.join("jars").display()));
         process::run(&maven, FETCH_WITHIN).map_err(|error| match error.status().and_then(|s| s.code()) {
             Some(127) => Missing { what: "Maven", why: "`mvn` is not installed".to_owned() },

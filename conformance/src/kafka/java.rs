@@ -4,6 +4,7 @@
 //! dumped once into archives (class data sharing), which halves a start. A JVM that cannot use an archive, or
 //! finds none, loads the classes as ever.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -121,9 +122,26 @@ impl Java {
 
     /// A JVM for a program in one file of `conformance/java`, which it compiles first; the caller adds its arguments.
     pub fn program(&self, file: &str) -> Command {
+        self.program_on(self.jars.join("*").as_os_str(), file)
+    }
+
+    /// Fetches Spring Kafka's jars, unless they are there.
+    pub fn spring() -> Result<(), Missing> {
+        jars::fetched_spring().map(drop)
+    }
+
+    /// As [`program`](Self::program), with Spring Kafka on the class path, too, whose jars the first call fetches.
+    pub fn program_with_spring(&self, file: &str) -> Result<Command, Missing> {
+        let class_path = [self.jars.join("*"), jars::fetched_spring()?.join("*")];
+        let class_path = std::env::join_paths(class_path)
+            .map_err(|error| Missing { what: "class path", why: error.to_string() })?;
+        Ok(self.program_on(&class_path, file))
+    }
+
+    fn program_on(&self, class_path: &OsStr, file: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-Xlog:disable"]).args(LOG);
-        command.arg("-cp").arg(self.jars.join("*"));
+        command.arg("-cp").arg(class_path);
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("java").join(file));
         command
     }

@@ -1,12 +1,14 @@
-//! Fewer acknowledgements than all, and no idempotence: what arrives, in which order, and what is told of it.
+//! Fewer acknowledgements than all, no idempotence, and batches that are refused as too large: what arrives, in which order, and what
+//! is told of it.
 
 use libtest_mimic::Failed;
+use ottla::admin::NewTopic;
 use ottla::error::{BuildError, SendErrorKind};
 use ottla::{Acks, Delivered, Producer, ProducerRecord};
-use ottla_conformance::targets::Target;
+use ottla_conformance::targets::{Target, unique};
 
 use crate::cases::{Case, Outcome};
-use crate::kit::{consumer, equal, offsets, take, text, topic, wait, within};
+use crate::kit::{PATIENCE, admin, consumer, equal, offsets, take, text, topic, wait, within};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -18,6 +20,10 @@ pub(crate) fn cases() -> Vec<Case> {
             "without_acknowledgements_a_refused_record_is_lost_in_silence_and_later_ones_arrive",
             |target| wait(refused_in_silence(target)),
         )
+        .and_kafka_3_9(),
+        Case::kafka("batches_larger_than_their_topic_takes_arrive_in_pieces_once_and_in_order", |target| {
+            wait(in_pieces(target))
+        })
         .and_kafka_3_9(),
     ]
 }
@@ -79,6 +85,36 @@ async fn refused_in_silence(target: &Target) -> Outcome {
         within("a delivery", within("room", producer.send(record)).await??.into_future()).await??;
     };
     equal("the first that arrives", record, "small".to_owned())
+}
+
+/// Records of 100 KB in all, at once, for a topic whose batches are of 20 KB at the most.
+async fn in_pieces(target: &Target) -> Outcome {
+    let topic = unique("acks-pieces");
+    let new = NewTopic::new(&topic).partitions(1).config("max.message.bytes", "20000");
+    admin(target).await?.create_topic(new).await?;
+    if let Target::Kafka(cluster) = *target {
+        let name = topic.clone();
+        tokio::task::spawn_blocking(move || cluster.wait_for_topic(&name)).await??;
+    }
+    for (acks, first) in [(Acks::All, 0), (Acks::Leader, 100)] {
+        let builder = Producer::builder().bootstrap_servers([target.bootstrap()]).acks(acks);
+        let producer = builder.batch_size(128 << 10).linger(PATIENCE / 2).build().await?;
+        let mut deliveries = Vec::new();
+        for n in first..first + 100 {
+            let record = ProducerRecord::to(topic.as_str()).partition(0).value(format!("{n:0>1000}"));
+            deliveries.push(within("room for a record", producer.send(record)).await??);
+        }
+        within("a flush", producer.flush()).await??;
+        for (n, delivery) in (first..).zip(deliveries) {
+            equal("its offset", within("a delivery", delivery.into_future()).await??.offset, Some(n))?;
+        }
+        within("a close", producer.close()).await??;
+    }
+    let mut reader = consumer(target).build().await?;
+    reader.assign([(topic.as_str(), 0)])?;
+    reader.seek((topic.as_str(), 0), 0)?;
+    let values: Vec<_> = take(&mut reader, 200).await?.iter().map(text).collect();
+    equal("the values", values, (0..200).map(|n| format!("{n:0>1000}")).collect())
 }
 
 /// A producer that sends larger records than brokers take.

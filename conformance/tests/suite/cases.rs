@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Failed, Trial};
-use ottla_conformance::kafka::{self, Java, Secured, Unavailable};
+use ottla_conformance::kafka::{self, Java, Missing, Secured, Unavailable};
 use ottla_conformance::public_api;
 use ottla_conformance::targets::Target;
 
@@ -17,6 +17,8 @@ pub(crate) struct Case {
     java: bool,
     nightly: bool,
     openid: bool,
+    spring: bool,
+    program: Option<&'static str>,
     load: Load,
 }
 
@@ -93,7 +95,8 @@ pub(crate) fn print_slowest(count: usize) {
 
 impl Case {
     fn new(name: impl Into<String>, run: Run) -> Self {
-        Self { name: name.into(), run, java: false, nightly: false, openid: false, load: Load::Light }
+        let (java, nightly, openid, spring) = (false, false, false, false);
+        Self { name: name.into(), run, java, nightly, openid, spring, program: None, load: Load::Light }
     }
 
     fn on(
@@ -176,6 +179,16 @@ impl Case {
         Self { java: true, ..self }
     }
 
+    /// Runs a program on Spring Kafka.
+    pub(crate) fn with_spring(self) -> Self {
+        Self { java: true, spring: true, ..self }
+    }
+
+    /// Has this program of the machine's run.
+    pub(crate) fn with_program(self, program: &'static str) -> Self {
+        Self { program: Some(program), ..self }
+    }
+
     /// Asks rustdoc what only the nightly toolchain's tells. Where there is none it is ignored, also where `CI=true`:
     /// nothing here can install it.
     pub(crate) fn with_nightly(self) -> Self {
@@ -198,6 +211,7 @@ impl Case {
 
     pub(crate) fn trials(self) -> Vec<Trial> {
         let (java, nightly, openid, load) = (self.java, self.nightly, self.openid, self.load);
+        let (spring, program) = (self.spring, self.program);
         let trial = |name: String, run: Box<dyn FnOnce() -> Result<Outcome, Unavailable> + Send>| {
             Trial::ignorable_test(name.clone(), move || {
                 let _shares = Shares::take(load);
@@ -206,7 +220,9 @@ impl Case {
                     return Ok(Completion::ignored_with(format!("no nightly toolchain: {why}")));
                 }
                 let had = if java { Java::get().map(drop) } else { Ok(()) };
-                completion(had.map_err(Unavailable::from).and_then(|()| run()))
+                let had = had.and_then(|()| if spring { Java::spring() } else { Ok(()) });
+                let had = had.map_err(Unavailable::from).and_then(|()| program.map_or(Ok(()), there));
+                completion(had.and_then(|()| run()))
             })
         };
         match self.run {
@@ -234,6 +250,13 @@ impl Case {
                 .collect(),
         }
     }
+}
+
+/// Whether a program is on the path.
+fn there(program: &'static str) -> Result<(), Unavailable> {
+    let version = std::process::Command::new(program).arg("--version").output();
+    let missing = |error: std::io::Error| Missing { what: program, why: error.to_string() };
+    Ok(version.map(drop).map_err(missing)?)
 }
 
 /// Notes how long a trial ran, also where it panics.

@@ -99,6 +99,8 @@ fn a_pattern_goes_on(target: &Target, protocol: &str) -> Outcome {
     let args = ["consume", "--regex", &pattern, "-G", &group, "-o", "beginning", "-f", "%t %s\\n"];
     let mut command = ottla(target, &args)?;
     command.args(["-X", "metadata.max.age.ms=3000", "-X", &format!("group.protocol={protocol}")]);
+    // Nothing is committed before the topic is deleted, however slow the machine is.
+    command.args(["-X", "auto.commit.interval.ms=600000"]);
     let mut reader = Process::spawn(&command)?;
     let lines = |reader: &Process, count: usize, within: Duration| {
         until(within, "the lines", || reader.line_count() >= count)

@@ -268,7 +268,7 @@ fn time_is_up(target: &Target) -> Outcome {
     let (flows, group) = (raw.flows(), unique("late"));
     let mut late = Vec::new();
     for flow in flows {
-        let who = raw.next(&unique("late"), 300)?;
+        let who = raw.next(&unique("late"), 2_000)?;
         raw.transact(*flow, &who, 0, 0)?;
         late.push((*flow, who));
     }

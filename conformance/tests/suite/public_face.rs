@@ -34,9 +34,9 @@ fn names() -> Outcome {
     for file in std::fs::read_dir(workspace().join("conformance/outside/src"))? {
         let source = std::fs::read_to_string(file?.path())?;
         let code: String = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-        // What is called is no type, so that it may stand anywhere.
-        let calls = words(&code).filter(|word| !word.starts_with(char::is_uppercase)).map(str::to_owned);
-        named.extend(calls);
+        // Functions and constants are no types, so that they may stand anywhere.
+        let is_value = |word: &&str| !word.starts_with(char::is_uppercase) || *word == word.to_uppercase();
+        named.extend(words(&code).filter(is_value).map(str::to_owned));
         for head in ["fn ", "impl", "type "] {
             let signatures = code.split(head).skip(1).filter_map(|rest| rest.split(['{', ';']).next());
             named.extend(signatures.flat_map(words).map(str::to_owned));

@@ -57,7 +57,21 @@ impl Raw {
         raw.offered = offered.api_keys.iter().map(|api| (api.api_key, api.max_version)).collect();
         let topic = raw.topic.clone();
         (raw.topic_id, raw.leaders) = raw.find(&topic)?;
+        raw.await_leaders()?;
         Ok(raw)
+    }
+
+    /// Metadata names a leader before that broker has heard of it, and until then it refuses what it is asked.
+    fn await_leaders(&mut self) -> Result<(), Failed> {
+        for partition in 0..i32::try_from(self.leaders.len())? {
+            let mut told = None;
+            until(PATIENCE, "a leader that leads", || {
+                told = Some(self.list_offsets(partition, -1, false));
+                matches!(told, Some(Ok((ErrorCode::None, _))))
+            })
+            .map_err(|expired| format!("{expired}: partition {partition}: {told:?}"))?;
+        }
+        Ok(())
     }
 
     /// A topic's id, and where the leaders of its partitions are.
@@ -81,6 +95,11 @@ impl Raw {
         if told != seen {
             self.wrong.push(format!("{situation}: {told:?}, not {seen:?}"));
         }
+    }
+
+    /// The rows that differed so far.
+    pub(crate) fn wrong(&self) -> &[String] {
+        &self.wrong
     }
 
     /// Fails with all rows that differed.

@@ -63,14 +63,15 @@ pub(crate) const NOBODY: Who<'static> = Who { id: "", instance: None, generation
 /// What a broker says until it has looked up what it needs; clients ask again.
 pub(crate) fn is_not_ready(code: ErrorCode) -> bool {
     use ErrorCode::{
-        ConcurrentTransactions, CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator,
-        NotEnoughReplicas, NotLeaderOrFollower,
+        ConcurrentTransactions, CoordinatorLoadInProgress, CoordinatorNotAvailable, NetworkException,
+        NotCoordinator, NotEnoughReplicas, NotLeaderOrFollower,
     };
     matches!(
         code,
         ConcurrentTransactions
             | CoordinatorLoadInProgress
             | CoordinatorNotAvailable
+            | NetworkException
             | NotCoordinator
             | NotEnoughReplicas
             | NotLeaderOrFollower
@@ -271,7 +272,7 @@ impl Raw {
             last = self.state(id).ok();
             last.as_ref().is_some_and(|state| state.starts_with("Complete"))
         })
-        .map_err(|expired| format!("{expired}: {last:?}").into())
+        .map_err(|expired| format!("{expired}: {last:?}; before that: {:?}", self.wrong()).into())
     }
 
     pub(crate) fn state(&mut self, id: &str) -> Result<String, Failed> {
