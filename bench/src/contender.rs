@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use ottla_bench_child::Lap;
+use ottla_bench_child::{ByWhat, Lap};
 
 use crate::{lap, peers};
 
@@ -21,6 +21,8 @@ pub(crate) enum Who {
     Kacrab,
     Krafka,
     Java,
+    ParallelConsumer,
+    Kafkajs,
 }
 
 /// A client whose program is there.
@@ -45,6 +47,8 @@ impl Contender {
             Who::Kacrab => ("kacrab 0.4", Command::new(peers::rust("kacrab")?)),
             Who::Krafka => ("krafka 0.28", Command::new(peers::rust("krafka")?)),
             Who::Java => ("Java 4.4, warm", peers::java(java, &[])?),
+            Who::ParallelConsumer => ("parallel-consumer 0.5.3.3, warm", peers::parallel_consumer()?),
+            Who::Kafkajs => ("kafkajs 2.2.4", peers::kafkajs()?),
         };
         let more: &[&str] = if who == Who::OttlaRecv { &["--by-recv"] } else { &[] };
         Ok(Self { who, name, program, more })
@@ -69,7 +73,12 @@ impl Contender {
 
     /// Whether it has to do all once before it is measured: a JVM compiles what it has seen often.
     pub(crate) fn is_warmed(&self) -> bool {
-        self.who == Who::Java
+        matches!(self.who, Who::Java | Who::ParallelConsumer)
+    }
+
+    /// Whether it offers this order.
+    pub(crate) fn keeps(&self, order: ByWhat) -> bool {
+        self.who != Who::Kafkajs || order == ByWhat::Partition
     }
 
     pub(crate) fn lap(&self, verb: &str, args: Vec<String>) -> Result<Lap> {

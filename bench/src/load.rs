@@ -4,7 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use ottla::ProducerRecord;
+use ottla_bench_child::Values;
 use ottla_conformance::kafka::Tools;
+
+use crate::topics::Topics;
 
 const PERFORMANCE: &str = "org.apache.kafka.tools.ProducerPerformance";
 /// A run of the tool, so that none takes minutes.
@@ -40,6 +44,31 @@ pub(crate) fn fill(tools: &Tools, topic: &str, load: Load<'_>) -> Result<()> {
         left -= records;
     }
     Ok(())
+}
+
+/// Creates a topic and fills it with records of this size that have keys, as many in each partition as in the others: what is
+/// handled partition by partition would else wait for the longest one. A key is one of about 100,000, and always in one partition.
+pub(crate) fn fill_with_keys(
+    topics: &Topics,
+    topic: &str,
+    partitions: u32,
+    records: u64,
+    size: usize,
+) -> Result<()> {
+    const KEYS: u64 = 100_000;
+    eprintln!("loading {topic}: {records} records of {size} bytes with keys");
+    topics.create(topic, partitions)?;
+    let file = Payloads::write(size)?;
+    let values = Values::read(file.path())?;
+    let (partitions, mut random) = (u64::from(partitions), fastrand::Rng::with_seed(records));
+    topics.fill(values.cycle(records).zip(0..).map(|(value, number)| {
+        let partition = number % partitions;
+        let key = random.u64(..KEYS / partitions) * partitions + partition;
+        ProducerRecord::to(topic)
+            .partition(partition as i32)
+            .key(format!("{key:06}").into_bytes())
+            .value(value)
+    }))
 }
 
 /// A file of payloads, one a line, gone when dropped.

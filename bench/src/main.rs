@@ -19,6 +19,7 @@ mod member;
 mod memory;
 mod overlap;
 mod peers;
+mod process;
 mod stats;
 mod table;
 mod topics;
@@ -29,7 +30,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use ottla_bench_child::{Course, Membership, Transforming, Watch, Writing};
+use ottla_bench_child::{Course, Membership, Processing, Transforming, Watch, Writing};
 
 use crate::lap::Client;
 
@@ -50,6 +51,8 @@ enum Verb {
     Isolation(isolation::Options),
     /// Consume, transform, produce, exactly once, beside the other clients.
     Transform(transform::Options),
+    /// A record handled, against the handler's time, beside the other processors.
+    Process(process::Options),
     /// How late records come to each client, from one and the same producer.
     Latency(latency::Options),
     /// Whether fetching goes on while the user works.
@@ -84,6 +87,12 @@ enum Verb {
         #[command(flatten)]
         transforming: Transforming,
     },
+    /// One lap of handling.
+    #[command(hide = true)]
+    LapProcess {
+        #[command(flatten)]
+        processing: Processing,
+    },
     /// One lap of reading what is being written.
     #[command(hide = true)]
     LapLatency {
@@ -113,6 +122,7 @@ fn main() -> Result<()> {
         Verb::Write(options) => write::run(&options),
         Verb::Isolation(options) => isolation::run(&options),
         Verb::Transform(options) => transform::run(&options),
+        Verb::Process(options) => process::run(&options),
         Verb::Latency(options) => latency::run(&options),
         Verb::Overlap(options) => overlap::run(&options),
         Verb::Memory(options) => memory::run(&options),
@@ -123,6 +133,7 @@ fn main() -> Result<()> {
         Verb::Lap { client, course } => lap::run(client, &course),
         Verb::LapWrite { writing } => write::lap(&writing)?.print(),
         Verb::LapTransform { transforming } => transform::lap(&transforming)?.print(),
+        Verb::LapProcess { processing } => process::lap::run(&processing)?.print(),
         Verb::LapLatency { watch, by_recv } => consumer::watch(&watch, by_recv)?.print(),
         Verb::Peak { program, args } => cli::memory::peak(&program, &args),
         Verb::Member { membership } => member::run(&membership),

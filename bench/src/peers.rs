@@ -1,7 +1,8 @@
 //! The programs of the other clients, and Ottla's command, built when they are first asked for: the Rust ones are members
-//! of this workspace, beside which lie one in Java and one in Go. All land beside this program. With `OTTLA_BENCH_BUILT` set they
+//! of this workspace, beside which lie those in Java, Go and JavaScript. All land beside this program. With `OTTLA_BENCH_BUILT` set they
 //! are taken as they lie there, so that no build delays a run.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -67,6 +68,39 @@ pub(crate) fn java(class: &str, flags: &[&str]) -> Result<Command> {
     let mut command = Command::new(jdk("java"));
     command.args(flags).args(["-Dlog4j2.level=OFF", "-cp"]);
     command.arg(format!("{}:{}", classes.display(), jars.display())).arg(class);
+    Ok(command)
+}
+
+/// Confluent's parallel-consumer, with the Kafka client that it was built for.
+pub(crate) fn parallel_consumer() -> Result<Command> {
+    let here = Path::new(HERE).join("parallel-consumer");
+    let classes = folder()?.join("parallel-consumer");
+    let jars = classes.join("jars");
+    let mut fetch = Command::new("mvn");
+    fetch.args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-f"]);
+    fetch.arg(here.join("pom.xml")).arg(format!("-DoutputDirectory={}", jars.display()));
+    run(&fetch)?;
+    let mut build = Command::new(jdk("javac"));
+    build.arg("-cp").arg(jars.join("*")).arg("-d").arg(&classes);
+    build.args([here.join("Process.java"), Path::new(HERE).join("java/Meter.java")]);
+    run(&build)?;
+    let mut command = Command::new(jdk("java"));
+    command.arg("-cp").arg(format!("{}:{}/*", classes.display(), jars.display())).arg("Process");
+    Ok(command)
+}
+
+/// The peer in JavaScript.
+pub(crate) fn kafkajs() -> Result<Command> {
+    let (here, built) = (Path::new(HERE).join("kafkajs"), folder()?.join("kafkajs"));
+    fs::create_dir_all(&built)?;
+    for name in ["package.json", "package-lock.json", "process.mjs"] {
+        fs::copy(here.join(name), built.join(name))?;
+    }
+    let mut fetch = Command::new("npm");
+    fetch.current_dir(&built).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+    run(&fetch)?;
+    let mut command = Command::new("node");
+    command.arg(built.join("process.mjs"));
     Ok(command)
 }
 

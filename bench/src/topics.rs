@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ottla::admin::{NewTopic, OffsetSpec};
-use ottla::{Admin, Consumer, IsolationLevel, OffsetReset};
+use ottla::{Admin, Consumer, IsolationLevel, OffsetReset, Producer, ProducerRecord};
 use tokio::runtime::Runtime;
 
 use crate::consumer::runtime;
@@ -26,9 +26,12 @@ impl Topics {
         Ok(Self { runtime, bootstrap: bootstrap.to_owned(), admin })
     }
 
+    /// Returns when each partition's leader answers: not every client waits for that.
     pub(crate) fn create(&self, topic: &str, partitions: u32) -> Result<()> {
-        let topic = NewTopic::new(topic).partitions(partitions as i32).replication_factor(1);
-        Ok(self.runtime.block_on(self.admin.create_topic(topic))?)
+        let new = NewTopic::new(topic).partitions(partitions as i32).replication_factor(1);
+        self.runtime.block_on(self.admin.create_topic(new))?;
+        // The leaders are asked, and asked again as long as they do not know that they lead.
+        self.ends(topic, partitions).map(drop)
     }
 
     pub(crate) fn delete(&self, topic: &str) -> Result<()> {
@@ -44,6 +47,24 @@ impl Topics {
             ends += found?.with_context(|| format!("{partition} has no end"))?.offset as u64;
         }
         Ok(ends)
+    }
+
+    /// Writes these, all of them.
+    pub(crate) fn fill<'a>(&self, records: impl Iterator<Item = ProducerRecord<'a>>) -> Result<()> {
+        self.runtime.block_on(async {
+            let producer = Producer::builder().bootstrap_servers(self.bootstrap.split(',')).build().await?;
+            for record in records {
+                drop(producer.send(record).await?);
+            }
+            producer.flush().await?;
+            Ok(producer.close().await?)
+        })
+    }
+
+    /// The offsets that a group has committed, together.
+    pub(crate) fn committed_by(&self, group: &str) -> Result<u64> {
+        let committed = self.runtime.block_on(self.admin.committed_offsets(group))?;
+        Ok(committed.values().map(|committed| committed.offset as u64).sum())
     }
 
     /// How many records a reader of `read_committed` finds.

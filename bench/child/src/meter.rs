@@ -31,6 +31,9 @@ pub struct Lap {
     /// How many transactions were committed, where there are any.
     #[serde(default)]
     pub transactions: Option<u64>,
+    /// How long a handler had a record, in the mean, in microseconds, where there are handlers that wait.
+    #[serde(default)]
+    pub handling_micros: Option<f64>,
     /// How late each record came, in microseconds, where that is measured.
     #[serde(default)]
     pub delays: Vec<u64>,
