@@ -67,6 +67,8 @@ mod killed;
 mod kit;
 #[path = "suite/librdkafka.rs"]
 mod librdkafka;
+#[path = "suite/machine.rs"]
+mod machine;
 #[path = "suite/membership.rs"]
 mod membership;
 #[path = "suite/misled.rs"]
@@ -126,34 +128,30 @@ mod transactions;
 
 use std::process::ExitCode;
 
-use cases::{Case, Load};
+use cases::Case;
 use libtest_mimic::{Arguments, Trial};
-
-/// Most cases wait most of the time: for sessions that end, members that come.
-const THREADS: usize = 7;
+use machine::{AT_ONCE, Load};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(THREADS);
-    let conclusion = libtest_mimic::run(&arguments, spread(all()));
+    let cases = all();
+    // Heavy ones wait for each other. Each may have a thread meanwhile, so that the light ones go on.
+    let heavy = cases.iter().filter(|case| case.load() == Load::Heavy).count();
+    arguments.test_threads.get_or_insert(AT_ONCE + heavy);
+    let conclusion = libtest_mimic::run(&arguments, in_order(cases));
     ottla_conformance::kafka::stop_shared();
     cases::print_slowest(40);
     conclusion.exit_code()
 }
 
-/// The heavy ones, which wait for each other, spread over the first half of the light ones; at the end those that measure
-/// time, one after the other.
-fn spread(cases: Vec<Case>) -> Vec<Trial> {
-    let (timed, rest): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.load() == Load::Timed);
-    let (heavy, light): (Vec<_>, Vec<_>) = rest.into_iter().partition(|case| case.load() == Load::Heavy);
-    let between = light.len() / (2 * heavy.len().max(1)) + 1;
-    let mut light = light.into_iter();
-    let mut spread = Vec::new();
-    for heavy in heavy {
-        spread.push(heavy);
-        spread.extend(light.by_ref().take(between));
-    }
-    spread.into_iter().chain(light).chain(timed).flat_map(Case::trials).collect()
+/// The heavy ones first, as they take the longest; at the end those that measure time.
+fn in_order(mut cases: Vec<Case>) -> Vec<Trial> {
+    cases.sort_by_key(|case| match case.load() {
+        Load::Heavy => 0,
+        Load::Light => 1,
+        Load::Timed => 2,
+    });
+    cases.into_iter().flat_map(Case::trials).collect()
 }
 
 fn all() -> Vec<Case> {

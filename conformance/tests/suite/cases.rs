@@ -1,12 +1,14 @@
 //! A case, and how it becomes one trial for each of its targets.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Failed, Trial};
 use ottla_conformance::kafka::{self, Java, Missing, Secured, Unavailable};
 use ottla_conformance::public_api;
 use ottla_conformance::targets::Target;
+
+use crate::machine::{Load, Share};
 
 pub(crate) type Outcome = Result<(), Failed>;
 
@@ -20,14 +22,6 @@ pub(crate) struct Case {
     spring: bool,
     program: Option<&'static str>,
     load: Load,
-}
-
-/// What a case does to the machine, or asks of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Load {
-    Light,
-    Timed,
-    Heavy,
 }
 
 enum Run {
@@ -52,42 +46,15 @@ type SecuredPlace = (&'static str, fn() -> Result<&'static Secured, Unavailable>
 const SECURED: SecuredPlace = ("secured", kafka::secured);
 const SECURED_3_9: SecuredPlace = ("secured39", kafka::secured_3_9);
 
-/// Shares of the machine that are free: a heavy case holds one, a timed one all.
-static SHARES: Mutex<usize> = Mutex::new(ALL);
-static GIVEN_BACK: Condvar = Condvar::new();
-const ALL: usize = 2;
-
-/// Shares that are held, and given back where a case panics, too.
-struct Shares(usize);
-
-impl Shares {
-    fn take(load: Load) -> Self {
-        let wanted = match load {
-            Load::Light => 0,
-            Load::Heavy => 1,
-            Load::Timed => ALL,
-        };
-        let free = SHARES.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = GIVEN_BACK.wait_while(free, |free| *free < wanted);
-        *free.unwrap_or_else(PoisonError::into_inner) -= wanted;
-        Self(wanted)
-    }
-}
-
-impl Drop for Shares {
-    fn drop(&mut self) {
-        *SHARES.lock().unwrap_or_else(PoisonError::into_inner) += self.0;
-        GIVEN_BACK.notify_all();
-    }
-}
-
 /// How long each trial ran, without its wait for the machine.
 static TIMES: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
 
-/// Prints the trials that ran for the longest.
+/// Prints how long all ran together, and which ran for the longest.
 pub(crate) fn print_slowest(count: usize) {
     let mut times = TIMES.lock().unwrap_or_else(PoisonError::into_inner);
     times.sort_unstable_by(|a, b| b.cmp(a));
+    let all: Duration = times.iter().map(|(time, _)| *time).sum();
+    println!("{:4} s all of them, as if one after the other", all.as_secs());
     for (time, name) in times.iter().take(count).filter(|(time, _)| *time >= Duration::from_secs(10)) {
         println!("{:4} s {name}", time.as_secs());
     }
@@ -195,12 +162,12 @@ impl Case {
         Self { nightly: true, ..self }
     }
 
-    /// Loads the machine as a cluster does: no three of these run at once.
+    /// Loads the machine as a cluster does: no three of these run at once, and they begin before all others.
     pub(crate) fn heavy(self) -> Self {
         Self { load: Load::Heavy, ..self }
     }
 
-    /// Measures time: not while a heavy one runs, nor another of these, and after all others.
+    /// Measures time: beside no other, and after all others.
     pub(crate) fn timed(self) -> Self {
         Self { load: Load::Timed, ..self }
     }
@@ -214,7 +181,7 @@ impl Case {
         let (spring, program) = (self.spring, self.program);
         let trial = |name: String, run: Box<dyn FnOnce() -> Result<Outcome, Unavailable> + Send>| {
             Trial::ignorable_test(name.clone(), move || {
-                let _shares = Shares::take(load);
+                let _share = Share::take(load);
                 let _stopwatch = Stopwatch(Instant::now(), name);
                 if nightly && let Err(why) = public_api::toolchain() {
                     return Ok(Completion::ignored_with(format!("no nightly toolchain: {why}")));

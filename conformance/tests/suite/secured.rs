@@ -1,6 +1,7 @@
 //! The secured node itself: Kafka's own tools and librdkafka get in as they should, and are refused as they should.
 
 use std::net::TcpStream;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ottla::ErrorCode;
 use ottla_conformance::kafka::{
@@ -40,6 +41,12 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::secured("a_token_is_taken_until_it_ends", tokens).and_secured_3_9(),
         Case::secured("librdkafka_sees_a_topic_by_the_properties_that_are_given_to_us", librdkafka),
     ]
+}
+
+/// Held while authentications anew are counted: the node's log does not tell whose they were.
+pub(crate) fn alone_with_renewals() -> MutexGuard<'static, ()> {
+    static RENEWALS: Mutex<()> = Mutex::new(());
+    RENEWALS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How often clients have authenticated anew on live connections, as the node has logged it.
@@ -115,6 +122,7 @@ fn forbidden(secured: &Secured) -> Outcome {
 fn java_renews(secured: &Secured) -> Outcome {
     let (topic, admin) = (unique(OPEN), secured.tools(User::Admin)?);
     admin.create_topic(&topic, 1, 1, &[])?;
+    let _alone = alone_with_renewals();
     let before = renewals(secured);
     let access = secured.java(Listener::SaslTlsRenewed, Some((Mechanism::Scram256, User::Alice)))?;
     let mut consumer =

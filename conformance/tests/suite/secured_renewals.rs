@@ -18,7 +18,7 @@ use ottla_conformance::wait::until;
 
 use crate::cases::{Case, Outcome};
 use crate::kit::{PATIENCE, equal, generations, holds, next, wait, within};
-use crate::secured::renewals;
+use crate::secured::{alone_with_renewals, renewals};
 use crate::secured_matrix::member;
 
 const PROTOCOLS: [&str; 2] = ["classic", "consumer"];
@@ -37,20 +37,18 @@ const FIRST_BREAK: Duration = Duration::from_secs(25);
 const GRACE: Duration = Duration::from_secs(15);
 
 pub(crate) fn cases() -> Vec<Case> {
-    // Not beside each other: the node's log does not tell whose renewal it was.
     vec![
-        Case::secured("groups_that_authenticate_again_and_again_with_scram_lose_and_repeat_nothing", scram)
-            .timed(),
+        Case::secured("groups_that_authenticate_again_and_again_with_scram_lose_and_repeat_nothing", scram),
         Case::secured(
             "groups_with_brief_tokens_lose_and_repeat_nothing_while_certificates_change_and_connections_break",
             tokens,
         )
-        .with_openid()
-        .timed(),
+        .with_openid(),
     ]
 }
 
 fn scram(secured: &Secured) -> Outcome {
+    let _alone = alone_with_renewals();
     let access = secured.java(Listener::SaslTlsRenewed, Some((Mechanism::Scram512, User::Alice)))?;
     let before = renewals(secured);
     wait(flow(&access, SCRAM_FOR))?;
@@ -67,6 +65,7 @@ fn minutes() -> Result<u32, Failed> {
 }
 
 fn tokens(secured: &Secured) -> Outcome {
+    let _alone = alone_with_renewals();
     let (span, before) = (Duration::from_secs(60) * minutes()?, renewals(secured));
     let first_ends = SystemTime::now() + span / 2 + GRACE;
     secured.certificates().renew("renewed-client", Some(first_ends))?;
