@@ -25,6 +25,9 @@ print "walk" 100000 "$bin/walk 10" "$bin/walk 20"
 print "walk and CRC" 100000 "$bin/walk 10 crc" "$bin/walk 20 crc"
 print "consumer, iterator" 200000 "$bin/consume poll 100000" "$bin/consume poll 300000"
 print "consumer, recv" 200000 "$bin/consume recv 100000" "$bin/consume recv 300000"
+for order in partition key; do
+    print "processor, by $order" 100000 "$bin/consume $order 50000" "$bin/consume $order 150000"
+done
 # Of a long copy callgrind counts every byte where the C library has the processor repeat an instruction: it is not to.
 export GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=1073741824
 for partitions in 1 12; do

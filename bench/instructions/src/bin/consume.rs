@@ -1,37 +1,47 @@
 //! The whole consuming side: `consume poll|recv RECORDS` reads records of 100 bytes from an embedded broker, which runs
-//! in a process of its own (`consume serve RECORDS`), so that only the client is counted.
+//! in a process of its own (`consume serve RECORDS`), so that only the client is counted. `consume partition|key RECORDS` has a
+//! processor handle them, by handlers that are ready at once, in that order.
 
+use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ottla::{Consumer, OffsetReset};
+use ottla::{Consumer, OffsetReset, Order, Processor};
 use ottla_broker::{Config, Server, TopicSpec};
 use ottla_instructions::{batches, value};
+use tokio::sync::Notify;
 
 const TOPIC: &str = "records";
+/// Of what is handled by key.
+const KEYS: i64 = 1000;
 /// Callgrind makes everything fifty times slower.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [what, records] = &args[..] else { bail!("usage: consume serve|poll|recv RECORDS") };
+    let [what, records] = &args[..] else { bail!("usage: consume serve|poll|recv|partition|key RECORDS") };
     match (what.as_str(), records.parse()?) {
-        ("serve", records) => serve(records),
+        ("serve", records) => serve(records, 0),
+        ("serve-keys", records) => serve(records, KEYS),
         ("poll", records) => consume(records, poll),
         ("recv", records) => consume(records, recv),
-        _ => bail!("serve, poll or recv"),
+        ("partition", records) => process(records, Order::Partition),
+        ("key", records) => process(records, Order::Key),
+        _ => bail!("serve, poll, recv, partition or key"),
     }
 }
 
 /// Serves until standard input ends.
-fn serve(records: usize) -> Result<()> {
+fn serve(records: usize, keys: i64) -> Result<()> {
     let config = Config { topics: vec![TopicSpec::new(TOPIC, 1)], ..Config::default() };
     let server = Server::start_on_thread(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let now = server.now();
-    for batch in batches(records, &value()) {
+    for batch in batches(records, keys, &value()) {
         server.with_cluster(|cluster| cluster.append(TOPIC, 0, &batch, now))?;
     }
     println!("{}", server.bootstrap());
@@ -40,7 +50,7 @@ fn serve(records: usize) -> Result<()> {
 }
 
 fn consume(records: usize, read: impl AsyncFn(&mut Consumer, usize) -> Result<usize>) -> Result<()> {
-    let mut broker = Broker::start(records)?;
+    let mut broker = Broker::start("serve", records)?;
     let bootstrap = broker.bootstrap()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let sum = runtime.block_on(async {
@@ -55,6 +65,33 @@ fn consume(records: usize, read: impl AsyncFn(&mut Consumer, usize) -> Result<us
         anyhow::Ok(sum)
     })?;
     println!("{sum}");
+    Ok(())
+}
+
+fn process(records: usize, order: Order) -> Result<()> {
+    let mut broker = Broker::start("serve-keys", records)?;
+    let bootstrap = broker.bootstrap()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (sum, left, all) =
+        (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(records), Arc::new(Notify::new()));
+    let (summed, told) = (sum.clone(), all.clone());
+    runtime.block_on(async {
+        let consumer = Consumer::builder()
+            .bootstrap_servers([bootstrap])
+            .group_id("instructions")
+            .auto_offset_reset(OffsetReset::Earliest)
+            .subscribe([TOPIC]);
+        let handled = Processor::new(consumer).order(order).each_message(move |message| {
+            let length = message.key().map_or(0, <[u8]>::len) + message.value().map_or(0, <[u8]>::len);
+            summed.fetch_add(length, Ordering::Relaxed);
+            if left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                told.notify_one();
+            }
+            async { Ok::<_, Infallible>(()) }
+        });
+        handled.run_until(all.notified()).await
+    })?;
+    println!("{}", sum.load(Ordering::Relaxed));
     Ok(())
 }
 
@@ -83,9 +120,9 @@ async fn recv(consumer: &mut Consumer, records: usize) -> Result<usize> {
 struct Broker(Child);
 
 impl Broker {
-    fn start(records: usize) -> Result<Self> {
+    fn start(serve_what: &str, records: usize) -> Result<Self> {
         let mut serve = Command::new(std::env::current_exe()?);
-        serve.args(["serve", &records.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        serve.args([serve_what, &records.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
         Ok(Self(serve.spawn()?))
     }
 

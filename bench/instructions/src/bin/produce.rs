@@ -40,7 +40,8 @@ async fn produce(awaited: bool, partitions: i32, records: usize) -> Result<usize
         drop(tokio::spawn(serve(theirs, partitions)));
         Ok(ours)
     };
-    let builder = Producer::builder().bootstrap_servers(["broker:9092"]).ambient_runtime(true).connector(open);
+    let builder =
+        Producer::builder().bootstrap_servers(["broker:9092"]).ambient_runtime(true).connector(open);
     let producer = builder.build().await?;
     let value = value();
     let record = || ProducerRecord::to(TOPIC).value(&value);
@@ -91,7 +92,8 @@ fn answer(request: Request, partitions: i32, next: &mut i64) -> Option<Response>
                 min_version: key.versions().min,
                 max_version: key.versions().max,
             };
-            ApiVersionsResponse { api_keys: ApiKey::ALL.iter().map(api).collect(), ..Default::default() }.into()
+            ApiVersionsResponse { api_keys: ApiKey::ALL.iter().map(api).collect(), ..Default::default() }
+                .into()
         }
         Request::Metadata(_) => metadata(partitions).into(),
         Request::InitProducerId(_) => {

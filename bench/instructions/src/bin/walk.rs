@@ -12,7 +12,7 @@ fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let laps: usize = args.next().context("usage: walk LAPS [crc]")?.parse()?;
     let crc = args.next().is_some_and(|arg| arg == "crc");
-    let log: Vec<u8> = batches(RECORDS, &value()).concat();
+    let log: Vec<u8> = batches(RECORDS, 0, &value()).concat();
     let mut sum = 0;
     for _ in 0..laps {
         for batch in walk_headers(std::hint::black_box(&log)) {

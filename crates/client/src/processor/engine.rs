@@ -1,7 +1,7 @@
 //! The machine that workers, the pump and the rebalance listener share, under one lock, and who is woken by what.
 
-mod cancel;
 mod feeding;
+mod seats;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,9 +20,10 @@ use ottla_core::{
     processing::{Batch, CommitEnd, Ended, GivenAway, Hopeless, Job, JobId, Processing, ProcessingConfig},
 };
 use ottla_protocol::Now;
-use tokio::sync::Notify;
+use tokio::{runtime::Handle, sync::Notify, task::coop::consume_budget};
 
-pub(super) use self::cancel::Cancel;
+pub(super) use self::seats::Cancel;
+use self::seats::Seats;
 use super::{
     HandlerFailure,
     events::Watchers,
@@ -37,7 +38,7 @@ type Machine = Processing<OwnedRecord, HandlerFailure>;
 #[derive(Debug)]
 pub(super) struct Engine {
     inner: Mutex<Inner>,
-    /// Idle workers wait here. One is woken where there is a job; it wakes the next where there is another.
+    /// Idle workers wait here. One is woken where there is a job, and a thread to run it; it wakes the next where there is another.
     jobs: Notify,
     /// The pump waits here.
     pump: Notify,
@@ -67,8 +68,7 @@ pub(super) struct Watching {
 struct Inner {
     machine: Machine,
     clock: Reading,
-    /// Who runs each job.
-    cancels: HashMap<JobId, Arc<Cancel>>,
+    seats: Seats,
     /// What batches tell of their partitions.
     high_watermarks: HashMap<TopicPartition, i64>,
 }
@@ -119,7 +119,7 @@ impl Engine {
         let inner = Inner {
             machine,
             clock: Reading::new(),
-            cancels: HashMap::new(),
+            seats: Seats::new(Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers())),
             high_watermarks: HashMap::new(),
         };
         Self {
@@ -136,20 +136,19 @@ impl Engine {
         }
     }
 
-    /// Changes the machine, tells handlers that are to end, and wakes who has something to do: whether that is anybody.
-    fn wake_with<T>(&self, change: impl FnOnce(&mut Inner, Now) -> T) -> (T, bool) {
+    /// Changes the machine, tells handlers that are to end, and wakes who has something to do, a worker only where `workers` says so:
+    /// whether that is anybody.
+    fn wake_with<T>(&self, workers: bool, change: impl FnOnce(&mut Inner, Now) -> T) -> (T, bool) {
         // Nothing under this lock panics; if it did, whoever asks gets an answer instead of a second panic.
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let now = inner.clock.now();
         let value = change(&mut inner, now);
         while let Some((job, reason)) = inner.machine.poll_cancel() {
-            if let Some(cancel) = inner.cancels.get(&job) {
-                cancel.tell(job, reason);
-            }
+            inner.seats.tell(job, reason);
         }
         let notices: Vec<_> = std::iter::from_fn(|| inner.machine.poll_notice()).collect();
-        let (stir, more, gives) =
-            (inner.machine.take_stir(), inner.machine.can_take(), inner.machine.has_given_away());
+        let (stir, gives) = (inner.machine.take_stir(), inner.machine.has_given_away());
+        let more = workers && inner.machine.can_take() && inner.seats.wakes_one();
         drop(inner);
         for notice in notices {
             self.watchers.tell(|| notice.into());
@@ -168,42 +167,58 @@ impl Engine {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Inner, Now) -> T) -> T {
-        self.wake_with(change).0
+        self.wake_with(true, change).0
     }
 
     fn with_machine<T>(&self, change: impl FnOnce(&mut Machine, Now) -> T) -> T {
         self.with(|inner, now| change(&mut inner.machine, now))
     }
 
-    /// Tells how the worker's last job ended, and waits for the next; `None` when there will be none. Dropped, it may
+    /// A place for one worker: its number, and how it is told to end a job.
+    pub(super) fn seat(&self) -> (usize, Arc<Cancel>) {
+        self.with(|inner, _| inner.seats.add())
+    }
+
+    /// Tells how the last job of the worker in this seat ended, and waits for the next; `None` when there will be none. Dropped, it may
     /// have taken one that nobody runs: who drops it drops the engine, too.
     pub(super) async fn next(
         &self,
         mut ended: Option<(JobId, Ended<HandlerFailure>)>,
-        cancel: &Arc<Cancel>,
+        seat: usize,
     ) -> Option<Taken> {
         let mut notified = pin!(self.jobs.notified());
+        let mut is_woken = false;
         loop {
             // Enabled before the look: what comes about in between is not missed.
-            notified.as_mut().enable();
-            let (job, wakes) = self.wake_with(|inner, now| {
+            is_woken |= notified.as_mut().enable();
+            let (job, wakes) = self.wake_with(true, |inner, now| {
+                inner.seats.looks(std::mem::take(&mut is_woken));
                 if let Some((job, ended)) = ended.take() {
-                    inner.cancels.remove(&job);
                     inner.machine.handle_ended(job, ended, now);
                 }
-                let taken = inner.take(self.batches, now)?;
-                inner.cancels.insert(taken.id(), cancel.clone());
-                Some(taken)
+                let taken = inner.take(self.batches, now);
+                inner.seats.takes(seat, taken.as_ref().map(Taken::id));
+                taken
             });
-            if job.is_some() && wakes {
-                yields().await;
+            if job.is_some() {
+                match wakes {
+                    true => yields().await,
+                    // Whose handlers are ready at once would never let others run.
+                    false => consume_budget().await,
+                }
             }
             if job.is_some() || self.is_ended() {
                 return job;
             }
             notified.as_mut().await;
+            is_woken = true;
             notified.set(self.jobs.notified());
         }
+    }
+
+    /// The worker in this seat waits for its handler: its thread is free for another.
+    pub(super) fn waits(&self, seat: usize) {
+        self.with(|inner, _| inner.seats.waits(seat));
     }
 
     /// What is due is done; what is left for the pump.
@@ -220,17 +235,22 @@ impl Engine {
         })
     }
 
+    /// From within a handler: a worker that is woken here waits for this thread, and the handler may keep it.
+    fn with_handler<T>(&self, change: impl FnOnce(&mut Machine, Now) -> T) -> T {
+        self.wake_with(false, |inner, now| change(&mut inner.machine, now)).0
+    }
+
     /// Records of a batch are done, up to this offset.
     pub(super) fn resolve(&self, batch: JobId, through: i64) {
-        self.with_machine(|machine, now| machine.handle_resolved(batch, through, now));
+        self.with_handler(|machine, now| machine.handle_resolved(batch, through, now));
     }
 
     pub(super) fn is_stale(&self, batch: JobId) -> bool {
-        self.with_machine(|machine, _| machine.is_stale(batch))
+        self.with_handler(|machine, _| machine.is_stale(batch))
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.with_machine(|machine, _| !machine.is_stopping())
+        self.with_handler(|machine, _| !machine.is_stopping())
     }
 
     pub(super) fn committed(&self, end: CommitEnd) {

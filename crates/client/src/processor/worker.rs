@@ -70,10 +70,19 @@ pub(super) struct Trade {
 
 /// Works until there is nothing more to do.
 pub(super) async fn work(trade: Trade) {
-    let cancel = Arc::new(Cancel::default());
+    let (seat, cancel) = trade.engine.seat();
     let mut ended = None;
-    while let Some(taken) = trade.engine.next(ended.take(), &cancel).await {
-        ended = trade.attempt(taken, &cancel).await;
+    while let Some(taken) = trade.engine.next(ended.take(), seat).await {
+        let mut attempt = pin!(trade.attempt(taken, &cancel));
+        let mut is_first = true;
+        let attempted = poll_fn(|cx| {
+            let polled = attempt.as_mut().poll(cx);
+            if polled.is_pending() && std::mem::take(&mut is_first) {
+                trade.engine.waits(seat);
+            }
+            polled
+        });
+        ended = attempted.await;
     }
 }
 
@@ -131,11 +140,14 @@ impl Trade {
             Err(panic) => return self.failed(HandlerFailure::Panicked(panic), span),
         };
         let mut cancelled = pin!(cancel.cancelled(id));
+        let mut is_first = true;
         let outcome = poll_fn(|cx| {
-            if let Poll::Ready(reason) = cancelled.as_mut().poll(cx) {
+            // Most handlers never need to be told: of those that are ready at once nobody listens.
+            if !is_first && let Poll::Ready(reason) = cancelled.as_mut().poll(cx) {
                 return Poll::Ready(Err(reason));
             }
             match span.in_scope(|| caught(|| handling.as_mut().poll(cx))) {
+                Ok(Poll::Pending) if std::mem::take(&mut is_first) => cancelled.as_mut().poll(cx).map(Err),
                 Ok(Poll::Pending) => Poll::Pending,
                 Ok(Poll::Ready(outcome)) => Poll::Ready(Ok(outcome.map_err(Fell::from))),
                 Err(panic) => Poll::Ready(Ok(Err(Fell::Failed(HandlerFailure::Panicked(panic))))),

@@ -126,7 +126,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         let Some(partition) = self.partitions.remove(&id) else { return };
         self.in_hand -= partition.items.len();
         self.end_batches(id);
-        for (offset, item) in partition.items {
+        for (offset, item) in partition.items.into_all() {
             self.lines.forget(id, item.line);
             let job = JobId { partition: id, offset, attempt: item.attempts };
             if let State::Running { deadline: Some(deadline), .. } = item.state {

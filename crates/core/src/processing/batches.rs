@@ -42,25 +42,23 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     pub fn take_batch(&mut self, most: usize, now: Now) -> Option<Batch<W>> {
         while let Some((id, first)) = self.next_place(now) {
             let Some(partition) = self.partitions.get_mut(&id) else { continue };
-            let line = partition.items.get(&first).and_then(|item| item.line);
+            let line = partition.items.get(first).and_then(|item| item.line);
             let is_alone = partition.alone_until.is_some_and(|last| first <= last);
             let others = if is_alone { 0 } else { most.saturating_sub(1) };
             let mut rest = VecDeque::from([first]);
             // What could not be saved stays in its line.
             rest.extend(self.lines.take_behind((id, line), others, |offset| {
-                let is_due = partition
-                    .items
-                    .get(&offset)
-                    .is_none_or(|item| item.due.is_none_or(|due| due <= now.mono));
+                let is_due =
+                    partition.items.get(offset).is_none_or(|item| item.due.is_none_or(|due| due <= now.mono));
                 is_due && (!self.committing.saves || partition.may_begin(offset))
             }));
             let mut works = Vec::with_capacity(rest.len());
             for offset in &rest {
-                let Some(item) = partition.items.get_mut(offset) else { continue };
+                let Some(item) = partition.items.get_mut(*offset) else { continue };
                 item.begin(State::Batched, now.mono);
                 works.push(item.work.clone());
             }
-            let Some(item) = partition.items.get(&first) else { continue };
+            let Some(item) = partition.items.get(first) else { continue };
             let (job, attempt) =
                 (JobId { partition: id, offset: first, attempt: item.attempts }, item.counted());
             let deadline = self.deadline_of(job, now);
@@ -101,18 +99,17 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         let (place, is_several) = ((job.partition, first), !rest.is_empty());
         let state = if matches!(ended, Ended::Cancelled) { State::Stopped } else { State::Queued };
         let is_deferred = matches!(ended, Ended::Deferred(_));
-        for (offset, item) in
-            partition.items.range_mut(first..).filter(|(_, item)| item.state == State::Batched)
+        for (offset, item) in partition.items.iter_mut(first).filter(|(_, item)| item.state == State::Batched)
         {
             if item.line == line {
                 item.state = state;
-                let counts_not = matches!(ended, Ended::Done) || (is_deferred && *offset != first);
+                let counts_not = matches!(ended, Ended::Done) || (is_deferred && offset != first);
                 item.uncounted += u32::from(counts_not);
             }
         }
         let last = rest.back().copied().unwrap_or(first);
         self.lines.put_behind((job.partition, line), rest);
-        let Some(item) = partition.items.get_mut(&first) else { return };
+        let Some(item) = partition.items.get_mut(first) else { return };
         match ended {
             Ended::Cancelled => {}
             Ended::Deferred(time) => self.deferred(place, time, now),

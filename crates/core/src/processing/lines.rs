@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
 };
 
 use super::{partition::Incarnation, policy::Order};
@@ -15,13 +15,36 @@ pub(super) type Place = (Incarnation, i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct LineId(u64);
 
+/// Of lines, whose ids are hashes with a seed already.
+#[derive(Debug, Default)]
+struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(number.into());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // The golden ratio's bits: what differs anywhere differs in the bits that a table looks at.
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
 /// The lines of all partitions, and who is next.
 #[derive(Debug)]
 pub(super) struct Lines {
     order: Order,
     seed: u64,
     /// Those that somebody is at the head of, and who waits behind.
-    lines: HashMap<(Incarnation, LineId), VecDeque<i64>>,
+    lines: HashMap<(Incarnation, LineId), VecDeque<i64>, BuildHasherDefault<Mixed>>,
     /// Those that wait for nothing but a worker, in order. Some may not be there any more.
     ready: VecDeque<Place>,
     pub(super) plot: Plot,
@@ -29,7 +52,7 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn new(order: Order, seed: u64) -> Self {
-        Self { order, seed, lines: HashMap::new(), ready: VecDeque::new(), plot: Plot::default() }
+        Self { order, seed, lines: HashMap::default(), ready: VecDeque::new(), plot: Plot::default() }
     }
 
     /// The line of a record with this key; none where it waits for nobody.

@@ -14,6 +14,7 @@
 mod assigning;
 mod batches;
 mod committing;
+mod items;
 mod lines;
 mod notices;
 mod partition;

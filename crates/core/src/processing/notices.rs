@@ -115,7 +115,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         let Some(since) = self.notices.since.take().filter(|_| self.running > 0) else { return };
         let begun = self.partitions.values().flat_map(|partition| {
             let busy = partition.items.iter().filter(|(_, item)| item.state.is_with_a_handler());
-            busy.map(move |(offset, item)| (item.first, partition, *offset, item.counted()))
+            busy.map(move |(offset, item)| (item.first, partition, offset, item.counted()))
         });
         let oldest = begun.min_by_key(|(first, _, offset, _)| (*first, *offset));
         let Some((_, partition, offset, attempts)) = oldest else { return };

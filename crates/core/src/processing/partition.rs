@@ -1,13 +1,10 @@
 //! A partition of which records are handled: what of it has arrived and is not done, and from that what can be committed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-    time::Instant,
-};
+use std::{collections::BTreeSet, ops::Range, time::Instant};
 
 use super::{
     Arrival,
+    items::Items,
     lines::LineId,
     saved::{BITS_FIT, GAPS_FIT, Saved},
 };
@@ -101,7 +98,7 @@ pub(super) struct Partition<W> {
     pub(super) at: TopicPartition,
     pub(super) phase: Phase,
     /// What has arrived and is not done, by offset. Any other offset before `next` is done, or is none.
-    pub(super) items: BTreeMap<i64, Item<W>>,
+    pub(super) items: Items<Item<W>>,
     pub(super) bytes: usize,
     /// Behind what has arrived.
     next: Option<CommittedOffset>,
@@ -126,7 +123,7 @@ impl<W> Partition<W> {
         Self {
             at,
             phase: Phase::Open,
-            items: BTreeMap::new(),
+            items: Items::new(),
             bytes: 0,
             next: None,
             newest_done: None,
@@ -205,7 +202,7 @@ impl<W> Partition<W> {
 
     /// A record is done.
     pub(super) fn finish(&mut self, offset: i64) -> Option<Item<W>> {
-        let item = self.items.remove(&offset)?;
+        let item = self.items.remove(offset)?;
         if !self.plot.has(Planted::BytesAreKept) {
             self.bytes = self.bytes.saturating_sub(item.bytes);
         }
@@ -222,7 +219,7 @@ impl<W> Partition<W> {
 
     /// Whether what is done could be saved if this record were.
     pub(super) fn may_begin(&self, offset: i64) -> bool {
-        let Some(base) = self.items.keys().next().copied().filter(|base| *base < offset) else { return true };
+        let Some(base) = self.items.first().filter(|base| *base < offset) else { return true };
         let saved = self.saved.as_ref().map_or(&[][..], |saved| &saved.done);
         if self.items.len() + saved.len() <= GAPS_FIT || self.plot.has(Planted::AllMayBegin) {
             return true;
@@ -231,7 +228,7 @@ impl<W> Partition<W> {
         if saved.last().map_or(end, |last| last.end.max(end)) - base <= BITS_FIT {
             return true;
         }
-        saved.len() + self.items.range(..end).take(GAPS_FIT + 1).count() <= GAPS_FIT
+        saved.len() + self.items.range(i64::MIN..end).take(GAPS_FIT + 1).count() <= GAPS_FIT
     }
 
     /// Keeps a record back until more before it is done.
@@ -257,7 +254,7 @@ impl<W> Partition<W> {
     /// When handlers of its records are told to end, if that is still to come.
     pub(super) fn drains_until(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Draining(until) if self.items.values().any(|item| item.state.is_cancellable()) => {
+            Phase::Draining(until) if self.items.iter().any(|(_, item)| item.state.is_cancellable()) => {
                 Some(until)
             }
             _ => None,
@@ -266,13 +263,13 @@ impl<W> Partition<W> {
 
     /// How many of its records are with a handler, or somebody else's.
     pub(super) fn busy(&self) -> usize {
-        let is_busy = |item: &&Item<W>| match item.state {
+        let is_busy = |(_, item): &(i64, &Item<W>)| match item.state {
             State::Running { .. } => true,
             State::GivenAway => !self.plot.has(Planted::GivenAwayIsNotAwaited),
             // The batch that it is in is looked for by itself.
             State::Queued | State::Stopped | State::Batched => false,
         };
-        self.items.values().filter(is_busy).count()
+        self.items.iter().filter(is_busy).count()
     }
 
     /// Whether more is done than was committed.
@@ -296,7 +293,7 @@ impl<W> Partition<W> {
         let mut commit = self.next.clone()?;
         let passes = |item: &Item<W>| item.state.is_running() && self.plot.has(Planted::HandlersArePassed);
         if let Some((first, item)) = self.items.iter().find(|(_, item)| !passes(item)) {
-            (commit.offset, commit.leader_epoch) = (*first, item.epoch_before);
+            (commit.offset, commit.leader_epoch) = (first, item.epoch_before);
         }
         let base = commit.offset;
         let metadata = if saved { self.to_save(base).encode() } else { String::new() };
@@ -314,7 +311,7 @@ impl<W> Partition<W> {
         let mut from = base;
         let tells = |item: &Item<W>| item.state.is_running() && self.plot.has(Planted::HandlersCountAsSaved);
         let undone = self.items.range(base.min(end)..end).filter(|(_, item)| !tells(item));
-        for offset in undone.map(|(offset, _)| *offset) {
+        for (offset, _) in undone {
             add(from..offset);
             from = offset + 1;
         }

@@ -20,7 +20,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     pub fn take(&mut self, now: Now) -> Option<Job<W>> {
         while let Some((id, offset)) = self.next_place(now) {
             let partition = self.partitions.get_mut(&id);
-            let Some(item) = partition.and_then(|it| it.items.get_mut(&offset)) else { continue };
+            let Some(item) = partition.and_then(|it| it.items.get_mut(offset)) else { continue };
             let deadline = self.config.handler_timeout.map(|timeout| now.mono + timeout);
             item.begin(State::Running { cancelled: false, deadline }, now.mono);
             let id = JobId { partition: id, offset, attempt: item.attempts };
@@ -43,7 +43,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
                 partition.hold(offset);
                 continue;
             }
-            let item = partition.items.get(&offset).filter(|item| item.state == State::Queued);
+            let item = partition.items.get(offset).filter(|item| item.state == State::Queued);
             let Some(item) = item else { continue };
             if let Some(due) = item.due.filter(|due| *due > now.mono) {
                 self.wait((id, offset), due);
@@ -116,7 +116,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     }
 
     fn running_item(&mut self, job: JobId) -> Option<&mut Item<W>> {
-        let item = self.partitions.get_mut(&job.partition)?.items.get_mut(&job.offset)?;
+        let item = self.partitions.get_mut(&job.partition)?.items.get_mut(job.offset)?;
         (item.attempts == job.attempt && matches!(item.state, State::Running { .. })).then_some(item)
     }
 
@@ -142,7 +142,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     }
 
     fn failed(&mut self, job: JobId, class: FailureClass, error: E, now: Now) {
-        let item = self.partitions.get_mut(&job.partition).and_then(|it| it.items.get_mut(&job.offset));
+        let item = self.partitions.get_mut(&job.partition).and_then(|it| it.items.get_mut(job.offset));
         let Some(item) = item else { return };
         let first = item.first.unwrap_or(now.mono);
         match self.config.retries.verdict(class, item.counted(), first, &mut self.rng, now.mono) {
@@ -160,7 +160,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     /// A record waits until its time has come.
     pub(super) fn deferred(&mut self, (id, offset): Place, time: Duration, now: Now) {
         let partition = self.partitions.get_mut(&id);
-        let Some(item) = partition.and_then(|it| it.items.get_mut(&offset)) else { return };
+        let Some(item) = partition.and_then(|it| it.items.get_mut(offset)) else { return };
         // Who always defers to a time that has passed is no busy loop.
         let until = now.mono + time.max(Duration::from_millis(1));
         item.state = State::Queued;
@@ -180,7 +180,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     pub(super) fn hopeless(&mut self, job: JobId, why: WhyHopeless, error: E, now: Now) {
         let follows = self.config.on_hopeless;
         let Some(partition) = self.partitions.get_mut(&job.partition) else { return };
-        let Some(item) = partition.items.get_mut(&job.offset) else { return };
+        let Some(item) = partition.items.get_mut(job.offset) else { return };
         let (at, offset, attempts) = (partition.at.clone(), job.offset, item.counted());
         tracing::warn!(target: log::PROCESSING, partition = %at, offset, attempts, %why, %error, ?follows, "record is hopeless");
         self.notices.tell(|| Notice::Hopeless {
@@ -213,7 +213,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     /// What became of a record that was [given away](Self::poll_given_away): it is done once it is `taken`, and is handed out
     /// again, after a while, if it is not.
     pub fn handle_given_away(&mut self, id: JobId, taken: bool, now: Now) {
-        let known = self.partitions.get_mut(&id.partition).and_then(|it| it.items.get_mut(&id.offset));
+        let known = self.partitions.get_mut(&id.partition).and_then(|it| it.items.get_mut(id.offset));
         let Some(item) = known.filter(|item| item.state == State::GivenAway && item.attempts == id.attempt)
         else {
             return;
@@ -231,7 +231,8 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     /// Nobody takes records over any more: those that were given away are not done, and are not handed out again.
     pub fn handle_nobody_takes(&mut self) {
         self.given_away.clear();
-        for item in self.partitions.values_mut().flat_map(|partition| partition.items.values_mut()) {
+        for (_, item) in self.partitions.values_mut().flat_map(|partition| partition.items.iter_mut(i64::MIN))
+        {
             if item.state == State::GivenAway {
                 item.state = State::Stopped;
             }
@@ -265,7 +266,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         let jobs: Vec<JobId> = over
             .flat_map(|(id, partition)| {
                 let job = |offset, attempt| JobId { partition: *id, offset, attempt };
-                partition.items.iter().map(move |(offset, item)| job(*offset, item.attempts))
+                partition.items.iter().map(move |(offset, item)| job(offset, item.attempts))
             })
             .collect();
         let over = self.partitions.iter().filter(|(_, partition)| is_over(partition.phase));
@@ -287,7 +288,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         self.cancels.push_back((job, reason));
         let partition = self.partitions.get(&job.partition).filter(|_| reason == CancelReason::TimedOut);
         if let Some(partition) = partition {
-            let item = partition.items.get(&offset);
+            let item = partition.items.get(offset);
             let (after, attempts) = (self.config.handler_timeout, item.map_or(job.attempt, Item::counted));
             tracing::warn!(target: log::PROCESSING, partition = %partition.at, offset, attempts, ?after, "handler hangs");
         }

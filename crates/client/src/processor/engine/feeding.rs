@@ -30,12 +30,14 @@ impl Engine {
                 self.tell_old(at, records.clone().filter(|record| !is_young(record)));
             }
             let retry = self.plan.as_ref().and_then(|plan| plan.retry_topic(&at.topic));
-            let copied = records.filter(is_young).map(|record| {
+            // With room for all of them: a filter does not tell how many pass.
+            let mut copied = Vec::with_capacity(records.size_hint().1.unwrap_or_default());
+            copied.extend(records.filter(is_young).map(|record| {
                 let (work, bytes) = record.copied();
                 let wait = retry.and_then(|retry| wait(&work, retry, wall));
                 (record, wait, work, bytes)
-            });
-            copies.push((at, copied.collect::<Vec<_>>()));
+            }));
+            copies.push((at, copied));
         }
         let known = self.batches.map(|_| copies.iter().map(|(at, _)| (*at, high_watermark(at))));
         let known: Vec<_> = known.into_iter().flatten().collect();

@@ -3,6 +3,7 @@
 mod batches;
 mod committing;
 mod failing;
+mod items;
 mod noticing;
 mod orders;
 mod random;
