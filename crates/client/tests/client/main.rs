@@ -22,6 +22,7 @@ mod processing;
 mod processing_batches;
 mod processing_blocking;
 mod processing_events;
+mod processing_service;
 mod processing_stuck;
 mod processing_time;
 mod producer;
