@@ -6,6 +6,8 @@
 mod certificates;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../examples/guide/place.rs"]
+mod place;
 
 mod admin;
 mod authorization;
@@ -14,6 +16,7 @@ mod committing;
 mod docs;
 mod followers;
 mod giving_up;
+mod guide;
 mod habits;
 mod interceptors;
 mod lazy;
