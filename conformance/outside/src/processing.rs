@@ -1,11 +1,13 @@
 //! A processor: each record handled, one of them in vain.
 
 use std::{
-    future::ready,
+    convert::Infallible,
+    future::{Ready, ready},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -14,10 +16,12 @@ use ottla::{
     dead_letters::{DeadLetters, Profile, RetryTopic},
     error::{Fault, ProcessErrorKind},
     processor::{
-        EachMessage, FailureClass, Handler, HandlerFailure, Handling, HopelessRecord, Message, WhyHopeless,
+        EachMessage, FailureClass, Handler, HandlerFailure, Handling, HopelessRecord, Message, ServiceHandler,
+        WhyHopeless,
     },
 };
 use tokio::sync::Notify;
+use tower_service::Service;
 
 use crate::{ORDERS, Outcome, configuring, equal};
 
@@ -38,6 +42,11 @@ pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
         .run_until(counts.all.notified())
         .await?;
     equal(counts.count.load(Ordering::Relaxed), ORDERS as usize + 1)?;
+
+    let served = Arc::new(Counts::default());
+    let process = Processor::new(builder.clone().group_id(format!("{topic}-served")));
+    process.each_message_by(service(Counting(served.clone()))).run_until(served.all.notified()).await?;
+    equal(served.count.load(Ordering::Relaxed), ORDERS as usize + 1)?;
 
     let hop = RetryTopic::new(topic, Duration::from_millis(50)).to_string();
     let hopped = Arc::new(Notify::new());
@@ -91,15 +100,41 @@ struct Counts {
     all: Notify,
 }
 
+impl Counts {
+    fn one(&self) {
+        if self.count.fetch_add(1, Ordering::Relaxed) == ORDERS as usize {
+            self.all.notify_one();
+        }
+    }
+}
+
 impl Handler for Counts {
     fn handle(&self, _: Message) -> Handling<'_> {
-        Box::pin(async move {
-            if self.count.fetch_add(1, Ordering::Relaxed) == ORDERS as usize {
-                self.all.notify_one();
-            }
-            Ok(())
-        })
+        self.one();
+        Box::pin(ready(Ok(())))
     }
+}
+
+#[derive(Clone)]
+struct Counting(Arc<Counts>);
+
+impl Service<Message> for Counting {
+    type Response = ();
+    type Error = Infallible;
+    type Future = Ready<Result<(), Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Message) -> Self::Future {
+        self.0.one();
+        ready(Ok(()))
+    }
+}
+
+fn service(counting: Counting) -> ServiceHandler<Counting> {
+    ServiceHandler::new(counting)
 }
 
 fn of_process(error: &ProcessError) -> (ProcessErrorKind, Fault) {

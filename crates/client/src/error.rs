@@ -200,6 +200,9 @@ errors! {
         Build = Caller: "the consumer cannot be built", "";
         /// A record is hopeless: [`hopeless`](ProcessError::hopeless) has it. It is not committed, so it is read again.
         Record = Caller: "a record cannot be handled", "mend what handles it, or have such records skipped";
+        /// The service of a `ServiceHandler` says that it takes no calls any more: the source tells why. No record has failed by
+        /// that; what it did not take is read again.
+        Service = Caller: "the service that handles records takes no calls any more", "build it anew";
         /// No records can be received: the source tells why.
         Receive = Cluster: "records cannot be received", "";
         /// What is done cannot be committed: the source tells why. It is done again.

@@ -57,7 +57,7 @@ pub(super) async fn on_a_thread(
     let handled =
         tokio::task::spawn_blocking(move || span.in_scope(|| caught(|| handler(message)))).await.ok()?;
     Some(match handled {
-        Ok(outcome) => outcome.map_err(Fell::from),
+        Ok(outcome) => outcome.map_err(HandlerError::fell),
         Err(panic) => Err(Fell::Failed(HandlerFailure::Panicked(panic))),
     })
 }

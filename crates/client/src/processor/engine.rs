@@ -27,6 +27,7 @@ use self::seats::Seats;
 use super::{
     HandlerFailure,
     events::Watchers,
+    handler::Source,
     plan::Plan,
     pump::{IDLE, or},
 };
@@ -71,6 +72,8 @@ struct Inner {
     seats: Seats,
     /// What batches tell of their partitions.
     high_watermarks: HashMap<TopicPartition, i64>,
+    /// Why nothing can be handled any more.
+    broken: Option<Source>,
 }
 
 /// What a worker has taken.
@@ -121,6 +124,7 @@ impl Engine {
             clock: Reading::new(),
             seats: Seats::new(Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers())),
             high_watermarks: HashMap::new(),
+            broken: None,
         };
         Self {
             inner: Mutex::new(inner),
@@ -324,6 +328,19 @@ impl Engine {
     /// Nothing is handed out any more.
     pub(super) fn stop(&self) {
         self.with_machine(|machine, _| machine.stop());
+    }
+
+    /// Nothing can be handled any more, so nothing is handed out. Of several reasons the first is told.
+    pub(super) fn breaks(&self, source: Source) {
+        self.with(|inner, _| {
+            inner.broken.get_or_insert(source);
+            inner.machine.stop();
+        });
+    }
+
+    /// Why it stops, where nothing can be handled any more.
+    pub(super) fn broken(&self) -> Option<Source> {
+        self.with(|inner, _| inner.broken.take())
     }
 
     /// The record that it stops for, where it is one.

@@ -11,10 +11,10 @@ use std::{
 
 use ottla_core::{bounded, processing::FailureClass};
 
-use super::spans::TraceContext;
+use super::{spans::TraceContext, worker::Fell};
 use crate::consumer::OwnedRecord;
 
-type Source = Box<dyn StdError + Send + Sync>;
+pub(super) type Source = Box<dyn StdError + Send + Sync>;
 
 /// A record to be handled, and which attempt at it this is. It has all that an [`OwnedRecord`] has.
 #[derive(Debug, Clone)]
@@ -112,20 +112,29 @@ where
 /// cannot.
 #[derive(Debug)]
 pub struct HandlerError {
-    class: FailureClass,
+    meaning: Meaning,
     source: Source,
-    deferred_until: Option<SystemTime>,
+}
+
+/// What it means for the record, and for the processor.
+#[derive(Debug, Clone, Copy)]
+enum Meaning {
+    Failed(FailureClass),
+    DeferredUntil(SystemTime),
+    /// No record can be handled any more.
+    #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only a service is ever broken"))]
+    Broken,
 }
 
 impl HandlerError {
     /// Another attempt may succeed.
     pub fn retriable(error: impl Into<Source>) -> Self {
-        Self { class: FailureClass::Retriable, source: error.into(), deferred_until: None }
+        Self { meaning: Meaning::Failed(FailureClass::Retriable), source: error.into() }
     }
 
     /// No attempt can succeed: there is no other.
     pub fn fatal(error: impl Into<Source>) -> Self {
-        Self { class: FailureClass::Fatal, source: error.into(), deferred_until: None }
+        Self { meaning: Meaning::Failed(FailureClass::Fatal), source: error.into() }
     }
 
     /// The record's time has not come: it is handled again from this time on, by this machine's clock. This is no failure, and
@@ -133,19 +142,65 @@ impl HandlerError {
     /// place of the [`concurrency`](super::Processor::concurrency). It stays among what is
     /// [in flight](super::Processor::in_flight), and what is committed does not pass it.
     pub fn defer_until(time: SystemTime) -> Self {
-        Self { deferred_until: Some(time), ..Self::retriable("its time has not come") }
+        Self { meaning: Meaning::DeferredUntil(time), source: "its time has not come".into() }
     }
 
-    /// How long the record is to wait, if it is deferred.
-    pub(super) fn deferred_for(&self) -> Option<Duration> {
-        let until = self.deferred_until?;
-        Some(bounded(until.duration_since(SystemTime::now()).unwrap_or_default()))
+    /// It is no record's fault: nothing can be handled any more.
+    #[cfg(feature = "tower")]
+    pub(super) fn broken(self) -> Self {
+        Self { meaning: Meaning::Broken, ..self }
+    }
+
+    /// As an error, for where one is asked for: this type is none, so that every error becomes one by `?`. What it says of the record is
+    /// kept: `?` finds it again, also where another error has it as its source.
+    pub fn into_error(self) -> Box<dyn StdError + Send + Sync> {
+        Box::new(Meant(self))
+    }
+
+    /// What follows.
+    pub(super) fn fell(self) -> Fell {
+        match self.meaning {
+            Meaning::Failed(class) => Fell::Failed(HandlerFailure::Error(class, self.source)),
+            Meaning::DeferredUntil(time) => {
+                Fell::Deferred(bounded(time.duration_since(SystemTime::now()).unwrap_or_default()))
+            }
+            Meaning::Broken => Fell::Broken(self.source),
+        }
     }
 }
 
 impl<E: Into<Source>> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        Self::retriable(error)
+        let source: Source = error.into();
+        match source.downcast::<Meant>() {
+            Ok(meant) => meant.0,
+            Err(source) => Self { meaning: Meant::within(&*source), source },
+        }
+    }
+}
+
+/// An error that says what it means. In a chain it is its source, and no link of its own.
+#[derive(Debug)]
+struct Meant(HandlerError);
+
+impl Meant {
+    /// What an error means that has one of these somewhere among its sources.
+    fn within(error: &(dyn StdError + 'static)) -> Meaning {
+        let mut sources = std::iter::successors(error.source(), |error| (*error).source());
+        let meant = sources.find_map(|source| source.downcast_ref::<Self>());
+        meant.map_or(Meaning::Failed(FailureClass::Retriable), |meant| meant.0.meaning)
+    }
+}
+
+impl fmt::Display for Meant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.source.fmt(f)
+    }
+}
+
+impl StdError for Meant {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.source()
     }
 }
 
@@ -183,7 +238,11 @@ impl HandlerFailure {
 
 impl From<HandlerError> for HandlerFailure {
     fn from(error: HandlerError) -> Self {
-        Self::Error(error.class, error.source)
+        let class = match error.meaning {
+            Meaning::Failed(class) => class,
+            Meaning::DeferredUntil(_) | Meaning::Broken => FailureClass::Retriable,
+        };
+        Self::Error(class, error.source)
     }
 }
 
@@ -203,5 +262,37 @@ impl StdError for HandlerFailure {
             Self::Error(_, source) => Some(&**source),
             Self::Panicked(_) | Self::TimedOut(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Around(Source);
+
+    impl fmt::Display for Around {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an order")
+        }
+    }
+
+    impl StdError for Around {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&*self.0)
+        }
+    }
+
+    #[test]
+    fn what_an_error_means_for_its_record_is_found_again_also_behind_another() {
+        let is_fatal = |error: HandlerError| matches!(error.meaning, Meaning::Failed(FailureClass::Fatal));
+        let fatal = || HandlerError::fatal("unreadable").into_error();
+        assert!(is_fatal(fatal().into()) && is_fatal(Around(fatal()).into()));
+        assert!(!is_fatal(Around(HandlerError::retriable("down").into_error()).into()));
+        assert!(!is_fatal(Around("down".into()).into()));
+        assert_eq!(HandlerError::from(Around(fatal())).source.to_string(), "an order");
+        let later = HandlerError::defer_until(SystemTime::now()).into_error();
+        assert!(matches!(HandlerError::from(later).meaning, Meaning::DeferredUntil(_)));
     }
 }

@@ -17,6 +17,8 @@ mod plan;
 mod post;
 mod pump;
 mod rebalance;
+#[cfg(feature = "tower")]
+mod service;
 mod spans;
 mod typed;
 mod worker;
@@ -30,6 +32,8 @@ use ottla_core::{
     processing::{self, ProcessingConfig},
 };
 
+#[cfg(feature = "tower")]
+pub use self::service::ServiceHandler;
 pub use self::{
     batch::{Batch, BatchHandler, EachBatch},
     deduplication::{Deduplication, Known, RecentIds},

@@ -119,6 +119,9 @@ async fn run_with(
     if let Some(stopped) = engine.stopped_for() {
         return Err(ProcessError::stopped_for(stopped));
     }
+    if let Some(source) = engine.broken() {
+        return Err(ProcessError::new(ProcessErrorKind::Service).because(source));
+    }
     pumped?;
     match posted {
         None | Some(Ok(Ok(()))) => {}

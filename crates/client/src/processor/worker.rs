@@ -20,6 +20,7 @@ use super::{
     blocking::{Blocking, on_a_thread},
     engine::{Cancel, Engine, Taken},
     events::Watchers,
+    handler::Source,
     spans,
 };
 use crate::net::clock;
@@ -47,15 +48,8 @@ pub(super) enum Fell {
     Failed(HandlerFailure),
     /// Its time has not come, for so long.
     Deferred(Duration),
-}
-
-impl From<HandlerError> for Fell {
-    fn from(error: HandlerError) -> Self {
-        match error.deferred_for() {
-            Some(time) => Self::Deferred(time),
-            None => Self::Failed(error.into()),
-        }
-    }
+    /// No record can be handled any more.
+    Broken(Source),
 }
 
 /// What all workers have in common.
@@ -149,7 +143,7 @@ impl Trade {
             match span.in_scope(|| caught(|| handling.as_mut().poll(cx))) {
                 Ok(Poll::Pending) if std::mem::take(&mut is_first) => cancelled.as_mut().poll(cx).map(Err),
                 Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(outcome)) => Poll::Ready(Ok(outcome.map_err(Fell::from))),
+                Ok(Poll::Ready(outcome)) => Poll::Ready(Ok(outcome.map_err(HandlerError::fell))),
                 Err(panic) => Poll::Ready(Ok(Err(Fell::Failed(HandlerFailure::Panicked(panic))))),
             }
         });
@@ -169,6 +163,10 @@ impl Trade {
         match fell {
             Fell::Failed(failure) => self.failed(failure, span),
             Fell::Deferred(time) => Ended::Deferred(time),
+            Fell::Broken(source) => {
+                self.engine.breaks(source);
+                Ended::Cancelled
+            }
         }
     }
 

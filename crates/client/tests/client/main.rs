@@ -6,6 +6,8 @@
 mod certificates;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../examples/guide/place.rs"]
+mod place;
 
 mod admin;
 mod authorization;
@@ -14,6 +16,7 @@ mod committing;
 mod docs;
 mod followers;
 mod giving_up;
+mod guide;
 mod habits;
 mod interceptors;
 mod lazy;
@@ -22,6 +25,7 @@ mod processing;
 mod processing_batches;
 mod processing_blocking;
 mod processing_events;
+mod processing_service;
 mod processing_stuck;
 mod processing_time;
 mod producer;
