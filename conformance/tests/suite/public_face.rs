@@ -10,12 +10,13 @@ use ottla_conformance::public_api::{FACES, WRITE, document};
 use ottla_conformance::targets::{Target, unique};
 
 use crate::cases::{Case, Outcome};
-use crate::kit::PATIENCE;
+use crate::kit::{PATIENCE, holds};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::embedded("a_program_outside_works_with_the_ottla_crate_alone", outside).heavy(),
         Case::alone("a_program_outside_names_every_public_type", names),
+        Case::alone("a_program_outside_is_locked_to_what_the_workspace_is_locked_to", locked),
         Case::alone("the_public_api_is_as_listed", listed).with_nightly().heavy(),
     ]
 }
@@ -25,6 +26,22 @@ fn outside(target: &Target) -> Outcome {
     program.args([target.bootstrap(), unique("outside")]);
     run(&program, 4 * PATIENCE)?;
     Ok(())
+}
+
+/// Else it could not be built without a network, where only the workspace's packages are on the machine.
+fn locked() -> Outcome {
+    let packages = |path: &str| -> Result<BTreeSet<String>, std::io::Error> {
+        let lock = std::fs::read_to_string(workspace().join(path))?;
+        let named = |package: &str| package.lines().take(2).collect::<Vec<_>>().join(", ");
+        Ok(lock.split("[[package]]\n").skip(1).map(named).collect())
+    };
+    let (ours, outside) = (packages("Cargo.lock")?, packages("conformance/outside/Cargo.lock")?);
+    let others: Vec<&String> =
+        outside.difference(&ours).filter(|package| !package.contains("ottla-outside")).collect();
+    holds(
+        &format!("`cargo update -p NAME --precise VERSION` in conformance/outside: {others:?}"),
+        others.is_empty(),
+    )
 }
 
 /// Types, traits and functions of the listing stand in the signatures of the program outside, or in the heads of its `impl`s.

@@ -114,8 +114,11 @@ impl Post {
                 // Not asked for: brokers may not have heard of it yet.
                 Ok(count.unwrap_or_default())
             }
-            // Another member was first.
-            Err(error) if error.kind() == AdminErrorKind::TopicExists => self.describe(topic).await,
+            // Another member was first, so that it may have other numbers; nor may brokers have heard of it yet.
+            Err(error) if error.kind() == AdminErrorKind::TopicExists => match self.describe(topic).await {
+                Err(error) if error.kind() == AdminErrorKind::UnknownTopic => Ok(0),
+                described => described,
+            },
             Err(error) => Err(error),
         }
     }

@@ -255,6 +255,20 @@ async fn a_retry_topic_that_cannot_be_made_ends_it_before_a_record_is_handled_an
     assert!(text.contains("create it, or have Describe and Create granted"), "{text}");
 }
 
+/// Another member makes it at the same time, and the broker that is asked next has not heard of it.
+#[tokio::test]
+async fn a_topic_that_another_has_just_made_is_waited_for_and_no_reason_to_stop() {
+    let server = server(1);
+    produce(&server, 0, 0..1).await;
+    let first = Fault::Error(ErrorCode::TopicAlreadyExists);
+    server.with_cluster(|cluster| cluster.faults().on(ApiKey::CreateTopics).times(1).then(first));
+    let process = processor(&server).dead_letters(DeadLetters::default());
+    let running = Running::new(process.each_message(|_| ready(Err::<(), _>(HandlerError::fatal("never")))));
+    until("it is given up", || committed(&server, 0) == Some(1)).await;
+    running.stop().await;
+    assert_eq!(end_of(&server, "t-dlt"), 1);
+}
+
 #[tokio::test]
 async fn two_retry_topics_of_one_delay_and_those_of_a_pattern_are_refused() {
     let server = server(1);
