@@ -14,6 +14,7 @@
 mod assigning;
 mod batches;
 mod committing;
+mod ledger;
 mod lines;
 mod notices;
 mod partition;
@@ -31,6 +32,7 @@ use std::{
 
 pub use self::batches::Batch;
 pub use self::committing::CommitEnd;
+pub use self::ledger::{Ledger, Round};
 pub use self::notices::Notice;
 pub use self::policy::{FailureClass, OnHopeless, Order, RetryPolicy, WhyHopeless};
 use self::{
