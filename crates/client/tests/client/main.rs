@@ -22,6 +22,7 @@ mod processing;
 mod processing_batches;
 mod processing_blocking;
 mod processing_events;
+mod processing_exactly_once;
 mod processing_stuck;
 mod processing_time;
 mod producer;
