@@ -41,6 +41,8 @@ mod deleted_topics;
 mod deletions;
 #[path = "suite/exactly_once.rs"]
 mod exactly_once;
+#[path = "suite/exactly_once_processors.rs"]
+mod exactly_once_processors;
 #[path = "suite/explain.rs"]
 mod explain;
 #[path = "suite/failures.rs"]
@@ -201,6 +203,7 @@ fn all() -> Vec<Case> {
         killed::cases(),
         own_transactions::cases(),
         exactly_once::cases(),
+        exactly_once_processors::cases(),
         guarantees::cases(),
         processing::cases(),
         handlers::cases(),

@@ -1,15 +1,17 @@
 //! Records that appear as a whole or not at all.
 
-use std::time::Duration;
+use std::{future::ready, sync::Arc, time::Duration};
 
 use ottla::{
-    Consumer, ProducerRecord, SendError, Transaction, TransactionError, TransactionSender,
-    TransactionalProducer, TransformError,
+    Consumer, Processor, ProducerBuilder, ProducerRecord, SendError, Transaction, TransactionError,
+    TransactionSender, TransactionalProducer, TransformError,
     error::{
         AbortedError, AbortedErrorKind, FatalError, FatalErrorKind, Fault, UnansweredError,
         UnansweredErrorKind,
     },
+    processor::{EachMessage, Message, Outputs, TransactionalProcessor},
 };
+use tokio::sync::Notify;
 
 use crate::{Outcome, administering, configuring, equal};
 
@@ -37,7 +39,33 @@ pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
         copied = copy(&mut producer, &mut consumer, &copies).await?;
     }
     consumer.close().await?;
-    Ok(producer.close().await?)
+    producer.close().await?;
+    process(servers, topic, copies).await
+}
+
+/// The first record by a processor: it is to be copied once more.
+async fn process(servers: &str, topic: &str, to: String) -> Outcome {
+    let mut consumer = configuring::consumer(servers).group_id(format!("{topic}-once")).subscribe([topic]);
+    consumer = consumer.auto_offset_reset(ottla::OffsetReset::Earliest);
+    let producer = configuring::producer(servers).transactional_id(format!("{topic}-once"));
+    let copied = Arc::new(Notify::new());
+    let copying = copying(in_transactions(consumer, producer), to, copied.clone());
+    Ok(copying.run_until(copied.notified()).await?)
+}
+
+fn in_transactions(consumer: ottla::ConsumerBuilder, producer: ProducerBuilder) -> TransactionalProcessor {
+    Processor::new(consumer).transactional(producer)
+}
+
+fn copying(processor: TransactionalProcessor, to: String, copied: Arc<Notify>) -> EachMessage {
+    processor.each_message(move |message, out| {
+        copied.notify_one();
+        ready(write(&message, &out, &to))
+    })
+}
+
+fn write(message: &Message, out: &Outputs, to: &str) -> Result<(), SendError> {
+    out.push(ProducerRecord::to(to).value(message.value()))
 }
 
 async fn producer(servers: &str, id: &str) -> Result<TransactionalProducer, ottla::BuildError> {

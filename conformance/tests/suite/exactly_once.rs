@@ -31,26 +31,26 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-const PARTITIONS: i32 = 4;
+pub(crate) const PARTITIONS: i32 = 4;
 const WORKERS: usize = 2;
 /// How many numbers are written each second.
 const RATE: u64 = 250;
 
 /// A worker, whose processes come one after the other.
-struct Worker {
+pub(crate) struct Worker {
     command: Command,
     process: Process,
-    kills: usize,
+    pub(crate) kills: usize,
     /// Of the processes that are gone.
     lines: Vec<String>,
 }
 
 impl Worker {
-    fn start(command: Command) -> Result<Self, Failed> {
+    pub(crate) fn start(command: Command) -> Result<Self, Failed> {
         Ok(Self { process: Process::spawn_with_input(&command)?, command, kills: 0, lines: Vec::new() })
     }
 
-    fn kill(&mut self) -> Outcome {
+    pub(crate) fn kill(&mut self) -> Outcome {
         self.process.kill();
         self.lines.append(&mut self.process.lines());
         self.process = Process::spawn_with_input(&self.command)?;
@@ -59,7 +59,7 @@ impl Worker {
     }
 
     /// It ran until now: a worker that ends by itself has failed.
-    fn check(&mut self) -> Outcome {
+    pub(crate) fn check(&mut self) -> Outcome {
         if self.process.is_running() {
             return Ok(());
         }
@@ -71,7 +71,7 @@ impl Worker {
         lines.iter().rev().take(5).rev().fold(String::new(), |text, line| text + "\n" + line)
     }
 
-    fn end(mut self) -> Result<Vec<String>, Failed> {
+    pub(crate) fn end(mut self) -> Result<Vec<String>, Failed> {
         self.process.close_input();
         self.process.end(PATIENCE)?;
         self.lines.append(&mut self.process.lines());
@@ -80,7 +80,7 @@ impl Worker {
 }
 
 /// Writes numbers until it is told to stop: how many.
-async fn feed(bootstrap: String, topic: String, stops: &AtomicBool) -> Result<u64, Failed> {
+pub(crate) async fn feed(bootstrap: String, topic: String, stops: &AtomicBool) -> Result<u64, Failed> {
     let producer = Producer::builder().bootstrap_servers(bootstrap.split(',')).build().await?;
     let (mut count, begun) = (0, Instant::now());
     while !stops.load(Ordering::Relaxed) {
@@ -171,7 +171,12 @@ fn under_kills(start: fn(Config) -> Result<Cluster, Unavailable>) -> Outcome {
 }
 
 /// The group may be far behind by now: it is to come nearer to the end as long as it is not there.
-fn until_all_is_read(target: &Target, group: &str, input: &str, workers: &mut [Worker]) -> Outcome {
+pub(crate) fn until_all_is_read(
+    target: &Target,
+    group: &str,
+    input: &str,
+    workers: &mut [Worker],
+) -> Outcome {
     let (mut least, mut since) = (i64::MAX, Instant::now());
     while least > 0 {
         workers.iter_mut().try_for_each(Worker::check)?;
@@ -240,7 +245,7 @@ async fn lag(target: &Target, group: &str, topic: &str) -> Result<Vec<i64>, Fail
 }
 
 /// How often each number is there, for a reader of what is committed.
-async fn read(target: &Target, topic: &str, count: u64) -> Result<BTreeMap<u64, usize>, Failed> {
+pub(crate) async fn read(target: &Target, topic: &str, count: u64) -> Result<BTreeMap<u64, usize>, Failed> {
     let builder =
         Consumer::builder().bootstrap_servers([target.bootstrap()]).auto_offset_reset(OffsetReset::Earliest);
     let mut consumer = builder.isolation_level(IsolationLevel::ReadCommitted).build().await?;

@@ -211,6 +211,9 @@ errors! {
         Topic = Caller: "a topic for records that are given up cannot be had", "create it, or have Describe and Create granted";
         /// Nothing can be written to retry topics and dead letters any more: the source tells why. What was not written is read again.
         GiveUp = Client: "no record can be given up any more", "";
+        /// What is done, and what was written for it, cannot be committed in a transaction: the source tells why. It is done again, unless
+        /// a newer producer has the `transactional.id`: its program has the work.
+        Transaction = Cluster: "a transaction cannot be committed", "what was done since the last commit is done again";
         /// It was asked to stop, and has, but not in good order: the source tells what is left.
         Close = Cluster: "stopped, but not in good order", "";
     }

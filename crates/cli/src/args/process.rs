@@ -49,9 +49,13 @@ pub(crate) struct ProcessArgs {
     /// What CMD writes on stdout is the value of a record of this topic, with the key of the record that it had
     #[arg(long, value_name = "TOPIC")]
     pub(crate) to: Option<String>,
-    /// These records, and how far was read, in one transaction
-    #[arg(long, requires = "to", help_heading = super::LATER)]
+    /// What is written with --to, what is given up, and how far was read, in one transaction
+    #[arg(long)]
     pub(crate) exactly_once: bool,
+    /// The transactional id: of this process alone, and the same when it is started again [default: the group and
+    /// `group.instance.id`, or a random number]
+    #[arg(long, value_name = "ID", requires = "exactly_once")]
+    pub(crate) transactional_id: Option<String>,
     #[command(flatten)]
     pub(crate) common: Common,
 }

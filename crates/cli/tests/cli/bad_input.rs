@@ -80,6 +80,7 @@ fn wrong_usage_is_one_line_too() {
         &["process", "t", "-G", "g", "--exec", "cat", "--dead-letter", "t"],
         &["process", "t", "-G", "g", "--exec", "cat", "--to", "t"],
         &["process", "t", "-G", "g", "--exec", "cat", "--exactly-once"],
+        &["process", "t", "-G", "g", "--exec", "cat", "--to", "u", "--transactional-id", "x"],
         &["process", "ord.*", "-G", "g", "--exec", "cat"],
         &["dlq", "list", "t:0:1"],
         &["dlq", "show", "t:x"],
@@ -92,8 +93,7 @@ fn wrong_usage_is_one_line_too() {
 #[test]
 fn what_is_not_there_yet_says_so() {
     for args in [
-        &["process", "t", "-G", "g", "--exec", "cat", "--to", "u", "--exactly-once"][..],
-        &["top"],
+        &["top"][..],
         &["serve", "--listen", "127.0.0.1:9308"],
         &["doctor", "-G", "g"],
         &["groups", "delete", "g"],

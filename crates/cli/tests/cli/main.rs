@@ -20,6 +20,7 @@ mod group;
 mod logs;
 mod process;
 mod process_ends;
+mod process_exactly_once;
 mod produce;
 mod support;
 mod tables;

@@ -35,6 +35,14 @@ impl Consumer {
         })
     }
 
+    /// The member's place in its group, as long as these partitions are its own, and its listener knows of them.
+    pub(crate) fn member_for<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = &'a TopicPartition>,
+    ) -> Option<GroupMetadata> {
+        self.shared.inspect(|core| core.member_for(partitions))
+    }
+
     /// These records are done.
     pub(crate) fn settle(&mut self) {
         let reading = &mut self.reader.reading;

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ottla_core::{Callback, CommittedOffset, Machine, ReaderId, TopicPartition};
+use ottla_core::{Callback, CommittedOffset, GroupMetadata, Machine, ReaderId, TopicPartition};
 
 use super::{
     Core,
@@ -226,6 +226,11 @@ impl Rebalance {
     pub fn resume(&self, partition: impl Into<TopicPartition>) {
         let at = partition.into();
         self.0.with(|core, now| core.set_paused(&at, false, now));
+    }
+
+    /// The member's place in its group, as long as these partitions are its own.
+    pub(crate) fn member_for(&self, partitions: &[TopicPartition]) -> Option<GroupMetadata> {
+        self.0.inspect(|core| core.member_for(partitions))
     }
 
     /// The partitions that are the consumer's now, those that come or go included.

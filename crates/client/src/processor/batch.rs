@@ -4,7 +4,9 @@ use std::{fmt, future::Future, sync::Arc};
 
 use ottla_core::{TopicPartition, processing::JobId};
 
-use super::{HandlerError, Handling, Processor, engine::Engine, handler::Closure, pump, worker::Work};
+use super::{
+    HandlerError, Handling, Outputs, Processor, engine::Engine, handler::Closure, pump, worker::Work,
+};
 use crate::{consumer::OwnedRecord, error::ProcessError};
 
 /// Records of one partition, in order, to be handled together: what [`Processor::each_batch`] gives to its handler. There is at
@@ -15,6 +17,7 @@ pub struct Batch {
     pub(super) attempt: u32,
     pub(super) high_watermark: Option<i64>,
     pub(super) engine: Arc<Engine>,
+    pub(super) outputs: Option<Outputs>,
 }
 
 impl Batch {
@@ -53,7 +56,13 @@ impl Batch {
     /// batch changes nothing; one behind it resolves all of it. Of a batch that [is stale](Self::is_stale) because its partition was
     /// lost, or whose handler has ended, it counts for nothing.
     pub fn resolve_offset(&self, offset: i64) {
-        self.engine.resolve(self.id, offset);
+        self.engine.resolve(self.id, offset, self.outputs.as_ref());
+    }
+
+    /// What its handler writes to, where there are transactions.
+    pub(super) fn outputs(&self) -> Outputs {
+        let nowhere = || Outputs::new(TopicPartition::new("", 0), 0);
+        self.outputs.clone().unwrap_or_else(nowhere)
     }
 
     /// Lets the processor commit what was resolved, if the [interval](Processor::commit_interval) since the last commit is over. It does so

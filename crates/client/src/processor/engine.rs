@@ -1,5 +1,6 @@
 //! The machine that workers, the pump and the rebalance listener share, under one lock, and who is woken by what.
 
+mod books;
 mod feeding;
 mod seats;
 
@@ -22,14 +23,18 @@ use ottla_core::{
 use ottla_protocol::Now;
 use tokio::{runtime::Handle, sync::Notify, task::coop::consume_budget};
 
-pub(super) use self::seats::Cancel;
-use self::seats::Seats;
+pub(super) use self::{books::Entry, seats::Cancel};
+use self::{
+    books::{Books, Draft},
+    seats::Seats,
+};
 use super::{
     HandlerFailure,
     events::Watchers,
     handler::Source,
     plan::Plan,
     pump::{IDLE, or},
+    transactional::Outputs,
 };
 use crate::{consumer::OwnedRecord, net::clock::Reading};
 
@@ -47,6 +52,10 @@ pub(super) struct Engine {
     listener: Notify,
     /// The post waits here.
     post: Notify,
+    /// The bookkeeper waits here.
+    books: Notify,
+    /// The most bytes of a record that a handler writes; `None` where there are no transactions.
+    outputs: Option<usize>,
     /// How long records of retry topics still wait.
     plan: Option<Arc<Plan>>,
     is_ended: AtomicBool,
@@ -74,6 +83,16 @@ struct Inner {
     high_watermarks: HashMap<TopicPartition, i64>,
     /// Why nothing can be handled any more.
     broken: Option<Source>,
+    /// Where offsets are committed in transactions.
+    books: Option<Books>,
+}
+
+/// How a worker's job has ended, and what was written by it.
+#[derive(Debug)]
+pub(super) struct WorkEnded {
+    pub(super) job: JobId,
+    pub(super) ended: Ended<HandlerFailure>,
+    pub(super) outputs: Option<Outputs>,
 }
 
 /// What a worker has taken.
@@ -85,6 +104,15 @@ pub(super) enum Taken {
 }
 
 impl Taken {
+    /// That of its records.
+    pub(super) fn partition(&self) -> Option<&TopicPartition> {
+        let record = match self {
+            Self::Message(job) => Some(&job.work),
+            Self::Batch(batch, _) => batch.works.first(),
+        };
+        record.map(OwnedRecord::topic_partition)
+    }
+
     fn id(&self) -> JobId {
         match self {
             Self::Message(job) => job.id,
@@ -99,6 +127,8 @@ pub(super) struct Orders {
     /// These are to be paused (`true`) or resumed.
     pub(super) pauses: Vec<(TopicPartition, bool)>,
     pub(super) commit: Option<BTreeMap<TopicPartition, CommittedOffset>>,
+    /// Where there are transactions, what is to be committed in the next.
+    pub(super) draft: Option<Draft>,
     pub(super) is_stopping: bool,
     /// How many records to ask for.
     pub(super) room: usize,
@@ -111,9 +141,11 @@ impl Engine {
         config: ProcessingConfig,
         plan: Option<Arc<Plan>>,
         batches: Option<usize>,
+        outputs: Option<usize>,
         watching: Watching,
     ) -> Self {
         let Watching { stalled_after, oldest, watchers } = watching;
+        let books = outputs.map(|_| Books::new(config.room.bytes));
         let mut machine = Processing::new(config);
         machine.watch_for_stalls(stalled_after);
         if watchers.are_any() {
@@ -125,6 +157,7 @@ impl Engine {
             seats: Seats::new(Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers())),
             high_watermarks: HashMap::new(),
             broken: None,
+            books,
         };
         Self {
             inner: Mutex::new(inner),
@@ -132,6 +165,8 @@ impl Engine {
             pump: Notify::new(),
             listener: Notify::new(),
             post: Notify::new(),
+            books: Notify::new(),
+            outputs,
             plan,
             is_ended: AtomicBool::new(false),
             batches,
@@ -151,8 +186,8 @@ impl Engine {
             inner.seats.tell(job, reason);
         }
         let notices: Vec<_> = std::iter::from_fn(|| inner.machine.poll_notice()).collect();
-        let (stir, gives) = (inner.machine.take_stir(), inner.machine.has_given_away());
-        let more = workers && inner.machine.can_take() && inner.seats.wakes_one();
+        let (stir, gives) = (inner.machine.take_stir() | inner.hurries(), inner.machine.has_given_away());
+        let more = workers && inner.machine.can_take() && !inner.is_full() && inner.seats.wakes_one();
         drop(inner);
         for notice in notices {
             self.watchers.tell(|| notice.into());
@@ -185,11 +220,7 @@ impl Engine {
 
     /// Tells how the last job of the worker in this seat ended, and waits for the next; `None` when there will be none. Dropped, it may
     /// have taken one that nobody runs: who drops it drops the engine, too.
-    pub(super) async fn next(
-        &self,
-        mut ended: Option<(JobId, Ended<HandlerFailure>)>,
-        seat: usize,
-    ) -> Option<Taken> {
+    pub(super) async fn next(&self, mut ended: Option<WorkEnded>, seat: usize) -> Option<Taken> {
         let mut notified = pin!(self.jobs.notified());
         let mut is_woken = false;
         loop {
@@ -197,8 +228,10 @@ impl Engine {
             is_woken |= notified.as_mut().enable();
             let (job, wakes) = self.wake_with(true, |inner, now| {
                 inner.seats.looks(std::mem::take(&mut is_woken));
-                if let Some((job, ended)) = ended.take() {
-                    inner.machine.handle_ended(job, ended, now);
+                if let Some(WorkEnded { job, ended, outputs }) = ended.take()
+                    && inner.machine.handle_ended(job, ended, now)
+                {
+                    inner.write(outputs.as_ref());
                 }
                 let taken = inner.take(self.batches, now);
                 inner.seats.takes(seat, taken.as_ref().map(Taken::id));
@@ -227,11 +260,15 @@ impl Engine {
 
     /// What is due is done; what is left for the pump.
     pub(super) fn turn(&self) -> Orders {
-        self.with_machine(|machine, now| {
-            machine.handle_timeout(now);
+        self.with(|inner, now| {
+            inner.machine.handle_timeout(now);
+            let draft = inner.draft(now);
+            let is_transactional = inner.books.is_some();
+            let machine = &mut inner.machine;
             Orders {
+                draft,
                 pauses: std::iter::from_fn(|| machine.poll_pause()).collect(),
-                commit: machine.poll_commit(now),
+                commit: if is_transactional { None } else { machine.poll_commit(now) },
                 is_stopping: machine.is_stopping(),
                 room: machine.room(),
                 due_in: machine.poll_timeout().map(|due| due.saturating_duration_since(now.mono)),
@@ -240,21 +277,35 @@ impl Engine {
     }
 
     /// From within a handler: a worker that is woken here waits for this thread, and the handler may keep it.
-    fn with_handler<T>(&self, change: impl FnOnce(&mut Machine, Now) -> T) -> T {
-        self.wake_with(false, |inner, now| change(&mut inner.machine, now)).0
+    fn with_handler<T>(&self, change: impl FnOnce(&mut Inner, Now) -> T) -> T {
+        self.wake_with(false, change).0
+    }
+
+    /// Whether offsets are committed in transactions.
+    pub(super) fn is_transactional(&self) -> bool {
+        self.outputs.is_some()
+    }
+
+    /// What the handler of a record of this partition writes to.
+    pub(super) fn outputs(&self, at: Option<&TopicPartition>) -> Option<Outputs> {
+        Some(Outputs::new(at?.clone(), self.outputs?))
     }
 
     /// Records of a batch are done, up to this offset.
-    pub(super) fn resolve(&self, batch: JobId, through: i64) {
-        self.with_handler(|machine, now| machine.handle_resolved(batch, through, now));
+    pub(super) fn resolve(&self, batch: JobId, through: i64, outputs: Option<&Outputs>) {
+        self.with_handler(|inner, now| {
+            if inner.machine.handle_resolved(batch, through, now) {
+                inner.write(outputs);
+            }
+        });
     }
 
     pub(super) fn is_stale(&self, batch: JobId) -> bool {
-        self.with_handler(|machine, _| machine.is_stale(batch))
+        self.with_handler(|inner, _| inner.machine.is_stale(batch))
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.with_handler(|machine, _| !machine.is_stopping())
+        self.with_handler(|inner, _| !inner.machine.is_stopping())
     }
 
     pub(super) fn committed(&self, end: CommitEnd) {
@@ -262,21 +313,22 @@ impl Engine {
     }
 
     pub(super) fn assigned(&self, at: &TopicPartition, committed: Option<&CommittedOffset>) {
-        self.with_machine(|machine, _| machine.handle_assigned(at.clone(), committed));
+        self.with(|inner, _| {
+            inner.forget(std::slice::from_ref(at));
+            inner.machine.handle_assigned(at.clone(), committed);
+        });
     }
 
     pub(super) fn lost(&self, partitions: &[TopicPartition]) {
-        self.with_machine(|machine, _| machine.handle_lost(partitions));
+        self.with(|inner, _| {
+            inner.forget(partitions);
+            inner.machine.handle_lost(partitions);
+        });
     }
 
-    /// Gives these partitions up, once no handler is at a record of theirs, at the latest `grace` after the time to `drain` is over.
-    /// What is to be committed of them.
-    pub(super) async fn drained(
-        &self,
-        partitions: &[TopicPartition],
-        drain: Duration,
-        grace: Duration,
-    ) -> BTreeMap<TopicPartition, CommittedOffset> {
+    /// Nothing more of these partitions is handed out. Returns once no handler is at a record of theirs, and no transaction is under
+    /// way, at the latest `grace` after the time to `drain` is over.
+    pub(super) async fn drained(&self, partitions: &[TopicPartition], drain: Duration, grace: Duration) {
         let deadline = self.with_machine(|machine, now| {
             let deadline = now.mono + drain;
             machine.handle_revoked(partitions, deadline);
@@ -285,9 +337,11 @@ impl Engine {
         let mut notified = pin!(self.listener.notified());
         loop {
             notified.as_mut().enable();
-            let wake = self.with_machine(|machine, now| {
-                machine.handle_timeout(now);
-                let is_over = now.mono >= deadline + grace || machine.is_drained(partitions);
+            let wake = self.with(|inner, now| {
+                inner.machine.handle_timeout(now);
+                let is_settled = inner.machine.is_drained(partitions) && inner.are_books_settled();
+                let machine = &inner.machine;
+                let is_over = now.mono >= deadline + grace || is_settled;
                 let end = if now.mono < deadline { deadline } else { deadline + grace };
                 let due = machine.poll_timeout().filter(|due| *due > now.mono);
                 (!is_over).then(|| due.map_or(end, |due| due.min(end)))
@@ -297,6 +351,10 @@ impl Engine {
                 notified.set(self.listener.notified());
             }
         }
+    }
+
+    /// These partitions are given up: what is to be committed of them.
+    pub(super) fn release(&self, partitions: &[TopicPartition]) -> BTreeMap<TopicPartition, CommittedOffset> {
         self.with_machine(|machine, _| machine.release(partitions))
     }
 
@@ -353,6 +411,7 @@ impl Engine {
         self.is_ended.store(true, Ordering::Release);
         self.jobs.notify_waiters();
         self.post.notify_one();
+        self.books.notify_one();
         self.with_machine(|machine, _| machine.running())
     }
 
@@ -378,6 +437,9 @@ impl Engine {
 
 impl Inner {
     fn take(&mut self, batches: Option<usize>, now: Now) -> Option<Taken> {
+        if self.is_full() {
+            return None;
+        }
         let Some(most) = batches else { return self.machine.take(now).map(Taken::Message) };
         let batch = self.machine.take_batch(most, now)?;
         let at = batch.works.first().map(OwnedRecord::topic_partition);

@@ -11,7 +11,7 @@ use std::{
 
 use ottla_core::{bounded, processing::FailureClass};
 
-use super::{spans::TraceContext, worker::Fell};
+use super::{Outputs, spans::TraceContext, worker::Fell};
 use crate::consumer::OwnedRecord;
 
 pub(super) type Source = Box<dyn StdError + Send + Sync>;
@@ -21,11 +21,18 @@ pub(super) type Source = Box<dyn StdError + Send + Sync>;
 pub struct Message {
     record: OwnedRecord,
     attempt: u32,
+    outputs: Option<Outputs>,
 }
 
 impl Message {
-    pub(super) fn new(record: OwnedRecord, attempt: u32) -> Self {
-        Self { record, attempt }
+    pub(super) fn new(record: OwnedRecord, attempt: u32, outputs: Option<Outputs>) -> Self {
+        Self { record, attempt, outputs }
+    }
+
+    /// What its handler writes to, where there are transactions.
+    pub(super) fn outputs(&self) -> Outputs {
+        let nowhere = || Outputs::new(self.record.topic_partition().clone(), 0);
+        self.outputs.clone().unwrap_or_else(nowhere)
     }
 
     /// Which attempt at the record this is in this process: the first is 1. What an earlier process, or another member, has

@@ -3,11 +3,12 @@
 //! The decisions are the core's (`ottla_core::processing`): which record is next, when one is tried again, what is committed. Here
 //! are the tasks. The *pump* (`pump.rs`) receives records and commits; *workers* (`worker.rs`) run handlers; the *rebalance
 //! listener* (`rebalance.rs`) drains what is revoked; the *post* (`post.rs`) writes what is given up to retry topics and dead
-//! letters, as the *plan* (`plan.rs`) says. They share the machine under one lock (`engine.rs`), which is held for
+//! letters, as the *plan* (`plan.rs`) says; the *bookkeeper* (`bookkeeper.rs`) commits in transactions, where there are any. They share the machine under one lock (`engine.rs`), which is held for
 //! microseconds and never over an await.
 
 mod batch;
 mod blocking;
+mod bookkeeper;
 mod deduplication;
 mod engine;
 mod events;
@@ -20,6 +21,7 @@ mod rebalance;
 #[cfg(feature = "tower")]
 mod service;
 mod spans;
+mod transactional;
 mod typed;
 mod worker;
 
@@ -41,9 +43,13 @@ pub use self::{
     handler::{Handler, HandlerError, HandlerFailure, Handling, Message},
     hopeless::{HopelessRecord, OnHopeless},
     spans::TraceContext,
+    transactional::{Outputs, TransactionalProcessor},
 };
 use self::{deduplication::Deduplicated, events::Watchers, handler::Closure, plan::Plan, worker::Work};
-use crate::{config::ConsumerBuilder, error::ProcessError};
+use crate::{
+    config::{ConsumerBuilder, ProducerBuilder},
+    error::ProcessError,
+};
 
 /// How long a handler that was told to end has for it.
 const GRACE: Duration = Duration::from_secs(1);
@@ -100,6 +106,8 @@ pub struct Processor {
     oldest: Option<Duration>,
     /// Where records go that are given up, if they go anywhere.
     plan: Option<Plan>,
+    /// Whose transactions commit what is done, if any do.
+    transactional: Option<ProducerBuilder>,
 }
 
 impl Processor {
@@ -128,6 +136,7 @@ impl Processor {
             deduplicated: None,
             oldest: None,
             plan: None,
+            transactional: None,
         }
     }
 

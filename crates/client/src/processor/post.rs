@@ -17,10 +17,10 @@ use ottla_core::{
 };
 use tokio::task::JoinSet;
 
-use super::{HandlerFailure, ProcessorEvent, engine::Engine, events::Watchers, plan::Plan, pump::build};
+use super::{HandlerFailure, ProcessorEvent, engine::Engine, plan::Plan, pump::build};
 use crate::{
     admin::{Admin, NewTopic},
-    config::{ConsumerBuilder, MAX_SIZE},
+    config::{ConsumerBuilder, MAX_SIZE, ProducerBuilder},
     consumer::OwnedRecord,
     error::{AdminError, AdminErrorKind, Details as _, ProcessError, ProcessErrorKind, SendError},
     producer::{Producer, ProducerRecord},
@@ -39,7 +39,8 @@ type Given = GivenAway<OwnedRecord, HandlerFailure>;
 pub(super) struct Post {
     plan: Arc<Plan>,
     group: String,
-    producer: Producer,
+    /// `None` where what it writes is a part of the transactions that commit what is done.
+    producer: Option<Producer>,
     admin: Admin,
     /// How many partitions topics have, as far as that was asked.
     partitions: Mutex<HashMap<String, usize>>,
@@ -56,11 +57,16 @@ enum Refused {
 impl Post {
     /// With the retry topics and the dead letters' topics of all topics that are subscribed to by name, which are made where they are
     /// missing.
-    pub(super) async fn open(plan: Arc<Plan>, consumer: &ConsumerBuilder) -> Result<Self, ProcessError> {
+    pub(super) async fn open(
+        plan: Arc<Plan>,
+        consumer: &ConsumerBuilder,
+        is_transactional: bool,
+    ) -> Result<Self, ProcessError> {
         let group = consumer.settings().group_id().unwrap_or_default().to_owned();
-        // What the source's topic took is for the broker to refuse, and what may be in hand bounds what is buffered.
-        let producer = consumer.producer().max_request_size(MAX_SIZE).buffer_memory(MAX_SIZE);
-        let producer = producer.build().await.map_err(build)?;
+        let producer = match is_transactional {
+            true => None,
+            false => Some(of_any_size(consumer.producer()).build().await.map_err(build)?),
+        };
         let admin = consumer.admin().build().await.map_err(build)?;
         let post = Self { plan, group, producer, admin, partitions: Mutex::default() };
         for topic in &post.plan.topics {
@@ -137,8 +143,8 @@ impl Post {
                 && let Some(given) = waiting.pop_front()
             {
                 let post = post.clone();
-                let watchers = engine.watchers.clone();
-                on_way.spawn(async move { post.write(given, &watchers).await });
+                let engine = engine.clone();
+                on_way.spawn(async move { post.write(given, &engine).await });
             }
             let mut given = pin!(engine.gives());
             let turn = poll_fn(|cx| match on_way.poll_join_next(cx) {
@@ -146,6 +152,7 @@ impl Post {
                 _ => given.as_mut().poll(cx).map(|()| None),
             });
             match turn.await {
+                // Of one that the next transaction has, the machine has been told.
                 Some(Ok((id, Ok(())))) => engine.given(id, true),
                 Some(Ok((_, Err(Refused::NotWritten(error))))) if error.is_final() => break Err(over(error)),
                 Some(Ok((id, Err(_)))) => engine.given(id, false),
@@ -158,21 +165,27 @@ impl Post {
         if end.is_err() {
             engine.gives_up();
         }
-        if let Some(post) = Arc::into_inner(post) {
+        if let Some(producer) = Arc::into_inner(post).and_then(|post| post.producer) {
             // What it was to write is written, or handled again.
-            let _ = post.producer.close_within(CLOSE).await;
+            let _ = producer.close_within(CLOSE).await;
         }
         end
     }
 
-    async fn write(&self, given: Given, watchers: &Watchers) -> (JobId, Result<(), Refused>) {
+    async fn write(&self, given: Given, engine: &Engine) -> (JobId, Result<(), Refused>) {
         let (at, offset) = (given.hopeless.at.clone(), given.hopeless.offset);
-        let written = self.send(&given).await;
+        let written = self.send(&given, engine).await;
         match &written {
-            Ok(topic) => {
+            Ok(Some(topic)) => {
                 tracing::info!(target: log::PROCESSING, partition = %at, offset, topic, "record is given up");
-                watchers.tell(|| ProcessorEvent::GivenUp { at: at.clone(), offset, topic: topic.clone() });
+                engine.watchers.tell(|| ProcessorEvent::GivenUp {
+                    at: at.clone(),
+                    offset,
+                    topic: topic.clone(),
+                });
             }
+            // Its partition is another's by now.
+            Ok(None) => {}
             Err(error) => {
                 tracing::warn!(target: log::PROCESSING, partition = %at, offset, %error, "record cannot be given up");
             }
@@ -180,8 +193,8 @@ impl Post {
         (given.id, written.map(drop))
     }
 
-    /// The topic that it is written to.
-    async fn send(&self, given: &Given) -> Result<String, Refused> {
+    /// The topic that it is written to, if it is.
+    async fn send(&self, given: &Given, engine: &Engine) -> Result<Option<String>, Refused> {
         let hopeless = &given.hopeless;
         let step = self.plan.step(FailedRecord::from(&hopeless.work), hopeless.why);
         let topic = step.topic();
@@ -190,10 +203,19 @@ impl Post {
             Failure::after(hopeless.attempts).of_group(&self.group).because_of(hopeless.error.told());
         let letter =
             ProducerRecord::from(step.letter(failure, partitions, std::time::SystemTime::now().into()));
-        let delivery = self.producer.send(letter).await.map_err(Refused::NotWritten)?;
+        let Some(producer) = &self.producer else {
+            let is_done = engine.given_to_books(given.id, hopeless.at.clone(), letter);
+            return Ok(Some(topic).filter(|_| is_done));
+        };
+        let delivery = producer.send(letter).await.map_err(Refused::NotWritten)?;
         delivery.await.map_err(Refused::NotWritten)?;
-        Ok(topic)
+        Ok(Some(topic))
     }
+}
+
+/// What the source's topic took is for the broker to refuse, and what may be in hand bounds what is buffered.
+pub(super) fn of_any_size(producer: ProducerBuilder) -> ProducerBuilder {
+    producer.max_request_size(MAX_SIZE).buffer_memory(MAX_SIZE)
 }
 
 /// Nothing can be given up any more.

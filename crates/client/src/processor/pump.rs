@@ -15,15 +15,17 @@ use tokio::task::JoinSet;
 
 use super::{
     GRACE, Processor, ProcessorEvent,
+    bookkeeper::Bookkeeper,
     engine::{Engine, Watching},
     events,
     events::Watchers,
-    post::{Post, over},
+    post::{Post, of_any_size, over},
     rebalance::Rebalancing,
     worker::{Trade, Work, work},
 };
 use crate::{
-    CloseOptions,
+    CloseOptions, IsolationLevel,
+    config::ProducerBuilder,
     consumer::{Committed, Consumer, EventStream, PendingCommit, Records},
     error::{
         BuildError, BuildErrorKind, CommitError, CommitErrorKind, Details as _, ProcessError,
@@ -35,7 +37,7 @@ use crate::{
 pub(super) const IDLE: Duration = Duration::from_secs(60);
 
 /// How long the consumer has for its last commit and to leave its group.
-const CLOSE: Duration = Duration::from_secs(30);
+pub(super) const CLOSE: Duration = Duration::from_secs(30);
 
 /// What the pump waited for.
 enum Turn {
@@ -68,12 +70,27 @@ async fn run_with(
     stop: impl Future,
 ) -> Result<(), ProcessError> {
     let mut stop = pin!(stop);
-    let Processor { mut consumer, machine, drain, classify, plan, stalled_after, oldest, .. } = processor;
+    let Processor {
+        mut consumer,
+        machine,
+        drain,
+        classify,
+        plan,
+        stalled_after,
+        oldest,
+        transactional,
+        deduplicated,
+        ..
+    } = processor;
     let (concurrency, timeout) = (machine.concurrency, machine.handler_timeout.unwrap_or_default());
     if consumer.settings().group_id().is_none() {
         return Err(build(BuildError::new(BuildErrorKind::MissingProperty).property("group.id")));
     }
-    let mut posting = JoinSet::new();
+    if transactional.is_some() && deduplicated.is_some() {
+        let why = "deduplicate: what its store knows is in no transaction";
+        return Err(build(BuildError::new(BuildErrorKind::InvalidValue).detail(why)));
+    }
+    let mut writing = JoinSet::new();
     let plan = match plan {
         Some(plan) => Some(Arc::new(plan.of_topics(consumer.topics()).map_err(build)?)),
         None => None,
@@ -82,14 +99,25 @@ async fn run_with(
         machine,
         plan.clone(),
         work_of.batches(),
+        transactional.as_ref().map(largest),
         Watching { stalled_after, oldest, watchers },
     ));
+    if let Some(mut producer) = transactional {
+        // A record of a retry topic, as of any other, may be of a transaction that was aborted.
+        consumer = consumer.isolation_level(IsolationLevel::ReadCommitted);
+        if plan.is_some() {
+            producer = of_any_size(producer);
+        }
+        let Some(books) = or(stop.as_mut(), Bookkeeper::open(producer)).await else { return Ok(()) };
+        writing.spawn(books?.run(engine.clone()));
+    }
     if let Some(plan) = plan {
         if !plan.delays.is_empty() {
             consumer = consumer.subscribe(plan.all_topics());
         }
-        let Some(post) = or(stop.as_mut(), Post::open(plan, &consumer)).await else { return Ok(()) };
-        posting.spawn(post?.run(engine.clone()));
+        let opening = Post::open(plan, &consumer, engine.is_transactional());
+        let Some(post) = or(stop.as_mut(), opening).await else { return Ok(()) };
+        writing.spawn(post?.run(engine.clone()));
     }
     let group: Arc<str> = consumer.settings().group_id().unwrap_or_default().into();
     let theirs = consumer.take_listener();
@@ -115,7 +143,7 @@ async fn run_with(
         }
     }
     join(&engine, workers).await;
-    let posted = posting.join_next().await;
+    let written = written(writing).await;
     if let Some(stopped) = engine.stopped_for() {
         return Err(ProcessError::stopped_for(stopped));
     }
@@ -123,12 +151,30 @@ async fn run_with(
         return Err(ProcessError::new(ProcessErrorKind::Service).because(source));
     }
     pumped?;
-    match posted {
-        None | Some(Ok(Ok(()))) => {}
-        Some(Ok(Err(error))) => return Err(error),
-        Some(Err(panicked)) => return Err(over(panicked)),
-    }
+    written?;
     closed.map_err(|error| ProcessError::new(ProcessErrorKind::Close).because(error))
+}
+
+/// Waits until all is written and committed that can be.
+async fn written(mut writing: JoinSet<Result<(), ProcessError>>) -> Result<(), ProcessError> {
+    let mut ended = Ok(());
+    let all = async {
+        while let Some(written) = writing.join_next().await {
+            ended = std::mem::replace(&mut ended, Ok(()))
+                .and(written.unwrap_or_else(|panicked| Err(over(panicked))));
+        }
+    };
+    let waited = tokio::time::timeout(CLOSE, all).await;
+    match waited {
+        Ok(()) => ended,
+        Err(late) => ended.and(Err(ProcessError::new(ProcessErrorKind::Close).because(late))),
+    }
+}
+
+/// The most bytes of a record that a handler writes.
+fn largest(producer: &ProducerBuilder) -> usize {
+    let settings = producer.settings();
+    settings.max_request_size().min(settings.buffer_memory())
 }
 
 /// What is needed cannot be built.
@@ -164,6 +210,11 @@ async fn pump<S: Future>(
                 true => consumer.pause([at]),
                 false => consumer.resume([at]),
             }
+        }
+        if let Some(draft) = orders.draft {
+            // No listener is told of anything between what was taken and this.
+            let member = consumer.member_for(draft.offsets.keys());
+            engine.enter(draft, member);
         }
         if let Some(offsets) = orders.commit {
             to_tell = engine.watchers.are_any().then(|| events::committed(&offsets));

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ottla_core::{Callback, TopicPartition, log};
 use ottla_protocol::ErrorCode;
 
-use super::{GRACE, ProcessorEvent, engine::Engine};
+use super::{GRACE, ProcessorEvent, engine::Engine, pump::CLOSE};
 use crate::consumer::{Committed, Listener, Rebalance, RebalanceListener};
 
 /// Tells the machine, and whoever the program named as its own listener.
@@ -35,20 +35,10 @@ impl RebalanceListener for Rebalancing {
 
     async fn on_revoked(&self, rebalance: &Rebalance, partitions: &[TopicPartition]) {
         self.engine.watchers.tell(|| ProcessorEvent::Rebalancing(partitions.to_vec()));
-        let mut done = self.engine.drained(partitions, self.drain, GRACE).await;
-        // Twice at the most: the broker may take no text that long beside offsets.
-        while !done.is_empty() {
-            match rebalance.commit_offsets(done.clone()).await {
-                Err(error) if error.code() == Some(ErrorCode::OffsetMetadataTooLarge) && saves(&done) => {
-                    done.values_mut().for_each(|commit| commit.metadata.clear());
-                }
-                Ok(committed) => {
-                    self.engine.watchers.tell(|| super::events::committed(&committed));
-                    break;
-                }
-                // The consumer has logged it. What was done since the last commit is done again.
-                Err(_) => break,
-            }
+        self.engine.drained(partitions, self.drain, GRACE).await;
+        match self.engine.is_transactional() {
+            true => self.commit_in_transaction(rebalance, partitions).await,
+            false => self.commit(rebalance, partitions).await,
         }
         self.tell(rebalance, Callback::Revoked(partitions.to_vec())).await;
     }
@@ -64,6 +54,37 @@ fn saves(commit: &Committed) -> bool {
 }
 
 impl Rebalancing {
+    /// Gives these partitions up, and commits what is done of them.
+    async fn commit(&self, rebalance: &Rebalance, partitions: &[TopicPartition]) {
+        let mut done = self.engine.release(partitions);
+        // Twice at the most: the broker may take no text that long beside offsets.
+        while !done.is_empty() {
+            match rebalance.commit_offsets(done.clone()).await {
+                Err(error) if error.code() == Some(ErrorCode::OffsetMetadataTooLarge) && saves(&done) => {
+                    done.values_mut().for_each(|commit| commit.metadata.clear());
+                }
+                Ok(committed) => {
+                    self.engine.watchers.tell(|| super::events::committed(&committed));
+                    break;
+                }
+                // The consumer has logged it. What was done since the last commit is done again.
+                Err(_) => break,
+            }
+        }
+    }
+
+    /// The same, with what was written for it.
+    async fn commit_in_transaction(&self, rebalance: &Rebalance, partitions: &[TopicPartition]) {
+        // Asked before they are given up: in a later generation others may have had them.
+        let member = rebalance.member_for(partitions);
+        if let Some(ended) = self.engine.give_up(partitions, member)
+            && tokio::time::timeout(CLOSE, ended).await.is_err()
+        {
+            // The group refuses it once others have the partitions, or they wait for its end.
+            tracing::warn!(target: log::PROCESSING, "transaction goes on");
+        }
+    }
+
     async fn tell(&self, rebalance: &Rebalance, callback: Callback) {
         if let Some(theirs) = &self.theirs {
             theirs.tell(rebalance.clone(), callback).await;

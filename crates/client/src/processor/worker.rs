@@ -18,7 +18,7 @@ use super::{
     Batch, BatchHandler, Classify, Handler, HandlerError, HandlerFailure, Handling, Message, Outcome,
     ProcessorEvent,
     blocking::{Blocking, on_a_thread},
-    engine::{Cancel, Engine, Taken},
+    engine::{Cancel, Engine, Taken, WorkEnded},
     events::Watchers,
     handler::Source,
     spans,
@@ -81,16 +81,17 @@ pub(super) async fn work(trade: Trade) {
 }
 
 impl Trade {
-    async fn attempt(&self, taken: Taken, cancel: &Cancel) -> Option<(JobId, Ended<HandlerFailure>)> {
+    async fn attempt(&self, taken: Taken, cancel: &Cancel) -> Option<WorkEnded> {
         let watched = Watched::new(&self.engine.watchers, &taken);
+        let mut outputs = self.engine.outputs(taken.partition());
         let (id, ended) = match (taken, &self.work) {
             (Taken::Message(job), Work::Message(handler)) => {
-                let message = Message::new(job.work, job.attempt);
+                let message = Message::new(job.work, job.attempt, outputs.clone());
                 let span = spans::of_message(&self.group, &message);
                 (job.id, self.handled(job.id, cancel, &span, || handler.handle(message)).await)
             }
             (Taken::Message(job), Work::Blocking(handler)) => {
-                let message = Message::new(job.work, job.attempt);
+                let message = Message::new(job.work, job.attempt, outputs.clone());
                 let span = spans::of_message(&self.group, &message);
                 // It cannot be told to end: what it comes to is what counts.
                 let ended = match on_a_thread(handler, message, span.clone()).await {
@@ -102,12 +103,19 @@ impl Trade {
             }
             (Taken::Batch(batch, high_watermark), Work::Batch { handler, auto_resolve, .. }) => {
                 let (id, engine) = (batch.id, self.engine.clone());
-                let batch =
-                    Batch { records: batch.works, id, attempt: batch.attempt, high_watermark, engine };
+                let outputs = outputs.take();
+                let batch = Batch {
+                    records: batch.works,
+                    id,
+                    attempt: batch.attempt,
+                    high_watermark,
+                    engine,
+                    outputs: outputs.clone(),
+                };
                 let span = spans::of_batch(&self.group, &batch);
                 let ended = self.handled(id, cancel, &span, || handler.handle(batch)).await;
                 if matches!(ended, Ended::Done) && *auto_resolve {
-                    self.engine.resolve(id, i64::MAX);
+                    self.engine.resolve(id, i64::MAX, outputs.as_ref());
                 }
                 (id, ended)
             }
@@ -118,7 +126,7 @@ impl Trade {
         if let Some(watched) = watched {
             watched.ended(&self.engine.watchers, &ended);
         }
-        Some((id, ended))
+        Some(WorkEnded { job: id, ended, outputs })
     }
 
     /// Runs a handler to its end, or until it is told to end.

@@ -193,6 +193,36 @@ impl<'a> ProducerRecord<'a> {
         RecordParts { topic, partition, key, value, headers: headers.collect(), timestamp }
     }
 
+    /// As it is, with parts of its own.
+    pub(crate) fn into_owned(self) -> ProducerRecord<'static> {
+        let own = |bytes: Cow<'_, [u8]>| Cow::Owned(bytes.into_owned());
+        let header = |(key, value): OwnedHeader<'_>| (HeaderKey(own(key.0)), value.map(own));
+        ProducerRecord {
+            topic: Cow::Owned(self.topic.into_owned()),
+            partition: self.partition,
+            key: self.key.map(own),
+            value: self.value.map(own),
+            headers: self.headers.into_iter().map(header).collect(),
+            timestamp: self.timestamp,
+        }
+    }
+
+    /// As it is, with parts of this one.
+    pub(crate) fn borrowed(&self) -> ProducerRecord<'_> {
+        let headers = self
+            .headers
+            .iter()
+            .map(|(key, value)| (HeaderKey(Cow::Borrowed(&*key.0)), value.as_deref().map(Cow::Borrowed)));
+        ProducerRecord {
+            topic: Cow::Borrowed(&self.topic),
+            partition: self.partition,
+            key: self.key.as_deref().map(Cow::Borrowed),
+            value: self.value.as_deref().map(Cow::Borrowed),
+            headers: headers.collect(),
+            timestamp: self.timestamp,
+        }
+    }
+
     pub(super) fn outgoing(&self) -> Outgoing<'_, impl Iterator<Item = Header<'_>> + Clone> {
         Outgoing {
             topic: &self.topic,

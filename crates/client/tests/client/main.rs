@@ -25,6 +25,7 @@ mod processing;
 mod processing_batches;
 mod processing_blocking;
 mod processing_events;
+mod processing_exactly_once;
 mod processing_service;
 mod processing_stuck;
 mod processing_time;

@@ -17,7 +17,7 @@ use crate::{
     event::{Event, Happened},
     group::{GroupMetadata, GroupNews, LeaveGroup, Pattern, Standing},
     ids::{OpId, TopicPartition, is_topic_name},
-    lanes::{FetchState, Search},
+    lanes::{FetchState, LanePhase, Search},
     metadata::Metadata,
     offsets::{CommittedOffset, OffsetAndTimestamp, Purpose},
     planted::Planted,
@@ -82,6 +82,27 @@ impl<F: Clone> Consumer<F> {
     /// The member's place in its group; `None` for a consumer without a group.
     pub fn group_metadata(&self) -> Option<GroupMetadata> {
         Some(self.group.as_ref()?.membership.metadata())
+    }
+
+    /// The member's place in its group, in whose name offsets of these partitions may be committed: they are its own, and a listener has
+    /// been told of them. `None` where one is not, or whether it is in the next generation is not known yet. Whoever has been in another
+    /// generation since a record was handed out may have lost it; with a listener that is told before the partition is its own again.
+    pub fn member_for<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = &'a TopicPartition>,
+    ) -> Option<GroupMetadata> {
+        let membership = &self.group.as_ref()?.membership;
+        let committer = membership.committer().filter(|committer| committer.generation_id > 0)?;
+        let is_owned = |at: &TopicPartition| {
+            let lane = self.lanes.assigned_at(at);
+            lane.is_some_and(|(_, lane)| matches!(lane.phase(), LanePhase::Owned | LanePhase::Revoking))
+        };
+        partitions.into_iter().all(is_owned).then(|| GroupMetadata {
+            group_id: membership.metadata().group_id,
+            generation_id: committer.generation_id,
+            member_id: committer.member_id,
+            group_instance_id: committer.instance_id,
+        })
     }
 
     /// Reads these partitions, which no group assigns. Partitions that it has read until now keep their positions.

@@ -50,6 +50,10 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
             None => self.begin(at.clone(), None),
         };
         let Some(partition) = self.partitions.get_mut(&id) else { return };
+        if known.is_some_and(|known| known != id) {
+            // What was written for records that were done before is committed with where it goes on.
+            partition.is_read_anew();
+        }
         for record in records {
             let (offset, line) = (record.offset, self.lines.line_of(record.key));
             if partition.arrive(record, line) {

@@ -70,15 +70,16 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     }
 
     /// The records of a batch up to this offset, included, are done, whatever becomes of the others. Of one that has ended, or whose
-    /// partition is gone, it counts for nothing.
-    pub fn handle_resolved(&mut self, batch: JobId, through: i64, now: Now) {
-        let Some(taken) = self.batches.get_mut(&batch) else { return };
+    /// partition is gone, it counts for nothing. Whether any is done by it.
+    pub fn handle_resolved(&mut self, batch: JobId, through: i64, now: Now) -> bool {
+        let Some(taken) = self.batches.get_mut(&batch) else { return false };
         let some = taken.rest.iter().take_while(|offset| **offset <= through).count();
         taken.is_resolved |= some > 0;
         let done: Vec<i64> = taken.rest.drain(..some).collect();
         for offset in done {
             self.finish((batch.partition, offset), now);
         }
+        some > 0
     }
 
     /// Whether a batch is still ours: its partition is neither gone nor to be given up.

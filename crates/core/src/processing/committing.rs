@@ -77,6 +77,11 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         })
     }
 
+    /// Whether a commit is under way.
+    pub fn is_committing(&self) -> bool {
+        self.committing.under_way.is_some()
+    }
+
     /// The commit that was under way has ended.
     pub fn handle_committed(&mut self, end: CommitEnd, now: Now) {
         let versions = self.committing.under_way.take().unwrap_or_default();

@@ -15,6 +15,7 @@ mod assigning;
 mod batches;
 mod committing;
 mod items;
+mod ledger;
 mod lines;
 mod notices;
 mod partition;
@@ -32,6 +33,7 @@ use std::{
 
 pub use self::batches::Batch;
 pub use self::committing::CommitEnd;
+pub use self::ledger::{Ledger, Round};
 pub use self::notices::Notice;
 pub use self::policy::{FailureClass, OnHopeless, Order, RetryPolicy, WhyHopeless};
 use self::{

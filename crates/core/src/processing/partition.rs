@@ -179,6 +179,11 @@ impl<W> Partition<W> {
         true
     }
 
+    /// Reading goes on elsewhere: that is to be committed, whatever is done of it.
+    pub(super) fn is_read_anew(&mut self) {
+        self.version += 1;
+    }
+
     /// All before `next` has arrived.
     pub(super) fn arrived(&mut self, next: CommittedOffset) {
         self.next = Some(next);

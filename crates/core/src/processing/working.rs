@@ -82,24 +82,28 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     ///
     /// Of a [batch](Self::take_batch), [`Ended::Done`] says that it has come to an end, and not that its records are done: those are
     /// that were [resolved](Self::handle_resolved). The others are handed out again.
-    pub fn handle_ended(&mut self, job: JobId, ended: Ended<E>, now: Now) {
+    ///
+    /// Whether a record is done by it: not of a batch, nor where the partition is gone.
+    pub fn handle_ended(&mut self, job: JobId, ended: Ended<E>, now: Now) -> bool {
         let keeps_slot =
             self.plot.has(Planted::GoneKeepsItsSlot) && !self.partitions.contains_key(&job.partition);
         self.running = self.running.saturating_sub(usize::from(!keeps_slot));
         self.stir |= self.notices.moves(now);
         if let Some(batch) = self.batches.remove(&job) {
             self.batch_ended(job, batch, ended, now);
-            return self.look_again(job);
+            self.look_again(job);
+            return false;
         }
         let Some(item) = self.running_item(job) else {
             self.stir = true;
-            return;
+            return false;
         };
         if let State::Running { deadline: Some(deadline), .. } =
             std::mem::replace(&mut item.state, State::Stopped)
         {
             self.deadlines.remove(&(deadline, job));
         }
+        let is_done = matches!(ended, Ended::Done);
         match ended {
             Ended::Done => self.done(job, now),
             Ended::Failed(class, error) => self.failed(job, class, error, now),
@@ -107,6 +111,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
             Ended::Cancelled => {}
         }
         self.look_again(job);
+        is_done
     }
 
     /// Whoever waits until the partition of a job that has ended is drained looks again.
@@ -211,21 +216,23 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     }
 
     /// What became of a record that was [given away](Self::poll_given_away): it is done once it is `taken`, and is handed out
-    /// again, after a while, if it is not.
-    pub fn handle_given_away(&mut self, id: JobId, taken: bool, now: Now) {
+    /// again, after a while, if it is not. Whether it is done by that: not where its partition is gone.
+    pub fn handle_given_away(&mut self, id: JobId, taken: bool, now: Now) -> bool {
         let known = self.partitions.get_mut(&id.partition).and_then(|it| it.items.get_mut(id.offset));
         let Some(item) = known.filter(|item| item.state == State::GivenAway && item.attempts == id.attempt)
         else {
-            return;
+            return false;
         };
         self.stir = true;
         if taken || self.plot.has(Planted::RefusalCounts) {
-            return self.done(id, now);
+            self.done(id, now);
+            return true;
         }
         item.state = State::Queued;
         item.given_away += 1;
         let at = self.config.retries.after_nothing(item.given_away, &mut self.rng, now.mono);
         self.wait((id.partition, id.offset), at);
+        false
     }
 
     /// Nobody takes records over any more: those that were given away are not done, and are not handed out again.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ottla::processor::{Handler, HandlerError, Handling, Message};
+use ottla::processor::{Handler, HandlerError, Handling, Message, Outputs};
 use tokio::{
     io::AsyncWriteExt,
     process::{ChildStdin, Command},
@@ -67,23 +67,26 @@ pub(super) enum Outcome {
 
 impl Handler for Runner {
     fn handle(&self, message: Message) -> Handling<'_> {
-        Box::pin(async move {
-            let failed = match self.run(&message).await {
-                Ok(()) => Ok(()),
-                Err(Outcome::Failed(error)) => Err(error),
-                // Until the processor is dropped.
-                Err(Outcome::Halted) => std::future::pending().await,
-            };
-            // Its record may be the last one, and what this process has not written when it ends is lost. Where nothing can be
-            // written any more, the writer has said why.
-            let _ = tokio::join!(self.stderr.written(), self.output.written());
-            failed
-        })
+        Box::pin(async move { self.handled(&message, None).await })
     }
 }
 
 impl Runner {
-    async fn run(&self, message: &Message) -> Result<(), Outcome> {
+    /// Runs it for this record. What it writes for a topic goes to `out`, where there are transactions.
+    pub(super) async fn handled(&self, message: &Message, out: Option<&Outputs>) -> Result<(), HandlerError> {
+        let failed = match self.run(message, out).await {
+            Ok(()) => Ok(()),
+            Err(Outcome::Failed(error)) => Err(error),
+            // Until the processor is dropped.
+            Err(Outcome::Halted) => std::future::pending().await,
+        };
+        // Its record may be the last one, and what this process has not written when it ends is lost. Where nothing can be
+        // written any more, the writer has said why.
+        let _ = tokio::join!(self.stderr.written(), self.output.written());
+        failed
+    }
+
+    async fn run(&self, message: &Message, out: Option<&Outputs>) -> Result<(), Outcome> {
         let mut handling = self.start(message)?;
         let mut tail = Tail::default();
         let attending = self.attend(&mut handling, message, &mut tail);
@@ -105,7 +108,7 @@ impl Runner {
         };
         drop(handling);
         match status.code() {
-            Some(0) => self.output.put(written, message, &self.halt).await,
+            Some(0) => self.output.put(written, message, out, &self.halt).await,
             Some(FATAL) => Err(Outcome::Failed(HandlerError::fatal(failed(how(status))))),
             Some(code) if CANNOT_RUN.contains(&code) => {
                 let what = format!("--exec `{}`: it cannot be run ({})", self.command, failed(how(status)));

@@ -12,9 +12,12 @@ mod lines;
 mod linger;
 mod output;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use ottla::{Consumer, OffsetReset, Order, Processor, RetryPolicy, dead_letters::DeadLetters};
+use ottla::{
+    Consumer, OffsetReset, Order, Processor, ProducerBuilder, RetryPolicy, dead_letters::DeadLetters,
+    processor::EachMessage,
+};
 
 use self::{
     children::Children,
@@ -61,13 +64,14 @@ pub(super) async fn run(args: &ProcessArgs, common: &Common, mut stop: Stop) -> 
             }
         }
     });
+    let process = with_handler(processor, runner, args, &clients)?;
     let asked = async {
         stop.requested().await;
         let count = children.places().len();
         tell(format!("stopping: {count} records are with handlers; another signal kills these"));
     };
     let ended = tokio::select! {
-        ended = processor.each_message_by(runner).run_until(asked) => ended.map_err(Failure::from),
+        ended = process.run_until(asked) => ended.map_err(Failure::from),
         Some(failure) = halted.recv() => Err(failure),
     };
     // Those that were dropped have a moment to end.
@@ -76,8 +80,10 @@ pub(super) async fn run(args: &ProcessArgs, common: &Common, mut stop: Stop) -> 
 }
 
 fn check(args: &ProcessArgs) -> Result<(), Failure> {
-    if args.exactly_once {
-        return Err(Failure::not_yet("`process --exactly-once`"));
+    let writes = args.to.is_some() || args.dead_letter.is_some() || !args.retry_topic.is_empty();
+    if args.exactly_once && !writes {
+        let why = "nothing is written to a topic; name one with --to, --dead-letter or --retry-topic";
+        return Err(Failure::usage(format!("--exactly-once: {why}")));
     }
     let delays: BTreeSet<Duration> = args.retry_topic.iter().copied().collect();
     if delays.len() < args.retry_topic.len() {
@@ -129,6 +135,39 @@ fn processor(args: &ProcessArgs, clients: &Clients) -> Result<Processor, Failure
     Ok(processor)
 }
 
+fn with_handler(
+    processor: Processor,
+    runner: Runner,
+    args: &ProcessArgs,
+    clients: &Clients,
+) -> Result<EachMessage, Failure> {
+    if !args.exactly_once {
+        return Ok(processor.each_message_by(runner));
+    }
+    let runner = Arc::new(runner);
+    let processor = processor.transactional(transactional(args, clients)?);
+    Ok(processor.each_message(move |message, out| {
+        let runner = runner.clone();
+        async move { runner.handled(&message, Some(&out)).await }
+    }))
+}
+
+/// Under an id that no other process has, and where the user has told who this is, the same as before.
+fn transactional(args: &ProcessArgs, clients: &Clients) -> Result<ProducerBuilder, Failure> {
+    let builder = clients.producer_beside()?.unknown_topic_grace(APPEARANCE);
+    let known = args.transactional_id.as_deref().or(builder.settings().transactional_id());
+    let id =
+        known.map_or_else(|| derived_id(&args.group, clients.property("group.instance.id")), str::to_owned);
+    Ok(builder.transactional_id(id))
+}
+
+fn derived_id(group: &str, instance: Option<&str>) -> String {
+    match instance {
+        Some(instance) => format!("{group}-{instance}"),
+        None => format!("{group}-{:016x}", fastrand::u64(..)),
+    }
+}
+
 /// Neither what is read nor what is written is made by this.
 async fn check_topics(args: &ProcessArgs, clients: &Clients) -> Result<(), Failure> {
     let topics: Vec<String> = args.topics.iter().chain(&args.to).cloned().collect();
@@ -142,5 +181,6 @@ async fn output(args: &ProcessArgs, clients: &Clients, halt: &Halt) -> Result<Ou
     let Some(topic) = args.to.clone() else { return Ok(Output::Lines(Writer::stdout(halt.clone())?)) };
     let builder = clients.producer_beside()?.unknown_topic_grace(APPEARANCE);
     let most = builder.settings().max_request_size();
-    Ok(Output::Topic(To { topic, producer: builder.build().await?, most }))
+    let producer = if args.exactly_once { None } else { Some(builder.build().await?) };
+    Ok(Output::Topic(To { topic, producer, most }))
 }

@@ -2,7 +2,7 @@
 
 use ottla::{
     Producer, ProducerRecord,
-    processor::{HandlerError, Message},
+    processor::{HandlerError, Message, Outputs},
 };
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -24,7 +24,8 @@ pub(super) enum Output {
 #[derive(Debug)]
 pub(super) struct To {
     pub(super) topic: String,
-    pub(super) producer: Producer,
+    /// `None` where they are in the processor's transactions.
+    pub(super) producer: Option<Producer>,
     /// How long a value may be: `max.request.size`.
     pub(super) most: usize,
 }
@@ -62,7 +63,13 @@ impl Output {
     }
 
     /// Has it written where it goes, on behalf of a record whose handler has succeeded.
-    pub(super) async fn put(&self, written: Written, message: &Message, halt: &Halt) -> Result<(), Outcome> {
+    pub(super) async fn put(
+        &self,
+        written: Written,
+        message: &Message,
+        out: Option<&Outputs>,
+        halt: &Halt,
+    ) -> Result<(), Outcome> {
         match (self, written) {
             (Self::Lines(_), Written::Lines) if self.written().await => Ok(()),
             // The writer has said why.
@@ -72,7 +79,7 @@ impl Output {
                 Err(Outcome::Failed(HandlerError::retriable(why)))
             }
             (Self::Topic(to), Written::Value(value)) if !value.is_empty() => {
-                to.put(value, message, halt).await
+                to.put(value, message, out, halt).await
             }
             (Self::Topic(_), _) => Ok(()),
         }
@@ -80,12 +87,23 @@ impl Output {
 }
 
 impl To {
-    /// Returns once the record is acknowledged.
-    async fn put(&self, value: Vec<u8>, message: &Message, halt: &Halt) -> Result<(), Outcome> {
+    /// Returns once the record is acknowledged, or is among those of the next transaction.
+    async fn put(
+        &self,
+        value: Vec<u8>,
+        message: &Message,
+        out: Option<&Outputs>,
+        halt: &Halt,
+    ) -> Result<(), Outcome> {
         let record = ProducerRecord::to(self.topic.as_str()).key(message.key()).value(value);
-        let sent = match self.producer.send(record).await {
-            Ok(delivery) => delivery.await.map(drop),
-            Err(error) => Err(error),
+        let sent = match (&self.producer, out) {
+            (Some(producer), _) => match producer.send(record).await {
+                Ok(delivery) => delivery.await.map(drop),
+                Err(error) => Err(error),
+            },
+            (None, Some(out)) => out.push(record),
+            // Where there is no producer, there are transactions.
+            (None, None) => Ok(()),
         };
         sent.map_err(|error| match error.is_final() {
             true => {

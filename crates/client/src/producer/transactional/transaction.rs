@@ -158,7 +158,7 @@ impl Transaction<'_> {
     }
 
     /// Commits, and waits for the outcome as long as it takes.
-    pub(super) async fn commit_for_certain(mut self) -> Result<(), TransactionError> {
+    pub(crate) async fn commit_for_certain(mut self) -> Result<(), TransactionError> {
         self.begin_end(End::Commit);
         loop {
             match self.ended().await {

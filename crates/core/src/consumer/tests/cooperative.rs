@@ -348,6 +348,9 @@ fn a_static_member_that_was_left_out_of_a_generation_commits_nothing_of_what_it_
         }
         assert_eq!(world.events().into_iter().filter(told).collect::<Vec<_>>(), gone);
         assert_eq!(world.consumer.assignment(), [at(0)]);
+        let member = world.consumer.member_for(&[at(0)]);
+        assert_eq!(member.map(|member| member.generation_id), Some(generation_id));
+        assert_eq!(world.consumer.member_for(&[at(0), at(1)]), None, "in nobody's name");
     }
 }
 

@@ -231,3 +231,21 @@ fn to_defer_to_a_time_that_has_passed_is_no_busy_loop() {
     world.machine.handle_ended(job.id, Ended::Deferred(Duration::ZERO), world.now);
     assert_eq!((world.take(), world.due_in()), (vec![], Some(MILLI)));
 }
+
+#[test]
+fn whoever_ends_a_job_is_told_whether_its_record_is_done_by_that() {
+    let mut world = World::new(ProcessingConfig { on_hopeless: OnHopeless::GiveAway, ..config() });
+    world.arrive(0..4);
+    let jobs = world.take();
+    let now = world.now;
+    assert!(world.machine.handle_ended(jobs[0].id, Ended::Done, now));
+    assert!(!world.machine.handle_ended(jobs[0].id, Ended::Done, now), "once");
+    world.fail(&jobs[1]);
+    world.fail(&jobs[2]);
+    let given: Vec<_> = std::iter::from_fn(|| world.machine.poll_given_away()).collect();
+    assert!(world.machine.handle_given_away(given[0].id, true, now));
+    assert!(!world.machine.handle_given_away(given[0].id, true, now), "once");
+    assert!(!world.machine.handle_given_away(given[1].id, false, now));
+    world.machine.handle_lost(&[at(0)]);
+    assert!(!world.machine.handle_ended(jobs[3].id, Ended::Done, now), "it is another's");
+}

@@ -93,6 +93,18 @@ fn a_position_that_moves_back_begins_the_partition_anew() {
 }
 
 #[test]
+fn where_a_position_was_moved_back_to_is_committed_before_anything_is_done_there() {
+    let mut world = World::new(config());
+    world.arrive(10..12);
+    for job in world.take() {
+        world.end(&job);
+    }
+    world.arrive(5..12);
+    assert_eq!(world.commit().map(|commit| commit.offset), Some(5));
+    assert_eq!(world.commit(), None);
+}
+
+#[test]
 fn a_topic_that_is_made_anew_begins_its_partitions_anew() {
     let topic = |n| ottla_protocol::TopicId([n; 16]);
     let mut world = World::new(config());
