@@ -287,10 +287,13 @@ async fn much_that_is_written_is_committed_before_it_is_due() {
     produce(&server, 0, 0..100).await;
     let process = processor(&server).commit_interval(Duration::from_secs(3600)).in_flight(1000, 4000);
     let process = process.transactional(producer(&server, "a"));
-    let running = Running::new(process.each_message_blocking(|message, out| {
+    let done = Done::default();
+    let noted = done.clone();
+    let running = Running::new(process.each_message_blocking(move |message, out| {
+        noted.note(&message);
         out.push(ProducerRecord::to("out").value(message.value()).header("filler", vec![0; 500]))
     }));
-    until("most is committed", || committed(&server, 0) > Some(80)).await;
+    until("most is committed", || done.len() == 100 && committed(&server, 0) > Some(80)).await;
     running.stop().await;
     assert_eq!((read(&server, "out").await, committed(&server, 0)), (each_once(0..100), Some(100)));
 }
