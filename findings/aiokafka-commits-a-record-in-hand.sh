@@ -18,8 +18,16 @@ cat >"$dir/program.py" <<'EOF'
 import asyncio, sys
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 
 what, brokers, topic = sys.argv[1:]
+
+
+async def known(producer):
+    try:
+        return await producer.partitions_for(topic)
+    except KafkaError:
+        return None
 
 
 async def prepare():
@@ -29,6 +37,8 @@ async def prepare():
     await admin.close()
     producer = AIOKafkaProducer(bootstrap_servers=brokers)
     await producer.start()
+    while not await known(producer):
+        await asyncio.sleep(0.2)
     for number in range(4):
         await producer.send_and_wait(topic, str(number).encode())
     await producer.stop()

@@ -21,7 +21,8 @@ jars() {
         done
         echo '</dependencies></project>'
     } >"$folder/pom.xml"
-    mvn -q -B -f "$folder/pom.xml" dependency:copy-dependencies -DoutputDirectory="$folder" -DincludeScope=runtime
+    mvn -q -B -f "$folder/pom.xml" dependency:copy-dependencies -DoutputDirectory="$folder" -DincludeScope=runtime >"$folder/log" ||
+        { cat "$folder/log"; exit 1; }
 }
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }

@@ -20,7 +20,10 @@ const [, , broker, topic] = process.argv;
 const kafka = new kafkajs.Kafka({ brokers: [broker], logLevel: kafkajs.logLevel.NOTHING });
 const admin = kafka.admin();
 await admin.connect();
-await admin.createTopics({ topics: [{ topic, numPartitions: 1 }], waitForLeaders: true });
+await admin.createTopics({ topics: [{ topic, numPartitions: 1 }], waitForLeaders: false });
+while (!(await admin.fetchTopicOffsets(topic).catch(() => null))) {
+  await new Promise((resolve) => setTimeout(resolve, 200));
+}
 const producer = kafka.producer();
 await producer.connect();
 await producer.send({ topic, messages: ["0", "1", "2"].map((value) => ({ value })) });

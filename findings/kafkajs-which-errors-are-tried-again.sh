@@ -27,7 +27,10 @@ const producer = kafka.producer();
 await producer.connect();
 for (const kind of [Error, RangeError, SyntaxError, TypeError]) {
   const name = `${topic}-${kind.name}`;
-  await admin.createTopics({ topics: [{ topic: name, numPartitions: 1 }], waitForLeaders: true });
+  await admin.createTopics({ topics: [{ topic: name, numPartitions: 1 }], waitForLeaders: false });
+  while (!(await admin.fetchTopicOffsets(name).catch(() => null))) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
   await producer.send({ topic: name, messages: [{ value: "x" }] });
   const consumer = kafka.consumer({ groupId: name, retry: { initialRetryTime: 50 } });
   await consumer.connect();
