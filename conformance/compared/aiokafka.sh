@@ -1,0 +1,1 @@
+exec python3 "$PEERS/aiokafka_loop.py"
