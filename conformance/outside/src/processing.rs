@@ -16,8 +16,8 @@ use ottla::{
     dead_letters::{DeadLetters, Profile, RetryTopic},
     error::{Fault, ProcessErrorKind},
     processor::{
-        EachMessage, FailureClass, Handler, HandlerFailure, Handling, HopelessRecord, Message, ServiceHandler,
-        WhyHopeless,
+        EachMessage, FailureClass, Handler, HandlerFailure, Handling, HopelessRecord, Message,
+        ServiceHandler, WhyHopeless,
     },
 };
 use tokio::sync::Notify;
