@@ -103,6 +103,8 @@ mod raw;
 mod raw_transactions;
 #[path = "suite/records.rs"]
 mod records;
+#[path = "suite/registered.rs"]
+mod registered;
 #[path = "suite/scene.rs"]
 mod scene;
 #[path = "suite/scenes.rs"]
@@ -137,6 +139,7 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(THREADS);
     let conclusion = libtest_mimic::run(&arguments, spread(all()));
     ottla_conformance::kafka::stop_shared();
+    ottla_conformance::registry::stop_shared();
     cases::print_slowest(40);
     conclusion.exit_code()
 }
@@ -206,6 +209,7 @@ fn all() -> Vec<Case> {
         guarantees::cases(),
         processing::cases(),
         handlers::cases(),
+        registered::cases(),
     ]
     .into_iter()
     .flatten()
