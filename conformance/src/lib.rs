@@ -13,6 +13,7 @@ pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod public_api;
+pub mod registry;
 pub mod schema_oracle;
 pub mod schemas;
 mod server;

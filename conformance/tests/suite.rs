@@ -107,6 +107,8 @@ mod raw;
 mod raw_transactions;
 #[path = "suite/records.rs"]
 mod records;
+#[path = "suite/registered.rs"]
+mod registered;
 #[path = "suite/scene.rs"]
 mod scene;
 #[path = "suite/scenes.rs"]
@@ -142,6 +144,7 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(AT_ONCE + heavy);
     let conclusion = libtest_mimic::run(&arguments, in_order(cases));
     ottla_conformance::kafka::stop_shared();
+    ottla_conformance::registry::stop_shared();
     cases::print_slowest(40);
     conclusion.exit_code()
 }
@@ -207,6 +210,7 @@ fn all() -> Vec<Case> {
         guarantees::cases(),
         processing::cases(),
         handlers::cases(),
+        registered::cases(),
     ]
     .into_iter()
     .flatten()

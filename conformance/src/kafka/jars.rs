@@ -35,7 +35,7 @@ pub(super) fn home() -> PathBuf {
 
 /// The folder `NAME` of `home`, made by `make` if it is not there. Test programs that run at the same time
 /// wait for each other, and never see a folder half made.
-pub(super) fn once(name: &str, make: impl FnOnce(&Path) -> Result<(), Missing>) -> Result<PathBuf, Missing> {
+pub(crate) fn once(name: &str, make: impl FnOnce(&Path) -> Result<(), Missing>) -> Result<PathBuf, Missing> {
     let home = home();
     let done = home.join(name);
     if done.is_dir() {
@@ -80,17 +80,28 @@ pub(super) fn fetched_spring() -> Result<PathBuf, Missing> {
 
 fn fetch(name: &str, what: &'static str, pom: &str) -> Result<PathBuf, Missing> {
     once(name, |partial| {
-        let failed = |why| Missing { what, why };
         let file = partial.join("pom.xml");
-        fs::write(&file, pom).map_err(|error| failed(error.to_string()))?;
-        let mut maven = Command::new("mvn");
-        maven.args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-f"]).arg(&file);
+        fs::write(&file, pom).map_err(|error| Missing { what, why: error.to_string() })?;
+        let mut maven = maven("dependency:copy-dependencies");
+        maven.args(["-DincludeScope=runtime", "-f"]).arg(&file);
         maven.arg(format!("-DoutputDirectory={}", partial.join("jars").display()));
-        process::run(&maven, FETCH_WITHIN).map_err(|error| match error.status().and_then(|s| s.code()) {
-            Some(127) => Missing { what: "Maven", why: "`mvn` is not installed".to_owned() },
-            _ => failed(error.to_string().replace('\n', " ")),
-        })?;
-        Ok(())
+        fetch_by(&maven, what)
     })
     .map(|folder| folder.join("jars"))
+}
+
+/// Maven, for this goal; the caller adds what it needs.
+pub(crate) fn maven(goal: &str) -> Command {
+    let mut maven = Command::new("mvn");
+    maven.args(["-q", "-B", goal]);
+    maven
+}
+
+/// Runs Maven, to fetch this.
+pub(crate) fn fetch_by(maven: &Command, what: &'static str) -> Result<(), Missing> {
+    let ran = process::run(maven, FETCH_WITHIN);
+    ran.map(drop).map_err(|error| match error.status().and_then(|status| status.code()) {
+        Some(127) => Missing { what: "Maven", why: "`mvn` is not installed".to_owned() },
+        _ => Missing { what, why: error.to_string().replace('\n', " ") },
+    })
 }

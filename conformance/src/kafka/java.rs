@@ -84,7 +84,7 @@ impl Java {
             Some(home) => Path::new(&home).join("bin/java"),
             None => PathBuf::from("java"),
         };
-        let version = version_of(&program)?;
+        let version = version_of(&program, OLDEST, &format!("Kafka {VERSION}"))?;
         Ok((Self { program, jars: jars::fetched(kafka)?, archives: None, dump: None }, version))
     }
 
@@ -163,8 +163,8 @@ impl Java {
     }
 }
 
-/// Such as `17.0.15`, from `openjdk version "17.0.15" 2025-04-15` and its like.
-fn version_of(program: &Path) -> Result<String, Missing> {
+/// Such as `17.0.15`, from `openjdk version "17.0.15" 2025-04-15` and its like; unless it is older than who is to run on it needs.
+pub(crate) fn version_of(program: &Path, oldest: u32, who: &str) -> Result<String, Missing> {
     let missing = |why| Missing { what: "Java", why };
     let mut command = Command::new(program);
     command.arg("-version");
@@ -177,7 +177,7 @@ fn version_of(program: &Path) -> Result<String, Missing> {
     let version = output.stderr.split('"').nth(1).unwrap_or_default();
     let major = version.split(['.', '-', '+']).next().and_then(|major| major.parse::<u32>().ok());
     match major {
-        Some(OLDEST..) => Ok(version.to_owned()),
-        _ => Err(missing(format!("version {version} is too old, Kafka {VERSION} needs {OLDEST}"))),
+        Some(major) if major >= oldest => Ok(version.to_owned()),
+        _ => Err(missing(format!("version {version} is too old, {who} needs {oldest}"))),
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Completion, Failed, Trial};
 use ottla_conformance::kafka::{self, Java, Missing, Secured, Unavailable};
 use ottla_conformance::public_api;
+use ottla_conformance::registry;
 use ottla_conformance::targets::Target;
 
 use crate::machine::{Load, Share};
@@ -20,6 +21,7 @@ pub(crate) struct Case {
     nightly: bool,
     openid: bool,
     spring: bool,
+    registry: bool,
     program: Option<&'static str>,
     load: Load,
 }
@@ -62,8 +64,9 @@ pub(crate) fn print_slowest(count: usize) {
 
 impl Case {
     fn new(name: impl Into<String>, run: Run) -> Self {
-        let (java, nightly, openid, spring) = (false, false, false, false);
-        Self { name: name.into(), run, java, nightly, openid, spring, program: None, load: Load::Light }
+        let (java, nightly, openid, spring, registry) = (false, false, false, false, false);
+        let (program, load) = (None, Load::Light);
+        Self { name: name.into(), run, java, nightly, openid, spring, registry, program, load }
     }
 
     fn on(
@@ -156,6 +159,12 @@ impl Case {
         Self { program: Some(program), ..self }
     }
 
+    /// Asks a real schema registry, and has Confluent's Python serializers write. Where one of them is missing it is ignored, also
+    /// where `CI=true`: its Debian has no Java that is new enough for the registry.
+    pub(crate) fn with_registry(self) -> Self {
+        Self { registry: true, ..self }
+    }
+
     /// Asks rustdoc what only the nightly toolchain's tells. Where there is none it is ignored, also where `CI=true`:
     /// nothing here can install it.
     pub(crate) fn with_nightly(self) -> Self {
@@ -178,13 +187,16 @@ impl Case {
 
     pub(crate) fn trials(self) -> Vec<Trial> {
         let (java, nightly, openid, load) = (self.java, self.nightly, self.openid, self.load);
-        let (spring, program) = (self.spring, self.program);
+        let (spring, registry, program) = (self.spring, self.registry, self.program);
         let trial = |name: String, run: Box<dyn FnOnce() -> Result<Outcome, Unavailable> + Send>| {
             Trial::ignorable_test(name.clone(), move || {
                 let _share = Share::take(load);
                 let _stopwatch = Stopwatch(Instant::now(), name);
                 if nightly && let Err(why) = public_api::toolchain() {
                     return Ok(Completion::ignored_with(format!("no nightly toolchain: {why}")));
+                }
+                if registry && let Err(Unavailable::Missing(missing)) = registry::shared() {
+                    return Ok(Completion::ignored_with(missing));
                 }
                 let had = if java { Java::get().map(drop) } else { Ok(()) };
                 let had = had.and_then(|()| if spring { Java::spring() } else { Ok(()) });
