@@ -233,6 +233,29 @@ fn a_schema_of_ones_own_is_read_by_avros_rules() {
 }
 
 #[test]
+fn what_a_schema_of_ones_own_cannot_be_made_of_is_an_error() {
+    let written = r#"{"type":"record","name":"V","fields":[{"name":"a","type":"int"},{"name":"gone","type":"string"}]}"#;
+    let read = |name: &str, field: &str| {
+        let (_stub, values) = values(written);
+        let reader = format!(r#"{{"type":"record","name":"{name}","fields":[{{"name":{field}}}]}}"#);
+        let values = values.reader_schema(Schema::parse_str(&reader).unwrap());
+        let value = values.deserialize("t", Some(&hex("00000000010e0278"))).map(Option::unwrap);
+        value.map(|value| match value {
+            Value::Record(mut fields) => fields.remove(0).1,
+            other => other,
+        })
+    };
+    assert_eq!(read("V", r#""a","type":"double""#).unwrap(), Value::Double(7.0));
+    let union = Value::Union(1, Box::new(Value::Int(7)));
+    assert_eq!(read("V", r#""a","type":["null","int"]"#).unwrap(), union);
+    // Neither the names of records are compared, nor is a field's alias followed, as fastavro does.
+    assert_eq!(read("Other", r#""a","type":"int""#).unwrap(), Value::Int(7));
+    for field in [r#""new","type":"int""#, r#""a","type":"string""#, r#""b","aliases":["a"],"type":"int""#] {
+        assert!(told(read("V", field)).starts_with("the data are not what the schema says: "), "{field}");
+    }
+}
+
+#[test]
 fn schemas_that_are_referred_to_are_part_of_it() {
     let outer = r#"{"type":"record","name":"O","namespace":"x.y","fields":[{"name":"r","type":"x.y.R"}]}"#;
     let references = json!([{"name": "x.y.R", "subject": "r", "version": 1}]);
