@@ -2,10 +2,11 @@
 # Instructions per record, and per fetch response, counted by callgrind: each program runs over two amounts, and the
 # difference is divided by the difference, so that what a start costs is not in it. Needs valgrind. About a minute.
 set -eu
-cd "$(dirname "$0")"
-: "${CARGO_TARGET_DIR:=$(pwd)/../target}"
+cd "$(dirname "$0")/.."
+: "${CARGO_TARGET_DIR:=$(pwd)/target}"
 export CARGO_TARGET_DIR
-cargo build --release --quiet -p ottla-instructions
+# With the packages that are built without a name, so that what they have in common is built once: CI builds them, too.
+cargo build --release --quiet -p ottla-protocol -p ottla-core -p ottla -p ottla-broker -p ottla-cli -p ottla-instructions
 bin=$CARGO_TARGET_DIR/release
 
 count() {
