@@ -288,7 +288,8 @@ impl Engine {
 
     /// What the handler of a record of this partition writes to.
     pub(super) fn outputs(&self, at: Option<&TopicPartition>) -> Option<Outputs> {
-        Some(Outputs::new(at?.clone(), self.outputs?))
+        let most = self.outputs?;
+        Some(Outputs::new(at?.clone(), most))
     }
 
     /// Records of a batch are done, up to this offset.
