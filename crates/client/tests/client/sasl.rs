@@ -14,7 +14,8 @@ use ottla::{
     ProducerRecord,
     error::{AdminErrorKind, BuildErrorKind, RecvErrorKind, SendErrorKind},
 };
-use ottla_broker::{Config, Sasl, SaslMechanism, Server, TopicSpec};
+use ottla_broker::{Config, Fault, Sasl, SaslMechanism, Server, TopicSpec};
+use ottla_protocol::ApiKey;
 
 use crate::common::PATIENCE;
 
@@ -253,6 +254,55 @@ async fn a_token_is_fetched_once_for_all_connections_and_again_before_its_end() 
     let fetched = fetched.load(Ordering::Relaxed);
     // Two clients, whose tokens live for two seconds; each has several connections.
     assert!((4..=14).contains(&fetched), "{fetched}");
+}
+
+/// Its user calls nothing while its tokens end one after the other: they are fetched all the same, and what it calls next meets no
+/// refusal.
+#[tokio::test]
+async fn the_tokens_of_a_client_that_reads_little_are_fetched_in_time() {
+    let server = secured(with_alice());
+    let fetched = Arc::new(AtomicUsize::new(0));
+    let counted = fetched.clone();
+    let provider = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let end = SystemTime::now() + Duration::from_secs(2);
+        async move { Ok(OAuthToken::new(unsigned("alice", end)).expires_at(end)) }
+    };
+    let properties = BTreeMap::from([
+        ("bootstrap.servers", server.bootstrap()),
+        ("security.protocol", "SASL_PLAINTEXT".to_owned()),
+        ("sasl.mechanism", "OAUTHBEARER".to_owned()),
+    ]);
+    let mut consumer = reader(&properties).oauth_token_provider(provider.clone()).build().await.unwrap();
+    let writer = Producer::builder().properties(&properties).unwrap().oauth_token_provider(provider);
+    let producer = writer.build().await.unwrap();
+    send(&producer, 0).await;
+    read(&mut consumer, 0..1).await;
+    let before = fetched.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let meanwhile = fetched.load(Ordering::Relaxed) - before;
+    assert!(meanwhile >= 2, "{meanwhile} tokens, while a member and its heartbeats go on");
+    send(&producer, 1).await;
+    read(&mut consumer, 1..2).await;
+    assert_eq!(consumer.group_metadata().unwrap().generation_id, 1, "no rebalance");
+}
+
+/// A broker that closes in the middle of it, as one does to a connection that was idle for too long, has refused nobody.
+#[tokio::test]
+async fn a_connection_that_ends_while_it_authenticates_is_no_wrong_password() {
+    for mechanism in SaslMechanism::ALL.iter().copied() {
+        let server = secured(with_alice());
+        let closes = |cluster: &mut ottla_broker::Cluster| {
+            cluster.faults().on(ApiKey::SaslAuthenticate).times(2).then(Fault::Disconnect);
+        };
+        server.with_cluster(closes);
+        let properties = alice(&server, mechanism.name(), "open sesame");
+        let producer = Producer::builder().properties(&properties).unwrap().build().await.unwrap();
+        send(&producer, 0).await;
+        let mut consumer = reader(&properties).build().await.unwrap();
+        read(&mut consumer, 0..1).await;
+        server.with_cluster(|cluster| assert!(cluster.faults().is_empty(), "{mechanism}: both happened"));
+    }
 }
 
 /// A token that nobody has signed.
