@@ -1,6 +1,7 @@
 //! Topics that come and go with laps, and how much they hold; within this process, as Kafka's tools start a JVM each.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ottla::admin::{NewTopic, OffsetSpec};
@@ -30,8 +31,14 @@ impl Topics {
     pub(crate) fn create(&self, topic: &str, partitions: u32) -> Result<()> {
         let new = NewTopic::new(topic).partitions(partitions as i32).replication_factor(1);
         self.runtime.block_on(self.admin.create_topic(new))?;
-        // The leaders are asked, and asked again as long as they do not know that they lead.
-        self.ends(topic, partitions).map(drop)
+        // Leaders that do not know yet that they lead are asked again by themselves; of brokers that have not heard of the topic they are
+        // not known.
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = self.ends(topic, partitions) {
+            ensure!(Instant::now() < deadline, "{topic} has no leaders: {error:#}");
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     pub(crate) fn delete(&self, topic: &str) -> Result<()> {
