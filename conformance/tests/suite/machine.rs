@@ -41,6 +41,19 @@ impl Machine {
             Load::Timed => self.running == 0 && self.waiting.is_empty(),
         }
     }
+
+    fn hold(&mut self, load: Load, number: usize) {
+        match load {
+            Load::Light => self.running += 1,
+            Load::Heavy => {
+                self.waiting.remove(&number);
+                self.running += 1;
+                self.heavy += 1;
+            }
+            // Nobody else runs beside it.
+            Load::Timed => self.running += AT_ONCE,
+        }
+    }
 }
 
 /// A part of the machine that is held, and given back where a case panics, too.
@@ -62,21 +75,6 @@ impl Share {
         // The next heavy one may be the first that waits now.
         GIVEN_BACK.notify_all();
         Self(load)
-    }
-}
-
-impl Machine {
-    fn hold(&mut self, load: Load, number: usize) {
-        match load {
-            Load::Light => self.running += 1,
-            Load::Heavy => {
-                self.waiting.remove(&number);
-                self.running += 1;
-                self.heavy += 1;
-            }
-            // Nobody else runs beside it.
-            Load::Timed => self.running += AT_ONCE,
-        }
     }
 }
 

@@ -36,13 +36,15 @@ impl<T> Items<T> {
 
     /// Takes one in, in place of one with this offset.
     pub(super) fn insert(&mut self, offset: i64, item: T) {
-        self.remove(offset);
-        self.count += 1;
-        match self.find(offset) {
-            // Its place is still there.
-            Ok(index) => drop(self.places.get_mut(index).map(|(_, place)| *place = Some(item))),
-            Err(index) => self.places.insert(index, (offset, Some(item))),
-        }
+        let before = match self.find(offset) {
+            // Its place is still there, empty or not.
+            Ok(index) => self.places.get_mut(index).and_then(|(_, place)| place.replace(item)),
+            Err(index) => {
+                self.places.insert(index, (offset, Some(item)));
+                None
+            }
+        };
+        self.count += usize::from(before.is_none());
     }
 
     pub(super) fn get(&self, offset: i64) -> Option<&T> {

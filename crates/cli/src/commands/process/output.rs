@@ -71,7 +71,8 @@ impl Output {
         halt: &Halt,
     ) -> Result<(), Outcome> {
         match (self, written) {
-            (Self::Lines(_), Written::Lines) if self.written().await => Ok(()),
+            // Who runs the handler waits for them, as for all that it wrote.
+            (Self::Lines(_), Written::Lines) => Ok(()),
             // The writer has said why.
             (Self::Lines(_), _) | (_, Written::Nowhere) => Err(Outcome::Halted),
             (Self::Topic(to), Written::TooMuch) => {
