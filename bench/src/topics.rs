@@ -1,11 +1,11 @@
 //! Topics that come and go with laps, and how much they hold; within this process, as Kafka's tools start a JVM each.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ottla::admin::{NewTopic, OffsetSpec};
 use ottla::{Admin, Consumer, IsolationLevel, OffsetReset, Producer, ProducerRecord};
+use ottla_conformance::wait::until;
 use tokio::runtime::Runtime;
 
 use crate::consumer::runtime;
@@ -33,12 +33,7 @@ impl Topics {
         self.runtime.block_on(self.admin.create_topic(new))?;
         // Leaders that do not know yet that they lead are asked again by themselves; of brokers that have not heard of the topic they are
         // not known.
-        let deadline = Instant::now() + PATIENCE;
-        while let Err(error) = self.ends(topic, partitions) {
-            ensure!(Instant::now() < deadline, "{topic} has no leaders: {error:#}");
-            thread::sleep(Duration::from_millis(50));
-        }
-        Ok(())
+        Ok(until(PATIENCE, "the topic's leaders", || self.ends(topic, partitions).is_ok())?)
     }
 
     pub(crate) fn delete(&self, topic: &str) -> Result<()> {
