@@ -194,15 +194,20 @@ apis! {
     EndTxn = 26: EndTxnRequest, EndTxnResponse;
     WriteTxnMarkers = 27: WriteTxnMarkersRequest, WriteTxnMarkersResponse, unthrottled;
     TxnOffsetCommit = 28: TxnOffsetCommitRequest, TxnOffsetCommitResponse;
+    DescribeConfigs = 32: DescribeConfigsRequest, DescribeConfigsResponse;
     SaslAuthenticate = 36: SaslAuthenticateRequest, SaslAuthenticateResponse, unthrottled;
     CreatePartitions = 37: CreatePartitionsRequest, CreatePartitionsResponse;
     DeleteGroups = 42: DeleteGroupsRequest, DeleteGroupsResponse;
+    IncrementalAlterConfigs = 44: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
     OffsetDelete = 47: OffsetDeleteRequest, OffsetDeleteResponse;
     DescribeProducers = 61: DescribeProducersRequest, DescribeProducersResponse;
     DescribeTransactions = 65: DescribeTransactionsRequest, DescribeTransactionsResponse;
     ListTransactions = 66: ListTransactionsRequest, ListTransactionsResponse;
     ConsumerGroupHeartbeat = 68: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
     ConsumerGroupDescribe = 69: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
+    ShareGroupDescribe = 77: ShareGroupDescribeRequest, ShareGroupDescribeResponse;
+    StreamsGroupDescribe = 89: StreamsGroupDescribeRequest, StreamsGroupDescribeResponse;
+    DescribeShareGroupOffsets = 90: DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse;
 }
 
 /// What stands in front of every request.

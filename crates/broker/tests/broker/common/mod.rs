@@ -299,7 +299,19 @@ pub fn base_offsets(part: &FetchPartitionResponse) -> Vec<i64> {
     ottla_protocol::records::walk_headers(bytes).map(|batch| batch.unwrap().1.base_offset).collect()
 }
 
-/// A request of each API, with something in each of its lists.
+/// The APIs that are answered.
+pub fn answered() -> Vec<ApiKey> {
+    let absent = [
+        ApiKey::DescribeConfigs,
+        ApiKey::IncrementalAlterConfigs,
+        ApiKey::ShareGroupDescribe,
+        ApiKey::StreamsGroupDescribe,
+        ApiKey::DescribeShareGroupOffsets,
+    ];
+    ApiKey::ALL.iter().copied().filter(|api| !absent.contains(api)).collect()
+}
+
+/// A request of each of them, with something in each of its lists.
 pub fn example(api: ApiKey) -> Request {
     let group_id = || "g".to_owned();
     let t = || "t".to_owned();
