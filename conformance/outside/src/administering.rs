@@ -6,8 +6,10 @@ use ottla::{
     Admin, AdminError, CommittedOffset, ErrorCode, IsolationLevel, NodeId, OffsetAndTimestamp, Timestamp,
     TopicPartition,
     admin::{
-        Address, Cluster, Coordinator, GroupDescription, GroupListing, MemberDescription, NewTopic, Node,
-        OffsetSpec, Partition, RecordsBefore, Topic, TopicId,
+        AbortTransaction, Address, Cluster, ConfigChange, ConfigEntry, ConfigResource, ConfigSource,
+        Coordinator, GroupDescription, GroupKind, GroupListing, MemberDescription, MemberToRemove, NewTopic,
+        Node, OffsetSpec, Partition, ProducerState, RecordsBefore, ShareOffset, StreamsMember, StreamsTasks,
+        Topic, TopicId, TransactionDescription, TransactionListing,
     },
 };
 
@@ -49,8 +51,84 @@ pub(crate) async fn all(servers: &str, name: &str) -> Outcome {
     equal(coordinates(&coordinator).0, group.coordinator)?;
     let committed = admin.committed_offsets(name).await?;
     equal(committed.get(&at(name)).map(next), Some(i64::from(ORDERS) + 1))?;
+    equal((group.kind, group.is_inactive()), (of_classic_members(), true))?;
+    equal(group.members.iter().filter_map(of_streams).count(), 0)?;
+    let nobody = admin.remove_members(name, [nobody()]).await?;
+    equal(nobody.into_values().all(|removed| removed.is_err()), true)?;
+    for (_, transaction) in admin.list_transactions().await? {
+        equal(is_listed(&transaction), true)?;
+    }
+    let unknown = admin.describe_transactions("nobody").await?;
+    equal(unknown.into_values().filter_map(Result::ok).map(|open| open_since(&open)).count(), 0)?;
+    // The embedded broker has no share groups and no configurations.
+    equal(shared(&admin, name).await?.len(), 0)?;
+    equal(configured(&admin, name).await?, 0)?;
+    let nowhere = AbortTransaction::new((name, 7), 1, 0);
+    equal(abort(&admin, nowhere).await.is_err(), true)?;
+    for producer in admin.describe_producers([at(name)]).await?.into_values().flatten().flatten() {
+        equal(has_open(&producer), false)?;
+    }
     admin.close().await;
     Ok(())
+}
+
+fn of_classic_members() -> GroupKind {
+    GroupKind::Classic
+}
+
+fn nobody() -> MemberToRemove {
+    MemberToRemove::Id("nobody".to_owned())
+}
+
+fn of_streams(member: &MemberDescription) -> Option<&StreamsTasks> {
+    member.streams.as_ref().map(active)
+}
+
+fn active(member: &StreamsMember) -> &StreamsTasks {
+    &member.tasks
+}
+
+fn is_listed(transaction: &TransactionListing) -> bool {
+    !transaction.state.is_empty()
+}
+
+fn open_since(transaction: &TransactionDescription) -> Option<Timestamp> {
+    transaction.started
+}
+
+fn has_open(producer: &ProducerState) -> bool {
+    producer.transaction_start.is_some()
+}
+
+async fn abort(admin: &Admin, abort: AbortTransaction) -> Result<(), AdminError> {
+    admin.abort_transaction(abort).await
+}
+
+/// Where a share group is.
+async fn shared(admin: &Admin, group: &str) -> Result<Vec<Option<i64>>, AdminError> {
+    let told = admin.share_offsets(group).await?.into_values().flatten();
+    Ok(told.filter_map(|(_, told)| told.ok()).map(|told| start(&told)).collect())
+}
+
+fn start(told: &ShareOffset) -> Option<i64> {
+    told.start_offset
+}
+
+/// What was set of a topic, once one setting is.
+async fn configured(admin: &Admin, topic: &str) -> Result<usize, AdminError> {
+    let resource = ConfigResource::Topic(topic.to_owned());
+    let changes = BTreeMap::from([("retention.ms".to_owned(), longer())]);
+    admin.alter_configs([(resource.clone(), changes)]).await?;
+    let entries = admin.describe_configs([resource]).await?.into_values().flatten().flatten();
+    Ok(entries.filter(|(_, entry)| source(entry) == ConfigSource::Topic).count())
+}
+
+fn longer() -> ConfigChange {
+    ConfigChange::Set("1000000".to_owned())
+}
+
+fn source(entry: &ConfigEntry) -> ConfigSource {
+    entry.source
 }
 
 pub(crate) fn at(topic: &str) -> TopicPartition {

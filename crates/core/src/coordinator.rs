@@ -26,34 +26,56 @@ pub(crate) struct ToCoordinator<'a> {
 }
 
 /// What a broker coordinates.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Coordinated {
     Group(String),
     TransactionalId(String),
 }
 
 impl Coordinated {
+    /// Its name among those of its kind, and the kind on the wire.
+    pub(crate) fn key(&self) -> (&str, i8) {
+        match self {
+            Self::Group(id) => (id, 0),
+            Self::TransactionalId(id) => (id, 1),
+        }
+    }
+
     /// Asks which broker it is.
     pub(crate) fn look_up(&self, version: i16) -> FindCoordinatorRequest {
-        let (key, key_type) = match self {
-            Self::Group(id) => (id.clone(), 0),
-            Self::TransactionalId(id) => (id.clone(), 1),
-        };
+        let (key, key_type) = self.key();
+        let key = key.to_owned();
         match version {
-            ..4 => FindCoordinatorRequest { key, key_type, ..Default::default() },
+            ..BATCHED => FindCoordinatorRequest { key, key_type, ..Default::default() },
             _ => FindCoordinatorRequest { coordinator_keys: vec![key], key_type, ..Default::default() },
         }
     }
 }
 
-/// The broker that the answer names; or its error, and what the broker says about it.
-pub(crate) fn found(
-    response: FindCoordinatorResponse,
-) -> Result<(NodeId, Address), (ErrorCode, Option<String>)> {
-    let (error, message, node, host, port) = match response.coordinators.into_iter().next() {
-        Some(found) => (found.error_code, found.error_message, found.node_id, found.host, found.port),
-        None => (response.error_code, response.error_message, response.node_id, response.host, response.port),
-    };
+/// From this version of FindCoordinator on one request asks for several (KIP-699).
+pub(crate) const BATCHED: i16 = 4;
+
+/// A broker; or its error, and what is said about it.
+pub(crate) type Found = Result<(NodeId, Address), (ErrorCode, Option<String>)>;
+
+/// The broker that the answer names.
+pub(crate) fn found(response: FindCoordinatorResponse) -> Found {
+    let FindCoordinatorResponse { error_code, error_message, node_id, host, port, coordinators, .. } =
+        response;
+    match coordinators.into_iter().next() {
+        Some(found) => told(found.error_code, found.error_message, found.node_id, found.host, found.port),
+        None => told(error_code, error_message, node_id, host, port),
+    }
+}
+
+/// The brokers that the answer names, by what was asked for.
+pub(crate) fn found_each(response: FindCoordinatorResponse) -> impl Iterator<Item = (String, Found)> {
+    response.coordinators.into_iter().map(|found| {
+        (found.key, told(found.error_code, found.error_message, found.node_id, found.host, found.port))
+    })
+}
+
+fn told(error: ErrorCode, message: Option<String>, node: i32, host: String, port: i32) -> Found {
     match (error, u16::try_from(port)) {
         (ErrorCode::None, Ok(port)) => Ok((NodeId(node), Address { host, port })),
         (ErrorCode::None, Err(_)) => Err((ErrorCode::CoordinatorNotAvailable, None)),

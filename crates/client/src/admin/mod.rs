@@ -1,4 +1,4 @@
-//! Looks at a cluster, and changes its topics.
+//! Looks at a cluster: its topics, groups, transactions and configurations; and changes them.
 //!
 //! ```no_run
 //! use ottla::admin::{Admin, NewTopic};
@@ -24,7 +24,10 @@
 //! ([`AdminErrorKind::Broker`], with its code), or the client was closed ([`AdminErrorKind::Closed`]). What else may
 //! become of it stands at each.
 
+mod configs;
 mod failure;
+mod groups;
+mod transactions;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -32,8 +35,10 @@ use ottla_core::admin as core;
 pub use ottla_core::{
     Address, Cause, CommittedOffset, Node, NodeId, OffsetAndTimestamp, Partition, Topic, TopicPartition,
     admin::{
-        Cluster, Coordinator, GroupDescription, GroupListing, MemberDescription, NewTopic, OffsetSpec,
-        RecordsBefore,
+        AbortTransaction, Cluster, ConfigChange, ConfigEntry, ConfigResource, ConfigSource, Coordinator,
+        GroupDescription, GroupKind, GroupListing, MemberDescription, MemberToRemove, NewTopic, OffsetSpec,
+        ProducerState, RecordsBefore, ShareOffset, StreamsMember, StreamsTasks, TransactionDescription,
+        TransactionListing,
     },
 };
 use ottla_core::{IsolationLevel, OpId, admin::Operation};
@@ -222,50 +227,6 @@ impl Admin {
         self.change_one(topic, core::CreatePartitions(counts), AclOperation::Alter).await
     }
 
-    /// Every group, asked of every broker.
-    ///
-    /// # Errors
-    ///
-    /// [`AdminError`]: as [any operation](self#errors), and where one broker alone does not answer.
-    pub async fn list_groups(&self) -> Result<BTreeMap<String, GroupListing>, AdminError> {
-        self.run(core::ListGroups).await
-    }
-
-    /// This group, or these, with their members and what is assigned to each.
-    ///
-    /// Brokers before 4.0 answer for a group that does not exist with the state `Dead`.
-    ///
-    /// # Errors
-    ///
-    /// [`AdminError`]: as [any operation](self#errors); of a group by itself [`AdminErrorKind::UnknownGroup`], a refusal,
-    /// or [`AdminErrorKind::TimedOut`] where its coordinator does not answer.
-    pub async fn describe_groups<Kind>(
-        &self,
-        groups: impl Names<Kind>,
-    ) -> Result<Each<String, GroupDescription>, AdminError> {
-        let described = self.run(core::DescribeGroups(groups.into_names())).await?;
-        let each = |(group, description): (String, Result<GroupDescription, core::Failure>)| {
-            let description = description.map_err(|failure| AdminError::from(failure).group(&group));
-            (group, description)
-        };
-        Ok(described.into_iter().map(each).collect())
-    }
-
-    /// All offsets that a group has committed. A group that does not exist has none. Waits for transactions that are
-    /// about to commit offsets (KIP-447).
-    ///
-    /// # Errors
-    ///
-    /// [`AdminError`]: as [any operation](self#errors).
-    pub async fn committed_offsets(
-        &self,
-        group: impl Into<String>,
-    ) -> Result<BTreeMap<TopicPartition, CommittedOffset>, AdminError> {
-        let group = group.into();
-        let operation = core::CommittedOffsets { group: group.clone(), require_stable: true };
-        self.run(operation).await.map_err(|error| error.group(group))
-    }
-
     /// Offsets in the logs of partitions, as readers of uncommitted records see them; `None` where no record has the
     /// timestamp asked for, or a later one.
     ///
@@ -311,36 +272,6 @@ impl Admin {
         let partitions = partitions.into_iter().map(|(at, before)| (at.into(), before.into())).collect();
         let deleted = self.run(core::DeleteRecords(partitions)).await?;
         Ok(by_partition(deleted, AclOperation::Delete))
-    }
-
-    /// Deletes offsets that a group has committed (KIP-496). What it has not committed counts as deleted.
-    ///
-    /// # Errors
-    ///
-    /// [`AdminError`]: as [any operation](self#errors), [`AdminErrorKind::UnknownGroup`], or [`AdminErrorKind::Broker`] with
-    /// NON_EMPTY_GROUP where the group has members of a kind that tells no subscriptions; of a partition by itself
-    /// [`AdminErrorKind::UnknownTopic`], or [`AdminErrorKind::Broker`] with GROUP_SUBSCRIBED_TO_TOPIC while a member is
-    /// subscribed to its topic.
-    pub async fn delete_offsets<P: Into<TopicPartition>>(
-        &self,
-        group: impl Into<String>,
-        partitions: impl IntoIterator<Item = P>,
-    ) -> Result<Each<TopicPartition, ()>, AdminError> {
-        let (group, partitions) = (group.into(), partitions.into_iter().map(Into::into).collect());
-        let operation = core::DeleteOffsets { group: group.clone(), partitions };
-        let deleted = self.run(operation).await;
-        let deleted = deleted.map_err(|error| error.group(&group).needs(AclOperation::Delete))?;
-        Ok(by_partition(deleted, AclOperation::Read))
-    }
-
-    /// The broker that coordinates a group.
-    ///
-    /// # Errors
-    ///
-    /// [`AdminError`]: as [any operation](self#errors).
-    pub async fn find_coordinator(&self, group: impl Into<String>) -> Result<Coordinator, AdminError> {
-        let group = group.into();
-        self.run(core::FindCoordinator(group.clone())).await.map_err(|error| error.group(group))
     }
 
     /// What stands in the way of the operations under way: empty where nothing does. Cheap, and at any time.

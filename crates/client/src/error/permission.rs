@@ -18,6 +18,8 @@ pub enum AclOperation {
     Alter,
     Describe,
     IdempotentWrite,
+    DescribeConfigs,
+    AlterConfigs,
 }
 
 /// What an access list is for.
@@ -73,6 +75,8 @@ impl fmt::Display for AclOperation {
             Self::Alter => "ALTER",
             Self::Describe => "DESCRIBE",
             Self::IdempotentWrite => "IDEMPOTENT_WRITE",
+            Self::DescribeConfigs => "DESCRIBE_CONFIGS",
+            Self::AlterConfigs => "ALTER_CONFIGS",
         })
     }
 }

@@ -13,12 +13,15 @@ use crate::{
     ids::{NodeId, OpId, RequestId, TopicPartition},
 };
 
+/// How many coordinators one request looks up at the most: it, and its answer, stay well within what a frame may hold.
+const LOOK_UPS_AT_ONCE: usize = 1000;
+
 #[derive(Debug)]
 pub(super) struct Brokers {
     pub(super) hub: Hub<Sent>,
     pub(super) seeds: Vec<Address>,
-    /// Which broker coordinates a group, as far as it was looked up.
-    coordinators: BTreeMap<String, NodeId>,
+    /// Which broker coordinates what, as far as it was looked up.
+    coordinators: BTreeMap<Coordinated, NodeId>,
 }
 
 /// A request on its way.
@@ -134,38 +137,59 @@ impl Brokers {
         }
     }
 
-    /// The group's coordinator, where it was looked up and is there.
-    pub(super) fn coordinator_of(&self, group: &str) -> Option<NodeId> {
-        self.coordinators.get(group).copied().filter(|node| self.is_there(*node))
+    /// Who coordinates it, where that was looked up and is there.
+    pub(super) fn coordinator_of(&self, of: &Coordinated) -> Option<NodeId> {
+        self.coordinators.get(of).copied().filter(|node| self.is_there(*node))
     }
 
-    /// Sends the question for a group's coordinator; `None` as long as a connection for it is under way.
+    /// Sends the question who coordinates these, which are of one kind: in one request where brokers know that (KIP-699), else
+    /// in one for each. Each request is told with those that it asks for; none as long as a connection for it is under way.
     pub(super) fn look_up(
         &mut self,
         op: OpId,
-        group: &str,
+        of: Vec<Coordinated>,
         now: Now,
-    ) -> Result<Option<RequestId>, Unsupported> {
-        let Some(to) = self.ready(Place::Any, now) else { return Ok(None) };
+    ) -> Result<Vec<(RequestId, Vec<Coordinated>)>, Unsupported> {
+        let Some(to) = self.ready(Place::Any, now) else { return Ok(Vec::new()) };
         let version = self.version(to, ApiKey::FindCoordinator, i16::MAX)?;
-        Ok(Some(self.send(op, to, version, Coordinated::Group(group.to_owned()).look_up(version), now)))
+        let at_once = if version < coordinator::BATCHED { 1 } else { LOOK_UPS_AT_ONCE };
+        let mut sent = Vec::new();
+        for some in of.chunks(at_once) {
+            let Some(first) = some.first() else { continue };
+            let mut request = first.look_up(version);
+            if version >= coordinator::BATCHED {
+                request.coordinator_keys = some.iter().map(|of| of.key().0.to_owned()).collect();
+            }
+            sent.push((self.send(op, to, version, request, now), some.to_vec()));
+        }
+        Ok(sent)
     }
 
-    /// Takes the answer to the question for a group's coordinator.
+    /// Takes the answer to the question who coordinates these: what became of each that it tells of.
     pub(super) fn looked_up(
         &mut self,
-        group: String,
+        of: &[Coordinated],
         response: FindCoordinatorResponse,
-    ) -> Result<(), (ErrorCode, Option<String>)> {
-        let (node, address) = coordinator::found(response)?;
-        self.hub.metadata.learn_node(node, address);
-        self.coordinators.insert(group, node);
-        Ok(())
+    ) -> BTreeMap<Coordinated, Result<(), (ErrorCode, Option<String>)>> {
+        let found: BTreeMap<String, coordinator::Found> = match of {
+            // Up to version 3, and brokers that leave the name out.
+            [only] => BTreeMap::from([(only.key().0.to_owned(), coordinator::found(response))]),
+            _ => coordinator::found_each(response).collect(),
+        };
+        let each = of.iter().filter_map(|of| {
+            let told = found.get(of.key().0)?.clone();
+            let told = told.map(|(node, address)| {
+                self.hub.metadata.learn_node(node, address);
+                self.coordinators.insert(of.clone(), node);
+            });
+            Some((of.clone(), told))
+        });
+        each.collect()
     }
 
-    /// The group may have another coordinator by now.
-    pub(super) fn forget_coordinator(&mut self, group: &str) {
-        self.coordinators.remove(group);
+    /// Another broker may coordinate it by now.
+    pub(super) fn forget_coordinator(&mut self, of: &Coordinated) {
+        self.coordinators.remove(of);
     }
 
     /// The broker that owes this operation an answer, as an obstacle.

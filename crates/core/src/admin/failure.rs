@@ -34,6 +34,7 @@ impl Failure {
     }
 
     /// Whether a broker refused with this error.
+    #[cfg(test)]
     pub(super) fn is(&self, error: ErrorCode) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.error == error)
     }

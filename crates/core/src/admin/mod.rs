@@ -1,15 +1,17 @@
-//! Asks a cluster about its topics, groups and offsets, and changes topics.
+//! Asks a cluster about its topics, groups, offsets, transactions and configurations, and changes them.
 //!
 //! A handle starts an [`Operation`], which is broken into parts, each for a broker. A part that failed in a way that may pass
 //! is tried again, with back-off, until the operation's time is up. The answers are gathered into its outcome.
 //!
 //! - `operation`: what an operation declares about itself.
 //! - `operations`: the operations, a file each.
+//! - `group`: a group, as it is told.
 //! - `task`: what is done with any of them.
 //! - `brokers`: how brokers are reached.
 
 mod brokers;
 mod failure;
+mod group;
 mod operation;
 mod operations;
 mod task;
@@ -24,6 +26,7 @@ use std::{
 use ottla_protocol::Now;
 
 pub use failure::{Failure, Refusal};
+pub use group::*;
 pub use operation::{Answer, Operation, Route, Verdict};
 pub use operations::*;
 

@@ -5,6 +5,7 @@ use std::fmt;
 use ottla_protocol::{ApiKey, ErrorCode, Now, Request, Response};
 
 use super::{Failure, Refusal};
+use crate::coordinator::Coordinated;
 use crate::ids::{NodeId, TopicPartition};
 
 /// A question to a cluster, or a change of it.
@@ -17,9 +18,6 @@ pub trait Operation: fmt::Debug + Send + 'static {
     type Outcome: fmt::Debug + Send + 'static;
     /// What is answered by itself, such as a topic, a group or a partition; `()` where all is answered at once.
     type Part: Clone + fmt::Debug + Send + 'static;
-    /// How many parts a request has at the most.
-    const AT_ONCE: usize = usize::MAX;
-
     /// The outcome before any answer, and the parts. Without parts the operation is done as it begins.
     fn begin(&self) -> (Self::Outcome, Vec<Self::Part>);
 
@@ -28,6 +26,12 @@ pub trait Operation: fmt::Debug + Send + 'static {
 
     /// The API that answers a part, and its newest version that is of use.
     fn api(&self, part: &Self::Part) -> (ApiKey, i16);
+
+    /// How many parts a request of this API has at the most in this version.
+    fn at_once(&self, api: ApiKey, version: i16) -> usize {
+        let _ = (api, version);
+        usize::MAX
+    }
 
     /// Asks for these parts; `None` where the version cannot express it. A broker that is to wait for something waits for
     /// `timeout_ms` at the most.
@@ -58,6 +62,8 @@ pub enum Route<'a, P> {
     EveryBroker(fn(NodeId) -> P),
     /// To this group's coordinator, which is looked up. It is looked up again after an error that may pass.
     Coordinator(&'a str),
+    /// To this transactional id's coordinator, in the same way.
+    TransactionCoordinator(&'a str),
     /// To this partition's leader. The part fails where the partition does not exist.
     Leader(&'a TopicPartition),
 }
@@ -88,8 +94,21 @@ pub enum Verdict<P> {
     Again(ErrorCode),
     /// An error that may pass, of these; the others are done.
     Left(ErrorCode, Vec<P>),
+    /// An error that may pass, of the first; the second are to be asked next, as after `Then`; the others are done.
+    LeftThen(ErrorCode, Vec<P>, Vec<P>),
     /// An error that does not pass.
     Failed(Failure),
+}
+
+impl<P> Route<'_, P> {
+    /// Whose coordinator it goes to.
+    pub(super) fn coordinated(&self) -> Option<Coordinated> {
+        match self {
+            Self::Coordinator(group) => Some(Coordinated::Group((*group).to_owned())),
+            Self::TransactionCoordinator(id) => Some(Coordinated::TransactionalId((*id).to_owned())),
+            _ => None,
+        }
+    }
 }
 
 impl<P> Verdict<P> {
@@ -108,6 +127,15 @@ impl<P> Verdict<P> {
         match parts.is_empty() {
             true => Self::Done,
             false => Self::Left(again.unwrap_or(ErrorCode::UnknownServerError), parts),
+        }
+    }
+
+    /// The same, where others are to be asked next.
+    pub(super) fn left_then(again: Option<ErrorCode>, left: Vec<P>, next: Vec<P>) -> Self {
+        match (left.is_empty(), next.is_empty()) {
+            (true, true) => Self::Done,
+            (true, false) => Self::Then(next),
+            (false, _) => Self::LeftThen(again.unwrap_or(ErrorCode::UnknownServerError), left, next),
         }
     }
 

@@ -7,16 +7,17 @@ use std::{
     time::Instant,
 };
 
-use ottla_protocol::{ApiKey, ErrorCode, Now, Response};
+use ottla_protocol::{ApiKey, ErrorCode, Now, Response, messages::FindCoordinatorResponse};
 
 use super::{
-    Answer, Failure, Operation, Route, Verdict,
+    Answer, Failure, Operation, Refusal, Route, Verdict,
     brokers::{Brokers, Leader, Place},
 };
 use crate::{
     backoff::Attempts,
     cause::Cause,
     connections::{Target, Unsupported},
+    coordinator::Coordinated,
     disconnected::Disconnected,
     ids::{OpId, RequestId, TopicPartition},
     log::{self, refused},
@@ -77,9 +78,12 @@ struct Batch<P> {
     parts: Vec<P>,
     /// The API that answers them.
     api: ApiKey,
-    /// The group whose coordinator the request looks up, before the parts themselves can be sent.
-    lookup: Option<String>,
+    /// Whose coordinators the request looks up, before the parts themselves can be sent.
+    lookup: Option<Vec<Coordinated>>,
 }
+
+/// Parts that wait until it is known who coordinates them.
+type Unplaced<P> = BTreeMap<Coordinated, Vec<P>>;
 
 impl<O: Operation> Task<O> {
     pub(super) fn new(operation: O, attempts: Attempts, metadata: &mut Metadata) -> Self {
@@ -98,22 +102,22 @@ impl<O: Operation> Task<O> {
     /// Where a part goes now. `None` where it waits, for metadata or until its coordinator is looked up, and where it is over.
     fn place(
         &mut self,
-        op: OpId,
         part: O::Part,
-        brokers: &mut Brokers,
-        now: Now,
+        brokers: &Brokers,
+        unplaced: &mut Unplaced<O::Part>,
     ) -> Option<(Place, O::Part)> {
-        match self.operation.route(&part) {
+        let route = self.operation.route(&part);
+        if let Some(of) = route.coordinated() {
+            match brokers.coordinator_of(&of) {
+                Some(node) => return Some((Place::Node(node), part)),
+                None => unplaced.entry(of).or_default().push(part),
+            }
+            return None;
+        }
+        match route {
             Route::Any => return Some((Place::Any, part)),
             Route::Controller => return Some((Place::Controller, part)),
             Route::Broker(node) => return brokers.is_there(node).then_some((Place::Node(node), part)),
-            Route::Coordinator(group) => match brokers.coordinator_of(group) {
-                Some(node) => return Some((Place::Node(node), part)),
-                None => {
-                    let group = group.to_owned();
-                    self.look_up(op, group, part, brokers, now);
-                }
-            },
             Route::Leader(at) => match brokers.leader_of(at) {
                 Leader::Is(node) => return Some((Place::Node(node), part)),
                 Leader::NotKnown => self.todo.push(part),
@@ -128,19 +132,76 @@ impl<O: Operation> Task<O> {
             },
             // It is not known yet which brokers there are.
             Route::EveryBroker(_) => self.todo.push(part),
+            Route::Coordinator(_) | Route::TransactionCoordinator(_) => {}
         }
         None
     }
 
-    fn look_up(&mut self, op: OpId, group: String, part: O::Part, brokers: &mut Brokers, now: Now) {
-        let (api, _) = self.operation.api(&part);
-        match brokers.look_up(op, &group, now) {
-            Ok(Some(id)) => {
-                self.sent.insert(id, Batch { parts: vec![part], api, lookup: Some(group) });
+    /// Asks who coordinates these. An operation asks for groups, or for transactional ids: not for both.
+    fn look_up(&mut self, op: OpId, mut unplaced: Unplaced<O::Part>, brokers: &mut Brokers, now: Now) {
+        if unplaced.is_empty() {
+            return;
+        }
+        match brokers.look_up(op, unplaced.keys().cloned().collect(), now) {
+            Ok(sent) => {
+                for (id, of) in sent {
+                    let parts = of.iter().filter_map(|of| unplaced.remove(of)).flatten().collect();
+                    let lookup = Some(of);
+                    self.sent.insert(id, Batch { parts, api: ApiKey::FindCoordinator, lookup });
+                }
+                self.todo.extend(unplaced.into_values().flatten());
             }
-            Ok(None) => self.todo.push(part),
             Err(Unsupported(key)) => self.failed = Some(Failure::Unsupported(key)),
         }
+    }
+
+    /// Takes the answer to who coordinates these.
+    fn looked_up(
+        &mut self,
+        of: &[Coordinated],
+        parts: Vec<O::Part>,
+        response: FindCoordinatorResponse,
+        from: Target,
+        brokers: &mut Brokers,
+        now: Now,
+    ) {
+        let told = brokers.looked_up(of, response);
+        let (mut again, mut error_again) = (Vec::new(), None);
+        for part in parts {
+            let found = self.operation.route(&part).coordinated().and_then(|of| told.get(&of));
+            match found {
+                Some(Ok(())) => self.todo.push(part),
+                Some(Err((error, message))) if !error.is_retriable() => {
+                    let refused = Refusal { error: *error, message: message.clone() };
+                    self.refused(ApiKey::FindCoordinator, vec![part], Failure::Refused(refused), brokers);
+                }
+                other => {
+                    let error = other.and_then(|told| told.as_ref().err()).map(|(error, _)| *error);
+                    error_again = error_again.or(error);
+                    again.push(part);
+                }
+            }
+        }
+        if !again.is_empty() {
+            let error = error_again.unwrap_or(ErrorCode::UnknownServerError);
+            let cause = Cause::Broker { address: brokers.address_of(from).cloned(), error };
+            self.retry(again, ApiKey::FindCoordinator, cause, now);
+        }
+    }
+
+    fn refused(&mut self, api: ApiKey, parts: Vec<O::Part>, failure: Failure, brokers: &Brokers) {
+        tracing::info!(target: log::ADMIN, ?api, why = %failure, "refused for good");
+        self.fail_parts(&parts, failure, &brokers.hub.metadata);
+    }
+
+    /// These come next, where the broker speaks their API.
+    fn follow(&mut self, next: Vec<O::Part>, from: Target, brokers: &Brokers) {
+        let operation = &self.operation;
+        let is_spoken = |part: &O::Part| {
+            let (key, newest) = operation.api(part);
+            brokers.version(from, key, newest).is_ok()
+        };
+        self.todo.extend(next.into_iter().filter(is_spoken));
     }
 
     /// Sends parts to the broker, or keeps them for later.
@@ -155,7 +216,7 @@ impl<O: Operation> Task<O> {
         let Some(to) = brokers.ready(place, now) else {
             if let Some(refused) = brokers.refusal(place, now) {
                 brokers.hub.connections.forgive(now);
-                return self.failed = Some(Failure::Connection(refused));
+                return self.fail_parts(&parts, Failure::Connection(refused), &brokers.hub.metadata);
             }
             if let Place::Node(node) = place {
                 self.cause = brokers.obstacle(node, now).or(self.cause.take());
@@ -163,12 +224,13 @@ impl<O: Operation> Task<O> {
             return self.todo.extend(parts);
         };
         let Ok(version) = brokers.version(to, api, newest) else {
-            return self.failed = Some(Failure::Unsupported(api));
+            return self.fail_parts(&parts, Failure::Unsupported(api), &brokers.hub.metadata);
         };
         let timeout_ms = brokers.hub.connections.request_timeout().as_millis().try_into().unwrap_or(i32::MAX);
-        for parts in parts.chunks(O::AT_ONCE) {
+        for parts in parts.chunks(self.operation.at_once(api, version).max(1)) {
             let Some(request) = self.operation.request(parts, version, timeout_ms) else {
-                return self.failed = Some(Failure::Unsupported(api));
+                self.fail_parts(parts, Failure::Unsupported(api), &brokers.hub.metadata);
+                continue;
             };
             let id = brokers.send(op, to, version, request, now);
             self.sent.insert(id, Batch { parts: parts.to_vec(), api, lookup: None });
@@ -190,12 +252,12 @@ impl<O: Operation> Task<O> {
         let verdict = self.operation.gather(Answer { asked, response, from, now }, &mut self.outcome);
         let left = match &verdict {
             Verdict::Again(_) => asked,
-            Verdict::Left(_, left) => left,
+            Verdict::Left(_, left) | Verdict::LeftThen(_, left, _) => left,
             _ => &[],
         };
         for part in left {
-            if let Route::Coordinator(group) = self.operation.route(part) {
-                brokers.forget_coordinator(group);
+            if let Some(of) = self.operation.route(part).coordinated() {
+                brokers.forget_coordinator(&of);
             }
         }
         verdict
@@ -237,16 +299,18 @@ impl<O: Operation> AnyTask for Task<O> {
             return;
         }
         let mut ready: BTreeMap<Way, Vec<O::Part>> = BTreeMap::new();
+        let mut unplaced = Unplaced::new();
         let mut todo: VecDeque<O::Part> = std::mem::take(&mut self.todo).into();
         while let Some(part) = todo.pop_front() {
             if let Route::EveryBroker(part_of) = self.operation.route(&part)
                 && let Some(nodes) = brokers.every()
             {
                 todo.extend(nodes.map(part_of));
-            } else if let Some((place, part)) = self.place(op, part, brokers, now) {
+            } else if let Some((place, part)) = self.place(part, brokers, &mut unplaced) {
                 ready.entry((place, self.operation.api(&part))).or_default().push(part);
             }
         }
+        self.look_up(op, unplaced, brokers, now);
         for (way, parts) in ready {
             if self.failed.is_none() {
                 self.send(op, way, parts, brokers, now);
@@ -258,28 +322,21 @@ impl<O: Operation> AnyTask for Task<O> {
         let Some(Batch { parts, api, lookup }) = self.sent.remove(&id) else { return };
         let address = brokers.address_of(from).cloned();
         let verdict = match (lookup, response) {
-            (Some(group), Response::FindCoordinator(response)) => match brokers.looked_up(group, response) {
-                Ok(()) => return self.todo.extend(parts),
-                Err((error, message)) => Verdict::of(error, message),
-            },
+            (Some(of), Response::FindCoordinator(response)) => {
+                return self.looked_up(&of, parts, response, from, brokers, now);
+            }
             (_, response) => self.gather(&parts, from, response, brokers, now),
         };
         let (error, left) = match verdict {
             Verdict::Done => return,
-            Verdict::Then(next) => {
-                let (operation, brokers) = (&self.operation, &*brokers);
-                let is_spoken = |part: &O::Part| {
-                    let (key, newest) = operation.api(part);
-                    brokers.version(from, key, newest).is_ok()
-                };
-                return self.todo.extend(next.into_iter().filter(is_spoken));
-            }
-            Verdict::Failed(failure) => {
-                tracing::info!(target: log::ADMIN, ?api, why = %failure, "refused for good");
-                return self.fail_parts(&parts, failure, &brokers.hub.metadata);
-            }
+            Verdict::Then(next) => return self.follow(next, from, brokers),
+            Verdict::Failed(failure) => return self.refused(api, parts, failure, brokers),
             Verdict::Again(error) => (error, parts),
             Verdict::Left(error, left) => (error, left),
+            Verdict::LeftThen(error, left, next) => {
+                self.follow(next, from, brokers);
+                (error, left)
+            }
         };
         if error.is_stale_metadata() || error == ErrorCode::NotController {
             brokers.hub.metadata.request_update();

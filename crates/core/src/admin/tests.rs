@@ -1,25 +1,14 @@
 //! An admin client against answers given by hand, in a time moved by hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_protocol::{
-    ApiKey, ErrorCode, Request, Response, Timestamp,
-    messages::{
-        ApiVersionsApiVersion, ApiVersionsResponse, ConsumerGroupDescribeDescribedGroup,
-        ConsumerGroupDescribeResponse, CreateTopicsCreatableTopicResult, CreateTopicsResponse,
-        DescribeGroupsDescribedGroup, DescribeGroupsDescribedGroupMember, DescribeGroupsResponse,
-        FindCoordinatorCoordinator, FindCoordinatorResponse, ListGroupsListedGroup, ListGroupsResponse,
-        ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse, MetadataResponse,
-        MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic, OffsetFetchResponse,
-        OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
-    },
-};
+use ottla_protocol::{ApiKey, ErrorCode, Request, Response, Timestamp, messages::*};
 
 use super::*;
 use crate::{
     group::embedded::Assignment,
     ids::{NodeId, RequestId, TopicPartition},
-    offsets::IsolationLevel,
+    offsets::{CommittedOffset, IsolationLevel},
 };
 
 /// Two brokers; topic `t` has a partition on each. Metadata is answered here, everything else by the test.
@@ -114,15 +103,16 @@ impl World {
     fn find_coordinator(&mut self, node_id: i32) {
         let asked = self.take();
         let Request::FindCoordinator(request) = &asked.request else { panic!("{:?}", asked.request) };
-        let key = request.coordinator_keys[0].clone();
-        let found = FindCoordinatorCoordinator {
-            key,
-            node_id,
+        let found = |key: &String| FindCoordinatorCoordinator {
+            key: key.clone(),
+            // One that bears a broker's number is with that.
+            node_id: key.parse().unwrap_or(node_id),
             host: "broker".to_owned(),
-            port: node_id,
+            port: key.parse().unwrap_or(node_id),
             ..Default::default()
         };
-        self.answer(&asked, FindCoordinatorResponse { coordinators: vec![found], ..Default::default() });
+        let coordinators = request.coordinator_keys.iter().map(found).collect();
+        self.answer(&asked, FindCoordinatorResponse { coordinators, ..Default::default() });
     }
 }
 
@@ -316,7 +306,7 @@ fn an_operation_on_nothing_is_done_without_asking() {
 #[test]
 fn the_offsets_of_a_group_are_told_and_partitions_without_one_left_out() {
     let mut world = World::new();
-    let op = world.start(CommittedOffsets { group: "g".to_owned(), require_stable: true });
+    let op = world.start(CommittedOffsets { groups: BTreeSet::from(["g".to_owned()]), require_stable: true });
     world.find_coordinator(2);
     world.pass(Duration::from_secs(1));
     let asked = world.take();
@@ -334,7 +324,7 @@ fn the_offsets_of_a_group_are_told_and_partitions_without_one_left_out() {
     };
     let group = OffsetFetchResponseGroup { topics: vec![topic], ..Default::default() };
     world.answer(&asked, OffsetFetchResponse { groups: vec![group], ..Default::default() });
-    let offsets = world.outcome(&op);
+    let offsets = world.outcome(&op).remove("g").unwrap().unwrap();
     assert_eq!(offsets.into_iter().map(|(at, o)| (at, o.offset)).collect::<Vec<_>>(), [(("t", 0).into(), 5)]);
 }
 
@@ -409,28 +399,211 @@ fn a_request_that_a_broker_never_answers_is_sent_again_and_then_named() {
 #[test]
 fn a_group_that_a_broker_refuses_or_whose_coordinator_is_silent_hides_no_other() {
     let mut world = World::new();
-    let names = ["good", "refused", "silent"].map(str::to_owned).to_vec();
+    // The one named 2 is coordinated by broker 2.
+    let names = ["good", "refused", "loads", "2"].map(str::to_owned).to_vec();
     let op = world.start(DescribeGroups(names));
-    for _ in 0..3 {
-        world.find_coordinator(1);
-    }
+    world.find_coordinator(1);
     world.pass(Duration::from_secs(1));
-    for asked in std::mem::take(&mut world.asked) {
-        let Request::DescribeGroups(request) = &asked.request else { panic!("{:?}", asked.request) };
-        let group_id = request.groups[0].clone();
-        let error_code = match group_id.as_str() {
-            "silent" => continue,
-            "refused" => ErrorCode::GroupAuthorizationFailed,
-            _ => ErrorCode::None,
-        };
-        let group = DescribeGroupsDescribedGroup { group_id, error_code, ..Default::default() };
-        world.answer(&asked, DescribeGroupsResponse { groups: vec![group], ..Default::default() });
-    }
+    let (asked, _silent) = (world.take(), world.take());
+    let Request::DescribeGroups(request) = &asked.request else { panic!("{:?}", asked.request) };
+    assert_eq!((asked.port, &request.groups), (1, &["good", "loads", "refused"].map(str::to_owned).to_vec()));
+    let group = |(group_id, error_code): (&str, ErrorCode)| DescribeGroupsDescribedGroup {
+        group_id: group_id.to_owned(),
+        error_code,
+        ..Default::default()
+    };
+    let told = [
+        ("good", ErrorCode::None),
+        ("refused", ErrorCode::GroupAuthorizationFailed),
+        ("loads", ErrorCode::CoordinatorLoadInProgress),
+    ];
+    let groups = told.map(group).to_vec();
+    world.answer(&asked, DescribeGroupsResponse { groups, ..Default::default() });
+    world.pass(Duration::from_secs(1));
+    world.find_coordinator(1);
+    let asked = world.take();
+    let Request::DescribeGroups(request) = &asked.request else { panic!("{:?}", asked.request) };
+    assert_eq!(request.groups, ["loads"], "only what failed is asked for again");
+    let groups = vec![group(("loads", ErrorCode::None))];
+    world.answer(&asked, DescribeGroupsResponse { groups, ..Default::default() });
     world.pass(Duration::from_secs(61));
     let groups = world.outcome(&op);
-    assert!(groups["good"].is_ok(), "{groups:?}");
+    assert!(groups["good"].is_ok() && groups["loads"].is_ok(), "{groups:?}");
     assert!(groups["refused"].as_ref().unwrap_err().is(ErrorCode::GroupAuthorizationFailed));
-    assert!(matches!(groups["silent"], Err(Failure::TimedOut { .. })), "{groups:?}");
+    assert!(matches!(groups["2"], Err(Failure::TimedOut { .. })), "{groups:?}");
+}
+
+#[test]
+fn a_name_that_no_group_may_have_fails_by_itself_where_coordinators_are_looked_up() {
+    let mut world = World::new();
+    let op = world.start(DeleteGroups(["", "g"].map(str::to_owned).into()));
+    let asked = world.take();
+    let Request::FindCoordinator(request) = &asked.request else { panic!("{:?}", asked.request) };
+    assert_eq!(request.coordinator_keys.len(), 2, "one request for both");
+    let coordinator = |key: &str, error_code| FindCoordinatorCoordinator {
+        key: key.to_owned(),
+        error_code,
+        node_id: 1,
+        host: "broker".to_owned(),
+        port: 1,
+        ..Default::default()
+    };
+    let coordinators = vec![coordinator("", ErrorCode::InvalidGroupId), coordinator("g", ErrorCode::None)];
+    world.answer(&asked, FindCoordinatorResponse { coordinators, ..Default::default() });
+    world.pass(Duration::from_secs(1));
+    let asked = world.take();
+    let deleted = DeleteGroupsResult { group_id: "g".to_owned(), ..Default::default() };
+    world.answer(&asked, DeleteGroupsResponse { results: vec![deleted], ..Default::default() });
+    let groups = world.outcome(&op);
+    assert!(groups[""].as_ref().unwrap_err().is(ErrorCode::InvalidGroupId), "{groups:?}");
+    assert_eq!(groups["g"], Ok(()));
+}
+
+#[test]
+fn a_group_of_unknown_kind_is_asked_for_as_each_kind_in_turn() {
+    let mut world = World::new();
+    let names = ["share", "streams", "none"].map(str::to_owned).to_vec();
+    let op = world.start(DescribeGroups(names));
+    world.find_coordinator(1);
+    world.pass(Duration::from_secs(1));
+    let error_code = ErrorCode::GroupIdNotFound;
+    let asked = world.take();
+    let missing =
+        |id: &str| DescribeGroupsDescribedGroup { group_id: id.to_owned(), error_code, ..Default::default() };
+    let groups = ["none", "share", "streams"].map(missing).to_vec();
+    world.answer(&asked, DescribeGroupsResponse { groups, ..Default::default() });
+    let asked = world.take();
+    let missing = |id: &str| ConsumerGroupDescribeDescribedGroup {
+        group_id: id.to_owned(),
+        error_code,
+        ..Default::default()
+    };
+    let groups = ["none", "share", "streams"].map(missing).to_vec();
+    world.answer(&asked, ConsumerGroupDescribeResponse { groups, ..Default::default() });
+    let asked = world.take();
+    let shared = |id: &str, error_code| ShareGroupDescribeDescribedGroup {
+        group_id: id.to_owned(),
+        error_code,
+        group_epoch: 3,
+        ..Default::default()
+    };
+    let groups = vec![
+        shared("none", error_code),
+        shared("share", ErrorCode::None),
+        // A cluster that has no share groups yet.
+        shared("streams", ErrorCode::UnsupportedVersion),
+    ];
+    world.answer(&asked, ShareGroupDescribeResponse { groups, ..Default::default() });
+    let asked = world.take();
+    let Request::StreamsGroupDescribe(request) = &asked.request else { panic!("{:?}", asked.request) };
+    assert_eq!(request.group_ids, ["none", "streams"]);
+    let groups = vec![
+        StreamsGroupDescribeDescribedGroup { error_code, group_id: "none".to_owned(), ..Default::default() },
+        streams_group(),
+    ];
+    world.answer(&asked, StreamsGroupDescribeResponse { groups, ..Default::default() });
+    let groups = world.outcome(&op);
+    assert!(groups["none"].as_ref().unwrap_err().is(error_code));
+    let share = groups["share"].as_ref().unwrap();
+    assert_eq!((share.kind, share.group_epoch), (GroupKind::Share, Some(3)));
+    let streams = groups["streams"].as_ref().unwrap();
+    assert_eq!(streams.kind, GroupKind::Streams);
+    let read: Vec<String> = streams.members[0].assignment.iter().map(ToString::to_string).collect();
+    assert_eq!(read, ["in-0", "in-2", "repartitioned-0", "repartitioned-2"], "what its active tasks read");
+    assert_eq!(streams.source_topics, ["in", "repartitioned"].map(str::to_owned).into());
+}
+
+fn streams_group() -> StreamsGroupDescribeDescribedGroup {
+    let part = StreamsGroupDescribeSubtopology {
+        subtopology_id: "0".to_owned(),
+        source_topics: vec!["in".to_owned()],
+        repartition_source_topics: vec![StreamsGroupDescribeTopicInfo {
+            name: "repartitioned".to_owned(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let tasks = StreamsGroupDescribeTaskIds { subtopology_id: "0".to_owned(), partitions: vec![2, 0] };
+    let assignment = StreamsGroupDescribeAssignment { active_tasks: vec![tasks], ..Default::default() };
+    StreamsGroupDescribeDescribedGroup {
+        group_id: "streams".to_owned(),
+        topology: Some(StreamsGroupDescribeTopology { epoch: 1, subtopologies: Some(vec![part]) }),
+        members: vec![StreamsGroupDescribeMember { assignment, ..Default::default() }],
+        ..Default::default()
+    }
+}
+
+#[test]
+fn offsets_that_a_group_with_members_refuses_are_told_by_partition() {
+    let mut world = World::new();
+    let offsets: BTreeMap<TopicPartition, CommittedOffset> =
+        [(("t", 0).into(), 5.into()), (("t", 1).into(), 6.into()), (("nope", 0).into(), 7.into())].into();
+    let op = world.start(AlterOffsets { group: "g".to_owned(), offsets });
+    world.find_coordinator(1);
+    world.pass(Duration::from_secs(1));
+    let partition =
+        |partition_index, error_code| OffsetCommitResponsePartition { partition_index, error_code };
+    let topic = |name: &str, partitions| OffsetCommitResponseTopic {
+        name: name.to_owned(),
+        partitions,
+        ..Default::default()
+    };
+    let asked = world.take();
+    let t = vec![partition(0, ErrorCode::None), partition(1, ErrorCode::NotCoordinator)];
+    let nope = vec![partition(0, ErrorCode::UnknownTopicOrPartition)];
+    let topics = vec![topic("t", t), topic("nope", nope)];
+    world.answer(&asked, OffsetCommitResponse { topics, ..Default::default() });
+    world.pass(Duration::from_secs(1));
+    world.find_coordinator(2);
+    let asked = world.take();
+    let Request::OffsetCommit(request) = &asked.request else { panic!("{:?}", asked.request) };
+    assert_eq!((request.generation_id_or_member_epoch, request.topics.len()), (-1, 1));
+    assert_eq!(request.topics[0].partitions.len(), 1, "only what failed is committed again");
+    let topics = vec![topic("t", vec![partition(1, ErrorCode::UnknownMemberId)])];
+    world.answer(&asked, OffsetCommitResponse { topics, ..Default::default() });
+    let altered = world.outcome(&op);
+    let told: Vec<_> =
+        altered.into_values().map(|result| result.map_err(|failure| failure.to_string())).collect();
+    let refused = |error: ErrorCode| Err(error.to_string());
+    assert_eq!(
+        told,
+        [refused(ErrorCode::UnknownTopicOrPartition), Ok(()), refused(ErrorCode::UnknownMemberId)]
+    );
+}
+
+#[test]
+fn a_consumer_of_the_consumer_protocol_is_removed_by_a_heartbeat_that_leaves() {
+    let mut world = World::new();
+    let members = ["classic", "consumer", "nobody"].map(|id| MemberToRemove::Id(id.to_owned()));
+    let named = MemberToRemove::Instance("static".to_owned());
+    let members = members.into_iter().chain([named.clone()]).collect();
+    let op = world.start(RemoveMembers { group: "g".to_owned(), members, reason: "why".to_owned() });
+    world.find_coordinator(1);
+    world.pass(Duration::from_secs(1));
+    let asked = world.take();
+    let Request::LeaveGroup(request) = &asked.request else { panic!("{:?}", asked.request) };
+    let left = |member: &LeaveGroupMemberIdentity| LeaveGroupMemberResponse {
+        member_id: member.member_id.clone(),
+        group_instance_id: member.group_instance_id.clone(),
+        error_code: match member.member_id.as_str() {
+            "consumer" | "nobody" => ErrorCode::UnknownMemberId,
+            _ => ErrorCode::None,
+        },
+    };
+    let members = request.members.iter().map(left).collect();
+    world.answer(&asked, LeaveGroupResponse { members, ..Default::default() });
+    for error_code in [ErrorCode::None, ErrorCode::UnknownMemberId] {
+        let asked = world.take();
+        let Request::ConsumerGroupHeartbeat(request) = &asked.request else { panic!("{:?}", asked.request) };
+        assert_eq!(request.member_epoch, -1);
+        world.answer(&asked, ConsumerGroupHeartbeatResponse { error_code, ..Default::default() });
+    }
+    let removed = world.outcome(&op);
+    assert_eq!(removed[&named], Ok(()));
+    assert_eq!(removed[&MemberToRemove::Id("classic".to_owned())], Ok(()));
+    assert_eq!(removed[&MemberToRemove::Id("consumer".to_owned())], Ok(()));
+    let nobody = &removed[&MemberToRemove::Id("nobody".to_owned())];
+    assert!(nobody.as_ref().unwrap_err().is(ErrorCode::UnknownMemberId));
 }
 
 #[test]

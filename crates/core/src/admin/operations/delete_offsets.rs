@@ -22,23 +22,23 @@ pub struct DeleteOffsets {
 
 impl Operation for DeleteOffsets {
     type Outcome = BTreeMap<TopicPartition, Result<(), Failure>>;
-    type Part = ();
+    type Part = TopicPartition;
 
-    fn begin(&self) -> (Self::Outcome, Vec<()>) {
-        (BTreeMap::new(), if self.partitions.is_empty() { Vec::new() } else { vec![()] })
+    fn begin(&self) -> (Self::Outcome, Vec<TopicPartition>) {
+        (BTreeMap::new(), self.partitions.iter().cloned().collect())
     }
 
-    fn route<'a>(&'a self, (): &'a ()) -> Route<'a, ()> {
+    fn route<'a>(&'a self, _: &'a TopicPartition) -> Route<'a, TopicPartition> {
         Route::Coordinator(&self.group)
     }
 
-    fn api(&self, (): &()) -> (ApiKey, i16) {
+    fn api(&self, _: &TopicPartition) -> (ApiKey, i16) {
         (ApiKey::OffsetDelete, i16::MAX)
     }
 
-    fn request(&self, _: &[()], _: i16, _: i32) -> Option<Request> {
+    fn request(&self, partitions: &[TopicPartition], _: i16, _: i32) -> Option<Request> {
         let mut topics: BTreeMap<&String, Vec<OffsetDeletePartition>> = BTreeMap::new();
-        for at in &self.partitions {
+        for at in partitions {
             let partition = OffsetDeletePartition { partition_index: at.partition };
             topics.entry(&at.topic).or_default().push(partition);
         }
@@ -47,24 +47,29 @@ impl Operation for DeleteOffsets {
         Some(OffsetDeleteRequest { group_id: self.group.clone(), topics }.into())
     }
 
-    fn gather(&self, answer: Answer<'_, ()>, outcome: &mut Self::Outcome) -> Verdict<()> {
+    fn gather(
+        &self,
+        answer: Answer<'_, TopicPartition>,
+        outcome: &mut Self::Outcome,
+    ) -> Verdict<TopicPartition> {
         let Response::OffsetDelete(response) = answer.response else { return Verdict::stray() };
         if !response.error_code.is_ok() {
             return Verdict::of(response.error_code, None);
         }
-        let partitions = response.topics.into_iter().flat_map(|topic| {
-            let at = move |partition| TopicPartition::new(topic.name.as_str(), partition);
-            topic.partitions.into_iter().map(move |deleted| (at(deleted.partition_index), deleted.error_code))
-        });
-        let mut told: BTreeMap<_, _> = partitions.collect();
-        // To delete what is deleted already does no harm.
-        if let Some(error) = told.values().copied().find(|error| error.is_retriable()) {
-            return Verdict::Again(error);
+        let mut left: BTreeSet<TopicPartition> = answer.asked.iter().cloned().collect();
+        let mut again = None;
+        for topic in response.topics {
+            for told in topic.partitions {
+                let (at, error) =
+                    (TopicPartition::new(topic.name.as_str(), told.partition_index), told.error_code);
+                // A topic that is not there may come to be; nobody waits for that here.
+                if error.is_retriable() && error != ErrorCode::UnknownTopicOrPartition {
+                    again = Some(error);
+                } else if left.remove(&at) {
+                    outcome.insert(at, error.ok().map_err(Failure::of));
+                }
+            }
         }
-        for at in &self.partitions {
-            let error = told.remove(at).unwrap_or(ErrorCode::UnknownServerError);
-            outcome.insert(at.clone(), error.ok().map_err(Failure::of));
-        }
-        Verdict::Done
+        Verdict::left(again, left.into_iter().collect())
     }
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use ottla_protocol::{ApiKey, Request, Response, messages::ListGroupsRequest};
 
 use crate::{
-    admin::{Answer, Operation, Route, Verdict},
+    admin::{Answer, GroupKind, Operation, Route, Verdict},
     ids::NodeId,
 };
 
@@ -19,10 +19,17 @@ pub struct GroupListing {
     pub protocol_type: String,
     /// Its state, where the broker tells it (from ListGroups 4 on).
     pub state: Option<String>,
-    /// `classic` or `consumer`, where the broker tells it (from ListGroups 5 on).
+    /// `Classic`, `Consumer`, `Share` or `Streams`, where the broker tells it (from ListGroups 5 on).
     pub group_type: Option<String>,
     /// The broker that coordinates it.
     pub coordinator: NodeId,
+}
+
+impl GroupListing {
+    /// Which protocol it follows, where the broker tells it, and it is one that is known here.
+    pub fn kind(&self) -> Option<GroupKind> {
+        GroupKind::by_name(self.group_type.as_deref()?)
+    }
 }
 
 impl Operation for ListGroups {
