@@ -25,6 +25,14 @@ impl Table {
         self.rows.push(row.into());
     }
 
+    /// Without the last columns.
+    pub(crate) fn without_last(mut self, columns: usize) -> Self {
+        let kept = self.columns.len().saturating_sub(columns);
+        self.columns = self.columns.get(..kept).unwrap_or_default();
+        self.rows.iter_mut().for_each(|row| row.truncate(kept));
+        self
+    }
+
     /// To stdout.
     pub(crate) fn print(&self, json: bool) -> Result<(), Failure> {
         let text = if json { self.json() } else { self.text() };

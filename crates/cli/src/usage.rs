@@ -30,7 +30,10 @@ const HABITS: &[(&[&str], &str)] = &[
     (&["--delete"], "`ottla topics delete TOPIC`"),
     (&["--all-groups"], "`ottla lag` without a name shows all groups"),
     (&["--all-topics"], "leave it out: all are shown"),
-    (&["--reset-offsets"], "`ottla groups reset-offsets` is not implemented yet (0.1)"),
+    (&["--reset-offsets"], "`ottla groups reset-offsets -G GROUP`"),
+    (&["--delete-offsets"], "`ottla groups delete-offsets -G GROUP -t TOPIC`"),
+    (&["--members"], "`ottla groups describe` shows them; epochs and targets with --verbose"),
+    (&["--offsets"], "`ottla lag` shows them"),
     (
         &["--property", "--consumer-property", "--producer-property", "--command-property"],
         "a client's property is -X KEY=VALUE",

@@ -2,6 +2,7 @@
 
 mod broker;
 mod dlq;
+mod groups;
 mod process;
 
 use std::{ffi::OsString, path::PathBuf};
@@ -9,14 +10,14 @@ use std::{ffi::OsString, path::PathBuf};
 pub(crate) use broker::{BrokerArgs, Security, TlsClientAuth};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use dlq::{DlqVerb, ReplayArgs};
+pub(crate) use groups::{GroupFilters, GroupsVerb, LagArgs, RemoveMemberArgs, ResetOffsetsArgs};
 pub(crate) use process::{OrderArg, ProcessArgs};
 
 const NOT_YET: &str = "\
 Not implemented yet (0.1):
   top                     Watch groups on a terminal screen
   serve                   Serve a web page and metrics
-  doctor                  Find out why something does not work
-  groups delete, groups remove-member, groups reset-offsets";
+  doctor                  Find out why something does not work";
 
 /// The heading of flags whose engine is not there yet.
 const LATER: &str = "Not implemented yet (0.1)";
@@ -96,11 +97,7 @@ pub(crate) enum Verb {
     /// How far groups are behind the ends of their topics
     Lag(LagArgs),
     /// Look after groups
-    #[command(
-        subcommand,
-        alias = "group",
-        after_help = "Not implemented yet (0.1): delete, remove-member, reset-offsets"
-    )]
+    #[command(subcommand, alias = "group")]
     Groups(GroupsVerb),
     /// Look after dead letters
     #[command(subcommand)]
@@ -270,49 +267,6 @@ pub(crate) struct ConsumeArgs {
     pub(crate) isolation: Option<String>,
     #[command(flatten)]
     pub(crate) common: Common,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LagArgs {
-    /// Which groups [default: all]
-    #[arg(value_name = "GROUP")]
-    pub(crate) names: Vec<String>,
-    /// The same; repeatable
-    #[arg(short = 'G', long = "group", value_name = "GROUP")]
-    pub(crate) groups: Vec<String>,
-    /// Go on, and show what changes
-    #[arg(long, help_heading = LATER)]
-    pub(crate) watch: bool,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum GroupsVerb {
-    /// List all groups
-    List {
-        #[command(flatten)]
-        common: Common,
-    },
-    /// Show groups, member by member
-    Describe {
-        /// Which [default: all]
-        groups: Vec<String>,
-        /// Which, as with other verbs; repeatable
-        #[arg(short = 'G', long = "group", value_name = "GROUP")]
-        more: Vec<String>,
-        #[command(flatten)]
-        common: Common,
-    },
-    /// Delete a group with its offsets
-    #[command(hide = true)]
-    Delete(Later),
-    /// Remove a member from a group
-    #[command(hide = true)]
-    RemoveMember(Later),
-    /// Move a group's offsets
-    #[command(hide = true)]
-    ResetOffsets(Later),
 }
 
 #[cfg(test)]

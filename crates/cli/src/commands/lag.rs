@@ -3,42 +3,66 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla::{
-    Admin, TopicPartition,
-    admin::{CommittedOffset, GroupDescription, OffsetSpec},
+    Admin, CommittedOffset, TopicPartition,
+    admin::{GroupDescription, GroupKind, MemberDescription, OffsetSpec},
+    error::AdminError,
 };
 use serde_json::Value;
-use tokio::task::JoinSet;
 
 use super::{
     groups::{Found, find},
     topics::with_admin,
 };
 use crate::{
-    args::{Common, LagArgs},
+    args::{Common, GroupFilters, LagArgs},
     failure::{Failure, Failures, tell},
     output::Table,
 };
 
-pub(super) async fn run(args: &LagArgs, common: &Common) -> Result<(), Failure> {
+pub(super) async fn run(args: &LagArgs, common: &Common, verbose: bool) -> Result<(), Failure> {
     if args.watch {
         return Err(Failure::not_yet("`lag --watch`"));
     }
     let groups = [args.names.as_slice(), &args.groups].concat();
-    let (table, failures) = with_admin(common, async |admin| measure(admin, &groups).await).await?;
+    let measured = with_admin(common, async |admin| measure(admin, &groups, &args.filters).await);
+    let (table, failures) = measured.await?;
+    let table = if verbose { table } else { table.without_last(VERBOSE) };
     table.print(common.is_json())?;
     failures.end()
 }
 
-/// What a group has committed; `None` where that cannot be had.
-type Committed = BTreeMap<String, Option<BTreeMap<TopicPartition, CommittedOffset>>>;
+/// Where a group is in a partition.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    offset: Option<i64>,
+    leader_epoch: Option<i32>,
+    /// As the coordinator counts it, who knows what of a share group is done.
+    lag: Option<i64>,
+}
+
+/// Where a log begins and ends, as far as that is known.
+#[derive(Debug, Clone, Copy, Default)]
+struct Log {
+    begin: Option<i64>,
+    end: Option<i64>,
+}
+
+type Places = BTreeMap<TopicPartition, Place>;
+
+/// The columns that --verbose adds.
+const VERBOSE: usize = 1;
 
 /// Each row stands for itself: what is not known is a dash, and is told.
-async fn measure(admin: &Admin, named: &[String]) -> Result<(Table, Failures), Failure> {
-    let Found { groups, mut failures } = find(admin, named.to_vec()).await?;
-    let committed = committed(admin, &groups, !named.is_empty(), &mut failures).await;
+async fn measure(
+    admin: &Admin,
+    named: &[String],
+    filters: &GroupFilters,
+) -> Result<(Table, Failures), Failure> {
+    let Found { groups, mut failures } = find(admin, named.to_vec(), filters).await?;
+    let places = places(admin, &groups, !named.is_empty(), &mut failures).await?;
     let assigned = groups.values().flat_map(|group| &group.members).flat_map(|member| &member.assignment);
-    let all = committed.values().flatten().flat_map(BTreeMap::keys).chain(assigned);
-    let ends = ends(admin, all.cloned().collect()).await?;
+    let all = places.values().flat_map(BTreeMap::keys).chain(assigned);
+    let logs = logs(admin, all.cloned().collect()).await?;
     let mut table = Table::new(&[
         "GROUP",
         "TOPIC",
@@ -50,52 +74,96 @@ async fn measure(admin: &Admin, named: &[String]) -> Result<(Table, Failures), F
         "STATUS",
         "MEMBER",
         "HOST",
+        "CLIENT",
+        "LOG-START-OFFSET",
+        "NOTE",
+        "GROUP-STATE",
+        "LEADER-EPOCH",
     ]);
+    let mut without = Vec::new();
     for (group, description) in &groups {
-        let committed = committed.get(group).cloned().flatten().unwrap_or_default();
-        add_group(group, description, &committed, &ends, &mut table);
+        let of_group = places.get(group).cloned().unwrap_or_default();
+        if !named.is_empty() {
+            tell_state(group, description);
+        }
+        if !add_group(group, description, &of_group, &logs, &mut table) {
+            without.push(format!("`{group}` ({})", description.state));
+        }
+    }
+    if !without.is_empty() {
+        tell(format!("neither a committed offset nor an assigned partition: {}", without.join(", ")));
     }
     Ok((table, failures))
 }
 
-/// Of all groups at once: one whose coordinator does not answer holds up no other.
-async fn committed(
+/// What the rows do not show by themselves.
+fn tell_state(group: &str, description: &GroupDescription) {
+    if description.is_rebalancing() {
+        let state = &description.state;
+        tell(format!("group `{group}` is rebalancing ({state}): these are the partitions of the moment"));
+    } else if description.members.is_empty() {
+        tell(format!("group `{group}` has no members"));
+    }
+}
+
+/// Where each group is. One that cannot be told hides no other.
+async fn places(
     admin: &Admin,
     groups: &BTreeMap<String, GroupDescription>,
     named: bool,
     failures: &mut Failures,
-) -> Committed {
-    let mut asked = JoinSet::new();
-    for group in groups.keys().cloned() {
-        let admin = admin.clone();
-        asked.spawn(async move {
-            let committed = admin.committed_offsets(group.as_str()).await;
-            (group, committed)
-        });
-    }
-    let mut all = Committed::new();
-    for (group, committed) in asked.join_all().await {
-        let told = match committed {
-            Ok(committed) => Some(committed),
-            Err(error) if named => {
-                failures.add(error);
-                None
-            }
-            Err(error) => {
-                tell(error);
-                None
-            }
+) -> Result<BTreeMap<String, Places>, Failure> {
+    let mut failed = |error: AdminError| match named {
+        true => failures.add(error),
+        false => tell(error),
+    };
+    let of = |wanted: fn(GroupKind) -> bool| {
+        let of_kind = groups.iter().filter(move |(_, group)| wanted(group.kind));
+        of_kind.map(|(name, _)| name.clone()).collect::<Vec<String>>()
+    };
+    let mut places = BTreeMap::new();
+    for (group, committed) in admin.committed_offsets_of(of(|kind| kind != GroupKind::Share)).await? {
+        let place = |committed: CommittedOffset| Place {
+            offset: Some(committed.offset),
+            leader_epoch: committed.leader_epoch,
+            lag: None,
         };
-        all.insert(group, told);
+        match committed {
+            Ok(committed) => {
+                let each = committed.into_iter().map(|(at, committed)| (at, place(committed)));
+                places.insert(group, each.collect());
+            }
+            Err(error) => failed(error),
+        }
     }
-    all
+    for (group, told) in admin.share_offsets(of(|kind| kind == GroupKind::Share)).await? {
+        let mut of_group = Places::new();
+        match told {
+            Ok(partitions) => {
+                for (at, told) in partitions {
+                    match told {
+                        Ok(told) => {
+                            let (offset, leader_epoch) = (told.start_offset, told.leader_epoch);
+                            // As long as nothing was acquired, nothing can be said to be open.
+                            let lag = told.lag.filter(|_| offset.is_some());
+                            of_group.insert(at, Place { offset, leader_epoch, lag });
+                        }
+                        Err(error) => failed(error),
+                    }
+                }
+            }
+            Err(error) => failed(error),
+        }
+        places.insert(group, of_group);
+    }
+    Ok(places)
 }
 
-/// The ends of the logs that can be asked for now: nobody waits for a leader. The others are told.
-async fn ends(
+/// The logs that can be asked for now: nobody waits for a leader. The others are told.
+async fn logs(
     admin: &Admin,
     mut partitions: BTreeSet<TopicPartition>,
-) -> Result<BTreeMap<TopicPartition, i64>, Failure> {
+) -> Result<BTreeMap<TopicPartition, Log>, Failure> {
     let names: BTreeSet<&str> = partitions.iter().map(|at| at.topic.as_str()).collect();
     let topics = admin.describe_topics(names).await?;
     partitions.retain(|at| {
@@ -107,46 +175,89 @@ async fn ends(
         }
         known.is_some_and(|known| known.leader.is_some())
     });
-    let latest = partitions.into_iter().map(|at| (at, OffsetSpec::Latest));
-    let mut ends = BTreeMap::new();
-    for (at, end) in admin.list_offsets(latest).await? {
+    let all = |spec| partitions.iter().map(move |at| (at.clone(), spec));
+    let (begins, ends) = tokio::join!(
+        admin.list_offsets(all(OffsetSpec::Earliest)),
+        admin.list_offsets(all(OffsetSpec::Latest))
+    );
+    let mut logs: BTreeMap<TopicPartition, Log> = BTreeMap::new();
+    for (at, begin) in begins? {
+        // What is wrong is told of the ends.
+        logs.entry(at).or_default().begin = begin.ok().flatten().map(|begin| begin.offset);
+    }
+    for (at, end) in ends? {
         match end {
-            Ok(end) => ends.extend(end.map(|end| (at, end.offset))),
+            Ok(end) => logs.entry(at).or_default().end = end.map(|end| end.offset),
             Err(error) => tell(error),
         }
     }
-    Ok(ends)
+    Ok(logs)
 }
 
+/// Whether it has any row.
 fn add_group(
     group: &str,
     description: &GroupDescription,
-    committed: &BTreeMap<TopicPartition, CommittedOffset>,
-    ends: &BTreeMap<TopicPartition, i64>,
+    places: &Places,
+    logs: &BTreeMap<TopicPartition, Log>,
     table: &mut Table,
-) {
-    let owners: BTreeMap<&TopicPartition, _> = description
-        .members
-        .iter()
-        .flat_map(|member| member.assignment.iter().map(move |at| (at, member)))
-        .collect();
-    let partitions: BTreeSet<&TopicPartition> = committed.keys().chain(owners.keys().copied()).collect();
-    for at in partitions {
-        let current = committed.get(at).map(|committed| committed.offset);
-        let end = ends.get(at).copied();
-        let lag = end.zip(current).map(|(end, current)| (end - current).max(0));
-        let owner = owners.get(at);
+) -> bool {
+    // Several members of a share group have a partition.
+    let mut owners: BTreeMap<&TopicPartition, Vec<&MemberDescription>> = BTreeMap::new();
+    for member in &description.members {
+        for at in &member.assignment {
+            owners.entry(at).or_default().push(member);
+        }
+    }
+    let partitions: BTreeSet<&TopicPartition> = places.keys().chain(owners.keys().copied()).collect();
+    for at in &partitions {
+        let place = places.get(*at).copied().unwrap_or_default();
+        let log = logs.get(*at).copied().unwrap_or_default();
+        let owners = owners.get(*at).map(Vec::as_slice).unwrap_or_default();
         table.push([
             group.into(),
             at.topic.as_str().into(),
             at.partition.into(),
-            current.into(),
-            end.into(),
-            lag.into(),
+            place.offset.into(),
+            log.end.into(),
+            lag(description.kind, place, log).into(),
             Value::Null,
             Value::Null,
-            owner.map(|member| member.member_id.as_str()).into(),
-            owner.map(|member| member.host.as_str()).into(),
+            all_of(owners, |member| &member.member_id),
+            all_of(owners, |member| &member.host),
+            all_of(owners, |member| &member.client_id),
+            log.begin.into(),
+            note(place, log).into(),
+            description.state.as_str().into(),
+            place.leader_epoch.into(),
         ]);
     }
+    !partitions.is_empty()
+}
+
+/// A commit beyond the end gives a negative one: the log is shorter than what was read of it.
+fn lag(kind: GroupKind, place: Place, log: Log) -> Option<i64> {
+    match (kind, place.offset) {
+        (GroupKind::Share, _) => place.lag,
+        (_, Some(offset)) => Some(log.end? - offset),
+        // It reads from the begin.
+        (GroupKind::Streams, None) => Some(log.end? - log.begin?),
+        _ => None,
+    }
+}
+
+fn note(place: Place, log: Log) -> Option<&'static str> {
+    let offset = place.offset?;
+    match (log.begin, log.end) {
+        (Some(begin), _) if offset < begin => Some("before the log's begin"),
+        (_, Some(end)) if offset > end => Some("beyond the log's end"),
+        (_, None) => Some("log not known"),
+        _ => None,
+    }
+}
+
+/// One, as nearly always; those of several with commas between.
+fn all_of(owners: &[&MemberDescription], of: fn(&MemberDescription) -> &String) -> Value {
+    let values: Vec<&str> = owners.iter().map(|member| of(member).as_str()).collect();
+    Some(values.join(",")).filter(|_| !values.is_empty()).into()
 }

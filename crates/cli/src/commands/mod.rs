@@ -19,7 +19,8 @@ use crate::{
 
 /// Does what was asked for.
 pub(crate) async fn run(cli: Cli, stop: Stop) -> Result<(), Failure> {
-    let Cli { common, verb, .. } = cli;
+    let Cli { common, verb, verbose } = cli;
+    let verbose = verbose > 0;
     if let Some((json, properties)) = properties::asked(&common, &verb) {
         return properties::list(json, properties);
     }
@@ -29,8 +30,8 @@ pub(crate) async fn run(cli: Cli, stop: Stop) -> Result<(), Failure> {
         Verb::Topics(verb) => topics::run(verb, common).await,
         Verb::Produce(args) => produce::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Consume(args) => consume::run(&args, &common.with(args.common.clone()), stop).await,
-        Verb::Lag(args) => lag::run(&args, &common.with(args.common.clone())).await,
-        Verb::Groups(verb) => groups::run(verb, common).await,
+        Verb::Lag(args) => lag::run(&args, &common.with(args.common.clone()), verbose).await,
+        Verb::Groups(verb) => groups::run(verb, common, verbose).await,
         Verb::Process(args) => process::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Dlq(verb) => dlq::run(verb, common, stop).await,
         Verb::Top(_) => Err(Failure::not_yet("`top`")),

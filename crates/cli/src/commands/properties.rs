@@ -3,7 +3,7 @@
 use ottla::{AdminBuilder, ConsumerBuilder, ProducerBuilder, config::Property};
 
 use crate::{
-    args::{Common, DlqVerb, GroupsVerb, ReplayArgs, TopicsVerb, Verb},
+    args::{Common, DlqVerb, ReplayArgs, TopicsVerb, Verb},
     failure::Failure,
     output::Table,
 };
@@ -22,16 +22,14 @@ pub(super) fn asked(outer: &Common, verb: &Verb) -> Option<(bool, Known)> {
         ) => (common, ConsumerBuilder::known_properties().collect()),
         Verb::Produce(args) => (&args.common, ProducerBuilder::known_properties().collect()),
         Verb::Lag(args) => (&args.common, AdminBuilder::known_properties().collect()),
+        Verb::Groups(verb) => (verb.common(), AdminBuilder::known_properties().collect()),
         Verb::Topics(
             TopicsVerb::List { common, .. }
             | TopicsVerb::Create { common, .. }
             | TopicsVerb::Describe { common, .. }
             | TopicsVerb::Delete { common, .. }
             | TopicsVerb::AddPartitions { common, .. },
-        )
-        | Verb::Groups(GroupsVerb::List { common } | GroupsVerb::Describe { common, .. }) => {
-            (common, AdminBuilder::known_properties().collect())
-        }
+        ) => (common, AdminBuilder::known_properties().collect()),
         _ => return None,
     };
     let common = outer.clone().with(inner.clone());

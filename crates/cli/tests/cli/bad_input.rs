@@ -96,9 +96,6 @@ fn what_is_not_there_yet_says_so() {
         &["top"][..],
         &["serve", "--listen", "127.0.0.1:9308"],
         &["doctor", "-G", "g"],
-        &["groups", "delete", "g"],
-        &["groups", "remove-member", "g", "m"],
-        &["groups", "reset-offsets", "-G", "g", "--to-earliest", "--execute"],
         &["produce", "t", "--transactional-id", "x"],
         &["lag", "--watch"],
     ] {

@@ -17,6 +17,8 @@ mod data_dir;
 mod demo;
 mod dlq;
 mod group;
+mod groups;
+mod groups_reset;
 mod logs;
 mod process;
 mod process_ends;

@@ -48,12 +48,17 @@ fn lag_shows_every_column_and_null_for_what_is_unknown() {
     broker.produce(&["t", "-p", "0"], &numbers(10..13)).ok();
     let after = rows(&broker.run(&["lag", "--output", "json"]).ok());
     let expected = json!({"group": "g", "topic": "t", "partition": 0, "current_offset": 10, "log_end_offset": 13,
-        "lag": 3, "time_lag": null, "status": null, "member": null, "host": null});
+        "lag": 3, "time_lag": null, "status": null, "member": null, "host": null, "client": null,
+        "log_start_offset": 0, "note": null, "group_state": "Empty"});
     assert_eq!(after[0], expected);
-    let text = broker.run(&["lag", "-G", "g"]).ok();
-    let titles: Vec<_> = text.lines().next().unwrap().split_whitespace().collect();
-    let expected = "GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG TIME-LAG STATUS MEMBER HOST";
-    assert_eq!(titles.join(" "), expected);
+    let titles = |args: &[&str]| {
+        let text = broker.run(args).ok();
+        text.lines().next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let expected = "GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG TIME-LAG STATUS MEMBER HOST \
+                    CLIENT LOG-START-OFFSET NOTE GROUP-STATE";
+    assert_eq!(titles(&["lag", "-G", "g"]), expected);
+    assert_eq!(titles(&["lag", "-G", "g", "--verbose"]), format!("{expected} LEADER-EPOCH"));
 }
 
 #[test]
@@ -72,6 +77,9 @@ fn groups_are_listed_and_described_member_by_member() {
         (&"Stable".into(), &"me".into(), &"range".into())
     );
     assert_eq!((&row["partitions"], &row["instance"]), (&json!(["t-0", "t-1"]), &Value::Null));
+    assert_eq!((&row["partition_count"], &row["type"]), (&json!(2), &"classic".into()));
+    let address = row["coordinator_address"].as_str().unwrap();
+    assert!(broker.servers.split(',').any(|server| server == address), "{address}");
 }
 
 #[test]

@@ -1,0 +1,200 @@
+//! `ottla groups` and `ottla lag`.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand};
+use ottla::admin::GroupKind;
+
+use super::{Common, LATER};
+
+#[derive(Debug, Args)]
+pub(crate) struct LagArgs {
+    /// Which groups [default: all]
+    #[arg(value_name = "GROUP")]
+    pub(crate) names: Vec<String>,
+    /// The same; repeatable
+    #[arg(short = 'G', long = "group", value_name = "GROUP")]
+    pub(crate) groups: Vec<String>,
+    #[command(flatten)]
+    pub(crate) filters: GroupFilters,
+    /// Go on, and show what changes
+    #[arg(long, help_heading = LATER)]
+    pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Which groups are shown.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct GroupFilters {
+    /// Only groups in one of these states, in any case: Stable, Empty, Dead, PreparingRebalance, CompletingRebalance,
+    /// Assigning, Reconciling, NotReady
+    #[arg(long = "state", value_name = "STATE,...", value_delimiter = ',', value_parser = state)]
+    pub(crate) states: Vec<String>,
+    /// Only groups of one of these types, in any case: classic, consumer, share, streams
+    #[arg(long = "type", value_name = "TYPE,...", value_delimiter = ',', value_parser = kind)]
+    pub(crate) kinds: Vec<GroupKind>,
+}
+
+impl GroupFilters {
+    pub(crate) fn state(&self, state: &str) -> bool {
+        self.states.is_empty() || self.states.iter().any(|wanted| wanted.eq_ignore_ascii_case(state))
+    }
+
+    pub(crate) fn kind(&self, kind: Option<GroupKind>) -> bool {
+        self.kinds.is_empty() || kind.is_some_and(|kind| self.kinds.contains(&kind))
+    }
+}
+
+const STATES: [&str; 8] = [
+    "Stable",
+    "Empty",
+    "Dead",
+    "PreparingRebalance",
+    "CompletingRebalance",
+    "Assigning",
+    "Reconciling",
+    "NotReady",
+];
+
+fn state(text: &str) -> Result<String, String> {
+    let state = STATES.iter().find(|state| state.eq_ignore_ascii_case(text.trim()));
+    state.map(|state| (*state).to_owned()).ok_or_else(|| format!("the states are {}", STATES.join(", ")))
+}
+
+fn kind(text: &str) -> Result<GroupKind, String> {
+    let names = || GroupKind::ALL.map(GroupKind::name).join(", ");
+    GroupKind::by_name(text.trim()).ok_or_else(|| format!("the types are {}", names()))
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GroupsVerb {
+    /// List all groups
+    List {
+        #[command(flatten)]
+        filters: GroupFilters,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show groups, member by member; with --verbose epochs and what members are to have
+    Describe {
+        /// Which [default: all]
+        groups: Vec<String>,
+        /// Which, as with other verbs; repeatable
+        #[arg(short = 'G', long = "group", value_name = "GROUP")]
+        more: Vec<String>,
+        #[command(flatten)]
+        filters: GroupFilters,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Delete groups with their offsets: those that have no members
+    Delete {
+        /// Which
+        #[arg(required_unless_present = "more")]
+        groups: Vec<String>,
+        /// Which, as with other verbs; repeatable
+        #[arg(short = 'G', long = "group", value_name = "GROUP")]
+        more: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Delete offsets that a group has committed, of topics that no member is subscribed to
+    DeleteOffsets {
+        /// Whose
+        #[arg(short = 'G', long, value_name = "GROUP")]
+        group: String,
+        /// Of which topic, or partitions of it; repeatable
+        #[arg(short, long = "topic", value_name = "TOPIC[:P,P...]", required = true)]
+        topics: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Remove members from a group, as if they had left it: one that lives joins anew
+    RemoveMember(RemoveMemberArgs),
+    /// Move a group's offsets: shows where to, and does it with --execute
+    ResetOffsets(Box<ResetOffsetsArgs>),
+}
+
+impl GroupsVerb {
+    /// The flags that all of them have.
+    pub(crate) fn common(&self) -> &Common {
+        match self {
+            Self::List { common, .. }
+            | Self::Describe { common, .. }
+            | Self::Delete { common, .. }
+            | Self::DeleteOffsets { common, .. } => common,
+            Self::RemoveMember(args) => &args.common,
+            Self::ResetOffsets(args) => &args.common,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveMemberArgs {
+    /// From which group
+    #[arg(short = 'G', long, value_name = "GROUP")]
+    pub(crate) group: String,
+    /// Members by their ids, as `groups describe` shows them
+    #[arg(value_name = "MEMBER")]
+    pub(crate) members: Vec<String>,
+    /// Static members by their names (group.instance.id); repeatable
+    #[arg(long = "instance", value_name = "NAME")]
+    pub(crate) instances: Vec<String>,
+    /// All that it has
+    #[arg(long, conflicts_with_all = ["members", "instances"])]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("scope").required(true))]
+#[command(group = ArgGroup::new("to").required(true))]
+pub(crate) struct ResetOffsetsArgs {
+    /// Whose; repeatable
+    #[arg(short = 'G', long = "group", value_name = "GROUP", required = true)]
+    pub(crate) groups: Vec<String>,
+    /// Of which topic, or partitions of it, committed or not; repeatable
+    #[arg(short, long = "topic", value_name = "TOPIC[:P,P...]", group = "scope")]
+    pub(crate) topics: Vec<String>,
+    /// Of all partitions that the group has committed
+    #[arg(long, group = "scope")]
+    pub(crate) all_topics: bool,
+    /// To the offsets in a file, as --export writes it, and Kafka's own tool: TOPIC,PARTITION,OFFSET or
+    /// GROUP,TOPIC,PARTITION,OFFSET a line
+    #[arg(long, value_name = "FILE", groups = ["scope", "to"])]
+    pub(crate) from_file: Option<PathBuf>,
+    /// To the begin of the log
+    #[arg(long, group = "to")]
+    pub(crate) to_earliest: bool,
+    /// To the end of the log
+    #[arg(long, group = "to")]
+    pub(crate) to_latest: bool,
+    /// Where it is, also outside of the log; a partition without a commit to the end
+    #[arg(long, group = "to")]
+    pub(crate) to_current: bool,
+    /// To this offset, or the nearest that the log has
+    #[arg(long, value_name = "N", group = "to", allow_negative_numbers = true)]
+    pub(crate) to_offset: Option<i64>,
+    /// So many records on, or back, as far as the log goes
+    #[arg(long, value_name = "N", group = "to", allow_negative_numbers = true)]
+    pub(crate) shift_by: Option<i64>,
+    /// To the first record of this time or later, else the end: YYYY-MM-DDThh:mm:ss.fff, with Z or +hh:mm, else UTC
+    #[arg(long, value_name = "TIME", group = "to")]
+    pub(crate) to_datetime: Option<String>,
+    /// The same of so long ago: P1DT2H3M4S, or 30s, 10m, 2h, 1d
+    #[arg(long, value_name = "DURATION", group = "to", allow_hyphen_values = true)]
+    pub(crate) by_duration: Option<String>,
+    /// Do it
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) execute: bool,
+    /// Only show it, which is what is done without --execute
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the new offsets in the form that --from-file reads, here and in Kafka's own tool
+    #[arg(long)]
+    pub(crate) export: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}

@@ -1,0 +1,64 @@
+//! The groups that a command is about.
+
+use std::collections::BTreeMap;
+
+use ottla::{Admin, admin::GroupDescription, error::AdminErrorKind};
+
+use crate::{
+    args::GroupFilters,
+    failure::{Failure, Failures, tell},
+};
+
+/// The groups that were asked for.
+pub(in crate::commands) struct Found {
+    pub(in crate::commands) groups: BTreeMap<String, GroupDescription>,
+    /// Those that were named, and cannot be told of.
+    pub(in crate::commands) failures: Failures,
+}
+
+/// The named groups, or all that there are. Each stands for itself: what is left out of all is told, and is no failure.
+pub(in crate::commands) async fn find(
+    admin: &Admin,
+    named: Vec<String>,
+    filters: &GroupFilters,
+) -> Result<Found, Failure> {
+    let all = named.is_empty();
+    let names = match all {
+        true => {
+            let listed = admin.list_groups().await?.into_iter();
+            // Brokers before 3.8 tell no kind, and have none but classic ones.
+            let fits = listed.filter(|(_, group)| group.kind().is_none() || filters.kind(group.kind()));
+            fits.map(|(name, _)| name).collect()
+        }
+        false => named,
+    };
+    let mut found = Found { groups: BTreeMap::new(), failures: Failures::default() };
+    for (name, description) in admin.describe_groups(names).await? {
+        let missing = match description {
+            // What brokers before 4.0 say of a group that is not there.
+            Ok(group) if group.state == "Dead" => true,
+            Ok(group) => {
+                if filters.state(&group.state) && filters.kind(Some(group.kind)) {
+                    found.groups.insert(name.clone(), group);
+                }
+                false
+            }
+            Err(error) if error.kind() == AdminErrorKind::UnknownGroup => true,
+            Err(error) => {
+                match all {
+                    true => tell(format!("{error}; left out")),
+                    false => found.failures.add(error),
+                }
+                false
+            }
+        };
+        match (missing, all) {
+            (false, _) => {}
+            (true, true) => tell(format!("group `{name}` was deleted meanwhile: left out")),
+            (true, false) => {
+                found.failures.add(Failure::failed(format!("group `{name}`: no such group; check its name")))
+            }
+        }
+    }
+    Ok(found)
+}
