@@ -143,9 +143,10 @@ async fn places(
                 for (at, told) in partitions {
                     match told {
                         Ok(told) => {
-                            let (offset, leader_epoch) = (told.start_offset, told.leader_epoch);
-                            // As long as nothing was acquired, nothing can be said to be open.
+                            let offset = told.start_offset;
+                            // As long as nothing was acquired, the rest means nothing.
                             let lag = told.lag.filter(|_| offset.is_some());
+                            let leader_epoch = told.leader_epoch.filter(|_| offset.is_some());
                             of_group.insert(at, Place { offset, leader_epoch, lag });
                         }
                         Err(error) => failed(error),
