@@ -178,6 +178,8 @@ pub enum Planted {
     CommitCoversLater,
     /// A position that was moved back counts as where the partition went on.
     ResetIsOverlooked,
+    /// Where a position was moved back, records before it that are not done are forgotten.
+    CutForgetsAll,
     /// A partition counts as drained while records of it are somebody else's.
     GivenAwayIsNotAwaited,
     /// Records of a partition that is being given up are handed out.
@@ -314,6 +316,7 @@ impl Planted {
         Self::BytesAreKept,
         Self::CommitCoversLater,
         Self::ResetIsOverlooked,
+        Self::CutForgetsAll,
         Self::GivenAwayIsNotAwaited,
         Self::RevokedIsHandedOut,
         Self::DrainedAtOnce,

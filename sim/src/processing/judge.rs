@@ -154,8 +154,12 @@ impl Judge {
             });
         }
         if self.tenure(life, at).is_none_or(|tenure| tenure.is_reset_by(offsets[0])) {
-            self.counts.resets += u64::from(self.tenure(life, at).is_some());
+            let before = self.life(life).tenures.remove(at);
+            self.counts.resets += u64::from(before.is_some());
             self.begin(life, at, None);
+            if let Some((before, tenure)) = before.zip(self.tenure(life, at)) {
+                before.goes_on(offsets[0], tenure);
+            }
         }
         for offset in offsets {
             let written = *self.logs.of(at).get(offset).expect("it was written");

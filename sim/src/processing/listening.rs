@@ -48,10 +48,10 @@ impl Worker {
         self.seek_back(&at, judge.committed_at(&at), stage);
     }
 
-    /// The program moves a position back, at the least to what is committed: behind that, records may be in hand that it would
-    /// skip.
+    /// The program moves a position back, to before what is committed or to between that and the position.
     pub(super) fn seek_back(&mut self, at: &TopicPartition, committed: i64, stage: &mut Stage) -> bool {
-        let to = (committed - self.dice.offset(0..=40)).max(0);
+        let beyond = self.host.machine.position(at).map_or(0, |position| (position - committed).max(0));
+        let to = (committed + beyond - self.dice.offset(0..=40 + beyond)).max(0);
         let life = self.life;
         stage.tell(|| format!("w{life} seeks {at} to {to}"));
         self.host.machine.seek(at, SeekTo::Offset(to), stage.now())
