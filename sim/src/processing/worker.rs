@@ -270,12 +270,15 @@ impl Worker {
     }
 
     /// A call for records. Returns whether there is to be another at once.
-    fn receive(&mut self, room: usize, stage: &mut Stage, judge: &mut Judge) -> bool {
+    fn receive(&mut self, room: Option<usize>, stage: &mut Stage, judge: &mut Judge) -> bool {
         if !matches!(self.listening, Listening::Not) {
             return false;
         }
         let life = self.life;
-        match poll(&mut self.reader, &mut self.host.machine, &Filter::All, room, stage.now()) {
+        // Where nothing is asked for, rebalances are told all the same.
+        let filter = room.map_or_else(|| Filter::Only(Default::default()), |_| Filter::All);
+        let room = room.unwrap_or(1);
+        match poll(&mut self.reader, &mut self.host.machine, &filter, room, stage.now()) {
             Ok(records) => {
                 let mut next: BTreeMap<TopicPartition, CommittedOffset> =
                     records.next_offsets().map(|(at, next)| (at.clone(), next)).collect();

@@ -130,8 +130,8 @@ pub(super) struct Orders {
     /// Where there are transactions, what is to be committed in the next.
     pub(super) draft: Option<Draft>,
     pub(super) is_stopping: bool,
-    /// How many records to ask for.
-    pub(super) room: usize,
+    /// How many records to ask for; `None` for none now.
+    pub(super) room: Option<usize>,
     /// How long it is until there is more to do.
     pub(super) due_in: Option<Duration>,
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_core::Stream as _;
-use ottla_core::{Event, log, processing::CommitEnd};
+use ottla_core::{Event, TopicPartition, log, processing::CommitEnd};
 use ottla_protocol::ErrorCode;
 use tokio::task::JoinSet;
 
@@ -38,6 +38,8 @@ pub(super) const IDLE: Duration = Duration::from_secs(60);
 
 /// How long the consumer has for its last commit and to leave its group.
 pub(super) const CLOSE: Duration = Duration::from_secs(30);
+
+const NONE: [TopicPartition; 0] = [];
 
 /// What the pump waited for.
 enum Turn {
@@ -221,7 +223,12 @@ async fn pump<S: Future>(
             commit = Some(consumer.commit_offsets_async(offsets));
         }
         let wait = orders.due_in.unwrap_or(IDLE).min(IDLE);
-        let mut receiving = consumer.poll(wait).max_records(orders.room).into_future();
+        let receiving = match orders.room {
+            Some(room) => consumer.poll(wait).max_records(room),
+            // Rebalances are told all the same.
+            None => consumer.poll(wait).partitions(NONE),
+        };
+        let mut receiving = receiving.into_future();
         let mut stirred = pin!(engine.stirred());
         let turn = poll_fn(|cx| {
             if stop.as_mut().poll(cx).is_ready() {
