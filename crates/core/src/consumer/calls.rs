@@ -202,7 +202,7 @@ impl<F: Clone> Consumer<F> {
         };
         self.learn_topic(part);
         self.lanes.place(part, state, position, now.mono);
-        if self.is_with(OWN, part) {
+        if self.is_with(OWN, at) {
             // Who moves the position is done with what was read before.
             self.lanes.release(part);
         }

@@ -65,11 +65,9 @@ impl<F: Clone> Consumer<F> {
     }
 
     /// Whether this reader's user has records of a partition in hand that was not taken away since.
-    pub(crate) fn is_with(&self, reader: ReaderId, part: PartIdx) -> bool {
-        self.lanes
-            .get(part)
-            .and_then(|lane| lane.holder.as_ref())
-            .is_some_and(|holder| holder.reader == reader)
+    pub(crate) fn is_with(&self, reader: ReaderId, at: &TopicPartition) -> bool {
+        let holder = self.lanes.assigned_at(at).and_then(|(_, lane)| lane.holder.as_ref());
+        holder.is_some_and(|holder| holder.reader == reader)
     }
 
     /// The user waits in a call for records.

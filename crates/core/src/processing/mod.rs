@@ -97,6 +97,10 @@ pub struct Arrival<'a, W> {
     pub work: W,
 }
 
+/// The time of a partition from its assignment, or from where its position was moved back, to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tenure(Option<Incarnation>);
+
 /// One attempt at one record. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId {
@@ -252,6 +256,12 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         self.stopped_for.take()
     }
 
+    /// The time of a partition that has begun last, for who receives records of it in one place and is told of rebalances in another:
+    /// what was received in one time must not arrive in the next.
+    pub fn tenure(&self, at: &TopicPartition) -> Tenure {
+        Tenure(self.named.get(at).copied())
+    }
+
     /// How many records have arrived and are not done.
     pub fn in_hand(&self) -> usize {
         self.in_hand
@@ -266,7 +276,8 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     /// something to hand out. To ask for a few costs about as much as to ask for many. Otherwise at least one, as partitions that have no
     /// room are paused.
     pub fn room(&mut self) -> Option<usize> {
-        self.is_sated = self.has_enough();
+        self.hungers();
+        self.is_sated |= self.has_enough();
         (!self.is_sated).then_some(self.free().max(1))
     }
 
