@@ -19,6 +19,8 @@ use crate::stats::median;
 const AIM: f64 = 1.7;
 /// Above all that is fetched.
 const BUDGET: usize = 1 << 30;
+/// The most bytes a second of a consumer that has fetched all: of fetches that find nothing.
+const AT_REST: u64 = 1 << 16;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -69,14 +71,12 @@ fn drain(bootstrap: &str, options: &Options, readers: usize) -> Result<Duration>
     )?;
     consumer.assign((0..options.partitions as i32).map(|partition| ("drain", partition)))?;
     runtime.block_on(async {
-        let mut fetched = (0, Instant::now());
-        while fetched.0 == 0 || fetched.1.elapsed() < Duration::from_millis(500) {
+        let mut before = 0;
+        while before == 0 || consumer.fetched_bytes() - before > AT_REST {
+            before = consumer.fetched_bytes();
             // A call in which nothing is taken: without one, nothing is fetched.
             let nothing: [(&str, i32); 0] = [];
-            consumer.poll(Duration::from_millis(50)).partitions(nothing).await?;
-            if consumer.fetched_bytes() != fetched.0 {
-                fetched = (consumer.fetched_bytes(), Instant::now());
-            }
+            consumer.poll(Duration::from_secs(1)).partitions(nothing).await?;
         }
         anyhow::Ok(())
     })?;
