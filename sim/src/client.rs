@@ -40,17 +40,38 @@ pub(crate) trait Client {
     /// What arrives goes to the machine, and the driver takes a turn.
     fn handle(&mut self, arrival: Arrival, stage: &mut Stage, truth: &mut Truth) {
         match arrival {
-            Arrival::Alarm if !self.host().is_due(stage.time) => return,
-            Arrival::Alarm => {}
-            Arrival::Connected(conn) => self.host().machine.handle_connected(conn, stage.now()),
-            Arrival::Disconnected(conn, why) => self.host().disconnected(conn, why, stage),
-            Arrival::Done(conn, done) => self.host().machine.handle_done(conn, done, stage.now()),
             Arrival::Frame(conn, frame) => {
                 if let Some((awaited, reply)) = self.host().decode(conn, frame, stage) {
                     self.hear(conn, awaited, reply, stage, truth);
                 }
             }
+            other => {
+                if !feed(self.host(), other, stage) {
+                    return;
+                }
+            }
         }
         self.turn(stage, truth);
     }
+}
+
+/// What arrives goes to the machine. Returns whether anything did.
+pub(crate) fn feed<M: Machine<Frame = Frame>>(
+    host: &mut Host<M>,
+    arrival: Arrival,
+    stage: &mut Stage,
+) -> bool {
+    match arrival {
+        Arrival::Alarm if !host.is_due(stage.time) => return false,
+        Arrival::Alarm => {}
+        Arrival::Connected(conn) => host.machine.handle_connected(conn, stage.now()),
+        Arrival::Disconnected(conn, why) => host.disconnected(conn, why, stage),
+        Arrival::Done(conn, done) => host.machine.handle_done(conn, done, stage.now()),
+        Arrival::Frame(conn, frame) => {
+            if let Some((_, reply)) = host.decode(conn, frame, stage) {
+                host.machine.handle_reply(conn, reply, stage.now());
+            }
+        }
+    }
+    true
 }

@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     between::Between as _,
-    case::Bug,
     dice::ms,
     stage::{Event, LinkId, Who},
     trouble::{Trouble, script},
@@ -80,14 +79,7 @@ impl World {
         }
         let life = self.workers.len() + 1;
         self.stage.tell(|| format!("w{life} begins"));
-        let planted = match self.case.planted {
-            Some(Bug::Core(bug)) => Some(bug),
-            _ => None,
-        };
-        let slip = match self.case.planted {
-            Some(Bug::Driver(slip)) => Some(slip),
-            _ => None,
-        };
+        let (planted, slip) = (self.case.in_core(), self.case.slip());
         let worker = Worker::new(life, &self.plan, planted, slip, &mut self.dice, &self.stage);
         self.workers.push(worker);
         self.turn(Who(life));

@@ -3,9 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ottla_core::{
-    CloseKind, CommittedOffset, Consumer, Filter, LeaveGroup, Look, Machine as _, OpFailure, OpId, Outcome,
-    ReadFailure, Reader, TopicPartition,
-    processing::{Arrival, CommitEnd, JobId, Processing},
+    CommittedOffset, Consumer, Machine as _, OpFailure, OpId, Reader, TopicPartition,
+    processing::{JobId, Processing},
 };
 use ottla_protocol::ErrorCode;
 
@@ -13,11 +12,10 @@ use super::{
     judge::{Judge, Life},
     plan::{Habits, Plan, TOPIC},
     rules::Rules,
-    written::SIZE,
 };
 use crate::{
     dice::{Dice, secs},
-    gather::{READING, poll},
+    gather::READING,
     host::{Frame, Host},
     slip::Slip,
     stage::{Event, Stage, Who},
@@ -39,11 +37,11 @@ pub(super) struct Worker {
     pub(super) listening: Listening,
     /// The first record of one of the keys takes so long.
     pub(super) stuck: Option<Duration>,
-    commit: Option<Result<OpId, OpFailure>>,
+    pub(super) commit: Option<Result<OpId, OpFailure>>,
     /// There is something for the pump.
     pub(super) stirred: bool,
     /// When the pump looks again by itself.
-    until: Duration,
+    pub(super) until: Duration,
     pub(super) doing: Doing,
     alarm: Option<Duration>,
 }
@@ -97,9 +95,6 @@ pub(super) enum Listening {
         asked: Result<OpId, OpFailure>,
     },
 }
-
-/// The longest wait for records in one call.
-const IDLE: Duration = secs(60);
 
 /// How long handlers that were told to end have.
 pub(super) const GRACE: Duration = secs(1);
@@ -182,7 +177,7 @@ impl Worker {
         self.set_alarm(stage);
     }
 
-    fn is_stirred(&self) -> bool {
+    pub(super) fn is_stirred(&self) -> bool {
         self.stirred && self.doing == Doing::Pumping && !self.slips(Slip::StirIsIgnored)
     }
 
@@ -223,186 +218,6 @@ impl Worker {
             stage.schedule(at, Event::User(self.host.who, 0));
         }
         self.alarm = next;
-    }
-
-    /// The pump: what `processor/pump.rs` of the client does. Returns whether that was anything.
-    fn pump(&mut self, woken: bool, stage: &mut Stage, judge: &mut Judge) -> bool {
-        let committed = self.take_committed(stage, judge);
-        if !woken && !committed && !self.is_stirred() && stage.time < self.until {
-            return false;
-        }
-        self.host.machine.unpark(self.reader.id(), stage.now());
-        self.stirred = false;
-        let now = stage.now();
-        self.machine.handle_timeout(now);
-        let pauses: Vec<_> = std::iter::from_fn(|| self.machine.poll_pause()).collect();
-        let (commit, room) = (self.machine.poll_commit(now), self.machine.room());
-        let due = self.machine.poll_timeout().map(|due| stage.time_of(due));
-        self.settle(stage, judge);
-        if self.machine.is_stopping() {
-            self.begin_to_close(stage, judge);
-            return true;
-        }
-        judge.turns(self.life);
-        for (at, is_paused) in pauses {
-            if is_paused || !self.slips(Slip::ResumeIsForgotten) {
-                self.host.machine.set_paused(&at, is_paused, now);
-            }
-        }
-        if let Some(offsets) = commit {
-            let life = self.life;
-            stage.note(|| format!("w{life} commits {offsets:?}"));
-            judge.commit(life, &offsets, false, stage);
-            let covers = |(at, position): (&TopicPartition, i64)| {
-                offsets.get(at).is_some_and(|committed| committed.offset >= position)
-            };
-            let all = self.reader.positions().all(covers);
-            self.reader.sync(&mut self.host.machine, all, now);
-            self.commit = Some(self.host.machine.commit(Some(offsets), now));
-        }
-        self.until = due.map_or(stage.time + IDLE, |due| due.min(stage.time + IDLE));
-        let again = self.receive(room, stage, judge)
-            || self.until <= stage.time
-            || matches!(self.commit, Some(Err(_)));
-        // What has come about is looked at before the next call.
-        self.stirred |= again;
-        again
-    }
-
-    /// A call for records. Returns whether there is to be another at once.
-    fn receive(&mut self, room: usize, stage: &mut Stage, judge: &mut Judge) -> bool {
-        if !matches!(self.listening, Listening::Not) {
-            return false;
-        }
-        let life = self.life;
-        match poll(&mut self.reader, &mut self.host.machine, &Filter::All, room, stage.now()) {
-            Ok(records) => {
-                let mut next: BTreeMap<TopicPartition, CommittedOffset> =
-                    records.next_offsets().map(|(at, next)| (at.clone(), next)).collect();
-                for (at, records) in records.by_partition() {
-                    let records: Vec<_> = records.collect();
-                    let offsets: Vec<i64> = records.iter().map(|(_, _, span)| span.offset).collect();
-                    stage.note(|| format!("w{life} is handed {at} offsets {offsets:?}"));
-                    judge.arrive(life, at, &offsets, room, stage);
-                    let (log, now) = (judge.logs.of(at), stage.now());
-                    let arrivals = records.into_iter().map(|(block, bytes, span)| Arrival {
-                        offset: span.offset,
-                        leader_epoch: block.leader_epoch,
-                        key: span.key.of(bytes),
-                        bytes: SIZE,
-                        due: log[&span.offset].due.map(|due| now.mono + due.saturating_sub(stage.time)),
-                        work: (at.clone(), span.offset),
-                    });
-                    if let Some(next) = next.remove(at) {
-                        self.machine.handle_arrived(at, arrivals, next, stage.now());
-                    }
-                    self.settle(stage, judge);
-                }
-                true
-            }
-            Err(Some(Look::Tell(callback))) => {
-                self.tell(callback, stage, judge);
-                true
-            }
-            // Brokers that close connections many times in a row look like a wrong port: the pump calls again.
-            Err(Some(Look::Failed(ReadFailure::Connection(refused)))) if !refused.why.is_final() => true,
-            Err(Some(look)) => {
-                stage.violate("nothing fails for good", || format!("w{life}: {look:?}"));
-                false
-            }
-            Err(None) => false,
-        }
-    }
-
-    /// The commit that is under way may have ended.
-    fn take_committed(&mut self, stage: &mut Stage, judge: &mut Judge) -> bool {
-        let Some(asked) = self.commit.take() else { return false };
-        let ended = match asked {
-            Err(failure) => Err(failure),
-            Ok(op) => match self.host.machine.take_outcome(op) {
-                None => {
-                    self.commit = Some(Ok(op));
-                    return false;
-                }
-                Some(ended) => ended.map(|_: Outcome| ()),
-            },
-        };
-        let life = self.life;
-        let end = match ended {
-            Ok(()) => CommitEnd::Committed,
-            Err(failure) => {
-                stage.note(|| format!("w{life} has not committed: {failure:?}"));
-                match is_too_large(&failure) {
-                    true => CommitEnd::MetadataTooLarge,
-                    false => CommitEnd::Failed,
-                }
-            }
-        };
-        let refused = end == CommitEnd::MetadataTooLarge;
-        judge.committed(life, end == CommitEnd::Committed, refused, stage.time);
-        let slips = self.slips(Slip::FailedCommitCounts);
-        self.machine.handle_committed(if slips { CommitEnd::Committed } else { end }, stage.now());
-        self.settle(stage, judge);
-        true
-    }
-
-    /// Stops, as a program's `run_until` does.
-    pub(super) fn stop(&mut self, stage: &mut Stage, judge: &mut Judge) {
-        if self.doing == Doing::Pumping {
-            self.begin_to_close(stage, judge);
-            self.turn(stage, judge);
-        }
-    }
-
-    fn begin_to_close(&mut self, stage: &mut Stage, judge: &mut Judge) {
-        let (life, now) = (self.life, stage.now());
-        stage.tell(|| format!("w{life} stops"));
-        judge.stops(life);
-        self.machine.stop();
-        self.settle(stage, judge);
-        // Nobody waits for the last commit any more.
-        if let Some(Ok(op)) = self.commit.take() {
-            self.host.machine.forget_op(op);
-        }
-        self.reader.sync(&mut self.host.machine, true, now);
-        let limit = self.rules.drain + GRACE + secs(30);
-        self.host.machine.close(CloseKind::Closed, LeaveGroup::Default, now.mono + limit, now);
-        self.doing = Doing::Closing;
-    }
-
-    /// The consumer closes. Returns whether there was anything to do.
-    fn close(&mut self, stage: &mut Stage, judge: &mut Judge) -> bool {
-        if self.host.machine.is_closed() {
-            let life = self.life;
-            stage.tell(|| format!("w{life} is closed"));
-            self.reader.close(&mut self.host.machine, stage.now());
-            self.is_over(judge);
-            return true;
-        }
-        // Handlers have no more time than before while the last commit is awaited, and the listener not called yet.
-        self.machine.handle_timeout(stage.now());
-        self.settle(stage, judge);
-        if matches!(self.listening, Listening::Not)
-            && let Some(callback) = self.host.machine.take_callback()
-        {
-            self.tell(callback, stage, judge);
-            return true;
-        }
-        false
-    }
-
-    /// The process is gone: nobody closes anything.
-    pub(super) fn crash(&mut self, stage: &mut Stage, judge: &mut Judge) {
-        let life = self.life;
-        stage.tell(|| format!("w{life} crashes"));
-        self.host.crash(stage);
-        self.is_over(judge);
-    }
-
-    fn is_over(&mut self, judge: &mut Judge) {
-        self.doing = Doing::Gone;
-        self.running.clear();
-        judge.gone(self.life);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ottla_broker::{Cluster, TopicSpec};
-use ottla_core::{Machine as _, TopicPartition, caught};
+use ottla_core::{TopicPartition, caught};
 use ottla_protocol::ApiKey;
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     between::{self, Between},
     case::Case,
-    client::Arrival,
+    client::{Arrival, feed},
     dice::{Dice, ms},
     pump::pump,
     report::{Failure, Report, Transactions},
@@ -61,20 +61,9 @@ impl Between for World {
         if worker.is_gone() {
             return;
         }
-        let host = &mut worker.host;
-        match arrival {
-            Arrival::Alarm if !host.is_due(stage.time) => return,
-            Arrival::Alarm => {}
-            Arrival::Connected(conn) => host.machine.handle_connected(conn, stage.now()),
-            Arrival::Disconnected(conn, why) => host.disconnected(conn, why, stage),
-            Arrival::Done(conn, done) => host.machine.handle_done(conn, done, stage.now()),
-            Arrival::Frame(conn, frame) => {
-                if let Some((_, reply)) = host.decode(conn, frame, stage) {
-                    host.machine.handle_reply(conn, reply, stage.now());
-                }
-            }
+        if feed(&mut worker.host, arrival, stage) {
+            self.turn(who);
         }
-        self.turn(who);
     }
 
     fn pump(&mut self) {

@@ -8,7 +8,7 @@ use ottla_protocol::Request;
 
 use super::{plan::Role, record::Record, watcher::Watcher, worker, worker::Worker, writer, writer::Writer};
 use crate::{
-    client::Arrival,
+    client::{Arrival, feed},
     host::{Frame, Host},
     stage::{Stage, Who},
 };
@@ -173,21 +173,4 @@ fn spin<M: Machine<Frame = Frame>>(host: &mut Host<M>, stage: &mut Stage) -> boo
     // What was stirred by now has been carried out.
     _ = host.machine.take_stir();
     host.machine.take_wake()
-}
-
-/// What arrives goes to the machine. Returns whether anything did.
-fn feed<M: Machine<Frame = Frame>>(host: &mut Host<M>, arrival: Arrival, stage: &mut Stage) -> bool {
-    match arrival {
-        Arrival::Alarm if !host.is_due(stage.time) => return false,
-        Arrival::Alarm => {}
-        Arrival::Connected(conn) => host.machine.handle_connected(conn, stage.now()),
-        Arrival::Disconnected(conn, why) => host.disconnected(conn, why, stage),
-        Arrival::Done(conn, done) => host.machine.handle_done(conn, done, stage.now()),
-        Arrival::Frame(conn, frame) => {
-            if let Some((_, reply)) = host.decode(conn, frame, stage) {
-                host.machine.handle_reply(conn, reply, stage.now());
-            }
-        }
-    }
-    true
 }
