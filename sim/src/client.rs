@@ -1,6 +1,7 @@
 //! The driver's half of a client, be it the producer or a consumer: what arrives, and what is done then.
 
-use ottla_core::{ConnId, Disconnected, Done, Machine, Reply};
+use ottla_core::{ConnId, Disconnected, Done, Machine, Outbound, Reply};
+use ottla_protocol::Request;
 
 use crate::{
     host::{Awaited, Frame, Host},
@@ -74,4 +75,37 @@ pub(crate) fn feed<M: Machine<Frame = Frame>>(
         }
     }
     true
+}
+
+/// What a driver does in a turn. Returns whether it has woken the user.
+pub(crate) fn spin<M: Machine<Frame = Frame>>(
+    host: &mut Host<M>,
+    stage: &mut Stage,
+    look: impl Fn(&Outbound, &mut Stage),
+) -> bool {
+    let now = stage.now();
+    host.begin(stage);
+    while let Some(effect) = host.machine.poll_send(now) {
+        look(&effect, stage);
+        host.act(effect, stage);
+    }
+    // What was stirred by now has been carried out.
+    _ = host.machine.take_stir();
+    host.machine.take_wake()
+}
+
+/// The same of who commits in transactions.
+pub(crate) fn spin_in_transactions<M: Machine<Frame = Frame>>(host: &mut Host<M>, stage: &mut Stage) -> bool {
+    let who = host.who;
+    spin(host, stage, |effect, stage| match effect {
+        Outbound::Send { request: Request::OffsetCommit(_), .. } => {
+            stage.violate("offsets are committed in transactions alone", || format!("{who} commits"));
+        }
+        Outbound::Send { request: Request::TxnOffsetCommit(asked), .. }
+            if asked.generation_id_or_member_epoch < 0 || asked.member_id.is_empty() =>
+        {
+            stage.violate("offsets name the member that commits them", || format!("{who} names none"));
+        }
+        _ => {}
+    })
 }

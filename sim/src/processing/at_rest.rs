@@ -11,9 +11,10 @@ use super::{
 use crate::stage::Stage;
 
 impl Judge {
-    /// A worker has nothing to do now, with these partitions paused.
-    pub(super) fn rests(&mut self, life: Life, paused: &[TopicPartition], stage: &mut Stage) {
+    /// A worker has nothing to do now, with these partitions paused. `is_full`: so much waits to be committed that nothing is handed out.
+    pub(super) fn rests(&mut self, life: Life, paused: &[TopicPartition], is_full: bool, stage: &mut Stage) {
         let (rules, now) = (self.rules, stage.time);
+        let is_transactional = self.is_transactional;
         let worker = &self.lives.entry(life).or_default();
         for attempt in worker.running.values().filter(|attempt| !attempt.told) {
             let tenure = worker.tenures.get(&attempt.at).filter(|tenure| tenure.serial == attempt.tenure);
@@ -23,6 +24,8 @@ impl Judge {
                 stage.violate("handlers whose time is over are told", || format!("w{life}: {attempt:?}"));
             }
         }
+        // No transaction begins before what is revoked is given up.
+        let is_held = is_transactional && worker.tenures.values().any(|it| it.drains_until.is_some());
         for (at, tenure) in &worker.tenures {
             let hopeless = tenure.items.iter().find(|(_, item)| item.state == State::Hopeless);
             if let Some((offset, _)) = hopeless {
@@ -32,6 +35,7 @@ impl Judge {
             if due.is_some_and(|due| now > due + SLACK)
                 && worker.under_way.is_none()
                 && tenure.drains_until.is_none()
+                && !is_held
                 && !worker.stops
             {
                 stage
@@ -43,7 +47,8 @@ impl Judge {
             if tenure.items.is_empty() && paused.contains(at) {
                 stage.violate("a partition that has room is resumed", || format!("w{life} {at}"));
             }
-            if worker.running.len() < rules.concurrency
+            if !is_full
+                && worker.running.len() < rules.concurrency
                 && let Some(offset) = tenure.ready(now.saturating_sub(SLACK), rules.order)
             {
                 stage.violate("where there is work and a free slot something runs", || {

@@ -39,7 +39,7 @@ impl Worker {
             let life = self.life;
             stage.tell(|| format!("w{life} is closed"));
             self.reader.close(&mut self.host.machine, stage.now());
-            self.is_over(judge);
+            self.is_over(stage, judge);
             return true;
         }
         // Handlers have no more time than before while the last commit is awaited, and the listener not called yet.
@@ -59,10 +59,13 @@ impl Worker {
         let life = self.life;
         stage.tell(|| format!("w{life} crashes"));
         self.host.crash(stage);
-        self.is_over(judge);
+        self.is_over(stage, judge);
     }
 
-    fn is_over(&mut self, judge: &mut Judge) {
+    fn is_over(&mut self, stage: &mut Stage, judge: &mut Judge) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.host.crash(stage);
+        }
         self.doing = Doing::Gone;
         self.running.clear();
         judge.gone(self.life);

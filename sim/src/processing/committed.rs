@@ -116,7 +116,10 @@ impl Judge {
             Ok(told) => told,
             Err(text) => return stage.violate("a text beside an offset can be read", || text),
         };
-        self.committed.insert(at.clone(), offset);
+        let before = self.committed.insert(at.clone(), offset).unwrap_or_default();
+        if self.is_transactional && offset < before {
+            stage.violate("committed offsets do not go back", || format!("{at}: {offset} after {before}"));
+        }
         let done = self.done.entry(at.clone()).or_default();
         let log = self.logs.of(at).range(start..).map(|(record, _)| *record);
         if let Some(record) = log.filter(|record| told.covers(*record)).find(|record| !done.contains(record))

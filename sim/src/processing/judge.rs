@@ -18,6 +18,7 @@ use std::{
 use ottla_core::{CommittedOffset, TopicPartition};
 
 use super::{
+    outcomes::Outcomes,
     rules::Rules,
     tenure::{State, Tenure},
     told::Told,
@@ -49,6 +50,9 @@ pub(super) struct Judge {
     pub(super) committed: BTreeMap<TopicPartition, i64>,
     pub(super) serial: u64,
     pub(super) counts: Processed,
+    pub(super) is_transactional: bool,
+    /// What became of transactions.
+    pub(super) once: Outcomes,
 }
 
 #[derive(Debug, Default)]
@@ -82,9 +86,10 @@ pub(super) struct Attempt {
 pub(super) const SLACK: Duration = Duration::from_millis(1);
 
 impl Judge {
-    pub(super) fn new(rules: Rules, logs: Logs) -> Self {
+    pub(super) fn new(rules: Rules, logs: Logs, is_transactional: bool) -> Self {
         let (done, lives, committed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { rules, logs, done, lives, committed, serial: 0, counts: Processed::default() }
+        let (counts, once) = (Processed::default(), Outcomes::default());
+        Self { rules, logs, done, lives, committed, serial: 0, counts, is_transactional, once }
     }
 
     pub(super) fn life(&mut self, life: Life) -> &mut Worker {

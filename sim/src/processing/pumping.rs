@@ -29,7 +29,9 @@ impl Worker {
         let now = stage.now();
         self.machine.handle_timeout(now);
         let pauses: Vec<_> = std::iter::from_fn(|| self.machine.poll_pause()).collect();
-        let (commit, room) = (self.machine.poll_commit(now), self.machine.room());
+        let commit = if self.keeper.is_some() { None } else { self.machine.poll_commit(now) };
+        self.draft(stage, judge);
+        let room = self.machine.room();
         let due = self.machine.poll_timeout().map(|due| stage.time_of(due));
         self.settle(stage, judge);
         if self.machine.is_stopping() {

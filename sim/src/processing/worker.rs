@@ -3,17 +3,19 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ottla_core::{
-    CommittedOffset, Consumer, Machine as _, OpFailure, OpId, Reader, TopicPartition,
-    processing::{JobId, Processing},
+    CommittedOffset, Consumer, OpFailure, OpId, Reader, TopicPartition,
+    processing::{JobId, Parting, Processing},
 };
 use ottla_protocol::ErrorCode;
 
 use super::{
     judge::{Judge, Life},
+    keeper::Keeper,
     plan::{Habits, Plan, TOPIC},
     rules::Rules,
 };
 use crate::{
+    client::{spin, spin_in_transactions},
     dice::{Dice, secs},
     gather::READING,
     host::{Frame, Host},
@@ -38,6 +40,8 @@ pub(super) struct Worker {
     /// The first record of one of the keys takes so long.
     pub(super) stuck: Option<Duration>,
     pub(super) commit: Option<Result<OpId, OpFailure>>,
+    /// Where it commits in transactions.
+    pub(super) keeper: Option<Box<Keeper>>,
     /// There is something for the pump.
     pub(super) stirred: bool,
     /// When the pump looks again by itself.
@@ -94,6 +98,11 @@ pub(super) enum Listening {
         done: BTreeMap<TopicPartition, CommittedOffset>,
         asked: Result<OpId, OpFailure>,
     },
+    /// Until the last transaction of what is given up has ended, or this time.
+    Parting {
+        parting: Parting,
+        end: Duration,
+    },
 }
 
 /// How long handlers that were told to end have.
@@ -133,6 +142,7 @@ impl Worker {
             listening: Listening::Not,
             stuck: plan.habits.stuck,
             commit: None,
+            keeper: None,
             stirred: true,
             until: stage.time,
             doing: Doing::Pumping,
@@ -162,18 +172,22 @@ impl Worker {
             let woken = self.spin(stage) && self.doing == Doing::Pumping;
             let handled = self.handle(stage, judge);
             let listened = self.listen(stage, judge);
+            let kept = self.keep_books(stage, judge);
             let pumped = match self.doing {
                 Doing::Pumping => self.pump(woken || listened, stage, judge),
                 Doing::Closing => self.close(stage, judge),
                 Doing::Gone => false,
             };
-            if !woken && !handled && !listened && !pumped && !self.is_stirred() {
+            if !woken && !handled && !listened && !kept && !pumped && !self.is_stirred() {
                 break;
             }
         }
         let paused = self.host.machine.paused();
-        judge.rests(self.life, &paused, stage);
+        judge.rests(self.life, &paused, self.is_full(), stage);
         self.host.end(stage);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.host.end(stage);
+        }
         self.set_alarm(stage);
     }
 
@@ -183,18 +197,15 @@ impl Worker {
 
     /// What the consumer's driver does in a turn. Returns whether it has woken who waits.
     fn spin(&mut self, stage: &mut Stage) -> bool {
-        let now = stage.now();
-        self.host.begin(stage);
-        while let Some(effect) = self.host.machine.poll_send(now) {
-            self.host.act(effect, stage);
-        }
-        // What was stirred by now has been carried out.
-        _ = self.host.machine.take_stir();
+        let woken = match self.keeper.is_some() {
+            true => spin_in_transactions(&mut self.host, stage),
+            false => spin(&mut self.host, stage, |_, _| ()),
+        };
         while let Some(happened) = self.host.machine.poll_event() {
             let life = self.life;
             stage.tell(|| format!("w{life} {:?}", happened.event));
         }
-        self.host.machine.take_wake()
+        woken
     }
 
     fn set_alarm(&mut self, stage: &mut Stage) {
@@ -202,6 +213,7 @@ impl Worker {
             Listening::Draining { deadline, end, .. } => {
                 Some(if stage.time < *deadline { *deadline } else { *end })
             }
+            Listening::Parting { end, .. } => Some(*end),
             _ => None,
         };
         let machine = self.machine.poll_timeout().map(|at| stage.time_of(at));
@@ -209,7 +221,9 @@ impl Worker {
         let handlers = self.running.values().filter_map(|it| it.until).min();
         let given = self.given.iter().map(|it| it.until).min();
         let pump = (self.doing == Doing::Pumping).then_some(self.until);
-        let next = [listener, machine, handlers, given, pump]
+        let rest = self.keeper.as_ref().and_then(|keeper| keeper.books.poll_timeout());
+        let rest = rest.map(|at| stage.time_of(at));
+        let next = [listener, machine, handlers, given, pump, rest]
             .into_iter()
             .flatten()
             .filter(|at| *at > stage.time)

@@ -8,6 +8,8 @@ use ottla_protocol::ApiKey;
 
 use super::{
     judge::Judge,
+    keeper::PRODUCERS,
+    once::{LETTERS, OUTPUT},
     plan::{GROUP, Phase, Plan, TOPIC},
     worker::Worker,
     written::Logs,
@@ -18,7 +20,7 @@ use crate::{
     client::{Arrival, feed},
     dice::{Dice, ms},
     pump::pump,
-    report::{Failure, Report, Transactions},
+    report::{Failure, Report},
     stage::{Event, LinkId, Stage, Who},
 };
 
@@ -57,12 +59,20 @@ impl Between for World {
     }
 
     fn arrives(&mut self, who: Who, arrival: Arrival) {
-        let (worker, stage) = (&mut self.workers[who.0 - 1], &mut self.stage);
+        let (life, is_producer) = match who.0 {
+            number if number > PRODUCERS => (number - PRODUCERS, true),
+            number => (number, false),
+        };
+        let (worker, stage) = (&mut self.workers[life - 1], &mut self.stage);
         if worker.is_gone() {
             return;
         }
-        if feed(&mut worker.host, arrival, stage) {
-            self.turn(who);
+        let came = match &mut worker.keeper {
+            Some(keeper) if is_producer => feed(&mut keeper.host, arrival, stage),
+            _ => feed(&mut worker.host, arrival, stage),
+        };
+        if came {
+            self.turn(Who(life));
         }
     }
 
@@ -78,6 +88,11 @@ impl World {
         let mut stage = Stage::new(dice.fork(), plan.weather.clone(), journal);
         let mut cluster = between::cluster(&plan.broker, case);
         cluster.create_topic(&TopicSpec::new(TOPIC, plan.partitions)).expect("its name is free");
+        if let Some(once) = &plan.once {
+            for (topic, partitions) in [(OUTPUT, once.outputs), (LETTERS, 1)] {
+                cluster.create_topic(&TopicSpec::new(topic, partitions)).expect("its name is free");
+            }
+        }
         for (index, (at, _)) in plan.items.iter().enumerate() {
             if !case.without.contains(&index) {
                 stage.schedule(*at, Event::Plan(index));
@@ -86,7 +101,7 @@ impl World {
         stage.schedule(plan.trouble, Event::Quiet);
         stage.schedule(ms(20), Event::Burst);
         stage.schedule(ms(50), Event::Look);
-        let judge = Judge::new(plan.rules, Logs::new(&plan.all_partitions()));
+        let judge = Judge::new(plan.rules, Logs::new(&plan.all_partitions()), plan.once.is_some());
         Self {
             case: case.clone(),
             plan,
@@ -134,6 +149,9 @@ impl World {
                     self.alarm = None;
                     self.cluster.handle_timeout(self.stage.now());
                     self.pump();
+                    if self.plan.once.is_some() {
+                        self.look_at_offsets();
+                    }
                 }
             }
             Event::Plan(index) => {
@@ -164,7 +182,11 @@ impl World {
         let key = ApiKey::from_key(i16::from_be_bytes([frame[0], frame[1]]));
         self.cluster.handle_frame(broker, frame, self.stage.now());
         self.pump();
-        if key == Some(ApiKey::OffsetCommit) {
+        let may_commit = match self.plan.once {
+            Some(_) => !matches!(key, Some(ApiKey::Fetch | ApiKey::Metadata)),
+            None => key == Some(ApiKey::OffsetCommit),
+        };
+        if may_commit {
             self.look_at_offsets();
         }
     }
@@ -205,7 +227,7 @@ impl World {
             longest_wait: Duration::ZERO,
             took: self.stage.time,
             steps: self.steps,
-            transactions: Transactions::default(),
+            transactions: self.judge.once.counts,
             processed: counts,
         }
     }
