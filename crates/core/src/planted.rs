@@ -218,6 +218,16 @@ pub enum Planted {
     RetriesAreForgotten,
     /// Handlers of a partition that is being given up have as long as they like.
     DrainHasNoEnd,
+    /// What is written while a transaction is under way counts as a part of it.
+    LateOutputsCountAsTaken,
+    /// Partitions are given up while a transaction is under way.
+    TransactionIsNotAwaited,
+    /// Of partitions that are given up offsets are committed, and not what was written for them.
+    GivenUpWithoutOutputs,
+    /// What was committed is a part of the next transaction, too.
+    CommittedIsWrittenAgain,
+    /// What was written for a transaction that was aborted is in no other.
+    AbortedIsForgotten,
 }
 
 #[cfg(feature = "planted")]
@@ -336,6 +346,11 @@ impl Planted {
         Self::RefusalCounts,
         Self::RetriesAreForgotten,
         Self::DrainHasNoEnd,
+        Self::LateOutputsCountAsTaken,
+        Self::TransactionIsNotAwaited,
+        Self::GivenUpWithoutOutputs,
+        Self::CommittedIsWrittenAgain,
+        Self::AbortedIsForgotten,
     ];
 }
 

@@ -13,6 +13,7 @@
 
 mod assigning;
 mod batches;
+mod books;
 mod committing;
 mod items;
 mod ledger;
@@ -32,6 +33,7 @@ use std::{
 };
 
 pub use self::batches::Batch;
+pub use self::books::{Attempted, Books, Draft, Entry, GivenUp, Parting};
 pub use self::committing::CommitEnd;
 pub use self::ledger::{Ledger, Round};
 pub use self::notices::Notice;
