@@ -18,10 +18,16 @@ use std::{
 
 use ottla_core::{
     CommittedOffset, TopicPartition,
-    processing::{Batch, CommitEnd, Ended, GivenAway, Hopeless, Job, JobId, Processing, ProcessingConfig},
+    processing::{
+        Batch, CommitEnd, Ended, GivenAway, Hopeless, Job, JobId, Parting, Processing, ProcessingConfig,
+    },
 };
 use ottla_protocol::Now;
-use tokio::{runtime::Handle, sync::Notify, task::coop::consume_budget};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, oneshot},
+    task::coop::consume_budget,
+};
 
 pub(super) use self::{books::Entry, seats::Cancel};
 use self::{
@@ -89,6 +95,8 @@ struct Inner {
     broken: Option<Source>,
     /// Where offsets are committed in transactions.
     books: Option<Books>,
+    /// Who waits for the last of what was given up.
+    partings: BTreeMap<Parting, oneshot::Sender<()>>,
 }
 
 /// How a worker's job has ended, and what was written by it.
@@ -162,6 +170,7 @@ impl Engine {
             high_watermarks: HashMap::new(),
             broken: None,
             books,
+            partings: BTreeMap::new(),
         };
         Self {
             inner: Mutex::new(inner),
