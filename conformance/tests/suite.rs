@@ -51,6 +51,10 @@ mod failures;
 mod followers;
 #[path = "suite/groups.rs"]
 mod groups;
+#[path = "suite/groups_reset.rs"]
+mod groups_reset;
+#[path = "suite/groups_shown.rs"]
+mod groups_shown;
 #[path = "suite/guarantees.rs"]
 mod guarantees;
 #[path = "suite/guarded.rs"]
@@ -168,6 +172,8 @@ fn all() -> Vec<Case> {
         acknowledgements::cases(),
         positions::cases(),
         groups::cases(),
+        groups_shown::cases(),
+        groups_reset::cases(),
         membership::cases(),
         scenes::cases(),
         deleted_topics::cases(),

@@ -10,6 +10,8 @@ mod common;
 mod place;
 
 mod admin;
+mod admin_groups;
+mod admin_transactions;
 mod authorization;
 mod closing;
 mod committing;

@@ -1,0 +1,62 @@
+//! What admin clients see of transactions, and how they end one, on the embedded broker.
+
+use std::time::Duration;
+
+use ottla::{
+    ErrorCode, IsolationLevel,
+    admin::{AbortTransaction, Admin, OffsetSpec, TopicPartition},
+    error::AdminErrorKind,
+    producer::{Producer, ProducerRecord},
+};
+use ottla_broker::{Config, Server, TopicSpec};
+
+fn at() -> TopicPartition {
+    TopicPartition::new("t", 0)
+}
+
+async fn last_stable(admin: &Admin) -> i64 {
+    let found =
+        admin.list_offsets_for(IsolationLevel::ReadCommitted, [(at(), OffsetSpec::Latest)]).await.unwrap();
+    found[&at()].as_ref().unwrap().unwrap().offset
+}
+
+#[tokio::test]
+async fn an_open_transaction_is_listed_described_found_in_its_partition_and_aborted() {
+    let topics = vec![TopicSpec::new("t", 1)];
+    let config = Config { brokers: 3, topics, ..Config::default() };
+    let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
+    let admin = Admin::builder().bootstrap_servers([server.bootstrap()]).build().await.unwrap();
+    let builder = Producer::builder().bootstrap_servers([server.bootstrap()]).transactional_id("id");
+    let mut producer = builder.build_transactional().await.unwrap();
+    let transaction = producer.begin().await.unwrap();
+    transaction.send(ProducerRecord::to("t").value(b"v")).await.unwrap().await.unwrap();
+
+    let listed = admin.list_transactions().await.unwrap();
+    assert_eq!((listed.len(), listed["id"].state.as_str()), (1, "Ongoing"));
+    let old = admin.list_transactions_open_for(Duration::from_secs(3600)).await.unwrap();
+    assert!(old.is_empty(), "{old:?}");
+    let described = admin.describe_transactions(["id", "none"]).await.unwrap();
+    let open = described["id"].as_ref().unwrap();
+    assert_eq!((open.state.as_str(), &open.partitions), ("Ongoing", &vec![at()]));
+    assert_eq!((open.producer_id, open.started.is_some()), (listed["id"].producer_id, true));
+    let none = described["none"].as_ref().unwrap_err();
+    assert_eq!(none.code(), Some(ErrorCode::TransactionalIdNotFound));
+    assert!(none.to_string().contains("`none`"), "{none}");
+
+    let nowhere = TopicPartition::new("t", 7);
+    let producers = admin.describe_producers([at(), nowhere.clone()]).await.unwrap();
+    assert_eq!(producers[&nowhere].as_ref().unwrap_err().kind(), AdminErrorKind::UnknownTopic);
+    let [writer] = producers[&at()].as_ref().unwrap().as_slice() else { panic!("{producers:?}") };
+    assert_eq!((writer.producer_id, writer.transaction_start), (open.producer_id, Some(0)));
+    assert_eq!(last_stable(&admin).await, 0);
+    let abort = |epoch: i32| {
+        AbortTransaction::new(at(), writer.producer_id, i16::try_from(epoch).unwrap())
+            .coordinator_epoch(writer.coordinator_epoch.unwrap_or(0))
+    };
+    let wrong = admin.abort_transaction(abort(writer.producer_epoch - 1)).await.unwrap_err();
+    assert_eq!(wrong.code(), Some(ErrorCode::InvalidProducerEpoch), "{wrong}");
+    admin.abort_transaction(abort(writer.producer_epoch)).await.unwrap();
+    assert_eq!(last_stable(&admin).await, 2, "behind the marker");
+    let producers = admin.describe_producers([at()]).await.unwrap();
+    assert_eq!(producers[&at()].as_ref().unwrap()[0].transaction_start, None);
+}
