@@ -28,19 +28,16 @@ pub(super) fn millis(text: &str) -> Result<i64, String> {
 
 /// How long: Java's `P1DT2H3M4.5S`, or `30s`, `10m`, `2h`, `1d`; in milliseconds. A negative one is a time to come.
 pub(super) fn duration(text: &str) -> Result<i64, String> {
-    let (sign, positive) = match text.strip_prefix('-') {
+    let (sign, positive): (i64, _) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, text),
     };
-    match positive.strip_prefix(['P', 'p']) {
-        Some(rest) => iso(rest).map(|millis| sign * millis).ok_or_else(|| "expected PnDTnHnMn.nS".to_owned()),
-        None => {
-            let time = duration::parse(positive)?;
-            let millis =
-                i64::try_from(time.as_millis()).map_err(|_| "longer than can be counted".to_owned())?;
-            Ok(sign * millis)
-        }
-    }
+    let too_long = || "longer than can be counted".to_owned();
+    let millis = match positive.strip_prefix(['P', 'p']) {
+        Some(rest) => iso(rest).ok_or_else(|| "expected PnDTnHnMn.nS".to_owned())?,
+        None => i64::try_from(duration::parse(positive)?.as_millis()).map_err(|_| too_long())?,
+    };
+    sign.checked_mul(millis).ok_or_else(too_long)
 }
 
 /// What follows the `P`. Each number may have a sign of its own; days are 24 hours.
@@ -198,5 +195,8 @@ mod tests {
         for wrong in ["P", "PT", "P1W", "P1M", "1h2m", "PTH", "PT1H1D", "PT1.0000000001S", "", "-", "P1DT"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+        let longest = "PT-9223372036854775.808S";
+        assert_eq!(duration(longest), Ok(i64::MIN));
+        assert!(duration(&format!("-{longest}")).is_err(), "longer than can be counted");
     }
 }
