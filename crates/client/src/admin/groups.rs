@@ -113,8 +113,8 @@ impl Admin {
     ///
     /// # Errors
     ///
-    /// [`AdminError`]: as [any operation](super#errors), [`AdminErrorKind::Unsupported`] before Kafka 4.1 among them; of a group
-    /// by itself [`AdminErrorKind::UnknownGroup`], also where it is of another kind, or a refusal; of a partition a refusal.
+    /// [`AdminError`]: as [any operation](super#errors); of a group by itself [`AdminErrorKind::Unsupported`] before Kafka 4.1,
+    /// [`AdminErrorKind::UnknownGroup`], also where it is of another kind, or a refusal; of a partition a refusal.
     pub async fn share_offsets<Kind>(
         &self,
         groups: impl Names<Kind>,

@@ -572,6 +572,47 @@ fn offsets_that_a_group_with_members_refuses_are_told_by_partition() {
 }
 
 #[test]
+fn an_offset_of_a_topic_that_is_not_there_fails_at_once_and_what_may_pass_is_deleted_again() {
+    let mut world = World::new();
+    let partitions: BTreeSet<TopicPartition> =
+        [("t", 0).into(), ("t", 1).into(), ("t", 2).into(), ("nope", 0).into()].into();
+    let op = world.start(DeleteOffsets { group: "g".to_owned(), partitions });
+    world.find_coordinator(1);
+    world.pass(Duration::from_secs(1));
+    let told = |partition_index, error_code| OffsetDeletePartitionResponse { partition_index, error_code };
+    let answer = |topics: Vec<(&str, Vec<OffsetDeletePartitionResponse>)>| {
+        let topic =
+            |(name, partitions): (&str, _)| OffsetDeleteTopicResponse { name: name.to_owned(), partitions };
+        OffsetDeleteResponse { topics: topics.into_iter().map(topic).collect(), ..Default::default() }
+    };
+    let asked = world.take();
+    let t = vec![
+        told(0, ErrorCode::None),
+        told(1, ErrorCode::CoordinatorLoadInProgress),
+        told(2, ErrorCode::GroupSubscribedToTopic),
+    ];
+    let nope = vec![told(0, ErrorCode::UnknownTopicOrPartition)];
+    world.answer(&asked, answer(vec![("t", t), ("nope", nope)]));
+    world.pass(Duration::from_secs(1));
+    world.find_coordinator(1);
+    let asked = world.take();
+    let Request::OffsetDelete(request) = &asked.request else { panic!("{:?}", asked.request) };
+    let again: Vec<_> =
+        request.topics.iter().map(|topic| (topic.name.as_str(), &topic.partitions[..])).collect();
+    assert_eq!(again, [("t", &[OffsetDeletePartition { partition_index: 1 }][..])]);
+    world.answer(&asked, answer(vec![("t", vec![told(1, ErrorCode::None)])]));
+    let deleted = world.outcome(&op);
+    let refused = |error| Err(Failure::Refused(Refusal { error, message: None }));
+    let expected = [
+        refused(ErrorCode::UnknownTopicOrPartition),
+        Ok(()),
+        Ok(()),
+        refused(ErrorCode::GroupSubscribedToTopic),
+    ];
+    assert_eq!(deleted.into_values().collect::<Vec<_>>(), expected, "in the order of names");
+}
+
+#[test]
 fn a_consumer_of_the_consumer_protocol_is_removed_by_a_heartbeat_that_leaves() {
     let mut world = World::new();
     let members = ["classic", "consumer", "nobody"].map(|id| MemberToRemove::Id(id.to_owned()));
