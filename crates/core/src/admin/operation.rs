@@ -18,6 +18,7 @@ pub trait Operation: fmt::Debug + Send + 'static {
     type Outcome: fmt::Debug + Send + 'static;
     /// What is answered by itself, such as a topic, a group or a partition; `()` where all is answered at once.
     type Part: Clone + fmt::Debug + Send + 'static;
+
     /// The outcome before any answer, and the parts. Without parts the operation is done as it begins.
     fn begin(&self) -> (Self::Outcome, Vec<Self::Part>);
 
