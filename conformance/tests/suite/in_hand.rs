@@ -68,27 +68,27 @@ impl InHand {
 
     /// Returns when it has received so many.
     pub(crate) async fn receives(&self, count: usize) -> Outcome {
-        let received = async {
-            while self.received.load(Ordering::Relaxed) < count {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        within("records in hand", received).await
+        until("records in hand", || self.received.load(Ordering::Relaxed) >= count).await
     }
 
     /// What it has handled, once that is all of these, in the order in which it was.
     pub(crate) async fn handles(self, expected: &[String]) -> Result<Vec<String>, Failed> {
         self.stage.send_replace(Stage::Handles);
         let handled = || self.handled.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let all = async {
-            while !expected.iter().all(|text| handled().contains(text)) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let ended = within("all are handled", all).await;
+        let ended = until("all are handled", || expected.iter().all(|text| handled().contains(text))).await;
         self.stage.send_replace(Stage::Stops);
         let stopped = self.thread.join().map_err(|_| Failed::from("the processor panicked"))?;
         ended.map_err(|_| format!("{:?} are handled, of {expected:?}", handled()))?;
         stopped.map(|()| handled())
     }
+}
+
+/// Waits until it is so.
+async fn until(what: &str, is_so: impl Fn() -> bool) -> Outcome {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(what, waiting).await
 }
