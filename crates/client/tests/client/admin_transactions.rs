@@ -15,9 +15,9 @@ fn at() -> TopicPartition {
 }
 
 async fn last_stable(admin: &Admin) -> i64 {
-    let found =
+    let mut found =
         admin.list_offsets_for(IsolationLevel::ReadCommitted, [(at(), OffsetSpec::Latest)]).await.unwrap();
-    found[&at()].as_ref().unwrap().unwrap().offset
+    found.remove(&at()).unwrap().unwrap().unwrap().offset
 }
 
 #[tokio::test]
