@@ -73,6 +73,8 @@ mod java_clients;
 mod killed;
 #[path = "suite/kit.rs"]
 mod kit;
+#[path = "suite/lag_watched.rs"]
+mod lag_watched;
 #[path = "suite/librdkafka.rs"]
 mod librdkafka;
 #[path = "suite/machine.rs"]
@@ -194,6 +196,7 @@ fn all() -> Vec<Case> {
         produce_process::cases(),
         bad_input::cases(),
         failures::cases(),
+        lag_watched::cases(),
         public_face::cases(),
         secured::cases(),
         secured_matrix::cases(),

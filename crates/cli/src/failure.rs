@@ -56,24 +56,29 @@ impl Display for Failure {
     }
 }
 
-/// What failed where several things were asked for: each is told, the last as the command's end.
+/// What failed where several things were asked for.
 #[derive(Debug, Default)]
-pub(crate) struct Failures(Option<Failure>);
+pub(crate) struct Failures(Vec<Failure>);
 
 impl Failures {
     pub(crate) fn add(&mut self, failure: impl Into<Failure>) {
-        if let Some(before) = self.0.replace(failure.into()) {
-            tell(before.message);
-        }
+        self.0.push(failure.into());
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.0.is_empty()
     }
 
-    /// The failure, if there was one.
-    pub(crate) fn end(self) -> Result<(), Failure> {
-        self.0.map_or(Ok(()), Err)
+    /// Each is told, the last as the command's end.
+    pub(crate) fn end(mut self) -> Result<(), Failure> {
+        let last = self.0.pop();
+        self.0.iter().for_each(|failure| tell(&failure.message));
+        last.map_or(Ok(()), Err)
+    }
+
+    /// What is to be told of each, where the command goes on.
+    pub(crate) fn into_notes(self) -> impl Iterator<Item = String> {
+        self.0.into_iter().map(|failure| failure.message)
     }
 }
 

@@ -7,6 +7,7 @@ mod duration;
 mod escapes;
 mod failure;
 mod format;
+mod history;
 mod log;
 mod offsets;
 mod output;

@@ -9,14 +9,14 @@ use crate::failure::Failure;
 /// Rows under named columns. What is not known is [`Value::Null`].
 #[derive(Debug)]
 pub(crate) struct Table {
-    columns: &'static [&'static str],
+    columns: Vec<&'static str>,
     rows: Vec<Vec<Value>>,
 }
 
 impl Table {
     /// An empty one. Columns are named as people see them, such as `LOG-END-OFFSET`.
-    pub(crate) fn new(columns: &'static [&'static str]) -> Self {
-        Self { columns, rows: Vec::new() }
+    pub(crate) fn new(columns: &[&'static str]) -> Self {
+        Self { columns: columns.into(), rows: Vec::new() }
     }
 
     /// Adds a row of as many cells as there are columns.
@@ -25,11 +25,15 @@ impl Table {
         self.rows.push(row.into());
     }
 
-    /// Without the last columns.
-    pub(crate) fn without_last(mut self, columns: usize) -> Self {
-        let kept = self.columns.len().saturating_sub(columns);
-        self.columns = self.columns.get(..kept).unwrap_or_default();
-        self.rows.iter_mut().for_each(|row| row.truncate(kept));
+    /// Without the columns of these names.
+    pub(crate) fn without(mut self, columns: &[&str]) -> Self {
+        let kept: Vec<bool> = self.columns.iter().map(|name| !columns.contains(name)).collect();
+        let mut of_columns = kept.iter();
+        self.columns.retain(|_| of_columns.next() == Some(&true));
+        for row in &mut self.rows {
+            let mut of_cells = kept.iter();
+            row.retain(|_| of_cells.next() == Some(&true));
+        }
         self
     }
 

@@ -1,11 +1,12 @@
 //! `ottla groups` and `ottla lag`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand, value_parser};
 use ottla::admin::GroupKind;
 
-use super::{Common, LATER};
+use super::Common;
+use crate::duration;
 
 #[derive(Debug, Args)]
 pub(crate) struct LagArgs {
@@ -17,9 +18,18 @@ pub(crate) struct LagArgs {
     pub(crate) groups: Vec<String>,
     #[command(flatten)]
     pub(crate) filters: GroupFilters,
-    /// Go on, and show what changes
-    #[arg(long, help_heading = LATER)]
+    /// Look again and again, until Ctrl-C. TIME-LAG and STATUS follow from what the looks saw
+    #[arg(long)]
     pub(crate) watch: bool,
+    /// How often to look: 500ms, 30s, 10m [default: 5s]
+    #[arg(long, value_name = "TIME", requires = "watch", value_parser = duration::parse)]
+    pub(crate) interval: Option<Duration>,
+    /// How many looks to take [default: no limit]
+    #[arg(long, value_name = "N", requires = "watch", value_parser = value_parser!(u64).range(1..))]
+    pub(crate) times: Option<u64>,
+    /// TIME-LAG by the timestamp of the record that is read next: one record is fetched of each partition
+    #[arg(long)]
+    pub(crate) exact: bool,
     #[command(flatten)]
     pub(crate) common: Common,
 }

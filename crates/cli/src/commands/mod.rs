@@ -30,7 +30,7 @@ pub(crate) async fn run(cli: Cli, stop: Stop) -> Result<(), Failure> {
         Verb::Topics(verb) => topics::run(verb, common).await,
         Verb::Produce(args) => produce::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Consume(args) => consume::run(&args, &common.with(args.common.clone()), stop).await,
-        Verb::Lag(args) => lag::run(&args, &common.with(args.common.clone()), verbose).await,
+        Verb::Lag(args) => lag::run(&args, &common.with(args.common.clone()), verbose, stop).await,
         Verb::Groups(verb) => groups::run(verb, common, verbose).await,
         Verb::Process(args) => process::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Dlq(verb) => dlq::run(verb, common, stop).await,

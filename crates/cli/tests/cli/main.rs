@@ -19,6 +19,7 @@ mod dlq;
 mod group;
 mod groups;
 mod groups_reset;
+mod lag_watched;
 mod logs;
 mod process;
 mod process_ends;

@@ -6,7 +6,7 @@ use ottla::{Admin, admin::GroupDescription, error::AdminErrorKind};
 
 use crate::{
     args::GroupFilters,
-    failure::{Failure, Failures, tell},
+    failure::{Failure, Failures},
 };
 
 /// The groups that were asked for.
@@ -14,9 +14,11 @@ pub(in crate::commands) struct Found {
     pub(in crate::commands) groups: BTreeMap<String, GroupDescription>,
     /// Those that were named, and cannot be told of.
     pub(in crate::commands) failures: Failures,
+    /// Those that are left out of all.
+    pub(in crate::commands) notes: Vec<String>,
 }
 
-/// The named groups, or all that there are. Each stands for itself: what is left out of all is told, and is no failure.
+/// The named groups, or all that there are. Each stands for itself: what is left out of all is a note, and no failure.
 pub(in crate::commands) async fn find(
     admin: &Admin,
     named: Vec<String>,
@@ -32,7 +34,7 @@ pub(in crate::commands) async fn find(
         }
         false => named,
     };
-    let mut found = Found { groups: BTreeMap::new(), failures: Failures::default() };
+    let mut found = Found { groups: BTreeMap::new(), failures: Failures::default(), notes: Vec::new() };
     for (name, description) in admin.describe_groups(names).await? {
         let missing = match description {
             // What brokers before 4.0 say of a group that is not there.
@@ -46,7 +48,7 @@ pub(in crate::commands) async fn find(
             Err(error) if error.kind() == AdminErrorKind::UnknownGroup => true,
             Err(error) => {
                 match all {
-                    true => tell(format!("{error}; left out")),
+                    true => found.notes.push(format!("{error}; left out")),
                     false => found.failures.add(error),
                 }
                 false
@@ -54,7 +56,7 @@ pub(in crate::commands) async fn find(
         };
         match (missing, all) {
             (false, _) => {}
-            (true, true) => tell(format!("group `{name}` was deleted meanwhile: left out")),
+            (true, true) => found.notes.push(format!("group `{name}` was deleted meanwhile: left out")),
             (true, false) => {
                 found.failures.add(Failure::failed(format!("group `{name}`: no such group; check its name")))
             }

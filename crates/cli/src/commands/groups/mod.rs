@@ -17,7 +17,7 @@ pub(super) use find::{Found, find};
 use super::topics::with_admin;
 use crate::{
     args::{Common, GroupFilters, GroupsVerb},
-    failure::Failure,
+    failure::{Failure, tell},
     output::Table,
 };
 
@@ -67,7 +67,8 @@ async fn list(filters: &GroupFilters, common: &Common) -> Result<(), Failure> {
 }
 
 /// The columns that --verbose adds.
-const VERBOSE: usize = 7;
+const VERBOSE: [&str; 7] =
+    ["GROUP-EPOCH", "ASSIGNMENT-EPOCH", "MEMBER-EPOCH", "TARGET-PARTITIONS", "RACK", "PROCESS", "TASKS"];
 
 async fn describe(
     groups: Vec<String>,
@@ -75,7 +76,7 @@ async fn describe(
     common: &Common,
     verbose: bool,
 ) -> Result<(), Failure> {
-    let (Found { groups, failures }, nodes) = with_admin(common, async |admin| {
+    let (Found { groups, failures, notes }, nodes) = with_admin(common, async |admin| {
         let found = find(admin, groups, filters).await?;
         Ok((found, nodes(admin).await?))
     })
@@ -107,8 +108,9 @@ async fn describe(
             table.push(row(name, group, member, &nodes));
         }
     }
-    let table = if verbose { table } else { table.without_last(VERBOSE) };
+    let table = if verbose { table } else { table.without(&VERBOSE) };
     table.print(common.is_json())?;
+    notes.iter().for_each(tell);
     failures.end()
 }
 

@@ -1,0 +1,172 @@
+//! What is asked of a cluster: where groups are, and where the logs begin and end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ottla::{
+    Admin, CommittedOffset, OffsetAndTimestamp, TopicPartition,
+    admin::{GroupDescription, GroupKind, OffsetSpec},
+    error::{AdminError, AdminErrorKind},
+};
+
+use crate::{
+    args::GroupFilters,
+    commands::groups::{Found, find},
+    failure::{Failure, Failures},
+};
+
+/// Where a group is in a partition.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    pub(super) offset: Option<i64>,
+    pub(super) leader_epoch: Option<i32>,
+    /// As the coordinator counts it, who knows what of a share group is done.
+    pub(super) lag: Option<i64>,
+}
+
+/// Where a log begins and ends, as far as that is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Log {
+    pub(super) begin: Option<i64>,
+    pub(super) end: Option<i64>,
+}
+
+pub(super) type Places = BTreeMap<TopicPartition, Place>;
+
+/// All that was asked at once. Each partition stands for itself.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) groups: BTreeMap<String, GroupDescription>,
+    pub(super) places: BTreeMap<String, Places>,
+    pub(super) logs: BTreeMap<TopicPartition, Log>,
+    /// What was named and could not be told.
+    pub(super) failures: Failures,
+    /// What rows do not show by themselves.
+    pub(super) notes: Vec<String>,
+    /// Groups were named, and others do not matter.
+    is_named: bool,
+}
+
+impl Seen {
+    pub(super) async fn ask(
+        admin: &Admin,
+        named: &[String],
+        filters: &GroupFilters,
+    ) -> Result<Self, Failure> {
+        let Found { groups, failures, notes } = find(admin, named.to_vec(), filters).await?;
+        let mut seen = Self { groups, failures, notes, is_named: !named.is_empty(), ..Self::default() };
+        seen.ask_places(admin).await?;
+        let assigned =
+            seen.groups.values().flat_map(|group| &group.members).flat_map(|member| &member.assignment);
+        let all = seen.places.values().flat_map(BTreeMap::keys).chain(assigned).cloned().collect();
+        seen.ask_logs(admin, all).await?;
+        if seen.is_named {
+            let states = seen.groups.iter().filter_map(|(name, group)| of_state(name, group));
+            seen.notes.extend(states);
+        }
+        Ok(seen)
+    }
+
+    /// Of what was named it is a failure; what is left out of all is told.
+    fn missed(&mut self, error: AdminError) {
+        match self.is_named {
+            true => self.failures.add(error),
+            false => self.notes.push(format!("{error:#}")),
+        }
+    }
+
+    /// Where each group is. One that cannot be told hides no other.
+    async fn ask_places(&mut self, admin: &Admin) -> Result<(), Failure> {
+        let of = |wanted: fn(GroupKind) -> bool| {
+            let of_kind = self.groups.iter().filter(move |(_, group)| wanted(group.kind));
+            of_kind.map(|(name, _)| name.clone()).collect::<Vec<String>>()
+        };
+        let (of_share, others) = (of(|kind| kind == GroupKind::Share), of(|kind| kind != GroupKind::Share));
+        // Of a group that commits in transactions one is nearly always under way.
+        for (group, committed) in admin.committed_offsets_of(others).await? {
+            let place = |committed: CommittedOffset| Place {
+                offset: Some(committed.offset),
+                leader_epoch: committed.leader_epoch,
+                lag: None,
+            };
+            match committed {
+                Ok(committed) => {
+                    let each = committed.into_iter().map(|(at, committed)| (at, place(committed)));
+                    self.places.insert(group, each.collect());
+                }
+                Err(error) => self.missed(error),
+            }
+        }
+        for (group, told) in admin.share_offsets(of_share).await? {
+            let mut of_group = Places::new();
+            match told {
+                Ok(partitions) => {
+                    for (at, told) in partitions {
+                        match told {
+                            Ok(told) => {
+                                let offset = told.start_offset;
+                                // As long as nothing was acquired, the rest means nothing.
+                                let lag = told.lag.filter(|_| offset.is_some());
+                                let leader_epoch = told.leader_epoch.filter(|_| offset.is_some());
+                                of_group.insert(at, Place { offset, leader_epoch, lag });
+                            }
+                            Err(error) => self.missed(error),
+                        }
+                    }
+                }
+                Err(error) => self.missed(error),
+            }
+            self.places.insert(group, of_group);
+        }
+        Ok(())
+    }
+
+    /// The logs that can be asked for now: nobody waits for a leader, which is told.
+    async fn ask_logs(
+        &mut self,
+        admin: &Admin,
+        mut partitions: BTreeSet<TopicPartition>,
+    ) -> Result<(), Failure> {
+        let names: BTreeSet<&str> = partitions.iter().map(|at| at.topic.as_str()).collect();
+        let topics = admin.describe_topics(names).await?;
+        partitions.retain(|at| {
+            let Some(Ok(topic)) = topics.get(&at.topic) else { return false };
+            let known = topic.partitions.get(&at.partition);
+            if known.is_some_and(|known| known.leader.is_none()) {
+                self.notes.push(format!("partition {at} has no leader: its end is not known"));
+            }
+            known.is_some_and(|known| known.leader.is_some())
+        });
+        // The topic may be gone, and its offsets not yet.
+        let is_gone = |error: &AdminError| error.kind() == AdminErrorKind::UnknownTopic;
+        let mut refused: Vec<AdminError> =
+            topics.into_values().filter_map(Result::err).filter(|error| !is_gone(error)).collect();
+        let all = |spec| partitions.iter().map(move |at| (at.clone(), spec));
+        let (begins, ends) = tokio::join!(
+            admin.list_offsets(all(OffsetSpec::Earliest)),
+            admin.list_offsets(all(OffsetSpec::Latest))
+        );
+        let (mut begins, ends) = (begins?, ends?);
+        for (at, end) in ends {
+            let begin = begins.remove(&at).unwrap_or(Ok(None));
+            let offset = |told: &Result<Option<OffsetAndTimestamp>, AdminError>| {
+                told.as_ref().ok().copied().flatten().map(|told| told.offset)
+            };
+            let log = Log { begin: offset(&begin), end: offset(&end) };
+            // Both are of one leader: what is wrong there is told once.
+            refused.extend(end.err().or(begin.err()));
+            self.logs.insert(at, log);
+        }
+        refused.into_iter().for_each(|error| self.missed(error));
+        Ok(())
+    }
+}
+
+fn of_state(group: &str, description: &GroupDescription) -> Option<String> {
+    if description.is_rebalancing() {
+        let state = &description.state;
+        return Some(format!(
+            "group `{group}` is rebalancing ({state}): these are the partitions of the moment"
+        ));
+    }
+    description.members.is_empty().then(|| format!("group `{group}` has no members"))
+}

@@ -1,0 +1,81 @@
+//! What look after look shows of partitions: how old the record is that a group reads next, and whether it keeps up.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use ottla::{TopicPartition, admin::GroupDescription};
+
+use super::{asked::Seen, lag};
+use crate::history::{Ends, Look, Looks, Status, Written};
+
+/// All that is kept from look to look. What is not seen any more is forgotten.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// When the last look was, in milliseconds since 1970.
+    at: i64,
+    logs: BTreeMap<TopicPartition, Ends>,
+    groups: BTreeMap<String, BTreeMap<TopicPartition, Looks>>,
+}
+
+impl Watch {
+    pub(super) fn saw(&mut self, seen: &Seen) {
+        self.at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        self.logs.retain(|at, _| seen.logs.contains_key(at));
+        for (at, log) in &seen.logs {
+            if let Some(end) = log.end {
+                self.logs.entry(at.clone()).or_default().saw(end, self.at);
+            }
+        }
+        self.groups.retain(|group, _| seen.groups.contains_key(group));
+        for (group, description) in &seen.groups {
+            self.saw_group(seen, group, description);
+        }
+    }
+
+    fn saw_group(&mut self, seen: &Seen, group: &str, description: &GroupDescription) {
+        let owned: BTreeSet<&TopicPartition> =
+            description.members.iter().flat_map(|member| &member.assignment).collect();
+        let places = seen.places.get(group);
+        let partitions: BTreeSet<&TopicPartition> =
+            places.into_iter().flat_map(BTreeMap::keys).chain(owned.iter().copied()).collect();
+        let of_group = self.groups.entry(group.to_owned()).or_default();
+        of_group.retain(|at, _| partitions.contains(at));
+        for at in partitions {
+            let place = places.and_then(|places| places.get(at)).copied().unwrap_or_default();
+            let log = seen.logs.get(at).copied().unwrap_or_default();
+            let look = Look {
+                committed: place.offset,
+                begin: log.begin,
+                end: log.end,
+                lag: lag(description.kind, place, log),
+                is_owned: owned.contains(at),
+            };
+            of_group.entry(at.clone()).or_default().saw(look);
+        }
+    }
+
+    /// When the last look was, in milliseconds since 1970.
+    pub(super) fn at(&self) -> i64 {
+        self.at
+    }
+
+    pub(super) fn status(&self, group: &str, at: &TopicPartition) -> Option<Status> {
+        self.groups.get(group)?.get(at)?.status()
+    }
+
+    /// How old the record at the offset is, in seconds: nothing where all is read.
+    pub(super) fn age(&self, at: &TopicPartition, offset: i64) -> Option<f64> {
+        match self.logs.get(at)?.written(offset) {
+            Written::At(written) => Some(seconds(self.at - written)),
+            Written::NotYet => Some(0.0),
+            Written::Before(_) => None,
+        }
+    }
+}
+
+/// Of a time in milliseconds.
+pub(super) fn seconds(millis: i64) -> f64 {
+    millis.max(0) as f64 / 1_000.0
+}
