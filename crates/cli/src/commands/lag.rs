@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla::{
-    Admin, CommittedOffset, TopicPartition,
+    Admin, CommittedOffset, OffsetAndTimestamp, TopicPartition,
     admin::{GroupDescription, GroupKind, MemberDescription, OffsetSpec},
-    error::AdminError,
+    error::{AdminError, AdminErrorKind},
 };
 use serde_json::Value;
 
@@ -62,7 +62,10 @@ async fn measure(
     let places = places(admin, &groups, !named.is_empty(), &mut failures).await?;
     let assigned = groups.values().flat_map(|group| &group.members).flat_map(|member| &member.assignment);
     let all = places.values().flat_map(BTreeMap::keys).chain(assigned);
-    let logs = logs(admin, all.cloned().collect()).await?;
+    let (logs, refused) = logs(admin, all.cloned().collect()).await?;
+    for error in refused {
+        missed(error, !named.is_empty(), &mut failures);
+    }
     let mut table = Table::new(&[
         "GROUP",
         "TOPIC",
@@ -106,6 +109,14 @@ fn tell_state(group: &str, description: &GroupDescription) {
     }
 }
 
+/// Of what was named it is a failure; what is left out of all is told.
+fn missed(error: AdminError, named: bool, failures: &mut Failures) {
+    match named {
+        true => failures.add(error),
+        false => tell(format!("{error:#}")),
+    }
+}
+
 /// Where each group is. One that cannot be told hides no other.
 async fn places(
     admin: &Admin,
@@ -113,16 +124,14 @@ async fn places(
     named: bool,
     failures: &mut Failures,
 ) -> Result<BTreeMap<String, Places>, Failure> {
-    let mut failed = |error: AdminError| match named {
-        true => failures.add(error),
-        false => tell(error),
-    };
+    let mut failed = |error: AdminError| missed(error, named, failures);
     let of = |wanted: fn(GroupKind) -> bool| {
         let of_kind = groups.iter().filter(move |(_, group)| wanted(group.kind));
         of_kind.map(|(name, _)| name.clone()).collect::<Vec<String>>()
     };
     let mut places = BTreeMap::new();
-    for (group, committed) in admin.committed_offsets_of(of(|kind| kind != GroupKind::Share)).await? {
+    // Of a group that commits in transactions one is nearly always under way.
+    for (group, committed) in admin.committed_offsets_now(of(|kind| kind != GroupKind::Share)).await? {
         let place = |committed: CommittedOffset| Place {
             offset: Some(committed.offset),
             leader_epoch: committed.leader_epoch,
@@ -160,15 +169,14 @@ async fn places(
     Ok(places)
 }
 
-/// The logs that can be asked for now: nobody waits for a leader. The others are told.
+/// The logs that can be asked for now: nobody waits for a leader, which is told. With them what was refused.
 async fn logs(
     admin: &Admin,
     mut partitions: BTreeSet<TopicPartition>,
-) -> Result<BTreeMap<TopicPartition, Log>, Failure> {
+) -> Result<(BTreeMap<TopicPartition, Log>, Vec<AdminError>), Failure> {
     let names: BTreeSet<&str> = partitions.iter().map(|at| at.topic.as_str()).collect();
     let topics = admin.describe_topics(names).await?;
     partitions.retain(|at| {
-        // The topic may be gone, and its offsets not yet.
         let Some(Ok(topic)) = topics.get(&at.topic) else { return false };
         let known = topic.partitions.get(&at.partition);
         if known.is_some_and(|known| known.leader.is_none()) {
@@ -176,23 +184,28 @@ async fn logs(
         }
         known.is_some_and(|known| known.leader.is_some())
     });
+    // The topic may be gone, and its offsets not yet.
+    let is_gone = |error: &AdminError| error.kind() == AdminErrorKind::UnknownTopic;
+    let mut refused: Vec<AdminError> =
+        topics.into_values().filter_map(Result::err).filter(|error| !is_gone(error)).collect();
     let all = |spec| partitions.iter().map(move |at| (at.clone(), spec));
     let (begins, ends) = tokio::join!(
         admin.list_offsets(all(OffsetSpec::Earliest)),
         admin.list_offsets(all(OffsetSpec::Latest))
     );
-    let mut logs: BTreeMap<TopicPartition, Log> = BTreeMap::new();
-    for (at, begin) in begins? {
-        // What is wrong is told of the ends.
-        logs.entry(at).or_default().begin = begin.ok().flatten().map(|begin| begin.offset);
+    let (mut begins, ends) = (begins?, ends?);
+    let mut logs = BTreeMap::new();
+    for (at, end) in ends {
+        let begin = begins.remove(&at).unwrap_or(Ok(None));
+        let offset = |told: &Result<Option<OffsetAndTimestamp>, AdminError>| {
+            told.as_ref().ok().copied().flatten().map(|told| told.offset)
+        };
+        let log = Log { begin: offset(&begin), end: offset(&end) };
+        // Both are of one leader: what is wrong there is told once.
+        refused.extend(end.err().or(begin.err()));
+        logs.insert(at, log);
     }
-    for (at, end) in ends? {
-        match end {
-            Ok(end) => logs.entry(at).or_default().end = end.map(|end| end.offset),
-            Err(error) => tell(error),
-        }
-    }
-    Ok(logs)
+    Ok((logs, refused))
 }
 
 /// Whether it has any row.
