@@ -13,6 +13,8 @@
 
 #[path = "suite/acknowledgements.rs"]
 mod acknowledgements;
+#[path = "suite/administering.rs"]
+mod administering;
 #[path = "suite/agreed.rs"]
 mod agreed;
 #[path = "suite/assignors.rs"]
@@ -178,6 +180,7 @@ fn all() -> Vec<Case> {
         groups::cases(),
         groups_shown::cases(),
         groups_reset::cases(),
+        administering::cases(),
         membership::cases(),
         scenes::cases(),
         deleted_topics::cases(),

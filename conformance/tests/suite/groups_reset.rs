@@ -12,7 +12,7 @@ use ottla_conformance::targets::{Target, unique};
 use crate::cases::{Case, Outcome};
 use crate::cli::ottla;
 use crate::groups_shown::shown;
-use crate::kit::{PATIENCE, admin, equal, holds, member, poll_until, producer, topic, wait};
+use crate::kit::{PATIENCE, admin, equal, holds, member_by, poll_until, producer, topic, wait};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -152,7 +152,7 @@ fn files(target: &Target, tools: &mut GroupTools, group: &str, topic: &str) -> O
 async fn live(target: &Target, tools: &mut GroupTools, topic: &str) -> Outcome {
     for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
         let group = unique("moved-live");
-        let mut consumer = member(target, &group, topic).group_protocol(protocol).build().await?;
+        let mut consumer = member_by(target, &group, topic, protocol).build().await?;
         poll_until(&mut consumer, "a share", |consumer| !consumer.assignment().is_empty()).await?;
         let kafka = tools
             .ask("consumer", &["--reset-offsets", "--group", &group, "--topic", topic, "--to-earliest"])?;

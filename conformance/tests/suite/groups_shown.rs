@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::cases::{Case, Outcome};
 use crate::cli::ottla;
-use crate::kit::{PATIENCE, admin, equal, holds, member, numbers, poll_until, topic, wait};
+use crate::kit::{PATIENCE, admin, equal, holds, member_by, numbers, poll_until, topic, wait};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -116,7 +116,7 @@ async fn joined(
     topic: &str,
     protocol: GroupProtocol,
 ) -> Result<Consumer, Failed> {
-    let builder = member(target, group, topic).client_id("reader").group_protocol(protocol);
+    let builder = member_by(target, group, topic, protocol).client_id("reader");
     let mut consumer = builder.build().await?;
     poll_until(&mut consumer, "a share", |consumer| !consumer.assignment().is_empty()).await?;
     Ok(consumer)
@@ -146,7 +146,7 @@ async fn consumers(target: &Target) -> Outcome {
         joined(target, two, &name, GroupProtocol::Consumer).await?,
     ];
     // A second one, static; each has a share once both are stable.
-    let second = member(target, two, &name).group_protocol(GroupProtocol::Consumer);
+    let second = member_by(target, two, &name, GroupProtocol::Consumer);
     members.push(second.group_instance_id("static").build().await?);
     for member in &mut members {
         poll_until(member, "a share", |member| !member.assignment().is_empty()).await?;

@@ -10,8 +10,8 @@ use libtest_mimic::Failed;
 use ottla::admin::{GroupDescription, NewTopic};
 use ottla::error::BuildError;
 use ottla::{
-    Admin, Compression, Consumer, ConsumerBuilder, Event, Happened, OffsetReset, OwnedRecord, Producer,
-    ProducerRecord,
+    Admin, Compression, Consumer, ConsumerBuilder, Event, GroupProtocol, Happened, OffsetReset, OwnedRecord,
+    Producer, ProducerRecord,
 };
 use ottla_conformance::targets::{Target, unique};
 use ottla_protocol::codec::RecordData;
@@ -120,6 +120,20 @@ pub(crate) fn member(target: &Target, group: &str, topic: &str) -> ConsumerBuild
         .subscribe([topic])
         .heartbeat_interval(Duration::from_millis(300))
         .enable_auto_commit(false)
+}
+
+/// A member of a group of this protocol. Under the consumer protocol it is the coordinator who says how often it is to be heard of.
+pub(crate) fn member_by(
+    target: &Target,
+    group: &str,
+    topic: &str,
+    protocol: GroupProtocol,
+) -> ConsumerBuilder {
+    match protocol {
+        GroupProtocol::Classic => member(target, group, topic),
+        _ => consumer(target).group_id(group).subscribe([topic]).enable_auto_commit(false),
+    }
+    .group_protocol(protocol)
 }
 
 /// The next record, which must come.

@@ -47,7 +47,9 @@ pub(super) fn handle(
             let forced = forced.and_then(|forced| forced.of(partition.partition_index));
             let error_code = match allowed.and(forced.map_or(Ok(()), Err)).and(may_read) {
                 Err(code) => code,
-                Ok(()) if !exists => ErrorCode::UnknownTopicOrPartition,
+                Ok(()) if cluster.topics.partition(&topic.name, partition.partition_index).is_none() => {
+                    ErrorCode::UnknownTopicOrPartition
+                }
                 Ok(()) => {
                     let (offset, leader_epoch) =
                         (partition.committed_offset, partition.committed_leader_epoch);

@@ -36,6 +36,35 @@ fn who_is_in_no_group_commits_while_it_is_empty() {
 }
 
 #[test]
+fn a_partition_that_is_not_there_takes_no_offset_and_the_others_do() {
+    let mut world = world();
+    let conn = world.connect(1);
+    let partition = |partition_index| OffsetCommitRequestPartition {
+        partition_index,
+        committed_offset: 5,
+        ..Default::default()
+    };
+    let topic = |name: &str, partitions: &[i32]| OffsetCommitRequestTopic {
+        name: name.to_owned(),
+        partitions: partitions.iter().copied().map(partition).collect(),
+        ..Default::default()
+    };
+    let topics = vec![topic("t", &[0, 9]), topic("unknown", &[0])];
+    let request = OffsetCommitRequest {
+        group_id: "g".into(),
+        generation_id_or_member_epoch: -1,
+        topics,
+        ..Default::default()
+    };
+    let told = world.ask(conn, 9, request).topics;
+    let codes: Vec<_> =
+        told.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code).collect();
+    let unknown = ErrorCode::UnknownTopicOrPartition;
+    assert_eq!(codes, [ErrorCode::None, unknown, unknown]);
+    assert_eq!(world.cluster.committed("g").len(), 1);
+}
+
+#[test]
 fn a_member_commits_in_its_generation_only() {
     let mut world = world();
     let member = Member::new(&mut world);

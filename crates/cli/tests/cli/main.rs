@@ -18,6 +18,7 @@ mod demo;
 mod dlq;
 mod group;
 mod groups;
+mod groups_failing;
 mod groups_reset;
 mod lag_watched;
 mod logs;

@@ -104,8 +104,30 @@ impl Admin {
         &self,
         groups: impl Names<Kind>,
     ) -> Result<Each<String, BTreeMap<TopicPartition, CommittedOffset>>, AdminError> {
-        let groups = groups.into_names().into_iter().collect();
-        let committed = self.run(core::CommittedOffsets { groups, require_stable: true }).await?;
+        self.committed(groups.into_names(), true).await
+    }
+
+    /// The same as it stands now: what a transaction under way is about to commit is not waited for, and does not count yet. This is
+    /// what to look at a group with that commits in transactions one after the other.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](super#errors); of a group by itself a refusal, or [`AdminErrorKind::TimedOut`] where
+    /// its coordinator does not answer.
+    pub async fn committed_offsets_now<Kind>(
+        &self,
+        groups: impl Names<Kind>,
+    ) -> Result<Each<String, BTreeMap<TopicPartition, CommittedOffset>>, AdminError> {
+        self.committed(groups.into_names(), false).await
+    }
+
+    async fn committed(
+        &self,
+        groups: Vec<String>,
+        require_stable: bool,
+    ) -> Result<Each<String, BTreeMap<TopicPartition, CommittedOffset>>, AdminError> {
+        let groups = groups.into_iter().collect();
+        let committed = self.run(core::CommittedOffsets { groups, require_stable }).await?;
         Ok(by_group(committed, AclOperation::Describe))
     }
 
@@ -142,13 +164,7 @@ impl Admin {
         let offsets = offsets.into_iter().map(|(at, offset)| (at.into(), offset.into())).collect();
         let altered = self.run(core::AlterOffsets { group: group.clone(), offsets }).await;
         let altered = altered.map_err(|error| error.group(&group))?;
-        let each = |(at, result): (TopicPartition, Result<(), Failure>)| {
-            let refused =
-                |failure| failure::of_partition(&at, failure).group(&group).needs(AclOperation::Read);
-            let result = result.map_err(refused);
-            (at, result)
-        };
-        Ok(altered.into_iter().map(each).collect())
+        Ok(of_group(&group, altered))
     }
 
     /// Deletes offsets that a group has committed (KIP-496). What it has not committed counts as deleted.
@@ -168,7 +184,7 @@ impl Admin {
         let operation = core::DeleteOffsets { group: group.clone(), partitions };
         let deleted = self.run(operation).await;
         let deleted = deleted.map_err(|error| error.group(&group).needs(AclOperation::Delete))?;
-        Ok(by_partition(deleted, AclOperation::Read))
+        Ok(of_group(&group, deleted))
     }
 
     /// The broker that coordinates a group.
@@ -180,6 +196,16 @@ impl Admin {
         let group = group.into();
         self.run(core::FindCoordinator(group.clone())).await.map_err(|error| error.group(group))
     }
+}
+
+/// What became of each of a group's partitions.
+fn of_group(group: &str, each: BTreeMap<TopicPartition, Result<(), Failure>>) -> Each<TopicPartition, ()> {
+    let told = |(at, result): (TopicPartition, Result<(), Failure>)| {
+        let refused = |failure| failure::of_partition(&at, failure).group(group).needs(AclOperation::Read);
+        let result = result.map_err(refused);
+        (at, result)
+    };
+    each.into_iter().map(told).collect()
 }
 
 /// What became of each group, where what is asked `needs` this of it.

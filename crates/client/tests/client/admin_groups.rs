@@ -87,15 +87,23 @@ async fn a_group_with_members_keeps_its_offsets_and_itself() {
 async fn a_member_that_is_removed_is_gone_until_it_joins_anew() {
     let server = cluster(1);
     let admin = admin(&server).await;
-    let consumer = member(&server, "g", GroupProtocol::Classic).await;
+    let mut consumer = member(&server, "g", GroupProtocol::Classic).await;
     let group = admin.describe_groups("g").await.unwrap().remove("g").unwrap().unwrap();
-    let id = MemberToRemove::Id(group.members[0].member_id.clone());
+    let first = group.members[0].member_id.clone();
+    let id = MemberToRemove::Id(first.clone());
     let nobody = MemberToRemove::Instance("nobody".to_owned());
     let removed = admin.remove_members("g", [id.clone(), nobody.clone()]).await.unwrap();
     assert!(removed[&id].is_ok(), "{removed:?}");
     assert_eq!(removed[&nobody].as_ref().unwrap_err().code(), Some(ErrorCode::UnknownMemberId));
     let again = admin.remove_members("g", [id.clone()]).await.unwrap();
     assert_eq!(again[&id].as_ref().unwrap_err().code(), Some(ErrorCode::UnknownMemberId));
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while consumer.group_metadata().is_none_or(|now| now.member_id == first)
+        || consumer.assignment().len() < 3
+    {
+        assert!(std::time::Instant::now() < deadline, "{}", consumer.explain());
+        consumer.poll(Duration::from_millis(20)).await.unwrap();
+    }
     consumer.close().await.unwrap();
 }
 

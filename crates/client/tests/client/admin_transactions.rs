@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ottla::{
-    ErrorCode, IsolationLevel,
+    Consumer, ErrorCode, IsolationLevel,
     admin::{AbortTransaction, Admin, OffsetSpec, TopicPartition},
     error::AdminErrorKind,
     producer::{Producer, ProducerRecord},
@@ -59,4 +59,37 @@ async fn an_open_transaction_is_listed_described_found_in_its_partition_and_abor
     assert_eq!(last_stable(&admin).await, 2, "behind the marker");
     let producers = admin.describe_producers([at()]).await.unwrap();
     assert_eq!(producers[&at()].as_ref().unwrap()[0].transaction_start, None);
+}
+
+#[tokio::test]
+async fn offsets_that_a_transaction_under_way_will_commit_are_waited_for_unless_it_is_asked_what_stands_now()
+{
+    let topics = vec![TopicSpec::new("t", 1)];
+    let config = Config { topics, ..Config::default() };
+    let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
+    let admin = Admin::builder().bootstrap_servers([server.bootstrap()]).build().await.unwrap();
+    assert!(admin.alter_offsets("g", [(at(), 1)]).await.unwrap()[&at()].is_ok());
+    let consumer = Consumer::builder().bootstrap_servers([server.bootstrap()]).group_id("g");
+    let mut consumer = consumer.enable_auto_commit(false).subscribe(["t"]).build().await.unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while consumer.assignment().is_empty() {
+        assert!(std::time::Instant::now() < deadline, "{}", consumer.explain());
+        consumer.poll(Duration::from_millis(20)).await.unwrap();
+    }
+    let builder = Producer::builder().bootstrap_servers([server.bootstrap()]).transactional_id("id");
+    let mut producer = builder.build_transactional().await.unwrap();
+    let transaction = producer.begin().await.unwrap();
+    transaction.send_offsets([(at(), 2)], &consumer.group_metadata().unwrap()).await.unwrap();
+
+    let now = async || {
+        let told = admin.committed_offsets_now("g").await.unwrap().remove("g").unwrap().unwrap();
+        told[&at()].offset
+    };
+    assert_eq!(now().await, 1);
+    let waits = tokio::time::timeout(Duration::from_millis(300), admin.committed_offsets("g")).await;
+    assert!(waits.is_err(), "{waits:?}");
+    transaction.commit().await.unwrap();
+    assert_eq!(admin.committed_offsets("g").await.unwrap()[&at()].offset, 2);
+    assert_eq!(now().await, 2);
+    consumer.close().await.unwrap();
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use ottla::{
     Admin,
-    admin::{GroupDescription, MemberDescription, Node, NodeId, StreamsTasks, TopicPartition},
+    admin::{GroupDescription, GroupKind, MemberDescription, Node, NodeId, StreamsTasks, TopicPartition},
 };
 use serde_json::Value;
 
@@ -52,7 +52,9 @@ async fn list(filters: &GroupFilters, common: &Common) -> Result<(), Failure> {
         Table::new(&["GROUP", "STATE", "TYPE", "PROTOCOL-TYPE", "COORDINATOR", "COORDINATOR-ADDRESS"]);
     for (name, group) in groups {
         let state = group.state.as_deref().unwrap_or_default();
-        if filters.state(state) && filters.kind(group.kind()) {
+        // Brokers before 3.8 tell no kind, and have none but classic ones.
+        let kind = group.kind().or_else(|| group.group_type.is_none().then_some(GroupKind::Classic));
+        if filters.state(state) && filters.kind(kind) {
             table.push([
                 name.into(),
                 group.state.into(),

@@ -82,7 +82,7 @@ impl Seen {
         };
         let (of_share, others) = (of(|kind| kind == GroupKind::Share), of(|kind| kind != GroupKind::Share));
         // Of a group that commits in transactions one is nearly always under way.
-        for (group, committed) in admin.committed_offsets_of(others).await? {
+        for (group, committed) in admin.committed_offsets_now(others).await? {
             let place = |committed: CommittedOffset| Place {
                 offset: Some(committed.offset),
                 leader_epoch: committed.leader_epoch,

@@ -72,4 +72,13 @@ impl Operation for DeleteOffsets {
         }
         Verdict::left(again, left.into_iter().collect())
     }
+
+    /// As long as no partition was answered it is the whole that fails, as where there is no such group.
+    fn fail_part(&self, at: &TopicPartition, failure: &Failure, outcome: &mut Self::Outcome) -> bool {
+        if outcome.is_empty() {
+            return false;
+        }
+        outcome.insert(at.clone(), Err(failure.clone()));
+        true
+    }
 }

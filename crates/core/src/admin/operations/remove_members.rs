@@ -2,7 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_protocol::{
     ApiKey, ErrorCode, Request, Response,
-    messages::{ConsumerGroupHeartbeatRequest, LeaveGroupMemberIdentity, LeaveGroupRequest},
+    messages::{
+        ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, LeaveGroupMemberIdentity,
+        LeaveGroupRequest,
+    },
 };
 
 use crate::admin::{Answer, Failure, Operation, Route, Verdict};
@@ -33,8 +36,10 @@ pub enum MemberToRemove {
 pub enum LeaveAs {
     /// Any member but those.
     Any(MemberToRemove),
-    /// Such a consumer, by its id.
-    Consumer(String),
+    /// Such a consumer by its `group.instance.id`: its id is asked for first.
+    Static(String),
+    /// Such a consumer, with its id.
+    Consumer(MemberToRemove, String),
 }
 
 /// From this version on administrators can remove members, several at a time (KIP-345).
@@ -45,8 +50,8 @@ const LEAVES: i32 = -1;
 impl LeaveAs {
     fn member(&self) -> MemberToRemove {
         match self {
-            Self::Any(member) => member.clone(),
-            Self::Consumer(id) => MemberToRemove::Id(id.clone()),
+            Self::Any(member) | Self::Consumer(member, _) => member.clone(),
+            Self::Static(name) => MemberToRemove::Instance(name.clone()),
         }
     }
 }
@@ -66,29 +71,37 @@ impl Operation for RemoveMembers {
     fn api(&self, member: &LeaveAs) -> (ApiKey, i16) {
         match member {
             LeaveAs::Any(_) => (ApiKey::LeaveGroup, i16::MAX),
-            LeaveAs::Consumer(_) => (ApiKey::ConsumerGroupHeartbeat, i16::MAX),
+            LeaveAs::Static(_) => (ApiKey::ConsumerGroupDescribe, i16::MAX),
+            LeaveAs::Consumer(..) => (ApiKey::ConsumerGroupHeartbeat, i16::MAX),
         }
     }
 
     fn at_once(&self, api: ApiKey, version: i16) -> usize {
-        if api == ApiKey::LeaveGroup && version >= BATCHED { usize::MAX } else { 1 }
+        match api {
+            ApiKey::ConsumerGroupDescribe => usize::MAX,
+            ApiKey::LeaveGroup if version >= BATCHED => usize::MAX,
+            _ => 1,
+        }
     }
 
     fn request(&self, members: &[LeaveAs], version: i16, _: i32) -> Option<Request> {
-        if let [LeaveAs::Consumer(member_id)] = members {
-            let (group_id, member_id) = (self.group.clone(), member_id.clone());
-            let request = ConsumerGroupHeartbeatRequest {
-                group_id,
-                member_id,
-                member_epoch: LEAVES,
-                ..Default::default()
-            };
-            return Some(request.into());
+        let group_id = self.group.clone();
+        match members.first()? {
+            LeaveAs::Consumer(_, id) => {
+                let (member_id, member_epoch) = (id.clone(), LEAVES);
+                let request =
+                    ConsumerGroupHeartbeatRequest { group_id, member_id, member_epoch, ..Default::default() };
+                return Some(request.into());
+            }
+            LeaveAs::Static(_) => {
+                let group_ids = vec![group_id];
+                return Some(ConsumerGroupDescribeRequest { group_ids, ..Default::default() }.into());
+            }
+            LeaveAs::Any(_) => {}
         }
         if version < BATCHED {
             return match members.first()?.member() {
                 MemberToRemove::Id(member_id) => {
-                    let group_id = self.group.clone();
                     Some(LeaveGroupRequest { group_id, member_id, ..Default::default() }.into())
                 }
                 // Brokers that old know no static members.
@@ -103,7 +116,7 @@ impl Operation for RemoveMembers {
             LeaveGroupMemberIdentity { member_id, group_instance_id, reason: Some(self.reason.clone()) }
         };
         let members = members.iter().map(identity).collect();
-        Some(LeaveGroupRequest { group_id: self.group.clone(), members, ..Default::default() }.into())
+        Some(LeaveGroupRequest { group_id, members, ..Default::default() }.into())
     }
 
     fn gather(&self, answer: Answer<'_, LeaveAs>, outcome: &mut Self::Outcome) -> Verdict<LeaveAs> {
@@ -112,12 +125,30 @@ impl Operation for RemoveMembers {
                 Verdict::Again(response.error_code)
             }
             Response::ConsumerGroupHeartbeat(response) => {
-                // One that is not there under either protocol keeps the answer that it got first.
-                if response.error_code != ErrorCode::GroupIdNotFound {
+                // One that is not there under either protocol, or where this one is switched off, keeps the answer that it got
+                // first.
+                if !matches!(response.error_code, ErrorCode::GroupIdNotFound | ErrorCode::UnsupportedVersion)
+                {
                     let left = response.error_code.ok().map_err(Failure::of);
                     outcome.extend(answer.asked.iter().map(|member| (member.member(), left.clone())));
                 }
                 Verdict::Done
+            }
+            Response::ConsumerGroupDescribe(response) => {
+                let mut groups = response.groups.into_iter();
+                let Some(group) = groups.find(|group| group.group_id == self.group) else {
+                    return Verdict::stray();
+                };
+                if group.error_code.is_retriable() {
+                    return Verdict::Again(group.error_code);
+                }
+                // One that is not there keeps the answer that it got first.
+                let found = |asked: &LeaveAs| {
+                    let LeaveAs::Static(name) = asked else { return None };
+                    let named = group.members.iter().find(|one| one.instance_id.as_ref() == Some(name))?;
+                    Some(LeaveAs::Consumer(asked.member(), named.member_id.clone()))
+                };
+                Verdict::left_then(None, Vec::new(), answer.asked.iter().filter_map(found).collect())
             }
             Response::LeaveGroup(response) if response.error_code.is_retriable() => {
                 Verdict::Again(response.error_code)
@@ -140,8 +171,11 @@ impl Operation for RemoveMembers {
                 for asked in answer.asked {
                     let member = asked.member();
                     let error = told(&member);
-                    if let (ErrorCode::UnknownMemberId, MemberToRemove::Id(id)) = (error, &member) {
-                        next.push(LeaveAs::Consumer(id.clone()));
+                    if error == ErrorCode::UnknownMemberId {
+                        next.push(match &member {
+                            MemberToRemove::Id(id) => LeaveAs::Consumer(member.clone(), id.clone()),
+                            MemberToRemove::Instance(name) => LeaveAs::Static(name.clone()),
+                        });
                     }
                     outcome.insert(member, error.ok().map_err(Failure::of));
                 }

@@ -8,9 +8,8 @@ use ottla::TopicPartition;
 /// Of each group, the offset of each partition.
 pub(super) type Plans = BTreeMap<String, BTreeMap<TopicPartition, i64>>;
 
-/// One line for each. Of one group the name is left out.
-pub(super) fn write(plans: &Plans) -> String {
-    let with_group = plans.len() > 1;
+/// One line for each.
+pub(super) fn write(plans: &Plans, with_group: bool) -> String {
     let mut text = String::new();
     for (group, offsets) in plans {
         for (at, offset) in offsets {
@@ -32,19 +31,16 @@ fn quoted(name: &str) -> String {
     }
 }
 
-/// The offsets that a text has for these groups. Lines of three columns are for the only one; others count where they name one
+/// The offsets that a text has for these groups. Rows of three columns are for the only one; others count where they name one
 /// of them.
 pub(super) fn read(text: &str, groups: &[String]) -> Result<Plans, String> {
     let mut plans: Plans = groups.iter().map(|group| (group.clone(), BTreeMap::new())).collect();
-    for (number, line) in text.lines().enumerate() {
-        if line.is_empty() {
-            continue;
-        }
-        let wrong = |why: &str| format!("line {}: {why}: {line}", number + 1);
-        let columns = columns(line).ok_or_else(|| wrong("a quote has no end"))?;
-        let (group, topic, partition, offset) = match (columns.as_slice(), groups) {
-            ([topic, partition, offset], [only]) => (only, topic, partition, offset),
-            ([_, _, _], _) => return Err(wrong("of several groups each line begins with one")),
+    let only = groups.first().filter(|_| plans.len() == 1);
+    for Row { line, columns } in rows(text)? {
+        let wrong = |why: &str| format!("line {line}: {why}: {}", columns.join(","));
+        let (group, topic, partition, offset) = match (columns.as_slice(), only) {
+            ([topic, partition, offset], Some(only)) => (only, topic, partition, offset),
+            ([_, _, _], None) => return Err(wrong("of several groups each line begins with one")),
             ([group, topic, partition, offset], _) => (group, topic, partition, offset),
             _ => return Err(wrong("expected TOPIC,PARTITION,OFFSET or GROUP,TOPIC,PARTITION,OFFSET")),
         };
@@ -59,21 +55,40 @@ pub(super) fn read(text: &str, groups: &[String]) -> Result<Plans, String> {
     Ok(plans)
 }
 
-/// Quotes are taken; blanks belong to what they stand in.
-fn columns(line: &str) -> Option<Vec<String>> {
-    let (mut columns, mut column) = (Vec::new(), String::new());
-    let mut letters = line.chars().peekable();
-    let mut is_quoted = false;
+#[derive(Debug)]
+struct Row {
+    /// On which line of the text it begins.
+    line: usize,
+    columns: Vec<String>,
+}
+
+/// Rows that are not empty. What is quoted may have commas and line breaks in it (RFC 4180): Kafka's tool writes those breaks, too,
+/// and cannot read them. Blanks belong to what they stand in.
+fn rows(text: &str) -> Result<Vec<Row>, String> {
+    let (mut rows, mut columns, mut column) = (Vec::new(), Vec::new(), String::new());
+    let (mut line, mut begin, mut is_quoted) = (1, 1, false);
+    let mut letters = text.chars().chain(['\n']).peekable();
     while let Some(letter) = letters.next() {
         match letter {
             '"' if is_quoted && letters.peek() == Some(&'"') => column.extend(letters.next()),
             '"' if is_quoted || column.is_empty() => is_quoted = !is_quoted,
+            '\r' if !is_quoted && letters.peek() == Some(&'\n') => {}
             ',' if !is_quoted => columns.push(std::mem::take(&mut column)),
+            '\n' if !is_quoted => {
+                if !(columns.is_empty() && column.is_empty()) {
+                    columns.push(std::mem::take(&mut column));
+                    rows.push(Row { line: begin, columns: std::mem::take(&mut columns) });
+                }
+                begin = line + 1;
+            }
             letter => column.push(letter),
         }
+        line += usize::from(letter == '\n');
     }
-    columns.push(column);
-    (!is_quoted).then_some(columns)
+    match is_quoted {
+        true => Err(format!("line {begin}: a quote has no end")),
+        false => Ok(rows),
+    }
 }
 
 #[cfg(test)]
@@ -86,13 +101,25 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_the_same() {
-        for names in [&["g"][..], &["a", "with, \"quotes\""]] {
+        for names in [&["g"][..], &["a", "with, \"quotes\""], &["a", "two\nlines", "\r", "\r\n", "\"", " "]] {
             let offsets = BTreeMap::from([(("t", 0).into(), 5), (("t", 10).into(), -1)]);
             let plans: Plans = groups(names).into_iter().map(|name| (name, offsets.clone())).collect();
-            assert_eq!(read(&write(&plans), &groups(names)), Ok(plans));
+            let with_group = names.len() > 1;
+            assert_eq!(read(&write(&plans, with_group), &groups(names)), Ok(plans));
         }
         let one = Plans::from([("g".to_owned(), BTreeMap::from([(("t", 0).into(), 5)]))]);
-        assert_eq!(write(&one), "t,0,5\n");
+        assert_eq!(write(&one, false), "t,0,5\n");
+        assert_eq!(read("t,0,5", &groups(&["g", "g"])), Ok(one));
+    }
+
+    #[test]
+    fn a_line_may_end_as_on_any_system_and_is_counted_also_within_quotes() {
+        let read = |text: &str| read(text, &groups(&["a\nb", "c"]));
+        let expected = BTreeMap::from([(("t", 0).into(), 1)]);
+        let plans = read("\"a\nb\",t,0,1\r\nc,t,0,1").unwrap();
+        assert_eq!((&plans["a\nb"], &plans["c"]), (&expected, &expected));
+        assert!(read("\"a\nb\",t,0,1\nc,t,x,1\n").unwrap_err().starts_with("line 3: its partition"));
+        assert!(read("c,t,0,1\n\"a\nb,t,0,1\n").unwrap_err().starts_with("line 2: a quote has no end"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod time;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla::{
-    Admin, CommittedOffset, OffsetAndTimestamp, TopicPartition,
+    Admin, CommittedOffset, ErrorCode, OffsetAndTimestamp, TopicPartition,
     admin::{GroupDescription, GroupKind, OffsetSpec},
     error::{AdminError, AdminErrorKind},
 };
@@ -31,7 +31,9 @@ pub(super) async fn run(args: &ResetOffsetsArgs, common: &Common) -> Result<(), 
             for row in &rows {
                 plans.entry(row.group.clone()).or_default().insert(row.at.clone(), row.new);
             }
-            print(&csv::write(&plans))?;
+            // By what was asked for: what could not be moved may have left one of several.
+            let with_group = args.groups.iter().collect::<BTreeSet<_>>().len() > 1;
+            print(&csv::write(&plans, with_group))?;
         }
         false => table(&rows).print(common.is_json())?,
     }
@@ -289,15 +291,22 @@ fn offset(told: Option<Result<Option<OffsetAndTimestamp>, AdminError>>) -> Resul
 async fn execute(admin: &Admin, of_group: Vec<Row>, rows: &mut Vec<Row>, failures: &mut Failures) {
     let Some(group) = of_group.first().map(|row| row.group.clone()) else { return };
     let offsets = of_group.iter().map(|row| (row.at.clone(), row.new));
-    match admin.alter_offsets(group, offsets).await {
-        Err(error) => failures.add(error),
-        Ok(mut altered) => {
-            for row in of_group {
-                match altered.remove(&row.at) {
-                    Some(Err(error)) => failures.add(error),
-                    _ => rows.push(row),
-                }
-            }
+    let mut altered = match admin.alter_offsets(group.as_str(), offsets).await {
+        Ok(altered) => altered,
+        Err(error) => return failures.add(error),
+    };
+    let mut guarded = 0;
+    for row in of_group {
+        match altered.remove(&row.at) {
+            // A member has joined since it was looked.
+            Some(Err(error)) if error.code() == Some(ErrorCode::UnknownMemberId) => guarded += 1,
+            Some(Err(error)) => failures.add(error),
+            _ => rows.push(row),
         }
+    }
+    if guarded > 0 {
+        failures.add(Failure::failed(format!(
+            "group `{group}`: it has members by now, and {guarded} of its partitions are not moved; stop them, and do it again"
+        )));
     }
 }
