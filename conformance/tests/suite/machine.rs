@@ -13,7 +13,7 @@ pub(crate) enum Load {
 }
 
 /// How many run at most at once: most wait most of the time, for sessions that end, for members that come.
-pub(crate) const AT_ONCE: usize = 10;
+pub(crate) const AT_ONCE: usize = 14;
 
 /// How many run also on a machine that is busy: more would only make each other late.
 const WHILE_BUSY: usize = 4;
