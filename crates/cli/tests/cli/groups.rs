@@ -158,7 +158,7 @@ fn groups_are_deleted_each_by_itself() {
 #[test]
 fn offsets_are_deleted_where_no_member_is_subscribed() {
     let broker = Broker::start(&["t:2", "other:1"]);
-    broker.produce(&["t"], &numbers(0..3)).ok();
+    broker.produce(&["t", "-p", "0"], &numbers(0..3)).ok();
     for topic in ["t", "other"] {
         broker.run(&["groups", "reset-offsets", "-G", "g", "-t", topic, "--to-earliest", "--execute"]).ok();
     }
