@@ -62,8 +62,11 @@ impl Cluster {
                 let producer_id = (producer_id >= 0).then_some(producer_id);
                 self.groups.create(&group).commit(at, committed, producer_id, self.plot);
             }
-            Entry::GroupDeleted { group } => self.groups.delete(&group)?,
-            Entry::OffsetForgotten { group, at } => self.groups.find_mut(&group)?.forget(|it| *it == at),
+            // Of a group that only had members no entry tells, so it may not be there when this is read.
+            Entry::GroupDeleted { group } => _ = self.groups.delete(&group),
+            Entry::OffsetForgotten { group, at } => {
+                self.groups.find_mut(&group).into_iter().for_each(|group| group.forget(|it| *it == at));
+            }
             Entry::ProducerIds { next } => self.transactions.producer_ids = counted(next)?,
             Entry::Transaction { id, mut transaction, producer_ids } => {
                 // Where nothing was in it there is no marker to wait for.

@@ -8,7 +8,7 @@ use ottla_protocol::{ErrorCode, messages::*};
 use crate::common::{
     World, config,
     consumer::Consumer,
-    group::commit,
+    group::{Member, commit, stable},
     kept::{Dir, Seen, seen},
     millis, produce, produced, sequenced,
     transaction::{FLOWS, Flow, NOBODY, Producer},
@@ -74,6 +74,22 @@ fn history() -> (World, Vec<(usize, Seen)>) {
     assert_eq!(deleted.results[0].error_code, NONE);
     told(&world);
     (world, history)
+}
+
+/// Of a group the journal has what was committed: it knows nothing of one that only had members.
+#[test]
+fn a_group_that_committed_nothing_is_deleted_and_the_next_process_begins() {
+    let (mut world, conn) = world();
+    let member = Member::new(&mut world);
+    let [member] = stable(&mut world, [member]);
+    assert_eq!(member.leave(&mut world), NONE);
+    let partitions = vec![OffsetDeletePartition { partition_index: 0 }];
+    let topics = vec![OffsetDeleteTopic { name: "t".into(), partitions }];
+    let forgotten = world.ask(conn, 0, OffsetDeleteRequest { group_id: "g".into(), topics });
+    assert_eq!(forgotten.topics[0].partitions[0].error_code, NONE);
+    let deleted = world.ask(conn, 2, DeleteGroupsRequest { groups_names: vec!["g".into()] });
+    assert_eq!(deleted.results[0].error_code, NONE);
+    restart(&mut world);
 }
 
 #[test]

@@ -147,6 +147,7 @@ fn groups_are_deleted_each_by_itself() {
     let complaints = done.complaints();
     assert_eq!(complaints.len(), 2, "{complaints:?}");
     assert!(complaints[0].contains("`live`") && complaints[0].contains("NON_EMPTY_GROUP"), "{complaints:?}");
+    assert!(complaints[0].ends_with("stop its members first: `ottla groups describe` shows them"));
     assert!(complaints[1].contains("`none`"), "{complaints:?}");
     reader.terminate();
     reader.wait().ok();
@@ -180,6 +181,7 @@ fn offsets_are_deleted_where_no_member_is_subscribed() {
         refused.stderr.contains("t-0") && refused.stderr.contains("GROUP_SUBSCRIBED_TO_TOPIC"),
         "{refused:?}"
     );
+    assert!(refused.stderr.contains("stop the members that are subscribed"), "{refused:?}");
     assert_eq!(left(), [json!(["t", 0])]);
     for (args, says) in [
         (["-G", "g", "-t", "none"], "no such topic"),
@@ -205,6 +207,7 @@ fn members_are_removed_by_id_by_name_or_all() {
     let removed = broker.run(&["groups", "remove-member", "-G", "g", "--instance", "static", "nobody"]);
     assert_eq!((removed.status, removed.stdout.as_str()), (Some(1), "removed static from g\n"));
     assert!(removed.stderr.contains("nobody") && removed.stderr.contains("UNKNOWN_MEMBER_ID"), "{removed:?}");
+    assert!(removed.stderr.contains("`ottla groups describe` shows who is in it"), "{removed:?}");
     assert_eq!(members()[0]["member"], Value::Null, "not {id} any more");
     assert_eq!(broker.run(&["groups", "remove-member", "-G", "g", "--all"]).ok(), "");
     broker.run(&["groups", "remove-member", "-G", "g"]).failed(2);

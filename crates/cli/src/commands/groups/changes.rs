@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use ottla::{
-    Admin,
+    Admin, ErrorCode,
     admin::{MemberDescription, MemberToRemove},
+    error::AdminError,
 };
 
 use super::{find, reset::Scope};
@@ -21,7 +22,7 @@ pub(super) async fn delete(groups: Vec<String>, common: &Common) -> Result<(), F
     for (group, result) in deleted {
         match result {
             Ok(()) => print(&format!("deleted {group}\n"))?,
-            Err(error) => failures.add(error),
+            Err(error) => failures.add(refused(&error)),
         }
     }
     failures.end()
@@ -38,7 +39,7 @@ pub(super) async fn delete_offsets(group: &str, topics: &[String], common: &Comm
     for (at, result) in deleted {
         match result {
             Ok(()) => print(&format!("deleted the offset of {group} in {at}\n"))?,
-            Err(error) => failures.add(error),
+            Err(error) => failures.add(refused(&error)),
         }
     }
     failures.end()
@@ -68,10 +69,23 @@ pub(super) async fn remove_member(args: &RemoveMemberArgs, common: &Common) -> R
         };
         match result {
             Ok(()) => print(&format!("removed {name} from {group}\n"))?,
-            Err(error) => failures.add(Failure::failed(format!("{name}: {error:#}"))),
+            Err(error) => failures.add(Failure::failed(format!("{name}: {}", refused(&error)))),
         }
     }
     failures.end()
+}
+
+/// With what to do about it, where that is known here.
+fn refused(error: &AdminError) -> Failure {
+    let next = match error.code() {
+        Some(ErrorCode::NonEmptyGroup) => "; stop its members first: `ottla groups describe` shows them",
+        Some(ErrorCode::GroupSubscribedToTopic) => {
+            "; stop the members that are subscribed to the topic first"
+        }
+        Some(ErrorCode::UnknownMemberId) => "; `ottla groups describe` shows who is in it",
+        _ => "",
+    };
+    Failure::failed(format!("{error:#}{next}"))
 }
 
 async fn all_members(admin: &Admin, group: &str) -> Result<BTreeSet<MemberToRemove>, Failure> {
