@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod common;
+mod completion;
 mod duration;
 mod escapes;
 mod failure;
@@ -24,6 +25,7 @@ use clap::Parser;
 use crate::{args::Cli, failure::Failure, signals::Stop};
 
 fn main() -> ExitCode {
+    completion::answer();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage::exit(&error),

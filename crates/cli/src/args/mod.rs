@@ -102,6 +102,18 @@ pub(crate) enum Verb {
     /// Look after dead letters
     #[command(subcommand)]
     Dlq(DlqVerb),
+    /// Print a script by which a shell completes verbs, flags, and names of topics and groups
+    Completions {
+        /// For which shell
+        #[arg(value_parser = ["bash", "zsh", "fish"])]
+        shell: String,
+    },
+    /// Write a manual page for each verb
+    Man {
+        /// Where to
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Watch groups on a terminal screen
     #[command(hide = true)]
     Top(Later),
