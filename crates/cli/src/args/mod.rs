@@ -8,7 +8,7 @@ mod process;
 use std::{ffi::OsString, path::PathBuf};
 
 pub(crate) use broker::{BrokerArgs, Security, TlsClientAuth};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use dlq::{DlqVerb, ReplayArgs};
 pub(crate) use groups::{GroupFilters, GroupsVerb, LagArgs, RemoveMemberArgs, ResetOffsetsArgs};
 pub(crate) use process::{OrderArg, ProcessArgs};
@@ -198,6 +198,8 @@ pub(crate) enum TopicsVerb {
         #[command(flatten)]
         common: Common,
     },
+    /// Delete the oldest records of partitions: shows which, and does it with --execute
+    DeleteRecords(DeleteRecordsArgs),
     /// Give a topic more partitions: keys go to other partitions from there on
     AddPartitions {
         /// Which
@@ -208,6 +210,25 @@ pub(crate) enum TopicsVerb {
         #[command(flatten)]
         common: Common,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true))]
+pub(crate) struct DeleteRecordsArgs {
+    /// Which partitions [default: all of the topic]
+    #[arg(value_name = "TOPIC[:P,P...]", required = true)]
+    pub(crate) topics: Vec<String>,
+    /// Those before this offset
+    #[arg(long, value_name = "OFFSET", group = "which", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) before: Option<i64>,
+    /// All that there are now
+    #[arg(long, group = "which")]
+    pub(crate) all: bool,
+    /// Delete them; without it only what would be deleted is told
+    #[arg(long)]
+    pub(crate) execute: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
 }
 
 #[derive(Debug, Args)]

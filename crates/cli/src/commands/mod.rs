@@ -9,6 +9,7 @@ mod lag;
 mod process;
 mod produce;
 mod properties;
+mod scope;
 mod shell;
 mod topics;
 

@@ -90,3 +90,32 @@ fn a_group_that_is_not_there_is_told() {
         assert!(refused.contains("group `none`: no such group"), "{refused}");
     }
 }
+
+#[test]
+fn the_oldest_records_are_deleted_once_it_is_to_be_executed() {
+    let broker = Broker::start(&["t:2"]);
+    broker.produce(&["t", "-p", "0"], &numbers(0..10)).ok();
+    let delete =
+        |more: &[&str]| broker.run(&[&["topics", "delete-records", "--output", "json"], more].concat());
+    let row = |begin: i64, new: i64| {
+        json!({"topic": "t", "partition": 0, "log_start_offset": begin, "log_end_offset": 10, "records": new - begin,
+            "new_log_start_offset": new})
+    };
+    let dry = delete(&["t:0", "--before", "4"]);
+    assert!(dry.complaints()[0].contains("--execute"), "{dry:?}");
+    assert_eq!(rows(&dry.ok()), [row(0, 4)]);
+    assert_eq!(rows(&delete(&["t:0", "--before", "4", "--execute"]).ok()), [row(0, 4)]);
+    let left = broker.run(&["consume", "t", "-e"]).ok();
+    assert_eq!(left, numbers(4..10));
+    assert_eq!(rows(&delete(&["t:0", "--before", "2", "--execute"]).ok()), [row(4, 4)], "it is gone already");
+    let refused = delete(&["t", "--before", "11", "--execute"]);
+    assert!(refused.complaints().iter().all(|line| line.contains("nothing is deleted")), "{refused:?}");
+    assert_eq!((refused.status, broker.run(&["consume", "t", "-e"]).ok()), (Some(1), numbers(4..10)));
+    assert_eq!(rows(&delete(&["t", "--all", "--execute"]).ok()).len(), 2);
+    assert_eq!(broker.run(&["consume", "t", "-e"]).ok(), "");
+    delete(&["t"]).failed(2);
+    delete(&["t", "--all", "--before", "3"]).failed(2);
+    delete(&["t:x", "--all"]).failed(2);
+    assert!(delete(&["t:7", "--all"]).failed(1).contains("t-7"));
+    assert!(delete(&["none", "--all"]).failed(1).contains("no such topic"));
+}

@@ -8,10 +8,10 @@ use ottla::{
     error::AdminError,
 };
 
-use super::{find, reset::Scope};
+use super::find;
 use crate::{
     args::{Common, GroupFilters, RemoveMemberArgs},
-    commands::topics::with_admin,
+    commands::{scope::Scope, topics::with_admin},
     failure::{Failure, Failures},
     output::print,
 };

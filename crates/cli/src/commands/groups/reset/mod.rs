@@ -2,7 +2,6 @@
 
 mod csv;
 mod mode;
-mod scope;
 mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,10 +13,9 @@ use ottla::{
 };
 
 use self::mode::{Known, Mode};
-pub(super) use self::scope::Scope;
 use crate::{
     args::{Common, ResetOffsetsArgs},
-    commands::topics::with_admin,
+    commands::{scope::Scope, topics::with_admin},
     failure::{Failure, Failures, tell},
     output::{Table, print},
 };

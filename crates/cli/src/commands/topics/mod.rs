@@ -1,5 +1,7 @@
 //! `ottla topics`.
 
+mod records;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -49,6 +51,7 @@ pub(super) async fn run(verb: TopicsVerb, outer: Common) -> Result<(), Failure> 
                 with_admin(&outer.with(common), async |admin| Ok(admin.delete_topics(topics).await?)).await;
             each(done?)?.keys().try_for_each(|topic| print(&format!("deleted {topic}\n")))
         }
+        TopicsVerb::DeleteRecords(args) => records::delete(&args, &outer.with(args.common.clone())).await,
         TopicsVerb::AddPartitions { topic, partitions, common } => {
             with_admin(&outer.with(common), async |admin| {
                 Ok(admin.create_partitions(topic.as_str(), partitions).await?)

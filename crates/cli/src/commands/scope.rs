@@ -11,14 +11,14 @@ use crate::{
 
 /// A topic, or some partitions of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::commands::groups) struct Scope {
+pub(super) struct Scope {
     topic: String,
     /// All where there are none.
     partitions: BTreeSet<i32>,
 }
 
 impl Scope {
-    pub(in crate::commands::groups) fn parse_all(texts: &[String]) -> Result<Vec<Self>, Failure> {
+    pub(super) fn parse_all(texts: &[String]) -> Result<Vec<Self>, Failure> {
         texts.iter().map(|text| Self::parse(text)).collect()
     }
 
@@ -37,7 +37,7 @@ impl Scope {
     }
 
     /// All of them, which must be there.
-    pub(in crate::commands::groups) async fn partitions(
+    pub(super) async fn partitions(
         scopes: &[Self],
         admin: &Admin,
     ) -> Result<BTreeSet<TopicPartition>, Failure> {
