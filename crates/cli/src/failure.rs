@@ -6,6 +6,7 @@ use ottla::{
     BuildError, ProcessError, SubscriptionError,
     error::{
         AdminError, BuildErrorKind, CloseError, CommitError, OffsetsError, RecvError, SeekError, SendError,
+        TransactionError,
     },
 };
 
@@ -137,5 +138,6 @@ failed!(
     RecvError,
     SeekError,
     SendError,
-    SubscriptionError
+    SubscriptionError,
+    TransactionError
 );

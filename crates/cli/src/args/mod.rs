@@ -19,9 +19,6 @@ Not implemented yet (0.1):
   serve                   Serve a web page and metrics
   doctor                  Find out why something does not work";
 
-/// The heading of flags whose engine is not there yet.
-const LATER: &str = "Not implemented yet (0.1)";
-
 /// Kafka consumers from the command line.
 #[derive(Debug, Parser)]
 #[command(name = "ottla", version, about, max_term_width = 110, after_help = NOT_YET)]
@@ -256,8 +253,9 @@ pub(crate) struct ProduceArgs {
     /// Who has a record before it counts as written: all replicas in sync, the leader (1), or perhaps nobody (0)
     #[arg(long, value_name = "ACKS", value_parser = ["all", "-1", "1", "0"], allow_hyphen_values = true)]
     pub(crate) acks: Option<String>,
-    /// Write all records in one transaction
-    #[arg(long, value_name = "ID", help_heading = LATER)]
+    /// Write all records in one transaction of this transactional.id, which is committed at the input's end: readers of committed
+    /// records see all of them, or none
+    #[arg(long, value_name = "ID")]
     pub(crate) transactional_id: Option<String>,
     #[command(flatten)]
     pub(crate) common: Common,

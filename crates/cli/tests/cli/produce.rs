@@ -2,7 +2,7 @@
 
 use std::{io::Write, process::Stdio};
 
-use crate::support::{Broker, Lines, Process, numbers};
+use crate::support::{Broker, Lines, Process, numbers, until};
 
 #[test]
 fn every_codec_carries_the_same_lines_in_order() {
@@ -93,7 +93,7 @@ fn a_topic_deleted_meanwhile_is_told_while_input_still_comes() {
     let mut producer = Process::start(broker.command(&args).stdin(Stdio::piped()));
     let mut stdin = producer.stdin();
     stdin.write_all(b"a\n").unwrap();
-    crate::support::until("the record", || (broker.run(&["consume", "t", "-e"]).ok() == "a\n").then_some(()));
+    until("the record", || (broker.run(&["consume", "t", "-e"]).ok() == "a\n").then_some(()));
     broker.run(&["topics", "delete", "t"]).ok();
     stdin.write_all(b"b\n").unwrap();
     let refused = producer.wait().failed(1);
@@ -120,4 +120,40 @@ fn z_makes_nulls_of_what_is_empty() {
     broker.produce(&["t", "-K", ":"], "k:\n:v\n").ok();
     broker.produce(&["t", "-K", ":", "-Z"], "k:\n:v\n").ok();
     assert_eq!(broker.run(&["consume", "t", "-e", "-f", "%K %S,"]).ok(), "1 0,0 1,1 -1,-1 1,");
+}
+
+#[test]
+fn the_records_of_a_transaction_are_seen_once_the_input_has_ended() {
+    let broker = Broker::start(&["t:1"]);
+    let seen = |isolation: &str| broker.run(&["consume", "t", "-e", "--isolation", isolation]).ok();
+    let args = ["produce", "t", "--transactional-id", "loads", "-X", "linger.ms=0"];
+    let mut load = Process::start(broker.command(&args).stdin(Stdio::piped()));
+    let mut stdin = load.stdin();
+    stdin.write_all(numbers(0..3).as_bytes()).unwrap();
+    until("they are in the log", || (seen("read_uncommitted") == numbers(0..3)).then_some(()));
+    assert_eq!(seen("read_committed"), "");
+    stdin.write_all(numbers(3..5).as_bytes()).unwrap();
+    drop(stdin);
+    load.wait().ok();
+    assert_eq!(seen("read_committed"), numbers(0..5));
+}
+
+#[test]
+fn a_transaction_whose_input_is_not_read_to_its_end_is_aborted() {
+    let broker = Broker::start(&["t:1"]);
+    let seen = |isolation: &str| broker.run(&["consume", "t", "-e", "--isolation", isolation]).ok();
+    let args = ["produce", "t", "--transactional-id", "loads", "-X", "linger.ms=0"];
+    let mut load = Process::start(broker.command(&args).stdin(Stdio::piped()));
+    let mut stdin = load.stdin();
+    stdin.write_all(numbers(0..3).as_bytes()).unwrap();
+    until("they are in the log", || (seen("read_uncommitted") == numbers(0..3)).then_some(()));
+    load.terminate();
+    let refused = load.wait().failed(1);
+    assert!(refused.contains("stopped") && refused.contains("aborted"), "{refused}");
+    drop(stdin);
+    // The next of that name writes as ever.
+    broker.produce(&["t", "--transactional-id", "loads"], &numbers(7..9)).ok();
+    assert_eq!(seen("read_committed"), numbers(7..9));
+    let refused = broker.produce(&["t", "--transactional-id", "loads", "--acks", "1"], "a\n").failed(2);
+    assert!(refused.contains("acks"), "{refused}");
 }

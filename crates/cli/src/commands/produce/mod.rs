@@ -3,18 +3,19 @@
 //! Lines come in blocks from a thread of their own, as a read of stdin cannot be given up; records go out in the
 //! producer's batches, whose buffer bounds how much is under way.
 
+mod input;
+
 use std::{
     borrow::Cow,
-    io::{Read, stdin},
     time::{Duration, Instant},
 };
 
 use ottla::{
-    Producer,
+    Producer, ProducerBuilder, Transaction,
     producer::{DeliveredFuture, Delivery, ProducerRecord, TrySendError},
 };
-use tokio::sync::mpsc;
 
+use self::input::{lines, read_blocks, split};
 use super::topics::{APPEARANCE, check_name, existing};
 use crate::{
     args::{Common, ProduceArgs},
@@ -26,14 +27,7 @@ use crate::{
     waiting::told,
 };
 
-/// How much is read at once, and how many such blocks may wait.
-const BLOCK: usize = 256 << 10;
-const BLOCKS: usize = 4;
-
 pub(super) async fn run(args: &ProduceArgs, common: &Common, mut stop: Stop) -> Result<(), Failure> {
-    if args.transactional_id.is_some() {
-        return Err(Failure::not_yet("`produce --transactional-id`"));
-    }
     check_name(&args.topic)?;
     let template = Template::new(args)?;
     let clients = Clients::new(common)?;
@@ -44,6 +38,11 @@ pub(super) async fn run(args: &ProduceArgs, common: &Common, mut stop: Stop) -> 
     if let Some(acks) = &args.acks {
         builder = builder.properties([("acks", acks)])?;
     }
+    if let Some(id) = &args.transactional_id {
+        let builder = builder.properties([("transactional.id", id)])?;
+        check_topic(&clients, args).await?;
+        return in_transaction(builder, &template, stop).await;
+    }
     let producer = tokio::select! {
         () = stop.requested() => return Ok(()),
         producer = builder.build() => producer?,
@@ -51,12 +50,65 @@ pub(super) async fn run(args: &ProduceArgs, common: &Common, mut stop: Stop) -> 
     check_topic(&clients, args).await?;
     let sent = tokio::select! {
         () = stop.requested() => Ok(()),
-        sent = told(|| producer.explain(), send_all(&producer, &template)) => sent,
+        sent = told(|| producer.explain(), send_all(To::Log(&producer), &template)) => sent,
     };
     // Also after an error: what was taken before is on its way. A flush first, as it can be asked what it waits for.
     let flushed = told(|| producer.explain(), producer.flush()).await.map_err(Failure::from);
     let closed = flushed.and(producer.close().await.map_err(Failure::from));
     sent.and(closed)
+}
+
+/// All records, or none: an input that fails, or is not read to its end, is aborted.
+async fn in_transaction(
+    builder: ProducerBuilder,
+    template: &Template<'_>,
+    mut stop: Stop,
+) -> Result<(), Failure> {
+    let mut producer = tokio::select! {
+        () = stop.requested() => return Ok(()),
+        producer = builder.build_transactional() => producer?,
+    };
+    let transaction = producer.begin().await?;
+    let sent = tokio::select! {
+        () = stop.requested() => Err(Failure::failed("stopped before the end of the input")),
+        sent = send_all(To::Transaction(&transaction), template) => sent,
+    };
+    let ended = match sent {
+        Ok(()) => transaction.commit().await.map_err(Failure::from),
+        Err(failure) => {
+            // What cannot be aborted now its coordinator aborts, once its time is up.
+            let aborted =
+                transaction.abort().await.err().map(|error| format!(" ({error})")).unwrap_or_default();
+            Err(Failure::failed(format!(
+                "{failure}; the transaction is aborted{aborted}: none of its records counts as written"
+            )))
+        }
+    };
+    let closed = producer.close().await.map_err(Failure::from);
+    ended.and(closed)
+}
+
+/// What takes records.
+enum To<'a> {
+    Log(&'a Producer),
+    Transaction(&'a Transaction<'a>),
+}
+
+impl To<'_> {
+    async fn send(&self, record: ProducerRecord<'_>) -> Result<Delivery, Failure> {
+        let sent = match self {
+            Self::Log(producer) => producer.try_send(record),
+            Self::Transaction(transaction) => transaction.try_send(record),
+        };
+        match (sent, self) {
+            (Ok(delivery), _) => Ok(delivery),
+            (Err(TrySendError::NotNow(record)), Self::Log(producer)) => Ok(producer.send(record).await?),
+            (Err(TrySendError::NotNow(record)), Self::Transaction(transaction)) => {
+                Ok(transaction.send(record).await?)
+            }
+            (Err(TrySendError::Failed(error)), _) => Err(error.into()),
+        }
+    }
 }
 
 /// A producer would let brokers create the topic.
@@ -129,14 +181,6 @@ impl<'a> Template<'a> {
     }
 }
 
-fn split<'l>(line: &'l [u8], delimiter: &[u8]) -> Option<(&'l [u8], &'l [u8])> {
-    let at = match delimiter {
-        [byte] => line.iter().position(|at| at == byte),
-        delimiter => line.windows(delimiter.len()).position(|window| window == delimiter),
-    }?;
-    Some((line.get(..at)?, line.get(at + delimiter.len()..)?))
-}
-
 /// Tells of lines without the delimiter of `-K`: of the first at once, of how many at the end.
 #[derive(Debug, Default)]
 struct Keyless(u64);
@@ -157,7 +201,7 @@ impl Keyless {
 }
 
 /// Until the input ends, or a record fails.
-async fn send_all(producer: &Producer, template: &Template<'_>) -> Result<(), Failure> {
+async fn send_all(to: To<'_>, template: &Template<'_>) -> Result<(), Failure> {
     let mut blocks = read_blocks(template.delimiter.clone())?;
     let progress = Progress::endless();
     let begun = Instant::now();
@@ -187,7 +231,7 @@ async fn send_all(producer: &Producer, template: &Template<'_>) -> Result<(), Fa
             if lacks_key {
                 keyless.seen(count, &progress);
             }
-            last = Some(send(producer, record).await?);
+            last = Some(to.send(record).await?);
         }
         if watched.is_none() {
             watched = last.map(IntoFuture::into_future);
@@ -201,111 +245,5 @@ async fn wait(watched: &mut Option<DeliveredFuture>) -> Result<(), Failure> {
     match watched {
         Some(delivery) => delivery.await.map(|_| ()).map_err(Failure::from),
         None => std::future::pending().await,
-    }
-}
-
-async fn send(producer: &Producer, record: ProducerRecord<'_>) -> Result<Delivery, Failure> {
-    match producer.try_send(record) {
-        Ok(delivery) => Ok(delivery),
-        Err(TrySendError::NotNow(record)) => Ok(producer.send(record).await?),
-        Err(TrySendError::Failed(error)) => Err(error.into()),
-    }
-}
-
-/// Each line of a block, without its end. A delimiter at the very end begins no further one.
-fn lines<'b>(block: &'b [u8], delimiter: &'b [u8]) -> impl Iterator<Item = &'b [u8]> {
-    let mut rest = block;
-    std::iter::from_fn(move || {
-        let block = Some(rest).filter(|block| !block.is_empty())?;
-        let (line, behind) = split(block, delimiter).unwrap_or((block, &[]));
-        rest = behind;
-        Some(line)
-    })
-}
-
-/// Blocks of whole lines; the last may lack its end.
-///
-/// The thread is not joined: a read of stdin ends when it likes, and the process does not wait for it.
-fn read_blocks(delimiter: Vec<u8>) -> Result<mpsc::Receiver<std::io::Result<Vec<u8>>>, Failure> {
-    let (sender, blocks) = mpsc::channel(BLOCKS);
-    let read = move || {
-        let mut stdin = stdin().lock();
-        let mut block: Vec<u8> = Vec::with_capacity(BLOCK);
-        let mut buffer = vec![0; BLOCK];
-        loop {
-            let count = match stdin.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return drop(sender.blocking_send(Err(error))),
-            };
-            let before = block.len();
-            block.extend_from_slice(buffer.get(..count).unwrap_or_default());
-            // Of which a part may have come before.
-            let from = (before + 1).saturating_sub(delimiter.len());
-            let Some(end) = last_end(&block, from, &delimiter) else { continue };
-            let mut next = Vec::with_capacity(BLOCK);
-            next.extend_from_slice(block.get(end..).unwrap_or_default());
-            block.truncate(end);
-            if sender.blocking_send(Ok(std::mem::replace(&mut block, next))).is_err() {
-                return;
-            }
-        }
-        if !block.is_empty() {
-            // Nobody waits for it where the command has ended.
-            let _ = sender.blocking_send(Ok(block));
-        }
-    };
-    std::thread::Builder::new()
-        .name("ottla-stdin".to_owned())
-        .spawn(read)
-        .map_err(|error| Failure::failed(format!("no thread to read stdin: {error}")))?;
-    Ok(blocks)
-}
-
-/// Behind the last delimiter, of which none begins before `from`.
-fn last_end(block: &[u8], from: usize, delimiter: &[u8]) -> Option<usize> {
-    if let [byte] = delimiter {
-        return Some(from + block.get(from..)?.iter().rposition(|at| at == byte)? + 1);
-    }
-    // As `lines` goes: a delimiter may overlap with itself.
-    let mut rest = block.get(from..)?;
-    let mut end = None;
-    while let Some((_, behind)) = split(rest, delimiter) {
-        rest = behind;
-        end = Some(block.len() - behind.len());
-    }
-    end
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_block_is_its_lines_empty_ones_too() {
-        let all = |block: &'static str, delimiter: &'static str| {
-            lines(block.as_bytes(), delimiter.as_bytes()).collect::<Vec<_>>()
-        };
-        assert_eq!(all("a\nb\n", "\n"), [b"a", b"b"]);
-        assert_eq!(all("a\n\nb", "\n"), [&b"a"[..], b"", b"b"]);
-        assert_eq!(all("\n", "\n"), [b""]);
-        assert_eq!(all("a\n::b::", "::"), [&b"a\n"[..], b"b"]);
-    }
-
-    #[test]
-    fn a_block_ends_behind_its_last_delimiter_though_that_came_in_parts() {
-        assert_eq!(last_end(b"a::b", 0, b"::"), Some(3));
-        assert_eq!(last_end(b"a:::", 0, b"::"), Some(3));
-        assert_eq!(last_end(b"ab:::", 2, b"::"), Some(4));
-        assert_eq!(last_end(b"a:b", 0, b"::"), None);
-    }
-
-    #[test]
-    fn a_key_ends_at_the_first_delimiter() {
-        assert_eq!(split(b"a::b::c", b"::"), Some((&b"a"[..], &b"b::c"[..])));
-        assert_eq!(split(b"::b", b"::"), Some((&b""[..], &b"b"[..])));
-        assert_eq!(split(b"ab", b"::"), None);
-        assert_eq!(split(b"", b":"), None);
     }
 }
