@@ -14,11 +14,13 @@ use ottla_protocol::ErrorCode;
 use tokio::task::JoinSet;
 
 use super::{
-    GRACE, Processor, ProcessorEvent,
+    GRACE, Processor, ProcessorEvent, RetryOrder,
+    behind::Behind,
     bookkeeper::Bookkeeper,
     engine::{Engine, Watching},
     events,
     events::Watchers,
+    plan::Plan,
     post::{Post, of_any_size, over},
     rebalance::Rebalancing,
     worker::{Trade, Work, work},
@@ -75,7 +77,8 @@ async fn run_with(
         machine,
         drain,
         classify,
-        plan,
+        mut plan,
+        retry_order,
         stalled_after,
         oldest,
         transactional,
@@ -91,10 +94,19 @@ async fn run_with(
         return Err(build(BuildError::new(BuildErrorKind::InvalidValue).detail(why)));
     }
     let mut writing = JoinSet::new();
+    let order = machine.order;
+    if plan.is_none() && retry_order == RetryOrder::Held {
+        plan = Some(Plan::default());
+    }
     let plan = match plan {
-        Some(plan) => Some(Arc::new(plan.of_topics(consumer.topics()).map_err(build)?)),
+        Some(plan) => Some(plan.of_topics(consumer.topics(), retry_order, order).map_err(build)?),
         None => None,
     };
+    let plan = plan.map(Arc::new);
+    if transactional.is_some() && plan.as_ref().is_some_and(|plan| plan.is_held) {
+        let why = "retry topics: held records have no transactions yet; RetryOrder::Overtaken has";
+        return Err(build(BuildError::new(BuildErrorKind::InvalidValue).detail(why)));
+    }
     let engine = Arc::new(Engine::new(
         machine,
         plan.clone(),
@@ -111,13 +123,18 @@ async fn run_with(
         let Some(books) = or(stop.as_mut(), Bookkeeper::open(producer)).await else { return Ok(()) };
         writing.spawn(books?.run(engine.clone()));
     }
+    let firsts: Vec<_> = plan.iter().flat_map(|plan| plan.first_topics()).collect();
     if let Some(plan) = plan {
-        if !plan.delays.is_empty() {
+        if !plan.delays.is_empty() && !plan.is_held {
             consumer = consumer.subscribe(plan.all_topics());
         }
         let opening = Post::open(plan, &consumer, engine.is_transactional());
         let Some(post) = or(stop.as_mut(), opening).await else { return Ok(()) };
         writing.spawn(post?.run(engine.clone()));
+    }
+    if !firsts.is_empty() {
+        let Some(behind) = or(stop.as_mut(), Behind::open(&consumer)).await else { return Ok(()) };
+        writing.spawn(behind?.run(engine.clone()));
     }
     let group: Arc<str> = consumer.settings().group_id().unwrap_or_default().into();
     let theirs = consumer.take_listener();
@@ -127,6 +144,7 @@ async fn run_with(
         None => return Ok(()),
         Some(built) => built.map_err(build)?,
     };
+    consumer.commits_behind(firsts);
     let mut workers = JoinSet::new();
     let trade = Trade { engine: engine.clone(), work: work_of, classify, timeout, group };
     for _ in 0..concurrency {
@@ -285,7 +303,7 @@ fn end(ended: Result<Committed, CommitError>) -> Result<CommitEnd, ProcessError>
 }
 
 /// With the place of what is in the way.
-fn of(kind: ProcessErrorKind, error: &RecvError) -> ProcessError {
+pub(super) fn of(kind: ProcessErrorKind, error: &RecvError) -> ProcessError {
     let mut stopped = ProcessError::new(kind);
     if let Some(at) = &error.context().partition {
         stopped = stopped.partition(at);

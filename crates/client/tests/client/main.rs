@@ -18,6 +18,7 @@ mod followers;
 mod giving_up;
 mod guide;
 mod habits;
+mod held;
 mod interceptors;
 mod lazy;
 mod listener;

@@ -1,13 +1,19 @@
 //! Records on their way into the machine: copied, those of retry topics with their wait, and without those that are too old.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use ottla_core::{TopicPartition, log, processing::Arrival};
 use ottla_protocol::Timestamp;
 
 use super::{
-    super::{ProcessorEvent, plan::wait},
-    Engine,
+    super::{
+        ProcessorEvent,
+        plan::{follows, wait},
+    },
+    Engine, Link,
 };
 use crate::consumer::{Record, Records};
 
@@ -20,12 +26,34 @@ impl Engine {
         records: &Records,
         high_watermark: impl Fn(&TopicPartition) -> Option<i64>,
     ) {
+        self.feed_of(records, high_watermark, None);
+    }
+
+    /// The same, of partitions behind: of these alone, as long as they are of the chains that they were.
+    pub(in crate::processor) fn feed_behind(
+        &self,
+        records: &Records,
+        high_watermark: impl Fn(&TopicPartition) -> Option<i64>,
+        links: &BTreeMap<TopicPartition, Link>,
+    ) {
+        self.feed_of(records, high_watermark, Some(links));
+    }
+
+    fn feed_of(
+        &self,
+        records: &Records,
+        high_watermark: impl Fn(&TopicPartition) -> Option<i64>,
+        links: Option<&BTreeMap<TopicPartition, Link>>,
+    ) {
         let mut next = records.next_offsets();
         // Copied before the lock is taken.
         let wall = SystemTime::now().into();
         let is_young = |record: &Record<'_>| is_young(record, wall, self.oldest);
         let mut copies = Vec::new();
         for (at, records) in records.by_partition() {
+            if links.is_some_and(|links| !links.contains_key(at)) {
+                continue;
+            }
             if self.oldest.is_some() {
                 self.tell_old(at, records.clone().filter(|record| !is_young(record)));
             }
@@ -35,7 +63,8 @@ impl Engine {
             copied.extend(records.filter(is_young).map(|record| {
                 let (work, bytes) = record.copied();
                 let wait = retry.and_then(|retry| wait(&work, retry, wall));
-                (record, wait, work, bytes)
+                let patience = retry.filter(|_| follows(&work)).map(|retry| retry.delay());
+                (record, wait, patience, work, bytes)
             }));
             copies.push((at, copied));
         }
@@ -48,7 +77,12 @@ impl Engine {
                 }
             }
             for (at, records) in copies {
-                let arrivals = records.into_iter().map(|(record, wait, work, bytes)| Arrival {
+                let link = links.and_then(|links| links.get(at));
+                if link.is_some_and(|link| !inner.is_current(link)) {
+                    continue;
+                }
+                let arrivals = records.into_iter().map(|(record, wait, patience, work, bytes)| Arrival {
+                    patience,
                     due: wait.map(|wait| now.mono + wait),
                     offset: record.offset(),
                     leader_epoch: record.leader_epoch(),
