@@ -9,7 +9,7 @@ use std::{ffi::OsString, path::PathBuf};
 pub(crate) use broker::{BrokerArgs, Security, TlsClientAuth};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use dlq::{DlqVerb, ReplayArgs};
-pub(crate) use process::{OrderArg, ProcessArgs};
+pub(crate) use process::{OrderArg, ProcessArgs, RetryOrderArg};
 
 const NOT_YET: &str = "\
 Not implemented yet (0.1):
