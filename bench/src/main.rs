@@ -8,6 +8,7 @@ mod columns;
 mod compare;
 mod consumer;
 mod contender;
+mod drain;
 mod failover;
 mod handshakes;
 mod isolation;
@@ -57,6 +58,8 @@ enum Verb {
     Latency(latency::Options),
     /// Whether fetching goes on while the user works.
     Overlap(overlap::Options),
+    /// How much sooner two readers drain what is already fetched.
+    Drain(drain::Options),
     /// The peak of memory of slow and fast readers of three brokers.
     Memory(memory::Options),
     /// What the `ottla` command costs.
@@ -125,6 +128,7 @@ fn main() -> Result<()> {
         Verb::Process(options) => process::run(&options),
         Verb::Latency(options) => latency::run(&options),
         Verb::Overlap(options) => overlap::run(&options),
+        Verb::Drain(options) => drain::run(&options),
         Verb::Memory(options) => memory::run(&options),
         Verb::Cli(measure) => cli::run(&measure),
         Verb::Failover(options) => failover::run(&options),

@@ -107,13 +107,15 @@ inner = message_factory.GetMessageClass(pool.FindMessageTypeByName("lib.Inner"))
 protobuf("Outer", inner=inner(i=7), at=timestamp_pb2.Timestamp(seconds=1))
 
 
-def json_schema(name, schema, value, references=()):
+def json_schema(name, schema, value, references=(), validate=True):
     schema = Schema(json.dumps({"$schema": "http://json-schema.org/draft-07/schema#"} | schema), "JSON", list(references))
-    write(name, JSONSerializer(schema, client, conf=in_header if form == "header" else {}), value)
+    conf = {"validate": validate} | (in_header if form == "header" else {})
+    write(name, JSONSerializer(schema, client, conf=conf), value)
 
 
 person = {"title": "P", "type": "object", "properties": {"name": {"type": "string"}, "n": {"type": "integer"}}}
 json_schema("json object", person, {"name": "äb", "n": 1})
+json_schema("json refused", person, {"name": "a", "n": "x"}, validate=False)
 json_schema("json integer", {"title": "I", "type": "integer"}, 7)
 client.register_schema(f"{topic}.person", Schema(json.dumps({"$schema": "http://json-schema.org/draft-07/schema#"} | person), "JSON"))
 people = {"title": "PP", "type": "array", "items": {"$ref": "http://lib/person.json"}}

@@ -86,6 +86,22 @@ impl Case {
         Dice::of(self.seed ^ self.mode.salt(), usize::MAX - kind)
     }
 
+    /// The bug to be planted in the clients' machines.
+    pub(crate) fn in_core(&self) -> Option<ottla_core::Planted> {
+        match self.planted {
+            Some(Bug::Core(bug)) => Some(bug),
+            _ => None,
+        }
+    }
+
+    /// That of who drives a processor's machine.
+    pub(crate) fn slip(&self) -> Option<Slip> {
+        match self.planted {
+            Some(Bug::Driver(slip)) => Some(slip),
+            _ => None,
+        }
+    }
+
     /// The same with a bug.
     pub fn with(mut self, bug: Bug) -> Self {
         self.planted = Some(bug);

@@ -23,7 +23,7 @@
 //! - `world`: the loop; `deeds`: what the plan has in store; `ghosts`, `late`: what arrives when its time is over.
 //! - `watch`: what is looked at all the time; `leaders`: of partitions; `places`: those of static members.
 //! - `transactions`: another world, of producers and consumers of transactions; `processing`: another, of processors, and `slip`: bugs of
-//!   who drives them; `run`: which world a seed is of; `pump`: what all do for the brokers.
+//!   who drives them; `settled`: what logs hold by their markers; `run`: which world a seed is of; `pump`: what all do for the brokers.
 //! - `phase`: how far a seed has come; `ending`: what must come true in the end; `rest`, `resting`: what is tried then.
 //!
 //! No two files import each other.
@@ -79,6 +79,7 @@ mod resting;
 mod role;
 mod run;
 mod security;
+mod settled;
 mod setup;
 mod shrink;
 mod slip;

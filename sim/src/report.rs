@@ -125,7 +125,11 @@ impl fmt::Display for Report {
         }
         if self.mode == Mode::Processing {
             let (mode, seed, steps) = (self.mode, self.seed, self.steps);
-            return write!(f, "{mode} {seed}: {:?}, {steps} steps", self.processed);
+            write!(f, "{mode} {seed}: {:?}, {steps} steps", self.processed)?;
+            return match self.transactions.committed {
+                0 => Ok(()),
+                _ => write!(f, "; {:?}", self.transactions),
+            };
         }
         write!(
             f,
@@ -286,7 +290,7 @@ impl fmt::Display for Summary {
             ("recovery, s", |r| r.recovery.as_secs()),
             ("steps", |r| r.steps),
         ];
-        let of_processing: [Figure; 14] = [
+        let of_processing: [Figure; 20] = [
             ("starts", |r| r.processed.starts),
             ("repeats", |r| r.processed.repeats),
             ("spared", |r| r.processed.spared),
@@ -298,6 +302,12 @@ impl fmt::Display for Summary {
             ("lost", |r| r.processed.lost),
             ("crashes", |r| r.processed.crashes),
             ("ends", |r| r.processed.ends),
+            ("exactly once", |r| u64::from(r.transactions.committed > 0)),
+            ("committed", |r| r.transactions.committed),
+            ("aborted", |r| r.transactions.aborted),
+            ("fenced", |r| r.transactions.fenced),
+            ("zombies", |r| r.transactions.zombies),
+            ("coordinators", |r| r.transactions.moves),
             ("faults", |r| r.faults),
             ("recovery, s", |r| r.recovery.as_secs()),
             ("steps", |r| r.steps),

@@ -20,6 +20,14 @@ pub enum Slip {
     StirIsIgnored,
     /// Partitions that are to be resumed stay paused.
     ResumeIsForgotten,
+    /// Offsets are committed beside the transaction, and not in it.
+    OffsetsAreInNoTransaction,
+    /// A dead letter is written before its record counts as done, so in another transaction.
+    LetterIsWrittenAhead,
+    /// What an attempt has written counts though it failed.
+    FailedAttemptIsWritten,
+    /// A transaction that was aborted counts as committed.
+    AbortCountsAsCommit,
 }
 
 impl Slip {
@@ -33,5 +41,9 @@ impl Slip {
         Self::FailedCommitCounts,
         Self::StirIsIgnored,
         Self::ResumeIsForgotten,
+        Self::OffsetsAreInNoTransaction,
+        Self::LetterIsWrittenAhead,
+        Self::FailedAttemptIsWritten,
+        Self::AbortCountsAsCommit,
     ];
 }

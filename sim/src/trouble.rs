@@ -57,14 +57,14 @@ pub(crate) enum Trouble {
 }
 
 use ErrorCode::{
-    CoordinatorLoadInProgress, CoordinatorNotAvailable, FencedLeaderEpoch, FencedMemberEpoch,
-    IllegalGeneration, KafkaStorageError, LeaderNotAvailable, NotCoordinator, NotEnoughReplicas,
-    NotLeaderOrFollower, OffsetNotAvailable, RebalanceInProgress, RequestTimedOut, UnknownMemberId,
-    UnknownServerError, UnknownTopicOrPartition, UnstableOffsetCommit,
+    ConcurrentTransactions, CoordinatorLoadInProgress, CoordinatorNotAvailable, FencedLeaderEpoch,
+    FencedMemberEpoch, IllegalGeneration, KafkaStorageError, LeaderNotAvailable, NotCoordinator,
+    NotEnoughReplicas, NotLeaderOrFollower, OffsetNotAvailable, RebalanceInProgress, RequestTimedOut,
+    UnknownMemberId, UnknownServerError, UnknownTopicOrPartition, UnstableOffsetCommit,
 };
 
 /// Errors with which a broker may answer.
-type Menu = &'static [(ApiKey, &'static [ErrorCode])];
+pub(crate) type Menu = &'static [(ApiKey, &'static [ErrorCode])];
 
 const ANY: Menu = &[
     (ApiKey::Fetch, &[NotLeaderOrFollower, KafkaStorageError, UnknownServerError]),
@@ -96,6 +96,22 @@ const CONSUMER: Menu = &[
     (ApiKey::ConsumerGroupHeartbeat, &[NotCoordinator, CoordinatorLoadInProgress, CoordinatorNotAvailable]),
     (ApiKey::ConsumerGroupHeartbeat, &[UnknownMemberId, FencedMemberEpoch]),
     (ApiKey::ConsumerGroupHeartbeat, &[]),
+];
+
+/// Of requests of those who write in transactions.
+pub(crate) const OF_TRANSACTIONS: Menu = &[
+    (ApiKey::Produce, &[NotLeaderOrFollower, NotEnoughReplicas, RequestTimedOut]),
+    (ApiKey::AddPartitionsToTxn, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
+    (ApiKey::AddOffsetsToTxn, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
+    (
+        ApiKey::TxnOffsetCommit,
+        &[CoordinatorLoadInProgress, NotCoordinator, IllegalGeneration, UnknownMemberId],
+    ),
+    (ApiKey::EndTxn, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
+    (ApiKey::InitProducerId, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
+    (ApiKey::FindCoordinator, &[CoordinatorNotAvailable]),
+    (ApiKey::Fetch, &[NotLeaderOrFollower, KafkaStorageError]),
+    (ApiKey::OffsetFetch, &[CoordinatorLoadInProgress, UnstableOffsetCommit]),
 ];
 
 /// Errors that pass soon, and after which nobody has lost anything.

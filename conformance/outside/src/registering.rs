@@ -3,9 +3,9 @@
 use ottla::{
     Deserializer, Field, Preparing, Serialized,
     schema_registry::{
-        Avro, AvroValue, DeserializeError, Framed, MessageIndexes, Protobuf, Referenced, RegisteredJson,
-        Schema, SchemaId, SchemaIdIn, SchemaRegistry, SchemaRegistryBuilder, SchemaRegistryError,
-        SchemaRegistryErrorKind, SchemaType, WireFormatError,
+        Avro, AvroValue, DeserializeError, Framed, JsonSchema, MessageIndexes, Protobuf, Referenced,
+        RegisteredJson, Schema, SchemaId, SchemaIdIn, SchemaRegistry, SchemaRegistryBuilder,
+        SchemaRegistryError, SchemaRegistryErrorKind, SchemaType, WireFormatError,
     },
 };
 
@@ -18,6 +18,7 @@ pub(crate) async fn all() -> Outcome {
     equal(avro(&registry).deserialize("any", None).map_err(is_retriable), Ok(None))?;
     equal(values(&registry).deserialize("any", Some(b"{}")).map_err(is_retriable), Err(false))?;
     equal(json(&registry).deserialize("any", None).map_err(is_retriable), Ok(None))?;
+    equal(validated(&registry).deserialize("any", None).map_err(is_retriable), Ok(None))?;
     equal(messages(&registry).deserialize("any", None).map_err(is_retriable), Ok(None))?;
     equal(prepared(&avro(&registry), &null(Field::Value)).is_none(), true)?;
     let framed = framed(&[0, 0, 0, 0, 7, 0, 1])?;
@@ -51,6 +52,10 @@ fn values(registry: &SchemaRegistry) -> AvroValue {
 
 fn json(registry: &SchemaRegistry) -> RegisteredJson<i64> {
     RegisteredJson::new(registry.clone())
+}
+
+fn validated(registry: &SchemaRegistry) -> JsonSchema<i64> {
+    JsonSchema::new(registry.clone())
 }
 
 fn messages(registry: &SchemaRegistry) -> Protobuf {

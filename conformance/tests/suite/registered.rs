@@ -10,7 +10,7 @@ use libtest_mimic::Failed;
 use ottla::schema_registry::apache_avro::types::Value as Avro;
 use ottla::schema_registry::prost_reflect::{DynamicMessage, ReflectMessage as _, Value as Field};
 use ottla::schema_registry::{
-    AvroValue, DeserializeError, Protobuf, RegisteredJson, SchemaId, SchemaIdIn, SchemaRegistry,
+    AvroValue, DeserializeError, JsonSchema, Protobuf, RegisteredJson, SchemaId, SchemaIdIn, SchemaRegistry,
     SchemaRegistryError, SchemaRegistryErrorKind, SchemaType,
 };
 use ottla::{Deserializer, Field as Part, OwnedRecord, Serialized};
@@ -66,6 +66,7 @@ struct All {
     avro: AvroValue,
     protobuf: Protobuf,
     json: RegisteredJson<Json>,
+    validated: JsonSchema<Json>,
 }
 
 impl All {
@@ -74,7 +75,8 @@ impl All {
         Ok(Self {
             avro: AvroValue::new(registry.clone()),
             protobuf: Protobuf::new(registry.clone()),
-            json: RegisteredJson::new(registry),
+            json: RegisteredJson::new(registry.clone()),
+            validated: JsonSchema::new(registry),
         })
     }
 
@@ -82,13 +84,17 @@ impl All {
     async fn read(&self, records: &[(String, OwnedRecord)]) -> Outcome {
         let mut avro = avros();
         let mut jsons = jsons();
-        let mut messages = 0;
+        let (mut messages, mut refused) = (0, 0);
         for (name, record) in records {
             let field = record.serialized(Part::Value);
             if let Some(expected) = avro.remove(name.as_str()) {
                 equal(name, value(&self.avro, &field).await?, expected)?;
             } else if let Some(expected) = jsons.remove(name.as_str()) {
-                equal(name, value(&self.json, &field).await?, Some(expected))?;
+                equal(name, value(&self.json, &field).await?, Some(expected.clone()))?;
+                equal(name, value(&self.validated, &field).await?, Some(expected))?;
+            } else if name == "json refused" {
+                refused += 1;
+                self.refuse(&field).await?;
             } else if let Some(message) = name.strip_prefix("protobuf ") {
                 messages += 1;
                 let read = value(&self.protobuf, &field).await?.ok_or("no message")?;
@@ -97,7 +103,22 @@ impl All {
         }
         equal("values of Avro that were not written", avro.keys().collect::<Vec<_>>(), Vec::new())?;
         equal("values of JSON that were not written", jsons.keys().collect::<Vec<_>>(), Vec::new())?;
+        equal("values that are not what their schema says", refused, 1)?;
         equal("messages", messages, MESSAGES)
+    }
+
+    /// What Python was told not to hold against its schema is JSON all the same.
+    async fn refuse(&self, field: &Serialized<'_>) -> Outcome {
+        equal("not held against it", value(&self.json, field).await?, Some(json!({"name": "a", "n": "x"})))?;
+        let error = value(&self.validated, field).await.map(drop).err().ok_or("it is not refused")?;
+        let why = error.source().map(ToString::to_string).unwrap_or_default();
+        holds(
+            &format!("fatal, with its place: {error}: {why}"),
+            !error.is_retriable()
+                && why.starts_with(
+                    "at `/n`: value is not of type \"integer\" (`/properties/n/type` of schema ",
+                ),
+        )
     }
 }
 
@@ -186,7 +207,7 @@ fn is_message(name: &str, message: &DynamicMessage) -> Outcome {
 
 async fn prefixed(target: &Target) -> Outcome {
     let registry = shared()?;
-    let records = written(target, &registry.url(), "prefix", 29).await?;
+    let records = written(target, &registry.url(), "prefix", 30).await?;
     let is_prefixed = |record: &OwnedRecord| record.value().is_none_or(|value| value.first() == Some(&0));
     holds("ids in front", records.iter().all(|(_, record)| is_prefixed(record)))?;
     All::new(&registry.url())?.read(&records).await
@@ -194,7 +215,7 @@ async fn prefixed(target: &Target) -> Outcome {
 
 async fn in_headers(target: &Target) -> Outcome {
     let stub = Stub::start()?;
-    let records = written(target, &stub.url(), "header", 33).await?;
+    let records = written(target, &stub.url(), "header", 34).await?;
     let (by_header, copied): (Vec<_>, Vec<_>) =
         records.into_iter().partition(|(name, _)| !["avro twice", "avro stale"].contains(&name.as_str()));
     let headers = |record: &OwnedRecord| record.headers().flatten().count();

@@ -94,7 +94,8 @@ impl Partition {
         let header = whole(&bytes)?;
         let base_offset = self.log.append(bytes, &header, self.leader_epoch);
         self.producers.appended(&header, base_offset);
-        if header.is_transactional() {
+        // A marker begins nothing, whoever wrote it.
+        if header.is_transactional() && !header.is_control() {
             self.isolation.begin(header.producer_id, base_offset);
         }
         Some(())

@@ -38,6 +38,7 @@
 //! | `json` | `Json<T>`, which deserializes keys and values by serde_json |
 //! | `schema-registry` | a client of schema registries, and `RegisteredJson<T>`: JSON in Confluent's wire format |
 //! | `avro` | `Avro<T>` and `AvroValue`: Avro in Confluent's wire format |
+//! | `json-schema` | `JsonSchema<T>`: JSON in Confluent's wire format, held against its schema |
 //! | `protobuf` | `Protobuf`: messages of Protobuf in Confluent's wire format |
 //! | `serde` | `Serialize` and `Deserialize` for [`TopicPartition`], [`CommittedOffset`], [`OffsetAndTimestamp`], [`Timestamp`], [`NodeId`] and [`DetachedRecord`]; `Serialize` for [`Explanation`], [`Cause`], [`Event`] and what they consist of |
 //!

@@ -178,6 +178,8 @@ pub enum Planted {
     CommitCoversLater,
     /// A position that was moved back counts as where the partition went on.
     ResetIsOverlooked,
+    /// Where a position was moved back, records before it that are not done are forgotten.
+    CutForgetsAll,
     /// A partition counts as drained while records of it are somebody else's.
     GivenAwayIsNotAwaited,
     /// Records of a partition that is being given up are handed out.
@@ -216,6 +218,16 @@ pub enum Planted {
     RetriesAreForgotten,
     /// Handlers of a partition that is being given up have as long as they like.
     DrainHasNoEnd,
+    /// What is written while a transaction is under way counts as a part of it.
+    LateOutputsCountAsTaken,
+    /// Partitions are given up while a transaction is under way.
+    TransactionIsNotAwaited,
+    /// Of partitions that are given up offsets are committed, and not what was written for them.
+    GivenUpWithoutOutputs,
+    /// What was committed is a part of the next transaction, too.
+    CommittedIsWrittenAgain,
+    /// What was written for a transaction that was aborted is in no other.
+    AbortedIsForgotten,
 }
 
 #[cfg(feature = "planted")]
@@ -314,6 +326,7 @@ impl Planted {
         Self::BytesAreKept,
         Self::CommitCoversLater,
         Self::ResetIsOverlooked,
+        Self::CutForgetsAll,
         Self::GivenAwayIsNotAwaited,
         Self::RevokedIsHandedOut,
         Self::DrainedAtOnce,
@@ -333,6 +346,11 @@ impl Planted {
         Self::RefusalCounts,
         Self::RetriesAreForgotten,
         Self::DrainHasNoEnd,
+        Self::LateOutputsCountAsTaken,
+        Self::TransactionIsNotAwaited,
+        Self::GivenUpWithoutOutputs,
+        Self::CommittedIsWrittenAgain,
+        Self::AbortedIsForgotten,
     ];
 }
 

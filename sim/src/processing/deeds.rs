@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     between::Between as _,
-    case::Bug,
     dice::ms,
     stage::{Event, LinkId, Who},
     trouble::{Trouble, script},
@@ -23,7 +22,7 @@ const MOST: usize = 4;
 impl World {
     pub(super) fn carry_out(&mut self, item: Item) {
         match item {
-            Item::Begin => self.begin(),
+            Item::Begin => self.begin(None),
             Item::Crash { again_after } => {
                 if let Some(index) = self.any_working() {
                     self.judge.counts.crashes += 1;
@@ -38,6 +37,25 @@ impl World {
                 }
             }
             _ if self.stage.quiet => {}
+            Item::Zombie => {
+                if let Some(index) = self.any_working()
+                    && let Some(id) = self.workers[index].keeper.as_ref().map(|keeper| keeper.id)
+                {
+                    self.judge.once.counts.zombies += 1;
+                    self.begin(Some(id));
+                }
+            }
+            Item::MoveTransactions { node } => {
+                let ids: Vec<String> = self.cluster.transactional_ids().map(str::to_owned).collect();
+                if !ids.is_empty() {
+                    let id = self.dice.pick(&ids);
+                    self.stage.tell(|| format!("{id} is coordinated by broker {node}"));
+                    let moved = self.cluster.move_transaction_coordinator(&id, node);
+                    self.judge.once.counts.moves += u64::from(moved);
+                    self.faults += u64::from(moved);
+                    self.pump();
+                }
+            }
             Item::Seek => {
                 if let Some(index) = self.any_working() {
                     let owned = self.workers[index].host.machine.assignment();
@@ -73,22 +91,22 @@ impl World {
         }
     }
 
-    pub(super) fn begin(&mut self) {
+    /// A process begins, with this transactional id where it is another's.
+    pub(super) fn begin(&mut self, taken: Option<usize>) {
         let working = self.workers.iter().filter(|worker| !worker.is_gone()).count();
         if working >= MOST || self.phase == Phase::Closing {
             return;
         }
         let life = self.workers.len() + 1;
         self.stage.tell(|| format!("w{life} begins"));
-        let planted = match self.case.planted {
-            Some(Bug::Core(bug)) => Some(bug),
-            _ => None,
-        };
-        let slip = match self.case.planted {
-            Some(Bug::Driver(slip)) => Some(slip),
-            _ => None,
-        };
-        let worker = Worker::new(life, &self.plan, planted, slip, &mut self.dice, &self.stage);
+        let (planted, slip) = (self.case.in_core(), self.case.slip());
+        let mut worker = Worker::new(life, &self.plan, planted, slip, &mut self.dice, &self.stage);
+        if self.plan.once.is_some() {
+            let (id, seed) = (taken.unwrap_or_else(|| self.free_id()), self.dice.seed());
+            self.judge.once.begins(id);
+            self.stage.tell(|| format!("w{life} has transactional id {id}"));
+            worker.keeper = self.plan.keeper(life, (id, seed), planted, &self.stage).map(Box::new);
+        }
         self.workers.push(worker);
         self.turn(Who(life));
     }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     dice::{ms, secs},
+    settled::is_settled,
     stage::{Event, Who},
 };
 
@@ -27,7 +28,7 @@ impl World {
         }
         self.phase = Phase::Draining;
         if self.workers.iter().all(Worker::is_gone) {
-            self.begin();
+            self.begin(None);
         }
     }
 
@@ -38,7 +39,8 @@ impl World {
             Phase::Draining | Phase::Probing => self.left(),
             Phase::Closing => {
                 let closing = self.workers.iter().position(|worker| !worker.is_gone());
-                closing.map(|index| format!("w{} has not closed", index + 1))
+                let open = || (!is_settled(&self.cluster, "")).then(|| "a transaction is open".to_owned());
+                closing.map(|index| format!("w{} has not closed", index + 1)).or_else(open)
             }
         };
         let Some(left) = left else { return self.goes_on() };
@@ -51,7 +53,7 @@ impl World {
         match self.phase {
             Phase::Draining => {
                 self.phase = Phase::Probing;
-                self.begin();
+                self.begin(None);
                 let all = self.plan.all_partitions();
                 all.iter().for_each(|at| self.write(at, 1));
             }
@@ -70,6 +72,7 @@ impl World {
                 if let Some(left) = self.left() {
                     self.stage.violate("all is handled and committed in the end", || left);
                 }
+                self.judge_once();
             }
             Phase::Trouble | Phase::Over => {}
         }

@@ -9,6 +9,7 @@ use ottla_core::{
 
 use super::{
     judge::{End, Judge},
+    once::{LETTERS, OUTPUT},
     worker::{Giving, Handling, Worker},
     written::{Nature, Written},
 };
@@ -35,12 +36,17 @@ impl Worker {
             let (at, offset) = (hopeless.at, hopeless.offset);
             let tenure = judge.give(self.life, (&at, offset), stage);
             let until = stage.time + self.dice.time(Duration::ZERO..=ms(300));
+            if self.slips(Slip::LetterIsWrittenAhead) {
+                self.write(LETTERS, &at, offset);
+            }
             self.given.push(Giving { id, at, offset, tenure, until });
         }
-        while let Some(job) = self.machine.take(stage.now()) {
+        while !self.is_full()
+            && let Some(job) = self.machine.take(stage.now())
+        {
             self.begin(job, stage, judge);
         }
-        self.stirred |= self.machine.take_stir();
+        self.stirred |= self.machine.take_stir() | self.hurries();
     }
 
     fn begin(&mut self, job: Job<(TopicPartition, i64)>, stage: &mut Stage, judge: &mut Judge) {
@@ -109,7 +115,15 @@ impl Worker {
                 End::Fatal => Ended::Failed(FailureClass::Fatal, "hopeless"),
                 End::Cancelled => Ended::Cancelled,
             };
-            self.machine.handle_ended(id, ended, stage.now());
+            let is_done = self.machine.handle_ended(id, ended, stage.now());
+            let counts = match end {
+                End::Done => is_done,
+                End::Failed => self.slips(Slip::FailedAttemptIsWritten),
+                End::Fatal | End::Cancelled => false,
+            };
+            if counts {
+                self.write(OUTPUT, &at, offset);
+            }
             self.settle(stage, judge);
         }
         self.decide(stage, judge) || !due.is_empty()
@@ -123,7 +137,10 @@ impl Worker {
         for Giving { id, at, offset, tenure, .. } in due {
             let taken = !self.dice.chance(self.habits.refuses);
             judge.given(self.life, (&at, offset), tenure, taken, stage.time);
-            self.machine.handle_given_away(id, taken, stage.now());
+            let is_done = self.machine.handle_given_away(id, taken, stage.now());
+            if is_done && !self.slips(Slip::LetterIsWrittenAhead) {
+                self.write(LETTERS, &at, offset);
+            }
             self.settle(stage, judge);
         }
         any

@@ -15,12 +15,10 @@ use std::{
     time::Duration,
 };
 
-use ottla_core::{
-    CommittedOffset, TopicPartition,
-    processing::{CancelReason, OnHopeless},
-};
+use ottla_core::{CommittedOffset, TopicPartition};
 
 use super::{
+    outcomes::Outcomes,
     rules::Rules,
     tenure::{State, Tenure},
     told::Told,
@@ -46,55 +44,59 @@ pub(super) struct Judge {
     pub(super) rules: Rules,
     pub(super) logs: Logs,
     /// What is done, by whomever.
-    done: BTreeMap<TopicPartition, BTreeSet<i64>>,
-    lives: BTreeMap<Life, Worker>,
+    pub(super) done: BTreeMap<TopicPartition, BTreeSet<i64>>,
+    pub(super) lives: BTreeMap<Life, Worker>,
     /// What the group has committed.
-    committed: BTreeMap<TopicPartition, i64>,
-    serial: u64,
+    pub(super) committed: BTreeMap<TopicPartition, i64>,
+    pub(super) serial: u64,
     pub(super) counts: Processed,
+    pub(super) is_transactional: bool,
+    /// What became of transactions.
+    pub(super) once: Outcomes,
 }
 
 #[derive(Debug, Default)]
-struct Worker {
-    tenures: BTreeMap<TopicPartition, Tenure>,
-    running: BTreeMap<u64, Attempt>,
+pub(super) struct Worker {
+    pub(super) tenures: BTreeMap<TopicPartition, Tenure>,
+    pub(super) running: BTreeMap<u64, Attempt>,
     /// Nothing is to be started any more.
-    stops: bool,
+    pub(super) stops: bool,
     /// What is to be committed of partitions that were given up.
-    owed: BTreeMap<TopicPartition, CommittedOffset>,
+    pub(super) owed: BTreeMap<TopicPartition, CommittedOffset>,
     /// The partitions of the commit that is under way.
-    under_way: Option<Vec<(TopicPartition, u64)>>,
-    last_commit: Duration,
+    pub(super) under_way: Option<Vec<(TopicPartition, u64)>>,
+    pub(super) last_commit: Duration,
     /// No text is taken beside offsets.
-    refused: bool,
+    pub(super) refused: bool,
     /// Partitions whose share of the room was used up at the last turn, and how many records there was room for.
-    full: BTreeSet<TopicPartition>,
-    room: usize,
+    pub(super) full: BTreeSet<TopicPartition>,
+    pub(super) room: usize,
 }
 
 #[derive(Debug)]
-struct Attempt {
-    at: TopicPartition,
-    offset: i64,
-    tenure: u64,
-    since: Duration,
-    told: bool,
+pub(super) struct Attempt {
+    pub(super) at: TopicPartition,
+    pub(super) offset: i64,
+    pub(super) tenure: u64,
+    pub(super) since: Duration,
+    pub(super) told: bool,
 }
 
 /// What is due at a time is not late for so long: the time of events is exact, but sums of jitter are rounded.
-const SLACK: Duration = Duration::from_millis(1);
+pub(super) const SLACK: Duration = Duration::from_millis(1);
 
 impl Judge {
-    pub(super) fn new(rules: Rules, logs: Logs) -> Self {
+    pub(super) fn new(rules: Rules, logs: Logs, is_transactional: bool) -> Self {
         let (done, lives, committed) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { rules, logs, done, lives, committed, serial: 0, counts: Processed::default() }
+        let (counts, once) = (Processed::default(), Outcomes::default());
+        Self { rules, logs, done, lives, committed, serial: 0, counts, is_transactional, once }
     }
 
-    fn life(&mut self, life: Life) -> &mut Worker {
+    pub(super) fn life(&mut self, life: Life) -> &mut Worker {
         self.lives.entry(life).or_default()
     }
 
-    fn tenure(&mut self, life: Life, at: &TopicPartition) -> Option<&mut Tenure> {
+    pub(super) fn tenure(&mut self, life: Life, at: &TopicPartition) -> Option<&mut Tenure> {
         self.life(life).tenures.get_mut(at)
     }
 
@@ -154,8 +156,12 @@ impl Judge {
             });
         }
         if self.tenure(life, at).is_none_or(|tenure| tenure.is_reset_by(offsets[0])) {
-            self.counts.resets += u64::from(self.tenure(life, at).is_some());
+            let before = self.life(life).tenures.remove(at);
+            self.counts.resets += u64::from(before.is_some());
             self.begin(life, at, None);
+            if let Some((before, tenure)) = before.zip(self.tenure(life, at)) {
+                before.goes_on(offsets[0], tenure);
+            }
         }
         for offset in offsets {
             let written = *self.logs.of(at).get(offset).expect("it was written");
@@ -165,175 +171,6 @@ impl Judge {
                 self.counts.spared += 1;
             }
         }
-    }
-
-    /// A handler starts. Returns the attempt's number.
-    pub(super) fn start(
-        &mut self,
-        life: Life,
-        (at, offset): (&TopicPartition, i64),
-        attempt: u32,
-        stage: &mut Stage,
-    ) -> u64 {
-        let rules = self.rules;
-        self.serial += 1;
-        let serial = self.serial;
-        let is_done = self.done.get(at).is_some_and(|done| done.contains(&offset));
-        self.counts.starts += 1;
-        self.counts.repeats += u64::from(is_done && attempt == 1);
-        let now = stage.time;
-        let worker = self.life(life);
-        let mut wrong = |invariant, why: &str| {
-            stage.violate(invariant, || {
-                format!("w{life} starts {at} offset {offset}, attempt {attempt}: {why}")
-            });
-        };
-        if worker.stops {
-            wrong("who stops starts nothing", "it stops");
-        }
-        if worker.running.len() >= rules.concurrency {
-            wrong("no more is handled at once than the concurrency", "others are running");
-        }
-        let Some(tenure) = worker.tenures.get_mut(at) else {
-            wrong("only what is owned is started", "it is not its");
-            return serial;
-        };
-        if tenure.drains_until.is_some() {
-            wrong("nothing is started of what is revoked", "it is revoked");
-        }
-        if let Some(before) = tenure.before(offset, rules.order) {
-            wrong("records wait for those before them", &format!("{before} is not done"));
-        }
-        let begun = tenure.serial;
-        let Some(item) = tenure.items.get_mut(&offset) else {
-            wrong("what is done is not done again", "it is done, or was never handed out");
-            return serial;
-        };
-        match item.state {
-            State::Queued => {}
-            State::Waiting(earliest, _) if now >= earliest => {}
-            State::Waiting(..) => wrong("a record is handled no sooner than it is due", "too soon"),
-            state => wrong("a record is handled by one at a time", &format!("{state:?}")),
-        }
-        if attempt != item.attempts + 1 || attempt > rules.retries.attempts + item.given_away {
-            wrong("attempts are counted", &format!("there were {}", item.attempts));
-        }
-        (item.state, item.attempts) = (State::Running, attempt);
-        let attempt = Attempt { at: at.clone(), offset, tenure: begun, since: now, told: false };
-        worker.running.insert(serial, attempt);
-        serial
-    }
-
-    /// A handler is told to end.
-    pub(super) fn tell(&mut self, life: Life, attempt: u64, reason: CancelReason, stage: &mut Stage) {
-        let timeout = self.rules.handler_timeout;
-        let worker = self.life(life);
-        let Some(attempt) = worker.running.get_mut(&attempt) else { return };
-        attempt.told = true;
-        let tenure = worker.tenures.get(&attempt.at).filter(|tenure| tenure.serial == attempt.tenure);
-        let may = match reason {
-            CancelReason::TimedOut => {
-                timeout.is_some_and(|timeout| attempt.since + timeout <= stage.time + SLACK)
-            }
-            CancelReason::Gone => {
-                tenure.is_none_or(|it| it.drains_until.is_some_and(|until| until <= stage.time + SLACK))
-            }
-        };
-        if !may {
-            let (at, offset) = (&attempt.at, attempt.offset);
-            stage.violate("handlers have their time", || {
-                format!("w{life} tells {at} offset {offset} to end: {reason:?}")
-            });
-        }
-    }
-
-    /// A handler has ended. Returns whether its record is to be given away, once the machine says so.
-    pub(super) fn end(&mut self, life: Life, attempt: u64, end: End, stage: &mut Stage) {
-        let (rules, now) = (self.rules, stage.time);
-        let Some(Attempt { at, offset, tenure: serial, .. }) = self.life(life).running.remove(&attempt)
-        else {
-            return;
-        };
-        if end == End::Done {
-            self.done.entry(at.clone()).or_default().insert(offset);
-        }
-        let worker = self.life(life);
-        let Some(tenure) = worker.tenures.get_mut(&at).filter(|tenure| tenure.serial == serial) else {
-            return;
-        };
-        let Some(item) = tenure.items.get_mut(&offset) else { return };
-        let hopeless = end == End::Fatal || end == End::Failed && item.attempts >= rules.retries.attempts;
-        let is_done = end == End::Done || hopeless && rules.on_hopeless == OnHopeless::Skip;
-        if is_done {
-            tenure.items.remove(&offset);
-            tenure.done.insert(offset);
-            tenure.owed_since.get_or_insert(now);
-        } else if hopeless {
-            item.state = match rules.on_hopeless {
-                OnHopeless::GiveAway => State::Hopeless,
-                _ => State::Stopped,
-            };
-            worker.stops |= rules.on_hopeless == OnHopeless::Stop;
-        } else if end == End::Failed {
-            let (least, most) = rules.retries.after(item.attempts);
-            item.state = State::Waiting(now + least, now + most);
-        } else {
-            item.state = State::Stopped;
-        }
-        self.counts.hopeless += u64::from(hopeless);
-        if is_done {
-            self.done.entry(at).or_default().insert(offset);
-        }
-    }
-
-    /// A record is given away. Returns the tenure that this is of.
-    pub(super) fn give(
-        &mut self,
-        life: Life,
-        (at, offset): (&TopicPartition, i64),
-        stage: &mut Stage,
-    ) -> Option<u64> {
-        self.counts.given += 1;
-        let tenure = self.tenure(life, at)?;
-        let serial = tenure.serial;
-        match tenure.items.get_mut(&offset) {
-            Some(item) if item.state == State::Hopeless => item.state = State::Given,
-            item => {
-                let state = item.map(|item| item.state);
-                stage.violate("only what is hopeless is given away", || {
-                    format!("w{life} gives {at} offset {offset} away: {state:?}")
-                });
-            }
-        }
-        Some(serial)
-    }
-
-    /// Whoever a record was given to has taken it, or not. Of a tenure that is over that counts for nothing, but that somebody has
-    /// the record.
-    pub(super) fn given(
-        &mut self,
-        life: Life,
-        (at, offset): (&TopicPartition, i64),
-        tenure: Option<u64>,
-        taken: bool,
-        now: Duration,
-    ) {
-        if taken {
-            self.done.entry(at.clone()).or_default().insert(offset);
-        }
-        let rules = self.rules;
-        let Some(tenure) = self.tenure(life, at).filter(|it| Some(it.serial) == tenure) else { return };
-        let given = tenure.items.get_mut(&offset).filter(|item| item.state == State::Given);
-        let Some(item) = given else { return };
-        if taken {
-            tenure.items.remove(&offset);
-            tenure.done.insert(offset);
-            tenure.owed_since.get_or_insert(now);
-            return;
-        }
-        item.given_away += 1;
-        let (least, most) = rules.retries.after_giving_away(item.given_away);
-        item.state = State::Waiting(now + least, now + most);
     }
 
     /// Partitions are revoked: their handlers may go on until then.
@@ -386,164 +223,6 @@ impl Judge {
 
     pub(super) fn lose(&mut self, life: Life, partitions: &[TopicPartition]) {
         partitions.iter().for_each(|at| _ = self.life(life).tenures.remove(at));
-    }
-
-    /// A commit is asked for: of what is owned, or of what was given up just now.
-    pub(super) fn commit(
-        &mut self,
-        life: Life,
-        commit: &BTreeMap<TopicPartition, CommittedOffset>,
-        of_released: bool,
-        stage: &mut Stage,
-    ) {
-        if of_released {
-            return self.life(life).owed.retain(|at, _| !commit.contains_key(at));
-        }
-        self.check(life, commit, stage);
-        let worker = self.life(life);
-        let mut under_way = Vec::new();
-        for at in commit.keys() {
-            if let Some(tenure) = worker.tenures.get_mut(at) {
-                tenure.owed_since = None;
-                under_way.push((at.clone(), tenure.serial));
-            }
-        }
-        if worker.under_way.replace(under_way).is_some() {
-            stage.violate("one commit is under way at once", || format!("w{life}"));
-        }
-    }
-
-    /// The commit that was under way has ended.
-    pub(super) fn committed(&mut self, life: Life, is_done: bool, refused: bool, now: Duration) {
-        self.counts.failed_commits += u64::from(!is_done);
-        let worker = self.life(life);
-        let under_way = worker.under_way.take().unwrap_or_default();
-        (worker.last_commit, worker.refused) = (now, worker.refused | refused);
-        for (at, serial) in under_way.into_iter().filter(|_| !is_done) {
-            if let Some(tenure) = worker.tenures.get_mut(&at).filter(|tenure| tenure.serial == serial) {
-                tenure.owed_since.get_or_insert(now);
-            }
-        }
-    }
-
-    /// What is to be committed is what is done.
-    fn check(&mut self, life: Life, commit: &BTreeMap<TopicPartition, CommittedOffset>, stage: &mut Stage) {
-        for (at, offset) in commit {
-            let worker = &self.lives[&life];
-            let Some(tenure) = worker.tenures.get(at) else {
-                stage.violate("only what is owned is committed", || format!("w{life}: {at}"));
-                continue;
-            };
-            let told = match Told::read(offset.offset, &offset.metadata) {
-                Ok(told) if offset.metadata.len() < 4096 => told,
-                _ => {
-                    return stage
-                        .violate("a text beside an offset can be read", || format!("{at}: {offset:?}"));
-                }
-            };
-            if worker.refused && !offset.metadata.is_empty() {
-                stage.violate("no text is sent again that is not taken", || {
-                    format!("w{life} {at} {offset:?}")
-                });
-            }
-            let log = self.logs.of(at);
-            let began = tenure.begun_with.as_ref();
-            let first = began.map(|told| told.offset).into_iter().chain(tenure.first).min().unwrap_or(0);
-            let is_done = |record: i64| tenure.done.contains(&record) || tenure.is_told(record);
-            for record in log.range(first..).map(|(record, _)| *record) {
-                match (told.covers(record), is_done(record)) {
-                    // One that was deleted before it came is none of its.
-                    (true, false) if record < tenure.next && !tenure.items.contains_key(&record) => {}
-                    (true, false) => stage.violate("what is not done is not committed", || {
-                        format!("w{life} commits {at} {offset:?}, and {record} is not done")
-                    }),
-                    (false, true) if !worker.refused => stage
-                        .violate("all that is done is committed", || {
-                            format!("w{life} commits {at} {offset:?}, and {record} is done")
-                        }),
-                    _ => {}
-                }
-            }
-            let undone = log.range(offset.offset..).next();
-            if let Some((record, written)) =
-                undone.filter(|(_, written)| offset.leader_epoch > Some(written.leader_epoch))
-            {
-                stage.violate("the leader epoch is that of the record before", || {
-                    format!("w{life} commits {at} {offset:?}, and {record} is of {}", written.leader_epoch)
-                });
-            }
-        }
-    }
-
-    /// What the group has committed of a partition is another offset, or has another text.
-    pub(super) fn holds(
-        &mut self,
-        at: &TopicPartition,
-        offset: i64,
-        text: &str,
-        start: i64,
-        stage: &mut Stage,
-    ) {
-        let told = match Told::read(offset, text) {
-            Ok(told) => told,
-            Err(text) => return stage.violate("a text beside an offset can be read", || text),
-        };
-        self.committed.insert(at.clone(), offset);
-        let done = self.done.entry(at.clone()).or_default();
-        let log = self.logs.of(at).range(start..).map(|(record, _)| *record);
-        if let Some(record) = log.filter(|record| told.covers(*record)).find(|record| !done.contains(record))
-        {
-            stage.violate("what is not done is not committed", || {
-                format!("{at} is committed at {told:?}, and {record} is not done")
-            });
-        }
-    }
-
-    /// The offset that the group has committed.
-    pub(super) fn committed_at(&self, at: &TopicPartition) -> i64 {
-        self.committed.get(at).copied().unwrap_or_default()
-    }
-
-    /// A worker has nothing to do now, with these partitions paused.
-    pub(super) fn rests(&mut self, life: Life, paused: &[TopicPartition], stage: &mut Stage) {
-        let (rules, now) = (self.rules, stage.time);
-        let worker = &self.lives.entry(life).or_default();
-        for attempt in worker.running.values().filter(|attempt| !attempt.told) {
-            let tenure = worker.tenures.get(&attempt.at).filter(|tenure| tenure.serial == attempt.tenure);
-            let is_late = |since: Duration| now >= since + SLACK;
-            let drained = tenure.is_none_or(|it| it.drains_until.is_some_and(is_late));
-            if drained || rules.handler_timeout.is_some_and(|timeout| is_late(attempt.since + timeout)) {
-                stage.violate("handlers whose time is over are told", || format!("w{life}: {attempt:?}"));
-            }
-        }
-        for (at, tenure) in &worker.tenures {
-            let hopeless = tenure.items.iter().find(|(_, item)| item.state == State::Hopeless);
-            if let Some((offset, _)) = hopeless {
-                stage.violate("what is hopeless is given away", || format!("w{life} {at} offset {offset}"));
-            }
-            let due = tenure.owed_since.map(|since| since.max(worker.last_commit) + rules.commit_interval);
-            if due.is_some_and(|due| now > due + SLACK)
-                && worker.under_way.is_none()
-                && tenure.drains_until.is_none()
-                && !worker.stops
-            {
-                stage
-                    .violate("what is done is committed in time", || format!("w{life} {at}, due at {due:?}"));
-            }
-            if worker.stops || tenure.drains_until.is_some() {
-                continue;
-            }
-            if tenure.items.is_empty() && paused.contains(at) {
-                stage.violate("a partition that has room is resumed", || format!("w{life} {at}"));
-            }
-            if worker.running.len() < rules.concurrency
-                && let Some(offset) = tenure.ready(now.saturating_sub(SLACK), rules.order)
-            {
-                stage.violate("where there is work and a free slot something runs", || {
-                    format!("w{life} {at} offset {offset}, {} are running", worker.running.len())
-                });
-            }
-        }
     }
 
     /// A worker starts nothing any more.

@@ -1,12 +1,15 @@
 //! What a process does when partitions come and go: what `processor/rebalance.rs` of the client does.
 
-use ottla_core::{Callback, OpFailure, Outcome, SeekTo, TopicPartition};
+use ottla_core::{Callback, OpFailure, Outcome, SeekTo, TopicPartition, processing::GivenUp};
 
 use super::{
     judge::Judge,
     worker::{GRACE, Listening, Worker, is_too_large},
 };
-use crate::{slip::Slip, stage::Stage};
+use crate::{dice::secs, slip::Slip, stage::Stage};
+
+/// How long the last transaction of what is given up is awaited.
+const CLOSE: std::time::Duration = secs(30);
 
 impl Worker {
     /// The listener is called.
@@ -31,6 +34,7 @@ impl Worker {
                 judge.counts.lost += partitions.len() as u64;
                 judge.lose(life, &partitions);
                 if !self.slips(Slip::LossIsNotTold) {
+                    self.forget(&partitions);
                     self.machine.handle_lost(&partitions);
                 }
                 self.settle(stage, judge);
@@ -48,10 +52,10 @@ impl Worker {
         self.seek_back(&at, judge.committed_at(&at), stage);
     }
 
-    /// The program moves a position back, at the least to what is committed: behind that, records may be in hand that it would
-    /// skip.
+    /// The program moves a position back, to before what is committed or to between that and the position.
     pub(super) fn seek_back(&mut self, at: &TopicPartition, committed: i64, stage: &mut Stage) -> bool {
-        let to = (committed - self.dice.offset(0..=40)).max(0);
+        let beyond = self.host.machine.position(at).map_or(0, |position| (position - committed).max(0));
+        let to = (committed + beyond - self.dice.offset(0..=40 + beyond)).max(0);
         let life = self.life;
         stage.tell(|| format!("w{life} seeks {at} to {to}"));
         self.host.machine.seek(at, SeekTo::Offset(to), stage.now())
@@ -68,6 +72,14 @@ impl Worker {
                     self.listening = Listening::Assigned { partitions, asked };
                     return false;
                 }
+                // What is done beyond an offset has its outputs already.
+                if let Some(Some(Err(OpFailure::TimedOut(_)))) = &outcome
+                    && self.keeper.is_some()
+                {
+                    let asked = self.host.machine.committed(partitions.clone(), now).ok();
+                    self.listening = Listening::Assigned { partitions, asked };
+                    return true;
+                }
                 let committed = match outcome.flatten() {
                     Some(Ok(Outcome::Committed(committed))) => committed,
                     _ => Default::default(),
@@ -76,6 +88,7 @@ impl Worker {
                     let told = committed.get(at).and_then(Option::as_ref);
                     judge.assigned(self.life, at, told, stage);
                     let told = told.filter(|_| !self.slips(Slip::AssignedWithoutItsText));
+                    self.forget(std::slice::from_ref(at));
                     self.machine.handle_assigned(at.clone(), told);
                     self.settle(stage, judge);
                     // It may have been paused when it was here before.
@@ -87,9 +100,13 @@ impl Worker {
                 self.settle(stage, judge);
                 let is_late = stage.time >= end;
                 let slips = self.slips(Slip::DrainIsNotAwaited);
-                if !is_late && !self.machine.is_drained(&partitions) && !slips {
+                let is_drained = self.machine.is_drained(&partitions) && self.are_books_settled();
+                if !is_late && !is_drained && !slips {
                     self.listening = Listening::Draining { partitions, deadline, end };
                     return false;
+                }
+                if self.keeper.is_some() {
+                    return self.give_up(&partitions, is_late, stage, judge);
                 }
                 let done = self.machine.release(&partitions);
                 judge.release(self.life, &partitions, &done, is_late, stage);
@@ -99,6 +116,15 @@ impl Worker {
                     let asked = self.host.machine.commit(Some(done.clone()), now);
                     self.listening = Listening::Committing { done, asked };
                     return true;
+                }
+                judge.revoked(self.life, stage);
+            }
+            Listening::Parting { parting, end } => {
+                let keeper = self.keeper.as_mut();
+                let has_ended = keeper.is_none_or(|keeper| keeper.parted.remove(&parting));
+                if !has_ended && stage.time < end {
+                    self.listening = Listening::Parting { parting, end };
+                    return false;
                 }
                 judge.revoked(self.life, stage);
             }
@@ -124,6 +150,47 @@ impl Worker {
             }
         }
         self.host.machine.callback_done(self.reader.id(), now);
+        true
+    }
+
+    fn forget(&mut self, partitions: &[TopicPartition]) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.books.forget(partitions);
+        }
+    }
+
+    fn are_books_settled(&mut self) -> bool {
+        self.keeper.as_mut().is_none_or(|keeper| keeper.books.hold(&self.machine))
+    }
+
+    /// What is done of partitions is committed in a transaction, and they are given up. Returns whether it did anything.
+    fn give_up(
+        &mut self,
+        partitions: &[TopicPartition],
+        is_late: bool,
+        stage: &mut Stage,
+        judge: &mut Judge,
+    ) -> bool {
+        let (life, is_committing) = (self.life, self.machine.is_committing());
+        let Some(keeper) = &mut self.keeper else { return false };
+        // Asked before they are given up: in a later generation others may have had them.
+        let member = self.host.machine.member_for(partitions);
+        let is_member = member.is_some();
+        let GivenUp { offsets, parting } = keeper.books.give_up(partitions, member, &mut self.machine);
+        judge.release(life, partitions, &offsets, is_late, stage);
+        self.settle(stage, judge);
+        stage.note(|| format!("w{life} gives up {partitions:?} with {offsets:?}: {parting:?}"));
+        if let Some(parting) = parting {
+            judge.commit(life, &offsets, true, stage);
+            self.listening = Listening::Parting { parting, end: stage.time + CLOSE };
+            return true;
+        }
+        // Another transaction may have some of what was written for them.
+        if is_committing && is_late || !is_member || judge.once.closed.contains(&life) {
+            judge.commit(life, &offsets, true, stage);
+        }
+        judge.revoked(life, stage);
+        self.host.machine.callback_done(self.reader.id(), stage.now());
         true
     }
 

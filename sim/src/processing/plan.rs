@@ -4,12 +4,15 @@ use std::{fmt, time::Duration};
 
 use ottla_broker::{Config, Fault};
 use ottla_core::{
-    ConsumerConfig, TopicPartition,
+    ConsumerConfig, FetchConfig, IsolationLevel, TopicPartition,
     processing::{OnHopeless, Order, ProcessingConfig, RetryPolicy, Room},
 };
 use ottla_protocol::{ApiKey, ErrorCode};
 
-use super::rules::{Retries, Rules};
+use super::{
+    once::Once,
+    rules::{Retries, Rules},
+};
 use crate::{
     case::Case,
     configured,
@@ -17,7 +20,7 @@ use crate::{
     mode::{Mode, Protocol},
     setup::Setup,
     stage::Weather,
-    trouble::Trouble,
+    trouble::{Menu, Trouble},
 };
 
 pub(super) const TOPIC: &str = "work";
@@ -50,6 +53,12 @@ pub(super) enum Item {
     },
     /// The program moves a position back.
     Seek,
+    /// A process begins with the transactional id of one that goes on.
+    Zombie,
+    /// The coordinator of a transactional id moves.
+    MoveTransactions {
+        node: i32,
+    },
     /// A log loses what the group has committed.
     Trim,
     /// A process reaches nobody for so long.
@@ -98,6 +107,8 @@ pub(super) struct Plan {
     pub(super) items: Vec<(Duration, Item)>,
     pub(super) habits: Habits,
     pub(super) rules: Rules,
+    /// Where they commit in transactions.
+    pub(super) once: Option<Once>,
     protocol: Protocol,
 }
 
@@ -107,7 +118,7 @@ use ErrorCode::{
 };
 
 /// Errors with which a broker may answer.
-const MENU: &[(ApiKey, &[ErrorCode])] = &[
+const MENU: Menu = &[
     (
         ApiKey::OffsetCommit,
         &[NotCoordinator, CoordinatorLoadInProgress, RebalanceInProgress, UnknownMemberId, IllegalGeneration],
@@ -148,10 +159,12 @@ impl Plan {
             items: Vec::new(),
             habits: Self::habits(wide, d),
             rules,
+            once: None,
             setup,
             protocol,
         };
         plan.draw_items(d);
+        plan.draw_once(case);
         plan
     }
 
@@ -235,13 +248,13 @@ impl Plan {
             12 => Item::Trouble(Trouble::Cut),
             13 => Item::Trouble(Trouble::Stop { node, lasts: d.time(ms(200)..=secs(3)) }),
             14 => Item::Begin,
-            _ => Item::Trouble(Self::of_a_request(d, brokers)),
+            _ => Item::Trouble(Self::of_a_request(MENU, d, brokers)),
         }
     }
 
-    fn of_a_request(d: &mut Dice, brokers: u32) -> Trouble {
+    pub(super) fn of_a_request(menu: Menu, d: &mut Dice, brokers: u32) -> Trouble {
         let node = d.chance(0.3).then(|| Trouble::node(d, brokers));
-        let (api, errors) = d.pick(MENU);
+        let (api, errors) = d.pick(menu);
         let fault = match d.number(0..=9) {
             0..=3 => Fault::Error(d.pick(errors)),
             4 => Fault::Disconnect,
@@ -258,11 +271,15 @@ impl Plan {
     }
 
     pub(super) fn consumer(&self, d: &mut Dice) -> ConsumerConfig {
+        let plain = configured::plain(&self.setup, self.broker.brokers, d);
+        let isolation =
+            if self.once.is_some() { IsolationLevel::ReadCommitted } else { plain.fetch.isolation };
         ConsumerConfig {
             api_timeout: secs(8),
             group: Some(configured::member(&self.setup, &self.protocol, GROUP)),
             listener: true,
-            ..configured::plain(&self.setup, self.broker.brokers, d)
+            fetch: FetchConfig { isolation, ..plain.fetch },
+            ..plain
         }
     }
 
@@ -285,13 +302,16 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { broker, partitions, habits, rules, protocol, trouble, .. } = self;
+        let Self { broker, partitions, habits, rules, protocol, trouble, once, .. } = self;
         let (brokers, versions, text) = (broker.brokers, broker.versions, broker.offset_metadata_max_bytes);
         write!(
             f,
             "{brokers} brokers as {versions:?} that take texts of {text}, {partitions} partitions, {protocol:?}; \
              {rules:?}; {habits:?}; trouble until {trouble:.1?}"
         )?;
+        if let Some(once) = once {
+            write!(f, "; {once:?}")?;
+        }
         for (index, (at, item)) in self.items.iter().enumerate() {
             write!(f, "\n           {index:2} at {:9.6} {item:?}", at.as_secs_f64())?;
         }

@@ -76,6 +76,29 @@ impl Tenure {
         first < self.next || begun_with.is_some_and(|told| first < told.offset)
     }
 
+    /// It is read on from `first`, which is not behind what has arrived. What there was before that goes on, and handlers that are at
+    /// it are told to end.
+    pub(super) fn goes_on(self, first: i64, next: &mut Self) {
+        (next.items, next.done) = (self.items, self.done);
+        next.items.split_off(&first);
+        let forgets = !next.done.split_off(&first).is_empty();
+        if next.items.is_empty() && next.done.is_empty() {
+            return;
+        }
+        // Nobody knows any more which was the last of them that is done: what is saved may tell so of any that is not in hand.
+        if forgets && let Some(base) = next.items.keys().next() {
+            next.done.extend((*base..first).rev().find(|offset| !next.items.contains_key(offset)));
+        }
+        for item in next.items.values_mut() {
+            item.attempts -= u32::from(item.state == State::Running);
+            item.given_away += u32::from(matches!(item.state, State::Hopeless | State::Given));
+            if !matches!(item.state, State::Waiting(..)) {
+                item.state = State::Queued;
+            }
+        }
+        (next.first, next.next, next.drains_until) = (self.first, first, self.drains_until);
+    }
+
     /// A record before this one that is not done, and that it is to wait for.
     pub(super) fn before(&self, offset: i64, order: Order) -> Option<i64> {
         let key = self.items.get(&offset)?.key;

@@ -3,11 +3,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ottla_broker::{Cluster, TopicSpec};
-use ottla_core::{Machine as _, TopicPartition, caught};
+use ottla_core::{TopicPartition, caught};
 use ottla_protocol::ApiKey;
 
 use super::{
     judge::Judge,
+    keeper::PRODUCERS,
+    once::{LETTERS, OUTPUT},
     plan::{GROUP, Phase, Plan, TOPIC},
     worker::Worker,
     written::Logs,
@@ -15,10 +17,10 @@ use super::{
 use crate::{
     between::{self, Between},
     case::Case,
-    client::Arrival,
+    client::{Arrival, feed},
     dice::{Dice, ms},
     pump::pump,
-    report::{Failure, Report, Transactions},
+    report::{Failure, Report},
     stage::{Event, LinkId, Stage, Who},
 };
 
@@ -57,24 +59,21 @@ impl Between for World {
     }
 
     fn arrives(&mut self, who: Who, arrival: Arrival) {
-        let (worker, stage) = (&mut self.workers[who.0 - 1], &mut self.stage);
+        let (life, is_producer) = match who.0 {
+            number if number > PRODUCERS => (number - PRODUCERS, true),
+            number => (number, false),
+        };
+        let (worker, stage) = (&mut self.workers[life - 1], &mut self.stage);
         if worker.is_gone() {
             return;
         }
-        let host = &mut worker.host;
-        match arrival {
-            Arrival::Alarm if !host.is_due(stage.time) => return,
-            Arrival::Alarm => {}
-            Arrival::Connected(conn) => host.machine.handle_connected(conn, stage.now()),
-            Arrival::Disconnected(conn, why) => host.disconnected(conn, why, stage),
-            Arrival::Done(conn, done) => host.machine.handle_done(conn, done, stage.now()),
-            Arrival::Frame(conn, frame) => {
-                if let Some((_, reply)) = host.decode(conn, frame, stage) {
-                    host.machine.handle_reply(conn, reply, stage.now());
-                }
-            }
+        let came = match &mut worker.keeper {
+            Some(keeper) if is_producer => feed(&mut keeper.host, arrival, stage),
+            _ => feed(&mut worker.host, arrival, stage),
+        };
+        if came {
+            self.turn(Who(life));
         }
-        self.turn(who);
     }
 
     fn pump(&mut self) {
@@ -89,6 +88,11 @@ impl World {
         let mut stage = Stage::new(dice.fork(), plan.weather.clone(), journal);
         let mut cluster = between::cluster(&plan.broker, case);
         cluster.create_topic(&TopicSpec::new(TOPIC, plan.partitions)).expect("its name is free");
+        if let Some(once) = &plan.once {
+            for (topic, partitions) in [(OUTPUT, once.outputs), (LETTERS, 1)] {
+                cluster.create_topic(&TopicSpec::new(topic, partitions)).expect("its name is free");
+            }
+        }
         for (index, (at, _)) in plan.items.iter().enumerate() {
             if !case.without.contains(&index) {
                 stage.schedule(*at, Event::Plan(index));
@@ -97,7 +101,7 @@ impl World {
         stage.schedule(plan.trouble, Event::Quiet);
         stage.schedule(ms(20), Event::Burst);
         stage.schedule(ms(50), Event::Look);
-        let judge = Judge::new(plan.rules, Logs::new(&plan.all_partitions()));
+        let judge = Judge::new(plan.rules, Logs::new(&plan.all_partitions()), plan.once.is_some());
         Self {
             case: case.clone(),
             plan,
@@ -145,6 +149,9 @@ impl World {
                     self.alarm = None;
                     self.cluster.handle_timeout(self.stage.now());
                     self.pump();
+                    if self.plan.once.is_some() {
+                        self.look_at_offsets();
+                    }
                 }
             }
             Event::Plan(index) => {
@@ -175,7 +182,11 @@ impl World {
         let key = ApiKey::from_key(i16::from_be_bytes([frame[0], frame[1]]));
         self.cluster.handle_frame(broker, frame, self.stage.now());
         self.pump();
-        if key == Some(ApiKey::OffsetCommit) {
+        let may_commit = match self.plan.once {
+            Some(_) => !matches!(key, Some(ApiKey::Fetch | ApiKey::Metadata)),
+            None => key == Some(ApiKey::OffsetCommit),
+        };
+        if may_commit {
             self.look_at_offsets();
         }
     }
@@ -216,7 +227,7 @@ impl World {
             longest_wait: Duration::ZERO,
             took: self.stage.time,
             steps: self.steps,
-            transactions: Transactions::default(),
+            transactions: self.judge.once.counts,
             processed: counts,
         }
     }

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use ottla_check::history::Op;
-use ottla_core::{Machine, Outbound, TopicPartition};
-use ottla_protocol::Request;
+use ottla_core::TopicPartition;
 
 use super::{plan::Role, record::Record, watcher::Watcher, worker, worker::Worker, writer, writer::Writer};
 use crate::{
-    client::Arrival,
-    host::{Frame, Host},
+    client::{Arrival, feed, spin_in_transactions},
     stage::{Stage, Who},
 };
 
@@ -56,9 +54,12 @@ impl Process {
                     .violate("no busy loop", || format!("{name} and its user wake each other for ever"));
             }
             let woken = match &mut self.actor {
-                Actor::Worker(it) => spin(&mut it.consumer.host, stage) | spin(&mut it.producer.host, stage),
-                Actor::Writer(it) => spin(&mut it.producer.host, stage),
-                Actor::Watcher(it) => spin(&mut it.consumer.host, stage),
+                Actor::Worker(it) => {
+                    spin_in_transactions(&mut it.consumer.host, stage)
+                        | spin_in_transactions(&mut it.producer.host, stage)
+                }
+                Actor::Writer(it) => spin_in_transactions(&mut it.producer.host, stage),
+                Actor::Watcher(it) => spin_in_transactions(&mut it.consumer.host, stage),
             };
             if !woken && !looks {
                 break;
@@ -149,45 +150,4 @@ impl Process {
             Actor::Watcher(it) => it.consumer.host.crash(stage),
         }
     }
-}
-
-/// What a driver does in a turn. Returns whether it has woken the user.
-fn spin<M: Machine<Frame = Frame>>(host: &mut Host<M>, stage: &mut Stage) -> bool {
-    let now = stage.now();
-    host.begin(stage);
-    while let Some(effect) = host.machine.poll_send(now) {
-        let who = host.who;
-        match &effect {
-            Outbound::Send { request: Request::OffsetCommit(_), .. } => {
-                stage.violate("offsets are committed in transactions alone", || format!("{who} commits"));
-            }
-            Outbound::Send { request: Request::TxnOffsetCommit(asked), .. }
-                if asked.generation_id_or_member_epoch < 0 || asked.member_id.is_empty() =>
-            {
-                stage.violate("offsets name the member that commits them", || format!("{who} names none"));
-            }
-            _ => {}
-        }
-        host.act(effect, stage);
-    }
-    // What was stirred by now has been carried out.
-    _ = host.machine.take_stir();
-    host.machine.take_wake()
-}
-
-/// What arrives goes to the machine. Returns whether anything did.
-fn feed<M: Machine<Frame = Frame>>(host: &mut Host<M>, arrival: Arrival, stage: &mut Stage) -> bool {
-    match arrival {
-        Arrival::Alarm if !host.is_due(stage.time) => return false,
-        Arrival::Alarm => {}
-        Arrival::Connected(conn) => host.machine.handle_connected(conn, stage.now()),
-        Arrival::Disconnected(conn, why) => host.disconnected(conn, why, stage),
-        Arrival::Done(conn, done) => host.machine.handle_done(conn, done, stage.now()),
-        Arrival::Frame(conn, frame) => {
-            if let Some((_, reply)) = host.decode(conn, frame, stage) {
-                host.machine.handle_reply(conn, reply, stage.now());
-            }
-        }
-    }
-    true
 }

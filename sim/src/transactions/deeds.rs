@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     between::Between as _,
-    case::Bug,
     dice::ms,
     stage::{Event, LinkId},
     trouble::{Trouble, script},
@@ -97,10 +96,7 @@ impl World {
             Role::Watcher(isolation) => (format!("{isolation:?}-{index}"), String::new()),
         };
         self.stage.tell(|| format!("{name} begins"));
-        let planted = match self.case.planted {
-            Some(Bug::Core(bug)) => Some(bug),
-            _ => None,
-        };
+        let planted = self.case.in_core();
         let (plan, stage, record, dice) = (&self.plan, &mut self.stage, &mut self.record, &mut self.dice);
         let producing = |dice: &mut crate::dice::Dice, stage: &_, record: &mut _| {
             let seeds = (plan.seeds(), dice.seed());

@@ -12,11 +12,11 @@ use super::{
     producing::GROUP,
     record::Read,
     world::World,
-    written::{Written, written},
 };
 use crate::{
     dice::{ms, secs},
     report::{LEAST_ABORTED, LEAST_COMMITTED},
+    settled::{Settled, is_settled, settled},
     stage::Event,
 };
 
@@ -98,14 +98,11 @@ impl World {
 
     /// Whether no transaction of these ids is open.
     fn is_settled(&self, prefix: &str) -> bool {
-        let states = self.cluster.transactional_ids().filter(|id| id.starts_with(prefix));
-        states
-            .filter_map(|id| self.cluster.transaction(id))
-            .all(|it| matches!(it.state, "Empty" | "CompleteCommit" | "CompleteAbort"))
+        is_settled(&self.cluster, prefix)
     }
 
-    fn written(&self, at: &TopicPartition) -> Vec<Written> {
-        written(&self.cluster.log(&at.topic, at.partition).unwrap_or_default())
+    fn written(&self, at: &TopicPartition) -> Vec<Settled> {
+        settled(&self.cluster.log(&at.topic, at.partition).unwrap_or_default())
     }
 
     /// The partitions of the input of which something committed has not been done.

@@ -6,8 +6,7 @@
 //! - `record`: what happened, as the checker reads it.
 //! - `producing`, `consuming`: a machine of each kind, and what it says of itself for the record.
 //! - `worker`, `writer`, `watcher`: who uses them. `actor`: any of the three.
-//! - `world`: the loop; `deeds`: what the plan has in store; `ending`: what must come true in the end; `written`: what logs
-//!   hold.
+//! - `world`: the loop; `deeds`: what the plan has in store; `ending`: what must come true in the end.
 
 mod actor;
 mod consuming;
@@ -20,6 +19,5 @@ mod watcher;
 mod worker;
 mod world;
 mod writer;
-mod written;
 
 pub(crate) use world::run;

@@ -7,7 +7,7 @@ use ottla_core::{
     Address, ConsumerConfig, FetchConfig, IsolationLevel, TopicPartition,
     producer::{ProducerConfig, TransactionConfig},
 };
-use ottla_protocol::{ApiKey, ErrorCode};
+use ottla_protocol::ApiKey;
 
 use super::producing::GROUP;
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     mode::{Mode, Protocol},
     setup::Setup,
     stage::{Stage, Weather},
-    trouble::Trouble,
+    trouble::{OF_TRANSACTIONS, Trouble},
 };
 
 pub(super) const INPUT: &str = "input";
@@ -100,28 +100,6 @@ pub(super) struct Plan {
     producer: ProducerConfig,
     protocol: Protocol,
 }
-
-use ErrorCode::{
-    ConcurrentTransactions, CoordinatorLoadInProgress, CoordinatorNotAvailable, IllegalGeneration,
-    KafkaStorageError, NotCoordinator, NotEnoughReplicas, NotLeaderOrFollower, RequestTimedOut,
-    UnknownMemberId, UnstableOffsetCommit,
-};
-
-/// Errors with which a broker may answer.
-const MENU: &[(ApiKey, &[ErrorCode])] = &[
-    (ApiKey::Produce, &[NotLeaderOrFollower, NotEnoughReplicas, RequestTimedOut]),
-    (ApiKey::AddPartitionsToTxn, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
-    (ApiKey::AddOffsetsToTxn, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
-    (
-        ApiKey::TxnOffsetCommit,
-        &[CoordinatorLoadInProgress, NotCoordinator, IllegalGeneration, UnknownMemberId],
-    ),
-    (ApiKey::EndTxn, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
-    (ApiKey::InitProducerId, &[CoordinatorLoadInProgress, NotCoordinator, ConcurrentTransactions]),
-    (ApiKey::FindCoordinator, &[CoordinatorNotAvailable]),
-    (ApiKey::Fetch, &[NotLeaderOrFollower, KafkaStorageError]),
-    (ApiKey::OffsetFetch, &[CoordinatorLoadInProgress, UnstableOffsetCommit]),
-];
 
 impl Plan {
     pub(super) fn draw(case: &Case) -> Self {
@@ -207,7 +185,7 @@ impl Plan {
 
     fn of_a_request(d: &mut Dice, brokers: u32) -> Trouble {
         let node = d.chance(0.3).then(|| Trouble::node(d, brokers));
-        let (api, errors) = d.pick(MENU);
+        let (api, errors) = d.pick(OF_TRANSACTIONS);
         let fault = match d.number(0..=9) {
             0..=2 => Fault::Error(d.pick(errors)),
             3 => Fault::Disconnect,

@@ -49,6 +49,7 @@ pub use operation::{Committed, PendingCommit};
 pub use poll::PollRecords;
 pub use reader::Reader;
 pub use record::{DetachedRecord, OwnedRecord, Record};
+pub(crate) use records::Iter;
 pub use records::Records;
 pub use seek::SeekPosition;
 pub use stream::{EventStream, RecordStream};
@@ -154,6 +155,15 @@ impl Consumer {
     /// One more handle that reads for this consumer, for another task or thread.
     pub fn reader(&self) -> Reader {
         self.reader.reader()
+    }
+
+    /// What this handle reads with.
+    pub(crate) fn own_reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    pub(crate) fn own_reader_mut(&mut self) -> &mut Reader {
+        &mut self.reader
     }
 
     /// Reads what the group gives it of this topic, or of these, in place of an earlier subscription.

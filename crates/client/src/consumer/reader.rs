@@ -33,6 +33,8 @@ pub struct Reader {
     pub(super) settings: Arc<Settings>,
     /// A poll has returned nothing because the consumer is closed.
     told_closed: bool,
+    /// Whether the listener may be told in this one's calls.
+    tells: bool,
 }
 
 /// What all readers of a consumer have in common.
@@ -79,7 +81,25 @@ impl Reader {
         if !settings.interceptors.is_empty() {
             reading.look_at_each();
         }
-        Self { shared: shared.clone(), reading, listening, settings, told_closed: false }
+        Self { shared: shared.clone(), reading, listening, settings, told_closed: false, tells: true }
+    }
+
+    /// One more reader of the same consumer, in whose calls no listener is told.
+    pub(crate) fn silent(&self) -> Self {
+        let mut reader = self.reader();
+        reader.reading.leave_callbacks();
+        reader.tells = false;
+        reader
+    }
+
+    /// Whether the consumer still has a partition that it has handed out records of: it was not taken away meanwhile.
+    pub(crate) fn has(&self, partition: &TopicPartition) -> bool {
+        self.shared.inspect(|core| self.reading.has(partition, core))
+    }
+
+    /// The end of a partition's log when it was last fetched.
+    pub(crate) fn high_watermark(&self, partition: &TopicPartition) -> Option<i64> {
+        self.shared.inspect(|core| core.high_watermark(partition))
     }
 
     /// One more reader of the same consumer.
@@ -218,9 +238,11 @@ impl Reader {
     /// What is next, once the listener has been told what it is to be told.
     async fn look(&mut self, filter: &Filter) -> Result<Look, RecvError> {
         loop {
-            self.listening.finish(&self.shared, self.reading.id()).await;
-            let (reading, listening) = (&mut self.reading, &self.listening);
-            let step = self.shared.wait(|core, now| match listening.is_interrupted() {
+            if self.tells {
+                self.listening.finish(&self.shared, self.reading.id()).await;
+            }
+            let (reading, listening, tells) = (&mut self.reading, &self.listening, self.tells);
+            let step = self.shared.wait(|core, now| match tells && listening.is_interrupted() {
                 true => Some(Step::Listen),
                 false => match core.take_committed() {
                     Some(committed) => Some(Step::Tell(committed)),

@@ -20,7 +20,7 @@ use ottla_core::{CommittedOffset, TopicPartition, log};
 
 use super::{
     engine::{Engine, Life, Link},
-    pump::{CLOSE, IDLE, build, of, or},
+    pump::{CLOSE, IDLE, asked, build, or, received},
 };
 use crate::{
     config::ConsumerBuilder,
@@ -95,27 +95,48 @@ impl Behind {
                 }
                 continue;
             }
-            let is_scanning = self.reading.values().any(|reading| reading.scans_to.is_some());
+            let is_scanning = self.scanned().next().is_some();
             let wait = match (is_scanning, self.again) {
                 (true, _) => LOOK,
                 (false, Some(_)) => AGAIN,
                 (false, None) => IDLE,
             };
-            let mut receiving = self.consumer.poll(wait).max_records(engine.room()).into_future();
+            let mut stirred = pin!(engine.readers.notified());
+            // Before it is asked: what comes about in between is not missed.
+            stirred.as_mut().enable();
+            let room = engine.room();
+            // Keys that are scanned take no room, and all of their chain waits for them.
+            let scanned: Vec<TopicPartition> = match room {
+                Some(_) => Vec::new(),
+                None => self.scanned().cloned().collect(),
+            };
+            let reader = self.consumer.own_reader_mut();
+            let mut receiving = match scanned.is_empty() {
+                true => asked(reader, room, wait).into_future(),
+                false => reader.poll(wait).partitions(scanned).into_future(),
+            };
             let mut changed = pin!(engine.chains_changed());
-            let received = poll_fn(|cx| match changed.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => receiving.as_mut().poll(cx).map(Some),
+            let turn = poll_fn(|cx| {
+                if changed.as_mut().poll(cx).is_ready()
+                    || (room.is_none() && stirred.as_mut().poll(cx).is_ready())
+                {
+                    return Poll::Ready(None);
+                }
+                receiving.as_mut().poll(cx).map(Some)
             });
-            let received = received.await;
+            let turn = turn.await;
             drop(receiving);
-            match received {
-                None => {}
-                Some(Ok(records)) => self.take(&records, engine),
-                Some(Err(error)) if error.is_retriable() => {}
-                Some(Err(error)) => return Err(of(ProcessErrorKind::Receive, &error).because(error)),
+            if let Some(records) = turn
+                && let Some(records) = received(records)?
+            {
+                self.take(&records, engine);
             }
         }
+    }
+
+    /// Those of which only keys are read.
+    fn scanned(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.reading.iter().filter(|(_, reading)| reading.scans_to.is_some()).map(|(at, _)| at)
     }
 
     /// Reads what is behind these, and nothing else.
@@ -235,7 +256,7 @@ impl Behind {
         }
         let read = self.reading.iter().filter(|(_, reading)| reading.scans_to.is_none());
         let links = read.map(|(at, reading)| (at.clone(), reading.link.clone())).collect();
-        engine.feed_behind(records, |at| self.consumer.high_watermark(at), &links);
+        engine.feed_behind(records, self.consumer.own_reader(), &links);
     }
 }
 

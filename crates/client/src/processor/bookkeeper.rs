@@ -1,8 +1,8 @@
 //! The bookkeeper: commits what is done in transactions, one after the other.
 
-use std::{collections::BTreeMap, error::Error as _, sync::Arc, time::Duration};
+use std::{error::Error as _, sync::Arc};
 
-use ottla_core::{CommittedOffset, TopicPartition, log, processing::CommitEnd};
+use ottla_core::{log, processing::Attempted};
 use ottla_protocol::ErrorCode;
 
 use super::{
@@ -19,18 +19,10 @@ use crate::{
     producer::TransactionalProducer,
 };
 
-/// How long it waits after a transaction that was aborted, at first; twice as long each time, up to 32 times that.
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// How often it tries to commit what is done of partitions that are given up.
-const ATTEMPTS: u32 = 3;
-
 /// Whose transactions they are.
 #[derive(Debug)]
 pub(super) struct Bookkeeper {
     producer: TransactionalProducer,
-    /// How many transactions were aborted since the last that was not.
-    failures: u32,
 }
 
 /// Why nothing of a transaction is committed.
@@ -50,63 +42,47 @@ impl From<TransactionError> for Undone {
 impl Bookkeeper {
     /// Claims the transactional id: what an earlier process with it has left behind is aborted.
     pub(super) async fn open(producer: ProducerBuilder) -> Result<Self, ProcessError> {
-        Ok(Self { producer: producer.build_transactional().await.map_err(build)?, failures: 0 })
+        Ok(Self { producer: producer.build_transactional().await.map_err(build)? })
     }
 
     /// Commits what the engine has until that ends. An error where no transaction can be committed any more.
     pub(super) async fn run(mut self, engine: Arc<Engine>) -> Result<(), ProcessError> {
         let end = loop {
-            let Some(entry) = engine.next_entry() else {
-                if engine.is_ended() {
-                    break Ok(());
+            if let Some(entry) = engine.next_entry() {
+                if let Err(error) = self.attempt(&engine, entry).await {
+                    break Err(error);
                 }
+            } else if engine.are_books_done() {
+                break Ok(());
+            } else {
                 engine.entered().await;
-                continue;
-            };
-            if let Err(error) = self.settle(&engine, entry).await {
-                break Err(error);
             }
         };
-        if end.is_err() {
-            engine.close_books();
-        } else {
+        if end.is_ok() {
             // Nothing is on its way by now.
             let _ = self.producer.close().await;
         }
         end
     }
 
-    /// Commits this, or tells that it is not: it is then committed with what is done meanwhile. Of partitions that are to be given up it
-    /// tries more than once, as there will be no other time.
-    async fn settle(&mut self, engine: &Engine, mut entry: Entry) -> Result<(), ProcessError> {
-        let mut attempt = 1;
-        loop {
-            let Err(failed) = self.commit(&entry).await else {
-                self.failures = 0;
-                engine.watchers.tell(|| events::committed(&entry.offsets));
-                engine.entry_ended(entry, CommitEnd::Committed);
-                return Ok(());
-            };
-            if let Some(gone) = failed.gone(&entry.offsets) {
-                // What was written for its records is written all the same.
-                entry.offsets.remove(&gone);
-                continue;
+    /// Commits this, or tells that it is not. An error where nothing can be committed any more.
+    async fn attempt(&mut self, engine: &Engine, entry: Entry) -> Result<(), ProcessError> {
+        let Err(failed) = self.commit(&entry).await else {
+            engine.watchers.tell(|| events::committed(&entry.offsets));
+            engine.attempted(entry, Attempted::Committed);
+            return Ok(());
+        };
+        let attempted = failed.attempted();
+        engine.attempted(entry, attempted.clone());
+        match attempted {
+            Attempted::Over => return Err(failed.into_error()),
+            Attempted::Aborted => {
+                let error = failed.into_error();
+                tracing::warn!(target: log::PROCESSING, error = format_args!("{error:#}"), "transaction is aborted");
             }
-            let is_over = failed.is_over();
-            let error = failed.into_error();
-            if is_over {
-                engine.entry_ended(entry, CommitEnd::Failed);
-                return Err(error);
-            }
-            tracing::warn!(target: log::PROCESSING, error = format_args!("{error:#}"), "transaction is aborted");
-            tokio::time::sleep(PAUSE * (1 << self.failures.min(5))).await;
-            self.failures = self.failures.saturating_add(1);
-            if !entry.is_last() || attempt >= ATTEMPTS {
-                engine.entry_ended(entry, CommitEnd::Failed);
-                return Ok(());
-            }
-            attempt += 1;
+            Attempted::Gone(_) | Attempted::Committed => {}
         }
+        Ok(())
     }
 
     async fn commit(&mut self, entry: &Entry) -> Result<(), Undone> {
@@ -126,11 +102,15 @@ impl Bookkeeper {
 }
 
 impl Undone {
-    /// The partition whose offset is of a topic that is gone, if that is why.
-    fn gone(&self, offsets: &BTreeMap<TopicPartition, CommittedOffset>) -> Option<TopicPartition> {
-        let Self::Aborted(TransactionError::Aborted(error)) = self else { return None };
-        let gone = error.context().partition.clone().filter(|_| error.kind() == AbortedErrorKind::Gone);
-        gone.filter(|at| offsets.contains_key(at))
+    /// What the books are told.
+    fn attempted(&self) -> Attempted {
+        match self {
+            Self::Aborted(TransactionError::Aborted(error)) if error.kind() == AbortedErrorKind::Gone => {
+                error.context().partition.clone().map_or(Attempted::Aborted, Attempted::Gone)
+            }
+            _ if self.is_over() => Attempted::Over,
+            _ => Attempted::Aborted,
+        }
     }
 
     /// Whether no other transaction can be committed, or none with the same records.

@@ -19,10 +19,16 @@ use std::{
 
 use ottla_core::{
     CommittedOffset, TopicPartition,
-    processing::{Batch, CommitEnd, Ended, GivenAway, Hopeless, Job, JobId, Processing, ProcessingConfig},
+    processing::{
+        Batch, CommitEnd, Ended, GivenAway, Hopeless, Job, JobId, Parting, Processing, ProcessingConfig,
+    },
 };
 use ottla_protocol::Now;
-use tokio::{runtime::Handle, sync::Notify, task::coop::consume_budget};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, oneshot},
+    task::coop::consume_budget,
+};
 
 use self::{
     behind::Chains,
@@ -54,6 +60,10 @@ pub(super) struct Engine {
     jobs: Notify,
     /// The pump waits here.
     pump: Notify,
+    /// Readers beside the pump, and who reads partitions behind, wait here until there is room.
+    pub(super) readers: Notify,
+    /// How many receive records, the pump included.
+    receivers: usize,
     /// The rebalance listener waits here.
     listener: Notify,
     /// The post waits here.
@@ -96,6 +106,8 @@ struct Inner {
     /// Where offsets are committed in transactions.
     books: Option<Books>,
     chains: Chains,
+    /// Who waits for the last of what was given up.
+    partings: BTreeMap<Parting, oneshot::Sender<()>>,
 }
 
 /// How a worker's job has ended, and what was written by it.
@@ -141,8 +153,8 @@ pub(super) struct Orders {
     /// Where there are transactions, what is to be committed in the next.
     pub(super) draft: Option<Draft>,
     pub(super) is_stopping: bool,
-    /// How many records to ask for.
-    pub(super) room: usize,
+    /// How many records to ask for; `None` for none now.
+    pub(super) room: Option<usize>,
     /// How long it is until there is more to do.
     pub(super) due_in: Option<Duration>,
 }
@@ -170,11 +182,14 @@ impl Engine {
             broken: None,
             books,
             chains: Chains::default(),
+            partings: BTreeMap::new(),
         };
         Self {
             inner: Mutex::new(inner),
             jobs: Notify::new(),
             pump: Notify::new(),
+            readers: Notify::new(),
+            receivers: 1,
             listener: Notify::new(),
             post: Notify::new(),
             books: Notify::new(),
@@ -187,6 +202,11 @@ impl Engine {
             oldest,
             watchers,
         }
+    }
+
+    /// With so many who receive records.
+    pub(super) fn with_receivers(self, receivers: usize) -> Self {
+        Self { receivers: receivers.max(1), ..self }
     }
 
     /// Changes the machine, tells handlers that are to end, and wakes who has something to do, a worker only where `workers` says so:
@@ -215,6 +235,7 @@ impl Engine {
         if stir {
             self.pump.notify_one();
             self.listener.notify_waiters();
+            self.readers.notify_waiters();
         }
         (value, stir || more || gives)
     }
@@ -236,10 +257,8 @@ impl Engine {
     /// have taken one that nobody runs: who drops it drops the engine, too.
     pub(super) async fn next(&self, mut ended: Option<WorkEnded>, seat: usize) -> Option<Taken> {
         let mut notified = pin!(self.jobs.notified());
-        let mut is_woken = false;
+        let (mut is_listening, mut is_woken) = (false, false);
         loop {
-            // Enabled before the look: what comes about in between is not missed.
-            is_woken |= notified.as_mut().enable();
             let (job, wakes) = self.wake_with(true, |inner, now| {
                 inner.seats.looks(std::mem::take(&mut is_woken));
                 if let Some(WorkEnded { job, ended, outputs }) = ended.take()
@@ -261,9 +280,14 @@ impl Engine {
             if job.is_some() || self.is_ended() {
                 return job;
             }
-            notified.as_mut().await;
-            is_woken = true;
-            notified.set(self.jobs.notified());
+            if is_listening {
+                notified.as_mut().await;
+                is_woken = true;
+                notified.set(self.jobs.notified());
+            }
+            // Who finds a job at once never listens. Others look once more: what comes about in between is not missed.
+            is_woken |= notified.as_mut().enable();
+            is_listening = true;
         }
     }
 
@@ -286,7 +310,7 @@ impl Engine {
                 pauses,
                 commit: if is_transactional { None } else { machine.poll_commit(now) },
                 is_stopping: machine.is_stopping(),
-                room: machine.room(),
+                room: self.share_of(machine.room()),
                 due_in: machine.poll_timeout().map(|due| due.saturating_duration_since(now.mono)),
             };
             (orders, reads)
@@ -297,9 +321,20 @@ impl Engine {
         orders
     }
 
-    /// How many records may be asked for.
-    pub(super) fn room(&self) -> usize {
-        self.with(|inner, _| inner.machine.room())
+    /// What who reads partitions behind may ask for, if anything now.
+    pub(super) fn room(&self) -> Option<usize> {
+        self.share_of(self.with_machine(|machine, _| machine.room()))
+    }
+
+    /// What one of those who receive may ask for.
+    fn share_of(&self, room: Option<usize>) -> Option<usize> {
+        room.map(|room| room.div_ceil(self.receivers))
+    }
+
+    /// What a reader beside the pump is to ask for, if anything now; `None` when it is not to ask any more.
+    pub(super) fn asks(&self) -> Option<Option<usize>> {
+        let (room, is_stopping) = self.with_machine(|machine, _| (machine.room(), machine.is_stopping()));
+        (!is_stopping).then(|| self.share_of(room))
     }
 
     /// From within a handler: a worker that is woken here waits for this thread, and the handler may keep it.

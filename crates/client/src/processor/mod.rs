@@ -1,7 +1,7 @@
 //! The processor: every record handled, in order where order matters, in parallel where it does not.
 //!
 //! The decisions are the core's (`ottla_core::processing`): which record is next, when one is tried again, what is committed. Here
-//! are the tasks. The *pump* (`pump.rs`) receives records and commits; *workers* (`worker.rs`) run handlers; the *rebalance
+//! are the tasks. The *pump* (`pump.rs`) receives records and commits, with *readers* beside it that receive only (`receiving.rs`); *workers* (`worker.rs`) run handlers; the *rebalance
 //! listener* (`rebalance.rs`) drains what is revoked; the *post* (`post.rs`) writes what is given up to retry topics and dead
 //! letters, as the *plan* (`plan.rs`) says; who reads *behind* (`behind.rs`) reads retry topics in which records are held; the *bookkeeper* (`bookkeeper.rs`) commits in transactions, where there are any. They share the machine under one lock (`engine.rs`), which is held for
 //! microseconds and never over an await.
@@ -19,6 +19,7 @@ mod plan;
 mod post;
 mod pump;
 mod rebalance;
+mod receiving;
 #[cfg(feature = "tower")]
 mod service;
 mod spans;
@@ -110,6 +111,8 @@ pub struct Processor {
     retry_order: RetryOrder,
     /// Whose transactions commit what is done, if any do.
     transactional: Option<ProducerBuilder>,
+    /// How many receive records.
+    readers: usize,
 }
 
 impl Processor {
@@ -140,6 +143,7 @@ impl Processor {
             plan: None,
             retry_order: RetryOrder::default(),
             transactional: None,
+            readers: 1,
         }
     }
 
@@ -239,6 +243,15 @@ impl Processor {
     /// [`buffer_memory`](ConsumerBuilder::buffer_memory), which is for what is on its way.
     pub fn in_flight(mut self, records: usize, bytes: usize) -> Self {
         self.machine.room = processing::Room { records: records.max(1), bytes: bytes.max(1) };
+        self
+    }
+
+    /// How many tasks receive records: each decompresses, checks and copies those of other partitions than the others do at the time, so
+    /// that this takes as many threads of the runtime. At least 1. Default 1, which is enough for about a million records a second.
+    ///
+    /// What holds of order, commits and rebalances is the same for any number.
+    pub fn readers(mut self, readers: usize) -> Self {
+        self.readers = readers.max(1);
         self
     }
 

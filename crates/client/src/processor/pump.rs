@@ -9,9 +9,9 @@ use std::{
 };
 
 use futures_core::Stream as _;
-use ottla_core::{Event, log, processing::CommitEnd};
+use ottla_core::{Event, TopicPartition, log, processing::CommitEnd};
 use ottla_protocol::ErrorCode;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::{
     GRACE, Processor, ProcessorEvent, RetryOrder,
@@ -23,12 +23,13 @@ use super::{
     plan::Plan,
     post::{Post, of_any_size, over},
     rebalance::Rebalancing,
+    receiving::receive,
     worker::{Trade, Work, work},
 };
 use crate::{
     CloseOptions, IsolationLevel,
     config::ProducerBuilder,
-    consumer::{Committed, Consumer, EventStream, PendingCommit, Records},
+    consumer::{Committed, Consumer, EventStream, PendingCommit, PollRecords, Reader, Records},
     error::{
         BuildError, BuildErrorKind, CommitError, CommitErrorKind, Details as _, ProcessError,
         ProcessErrorKind, RecvError,
@@ -41,6 +42,8 @@ pub(super) const IDLE: Duration = Duration::from_secs(60);
 /// How long the consumer has for its last commit and to leave its group.
 pub(super) const CLOSE: Duration = Duration::from_secs(30);
 
+const NONE: [TopicPartition; 0] = [];
+
 /// What the pump waited for.
 enum Turn {
     Stop,
@@ -49,6 +52,8 @@ enum Turn {
     Committed(Result<Committed, CommitError>),
     Happened(Event),
     Received(Result<Records, RecvError>),
+    /// A reader beside the pump has ended.
+    Ended(Result<Result<(), ProcessError>, JoinError>),
 }
 
 /// Runs to the end, and tells who watches how it came to it.
@@ -83,6 +88,7 @@ async fn run_with(
         oldest,
         transactional,
         deduplicated,
+        readers,
         ..
     } = processor;
     let (concurrency, timeout) = (machine.concurrency, machine.handler_timeout.unwrap_or_default());
@@ -107,13 +113,16 @@ async fn run_with(
         let why = "retry topics: held records have no transactions yet; RetryOrder::Overtaken has";
         return Err(build(BuildError::new(BuildErrorKind::InvalidValue).detail(why)));
     }
-    let engine = Arc::new(Engine::new(
+    let engine = Engine::new(
         machine,
         plan.clone(),
         work_of.batches(),
         transactional.as_ref().map(largest),
         Watching { stalled_after, oldest, watchers },
-    ));
+    );
+    // Who reads what is behind receives, too.
+    let behind = usize::from(plan.as_ref().is_some_and(|plan| plan.is_held));
+    let engine = Arc::new(engine.with_receivers(readers + behind));
     if let Some(mut producer) = transactional {
         // A record of a retry topic, as of any other, may be of a transaction that was aborted.
         consumer = consumer.isolation_level(IsolationLevel::ReadCommitted);
@@ -151,8 +160,10 @@ async fn run_with(
         workers.spawn(work(trade.clone()));
     }
     let mut events = engine.watchers.are_any().then(|| consumer.events());
-    let pumped = pump(&mut consumer, &engine, events.as_mut(), stop).await;
+    let mut beside = receive(&consumer, &engine, readers - 1);
+    let pumped = pump(&mut consumer, &engine, &mut beside, events.as_mut(), stop).await;
     engine.stop();
+    beside.shutdown().await;
     // The listener drains and commits, once what is under way is committed.
     let closed = engine.tend(consumer.close_with(CloseOptions::new().timeout(drain + GRACE + CLOSE))).await;
     if let Some(events) = &mut events {
@@ -213,6 +224,7 @@ async fn join(engine: &Engine, mut workers: JoinSet<()>) {
 async fn pump<S: Future>(
     consumer: &mut Consumer,
     engine: &Engine,
+    beside: &mut JoinSet<Result<(), ProcessError>>,
     mut happening: Option<&mut EventStream>,
     mut stop: Pin<&mut S>,
 ) -> Result<(), ProcessError> {
@@ -239,7 +251,7 @@ async fn pump<S: Future>(
             commit = Some(consumer.commit_offsets_async(offsets));
         }
         let wait = orders.due_in.unwrap_or(IDLE).min(IDLE);
-        let mut receiving = consumer.poll(wait).max_records(orders.room).into_future();
+        let mut receiving = asked(consumer.own_reader_mut(), orders.room, wait).into_future();
         let mut stirred = pin!(engine.stirred());
         let turn = poll_fn(|cx| {
             if stop.as_mut().poll(cx).is_ready() {
@@ -251,6 +263,9 @@ async fn pump<S: Future>(
             let happened = happening.as_mut().map(|events| Pin::new(&mut **events).poll_next(cx));
             if let Some(Poll::Ready(Some(happened))) = happened {
                 return Poll::Ready(Turn::Happened(happened.event));
+            }
+            if let Poll::Ready(Some(ended)) = beside.poll_join_next(cx) {
+                return Poll::Ready(Turn::Ended(ended));
             }
             if stirred.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Turn::Stirred);
@@ -271,12 +286,31 @@ async fn pump<S: Future>(
                 }
                 engine.committed(end);
             }
-            Turn::Received(Ok(records)) if records.is_empty() && !consumer.is_open() => return Ok(()),
-            Turn::Received(Ok(records)) => engine.feed(&records, |at| consumer.high_watermark(at)),
-            // A rebalance, or a broker, is in the way for now; the consumer has logged it.
-            Turn::Received(Err(error)) if error.is_retriable() => {}
-            Turn::Received(Err(error)) => return Err(of(ProcessErrorKind::Receive, &error).because(error)),
+            Turn::Received(records) => match received(records)? {
+                Some(records) if records.is_empty() && !consumer.is_open() => return Ok(()),
+                Some(records) => engine.feed(&records, consumer.own_reader()),
+                None => {}
+            },
+            Turn::Ended(ended) => ended.unwrap_or_else(|panicked| Err(over(panicked)))?,
         }
+    }
+}
+
+/// A call for as many records as there is room for. Where there is none rebalances are told all the same.
+pub(super) fn asked(reader: &mut Reader, room: Option<usize>, wait: Duration) -> PollRecords<'_> {
+    match room {
+        Some(room) => reader.poll(wait).max_records(room),
+        None => reader.poll(wait).partitions(NONE),
+    }
+}
+
+/// What a call for records has come to; `None` where it is made again.
+pub(super) fn received(records: Result<Records, RecvError>) -> Result<Option<Records>, ProcessError> {
+    match records {
+        Ok(records) => Ok(Some(records)),
+        // A rebalance, or a broker, is in the way for now; the consumer has logged it.
+        Err(error) if error.is_retriable() => Ok(None),
+        Err(error) => Err(of(ProcessErrorKind::Receive, &error).because(error)),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What happens to records in hand when partitions come and go.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use ottla_core::{Callback, TopicPartition, log};
+use ottla_core::{Callback, CommittedOffset, TopicPartition, log};
 use ottla_protocol::ErrorCode;
 
 use super::{GRACE, ProcessorEvent, engine::Engine, pump::CLOSE};
@@ -22,10 +22,7 @@ impl RebalanceListener for Rebalancing {
         if partitions.is_empty() {
             return;
         }
-        let committed = rebalance.committed(partitions).await.unwrap_or_else(|error| {
-            tracing::warn!(target: log::PROCESSING, %error, "what was done is not known");
-            Default::default()
-        });
+        let committed = self.committed(rebalance, partitions).await;
         for at in partitions {
             self.engine.assigned(at, committed.get(at).and_then(Option::as_ref));
             // It may have been paused when it was here before.
@@ -54,6 +51,26 @@ fn saves(commit: &Committed) -> bool {
 }
 
 impl Rebalancing {
+    /// What is committed of these partitions, as far as that is to be known.
+    async fn committed(
+        &self,
+        rebalance: &Rebalance,
+        partitions: &[TopicPartition],
+    ) -> BTreeMap<TopicPartition, Option<CommittedOffset>> {
+        loop {
+            let error = match rebalance.committed(partitions).await {
+                Ok(committed) => return committed,
+                Err(error) => error,
+            };
+            tracing::warn!(target: log::PROCESSING, %error, "what was done is not known");
+            // What is done beyond an offset would be done again. Where its outputs are committed already, they would be there twice: a
+            // transaction that a process has left open may keep offsets from being told for longer than a call waits.
+            if !self.engine.is_transactional() || !error.is_retriable() {
+                return BTreeMap::new();
+            }
+        }
+    }
+
     /// Gives these partitions up, and commits what is done of them.
     async fn commit(&self, rebalance: &Rebalance, partitions: &[TopicPartition]) {
         let mut done = self.engine.release(partitions);

@@ -1,9 +1,9 @@
 //! Schemas out of a registry with Confluent's API, and deserializers of data in Confluent's wire format.
 //!
 //! A [`SchemaRegistry`] looks schemas up by the ids that records bear, each once: however many ask at the same time, one request is
-//! made, and what came is kept. [`RegisteredJson`], and with the features `avro` and `protobuf` `Avro`, `AvroValue` and
-//! `Protobuf`, are [`Deserializer`](crate::Deserializer)s with such a registry. `docs/typed-values.md` has what each does with which
-//! bytes.
+//! made, and what came is kept. [`RegisteredJson`], and with the features `avro`, `json-schema` and `protobuf` `Avro`, `AvroValue`,
+//! `JsonSchema` and `Protobuf`, are [`Deserializer`](crate::Deserializer)s with such a registry. `docs/typed-values.md` has what each
+//! does with which bytes.
 //!
 //! ```no_run
 //! # #[cfg(feature = "avro")]
@@ -46,12 +46,16 @@ pub use ottla_core::wire_format::{Field, Framed, MessageIndexes, SchemaId, Schem
 
 #[cfg(feature = "avro")]
 mod avro;
+#[cfg(feature = "json-schema")]
+mod json_schema;
 #[cfg(feature = "protobuf")]
 mod protobuf;
 
 #[cfg(feature = "avro")]
 pub use self::avro::{Avro, AvroValue, apache_avro};
 use self::flights::Flights;
+#[cfg(feature = "json-schema")]
+pub use self::json_schema::JsonSchema;
 #[cfg(feature = "protobuf")]
 pub use self::protobuf::{Protobuf, prost_reflect};
 pub use self::{

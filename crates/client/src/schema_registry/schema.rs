@@ -47,6 +47,8 @@ pub struct Schema {
     pub(super) references: Vec<Referenced>,
     #[cfg(feature = "avro")]
     pub(super) avro: super::avro::Once,
+    #[cfg(feature = "json-schema")]
+    pub(super) json_schema: super::json_schema::Once,
     #[cfg(feature = "protobuf")]
     pub(super) protobuf: super::protobuf::Once,
 }
@@ -69,6 +71,8 @@ impl Schema {
             references,
             #[cfg(feature = "avro")]
             avro: Default::default(),
+            #[cfg(feature = "json-schema")]
+            json_schema: Default::default(),
             #[cfg(feature = "protobuf")]
             protobuf: Default::default(),
         }

@@ -17,15 +17,15 @@ use crate::common::{PATIENCE, produce, server};
 
 /// The kinds of groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Eager,
     Cooperative,
     Consumer,
 }
 
-const KINDS: [Kind; 3] = [Kind::Eager, Kind::Cooperative, Kind::Consumer];
+pub(crate) const KINDS: [Kind; 3] = [Kind::Eager, Kind::Cooperative, Kind::Consumer];
 
-fn builder(server: &Server, kind: Kind) -> ConsumerBuilder {
+pub(crate) fn builder(server: &Server, kind: Kind) -> ConsumerBuilder {
     let builder = Consumer::builder()
         .bootstrap_servers([server.bootstrap()])
         .group_id("g")

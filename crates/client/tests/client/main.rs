@@ -27,6 +27,7 @@ mod processing_batches;
 mod processing_blocking;
 mod processing_events;
 mod processing_exactly_once;
+mod processing_readers;
 mod processing_service;
 mod processing_stuck;
 mod processing_time;

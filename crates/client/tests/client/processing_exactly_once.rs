@@ -239,6 +239,31 @@ async fn a_stop_commits_what_is_written_and_a_drop_leaves_it_to_the_next() {
     assert_eq!(read(&server, "out").await, each_once(0..30));
 }
 
+/// As of a transaction that a process has left open: its offsets are told when it is over, which may take longer than a call waits.
+#[tokio::test]
+async fn what_was_made_beyond_a_gap_is_not_made_again_where_offsets_are_told_late() {
+    let server = server(1);
+    produce(&server, 0, 0..2).await;
+    let stuck = processor(&server).order(Order::Unordered).concurrency(2);
+    let stuck = stuck.transactional(producer(&server, "a")).each_message(async |message, out| {
+        if message.offset() == 0 {
+            std::future::pending::<()>().await;
+        }
+        copy(&message, &out)
+    });
+    let running = tokio::spawn(stuck.run());
+    until("the second is committed beside the first", || committed(&server, 0) == Some(0)).await;
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    let late = Fault::Error(ErrorCode::UnstableOffsetCommit);
+    server.with_cluster(|cluster| cluster.faults().on(ApiKey::OffsetFetch).times(5).then(late));
+    let hasty = consumer(&server).default_api_timeout(300 * MILLI);
+    let running = Running::new(copies(Processor::new(hasty), producer(&server, "a")));
+    until("all is committed", || committed(&server, 0) == Some(2)).await;
+    running.stop().await;
+    assert_eq!(read(&server, "out").await, each_once(0..2));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_come_and_go_and_each_output_is_there_once() {
     let server = server(4);

@@ -10,6 +10,7 @@ mod stub;
 mod asking;
 mod avro;
 mod json;
+mod json_schema;
 mod processing;
 mod protobuf;
 

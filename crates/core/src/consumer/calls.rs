@@ -12,6 +12,7 @@ use super::{
     closing::Closing,
     commits, handover,
     ops::{OpFailure, Outcome},
+    readers::OWN,
 };
 use crate::{
     event::{Event, Happened},
@@ -201,6 +202,10 @@ impl<F: Clone> Consumer<F> {
         };
         self.learn_topic(part);
         self.lanes.place(part, state, position, now.mono);
+        if self.is_with(OWN, at) {
+            // Who moves the position is done with what was read before.
+            self.lanes.release(part);
+        }
         self.lanes.bind(part, &self.hub.metadata);
         self.changed();
         true

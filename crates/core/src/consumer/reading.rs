@@ -45,8 +45,12 @@ impl<F: Clone> Consumer<F> {
             false => self.lanes.held_by(reader).collect(),
         };
         for part in held {
-            let acked = self.lanes.get(part).and_then(|lane| Some(lane.position(lane.acked?)));
-            self.lanes.place(part, FetchState::Fetching, acked, now.mono);
+            // Where the position was moved since, it stays there.
+            if let Some(lane) = self.lanes.get(part).filter(|lane| !lane.is_moved()) {
+                let acked = lane.acked.map(|acked| lane.position(acked));
+                self.lanes.place(part, FetchState::Fetching, acked, now.mono);
+            }
+            self.lanes.release(part);
         }
         self.readers.close(reader);
         self.changed();
@@ -57,6 +61,13 @@ impl<F: Clone> Consumer<F> {
         if !self.lanes.plot.has(Planted::AbsenceIsNotNoticed) || self.readers.is_away(reader) {
             self.readers.set(reader, Call::Last(now.mono));
         }
+        self.lanes.let_go_of_moved(reader);
+    }
+
+    /// Whether this reader's user has records of a partition in hand that was not taken away since.
+    pub(crate) fn is_with(&self, reader: ReaderId, at: &TopicPartition) -> bool {
+        let holder = self.lanes.assigned_at(at).and_then(|(_, lane)| lane.holder.as_ref());
+        holder.is_some_and(|holder| holder.reader == reader)
     }
 
     /// The user waits in a call for records.

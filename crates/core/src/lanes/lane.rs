@@ -97,7 +97,8 @@ pub(crate) enum FetchState {
 #[derive(Debug)]
 pub(crate) struct Holder {
     pub(crate) reader: ReaderId,
-    pub(super) slot: Slot,
+    /// `None` where what its user has in hand is of before the position was moved.
+    pub(super) slot: Option<Slot>,
 }
 
 #[derive(Debug)]
@@ -213,6 +214,11 @@ impl<F> Lane<F> {
     /// fetch position concern the user.
     pub(crate) fn is_drained(&self) -> bool {
         self.queue.is_empty() && self.holder.is_none() && self.delivered == Some(self.fetch_at)
+    }
+
+    /// Whether what a reader's user has in hand is of before the position was moved.
+    pub(crate) fn is_moved(&self) -> bool {
+        self.holder.as_ref().is_some_and(|holder| holder.slot.is_none())
     }
 
     /// How many offsets wait for the end of an open transaction, where all before it is fetched.

@@ -60,6 +60,8 @@ pub(crate) struct Lanes<F> {
     ready: VecDeque<PartIdx>,
     /// Lanes of which a reader has taken a slice. It may have let them go since.
     taken: Vec<PartIdx>,
+    /// Those whose position was moved while a reader's user had records in hand.
+    moved: Vec<PartIdx>,
     fence: Fence,
     backoff: Backoff,
     rng: fastrand::Rng,
@@ -100,6 +102,7 @@ impl<F> Lanes<F> {
             changed: BTreeSet::new(),
             ready: VecDeque::new(),
             taken: Vec::new(),
+            moved: Vec::new(),
             fence: Fence::default(),
             backoff,
             rng: fastrand::Rng::with_seed(seed),
@@ -274,12 +277,14 @@ impl<F> Lanes<F> {
         });
     }
 
-    /// Moves the position of a lane, or has it looked up. Records that were fetched or handed out before no longer count.
+    /// Moves the position of a lane, or has it looked up. Records that were fetched or handed out before no longer count; yet as
+    /// long as a reader's user has some in hand, no other reader goes on.
     pub(crate) fn place(&mut self, part: PartIdx, state: FetchState, at: Option<Position>, now: Instant) {
         match self.plot.has(Planted::SeekKeepsEpoch) {
             true => self.drop_queue(part),
             false => self.empty(part),
         }
+        let mut is_held = false;
         self.change(part, |lane| {
             lane.state = state;
             lane.looking = false;
@@ -288,7 +293,10 @@ impl<F> Lanes<F> {
             lane.failure_due = None;
             lane.since = now;
             lane.began_at_end = None;
-            lane.holder = None;
+            if let Some(holder) = &mut lane.holder {
+                holder.slot = None;
+                is_held = true;
+            }
             if let Some(Position { offset, leader_epoch }) = at {
                 (lane.fetch_at, lane.delivered) = (offset, Some(offset));
                 lane.fetch_epoch = leader_epoch;
@@ -300,6 +308,14 @@ impl<F> Lanes<F> {
             }
             lane.tell_failed();
         });
+        if is_held && !self.moved.contains(&part) {
+            self.moved.push(part);
+        }
+    }
+
+    /// Nobody has records of this lane in hand.
+    pub(crate) fn release(&mut self, part: PartIdx) {
+        self.change(part, |lane| lane.holder = None);
     }
 
     /// Opens or closes the gate at the user's wish. Buffered records stay.
@@ -346,6 +362,7 @@ impl<F> Lanes<F> {
             .partition(|(_, position)| position.is_some());
         for (part, position) in &read {
             self.place(*part, FetchState::Fetching, *position, now);
+            self.release(*part);
         }
         for (part, _) in paused {
             self.rewind(part);

@@ -41,10 +41,10 @@ impl<F> Lanes<F> {
             let slice = lane.queue.pop_front()?;
             lane.queued_bytes -= slice.bytes.len();
             lane.leader_epochs.enter(slice.start, slice.leader_epoch);
-            let new = || Holder { reader, slot: Slot::new(slice.start) };
             // The user may still have the slice before in hand. To take the next one acknowledges nothing, so the
             // slot stays.
-            let slot = lane.holder.get_or_insert_with(new).slot.clone();
+            let holder = lane.holder.get_or_insert(Holder { reader, slot: None });
+            let slot = holder.slot.get_or_insert_with(|| Slot::new(slice.start)).clone();
             Some((slice, slot, !lane.queue.is_empty()))
         })??;
         if more {
@@ -68,6 +68,7 @@ impl<F> Lanes<F> {
         taken.retain(|part| {
             let Some(lane) = self.get(*part) else { return false };
             let Some(Holder { reader, slot }) = &lane.holder else { return false };
+            let Some(slot) = slot else { return true };
             let (reader, position, epoch) = (*reader, slot.load(), lane.epoch);
             if lane.acked.is_none_or(|acked| position > acked) {
                 self.report(*part, epoch, position, true, true);
@@ -76,6 +77,17 @@ impl<F> Lanes<F> {
             true
         });
         self.taken = taken;
+    }
+
+    /// The user of this reader is back from what it had in hand when positions were moved.
+    pub(crate) fn let_go_of_moved(&mut self, reader: ReaderId) {
+        for part in std::mem::take(&mut self.moved) {
+            let Some(lane) = self.get(part).filter(|lane| lane.is_moved()) else { continue };
+            match lane.holder.as_ref().is_some_and(|holder| holder.reader == reader) {
+                true => self.release(part),
+                false => self.moved.push(part),
+            }
+        }
     }
 
     /// The lanes that a reader has.
@@ -179,6 +191,8 @@ impl<F> Lanes<F> {
             (lane.acked, lane.leader_epochs) = kept.unwrap_or_default();
             lane.fetch_epoch = lane.leader_epochs.before(at);
             lane.suspect = Some(at);
+            // Damage is told by a reader whose user is back.
+            lane.holder = None;
         });
     }
 }

@@ -35,8 +35,9 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     /// Records of a partition have arrived, in order, and with them all before `next`. One that was not
     /// [assigned](Self::handle_assigned) is from here on.
     ///
-    /// Where they are not behind those that arrived before, the position was moved back, or the topic was made anew: what is
-    /// known of the partition is forgotten, and handlers of the records before are told to end.
+    /// Where they are not behind those that arrived before, the position was moved back, as where a log was truncated, or the topic
+    /// was made anew. What is known of the partition from there on is forgotten, and its handlers are told to end; records before
+    /// them that are not done are handed out again. Of a topic that is gone none are.
     pub fn handle_arrived<'a>(
         &mut self,
         at: &TopicPartition,
@@ -51,13 +52,9 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
             |id: &Incarnation| self.partitions.get(id).is_some_and(|known| !known.is_reset_by(first, &next));
         let id = match known.filter(is_known) {
             Some(id) => id,
-            None => self.begin(at.clone(), None),
+            None => self.begin_anew(at, known, first, &next),
         };
         let Some(partition) = self.partitions.get_mut(&id) else { return };
-        if known.is_some_and(|known| known != id) {
-            // What was written for records that were done before is committed with where it goes on.
-            partition.is_read_anew();
-        }
         for record in records {
             let (offset, line) = (record.offset, self.lines.line_of(record.key));
             match partition.arrive(record, line) {
@@ -76,6 +73,37 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
             true => self.share_room_of(id),
             false => self.share_room(),
         }
+    }
+
+    /// A partition that is read on from `first`, where that is not behind what has arrived of it.
+    fn begin_anew(
+        &mut self,
+        at: &TopicPartition,
+        known: Option<Incarnation>,
+        first: i64,
+        next: &CommittedOffset,
+    ) -> Incarnation {
+        let before = known.and_then(|id| Some((id, self.partitions.get(&id)?)));
+        let Some((before, partition)) = before else { return self.begin(at.clone(), None) };
+        let (mut stays, newest_done) = (partition.before(first, next), partition.newest_before(first));
+        let (phase, is_paused) = (partition.phase, partition.is_paused);
+        for (until, places) in &self.retries {
+            for (_, offset) in places.iter().filter(|(id, _)| *id == before) {
+                if let Some((_, item)) = stays.iter_mut().find(|(at, _)| at == offset) {
+                    item.due = Some(*until);
+                }
+            }
+        }
+        let id = self.begin(at.clone(), None);
+        // What was said of this before may be under way.
+        self.pauses.push_back((at.clone(), is_paused));
+        let Some(partition) = self.partitions.get_mut(&id) else { return id };
+        (partition.phase, partition.is_paused) = (phase, is_paused);
+        for (offset, line) in partition.goes_on(first, newest_done, stays) {
+            self.in_hand += 1;
+            self.lines.join(line, (id, offset));
+        }
+        id
     }
 
     /// These partitions are to be given up: nothing of them is handed out any more. What is in a handler has until `deadline`,

@@ -189,7 +189,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     pub fn handle_commit_ages(&mut self, at: &TopicPartition, now: Now) {
         let known = self.named.get(at).and_then(|id| self.partitions.get_mut(id));
         if let Some(partition) = known {
-            partition.is_read_anew();
+            partition.commits_again();
             self.stir |= self.committing.is_due_from(now);
         }
     }

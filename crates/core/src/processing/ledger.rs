@@ -48,6 +48,11 @@ impl<O: Clone> Ledger<O> {
         self.bytes
     }
 
+    /// Whether there is a round that has not ended.
+    pub(super) fn is_under_way(&self) -> bool {
+        !self.rounds.is_empty()
+    }
+
     /// Begins a round of all that was written, in order.
     pub fn take(&mut self) -> (Round, Vec<O>) {
         self.last.0 += 1;

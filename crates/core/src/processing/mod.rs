@@ -13,6 +13,7 @@
 
 mod assigning;
 mod batches;
+mod books;
 mod committing;
 mod held;
 mod items;
@@ -33,6 +34,7 @@ use std::{
 };
 
 pub use self::batches::Batch;
+pub use self::books::{Attempted, Books, Draft, Entry, GivenUp, Parting};
 pub use self::committing::CommitEnd;
 pub use self::held::Following;
 pub use self::ledger::{Ledger, Round};
@@ -47,6 +49,9 @@ use crate::{
     ids::TopicPartition,
     planted::{Planted, Plot},
 };
+
+/// Room is little where it is less than one of so many parts of all.
+const LITTLE: usize = 8;
 
 /// What a [`Processing`] goes by.
 #[derive(Debug, Clone)]
@@ -97,6 +102,10 @@ pub struct Arrival<'a, W> {
     /// What is handed out.
     pub work: W,
 }
+
+/// The time of a partition from its assignment, or from where its position was moved back, to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tenure(Option<Incarnation>);
 
 /// One attempt at one record. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -180,6 +189,8 @@ pub struct Processing<W, E> {
     running: usize,
     /// Records that have arrived and are not done.
     in_hand: usize,
+    /// Nothing is asked for until there is more room, or less to hand out.
+    is_sated: bool,
     /// Records that wait for their next attempt.
     retries: BTreeMap<Instant, Vec<Place>>,
     /// Those that are taken and not ended.
@@ -213,6 +224,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
             last: 0,
             running: 0,
             in_hand: 0,
+            is_sated: false,
             retries: BTreeMap::new(),
             batches: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -254,6 +266,12 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         self.stopped_for.take()
     }
 
+    /// The time of a partition that has begun last, for who receives records of it in one place and is told of rebalances in another:
+    /// what was received in one time must not arrive in the next.
+    pub fn tenure(&self, at: &TopicPartition) -> Tenure {
+        Tenure(self.named.get(at).copied())
+    }
+
     /// How many records have arrived and are not done.
     pub fn in_hand(&self) -> usize {
         self.in_hand
@@ -264,10 +282,30 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         self.running
     }
 
-    /// How many records may be asked for now: at least one, as partitions that have no room are paused.
-    pub fn room(&self) -> usize {
+    /// How many records may be asked for now; `None` for none before the next [stir](Self::take_stir): there is little room, and
+    /// something to hand out. To ask for a few costs about as much as to ask for many. Otherwise at least one, as partitions that have no
+    /// room are paused.
+    pub fn room(&mut self) -> Option<usize> {
+        self.hungers();
+        self.is_sated |= self.has_enough();
+        (!self.is_sated).then_some(self.free().max(1))
+    }
+
+    fn free(&self) -> usize {
         let in_hand = if self.plot.has(Planted::RoomIsOverlooked) { 0 } else { self.in_hand };
-        self.config.room.records.saturating_sub(in_hand).max(1)
+        self.config.room.records.saturating_sub(in_hand)
+    }
+
+    fn has_enough(&self) -> bool {
+        self.free() < self.config.room.records / LITTLE && !self.lines.is_empty()
+    }
+
+    /// Records were taken, or are done: whoever asks for more asks again where there is a reason to.
+    fn hungers(&mut self) {
+        if self.is_sated && !self.has_enough() {
+            self.is_sated = false;
+            self.stir = true;
+        }
     }
 
     /// Whether something came about, since this was last asked, for whoever drives this to look at.

@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Incarnation(pub(super) u32);
 
 /// A record that has arrived and is not done.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Item<W> {
     pub(super) work: W,
     pub(super) bytes: usize,
@@ -200,8 +200,63 @@ impl<W> Partition<W> {
         true
     }
 
-    /// Reading goes on elsewhere: that is to be committed, whatever is done of it.
-    pub(super) fn is_read_anew(&mut self) {
+    /// The records before `first` that are not done, to be handed out again: of no other topic than what arrives there.
+    pub(super) fn before(&self, first: i64, next: &CommittedOffset) -> Vec<(i64, Item<W>)>
+    where
+        W: Clone,
+    {
+        let known = self.next.as_ref().and_then(|known| known.topic_id);
+        if known.zip(next.topic_id).is_some_and(|(was, is)| was != is)
+            || self.plot.has(Planted::CutForgetsAll)
+        {
+            return Vec::new();
+        }
+        // Whoever is at it is told to end: that is no attempt.
+        let begun = |item: &Item<W>| u32::from(item.state.is_running() || item.state == State::Batched);
+        let waits = |item: &Item<W>| Item {
+            state: State::Queued,
+            uncounted: item.uncounted + begun(item),
+            given_away: item.given_away + u32::from(item.state == State::GivenAway),
+            ..item.clone()
+        };
+        self.items.range(i64::MIN..first).map(|(offset, item)| (offset, waits(item))).collect()
+    }
+
+    /// The last record before `first` that is done, or an offset behind it that is not in hand, where nobody knows any more.
+    pub(super) fn newest_before(&self, first: i64) -> Option<(i64, Option<i32>)> {
+        let (newest, leader_epoch) = self.newest_done?;
+        if newest < first {
+            return Some((newest, leader_epoch));
+        }
+        let mut undone: Vec<i64> = self.items.range(i64::MIN..first).map(|(offset, _)| offset).collect();
+        let mut newest = first - 1;
+        while undone.pop_if(|offset| *offset == newest).is_some() {
+            newest -= 1;
+        }
+        undone.first().map(|_| (newest, None))
+    }
+
+    /// Reading goes on at `first`, with these records before it in hand: that is to be committed, whatever is done of it. The
+    /// lines in which they stand.
+    pub(super) fn goes_on(
+        &mut self,
+        first: i64,
+        newest_done: Option<(i64, Option<i32>)>,
+        stays: Vec<(i64, Item<W>)>,
+    ) -> impl Iterator<Item = (i64, Option<LineId>)> + use<W> {
+        self.next = Some(first.into());
+        self.version += 1;
+        let places: Vec<_> = stays.iter().map(|(offset, item)| (*offset, item.line)).collect();
+        self.newest_done = newest_done;
+        for (offset, item) in stays {
+            self.bytes += item.bytes;
+            self.items.insert(offset, item);
+        }
+        places.into_iter()
+    }
+
+    /// What was committed is to be committed once more.
+    pub(super) fn commits_again(&mut self) {
         self.version += 1;
     }
 

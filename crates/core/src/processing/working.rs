@@ -36,6 +36,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     pub(super) fn next_place(&mut self, now: Now) -> Option<Place> {
         while self.can_take() {
             let (id, offset) = self.lines.pop()?;
+            self.hungers();
             let Some(partition) = self.partitions.get_mut(&id).filter(|it| it.phase == Phase::Open) else {
                 continue;
             };
@@ -153,6 +154,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         }
         self.stir |= self.committing.is_due_from(now);
         self.share_room_of(id);
+        self.hungers();
         Some(item.line)
     }
 

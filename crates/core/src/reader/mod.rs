@@ -55,6 +55,7 @@ pub struct Reader<F> {
     fence: Fence,
     fence_seen: u64,
     looks_at_each: bool,
+    tells: bool,
     /// Damage that was found in a slice. The next look tells the consumer.
     failed: Option<Damage>,
 }
@@ -122,6 +123,7 @@ impl<F: HoldsBytes + Clone> Reader<F> {
             fence,
             fence_seen: u64::MAX,
             looks_at_each: false,
+            tells: true,
             failed: None,
         }
     }
@@ -129,6 +131,11 @@ impl<F: HoldsBytes + Clone> Reader<F> {
     /// From now on each record needs a look at the consumer: none is handed out in passing.
     pub fn look_at_each(&mut self) {
         self.looks_at_each = true;
+    }
+
+    /// From now on no look of this reader has the listener told: another's has to.
+    pub fn leave_callbacks(&mut self) {
+        self.tells = false;
     }
 
     /// The reader's name among those of its consumer.
@@ -194,7 +201,9 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         if core.is_stopped() {
             return Some(Look::Closed);
         }
-        if let Some(callback) = core.take_callback() {
+        if self.tells
+            && let Some(callback) = core.take_callback()
+        {
             return Some(Look::Tell(callback));
         }
         if let Some(refused) = core.take_refusal(true, now) {
@@ -279,6 +288,11 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         let cursor = self.cursors.iter().find(|cursor| cursor.at() == at)?;
         let admission = core.admission(cursor.part, cursor.epoch);
         (admission != Admission::Over).then_some(cursor.position)
+    }
+
+    /// Whether the consumer still has the partition that the user has records of in hand: it was not taken away meanwhile.
+    pub fn has(&self, at: &TopicPartition, core: &Consumer<F>) -> bool {
+        core.is_with(self.id, at)
     }
 
     /// Where the reader is in each partition that it holds.

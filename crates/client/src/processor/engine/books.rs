@@ -1,141 +1,84 @@
-//! What is committed in transactions: what handlers have written, with the offsets of the records that it was written for.
-//!
-//! Both are taken under one lock, so that each transaction has whole records. In whose name it is to be committed is asked behind that,
-//! while no listener can be told of anything: who is in another generation by then, and owns the partitions still, has never lost them.
+//! What is committed in transactions: core's books beside its machine, under the same lock, and who is woken by what.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use ottla_core::{
-    CommittedOffset, GroupMetadata, TopicPartition,
-    processing::{CommitEnd, JobId, Ledger, Round},
+    GroupMetadata, TopicPartition,
+    processing::{Attempted, JobId, Parting},
 };
 use ottla_protocol::Now;
 use tokio::sync::oneshot;
 
 use super::{
     super::transactional::{Outputs, Written},
-    Engine, Inner,
+    Engine, Inner, timeout_at,
 };
 use crate::producer::ProducerRecord;
-
-/// What is to be committed in a transaction, once it is known in whose name.
-#[derive(Debug)]
-pub(in crate::processor) struct Draft {
-    round: Round,
-    outputs: Vec<Output>,
-    pub(in crate::processor) offsets: BTreeMap<TopicPartition, CommittedOffset>,
-}
-
-/// A transaction that is to be.
-#[derive(Debug)]
-pub(in crate::processor) struct Entry {
-    /// What is told to the machine of its end; `None` of partitions that it does not know any more.
-    round: Option<Round>,
-    pub(in crate::processor) outputs: Vec<Output>,
-    pub(in crate::processor) offsets: BTreeMap<TopicPartition, CommittedOffset>,
-    pub(in crate::processor) group: GroupMetadata,
-    /// Who waits for it.
-    told: Option<oneshot::Sender<()>>,
-}
-
-impl Entry {
-    /// Whether it is of partitions that are given up: what it does not commit is not committed later.
-    pub(in crate::processor) fn is_last(&self) -> bool {
-        self.round.is_none()
-    }
-}
 
 /// What a job, or the post, has written.
 type Output = Arc<[ProducerRecord<'static>]>;
 
-#[derive(Debug, Default)]
-pub(super) struct Books {
-    ledger: Ledger<Output>,
-    /// Those that nobody is at yet: one of the pump's at the most, and one for each time that partitions are given up.
-    entries: VecDeque<Entry>,
-    /// No transaction is committed any more.
-    are_closed: bool,
-    /// Partitions are about to be given up: no round begins before they are.
-    are_held: bool,
-    /// The last round was in vain: the next waits until it is due.
-    is_in_vain: bool,
-    /// How many bytes may wait.
-    most: usize,
-}
-
-impl Books {
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, ..Self::default() }
-    }
-
-    fn write(&mut self, at: TopicPartition, written: Written) {
-        self.ledger.write(at, written.records.into(), written.bytes);
-    }
-
-    /// Whether there is so much that it is to be committed, whatever the time.
-    fn hurry(&self) -> bool {
-        self.may_begin() && !self.is_in_vain && self.ledger.bytes() >= (self.most / 2).max(1)
-    }
-
-    fn may_begin(&self) -> bool {
-        !self.are_held && !self.are_closed
-    }
-}
+pub(super) type Books = ottla_core::processing::Books<Output>;
+pub(in crate::processor) type Draft = ottla_core::processing::Draft<Output>;
+pub(in crate::processor) type Entry = ottla_core::processing::Entry<Output>;
 
 impl Inner {
+    fn books(&mut self, at: TopicPartition, written: Written) {
+        if let Some(books) = &mut self.books {
+            books.write(at, written.records.into(), written.bytes);
+        }
+    }
+
     /// Records are done: what was written for them is to be committed with their offsets.
     pub(super) fn write(&mut self, outputs: Option<&Outputs>) {
-        let Some((books, outputs)) = self.books.as_mut().zip(outputs) else { return };
-        if let Some(written) = outputs.take() {
-            books.write(outputs.partition().clone(), written);
+        if let Some(outputs) = outputs
+            && let Some(written) = outputs.take()
+        {
+            self.books(outputs.partition().clone(), written);
         }
     }
 
     /// These partitions are another's, or begin anew.
     pub(super) fn forget(&mut self, partitions: &[TopicPartition]) {
         if let Some(books) = &mut self.books {
-            books.are_held = false;
-            books.ledger.forget(partitions);
+            books.forget(partitions);
         }
     }
 
     /// Whether nothing more may be written before some of it is committed.
     pub(super) fn is_full(&self) -> bool {
-        self.books.as_ref().is_some_and(|books| books.ledger.bytes() >= books.most)
+        self.books.as_ref().is_some_and(Books::is_full)
     }
 
-    /// Whether partitions that are drained may be given up: no transaction is under way. From here on none begins before they are.
+    /// Whether partitions that are drained may be given up: no transaction is under way.
     pub(super) fn are_books_settled(&mut self) -> bool {
-        let Some(books) = &mut self.books else { return true };
-        books.are_held = true;
-        !self.machine.is_committing()
+        self.books.as_mut().is_none_or(|books| books.hold(&self.machine))
     }
 
     /// Whether the pump is to commit before it is due.
     pub(super) fn hurries(&self) -> bool {
-        self.books.as_ref().is_some_and(Books::hurry)
-            && !self.machine.is_committing()
-            && !self.machine.is_stopping()
+        self.books.as_ref().is_some_and(|books| books.hurries(&self.machine))
     }
 
     /// What is due to be committed, if anything is.
     pub(super) fn draft(&mut self, now: Now) -> Option<Draft> {
-        let hurries = self.hurries();
-        let books = self.books.as_mut().filter(|books| books.may_begin() && !self.machine.is_stopping())?;
-        let offsets = if hurries { self.machine.commit_now() } else { self.machine.poll_commit(now) }?;
-        let (round, outputs) = books.ledger.take();
-        Some(Draft { round, outputs, offsets })
+        self.books.as_mut()?.draft(&mut self.machine, now)
     }
 
-    fn round_ended(&mut self, round: Round, end: CommitEnd, now: Now) {
-        if let Some(books) = &mut self.books {
-            books.is_in_vain = end != CommitEnd::Committed;
-            books.ledger.handle_ended(round, end == CommitEnd::Committed);
+    /// Tells who waits for what is over.
+    fn tell_parted(&mut self) {
+        while let Some(parting) = self.books.as_mut().and_then(Books::poll_parted) {
+            if let Some(told) = self.partings.remove(&parting) {
+                // Who waited may have given up.
+                let _ = told.send(());
+            }
         }
-        self.machine.handle_committed(end, now);
+    }
+
+    fn await_parting(&mut self, parting: Parting) -> oneshot::Receiver<()> {
+        let (told, ended) = oneshot::channel();
+        self.partings.insert(parting, told);
+        ended
     }
 }
 
@@ -152,8 +95,8 @@ impl Engine {
         written.push(letter.into_owned());
         self.with(|inner, now| {
             let is_done = inner.machine.handle_given_away(id, true, now);
-            if let Some(books) = inner.books.as_mut().filter(|_| is_done) {
-                books.write(at, written);
+            if is_done {
+                inner.books(at, written);
             }
             is_done
         })
@@ -161,15 +104,9 @@ impl Engine {
 
     /// Has this committed in the name of this member. Where it is none, or none of these partitions by now, it is put back.
     pub(in crate::processor) fn enter(&self, draft: Draft, member: Option<GroupMetadata>) {
-        let Draft { round, outputs, offsets } = draft;
         self.with(|inner, now| {
-            let books = inner.books.as_mut().filter(|books| !books.are_closed);
-            match books.zip(member) {
-                Some((books, group)) => {
-                    let round = Some(round);
-                    books.entries.push_back(Entry { round, outputs, offsets, group, told: None });
-                }
-                None => inner.round_ended(round, CommitEnd::Failed, now),
+            if let Some(books) = &mut inner.books {
+                books.enter(draft, member, &mut inner.machine, now);
             }
         });
         self.books.notify_one();
@@ -177,63 +114,50 @@ impl Engine {
 
     /// The next transaction.
     pub(in crate::processor) fn next_entry(&self) -> Option<Entry> {
-        self.with(|inner, _| inner.books.as_mut()?.entries.pop_front())
+        self.with(|inner, now| {
+            let books = inner.books.as_mut()?;
+            books.handle_timeout(&mut inner.machine, now);
+            let entry = books.poll_entry();
+            inner.tell_parted();
+            entry
+        })
     }
 
     /// Returns when there may be a transaction to be committed, or none will be any more.
     pub(in crate::processor) async fn entered(&self) {
-        self.books.notified().await;
-    }
-
-    /// A transaction has ended.
-    pub(in crate::processor) fn entry_ended(&self, entry: Entry, end: CommitEnd) {
-        if let Some(round) = entry.round {
-            self.with(|inner, now| inner.round_ended(round, end, now));
-        }
-        if let Some(told) = entry.told {
-            // Who waited may have given up.
-            let _ = told.send(());
+        match self.with(|inner, _| inner.books.as_ref().and_then(Books::poll_timeout)) {
+            Some(until) => _ = timeout_at(until, self.books.notified()).await,
+            None => self.books.notified().await,
         }
     }
 
-    /// No transaction is committed any more: who waits for one need not.
-    pub(in crate::processor) fn close_books(&self) {
+    /// Whether no transaction will come to be committed any more.
+    pub(in crate::processor) fn are_books_done(&self) -> bool {
+        let rests = self.with(|inner, _| inner.books.as_ref().and_then(Books::poll_timeout).is_some());
+        self.is_ended() && !rests
+    }
+
+    /// What came of a transaction.
+    pub(in crate::processor) fn attempted(&self, entry: Entry, attempted: Attempted) {
         self.with(|inner, now| {
-            let Some(books) = &mut inner.books else { return };
-            books.are_closed = true;
-            for entry in std::mem::take(&mut books.entries) {
-                if let Some(round) = entry.round {
-                    inner.round_ended(round, CommitEnd::Failed, now);
-                }
+            if let Some(books) = &mut inner.books {
+                books.handle_attempted(entry, attempted, &mut inner.machine, now);
             }
-            inner.machine.stop();
+            inner.tell_parted();
         });
     }
 
     /// Gives up partitions that are drained: what is done of them, and was written for it, is committed in a transaction, in the name of
     /// this member. When that has ended; `None` where there is nothing to commit, or it cannot be.
-    ///
-    /// Nothing of them is committed while another transaction is under way, though its end was waited for: it may have some of what was
-    /// written, and their offsets must not be committed without.
     pub(in crate::processor) fn give_up(
         &self,
         partitions: &[TopicPartition],
         member: Option<GroupMetadata>,
     ) -> Option<oneshot::Receiver<()>> {
         let ended = self.with(|inner, _| {
-            let is_committing = inner.machine.is_committing();
-            let offsets = inner.machine.release(partitions);
             let books = inner.books.as_mut()?;
-            books.are_held = false;
-            let outputs = books.ledger.take_of(partitions);
-            books.ledger.forget(partitions);
-            if is_committing || offsets.is_empty() || books.are_closed {
-                return None;
-            }
-            let (told, ended) = oneshot::channel();
-            let group = member?;
-            books.entries.push_back(Entry { round: None, outputs, offsets, group, told: Some(told) });
-            Some(ended)
+            let given_up = books.give_up(partitions, member, &mut inner.machine);
+            given_up.parting.map(|parting| inner.await_parting(parting))
         });
         self.books.notify_one();
         ended

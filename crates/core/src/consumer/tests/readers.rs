@@ -58,6 +58,39 @@ fn a_partition_is_with_one_reader_until_its_user_is_back() {
     assert_eq!(world.taken_by(second).unwrap().start, 5, "the second goes on where the first was");
 }
 
+/// The user moves the position of partition 0 to 7 while that of the second reader has records of it in hand.
+fn moved_in_hand() -> (World, ReaderId, Slice<Frame>) {
+    let (mut world, _, second) = with_two(by_hand());
+    let slice = world.taken_by(second).unwrap();
+    world.consumer.seek(&at(0), SeekTo::Offset(7), world.now);
+    world.run();
+    (world, second, slice)
+}
+
+#[test]
+fn a_partition_whose_position_is_moved_is_with_its_reader_until_the_user_is_back() {
+    for drops in [false, true] {
+        let (mut world, second, slice) = moved_in_hand();
+        world.fetched(0, 9..12);
+        world.fetched(0, 7..9);
+        assert!(world.taken_by(world.reader).is_none(), "the second has records of before in hand");
+        match drops {
+            false => world.spent_by(second, &slice),
+            true => world.consumer.close_reader(second, world.now),
+        }
+        assert_eq!(world.taken_by(world.reader).unwrap().start, 7);
+    }
+}
+
+#[test]
+fn a_revocation_waits_for_a_reader_that_has_records_of_before_the_position_was_moved() {
+    let (mut world, second, slice) = moved_in_hand();
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    assert_eq!(world.consumer.lanes.held_up(), [at(0)]);
+    world.spent_by(second, &slice);
+    assert!(world.consumer.lanes.held_up().is_empty());
+}
+
 #[test]
 fn a_reader_may_have_several_slices_of_a_partition() {
     let (mut world, first, _) = with_two(group_config());

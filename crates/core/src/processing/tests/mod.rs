@@ -1,6 +1,7 @@
 //! What is handed out, when, and what is committed of it.
 
 mod batches;
+mod books;
 mod committing;
 mod failing;
 mod held;

@@ -78,12 +78,38 @@ fn a_partition_whose_share_of_the_room_is_used_up_is_paused_until_half_of_it_is_
     world.arrive(0..9);
     assert_eq!(world.pauses(), BTreeMap::new());
     world.arrive(9..10);
-    assert_eq!((world.pauses(), world.machine.room()), (BTreeMap::from([(0, true)]), 10));
+    assert_eq!((world.pauses(), world.machine.room()), (BTreeMap::from([(0, true)]), Some(10)));
     let jobs = world.take();
     jobs[..5].iter().for_each(|job| world.end(job));
     assert_eq!(world.pauses(), BTreeMap::new());
     world.end(&jobs[5]);
     assert_eq!(world.pauses(), BTreeMap::from([(0, false)]));
+}
+
+#[test]
+fn no_few_records_are_asked_for_while_there_is_something_to_hand_out() {
+    let room = Room { records: 80, bytes: 1 << 30 };
+    let mut world = World::new(ProcessingConfig { room, concurrency: 100, ..config() });
+    world.arrive(0..75);
+    assert_eq!(world.machine.room(), None);
+    for left in (0..5).rev() {
+        // The first that is done begins the time until the next commit.
+        world.machine.take_stir();
+        let job = world.machine.take(world.now).unwrap();
+        if left == 0 {
+            assert_eq!((world.machine.take_stir(), world.machine.room()), (false, None));
+        }
+        world.end(&job);
+    }
+    assert_eq!((world.machine.take_stir(), world.machine.room()), (true, Some(10)), "an eighth is free");
+    world.arrive(75..82);
+    assert_eq!(world.machine.room(), None);
+    assert_eq!(world.take().len(), 77);
+    assert_eq!(
+        (world.machine.take_stir(), world.machine.room()),
+        (true, Some(3)),
+        "none is left to hand out"
+    );
 }
 
 #[test]

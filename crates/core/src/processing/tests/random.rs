@@ -152,7 +152,10 @@ impl<'a> Model<'a> {
             return;
         }
         let part = &mut self.parts[number as usize];
-        let some = part.log[part.position..].len().min(self.rng.usize(1..20)).min(self.world.machine.room());
+        let some = part.log[part.position..]
+            .len()
+            .min(self.rng.usize(1..20))
+            .min(self.world.machine.room().unwrap_or_default());
         let records = &part.log[part.position..part.position + some];
         part.position += some;
         let Some(last) = records.last() else { return };

@@ -93,6 +93,32 @@ fn a_position_that_moves_back_begins_the_partition_anew() {
 }
 
 #[test]
+fn what_is_not_done_before_a_position_that_moves_back_is_handed_out_again() {
+    let mut world = World::new(ProcessingConfig { concurrency: 2, ..config() });
+    world.arrive(10..20);
+    let jobs = world.take();
+    assert_eq!(offsets(&jobs), [10, 11]);
+    world.end(&jobs[1]);
+    // As where a log was truncated to its first 15 records.
+    world.arrive(15..17);
+    assert_eq!(world.cancels(), [(jobs[0].id, CancelReason::Gone)]);
+    world.end(&jobs[0]);
+    assert_eq!(world.commit().map(|commit| commit.offset), Some(10), "{:?} is not done", jobs[0]);
+    let mut handled = Vec::new();
+    loop {
+        let jobs = world.take();
+        jobs.iter().for_each(|job| world.end(job));
+        handled.extend(jobs.iter().map(|job| (job.work.1, job.attempt)));
+        if jobs.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(handled, [10, 12, 13, 14, 15, 16].map(|offset| (offset, 1)));
+    assert_eq!(world.commit().map(|commit| commit.offset), Some(17));
+    assert_eq!(world.machine.in_hand(), 0);
+}
+
+#[test]
 fn where_a_position_was_moved_back_to_is_committed_before_anything_is_done_there() {
     let mut world = World::new(config());
     world.arrive(10..12);
