@@ -1,10 +1,11 @@
 //! The processor: every record handled, in order where order matters, in parallel where it does not.
 //!
 //! The decisions are the core's (`ottla_core::processing`): which record is next, when one is tried again, what is committed. Here
-//! are the tasks. The *pump* (`pump.rs`) receives records and commits, with *readers* beside it that receive only (`receiving.rs`); *workers* (`worker.rs`) run handlers; the *rebalance
-//! listener* (`rebalance.rs`) drains what is revoked; the *post* (`post.rs`) writes what is given up to retry topics and dead
-//! letters, as the *plan* (`plan.rs`) says; who reads *behind* (`behind.rs`) reads retry topics in which records are held; the *bookkeeper* (`bookkeeper.rs`) commits in transactions, where there are any. They share the machine under one lock (`engine.rs`), which is held for
-//! microseconds and never over an await.
+//! are the tasks. The *pump* (`pump.rs`) receives records and commits, with *readers* beside it that receive only (`receiving.rs`);
+//! *workers* (`worker.rs`) run handlers; the *rebalance listener* (`rebalance.rs`) drains what is revoked; the *post* (`post.rs`)
+//! writes what is given up to retry topics and dead letters, as the *plan* (`plan.rs`) says; who reads *behind* (`behind.rs`) reads
+//! retry topics in which records are held; the *bookkeeper* (`bookkeeper.rs`) commits in transactions, where there are any. They share
+//! the machine under one lock (`engine.rs`), which is held for microseconds and never over an await.
 
 mod batch;
 mod behind;
