@@ -229,8 +229,7 @@ async fn what_was_held_when_a_process_was_killed_is_held_by_the_next() {
 
 /// Retry topics behind retry topics, members that come, go and are killed. What handlers may do comes drop by drop, so that there is
 /// enough for all.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_keep_their_order_over_all_topics_while_members_come_and_go_and_are_killed() {
+async fn in_order_while_members_come_and_go_and_are_killed(readers: usize) {
     const COUNT: usize = 1000;
     let server = server(4);
     produce_keys(&server, (0..COUNT).map(|number| (number % 23).to_string())).await;
@@ -244,7 +243,7 @@ async fn keys_keep_their_order_over_all_topics_while_members_come_and_go_and_are
     let start = |process: Processor| {
         let (watch, permits, handled) = (watch.clone(), permits.clone(), Arc::new(AtomicUsize::new(0)));
         let counted = handled.clone();
-        let process = holds(process).concurrency(8).retry_topics([40 * MILLI, 60 * MILLI]);
+        let process = holds(process).readers(readers).concurrency(8).retry_topics([40 * MILLI, 60 * MILLI]);
         let process = process.each_message(move |message| {
             let (partition, offset) = origin(&message);
             let failing = match (i64::from(partition) + offset) % 9 {
@@ -300,6 +299,16 @@ async fn keys_keep_their_order_over_all_topics_while_members_come_and_go_and_are
     watch.is_in_order();
     assert!(end_of(&server, "t-retry-60") > 0);
     assert_eq!(end_of(&server, "t-dlt"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_keep_their_order_over_all_topics_while_members_come_and_go_and_are_killed() {
+    in_order_while_members_come_and_go_and_are_killed(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_keep_their_order_over_all_topics_with_several_readers_too() {
+    in_order_while_members_come_and_go_and_are_killed(3).await;
 }
 
 async fn records_of(server: &Server, partition: i32) -> Vec<(Vec<u8>, i64)> {

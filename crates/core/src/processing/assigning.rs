@@ -94,6 +94,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
                 }
             }
         }
+        self.stray(before);
         let id = self.begin(at.clone(), None);
         // What was said of this before may be under way.
         self.pauses.push_back((at.clone(), is_paused));
@@ -129,7 +130,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
             let known = self.named.get(at).and_then(|id| Some((*id, self.partitions.get(id)?)));
             self.plot.has(Planted::DrainedAtOnce)
                 || known.is_none_or(|(id, partition)| {
-                    partition.busy() == 0 && self.batches_of(id).next().is_none()
+                    partition.busy() == 0 && self.batches_of(id).next().is_none() && !self.held.has_strays(at)
                 })
         };
         partitions.into_iter().all(is_idle)

@@ -11,7 +11,7 @@
 //! owner has to be told before anything of a chain begins: until then its partitions are *blind*.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
 };
 
@@ -20,7 +20,7 @@ use ottla_protocol::Now;
 use super::{
     JobId, Processing,
     lines::{LineId, Place},
-    partition::State,
+    partition::{Incarnation, State},
 };
 use crate::{ids::TopicPartition, offsets::CommittedOffset};
 
@@ -45,6 +45,8 @@ pub(super) struct Held {
     behind: BTreeMap<TopicPartition, TopicPartition>,
     /// Of each partition that is behind another, the lines of which something is left.
     lines: BTreeMap<TopicPartition, HashMap<LineId, Left>>,
+    /// Those that somebody writes though their partition is read anew since, with where they were.
+    strays: BTreeMap<JobId, (TopicPartition, Option<LineId>)>,
 }
 
 /// What is left of a line in a partition.
@@ -71,6 +73,7 @@ impl Held {
     }
 
     fn chain(&mut self, partitions: &[TopicPartition]) {
+        self.strays.retain(|_, (of, _)| !partitions.contains(of));
         for (at, behind) in partitions.iter().zip(partitions.iter().skip(1)) {
             self.behind.insert(at.clone(), behind.clone());
             self.lines.insert(behind.clone(), HashMap::new());
@@ -81,6 +84,21 @@ impl Held {
     pub(super) fn forget(&mut self, at: &TopicPartition) {
         self.behind.remove(at);
         self.lines.remove(at);
+        self.strays.retain(|_, (of, _)| of != at);
+    }
+
+    /// Whether somebody writes a record of this partition that is not in hand any more.
+    pub(super) fn has_strays(&self, at: &TopicPartition) -> bool {
+        self.strays.values().any(|(of, _)| of == at)
+    }
+
+    /// What came of one of those: where it is written behind, its offset there.
+    pub(super) fn returns(&mut self, id: JobId, written: Option<i64>) {
+        let Some((at, line)) = self.strays.remove(&id) else { return };
+        if let Some(offset) = written {
+            self.written(&at, line, offset);
+        }
+        self.ends(&at, line);
     }
 
     fn left_behind(&mut self, at: &TopicPartition, line: Option<LineId>) -> Option<&mut Left> {
@@ -149,7 +167,12 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     /// What is committed of a partition that is behind another, where that was not known when [their chain was
     /// assigned](Self::handle_chain_assigned).
     pub fn handle_behind_assigned(&mut self, at: TopicPartition, committed: Option<&CommittedOffset>) {
-        self.begin(at, committed);
+        let before = self.named.get(&at).and_then(|id| Some(self.partitions.get(id)?.phase));
+        let id = self.begin(at, committed);
+        // Its chain may be revoked already.
+        if let Some((partition, phase)) = self.partitions.get_mut(&id).zip(before) {
+            partition.phase = phase;
+        }
         self.share_room();
     }
 
@@ -197,7 +220,23 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     /// Whether a record that was given away, or follows, is still to be told of.
     pub fn is_given_away(&self, id: JobId) -> bool {
         let partition = self.partitions.get(&id.partition);
-        partition.and_then(|it| it.items.get(id.offset)).is_some_and(|item| item.is_given_away_as(id))
+        let item = partition.and_then(|it| it.items.get(id.offset));
+        item.is_some_and(|item| item.is_given_away_as(id)) || self.held.strays.contains_key(&id)
+    }
+
+    /// A partition is read anew. Its records that somebody writes behind may be there in the end, so their lines wait for that.
+    pub(super) fn stray(&mut self, id: Incarnation) {
+        let Some(partition) = self.partitions.get(&id).filter(|_| !self.held.is_empty()) else { return };
+        let waiting = self.given_away.iter().map(|given| given.id);
+        let waiting: BTreeSet<JobId> =
+            waiting.chain(self.following.iter().map(|following| following.id)).collect();
+        for (offset, item) in partition.items.iter().filter(|(_, item)| item.state == State::GivenAway) {
+            let job = JobId { partition: id, offset, attempt: item.attempts };
+            if !waiting.contains(&job) {
+                self.held.begins(&partition.at, item.line);
+                self.held.strays.insert(job, (partition.at.clone(), item.line));
+            }
+        }
     }
 
     /// The next record that is to be written behind.
@@ -215,6 +254,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         {
             self.held.written(&partition.at, item.line, offset);
         }
+        self.held.returns(id, Some(offset));
         self.handle_given_away(id, true, now)
     }
 

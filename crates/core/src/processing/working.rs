@@ -251,6 +251,8 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     /// What became of a record that was [given away](Self::poll_given_away): it is done once it is `taken`, and is handed out
     /// again, after a while, if it is not. Whether it is done by that: not where its partition is gone.
     pub fn handle_given_away(&mut self, id: JobId, taken: bool, now: Now) -> bool {
+        self.held.returns(id, None);
+        self.stir |= !self.held.is_empty();
         let Some(partition) = self.partitions.get_mut(&id.partition) else { return false };
         let item = partition.items.get_mut(id.offset).filter(|item| item.is_given_away_as(id));
         let Some(item) = item else { return false };

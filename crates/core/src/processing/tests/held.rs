@@ -298,3 +298,66 @@ fn what_is_committed_behind_is_committed_once_more_when_it_ages() {
     chain.0.machine.handle_commit_ages(&at(1), chain.0.now);
     assert_eq!(commit(&mut chain), Some(0));
 }
+
+#[test]
+fn a_key_whose_record_is_on_its_way_behind_is_held_though_the_position_moves_back() {
+    let mut chain = Chain::new(Order::Key);
+    chain.arrive(0, 0, &["a", "a", "b"]);
+    let jobs = chain.0.take();
+    assert_eq!(offsets(&jobs), [0, 2]);
+    chain.0.fail(&jobs[0]);
+    let given = chain.given().unwrap();
+    chain.arrive(0, 2, &["b"]);
+    let other = chain.take_one((0, 2));
+    // The first once more, behind itself: nobody knows whether it is there.
+    let again = chain.following().unwrap();
+    assert_eq!((again.at, again.offset), (at(0), 0));
+    chain.0.machine.handle_revoked(&[at(0)], chain.0.now.mono);
+    chain.0.end(&other);
+    chain.0.machine.handle_given_away(again.id, false, chain.0.now);
+    assert!(!chain.0.machine.is_drained(&[at(0)]), "the first is on its way");
+    assert!(chain.0.machine.is_given_away(given));
+    assert!(!chain.0.machine.handle_behind(given, 0, chain.0.now), "nothing is done by that");
+    assert!(!chain.0.machine.is_given_away(given));
+    assert!(chain.0.machine.is_drained(&[at(0)]));
+}
+
+#[test]
+fn one_on_its_way_behind_that_is_refused_after_the_position_moved_back_holds_nobody() {
+    for is_behind in [false, true] {
+        let mut chain = Chain::new(Order::Key);
+        chain.arrive(0, 0, &["a", "b"]);
+        let jobs = chain.0.take();
+        chain.0.fail(&jobs[0]);
+        let given = chain.given().unwrap();
+        chain.arrive(0, 1, &["b"]);
+        match is_behind {
+            true => assert!(!chain.0.machine.handle_behind(given, 0, chain.0.now)),
+            false => assert!(!chain.0.machine.handle_given_away(given, false, chain.0.now)),
+        }
+        let taken = if is_behind { vec![(0, 1)] } else { vec![(0, 0), (0, 1)] };
+        assert_eq!(chain.take(), taken);
+        assert_eq!(chain.following().map(|following| following.offset), is_behind.then_some(0));
+    }
+}
+
+#[test]
+fn what_nobody_has_begun_to_write_behind_is_in_hand_again_when_the_position_moves_back() {
+    let mut chain = Chain::new(Order::Key);
+    chain.arrive(0, 0, &["a", "b"]);
+    let jobs = chain.0.take();
+    chain.0.fail(&jobs[0]);
+    chain.arrive(0, 1, &["b"]);
+    assert_eq!(chain.given(), None);
+    assert_eq!(chain.take(), [(0, 0), (0, 1)]);
+}
+
+#[test]
+fn what_is_found_out_about_a_chain_that_is_revoked_meanwhile_has_nothing_handed_out() {
+    let mut chain = Chain::blind(Order::Key);
+    chain.0.machine.handle_revoked(&[at(0), at(1), at(2)], chain.0.now.mono + LONG);
+    chain.0.machine.handle_behind_assigned(at(1), Some(&CommittedOffset::new(3)));
+    chain.0.machine.handle_known(&at(0));
+    chain.arrive(1, 3, &["a"]);
+    assert_eq!(chain.take(), []);
+}
