@@ -12,6 +12,7 @@ use clap::Args;
 use ottla::{Consumer, OffsetReset, Reader};
 use ottla_conformance::kafka::{Cluster, Config};
 
+use crate::consumer::runtime;
 use crate::load::{self, Load};
 use crate::stats::median;
 
@@ -59,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// The time that so many readers, each on a thread of its own, take for what is already fetched.
 fn drain(bootstrap: &str, options: &Options, readers: usize) -> Result<Duration> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime()?;
     let mut consumer = runtime.block_on(
         Consumer::builder()
             .bootstrap_servers([bootstrap])
@@ -100,8 +101,7 @@ fn drain(bootstrap: &str, options: &Options, readers: usize) -> Result<Duration>
 }
 
 fn read(mut reader: Reader, left: &AtomicU64) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(take(&mut reader, left))
+    runtime()?.block_on(take(&mut reader, left))
 }
 
 /// Takes records until none is left, and looks at each.

@@ -59,6 +59,8 @@ mod guarded;
 mod handlers;
 #[path = "suite/harness.rs"]
 mod harness;
+#[path = "suite/in_hand.rs"]
+mod in_hand;
 #[path = "suite/isolation.rs"]
 mod isolation;
 #[path = "suite/java_clients.rs"]

@@ -15,6 +15,7 @@ use ottla_conformance::targets::{Target, unique};
 
 use crate::brokers::Own;
 use crate::cases::{Case, Outcome};
+use crate::in_hand::InHand;
 use crate::kit::{
     PATIENCE, admin, consumer, create, equal, holds, member, next, numbers, offsets, take, text, topic, wait,
     within,
@@ -61,7 +62,13 @@ async fn readers(target: &Target, topic: &str) -> Result<[Consumer; 2], Failed> 
 }
 
 /// What each of the readers is told, and reads, when the log is cut below offset 20, at 10, and ten others are written.
-async fn is_cut([reader, strict]: [Consumer; 2], topic: &str) -> Outcome {
+async fn is_cut([reader, strict]: [Consumer; 2], in_hand: InHand, topic: &str) -> Outcome {
+    // What a processor had in hand then and is still there is handled as well as what is new.
+    in_hand.receives(30).await?;
+    let mut expected = texts(0..10);
+    expected.extend(texts(100..110));
+    let handled = in_hand.handles(&expected).await?;
+    holds(&format!("in order: {handled:?}"), handled.ends_with(&texts(100..110)))?;
     let at = TopicPartition::new(topic, 0);
     for (mut reader, resets) in [(reader, true), (strict, false)] {
         if !resets {
@@ -103,10 +110,12 @@ fn cut_embedded(target: &Target) -> Outcome {
         let topic = topic(target, "cut", 1).await?;
         numbers(target, &topic, 1, 0..10).await?;
         let mut readers = readers(target, &topic).await?;
+        let in_hand = InHand::begin(target, &topic);
         to_the_leader(target, &topic, 10..20).await?;
         for reader in &mut readers {
             take(reader, 10).await?;
         }
+        in_hand.receives(20).await?;
         let now = embedded.server().now();
         let end = embedded.server().with_cluster(|cluster| {
             let (leader, _) = cluster.leader(&topic, 0)?;
@@ -114,7 +123,7 @@ fn cut_embedded(target: &Target) -> Outcome {
         });
         equal("the log ends", end, Some(10))?;
         numbers(target, &topic, 1, 100..110).await?;
-        is_cut(readers, &topic).await
+        is_cut(readers, in_hand, &topic).await
     })
 }
 
@@ -135,7 +144,7 @@ async fn to_the_leader(target: &Target, topic: &str, range: std::ops::Range<i64>
 fn cut() -> Outcome {
     let own = Own::start(Config::new(3).set("broker.session.timeout.ms", 3000))?;
     let (target, topic) = (own.target(), unique("cut"));
-    let (leader, follower, readers) = wait(async {
+    let (leader, follower, readers, in_hand) = wait(async {
         let two_copies = NewTopic::new(&topic).partitions(1).replication_factor(2);
         let admin = admin(&target).await?;
         admin.create_topic(two_copies.config("unclean.leader.election.enable", "true")).await?;
@@ -145,12 +154,15 @@ fn cut() -> Outcome {
         let follower = copies.into_iter().find(|node| *node != leader).ok_or("no follower")?;
         numbers(&target, &topic, 1, 0..10).await?;
         let mut readers = readers(&target, &topic).await?;
+        let in_hand = InHand::begin(&target, &topic);
+        in_hand.receives(10).await?;
         own.0.kill(follower)?;
         to_the_leader(&target, &topic, 10..20).await?;
         for reader in &mut readers {
             take(reader, 10).await?;
         }
-        Ok((leader, follower, readers))
+        in_hand.receives(20).await?;
+        Ok((leader, follower, readers, in_hand))
     })?;
     own.0.kill(leader)?;
     own.0.restart(follower)?;
@@ -164,7 +176,7 @@ fn cut() -> Outcome {
         };
         within("the follower leads", leads).await??;
         numbers(&target, &topic, 1, 100..110).await?;
-        is_cut(readers, &topic).await
+        is_cut(readers, in_hand, &topic).await
     })
 }
 

@@ -45,7 +45,7 @@ fn refused(
     properties: impl Fn(&Secured) -> Properties + Send + Sync + 'static,
 ) -> Case {
     let run = move |secured: &Secured| wait(is_told(properties(secured)?, kind, told));
-    Case::secured(format!("refused_at_once_and_by_name_{name}"), run)
+    Case::secured(format!("refused_at_once_and_by_name_{name}"), run).timed()
 }
 
 async fn is_told(access: Access, kind: BuildErrorKind, told: &[&str]) -> Outcome {
@@ -245,7 +245,7 @@ fn ports() -> Vec<Case> {
             as_if("PLAINTEXT", Listener::Sasl),
         ),
         refused("sasl_at_a_port_without", CONNECTION, NO_SASL, as_if("SASL_PLAINTEXT", Listener::Plaintext)),
-        Case::secured("refused_at_once_and_by_name_tls_at_an_http_server", http),
+        Case::secured("refused_at_once_and_by_name_tls_at_an_http_server", http).timed(),
     ]
 }
 
@@ -311,8 +311,8 @@ fn tokens() -> Vec<Case> {
             },
         )
         .with_openid(),
-        Case::secured("refused_at_once_and_by_name_a_token_endpoint_that_refuses", refusing),
-        Case::secured("a_token_endpoint_that_is_silent_is_told_at_once", silent_endpoint),
+        Case::secured("refused_at_once_and_by_name_a_token_endpoint_that_refuses", refusing).timed(),
+        Case::secured("a_token_endpoint_that_is_silent_is_told_at_once", silent_endpoint).timed(),
     ]
 }
 

@@ -42,7 +42,8 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn case(name: impl Into<String>, run: impl Fn(&Secured) -> Outcome + Send + Sync + 'static) -> Case {
-    Case::secured(name, run)
+    // It says how soon a call fails.
+    Case::secured(name, run).timed()
 }
 
 fn access(secured: &Secured, user: User) -> Result<Access, Failed> {

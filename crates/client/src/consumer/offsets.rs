@@ -77,8 +77,7 @@ impl Consumer {
 
     /// The end of the partition's log, as of the last fetch; `None` before the first, or if it is not this consumer's.
     pub fn high_watermark(&self, partition: impl Into<TopicPartition>) -> Option<i64> {
-        let at = partition.into();
-        self.shared.inspect(|core| core.high_watermark(&at))
+        self.reader.high_watermark(&partition.into())
     }
 
     /// How many offsets each of this consumer's partitions is behind the end of its log, as of the last fetch; `None`

@@ -33,8 +33,6 @@ pub struct Reader {
     pub(super) settings: Arc<Settings>,
     /// A poll has returned nothing because the consumer is closed.
     told_closed: bool,
-    /// Whether the listener may be told in this one's calls.
-    tells: bool,
 }
 
 /// What all readers of a consumer have in common.
@@ -81,14 +79,13 @@ impl Reader {
         if !settings.interceptors.is_empty() {
             reading.look_at_each();
         }
-        Self { shared: shared.clone(), reading, listening, settings, told_closed: false, tells: true }
+        Self { shared: shared.clone(), reading, listening, settings, told_closed: false }
     }
 
     /// One more reader of the same consumer, in whose calls no listener is told.
     pub(crate) fn silent(&self) -> Self {
         let mut reader = self.reader();
         reader.reading.leave_callbacks();
-        reader.tells = false;
         reader
     }
 
@@ -238,10 +235,11 @@ impl Reader {
     /// What is next, once the listener has been told what it is to be told.
     async fn look(&mut self, filter: &Filter) -> Result<Look, RecvError> {
         loop {
-            if self.tells {
+            let tells = self.reading.tells();
+            if tells {
                 self.listening.finish(&self.shared, self.reading.id()).await;
             }
-            let (reading, listening, tells) = (&mut self.reading, &self.listening, self.tells);
+            let (reading, listening) = (&mut self.reading, &self.listening);
             let step = self.shared.wait(|core, now| match tells && listening.is_interrupted() {
                 true => Some(Step::Listen),
                 false => match core.take_committed() {

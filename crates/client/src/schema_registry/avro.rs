@@ -15,7 +15,7 @@ use apache_avro::{
     schema::{ResolvedSchema, Schema as Parsed},
     types::Value,
 };
-use ottla_core::{caught, wire_format::SchemaIdIn};
+use ottla_core::caught;
 use serde::de::DeserializeOwned;
 
 use self::walk::Walk;
@@ -96,7 +96,7 @@ pub struct AvroValue {
 impl AvroValue {
     /// Makes values as they were written.
     pub fn new(registry: SchemaRegistry) -> Self {
-        let registered = Registered { registry, place: SchemaIdIn::default() };
+        let registered = Registered::new(registry);
         Self { registered, reader: None, limits: Limits { depth: 24, memory: 64 << 20 } }
     }
 

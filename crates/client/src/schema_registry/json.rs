@@ -2,7 +2,6 @@
 
 use std::{fmt, marker::PhantomData};
 
-use ottla_core::wire_format::SchemaIdIn;
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -27,7 +26,7 @@ pub struct RegisteredJson<T> {
 impl<T> RegisteredJson<T> {
     /// Makes `T`s.
     pub fn new(registry: SchemaRegistry) -> Self {
-        let registered = Registered { registry, place: SchemaIdIn::default() };
+        let registered = Registered::new(registry);
         Self { registered, value: PhantomData }
     }
 

@@ -7,10 +7,7 @@ mod walk;
 
 use std::{fmt, marker::PhantomData, sync::OnceLock};
 
-use ottla_core::{
-    caught,
-    wire_format::{SchemaId, SchemaIdIn},
-};
+use ottla_core::{caught, wire_format::SchemaId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -57,7 +54,7 @@ pub struct JsonSchema<T> {
 impl<T> JsonSchema<T> {
     /// Makes `T`s.
     pub fn new(registry: SchemaRegistry) -> Self {
-        let registered = Registered { registry, place: SchemaIdIn::default() };
+        let registered = Registered::new(registry);
         Self { registered, memory_max: 64 << 20, value: PhantomData }
     }
 

@@ -5,10 +5,7 @@ mod walk;
 
 use std::sync::OnceLock;
 
-use ottla_core::{
-    caught,
-    wire_format::{MessageIndexes, SchemaIdIn},
-};
+use ottla_core::{caught, wire_format::MessageIndexes};
 pub use prost_reflect;
 use prost_reflect::{DynamicMessage, FileDescriptor, MessageDescriptor};
 
@@ -40,7 +37,7 @@ pub struct Protobuf {
 impl Protobuf {
     /// Makes messages.
     pub fn new(registry: SchemaRegistry) -> Self {
-        Self { registered: Registered { registry, place: SchemaIdIn::default() }, memory_max: 64 << 20 }
+        Self { registered: Registered::new(registry), memory_max: 64 << 20 }
     }
 
     registered!();

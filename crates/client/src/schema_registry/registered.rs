@@ -15,6 +15,11 @@ pub(super) struct Registered {
 }
 
 impl Registered {
+    /// Asks this registry.
+    pub(super) fn new(registry: SchemaRegistry) -> Self {
+        Self { registry, place: SchemaIdIn::default() }
+    }
+
     /// `None` is a null, for which nobody is asked.
     pub(super) fn frame<'a>(&self, field: &Serialized<'a>) -> Result<Option<Framed<'a>>, DeserializeError> {
         let framed = field.bytes.map(|bytes| Framed::read(bytes, field.headers(), field.field, self.place));

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    future::{Ready, ready},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -51,6 +52,27 @@ fn alice<'a>(server: &Server, mechanism: &'a str, password: &'a str) -> BTreeMap
         ("sasl.mechanism", mechanism.to_owned()),
         ("sasl.jaas.config", jaas),
     ])
+}
+
+/// The properties of a client whose program provides its tokens.
+fn with_tokens(server: &Server) -> BTreeMap<&'static str, String> {
+    let mut properties = alice(server, "OAUTHBEARER", "");
+    properties.remove("sasl.jaas.config");
+    properties
+}
+
+/// Provides tokens of alice's that are good for two seconds. How many there were.
+fn brief_tokens()
+-> (Arc<AtomicUsize>, impl Fn() -> Ready<Result<OAuthToken, OAuthTokenError>> + Clone + Send + Sync + 'static)
+{
+    let fetched = Arc::new(AtomicUsize::new(0));
+    let counted = fetched.clone();
+    let provider = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let end = SystemTime::now() + Duration::from_secs(2);
+        ready(Ok(OAuthToken::new(unsigned("alice", end)).expires_at(end)))
+    };
+    (fetched, provider)
 }
 
 fn reader(properties: &BTreeMap<&'static str, String>) -> ConsumerBuilder {
@@ -226,20 +248,8 @@ async fn a_password_that_changes_is_told_to_a_reader_who_goes_on_once_it_is_righ
 #[tokio::test]
 async fn a_token_is_fetched_once_for_all_connections_and_again_before_its_end() {
     let server = secured(with_alice());
-    let fetched = Arc::new(AtomicUsize::new(0));
-    let provider = {
-        let fetched = fetched.clone();
-        move || {
-            fetched.fetch_add(1, Ordering::Relaxed);
-            let end = SystemTime::now() + Duration::from_secs(2);
-            async move { Ok(OAuthToken::new(unsigned("alice", end)).expires_at(end)) }
-        }
-    };
-    let properties = BTreeMap::from([
-        ("bootstrap.servers", server.bootstrap()),
-        ("security.protocol", "SASL_PLAINTEXT".to_owned()),
-        ("sasl.mechanism", "OAUTHBEARER".to_owned()),
-    ]);
+    let (fetched, provider) = brief_tokens();
+    let properties = with_tokens(&server);
     let writer = Producer::builder().properties(&properties).unwrap().oauth_token_provider(provider.clone());
     let producer = writer.build().await.unwrap();
     let mut consumer = reader(&properties).oauth_token_provider(provider).build().await.unwrap();
@@ -261,18 +271,8 @@ async fn a_token_is_fetched_once_for_all_connections_and_again_before_its_end() 
 #[tokio::test]
 async fn the_tokens_of_a_client_that_reads_little_are_fetched_in_time() {
     let server = secured(with_alice());
-    let fetched = Arc::new(AtomicUsize::new(0));
-    let counted = fetched.clone();
-    let provider = move || {
-        counted.fetch_add(1, Ordering::Relaxed);
-        let end = SystemTime::now() + Duration::from_secs(2);
-        async move { Ok(OAuthToken::new(unsigned("alice", end)).expires_at(end)) }
-    };
-    let properties = BTreeMap::from([
-        ("bootstrap.servers", server.bootstrap()),
-        ("security.protocol", "SASL_PLAINTEXT".to_owned()),
-        ("sasl.mechanism", "OAUTHBEARER".to_owned()),
-    ]);
+    let (fetched, provider) = brief_tokens();
+    let properties = with_tokens(&server);
     let mut consumer = reader(&properties).oauth_token_provider(provider.clone()).build().await.unwrap();
     let writer = Producer::builder().properties(&properties).unwrap().oauth_token_provider(provider);
     let producer = writer.build().await.unwrap();
@@ -318,11 +318,7 @@ fn unsigned(name: &str, end: SystemTime) -> String {
 #[tokio::test]
 async fn a_provider_that_refuses_is_told_at_once_and_one_that_is_away_is_waited_for() {
     let server = secured(with_alice());
-    let properties = BTreeMap::from([
-        ("bootstrap.servers", server.bootstrap()),
-        ("security.protocol", "SASL_PLAINTEXT".to_owned()),
-        ("sasl.mechanism", "OAUTHBEARER".to_owned()),
-    ]);
+    let properties = with_tokens(&server);
     let refuses = || async { Err(OAuthTokenError::Refused("invalid_client".to_owned())) };
     let begun = Instant::now();
     let error = reader(&properties).oauth_token_provider(refuses).build().await.unwrap_err();

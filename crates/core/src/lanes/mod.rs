@@ -284,7 +284,6 @@ impl<F> Lanes<F> {
             true => self.drop_queue(part),
             false => self.empty(part),
         }
-        let mut is_held = false;
         self.change(part, |lane| {
             lane.state = state;
             lane.looking = false;
@@ -295,7 +294,6 @@ impl<F> Lanes<F> {
             lane.began_at_end = None;
             if let Some(holder) = &mut lane.holder {
                 holder.slot = None;
-                is_held = true;
             }
             if let Some(Position { offset, leader_epoch }) = at {
                 (lane.fetch_at, lane.delivered) = (offset, Some(offset));
@@ -308,7 +306,7 @@ impl<F> Lanes<F> {
             }
             lane.tell_failed();
         });
-        if is_held && !self.moved.contains(&part) {
+        if self.get(part).is_some_and(Lane::is_moved) && !self.moved.contains(&part) {
             self.moved.push(part);
         }
     }

@@ -159,9 +159,7 @@ impl<W> Partition<W> {
     /// Whether a record at this offset of that topic is not behind those that have arrived: the position was moved back, or
     /// the topic is another.
     pub(super) fn is_reset_by(&self, first: i64, next: &CommittedOffset) -> bool {
-        let is_behind = |known: &CommittedOffset| {
-            first < known.offset || known.topic_id.zip(next.topic_id).is_some_and(|(was, is)| was != is)
-        };
+        let is_behind = |known: &CommittedOffset| first < known.offset || is_of_another(known, next);
         // What was saved is of a log that was read from there on.
         let is_before_saved = self.saved.as_ref().is_some_and(|saved| first < saved.base);
         !self.plot.has(Planted::ResetIsOverlooked)
@@ -205,10 +203,8 @@ impl<W> Partition<W> {
     where
         W: Clone,
     {
-        let known = self.next.as_ref().and_then(|known| known.topic_id);
-        if known.zip(next.topic_id).is_some_and(|(was, is)| was != is)
-            || self.plot.has(Planted::CutForgetsAll)
-        {
+        let is_gone = self.next.as_ref().is_some_and(|known| is_of_another(known, next));
+        if is_gone || self.plot.has(Planted::CutForgetsAll) {
             return Vec::new();
         }
         // Whoever is at it is told to end: that is no attempt.
@@ -413,4 +409,9 @@ impl<W> Partition<W> {
             epochs.into_iter().flatten().try_fold(None, |newest, epoch| Some(newest.max(Some(epoch?))));
         Saved { base, leader_epoch: leader_epoch.flatten(), done }
     }
+}
+
+/// Whether what arrives is of another topic than what is known, under the same name.
+fn is_of_another(known: &CommittedOffset, next: &CommittedOffset) -> bool {
+    known.topic_id.zip(next.topic_id).is_some_and(|(was, is)| was != is)
 }

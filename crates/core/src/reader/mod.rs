@@ -138,6 +138,11 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         self.tells = false;
     }
 
+    /// Whether looks of this reader have the listener told.
+    pub fn tells(&self) -> bool {
+        self.tells
+    }
+
     /// The reader's name among those of its consumer.
     pub fn id(&self) -> ReaderId {
         self.id
