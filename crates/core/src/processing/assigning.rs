@@ -62,6 +62,8 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
                     self.in_hand += 1;
                     self.lines.join(line, (id, offset));
                 }
+                // Where it was done under another order, those before it in its line may not be.
+                false if self.lines.is_in_hand(id, line) => {}
                 false => self.held.done(at, line, offset),
             }
         }

@@ -361,3 +361,26 @@ fn what_is_found_out_about_a_chain_that_is_revoked_meanwhile_has_nothing_handed_
     chain.arrive(1, 3, &["a"]);
     assert_eq!(chain.take(), []);
 }
+
+/// As where it was by key before, and is by partition now.
+#[test]
+fn what_was_done_behind_before_others_of_its_line_tells_nothing_of_these() {
+    let mut chain = Chain::blind(Order::Partition);
+    let saved = saved::Saved { base: 3, leader_epoch: Some(0), done: vec![4..5] };
+    let committed = CommittedOffset::new(3).with_metadata(saved.encode());
+    chain.0.machine.handle_chain_assigned([(at(0), None), (at(1), Some(committed))]);
+    chain.0.machine.handle_left(&at(1), [(Some(&b"b"[..]), 3), (Some(&b"a"[..]), 4)]);
+    chain.0.machine.handle_known(&at(0));
+    chain.arrive(1, 3, &["b", "a"]);
+    let job = chain.take_one((1, 3));
+    chain.arrive(0, 0, &["a", "a"]);
+    assert_eq!(chain.take(), [], "one of its line is with its handler");
+    let following = chain.following().unwrap();
+    chain.0.end(&job);
+    chain.behind(following.id, 5);
+    chain.arrive(1, 5, &["a"]);
+    let job = chain.take_one((1, 5));
+    chain.0.end(&job);
+    chain.arrive(0, 2, &["a"]);
+    assert_eq!(chain.following().map(|following| following.offset), Some(1));
+}

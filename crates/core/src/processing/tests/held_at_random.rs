@@ -192,9 +192,10 @@ impl<'a> Model<'a> {
         if self.paused.contains(&number) {
             return;
         }
+        let Some(room) = self.world.machine.room() else { return };
         let level = &mut self.levels[number as usize];
-        let some = (level.log.len() - level.position).min(self.rng.usize(1..20));
-        let records = &level.log[level.position..level.position + some.min(self.world.machine.room())];
+        let some = (level.log.len() - level.position).min(self.rng.usize(1..20)).min(room);
+        let records = &level.log[level.position..level.position + some];
         level.position += records.len();
         let Some(last) = records.last() else { return };
         let keys: Vec<String> = records.iter().map(key_of).collect();
