@@ -7,6 +7,8 @@
 //! A partition is read twice where something is left in it: first the keys alone, up to the end that it had when it was assigned, as
 //! nothing may begin before they are known; then, from the committed offset on, the records.
 
+mod questions;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::{IntoFuture as _, poll_fn},
@@ -16,8 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ottla_core::{CommittedOffset, TopicPartition, log};
+use ottla_core::{CommittedOffset, TopicPartition};
+use tokio::task::JoinError;
 
+use self::questions::{Answer, Begins, Questions};
 use super::{
     engine::{Engine, Life, Link},
     pump::{CLOSE, IDLE, asked, build, or, received},
@@ -25,11 +29,11 @@ use super::{
 use crate::{
     config::ConsumerBuilder,
     consumer::{Consumer, Records},
-    error::{Details as _, OffsetsError, ProcessError, ProcessErrorKind},
+    error::{Details as _, ProcessError, ProcessErrorKind, RecvError},
 };
 
-/// How long it waits before it asks once more what is committed.
-const AGAIN: Duration = Duration::from_secs(1);
+/// After how long without a key it is asked anew where a scan ends.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// How often it looks whether a scan has come to its end, where no record tells.
 const LOOK: Duration = Duration::from_millis(100);
@@ -46,8 +50,7 @@ pub(super) struct Behind {
     chains: BTreeMap<TopicPartition, Life>,
     /// The partitions that are read.
     reading: BTreeMap<TopicPartition, Reading>,
-    /// Chains of which it could not be found out what is committed, and when that is asked once more.
-    again: Option<Instant>,
+    questions: Questions,
     ages: Instant,
 }
 
@@ -57,15 +60,34 @@ struct Reading {
     /// Where its records begin.
     from: i64,
     /// As long as only keys are read: up to where.
-    scans_to: Option<i64>,
+    scan: Option<Scan>,
+}
+
+/// Keys are read.
+#[derive(Debug)]
+struct Scan {
+    /// Up to here.
+    to: i64,
+    /// When some were received last.
+    since: Instant,
+    /// It is asked where the partition ends now.
+    asks: bool,
+}
+
+/// What came about.
+enum Turn {
+    Changed,
+    Answered(Result<Answer, JoinError>),
+    Received(Result<Records, RecvError>),
 }
 
 impl Behind {
     /// Of a consumer that is in the group.
     pub(super) async fn open(consumer: &ConsumerBuilder) -> Result<Self, ProcessError> {
         let consumer = consumer.beside_its_group().build().await.map_err(build)?;
+        let questions = Questions::new(consumer.asking());
         let (chains, reading) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { consumer, chains, reading, again: None, ages: Instant::now() + AGES })
+        Ok(Self { consumer, chains, reading, questions, ages: Instant::now() + AGES })
     }
 
     /// Reads until the engine ends. An error where it cannot go on.
@@ -74,6 +96,7 @@ impl Behind {
         if ended.is_some() {
             engine.stop();
         }
+        drop(self.questions);
         let _ = self.consumer.close_within(CLOSE).await;
         ended.unwrap_or(Ok(()))
     }
@@ -81,124 +104,137 @@ impl Behind {
     async fn read(&mut self, engine: &Engine) -> Result<(), ProcessError> {
         loop {
             let (chains, pauses) = engine.chains();
-            self.change(chains, engine).await?;
+            self.change(chains, engine)?;
             self.pause(pauses);
             self.age(engine);
             self.end_scans(engine)?;
-            if self.reading.is_empty() {
-                match self.again {
-                    Some(again) => {
-                        let changed = engine.chains_changed();
-                        let _ = tokio::time::timeout_at(again.into(), changed).await;
+            self.ask_ends();
+            match self.turn(engine).await {
+                Turn::Changed => {}
+                Turn::Answered(Ok(Answer::Begins(link, begins))) => {
+                    let begins = begins.map_err(|error| receive().because(error))?;
+                    self.begin(&link, begins, engine)?;
+                }
+                Turn::Answered(Ok(Answer::Ends(at, life, end))) => self.ends(&at, life, end),
+                Turn::Answered(Err(panicked)) => return Err(receive().because(panicked)),
+                Turn::Received(records) => {
+                    if let Some(records) = received(records)? {
+                        self.take(&records, engine);
                     }
-                    None => engine.chains_changed().await,
                 }
-                continue;
-            }
-            let is_scanning = self.scanned().next().is_some();
-            let wait = match (is_scanning, self.again) {
-                (true, _) => LOOK,
-                (false, Some(_)) => AGAIN,
-                (false, None) => IDLE,
-            };
-            let mut stirred = pin!(engine.readers.notified());
-            // Before it is asked: what comes about in between is not missed.
-            stirred.as_mut().enable();
-            let room = engine.room();
-            // Keys that are scanned take no room, and all of their chain waits for them.
-            let scanned: Vec<TopicPartition> = match room {
-                Some(_) => Vec::new(),
-                None => self.scanned().cloned().collect(),
-            };
-            let reader = self.consumer.own_reader_mut();
-            let mut receiving = match scanned.is_empty() {
-                true => asked(reader, room, wait).into_future(),
-                false => reader.poll(wait).partitions(scanned).into_future(),
-            };
-            let mut changed = pin!(engine.chains_changed());
-            let turn = poll_fn(|cx| {
-                if changed.as_mut().poll(cx).is_ready()
-                    || (room.is_none() && stirred.as_mut().poll(cx).is_ready())
-                {
-                    return Poll::Ready(None);
-                }
-                receiving.as_mut().poll(cx).map(Some)
-            });
-            let turn = turn.await;
-            drop(receiving);
-            if let Some(records) = turn
-                && let Some(records) = received(records)?
-            {
-                self.take(&records, engine);
             }
         }
+    }
+
+    /// Waits for what comes about next.
+    async fn turn(&mut self, engine: &Engine) -> Turn {
+        let mut stirred = pin!(engine.readers.notified());
+        // Before it is asked: what comes about in between is not missed.
+        stirred.as_mut().enable();
+        let room = engine.room();
+        // Keys that are scanned take no room, and all of their chain waits for them.
+        let scanned: Vec<TopicPartition> = self.scanned().cloned().collect();
+        let wait = if scanned.is_empty() { IDLE } else { LOOK };
+        let reads = !self.reading.is_empty();
+        let Self { consumer, questions, .. } = self;
+        let reader = consumer.own_reader_mut();
+        let receiving = match room.is_some() || scanned.is_empty() {
+            true => asked(reader, room, wait),
+            false => reader.poll(wait).partitions(scanned),
+        };
+        // One that is assigned nothing has nothing to wait for.
+        let mut receiving = reads.then(|| receiving.into_future());
+        let mut changed = pin!(engine.chains_changed());
+        poll_fn(|cx| {
+            if changed.as_mut().poll(cx).is_ready()
+                || (room.is_none() && stirred.as_mut().poll(cx).is_ready())
+            {
+                return Poll::Ready(Turn::Changed);
+            }
+            if let Poll::Ready(answer) = questions.poll_answer(cx) {
+                return Poll::Ready(Turn::Answered(answer));
+            }
+            match &mut receiving {
+                Some(receiving) => receiving.as_mut().poll(cx).map(Turn::Received),
+                None => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// Those of which only keys are read.
     fn scanned(&self) -> impl Iterator<Item = &TopicPartition> {
-        self.reading.iter().filter(|(_, reading)| reading.scans_to.is_some()).map(|(at, _)| at)
+        self.reading.iter().filter(|(_, reading)| reading.scan.is_some()).map(|(at, _)| at)
     }
 
-    /// Reads what is behind these, and nothing else.
-    async fn change(
+    /// Reads what is behind these, once it is known what is found there, and nothing else.
+    fn change(
         &mut self,
         chains: BTreeMap<TopicPartition, Life>,
         engine: &Engine,
     ) -> Result<(), ProcessError> {
-        let is_due = self.again.is_some_and(|again| again <= Instant::now());
-        if chains == self.chains && !is_due {
+        if chains == self.chains {
             return Ok(());
         }
         self.reading.retain(|_, reading| chains.get(&reading.link.first) == Some(&reading.link.life));
-        self.again = None;
+        self.questions.retain(&chains);
         let known: BTreeSet<_> = self.reading.values().map(|reading| reading.link.first.clone()).collect();
-        let new = chains.iter().filter(|(first, _)| !known.contains(*first));
-        let new: Vec<Link> = new.map(|(first, life)| Link { first: first.clone(), life: *life }).collect();
+        for (first, life) in &chains {
+            if !known.contains(first) && !self.questions.asks(first) {
+                let behind = engine.with_behind(std::slice::from_ref(first)).into_iter().skip(1).collect();
+                self.questions.begin(Link { first: first.clone(), life: *life }, behind);
+            }
+        }
         self.chains = chains;
-        if !new.is_empty() {
-            match self.begin(&new, engine).await {
-                Ok(()) => {}
-                Err(error) => {
-                    tracing::warn!(target: log::PROCESSING, %error, "what is left behind is not known");
-                    self.again = Some(Instant::now() + AGAIN);
-                }
-            }
-        }
-        self.consumer
-            .assign(self.reading.keys())
-            .map_err(|error| ProcessError::new(ProcessErrorKind::Receive).because(error))?;
-        for (at, reading) in &self.reading {
-            if new.iter().any(|link| link.first == reading.link.first) {
-                seek(&mut self.consumer, at, reading.from)?;
-                self.consumer.resume([at]);
-            }
-        }
-        Ok(())
+        self.assign()
     }
 
-    /// Finds out where partitions begin, and what is left in them.
-    async fn begin(&mut self, new: &[Link], engine: &Engine) -> Result<(), OffsetsError> {
-        let behind = |link: &Link| engine.with_behind(std::slice::from_ref(&link.first)).into_iter().skip(1);
-        let all: Vec<(TopicPartition, Link)> =
-            new.iter().flat_map(|link| behind(link).map(|at| (at, link.clone()))).collect();
-        let partitions: Vec<TopicPartition> = all.iter().map(|(at, _)| at.clone()).collect();
-        let committed = self.consumer.committed(partitions.clone()).await?;
-        let first = self.consumer.beginning_offsets(partitions.clone()).await?;
-        // Behind all that the owner before has written and knows of.
-        let ends = self.consumer.end_offsets(partitions).await?;
-        for (at, link) in all {
-            let (first, end) = (*first.get(&at).unwrap_or(&0), *ends.get(&at).unwrap_or(&0));
+    fn assign(&mut self) -> Result<(), ProcessError> {
+        self.consumer.assign(self.reading.keys()).map_err(|error| receive().because(error))
+    }
+
+    /// It is known where partitions begin, and what is left in them.
+    fn begin(&mut self, link: &Link, begins: Vec<Begins>, engine: &Engine) -> Result<(), ProcessError> {
+        let mut new = Vec::new();
+        for Begins { at, committed, first, end } in begins {
             // One that is beyond the end is of a log that is not there any more.
-            let committed = committed.get(&at).and_then(Option::as_ref).filter(|it| it.offset <= end);
-            let next = match committed {
+            let committed = committed.filter(|committed| committed.offset <= end);
+            let next = match &committed {
                 Some(committed) => committed.clone().with_metadata(String::new()),
                 None => CommittedOffset::new(first),
             };
             let from = next.offset;
-            engine.behind_begins(&link, &at, committed, next);
-            self.reading.insert(at, Reading { link, from, scans_to: Some(end) });
+            engine.behind_begins(link, &at, committed.as_ref(), next);
+            let scan = Scan { to: end, since: Instant::now(), asks: false };
+            self.reading.insert(at.clone(), Reading { link: link.clone(), from, scan: Some(scan) });
+            new.push((at, from));
+        }
+        self.assign()?;
+        for (at, from) in new {
+            seek(&mut self.consumer, &at, from)?;
+            self.consumer.resume([&at]);
         }
         Ok(())
+    }
+
+    /// What an unclean election cuts off before it is read is not waited for: nobody else writes as long as keys are read.
+    fn ask_ends(&mut self) {
+        for (at, reading) in &mut self.reading {
+            if let Some(scan) =
+                reading.scan.as_mut().filter(|scan| !scan.asks && scan.since.elapsed() >= QUIET)
+            {
+                scan.asks = true;
+                self.questions.end(at.clone(), reading.link.life);
+            }
+        }
+    }
+
+    fn ends(&mut self, at: &TopicPartition, life: Life, end: Option<i64>) {
+        let reading = self.reading.get_mut(at).filter(|reading| reading.link.life == life);
+        if let Some(scan) = reading.and_then(|reading| reading.scan.as_mut()) {
+            (scan.asks, scan.since) = (false, Instant::now());
+            scan.to = end.map_or(scan.to, |end| scan.to.min(end));
+        }
     }
 
     fn pause(&mut self, pauses: Vec<(TopicPartition, bool)>) {
@@ -223,7 +259,7 @@ impl Behind {
     fn end_scans(&mut self, engine: &Engine) -> Result<(), ProcessError> {
         let is_at_end = |(at, reading): (&TopicPartition, &Reading)| {
             let position = self.consumer.position_now(at).unwrap_or(reading.from);
-            reading.scans_to.is_none_or(|end| position >= end)
+            reading.scan.as_ref().is_none_or(|scan| position >= scan.to)
         };
         let behind: BTreeSet<_> = self
             .reading
@@ -232,7 +268,7 @@ impl Behind {
             .map(|(_, reading)| reading.link.first.clone())
             .collect();
         let ended =
-            self.reading.iter().filter(|(_, it)| it.scans_to.is_some() && !behind.contains(&it.link.first));
+            self.reading.iter().filter(|(_, it)| it.scan.is_some() && !behind.contains(&it.link.first));
         let ended: Vec<_> = ended.map(|(at, it)| (at.clone(), it.link.clone(), it.from)).collect();
         for (at, link, from) in ended {
             engine.known(&link);
@@ -240,7 +276,7 @@ impl Behind {
                 seek(&mut self.consumer, &at, from)?;
             }
             if let Some(reading) = self.reading.get_mut(&at) {
-                reading.scans_to = None;
+                reading.scan = None;
             }
         }
         Ok(())
@@ -249,18 +285,24 @@ impl Behind {
     /// Of partitions that are scanned the keys, of others the records.
     fn take(&mut self, records: &Records, engine: &Engine) {
         for (at, records) in records.by_partition() {
-            if let Some(Reading { link, scans_to: Some(end), .. }) = self.reading.get(at) {
-                let left = records.filter(|record| record.offset() < *end);
+            if let Some(Reading { link, scan: Some(scan), .. }) = self.reading.get_mut(at) {
+                scan.since = Instant::now();
+                let to = scan.to;
+                let left = records.filter(|record| record.offset() < to);
                 engine.left(link, at, left.map(|record| (record.key(), record.offset())));
             }
         }
-        let read = self.reading.iter().filter(|(_, reading)| reading.scans_to.is_none());
+        let read = self.reading.iter().filter(|(_, reading)| reading.scan.is_none());
         let links = read.map(|(at, reading)| (at.clone(), reading.link.clone())).collect();
         engine.feed_behind(records, self.consumer.own_reader(), &links);
     }
 }
 
+fn receive() -> ProcessError {
+    ProcessError::new(ProcessErrorKind::Receive)
+}
+
 fn seek(consumer: &mut Consumer, at: &TopicPartition, to: i64) -> Result<(), ProcessError> {
     let sought = consumer.seek(at, to);
-    sought.map_err(|error| ProcessError::new(ProcessErrorKind::Receive).partition(at).because(error))
+    sought.map_err(|error| receive().partition(at).because(error))
 }

@@ -19,6 +19,7 @@ mod giving_up;
 mod guide;
 mod habits;
 mod held;
+mod held_behind;
 mod interceptors;
 mod lazy;
 mod listener;
