@@ -139,7 +139,7 @@ impl Watch {
         assert!(history.wrong.is_empty(), "{:?}", history.wrong);
         for (line, offsets) in &history.done {
             let last = |offset: &i64| offsets.iter().rposition(|other| other == offset);
-            let log = &self.1[line];
+            let log = self.1.get(line).unwrap();
             assert!(log.iter().map(last).is_sorted(), "{line:?}: {offsets:?}");
         }
     }

@@ -222,12 +222,16 @@ fn nothing_begins_before_it_is_known_what_was_left_behind() {
     assert_eq!(chain.following().map(|following| following.offset), Some(0));
 }
 
+/// All before 5 is done, but for 3.
+fn done_but_for_3() -> CommittedOffset {
+    let saved = saved::Saved { base: 3, leader_epoch: Some(0), done: std::iter::once(4..5).collect() };
+    CommittedOffset::new(3).with_metadata(saved.encode())
+}
+
 #[test]
 fn what_was_done_behind_before_holds_nobody() {
     let mut chain = Chain::blind(Order::Key);
-    let saved = saved::Saved { base: 3, leader_epoch: Some(0), done: vec![4..5] };
-    let committed = CommittedOffset::new(3).with_metadata(saved.encode());
-    chain.0.machine.handle_chain_assigned([(at(0), None), (at(1), Some(committed))]);
+    chain.0.machine.handle_chain_assigned([(at(0), None), (at(1), Some(done_but_for_3()))]);
     chain.0.machine.handle_left(&at(1), [(Some(&b"b"[..]), 3), (Some(&b"a"[..]), 4)]);
     chain.0.machine.handle_known(&at(0));
     chain.arrive(1, 3, &["b", "a"]);
@@ -366,9 +370,7 @@ fn what_is_found_out_about_a_chain_that_is_revoked_meanwhile_has_nothing_handed_
 #[test]
 fn what_was_done_behind_before_others_of_its_line_tells_nothing_of_these() {
     let mut chain = Chain::blind(Order::Partition);
-    let saved = saved::Saved { base: 3, leader_epoch: Some(0), done: vec![4..5] };
-    let committed = CommittedOffset::new(3).with_metadata(saved.encode());
-    chain.0.machine.handle_chain_assigned([(at(0), None), (at(1), Some(committed))]);
+    chain.0.machine.handle_chain_assigned([(at(0), None), (at(1), Some(done_but_for_3()))]);
     chain.0.machine.handle_left(&at(1), [(Some(&b"b"[..]), 3), (Some(&b"a"[..]), 4)]);
     chain.0.machine.handle_known(&at(0));
     chain.arrive(1, 3, &["b", "a"]);
