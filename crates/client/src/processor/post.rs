@@ -329,7 +329,7 @@ impl Post {
                 }
                 // It may be there. Were it handled where it is, it would come once more behind those that follow it; a second one
                 // beside it does not.
-                Err(error) if is_open(&error) => {}
+                Err(error) if is_open(&error) => tokio::time::sleep(AGAIN).await,
                 Err(error) => return Err(Refused::NotWritten(error)),
             }
         }
