@@ -302,8 +302,8 @@ pub enum RetryOrder {
     ///
     /// **No handler begins with a record while an earlier one of its key was never done**, whatever is killed and however partitions
     /// move: done is what a handler has succeeded with, and what is among the dead letters. What is repeated after a crash is repeated with
-    /// all of its key that follows it. One exception: a process that has lost a partition and does not know yet (it was frozen, or cut off
-    /// from the group for longer than its [`drain`](Processor::drain)), and whose write of a record to the retry topic arrives late,
+    /// all of its key that follows it. One exception: a process that has lost a partition, and whose write of a record to the retry topic
+    /// arrives late (it was frozen, or cut off from the group for longer than its [`drain`](Processor::drain), or the write was under way),
     /// has that record handled once more, behind later ones. A handler of such a process may be late in the same way.
     ///
     /// - Whoever owns a partition reads that of the same number of each retry topic, by a second consumer that is in no group, with the
