@@ -12,7 +12,8 @@ use std::{
 };
 
 use ottla::{
-    ConsumerBuilder, HandlerError, OffsetReset, OnHopeless, Order, ProcessError, Processor, RetryPolicy,
+    ConsumerBuilder, HandlerError, OffsetReset, OnHopeless, Order, ProcessError, Processor, RetryOrder,
+    RetryPolicy,
     dead_letters::{DeadLetters, Profile, RetryTopic},
     error::{Fault, ProcessErrorKind},
     processor::{
@@ -67,7 +68,13 @@ fn processor(builder: ConsumerBuilder, on_hopeless: OnHopeless) -> Processor {
 /// Dead letters of all that fails once, after another try a little later.
 fn giving_up(builder: ConsumerBuilder) -> Processor {
     let letters = DeadLetters::new().profile(Profile::SpringRetry);
-    Processor::new(builder).retries(once()).retry_topics([Duration::from_millis(50)]).dead_letters(letters)
+    let processor = Processor::new(builder).retries(once()).retry_topics([Duration::from_millis(50)]);
+    processor.order(by_key()).retry_order(held()).dead_letters(letters)
+}
+
+/// What comes later of a key follows.
+fn held() -> RetryOrder {
+    RetryOrder::Held
 }
 
 fn by_key() -> Order {

@@ -5,6 +5,9 @@
 //! it is, and the time in nanoseconds. `S` is a handler that begins, `E` one that has handled its record, `F` one that fails, and `C`
 //! one that is dropped before its end. Of twenty records one fails at first, of a thousand one fails always, unless MENDED is
 //! `mended`. It goes on until its input ends.
+//!
+//! Where MENDED is `held`, a record has one attempt in its topic, one in each of two retry topics, which is told in place of the
+//! attempt, and later ones of its key follow it there. Of fifty one fails in the first two.
 
 use std::error::Error;
 use std::fs::File;
@@ -15,7 +18,9 @@ use std::time::{Duration, SystemTime};
 
 use ottla::dead_letters::DeadLetters;
 use ottla::processor::Message;
-use ottla::{ConsumerBuilder, HandlerError, Order, Processor, RetryPolicy};
+use ottla::{ConsumerBuilder, HandlerError, Order, Processor, RetryOrder, RetryPolicy};
+
+const DELAYS: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(500)];
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -41,12 +46,20 @@ async fn run() -> Result<(), Box<dyn Error>> {
         let _ = ends.send(());
     });
     let consumer = ConsumerBuilder::from_properties(properties)?.subscribe([topic.as_str()]);
-    Processor::new(consumer)
+    let mut processor = Processor::new(consumer);
+    if mended == "held" {
+        processor = processor.retry_topics(DELAYS).retry_order(RetryOrder::Held);
+    }
+    let attempts = if mended == "held" { 1 } else { 3 };
+    let is_held = mended == "held";
+    processor
         .order(Order::Key)
         .concurrency(64)
-        .retries(RetryPolicy::exponential(Duration::from_millis(5)..=Duration::from_millis(20)).attempts(3))
+        .retries(
+            RetryPolicy::exponential(Duration::from_millis(5)..=Duration::from_millis(20)).attempts(attempts),
+        )
         .dead_letters(DeadLetters::new())
-        .each_message(move |message| handle(message, history.clone(), mends))
+        .each_message(move |message| handle(message, history.clone(), mends, is_held))
         .run_until(ended)
         .await?;
     Ok(())
@@ -79,12 +92,27 @@ impl Drop for Handling {
     }
 }
 
-async fn handle(message: Message, history: Arc<File>, mends: bool) -> Result<(), HandlerError> {
+/// Which attempt it is, where each topic has one.
+fn hop(message: &Message) -> u32 {
+    let retry =
+        DELAYS.iter().position(|delay| message.topic().ends_with(&format!("-retry-{}", delay.as_millis())));
+    retry.map_or(1, |retry| retry as u32 + 2)
+}
+
+async fn handle(
+    message: Message,
+    history: Arc<File>,
+    mends: bool,
+    is_held: bool,
+) -> Result<(), HandlerError> {
     let number: u64 = std::str::from_utf8(message.value().unwrap_or_default())?.parse()?;
-    let mut handling = Handling { history, number, attempt: message.attempt(), is_ended: false };
+    let attempt = if is_held { hop(&message) } else { message.attempt() };
+    let mut handling = Handling { history, number, attempt, is_ended: false };
     handling.note('S');
     tokio::time::sleep(Duration::from_millis(1)).await;
-    let fails = number % 1000 == 7 || number % 20 == 3 && message.attempt() == 1;
+    let fails = number % 1000 == 7
+        || number % 20 == 3 && attempt == 1
+        || is_held && number % 50 == 11 && attempt <= 2;
     handling.is_ended = true;
     if fails && !mends {
         handling.note('F');

@@ -27,7 +27,23 @@ const ATTEMPTS: u32 = 3;
 const STALL: Duration = Duration::from_secs(30);
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![Case::kafka("records_are_handled_by_key_under_a_kill", under_a_kill).heavy()]
+    vec![
+        Case::kafka("records_are_handled_by_key_under_a_kill", under_a_kill).heavy(),
+        Case::kafka(
+            "records_that_are_held_keep_the_order_of_their_key_over_all_topics_under_a_kill",
+            held_under_a_kill,
+        )
+        .heavy(),
+    ]
+}
+
+/// How a worker runs, and on what.
+struct Way {
+    mode: &'static str,
+    count: u64,
+    keys: u64,
+    /// The fewest that a dead letter has had.
+    attempts: u32,
 }
 
 /// A worker's process, and what it says that it did.
@@ -62,14 +78,45 @@ fn is_hopeless(number: u64) -> bool {
 fn under_a_kill(target: &Target) -> Outcome {
     let count = env::var("OTTLA_CONFORMANCE_PROCESSING_RECORDS").ok().and_then(|count| count.parse().ok());
     let count: u64 = count.unwrap_or(60_000);
+    run(target, &Way { mode: "failing", count, keys: KEYS, attempts: ATTEMPTS }).map(drop)
+}
+
+/// Few keys, so that each is held again and again.
+fn held_under_a_kill(target: &Target) -> Outcome {
+    // One that has followed into the last topic has its attempts there alone.
+    let topic = run(target, &Way { mode: "held", count: 12_000, keys: 307, attempts: 2 })?;
+    let waited = wait(ends(target, &topic))?;
+    println!("{waited:?} were in retry topics");
+    // Of those that fail, a part: others followed.
+    let failing = 12_000 / 20 + 12_000 / 50;
+    holds(
+        "others follow those that fail",
+        waited.iter().all(|count| *count > 0) && waited.iter().sum::<i64>() > failing,
+    )
+}
+
+/// How many records its retry topics have.
+async fn ends(target: &Target, topic: &str) -> Result<Vec<i64>, Failed> {
+    let consumer = consumer(target).build().await?;
+    let mut counts = Vec::new();
+    for delay in [200, 500] {
+        let partitions = (0..PARTITIONS).map(|partition| (format!("{topic}-retry-{delay}"), partition));
+        counts.push(consumer.end_offsets(partitions).await?.values().sum());
+    }
+    Ok(counts)
+}
+
+/// The topic.
+fn run(target: &Target, way: &Way) -> Result<String, Failed> {
+    let Way { mode, count, keys, attempts } = *way;
     let (topic, group) = (unique("handled"), unique("handlers"));
-    wait(write(target, &topic, count))?;
+    wait(write(target, &topic, count, keys))?;
     let folder = env::temp_dir().join(&group);
     fs::create_dir_all(&folder)?;
     let start = |index: usize| -> Result<Worker, Failed> {
         let history = folder.join(index.to_string());
         let mut command = Command::new(env!("CARGO_BIN_EXE_ottla-conformance-processor"));
-        command.arg(&history).args(["failing", &topic]);
+        command.arg(&history).args([mode, &topic]);
         command.arg(format!("bootstrap.servers={}", target.bootstrap())).arg(format!("group.id={group}"));
         command.args(["auto.offset.reset=earliest", "session.timeout.ms=6000", "heartbeat.interval.ms=1000"]);
         Ok(Worker { process: Process::spawn_with_input(&command)?, history })
@@ -94,8 +141,8 @@ fn under_a_kill(target: &Target) -> Outcome {
     events.push(Event { time: killed, worker: 1, what: What::Killed, number: 0, attempt: 0 });
     events.sort_unstable();
     fs::remove_dir_all(&folder)?;
-    let repeated = judge(&events, count)?;
-    let letters = wait(letters(target, &topic, &group, count))?;
+    let repeated = judge(&events, count, keys)?;
+    let letters = wait(letters(target, &topic, &group, count, attempts))?;
     let by_killed: BTreeSet<u64> = events.iter().filter(|it| it.worker == 1).map(|it| it.number).collect();
     let twice = letters.iter().filter(|(_, times)| **times > 1).map(|(number, _)| *number);
     let twice: Vec<u64> = twice.collect();
@@ -110,16 +157,17 @@ fn under_a_kill(target: &Target) -> Outcome {
         "a letter is there twice only where its worker was killed",
         twice.iter().all(|it| by_killed.contains(it)),
     )?;
-    holds(&format!("it never stalls: {longest:?}"), longest < STALL)
+    holds(&format!("it never stalls: {longest:?}"), longest < STALL)?;
+    Ok(topic)
 }
 
-async fn write(target: &Target, topic: &str, count: u64) -> Outcome {
+async fn write(target: &Target, topic: &str, count: u64, keys: u64) -> Outcome {
     admin(target).await?.create_topic(NewTopic::new(topic).partitions(PARTITIONS)).await?;
     let servers = target.bootstrap();
     let builder = Producer::builder().bootstrap_servers(servers.split(',')).compression(Compression::Lz4);
     let producer = builder.build().await?;
     for number in 0..count {
-        let record = ProducerRecord::to(topic).key((number % KEYS).to_string()).value(number.to_string());
+        let record = ProducerRecord::to(topic).key((number % keys).to_string()).value(number.to_string());
         drop(within("room for a record", producer.send(record)).await??);
     }
     Ok(within("records that are acknowledged", producer.close()).await??)
@@ -181,12 +229,12 @@ fn is_end(event: &Event) -> bool {
 }
 
 /// Each record was handled, in the order of its key, and no two of a key at once. How many were handled again.
-fn judge(events: &[Event], count: u64) -> Result<usize, Failed> {
+fn judge(events: &[Event], count: u64, keys: u64) -> Result<usize, Failed> {
     let (mut ended, mut running) = (BTreeMap::<u64, usize>::new(), BTreeMap::<u64, (u64, usize)>::new());
     // What every key's next record is that has not ended.
     let mut next: BTreeMap<u64, u64> = BTreeMap::new();
     for event in events {
-        let key = event.number % KEYS;
+        let key = event.number % keys;
         match event.what {
             What::Killed => running.retain(|_, (_, worker)| *worker != event.worker),
             What::Started => {
@@ -206,7 +254,7 @@ fn judge(events: &[Event], count: u64) -> Result<usize, Failed> {
             *ended.entry(event.number).or_default() += 1;
             let due = next.entry(key).or_insert(key);
             if *due == event.number {
-                *due += KEYS;
+                *due += keys;
             }
         }
     }
@@ -230,6 +278,7 @@ async fn letters(
     topic: &str,
     group: &str,
     count: u64,
+    attempts: u32,
 ) -> Result<BTreeMap<u64, usize>, Failed> {
     let mut consumer = consumer(target).build().await?;
     consumer.assign((0..PARTITIONS).map(|partition| (format!("{topic}-dlt"), partition)))?;
@@ -251,7 +300,7 @@ async fn letters(
             equal("why", origin.message.as_deref(), Ok(&*format!("{number} is not wanted")))?;
             holds(
                 &format!("attempts: {:?}", origin.attempts),
-                origin.attempts.is_ok_and(|it| it >= ATTEMPTS),
+                origin.attempts.is_ok_and(|it| it >= attempts),
             )?;
             *times.entry(number).or_default() += 1;
         }

@@ -117,7 +117,7 @@ pub use ottla_protocol::{
     codec::DecodeErrorKind,
     records::{Compression, Header, Headers, TimestampType, UnknownCompression},
 };
-pub use processor::{HandlerError, OnHopeless, Order, Processor, RetryPolicy};
+pub use processor::{HandlerError, OnHopeless, Order, Processor, RetryOrder, RetryPolicy};
 pub use producer::{
     Acks, Delivered, Delivery, HeaderKey, Partitioner, Partitioning, Payload, Producer, ProducerInterceptor,
     ProducerRecord, RecordParts, Transaction, TransactionSender, TransactionalProducer, TransformError,

@@ -89,6 +89,7 @@ impl Worker {
                         key: span.key.of(bytes),
                         bytes: SIZE,
                         due: log[&span.offset].due.map(|due| now.mono + due.saturating_sub(stage.time)),
+                        patience: None,
                         work: (at.clone(), span.offset),
                     });
                     if let Some(next) = next.remove(at) {

@@ -11,7 +11,7 @@ pub(crate) use broker::{BrokerArgs, Security, TlsClientAuth};
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use dlq::{DlqVerb, ReplayArgs};
 pub(crate) use groups::{GroupFilters, GroupsVerb, LagArgs, RemoveMemberArgs, ResetOffsetsArgs};
-pub(crate) use process::{OrderArg, ProcessArgs};
+pub(crate) use process::{OrderArg, ProcessArgs, RetryOrderArg};
 
 const NOT_YET: &str = "\
 Not implemented yet (0.1):

@@ -33,16 +33,22 @@ pub(crate) struct ProcessArgs {
     /// How often a record that failed is tried again where it is, after 100 ms to 10 s [default: 4]
     #[arg(long, value_name = "N")]
     pub(crate) retries: Option<u32>,
-    /// It waits in a topic for so long then, such as 30s or 10m, and is tried again from there; repeatable. Later records
-    /// of its key overtake it
+    /// It waits in a topic for so long then, such as 30s or 10m, and is tried again from there; repeatable
     #[arg(long, value_name = "DELAY", value_parser = duration::parse)]
     pub(crate) retry_topic: Vec<Duration>,
+    /// Whether later records of its key overtake it meanwhile, or are held: written behind it, and handled from there
+    /// [default: overtaken]
+    #[arg(long, value_name = "ORDER", requires = "retry_topic")]
+    pub(crate) retry_order: Option<RetryOrderArg>,
     /// Where a record goes that is given up [default: with --retry-topic TOPIC-dlt, else all stops]
     #[arg(long, value_name = "TOPIC")]
     pub(crate) dead_letter: Option<String>,
     /// Ends what runs longer than this, such as 30s, with all that it started: the record has failed
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub(crate) timeout: Option<Duration>,
+    /// How long what runs has to end when all stops, or its partition goes, such as 5m [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub(crate) drain_timeout: Option<Duration>,
     /// Where a partition without a committed offset begins: beginning or end [default: beginning]
     #[arg(short, long, value_name = "OFFSET", value_parser = ["beginning", "end"])]
     pub(crate) offset: Option<String>,
@@ -68,4 +74,12 @@ pub(crate) enum OrderArg {
     Partition,
     /// None waits for another
     Unordered,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RetryOrderArg {
+    /// Later records of its key are handled before it
+    Overtaken,
+    /// They follow it to its retry topic
+    Held,
 }

@@ -134,6 +134,18 @@ fn a_record_waits_in_a_retry_topic_and_comes_again() {
 }
 
 #[test]
+fn later_records_of_a_key_follow_one_to_its_retry_topic_where_that_is_asked_for() {
+    let broker = Broker::start(&["t:1"]);
+    broker.produce(&["t", "-K", ":"], "a:1\na:2\nb:3\n").ok();
+    let exec = r#"v=$(cat); [ "$OTTLA_TOPIC" != t ] || [ "$v" != 1 ] || exit 1; echo "$OTTLA_TOPIC $v""#;
+    let args = ["--exec", exec, "--order", "key", "--retries", "0", "--retry-topic", "200ms"];
+    let out = run(&broker, &[&args[..], &["--retry-order", "held"]].concat()).ok();
+    let of_a: Vec<&str> = out.lines().filter(|line| !line.ends_with('3')).collect();
+    assert_eq!(of_a, ["t-retry-200 1", "t-retry-200 2"]);
+    assert!(out.contains("t 3\n"), "{out}");
+}
+
+#[test]
 fn records_of_a_key_are_handled_in_order_and_others_beside_them() {
     let broker = Broker::start(&["t:2"]);
     let lines = (0..120).fold(String::new(), |mut lines, n| {

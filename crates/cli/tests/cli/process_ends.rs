@@ -134,6 +134,24 @@ fn a_second_signal_kills_handlers_and_says_whose_records_they_had() {
 }
 
 #[test]
+fn a_handler_that_does_not_end_in_its_time_is_killed_and_its_record_is_told_as_unfinished() {
+    let broker = Broker::start(&["t:1"]);
+    broker.produce(&["t"], &numbers(0..3)).ok();
+    let mut running = start(&broker, &["--exec", "echo $$; exec sleep 1000", "--drain-timeout", "300ms"]);
+    let pid = Lines::of(&mut running).take(1).remove(0);
+    let mut stderr = running.stderr_lines();
+    running.terminate();
+    stderr.find(|line| line.contains("stopping: 1 records are with handlers")).unwrap();
+    let last = stderr.last().unwrap();
+    for part in ["1 records are unfinished: t-0 offset 0", "--drain-timeout", "they come again"] {
+        assert!(last.contains(part), "{part}: {last}");
+    }
+    assert_eq!(running.wait().status, Some(1));
+    assert!(!runs(&pid));
+    assert!(committed(&broker, "g").iter().all(|(current, _)| *current <= 0));
+}
+
+#[test]
 fn handlers_of_partitions_that_go_to_another_member_are_ended() {
     let broker = Broker::start(&["t:2"]);
     for partition in ["0", "1"] {

@@ -35,6 +35,17 @@ impl Consumer {
         })
     }
 
+    /// Where this partition is read next, as far as that is known already.
+    pub(crate) fn position_now(&self, at: &TopicPartition) -> Option<i64> {
+        let reading = &self.reader.reading;
+        self.shared.inspect(|core| reading.position(at, core).or_else(|| core.position(at)))
+    }
+
+    /// Partitions of these topics may be committed by who owns that of the same number of the topic beside.
+    pub(crate) fn commits_behind(&self, topics: impl IntoIterator<Item = (String, String)>) {
+        self.shared.with(|core, _| core.commits_behind(topics));
+    }
+
     /// The member's place in its group, as long as these partitions are its own, and its listener knows of them.
     pub(crate) fn member_for<'a>(
         &self,

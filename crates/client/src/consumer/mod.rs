@@ -4,6 +4,7 @@
 //! microseconds, only at a slice's end and when the fence has moved. Nothing is awaited between taking a record and
 //! returning it.
 
+mod asking;
 mod close;
 mod deserialize;
 mod exactly_once;
@@ -31,6 +32,7 @@ use ottla_core::{
     TopicPartition,
 };
 
+pub(crate) use asking::Asking;
 pub use close::{CloseOptions, Closer};
 pub use deserialize::{
     Deserializer, Parsed, Poison, Preparing, RawBytes, RecordDeserializer, Serialized, TypedRecord, Utf8,

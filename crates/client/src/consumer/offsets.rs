@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use ottla_core::{CommittedOffset, OffsetAndTimestamp, OpFailure, OpId, Outcome, SeekTo, TopicPartition};
+use ottla_core::{CommittedOffset, OffsetAndTimestamp, OpFailure, OpId, SeekTo, TopicPartition};
 use ottla_protocol::Timestamp;
 
 use super::{
-    Committed, Consumer, HandedOut, PendingCommit, Reader,
-    operation::{checked, committed, offsets_op},
+    Asking, Committed, Consumer, HandedOut, PendingCommit, Reader,
+    operation::checked,
     parking::Parking,
     seek::{SeekPosition, seek},
 };
@@ -168,7 +168,7 @@ impl Consumer {
         &self,
         partitions: impl IntoIterator<Item = P>,
     ) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, OffsetsError> {
-        committed(&self.shared, partitions.into_iter().map(Into::into).collect()).await
+        self.asking().committed(partitions.into_iter().map(Into::into).collect()).await
     }
 
     /// Of each partition the first record that is no older than the time given (a [`Timestamp`], a
@@ -181,7 +181,8 @@ impl Consumer {
         &self,
         times: impl IntoIterator<Item = (P, T)>,
     ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>, OffsetsError> {
-        self.offsets(times.into_iter().map(|(at, time)| (at.into(), SeekTo::Timestamp(time.into())))).await
+        let wanted = times.into_iter().map(|(at, time)| (at.into(), SeekTo::Timestamp(time.into())));
+        self.asking().offsets(wanted).await
     }
 
     /// The first offset of each partition's log. Cancel-safe.
@@ -193,8 +194,7 @@ impl Consumer {
         &self,
         partitions: impl IntoIterator<Item = P>,
     ) -> Result<BTreeMap<TopicPartition, i64>, OffsetsError> {
-        let found = self.offsets(partitions.into_iter().map(|at| (at.into(), SeekTo::Beginning))).await?;
-        Ok(found.into_iter().filter_map(|(at, found)| Some((at, found?.offset))).collect())
+        self.asking().beginnings(partitions.into_iter().map(Into::into)).await
     }
 
     /// The offset behind the last record of each partition's log. Cancel-safe.
@@ -206,20 +206,12 @@ impl Consumer {
         &self,
         partitions: impl IntoIterator<Item = P>,
     ) -> Result<BTreeMap<TopicPartition, i64>, OffsetsError> {
-        let found = self.offsets(partitions.into_iter().map(|at| (at.into(), SeekTo::End))).await?;
-        Ok(found.into_iter().filter_map(|(at, found)| Some((at, found?.offset))).collect())
+        self.asking().ends(partitions.into_iter().map(Into::into)).await
     }
 
-    async fn offsets(
-        &self,
-        wanted: impl Iterator<Item = (TopicPartition, SeekTo)>,
-    ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>, OffsetsError> {
-        let wanted = wanted.collect();
-        let op = self.shared.with(|core, now| core.offsets(wanted, now));
-        match offsets_op(&self.shared, Ok(op)).await? {
-            Outcome::Offsets(offsets) => Ok(offsets),
-            _ => Ok(BTreeMap::new()),
-        }
+    /// To ask from another task than the one that receives.
+    pub(crate) fn asking(&self) -> Asking {
+        Asking::new(&self.shared)
     }
 }
 

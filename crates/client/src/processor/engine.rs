@@ -1,5 +1,6 @@
 //! The machine that workers, the pump and the rebalance listener share, under one lock, and who is woken by what.
 
+mod behind;
 mod books;
 mod feeding;
 mod seats;
@@ -29,10 +30,15 @@ use tokio::{
     task::coop::consume_budget,
 };
 
-pub(super) use self::{books::Entry, seats::Cancel};
 use self::{
+    behind::Chains,
     books::{Books, Draft},
     seats::Seats,
+};
+pub(super) use self::{
+    behind::{Life, Link},
+    books::Entry,
+    seats::Cancel,
 };
 use super::{
     HandlerFailure,
@@ -54,7 +60,7 @@ pub(super) struct Engine {
     jobs: Notify,
     /// The pump waits here.
     pump: Notify,
-    /// Readers beside the pump wait here until there is room.
+    /// Readers beside the pump, and who reads partitions behind, wait here until there is room.
     pub(super) readers: Notify,
     /// How many receive records, the pump included.
     receivers: usize,
@@ -64,6 +70,10 @@ pub(super) struct Engine {
     post: Notify,
     /// The bookkeeper waits here.
     books: Notify,
+    /// Who reads partitions behind waits here.
+    behind: Notify,
+    /// Who waits for the end alone.
+    over: Notify,
     /// The most bytes of a record that a handler writes; `None` where there are no transactions.
     outputs: Option<usize>,
     /// How long records of retry topics still wait.
@@ -95,6 +105,7 @@ struct Inner {
     broken: Option<Source>,
     /// Where offsets are committed in transactions.
     books: Option<Books>,
+    chains: Chains,
     /// Who waits for the last of what was given up.
     partings: BTreeMap<Parting, oneshot::Sender<()>>,
 }
@@ -170,6 +181,7 @@ impl Engine {
             high_watermarks: HashMap::new(),
             broken: None,
             books,
+            chains: Chains::default(),
             partings: BTreeMap::new(),
         };
         Self {
@@ -181,6 +193,8 @@ impl Engine {
             listener: Notify::new(),
             post: Notify::new(),
             books: Notify::new(),
+            behind: Notify::new(),
+            over: Notify::new(),
             outputs,
             plan,
             is_ended: AtomicBool::new(false),
@@ -284,20 +298,32 @@ impl Engine {
 
     /// What is due is done; what is left for the pump.
     pub(super) fn turn(&self) -> Orders {
-        self.with(|inner, now| {
+        let is_behind = |at: &TopicPartition| self.reads_behind(at);
+        let (orders, reads) = self.with(|inner, now| {
             inner.machine.handle_timeout(now);
             let draft = inner.draft(now);
             let is_transactional = inner.books.is_some();
+            let (pauses, reads) = inner.pauses(is_behind);
             let machine = &mut inner.machine;
-            Orders {
+            let orders = Orders {
                 draft,
-                pauses: std::iter::from_fn(|| machine.poll_pause()).collect(),
+                pauses,
                 commit: if is_transactional { None } else { machine.poll_commit(now) },
                 is_stopping: machine.is_stopping(),
                 room: self.share_of(machine.room()),
                 due_in: machine.poll_timeout().map(|due| due.saturating_duration_since(now.mono)),
-            }
-        })
+            };
+            (orders, reads)
+        });
+        if reads {
+            self.behind.notify_one();
+        }
+        orders
+    }
+
+    /// What who reads partitions behind may ask for, if anything now.
+    pub(super) fn room(&self) -> Option<usize> {
+        self.share_of(self.with_machine(|machine, _| machine.room()))
     }
 
     /// What one of those who receive may ask for.
@@ -349,6 +375,9 @@ impl Engine {
     }
 
     pub(super) fn assigned(&self, at: &TopicPartition, committed: Option<&CommittedOffset>) {
+        if self.plan.as_ref().is_some_and(|plan| plan.is_held) {
+            return self.chain_assigned(at, committed);
+        }
         self.with(|inner, _| {
             inner.forget(std::slice::from_ref(at));
             inner.machine.handle_assigned(at.clone(), committed);
@@ -356,15 +385,19 @@ impl Engine {
     }
 
     pub(super) fn lost(&self, partitions: &[TopicPartition]) {
+        let partitions = self.with_behind(partitions);
         self.with(|inner, _| {
-            inner.forget(partitions);
-            inner.machine.handle_lost(partitions);
+            inner.forget(&partitions);
+            inner.break_chains(&partitions);
+            inner.machine.handle_lost(&partitions);
         });
+        self.behind.notify_one();
     }
 
     /// Nothing more of these partitions is handed out. Returns once no handler is at a record of theirs, and no transaction is under
     /// way, at the latest `grace` after the time to `drain` is over.
     pub(super) async fn drained(&self, partitions: &[TopicPartition], drain: Duration, grace: Duration) {
+        let partitions = &self.with_behind(partitions)[..];
         let deadline = self.with_machine(|machine, now| {
             let deadline = now.mono + drain;
             machine.handle_revoked(partitions, deadline);
@@ -391,7 +424,13 @@ impl Engine {
 
     /// These partitions are given up: what is to be committed of them.
     pub(super) fn release(&self, partitions: &[TopicPartition]) -> BTreeMap<TopicPartition, CommittedOffset> {
-        self.with_machine(|machine, _| machine.release(partitions))
+        let partitions = self.with_behind(partitions);
+        let committed = self.with(|inner, _| {
+            inner.break_chains(&partitions);
+            inner.machine.release(&partitions)
+        });
+        self.behind.notify_one();
+        committed
     }
 
     /// The records that are to be written elsewhere.
@@ -448,6 +487,7 @@ impl Engine {
         self.jobs.notify_waiters();
         self.post.notify_one();
         self.books.notify_one();
+        self.over.notify_waiters();
         self.with_machine(|machine, _| machine.running())
     }
 

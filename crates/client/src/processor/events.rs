@@ -104,6 +104,16 @@ pub enum ProcessorEvent {
         /// The topic that has it now.
         topic: String,
     },
+    /// A record was written to a retry topic, as an earlier one of its line waits there: see [`RetryOrder::Held`](super::RetryOrder::Held).
+    #[non_exhaustive]
+    Followed {
+        /// Its partition.
+        at: TopicPartition,
+        /// Its offset.
+        offset: i64,
+        /// The topic that has it now.
+        topic: String,
+    },
     /// These offsets are committed.
     Committed(BTreeMap<TopicPartition, i64>),
     /// Handlers run, and none has ended for [`stalled_after`](Processor::stalled_after). Told once until one ends.

@@ -1,12 +1,14 @@
 //! The processor: every record handled, in order where order matters, in parallel where it does not.
 //!
 //! The decisions are the core's (`ottla_core::processing`): which record is next, when one is tried again, what is committed. Here
-//! are the tasks. The *pump* (`pump.rs`) receives records and commits, with *readers* beside it that receive only (`receiving.rs`); *workers* (`worker.rs`) run handlers; the *rebalance
-//! listener* (`rebalance.rs`) drains what is revoked; the *post* (`post.rs`) writes what is given up to retry topics and dead
-//! letters, as the *plan* (`plan.rs`) says; the *bookkeeper* (`bookkeeper.rs`) commits in transactions, where there are any. They share the machine under one lock (`engine.rs`), which is held for
-//! microseconds and never over an await.
+//! are the tasks. The *pump* (`pump.rs`) receives records and commits, with *readers* beside it that receive only (`receiving.rs`);
+//! *workers* (`worker.rs`) run handlers; the *rebalance listener* (`rebalance.rs`) drains what is revoked; the *post* (`post.rs`)
+//! writes what is given up to retry topics and dead letters, as the *plan* (`plan.rs`) says; who reads *behind* (`behind.rs`) reads
+//! retry topics in which records are held; the *bookkeeper* (`bookkeeper.rs`) commits in transactions, where there are any. They share
+//! the machine under one lock (`engine.rs`), which is held for microseconds and never over an await.
 
 mod batch;
+mod behind;
 mod blocking;
 mod bookkeeper;
 mod deduplication;
@@ -107,6 +109,7 @@ pub struct Processor {
     oldest: Option<Duration>,
     /// Where records go that are given up, if they go anywhere.
     plan: Option<Plan>,
+    retry_order: RetryOrder,
     /// Whose transactions commit what is done, if any do.
     transactional: Option<ProducerBuilder>,
     /// How many receive records.
@@ -139,6 +142,7 @@ impl Processor {
             deduplicated: None,
             oldest: None,
             plan: None,
+            retry_order: RetryOrder::default(),
             transactional: None,
             readers: 1,
         }
@@ -203,10 +207,18 @@ impl Processor {
     /// same delays.
     ///
     /// While a record waits there, those behind it are not held up: with [`Order::Partition`] and [`Order::Key`] **later records of
-    /// the same key overtake it**. Where that must not be, use [`retries`](Self::retries) alone, by which a record keeps its place.
+    /// the same key overtake it**. Where that must not be, have them [held](RetryOrder::Held), or use [`retries`](Self::retries) alone, by
+    /// which a record keeps its place.
     pub fn retry_topics(mut self, delays: impl IntoIterator<Item = Duration>) -> Self {
         self.plan.get_or_insert_default().delays = delays.into_iter().collect();
         self.machine.on_hopeless = processing::OnHopeless::GiveAway;
+        self
+    }
+
+    /// Whether later records of a key overtake one that waits in a retry topic, or follow it there. Default
+    /// [`RetryOrder::Overtaken`].
+    pub fn retry_order(mut self, order: RetryOrder) -> Self {
+        self.retry_order = order;
         self
     }
 
@@ -276,6 +288,37 @@ impl Processor {
         };
         EachMessage { processor: self, work }
     }
+}
+
+/// What becomes of the records that come after one that waits in a [retry topic](Processor::retry_topics), in its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum RetryOrder {
+    /// They are handled where they are, and so before it.
+    #[default]
+    Overtaken,
+    /// They follow it: as long as a record of a key (with [`Order::Partition`], of a partition) is in a retry topic, all later ones are
+    /// written behind it, and are handled from there, in order and without a delay of their own. Then the key goes on where it was.
+    ///
+    /// **No handler begins with a record while an earlier one of its key was never done**, whatever is killed and however partitions
+    /// move: done is what a handler has succeeded with, and what is among the dead letters. What is repeated after a crash is repeated with
+    /// all of its key that follows it. One exception: a process that has lost a partition, and whose write of a record to the retry topic
+    /// arrives late (it was frozen, or cut off from the group for longer than its [`drain`](Processor::drain), or the write was under way),
+    /// has that record handled once more, behind later ones. A handler of such a process may be late in the same way.
+    ///
+    /// - Whoever owns a partition reads that of the same number of each retry topic, by a second consumer that is in no group, with the
+    ///   [`buffer_memory`](crate::ConsumerBuilder::buffer_memory) of the first. So the retry topics need as many partitions as their
+    ///   topic: otherwise it ends with [`ProcessErrorKind::Topic`](crate::error::ProcessErrorKind::Topic).
+    /// - When a partition is assigned, the keys of what is left behind it are read before anything begins: that takes as long as there are
+    ///   records in the retry topics that are not done, and memory for as many keys.
+    /// - One that followed and has used up its own [`retries`](Processor::retries) waits for the topic's delay in its place, once, and has
+    ///   them anew; then it goes to the next topic, as any.
+    /// - All members of a group have to have it, and to stop before it is changed: others would have the group assign the retry topics, too.
+    /// - It is refused with [`Order::Unordered`], and for now with [`transactional`](Processor::transactional). Records without a key are
+    ///   not held with [`Order::Key`].
+    /// - Under [`Profile::Connect`](crate::dead_letters::Profile::Connect), which does not tell attempts, those that follow wait for the
+    ///   delay as the first does.
+    Held,
 }
 
 impl fmt::Debug for Processor {

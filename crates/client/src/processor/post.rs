@@ -11,28 +11,80 @@ use std::{
 };
 
 use ottla_core::{
-    dead_letters::{FailedRecord, Failure},
+    TopicPartition,
+    dead_letters::{ErrorText, FailedRecord, Failure},
     log,
-    processing::{GivenAway, JobId},
+    processing::{Following, GivenAway, JobId},
 };
 use tokio::task::JoinSet;
 
-use super::{HandlerFailure, ProcessorEvent, engine::Engine, plan::Plan, pump::build};
+use super::{
+    HandlerFailure, ProcessorEvent,
+    engine::Engine,
+    plan::{Plan, Step},
+    pump::build,
+};
 use crate::{
-    admin::{Admin, NewTopic},
+    admin::{Admin, NewTopic, OffsetSpec},
     config::{ConsumerBuilder, MAX_SIZE, ProducerBuilder},
     consumer::OwnedRecord,
-    error::{AdminError, AdminErrorKind, Details as _, ProcessError, ProcessErrorKind, SendError},
+    error::{
+        AdminError, AdminErrorKind, Details as _, ProcessError, ProcessErrorKind, SendError, SendErrorKind,
+    },
     producer::{Producer, ProducerRecord},
 };
 
 /// How many records it writes at once.
 const AT_ONCE: usize = 256;
 
+/// How long it waits before it asks a broker once more.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// How long the producer has to close. Nothing is on its way by then.
 const CLOSE: Duration = Duration::from_secs(5);
 
-type Given = GivenAway<OwnedRecord, HandlerFailure>;
+/// What a record that follows others is told to have failed with.
+const FOLLOWS: &str = "it follows an earlier record of its line";
+
+/// A record that is to be written elsewhere.
+#[derive(Debug)]
+enum Given {
+    Up(GivenAway<OwnedRecord, HandlerFailure>),
+    /// As others of its line are there.
+    Behind(Following<OwnedRecord>),
+}
+
+impl Given {
+    fn id(&self) -> JobId {
+        match self {
+            Self::Up(given) => given.id,
+            Self::Behind(following) => following.id,
+        }
+    }
+
+    fn work(&self) -> &OwnedRecord {
+        match self {
+            Self::Up(given) => &given.hopeless.work,
+            Self::Behind(following) => &following.work,
+        }
+    }
+
+    fn step<'p>(&self, plan: &'p Plan) -> Step<'p, '_> {
+        let why = match self {
+            Self::Up(given) => Some(given.hopeless.why),
+            Self::Behind(_) => None,
+        };
+        plan.step(FailedRecord::from(self.work()), why)
+    }
+}
+
+/// Where a record was written.
+#[derive(Debug)]
+struct Written {
+    topic: String,
+    /// Its offset, where it is in the partition behind its own and holds those that come later.
+    behind: Option<i64>,
+}
 
 /// Where records that are given up are written from.
 #[derive(Debug)]
@@ -52,6 +104,8 @@ enum Refused {
     /// Its topic is not there, and cannot be made.
     NoTopic(AdminError),
     NotWritten(SendError),
+    /// The partition behind its own is missing.
+    NoPartition(TopicPartition),
 }
 
 impl Post {
@@ -78,8 +132,34 @@ impl Post {
                     ProcessError::new(ProcessErrorKind::Topic).topic(&name).because(error)
                 })?;
             }
+            if post.plan.is_held {
+                post.has_room_behind(topic).await?;
+            }
         }
         Ok(post)
+    }
+
+    /// Whether each partition of this topic has one behind it in each of its retry topics.
+    async fn has_room_behind(&self, topic: &str) -> Result<(), ProcessError> {
+        let stopped = |name: &str| ProcessError::new(ProcessErrorKind::Topic).topic(name);
+        let count = |name: String| async move {
+            match self.describe(&name).await {
+                // Nobody writes to it before it is there, or has told of itself.
+                Err(error) if error.kind() == AdminErrorKind::UnknownTopic => Ok(None),
+                described => described.map(Some).map_err(|error| stopped(&name).because(error)),
+            }
+        };
+        let Some(first) = count(topic.to_owned()).await? else { return Ok(()) };
+        for retry in self.plan.retry_topics().filter(|retry| retry.topic() == topic) {
+            let name = retry.to_string();
+            if let Some(behind) = count(name.clone()).await?.filter(|behind| *behind < first) {
+                let why = format!(
+                    "it has {behind} partitions, and `{topic}` {first}: held records keep their partition, so it needs as many"
+                );
+                return Err(stopped(&name).detail(why));
+            }
+        }
+        Ok(())
     }
 
     async fn describe(&self, topic: &str) -> Result<usize, AdminError> {
@@ -138,7 +218,8 @@ impl Post {
         let post = Arc::new(self);
         let (mut waiting, mut on_way) = (VecDeque::new(), JoinSet::new());
         let end = loop {
-            waiting.extend(engine.given_away());
+            waiting.extend(engine.given_away().into_iter().map(Given::Up));
+            waiting.extend(engine.following().into_iter().map(Given::Behind));
             while on_way.len() < AT_ONCE
                 && let Some(given) = waiting.pop_front()
             {
@@ -153,7 +234,8 @@ impl Post {
             });
             match turn.await {
                 // Of one that the next transaction has, the machine has been told.
-                Some(Ok((id, Ok(())))) => engine.given(id, true),
+                Some(Ok((id, Ok(Some(offset))))) => engine.given_behind(id, offset),
+                Some(Ok((id, Ok(None)))) => engine.given(id, true),
                 Some(Ok((_, Err(Refused::NotWritten(error))))) if error.is_final() => break Err(over(error)),
                 Some(Ok((id, Err(_)))) => engine.given(id, false),
                 Some(Err(panicked)) => break Err(over(panicked)),
@@ -172,11 +254,20 @@ impl Post {
         end
     }
 
-    async fn write(&self, given: Given, engine: &Engine) -> (JobId, Result<(), Refused>) {
-        let (at, offset) = (given.hopeless.at.clone(), given.hopeless.offset);
+    /// What came of it, with where it is in the partition behind its own, if it is there and holds others.
+    async fn write(&self, given: Given, engine: &Engine) -> (JobId, Result<Option<i64>, Refused>) {
+        let (at, offset) = (given.work().topic_partition().clone(), given.work().offset());
         let written = self.send(&given, engine).await;
         match &written {
-            Ok(Some(topic)) => {
+            Ok(Some(Written { topic, .. })) if matches!(given, Given::Behind(_)) => {
+                tracing::debug!(target: log::PROCESSING, partition = %at, offset, topic, "record follows");
+                engine.watchers.tell(|| ProcessorEvent::Followed {
+                    at: at.clone(),
+                    offset,
+                    topic: topic.clone(),
+                });
+            }
+            Ok(Some(Written { topic, .. })) => {
                 tracing::info!(target: log::PROCESSING, partition = %at, offset, topic, "record is given up");
                 engine.watchers.tell(|| ProcessorEvent::GivenUp {
                     at: at.clone(),
@@ -190,27 +281,80 @@ impl Post {
                 tracing::warn!(target: log::PROCESSING, partition = %at, offset, %error, "record cannot be given up");
             }
         }
-        (given.id, written.map(drop))
+        (given.id(), written.map(|written| written.and_then(|written| written.behind)))
     }
 
-    /// The topic that it is written to, if it is.
-    async fn send(&self, given: &Given, engine: &Engine) -> Result<Option<String>, Refused> {
-        let hopeless = &given.hopeless;
-        let step = self.plan.step(FailedRecord::from(&hopeless.work), hopeless.why);
-        let topic = step.topic();
+    /// Where it is written, if it is: not where it is not ours any more.
+    async fn send(&self, given: &Given, engine: &Engine) -> Result<Option<Written>, Refused> {
+        let step = given.step(&self.plan);
+        let (topic, at) = (step.topic(), given.work().topic_partition());
         let partitions = self.partitions_of(&topic, step.source()).await.map_err(Refused::NoTopic)?;
-        let failure =
-            Failure::after(hopeless.attempts).of_group(&self.group).because_of(hopeless.error.told());
+        let holds = self.plan.is_held && step.is_retry();
+        let behind = TopicPartition::new(&topic, at.partition);
+        if holds && usize::try_from(at.partition).is_ok_and(|partition| partition >= partitions) {
+            // It may have more by now.
+            self.known().remove(&topic);
+            return Err(Refused::NoPartition(behind));
+        }
+        let failure = match given {
+            Given::Up(given) => {
+                Failure::after(given.hopeless.attempts).because_of(given.hopeless.error.told())
+            }
+            Given::Behind(_) => {
+                let mut failure = Failure::after(0);
+                failure.errors.push(ErrorText::new(FOLLOWS));
+                failure
+            }
+        };
+        let failure = failure.of_group(&self.group);
         let letter =
             ProducerRecord::from(step.letter(failure, partitions, std::time::SystemTime::now().into()));
         let Some(producer) = &self.producer else {
-            let is_done = engine.given_to_books(given.id, hopeless.at.clone(), letter);
-            return Ok(Some(topic).filter(|_| is_done));
+            let is_done = engine.given_to_books(given.id(), at.clone(), letter);
+            return Ok(Some(Written { topic, behind: None }).filter(|_| is_done));
         };
-        let delivery = producer.send(letter).await.map_err(Refused::NotWritten)?;
-        delivery.await.map_err(Refused::NotWritten)?;
-        Ok(Some(topic))
+        if !holds {
+            producer.send(letter).await.map_err(Refused::NotWritten)?.await.map_err(Refused::NotWritten)?;
+            return Ok(Some(Written { topic, behind: None }));
+        }
+        loop {
+            if !engine.is_given(given.id()) {
+                return Ok(None);
+            }
+            let sent = producer.send(letter.borrowed()).await.map_err(Refused::NotWritten)?;
+            match sent.await {
+                Ok(delivered) => {
+                    let behind = self.offset_of(delivered.offset, &behind).await;
+                    return Ok(Some(Written { topic, behind: Some(behind) }));
+                }
+                // It may be there. Were it handled where it is, it would come once more behind those that follow it; a second one
+                // beside it does not.
+                Err(error) if is_open(&error) => tokio::time::sleep(AGAIN).await,
+                Err(error) => return Err(Refused::NotWritten(error)),
+            }
+        }
     }
+
+    /// The offset of a record that is written. Where the broker does not know it any more, that of the last one there, which is none
+    /// before it.
+    async fn offset_of(&self, told: Option<i64>, at: &TopicPartition) -> i64 {
+        loop {
+            if let Some(offset) = told {
+                return offset;
+            }
+            let listed = self.admin.list_offsets([(at, OffsetSpec::Latest)]).await;
+            let end = listed.ok().and_then(|listed| listed.into_values().next()?.ok()?);
+            if let Some(end) = end {
+                return end.offset - 1;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+}
+
+/// Whether a record may have been written though that was not acknowledged.
+fn is_open(error: &SendError) -> bool {
+    matches!(error.kind(), SendErrorKind::TimedOut | SendErrorKind::RetriesExhausted)
 }
 
 /// What the source's topic took is for the broker to refuse, and what may be in hand bounds what is buffered.
@@ -228,6 +372,10 @@ impl fmt::Display for Refused {
         match self {
             Self::NoTopic(error) => error.fmt(f),
             Self::NotWritten(error) => error.fmt(f),
+            Self::NoPartition(at) => write!(
+                f,
+                "there is no partition {at}: held records keep their partition, so the topic needs as many as the source has"
+            ),
         }
     }
 }

@@ -14,11 +14,13 @@ use ottla_protocol::ErrorCode;
 use tokio::task::{JoinError, JoinSet};
 
 use super::{
-    GRACE, Processor, ProcessorEvent,
+    GRACE, Processor, ProcessorEvent, RetryOrder,
+    behind::Behind,
     bookkeeper::Bookkeeper,
     engine::{Engine, Watching},
     events,
     events::Watchers,
+    plan::Plan,
     post::{Post, of_any_size, over},
     rebalance::Rebalancing,
     receiving::receive,
@@ -80,7 +82,8 @@ async fn run_with(
         machine,
         drain,
         classify,
-        plan,
+        mut plan,
+        retry_order,
         stalled_after,
         oldest,
         transactional,
@@ -97,10 +100,19 @@ async fn run_with(
         return Err(build(BuildError::new(BuildErrorKind::InvalidValue).detail(why)));
     }
     let mut writing = JoinSet::new();
+    let order = machine.order;
+    if plan.is_none() && retry_order == RetryOrder::Held {
+        plan = Some(Plan::default());
+    }
     let plan = match plan {
-        Some(plan) => Some(Arc::new(plan.of_topics(consumer.topics()).map_err(build)?)),
+        Some(plan) => Some(plan.of_topics(consumer.topics(), retry_order, order).map_err(build)?),
         None => None,
     };
+    let plan = plan.map(Arc::new);
+    if transactional.is_some() && plan.as_ref().is_some_and(|plan| plan.is_held) {
+        let why = "retry topics: held records have no transactions yet; RetryOrder::Overtaken has";
+        return Err(build(BuildError::new(BuildErrorKind::InvalidValue).detail(why)));
+    }
     let engine = Engine::new(
         machine,
         plan.clone(),
@@ -108,7 +120,9 @@ async fn run_with(
         transactional.as_ref().map(largest),
         Watching { stalled_after, oldest, watchers },
     );
-    let engine = Arc::new(engine.with_receivers(readers));
+    // Who reads what is behind receives, too.
+    let behind = usize::from(plan.as_ref().is_some_and(|plan| plan.is_held));
+    let engine = Arc::new(engine.with_receivers(readers + behind));
     if let Some(mut producer) = transactional {
         // A record of a retry topic, as of any other, may be of a transaction that was aborted.
         consumer = consumer.isolation_level(IsolationLevel::ReadCommitted);
@@ -118,13 +132,18 @@ async fn run_with(
         let Some(books) = or(stop.as_mut(), Bookkeeper::open(producer)).await else { return Ok(()) };
         writing.spawn(books?.run(engine.clone()));
     }
+    let firsts: Vec<_> = plan.iter().flat_map(|plan| plan.first_topics()).collect();
     if let Some(plan) = plan {
-        if !plan.delays.is_empty() {
+        if !plan.delays.is_empty() && !plan.is_held {
             consumer = consumer.subscribe(plan.all_topics());
         }
         let opening = Post::open(plan, &consumer, engine.is_transactional());
         let Some(post) = or(stop.as_mut(), opening).await else { return Ok(()) };
         writing.spawn(post?.run(engine.clone()));
+    }
+    if !firsts.is_empty() {
+        let Some(behind) = or(stop.as_mut(), Behind::open(&consumer)).await else { return Ok(()) };
+        writing.spawn(behind?.run(engine.clone()));
     }
     let group: Arc<str> = consumer.settings().group_id().unwrap_or_default().into();
     let theirs = consumer.take_listener();
@@ -134,6 +153,7 @@ async fn run_with(
         None => return Ok(()),
         Some(built) => built.map_err(build)?,
     };
+    consumer.commits_behind(firsts);
     let mut workers = JoinSet::new();
     let trade = Trade { engine: engine.clone(), work: work_of, classify, timeout, group };
     for _ in 0..concurrency {
@@ -317,7 +337,7 @@ fn end(ended: Result<Committed, CommitError>) -> Result<CommitEnd, ProcessError>
 }
 
 /// With the place of what is in the way.
-fn of(kind: ProcessErrorKind, error: &RecvError) -> ProcessError {
+pub(super) fn of(kind: ProcessErrorKind, error: &RecvError) -> ProcessError {
     let mut stopped = ProcessError::new(kind);
     if let Some(at) = &error.context().partition {
         stopped = stopped.partition(at);

@@ -84,11 +84,14 @@ impl Trade {
     async fn attempt(&self, taken: Taken, cancel: &Cancel) -> Option<WorkEnded> {
         let watched = Watched::new(&self.engine.watchers, &taken);
         let mut outputs = self.engine.outputs(taken.partition());
+        // The service failed, and not the record: that is told, and counts for nothing.
+        let mut is_broken = false;
         let (id, ended) = match (taken, &self.work) {
             (Taken::Message(job), Work::Message(handler)) => {
                 let message = Message::new(job.work, job.attempt, outputs.clone());
                 let span = spans::of_message(&self.group, &message);
-                (job.id, self.handled(job.id, cancel, &span, || handler.handle(message)).await)
+                let begin = || handler.handle(message);
+                (job.id, self.handled(job.id, cancel, &span, &mut is_broken, begin).await)
             }
             (Taken::Message(job), Work::Blocking(handler)) => {
                 let message = Message::new(job.work, job.attempt, outputs.clone());
@@ -96,7 +99,7 @@ impl Trade {
                 // It cannot be told to end: what it comes to is what counts.
                 let ended = match on_a_thread(handler, message, span.clone()).await {
                     Some(Ok(())) => Ended::Done,
-                    Some(Err(fell)) => self.fell(fell, &span),
+                    Some(Err(fell)) => self.fell(fell, &span, &mut is_broken),
                     None => Ended::Cancelled,
                 };
                 (job.id, ended)
@@ -113,7 +116,8 @@ impl Trade {
                     outputs: outputs.clone(),
                 };
                 let span = spans::of_batch(&self.group, &batch);
-                let ended = self.handled(id, cancel, &span, || handler.handle(batch)).await;
+                let begin = || handler.handle(batch);
+                let ended = self.handled(id, cancel, &span, &mut is_broken, begin).await;
                 if matches!(ended, Ended::Done) && *auto_resolve {
                     self.engine.resolve(id, i64::MAX, outputs.as_ref());
                 }
@@ -124,7 +128,7 @@ impl Trade {
             | (Taken::Batch(..), Work::Message(_) | Work::Blocking(_)) => return None,
         };
         if let Some(watched) = watched {
-            watched.ended(&self.engine.watchers, &ended);
+            watched.ended(&self.engine.watchers, &ended, is_broken);
         }
         Some(WorkEnded { job: id, ended, outputs })
     }
@@ -135,6 +139,7 @@ impl Trade {
         id: JobId,
         cancel: &Cancel,
         span: &Span,
+        is_broken: &mut bool,
         begin: impl FnOnce() -> Handling<'a>,
     ) -> Ended<HandlerFailure> {
         let mut handling = match span.in_scope(|| caught(begin)) {
@@ -161,30 +166,38 @@ impl Trade {
         let dropped = dropped.map_err(|panic| Fell::Failed(HandlerFailure::Panicked(panic)));
         match outcome.map(|outcome| outcome.and(dropped)) {
             Ok(Ok(())) => Ended::Done,
-            Ok(Err(fell)) => self.fell(fell, span),
+            Ok(Err(fell)) => self.fell(fell, span, is_broken),
             Err(CancelReason::TimedOut) => self.failed(HandlerFailure::TimedOut(self.timeout), span),
             Err(CancelReason::Gone) => Ended::Cancelled,
         }
     }
 
-    fn fell(&self, fell: Fell, span: &Span) -> Ended<HandlerFailure> {
+    fn fell(&self, fell: Fell, span: &Span, is_broken: &mut bool) -> Ended<HandlerFailure> {
         match fell {
             Fell::Failed(failure) => self.failed(failure, span),
             Fell::Deferred(time) => Ended::Deferred(time),
             Fell::Broken(source) => {
-                self.engine.breaks(source);
+                *is_broken = true;
+                let failure = HandlerFailure::Error(FailureClass::Retriable, source);
+                self.class(&failure, span);
+                if let HandlerFailure::Error(_, source) = failure {
+                    self.engine.breaks(source);
+                }
                 Ended::Cancelled
             }
         }
     }
 
     fn failed(&self, failure: HandlerFailure, span: &Span) -> Ended<HandlerFailure> {
-        spans::failed(span, &failure);
-        let class = match &self.classify {
-            Some(classify) => caught(|| classify(&failure)).unwrap_or(FailureClass::Fatal),
+        Ended::Failed(self.class(&failure, span), failure)
+    }
+
+    fn class(&self, failure: &HandlerFailure, span: &Span) -> FailureClass {
+        spans::failed(span, failure);
+        match &self.classify {
+            Some(classify) => caught(|| classify(failure)).unwrap_or(FailureClass::Fatal),
             None => failure.class(),
-        };
-        Ended::Failed(class, failure)
+        }
     }
 }
 
@@ -213,12 +226,13 @@ impl Watched {
         Some(Self { at, offset, records, attempt, since: clock::now().mono })
     }
 
-    fn ended<E>(self, watchers: &Watchers, ended: &Ended<E>) {
+    fn ended<E>(self, watchers: &Watchers, ended: &Ended<E>, is_broken: bool) {
         let Self { at, offset, records, attempt, since } = self;
         let took = clock::now().mono.saturating_duration_since(since);
         let outcome = match ended {
             Ended::Done => Outcome::Done,
             Ended::Failed(..) => Outcome::Failed,
+            Ended::Cancelled if is_broken => Outcome::Failed,
             Ended::Deferred(_) => Outcome::Deferred,
             Ended::Cancelled => Outcome::Cancelled,
         };

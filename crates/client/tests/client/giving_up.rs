@@ -48,12 +48,12 @@ fn own<'a>(record: &'a DetachedRecord) -> impl Iterator<Item = Header<'a>> {
     record.headers.iter().map(|(key, value)| Header { key, value: value.as_deref() })
 }
 
-fn committed_of(server: &Server, topic: &str) -> i64 {
+pub(crate) fn committed_of(server: &Server, topic: &str) -> i64 {
     let committed = server.with_cluster(|cluster| cluster.committed("g"));
     committed.iter().filter(|((name, _), _)| name == topic).map(|(_, offset)| offset).sum()
 }
 
-fn end_of(server: &Server, topic: &str) -> i64 {
+pub(crate) fn end_of(server: &Server, topic: &str) -> i64 {
     server.with_cluster(|cluster| {
         let partitions =
             cluster.topics().find(|(name, _)| *name == topic).map_or(0, |(_, count)| count as i32);

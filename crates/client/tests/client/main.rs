@@ -20,6 +20,8 @@ mod followers;
 mod giving_up;
 mod guide;
 mod habits;
+mod held;
+mod held_behind;
 mod interceptors;
 mod lazy;
 mod listener;

@@ -157,6 +157,37 @@ async fn a_dead_letter_is_in_the_transaction_that_commits_its_record() {
     assert!(values(&server, "dead", IsolationLevel::ReadUncommitted).await["4"] > 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_written_for_records_of_a_topic_that_is_gone_is_committed_without_its_offset() {
+    let topics = ["t", "u", "out"].map(|name| TopicSpec::new(name, 1)).into();
+    let server =
+        Server::start_on_thread(Config { topics, ..Config::default() }, ([127, 0, 0, 1], 0)).unwrap();
+    produce(&server, 0, 0..5).await;
+    let other = Producer::builder().bootstrap_servers([server.bootstrap()]).build().await.unwrap();
+    other.send(ProducerRecord::to("u").value("100")).await.unwrap().await.unwrap();
+    other.close().await.unwrap();
+    let done = Done::default();
+    let noted = done.clone();
+    let process = Processor::new(consumer(&server).subscribe(["t", "u"]))
+        .commit_interval(3000 * MILLI)
+        .transactional(producer(&server, "a"))
+        .each_message(move |message, out| {
+            noted.note(&message);
+            ready(copy(&message, &out))
+        });
+    let running = Running::new(process);
+    until("all are handled", || done.len() == 6).await;
+    let offsets = || server.with_cluster(|cluster| cluster.committed("g"));
+    assert!(offsets().is_empty(), "nothing is committed before it is gone");
+    assert!(server.with_cluster(|cluster| cluster.delete_topic("t")));
+    let of_other = ("u".to_owned(), 0);
+    until("the rest is committed", || offsets().get(&of_other) == Some(&1)).await;
+    assert_eq!(offsets().keys().collect::<Vec<_>>(), [&of_other]);
+    assert_eq!(read(&server, "out").await, each_once((0..5).chain([100])));
+    running.stop().await;
+    assert_eq!((read(&server, "out").await, done.len()), (each_once((0..5).chain([100])), 6));
+}
+
 #[tokio::test]
 async fn a_record_goes_through_a_retry_topic_once() {
     let server = server(1);

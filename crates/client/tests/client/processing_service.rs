@@ -15,7 +15,7 @@ use std::{
 use ottla::{
     HandlerError, OnHopeless, Order,
     error::ProcessErrorKind,
-    processor::{Batch, Message, ProcessorEvent, ServiceHandler},
+    processor::{Batch, FailureClass, Message, Outcome, ProcessorEvent, ServiceHandler},
 };
 use tokio::sync::Semaphore;
 use tower::{Layer as _, Service, ServiceBuilder, limit::GlobalConcurrencyLimitLayer, service_fn};
@@ -178,6 +178,51 @@ async fn a_service_that_takes_no_calls_any_more_stops_the_processor_and_no_recor
     let text = format!("{error:#}");
     assert!(text.contains("takes no calls any more") && text.ends_with("the pool is closed"), "{text}");
     assert_eq!((done.len(), committed(&server, 0)), (2, Some(2)));
+}
+
+/// Never ready for a call.
+#[derive(Debug, Clone)]
+struct Closed;
+
+impl Service<Message> for Closed {
+    type Response = ();
+    type Error = BoxError;
+    type Future = Ready<Result<(), BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Err("the pool is closed".into()))
+    }
+
+    fn call(&mut self, _: Message) -> Self::Future {
+        ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_whose_service_fails_is_told_as_failed_and_classified_and_counts_for_nothing() {
+    let server = server(1);
+    produce(&server, 0, 0..3).await;
+    let classified = Arc::new(Mutex::new(Vec::new()));
+    let noted = classified.clone();
+    let process = processor(&server).on_hopeless(OnHopeless::Skip).classify(move |failure| {
+        noted.lock().unwrap().push(failure.source().map(ToString::to_string));
+        FailureClass::Fatal
+    });
+    let mut process = process;
+    let mut events = process.events();
+    let error = Running::new(process.each_message_by(ServiceHandler::new(Closed))).error().await;
+    assert_eq!(error.kind(), ProcessErrorKind::Service);
+    let mut outcomes = Vec::new();
+    while let Some(event) = events.next().await {
+        match event {
+            ProcessorEvent::Ended { offset, outcome, .. } => outcomes.push((offset, outcome)),
+            ProcessorEvent::Hopeless { .. } => panic!("{event:?}"),
+            _ => {}
+        }
+    }
+    assert_eq!(outcomes, [(0, Outcome::Failed)]);
+    assert_eq!(*classified.lock().unwrap(), [Some("the pool is closed".to_owned())]);
+    assert_eq!(committed(&server, 0).unwrap_or(0), 0, "no record is skipped for it");
 }
 
 #[tokio::test]

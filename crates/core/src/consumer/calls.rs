@@ -18,7 +18,7 @@ use crate::{
     event::{Event, Happened},
     group::{GroupMetadata, GroupNews, LeaveGroup, Pattern, Standing},
     ids::{OpId, TopicPartition, is_topic_name},
-    lanes::{FetchState, LanePhase, Search},
+    lanes::{FetchState, LanePhase, Lanes, Search},
     metadata::Metadata,
     offsets::{CommittedOffset, OffsetAndTimestamp, Purpose},
     planted::Planted,
@@ -301,7 +301,7 @@ impl<F: Clone> Consumer<F> {
         // A coordinator takes a member's commit of a partition that another owns, too, and overwrites the owner's. A
         // listener that is yet to be told of an unsubscription may try that although nothing is subscribed to any more.
         if (subscribed || !group.callbacks.is_idle())
-            && let Some(at) = offsets.keys().find(|at| self.lanes.assigned_at(at).is_none())
+            && let Some(at) = offsets.keys().find(|at| !is_own(at, &self.behind, &self.lanes))
         {
             return Err(OpFailure::NotAssigned(at.clone()));
         }
@@ -317,6 +317,12 @@ impl<F: Clone> Consumer<F> {
         group.commits.request(offsets, self.ops.is_open(op).then_some(op), &self.lanes);
         self.changed();
         Ok(op)
+    }
+
+    /// Partitions of these topics are committed by the member that owns the partition of the same number of the topic beside: it reads
+    /// them by itself.
+    pub fn commits_behind(&mut self, topics: impl IntoIterator<Item = (String, String)>) {
+        self.behind.extend(topics);
     }
 
     /// From now on what is committed is kept until [`take_committed`](Self::take_committed).
@@ -414,4 +420,11 @@ impl<F: Clone> Consumer<F> {
     pub fn farewell(&self) -> Option<&Farewell> {
         self.closing.as_ref()?.farewell()
     }
+}
+
+/// Whether a partition is this member's: the group has assigned it, or the one that it stands behind.
+fn is_own<F>(at: &TopicPartition, behind: &BTreeMap<String, String>, lanes: &Lanes<F>) -> bool {
+    let is_assigned = |at: &TopicPartition| lanes.assigned_at(at).is_some();
+    let first = behind.get(&at.topic);
+    is_assigned(at) || first.is_some_and(|first| is_assigned(&TopicPartition::new(first, at.partition)))
 }

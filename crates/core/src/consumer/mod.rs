@@ -91,6 +91,8 @@ pub struct Consumer<F> {
     ops: Ops,
     /// The commits whose outcomes are told in this order.
     commits_asked: BTreeSet<OpId>,
+    /// Topics whose partitions this member reads by itself: those of the same numbers of these topics make them its own.
+    behind: BTreeMap<String, String>,
     /// What was committed and nobody has taken yet; `None` where nobody does.
     committed: Option<BTreeMap<TopicPartition, CommittedOffset>>,
     events: Events,
@@ -140,6 +142,7 @@ impl<F: Clone> Consumer<F> {
             fetcher: Fetcher::new(config.fetch),
             ops: Ops::default(),
             commits_asked: BTreeSet::new(),
+            behind: BTreeMap::new(),
             committed: None,
             events: Events::default(),
             subscription: Subscription::None,

@@ -14,17 +14,21 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     /// A partition is assigned, with what is committed of it. Records that were done before, as the text beside that offset tells,
     /// are not handed out; any other text counts for nothing.
     pub fn handle_assigned(&mut self, at: TopicPartition, committed: Option<&CommittedOffset>) {
+        self.held.forget(&at);
         self.begin(at, committed);
         self.share_room();
     }
 
-    fn begin(&mut self, at: TopicPartition, committed: Option<&CommittedOffset>) -> Incarnation {
+    pub(super) fn begin(&mut self, at: TopicPartition, committed: Option<&CommittedOffset>) -> Incarnation {
         self.last += 1;
         let id = Incarnation(self.last);
-        if let Some(before) = self.named.insert(at.clone(), id) {
+        let mut partition = Partition::new(at.clone(), committed, self.plot);
+        if let Some(before) = self.named.insert(at, id) {
+            // What is left behind is not known the better for that.
+            partition.is_blind = self.partitions.get(&before).is_some_and(|before| before.is_blind);
             self.end(before);
         }
-        self.partitions.insert(id, Partition::new(at, committed, self.plot));
+        self.partitions.insert(id, partition);
         id
     }
 
@@ -53,9 +57,14 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         let Some(partition) = self.partitions.get_mut(&id) else { return };
         for record in records {
             let (offset, line) = (record.offset, self.lines.line_of(record.key));
-            if partition.arrive(record, line) {
-                self.in_hand += 1;
-                self.lines.join(line, (id, offset));
+            match partition.arrive(record, line) {
+                true => {
+                    self.in_hand += 1;
+                    self.lines.join(line, (id, offset));
+                }
+                // Where it was done under another order, those before it in its line may not be.
+                false if self.lines.is_in_hand(id, line) => {}
+                false => self.held.done(at, line, offset),
             }
         }
         partition.arrived(next);
@@ -87,6 +96,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
                 }
             }
         }
+        self.stray(before);
         let id = self.begin(at.clone(), None);
         // What was said of this before may be under way.
         self.pauses.push_back((at.clone(), is_paused));
@@ -122,7 +132,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
             let known = self.named.get(at).and_then(|id| Some((*id, self.partitions.get(id)?)));
             self.plot.has(Planted::DrainedAtOnce)
                 || known.is_none_or(|(id, partition)| {
-                    partition.busy() == 0 && self.batches_of(id).next().is_none()
+                    partition.busy() == 0 && self.batches_of(id).next().is_none() && !self.held.has_strays(at)
                 })
         };
         partitions.into_iter().all(is_idle)
@@ -137,6 +147,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         let mut commit = BTreeMap::new();
         for at in partitions {
             let Some(id) = self.named.remove(at) else { continue };
+            self.held.forget(at);
             let saves = self.committing.saves;
             let is_dirty = |partition: &&Partition<W>| {
                 partition.is_dirty() && !self.plot.has(Planted::ReleasedUncommitted)
@@ -161,6 +172,9 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         for (offset, item) in partition.items.into_all() {
             self.lines.forget(id, item.line);
             let job = JobId { partition: id, offset, attempt: item.attempts };
+            if item.state == State::GivenAway {
+                self.held.ends(&partition.at, item.line);
+            }
             if let State::Running { deadline: Some(deadline), .. } = item.state {
                 self.deadlines.remove(&(deadline, job));
             }
@@ -171,11 +185,12 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         // Of what comes next under its name nothing was said yet.
         self.pauses.retain(|(at, _)| *at != partition.at);
         self.given_away.retain(|given| given.id.partition != id);
+        self.following.retain(|following| following.id.partition != id);
         self.stir = true;
     }
 
     /// Every partition's share of the room is another.
-    fn share_room(&mut self) {
+    pub(super) fn share_room(&mut self) {
         for id in self.partitions.keys().copied().collect::<Vec<_>>() {
             self.share_room_of(id);
         }

@@ -84,6 +84,11 @@ impl Lines {
         self.ready.push_back((partition, offset));
     }
 
+    /// Whether anything of a line is in hand.
+    pub(super) fn is_in_hand(&self, partition: Incarnation, line: Option<LineId>) -> bool {
+        line.is_some_and(|line| self.lines.contains_key(&(partition, line)))
+    }
+
     /// The head of a line is done: the next one is ready.
     pub(super) fn advance(&mut self, partition: Incarnation, line: Option<LineId>) {
         let Some(line) = line else { return };

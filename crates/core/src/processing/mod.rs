@@ -15,6 +15,7 @@ mod assigning;
 mod batches;
 mod books;
 mod committing;
+mod held;
 mod items;
 mod ledger;
 mod lines;
@@ -35,6 +36,7 @@ use std::{
 pub use self::batches::Batch;
 pub use self::books::{Attempted, Books, Draft, Entry, GivenUp, Parting};
 pub use self::committing::CommitEnd;
+pub use self::held::Following;
 pub use self::ledger::{Ledger, Round};
 pub use self::notices::Notice;
 pub use self::policy::{FailureClass, OnHopeless, Order, RetryPolicy, WhyHopeless};
@@ -95,6 +97,8 @@ pub struct Arrival<'a, W> {
     pub bytes: usize,
     /// It is not handed out before, and holds up who waits for it; at once where none is given.
     pub due: Option<Instant>,
+    /// Where it is not tried any more, it waits for so long in its place, once, and is tried anew.
+    pub patience: Option<Duration>,
     /// What is handed out.
     pub work: W,
 }
@@ -196,6 +200,8 @@ pub struct Processing<W, E> {
     cancels: VecDeque<(JobId, CancelReason)>,
     pauses: VecDeque<(TopicPartition, bool)>,
     given_away: VecDeque<GivenAway<W, E>>,
+    following: VecDeque<Following<W>>,
+    held: held::Held,
     /// Nothing is handed out any more.
     is_stopping: bool,
     /// What it stops for.
@@ -225,6 +231,8 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
             cancels: VecDeque::new(),
             pauses: VecDeque::new(),
             given_away: VecDeque::new(),
+            following: VecDeque::new(),
+            held: held::Held::default(),
             is_stopping: false,
             stopped_for: None,
             committing: Committing::new(config.commit_interval),
@@ -326,9 +334,9 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         self.pauses.pop_front()
     }
 
-    /// Whether there are records that somebody else is to take over.
+    /// Whether there are records that somebody else is to take over, or to write [behind](Self::poll_following).
     pub fn has_given_away(&self) -> bool {
-        !self.given_away.is_empty()
+        !self.given_away.is_empty() || !self.following.is_empty()
     }
 
     /// The next record that somebody else is to take over.

@@ -1,9 +1,13 @@
 //! A partition of which records are handled: what of it has arrived and is not done, and from that what can be committed.
 
-use std::{collections::BTreeSet, ops::Range, time::Instant};
+use std::{
+    collections::BTreeSet,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use super::{
-    Arrival,
+    Arrival, JobId,
     items::Items,
     lines::LineId,
     saved::{BITS_FIT, GAPS_FIT, Saved},
@@ -38,6 +42,10 @@ pub(super) struct Item<W> {
     pub(super) first: Option<Instant>,
     /// How often it was given away in vain.
     pub(super) given_away: u32,
+    /// How long it waits once more before it is not tried any more.
+    pub(super) patience: Option<Duration>,
+    /// How many attempts there were before it waited so.
+    pub(super) before: u32,
 }
 
 impl<W> Item<W> {
@@ -46,6 +54,11 @@ impl<W> Item<W> {
         self.state = state;
         self.attempts += 1;
         self.first.get_or_insert(now);
+    }
+
+    /// Whether it is somebody else's by this.
+    pub(super) fn is_given_away_as(&self, id: JobId) -> bool {
+        self.state == State::GivenAway && self.attempts == id.attempt
     }
 
     /// Which attempt it is, as the program counts.
@@ -68,7 +81,7 @@ pub(super) enum State {
     },
     /// A handler is at the batch that it is in.
     Batched,
-    /// It is hopeless, and somebody else's until they say what became of it.
+    /// It is hopeless, or follows others, and is somebody else's until they say what became of it.
     GivenAway,
     /// Nothing, and nothing will be: the processor stops for it, or the time to drain its partition is over.
     Stopped,
@@ -97,6 +110,10 @@ pub(super) enum Phase {
 pub(super) struct Partition<W> {
     pub(super) at: TopicPartition,
     pub(super) phase: Phase,
+    /// What is left of its lines in partitions behind it is not known yet: nothing of it is handed out.
+    pub(super) is_blind: bool,
+    /// Those whose turn came while it was blind.
+    pub(super) unseen: Vec<i64>,
     /// What has arrived and is not done, by offset. Any other offset before `next` is done, or is none.
     pub(super) items: Items<Item<W>>,
     pub(super) bytes: usize,
@@ -123,6 +140,8 @@ impl<W> Partition<W> {
         Self {
             at,
             phase: Phase::Open,
+            is_blind: false,
+            unseen: Vec::new(),
             items: Items::new(),
             bytes: 0,
             next: None,
@@ -149,7 +168,7 @@ impl<W> Partition<W> {
 
     /// Takes a record in. Whether it is to be handled: it was not before.
     pub(super) fn arrive(&mut self, record: Arrival<'_, W>, line: Option<LineId>) -> bool {
-        let Arrival { offset, leader_epoch, bytes, due, work, .. } = record;
+        let Arrival { offset, leader_epoch, bytes, due, patience, work, .. } = record;
         let due = due.filter(|_| !self.plot.has(Planted::DueIsOverlooked));
         let epoch_before = self.next.as_ref().and_then(|next| next.leader_epoch);
         let is_done = self.was_saved(offset, leader_epoch);
@@ -171,6 +190,8 @@ impl<W> Partition<W> {
             uncounted: 0,
             first: None,
             given_away: 0,
+            patience,
+            before: 0,
         };
         self.bytes += bytes;
         self.items.insert(offset, item);
@@ -228,6 +249,11 @@ impl<W> Partition<W> {
             self.items.insert(offset, item);
         }
         places.into_iter()
+    }
+
+    /// What was committed is to be committed once more.
+    pub(super) fn commits_again(&mut self) {
+        self.version += 1;
     }
 
     /// All before `next` has arrived.
@@ -321,6 +347,11 @@ impl<W> Partition<W> {
             State::Queued | State::Stopped | State::Batched => false,
         };
         self.items.iter().filter(is_busy).count()
+    }
+
+    /// All before it is done, or was no record; `None` where that is not known.
+    pub(super) fn base(&self) -> Option<i64> {
+        self.items.first().or_else(|| Some(self.next.as_ref()?.offset))
     }
 
     /// Whether more is done than was committed.

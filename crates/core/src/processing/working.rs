@@ -46,7 +46,16 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
             }
             let item = partition.items.get(offset).filter(|item| item.state == State::Queued);
             let Some(item) = item else { continue };
-            if let Some(due) = item.due.filter(|due| *due > now.mono) {
+            if partition.is_blind {
+                partition.unseen.push(offset);
+                continue;
+            }
+            let due = item.due.filter(|due| *due > now.mono);
+            if self.is_held((id, offset)) {
+                self.follow((id, offset));
+                continue;
+            }
+            if let Some(due) = due {
                 self.wait((id, offset), due);
                 continue;
             }
@@ -138,6 +147,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     pub(super) fn finish(&mut self, (id, offset): Place, now: Now) -> Option<Option<LineId>> {
         let partition = self.partitions.get_mut(&id)?;
         let item = partition.finish(offset)?;
+        self.held.done(&partition.at, item.line, offset);
         self.in_hand -= 1;
         for offset in partition.let_go() {
             self.lines.hurry((id, offset));
@@ -185,10 +195,14 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     }
 
     pub(super) fn hopeless(&mut self, job: JobId, why: WhyHopeless, error: E, now: Now) {
+        if self.is_patient(job, why, &error, now) {
+            return;
+        }
         let follows = self.config.on_hopeless;
         let Some(partition) = self.partitions.get_mut(&job.partition) else { return };
         let Some(item) = partition.items.get_mut(job.offset) else { return };
-        let (at, offset, attempts) = (partition.at.clone(), job.offset, item.counted());
+        let attempts = item.counted().saturating_add(item.before);
+        let (at, offset) = (partition.at.clone(), job.offset);
         tracing::warn!(target: log::PROCESSING, partition = %at, offset, attempts, %why, %error, ?follows, "record is hopeless");
         self.notices.tell(|| Notice::Hopeless {
             at: at.clone(),
@@ -203,6 +217,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
             OnHopeless::Skip => self.done(job, now),
             OnHopeless::GiveAway => {
                 item.state = State::GivenAway;
+                self.held.begins(&partition.at, item.line);
                 self.given_away.push_back(GivenAway { id: job, hopeless });
                 self.stir = true;
                 if self.plot.has(Planted::GivenAwayIsDone) {
@@ -217,14 +232,31 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         }
     }
 
+    /// Whether a record that has had all its attempts waits in its place, to be tried anew.
+    fn is_patient(&mut self, job: JobId, why: WhyHopeless, error: &E, now: Now) -> bool {
+        let item = self.partitions.get_mut(&job.partition).and_then(|it| it.items.get_mut(job.offset));
+        let Some(item) = item.filter(|_| why != WhyHopeless::Fatal) else { return false };
+        let Some(patience) = item.patience.take() else { return false };
+        let (attempts, due) = (item.counted(), now.mono + patience);
+        item.state = State::Queued;
+        item.due = Some(due);
+        item.before = item.before.saturating_add(attempts);
+        item.uncounted = item.attempts;
+        item.first = None;
+        self.wait((job.partition, job.offset), due);
+        self.tell_retried(job, attempts, due, error, now);
+        true
+    }
+
     /// What became of a record that was [given away](Self::poll_given_away): it is done once it is `taken`, and is handed out
     /// again, after a while, if it is not. Whether it is done by that: not where its partition is gone.
     pub fn handle_given_away(&mut self, id: JobId, taken: bool, now: Now) -> bool {
-        let known = self.partitions.get_mut(&id.partition).and_then(|it| it.items.get_mut(id.offset));
-        let Some(item) = known.filter(|item| item.state == State::GivenAway && item.attempts == id.attempt)
-        else {
-            return false;
-        };
+        self.held.returns(id, None);
+        self.stir |= !self.held.is_empty();
+        let Some(partition) = self.partitions.get_mut(&id.partition) else { return false };
+        let item = partition.items.get_mut(id.offset).filter(|item| item.is_given_away_as(id));
+        let Some(item) = item else { return false };
+        self.held.ends(&partition.at, item.line);
         self.stir = true;
         if taken || self.plot.has(Planted::RefusalCounts) {
             self.done(id, now);
@@ -240,6 +272,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
     /// Nobody takes records over any more: those that were given away are not done, and are not handed out again.
     pub fn handle_nobody_takes(&mut self) {
         self.given_away.clear();
+        self.following.clear();
         for (_, item) in self.partitions.values_mut().flat_map(|partition| partition.items.iter_mut(i64::MIN))
         {
             if item.state == State::GivenAway {

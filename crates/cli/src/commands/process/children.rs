@@ -5,7 +5,10 @@ use std::{
     collections::BTreeMap,
     io,
     process::ExitStatus,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -27,6 +30,10 @@ struct Running {
     places: Mutex<BTreeMap<u32, String>>,
     /// One has ended.
     ended: Notify,
+    /// All stops.
+    is_stopping: AtomicBool,
+    /// The places of records that were left since.
+    left: Mutex<Vec<String>>,
 }
 
 /// One that runs. Dropped before its end, it is ended: by SIGTERM at once, and by SIGKILL after [`GRACE`].
@@ -36,6 +43,14 @@ pub(super) struct Handling {
     /// `None` once it is left to a task of its own.
     child: Option<Child>,
     running: Arc<Running>,
+}
+
+/// A record that is with its handler. Dropped before that is told to have ended, and while all stops, it is left.
+#[derive(Debug)]
+pub(super) struct InHand {
+    place: String,
+    running: Arc<Running>,
+    has_ended: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +73,23 @@ impl Children {
     /// The places of records that are with handlers.
     pub(super) fn places(&self) -> Vec<String> {
         self.0.places().values().cloned().collect()
+    }
+
+    /// The record at `place` is with its handler.
+    pub(super) fn in_hand(&self, place: String) -> InHand {
+        InHand { place, running: self.0.clone(), has_ended: false }
+    }
+
+    /// From here on what does not end is left.
+    pub(super) fn stopping(&self) {
+        self.0.is_stopping.store(true, Ordering::Release);
+    }
+
+    /// The places of records that were left.
+    pub(super) fn left(&self) -> Vec<String> {
+        let mut left = std::mem::take(&mut *self.0.left.lock().unwrap_or_else(PoisonError::into_inner));
+        left.sort_unstable();
+        left
     }
 
     /// Kills all of them at once.
@@ -85,6 +117,22 @@ impl Running {
     fn remove(&self, id: u32) {
         self.places().remove(&id);
         self.ended.notify_waiters();
+    }
+}
+
+impl InHand {
+    /// Whatever comes of the record, its handler has said so.
+    pub(super) fn ended(mut self) {
+        self.has_ended = true;
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        if !self.has_ended && self.running.is_stopping.load(Ordering::Acquire) {
+            let place = std::mem::take(&mut self.place);
+            self.running.left.lock().unwrap_or_else(PoisonError::into_inner).push(place);
+        }
     }
 }
 

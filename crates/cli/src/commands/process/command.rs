@@ -74,12 +74,19 @@ impl Handler for Runner {
 impl Runner {
     /// Runs it for this record. What it writes for a topic goes to `out`, where there are transactions.
     pub(super) async fn handled(&self, message: &Message, out: Option<&Outputs>) -> Result<(), HandlerError> {
+        let in_hand = self.children.in_hand(place(message));
         let ended = self.run(message, out).await;
         // Its record may be the last one, and what this process has not written when it ends is lost.
         let (_, is_printed) = tokio::join!(self.stderr.written(), self.output.written());
         match ended {
-            Ok(()) if is_printed => Ok(()),
-            Err(Outcome::Failed(error)) => Err(error),
+            Ok(()) if is_printed => {
+                in_hand.ended();
+                Ok(())
+            }
+            Err(Outcome::Failed(error)) => {
+                in_hand.ended();
+                Err(error)
+            }
             // Until the processor is dropped. Where nothing can be written any more, the writer has said why.
             Ok(()) | Err(Outcome::Halted) => std::future::pending().await,
         }

@@ -15,8 +15,8 @@ mod output;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use ottla::{
-    Consumer, OffsetReset, Order, Processor, ProducerBuilder, RetryPolicy, dead_letters::DeadLetters,
-    processor::EachMessage,
+    Consumer, OffsetReset, Order, Processor, ProducerBuilder, RetryOrder, RetryPolicy,
+    dead_letters::DeadLetters, processor::EachMessage,
 };
 
 use self::{
@@ -27,7 +27,7 @@ use self::{
 };
 use super::topics::{APPEARANCE, check_name, existing};
 use crate::{
-    args::{Common, OrderArg, ProcessArgs},
+    args::{Common, OrderArg, ProcessArgs, RetryOrderArg},
     common::Clients,
     failure::{Failure, tell},
     signals::Stop,
@@ -67,6 +67,7 @@ pub(super) async fn run(args: &ProcessArgs, common: &Common, mut stop: Stop) -> 
     let process = with_handler(processor, runner, args, &clients)?;
     let asked = async {
         stop.requested().await;
+        children.stopping();
         let count = children.places().len();
         tell(format!("stopping: {count} records are with handlers; another signal kills these"));
     };
@@ -76,7 +77,24 @@ pub(super) async fn run(args: &ProcessArgs, common: &Common, mut stop: Stop) -> 
     };
     // Those that were dropped have a moment to end.
     children.ended().await;
-    ended
+    ended?;
+    match left(&children.left()) {
+        None => Ok(()),
+        Some(left) => Err(Failure::failed(left)),
+    }
+}
+
+/// What is said of records that were left, where there are any.
+fn left(places: &[String]) -> Option<String> {
+    const MOST: usize = 16;
+    let told = places.get(..MOST).unwrap_or(places);
+    let more = match places.len() - told.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let why = "their handlers had not ended in --drain-timeout; they come again";
+    (!places.is_empty())
+        .then(|| format!("{} records are unfinished: {}{more}: {why}", places.len(), told.join(", ")))
 }
 
 fn check(args: &ProcessArgs) -> Result<(), Failure> {
@@ -84,6 +102,16 @@ fn check(args: &ProcessArgs) -> Result<(), Failure> {
     if args.exactly_once && !writes {
         let why = "nothing is written to a topic; name one with --to, --dead-letter or --retry-topic";
         return Err(Failure::usage(format!("--exactly-once: {why}")));
+    }
+    if args.retry_order == Some(RetryOrderArg::Held) {
+        if args.exactly_once {
+            let why = "held records have no transactions yet; leave one of both out";
+            return Err(Failure::usage(format!("--retry-order held with --exactly-once: {why}")));
+        }
+        if args.order == Some(OrderArg::Unordered) {
+            let why = "no record waits for another; name --order key or partition";
+            return Err(Failure::usage(format!("--retry-order held: {why}")));
+        }
     }
     let delays: BTreeSet<Duration> = args.retry_topic.iter().copied().collect();
     if delays.len() < args.retry_topic.len() {
@@ -128,6 +156,12 @@ fn processor(args: &ProcessArgs, clients: &Clients) -> Result<Processor, Failure
     }
     if !args.retry_topic.is_empty() {
         processor = processor.retry_topics(args.retry_topic.iter().copied());
+    }
+    if let Some(RetryOrderArg::Held) = args.retry_order {
+        processor = processor.retry_order(RetryOrder::Held);
+    }
+    if let Some(time) = args.drain_timeout {
+        processor = processor.drain(time);
     }
     if let Some(topic) = &args.dead_letter {
         processor = processor.dead_letters(DeadLetters::to(topic));

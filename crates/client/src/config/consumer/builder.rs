@@ -335,6 +335,16 @@ impl ConsumerBuilder {
         self.topics.as_deref().unwrap_or_default()
     }
 
+    /// One that reads what its program names, and is not in the group, whose committed offsets it may ask for.
+    pub(crate) fn beside_its_group(&self) -> Self {
+        let mut beside = self.clone();
+        (beside.topics, beside.pattern, beside.listener) = (None, None, None);
+        beside.group.instance_id = None;
+        beside.enable_auto_commit = Some(false);
+        beside.auto_offset_reset = OffsetReset::Earliest;
+        beside
+    }
+
     /// A producer of the same cluster.
     pub(crate) fn producer(&self) -> ProducerBuilder {
         ProducerBuilder::with(self.common.clone())

@@ -1,13 +1,19 @@
 //! Records on their way into the machine: copied, those of retry topics with their wait, and without those that are too old.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant, SystemTime},
+};
 
 use ottla_core::{TopicPartition, log, processing::Arrival};
 use ottla_protocol::Timestamp;
 
 use super::{
-    super::{ProcessorEvent, plan::wait},
-    Engine,
+    super::{
+        ProcessorEvent,
+        plan::{follows, wait},
+    },
+    Engine, Link,
 };
 use crate::consumer::{HandedOut as _, Iter, OwnedRecord, Reader, Record, Records};
 
@@ -18,8 +24,24 @@ const SOME: usize = 256;
 struct Copied<'a> {
     record: Record<'a>,
     wait: Option<Duration>,
+    patience: Option<Duration>,
     work: OwnedRecord,
     bytes: usize,
+}
+
+impl<'a> Copied<'a> {
+    fn arrival(self, now: Instant) -> Arrival<'a, OwnedRecord> {
+        let Self { record, wait, patience, work, bytes } = self;
+        Arrival {
+            due: wait.map(|wait| now + wait),
+            patience,
+            offset: record.offset(),
+            leader_epoch: record.leader_epoch(),
+            key: record.key(),
+            bytes,
+            work,
+        }
+    }
 }
 
 impl Engine {
@@ -29,9 +51,27 @@ impl Engine {
     ///
     /// Those of a partition that was taken away meanwhile are left out: of several readers one may have it again already.
     pub(in crate::processor) fn feed(&self, records: &Records, reader: &Reader) {
+        self.feed_of(records, reader, None);
+    }
+
+    /// The same, of partitions behind: of these alone, as long as they are of the chains that they were.
+    pub(in crate::processor) fn feed_behind(
+        &self,
+        records: &Records,
+        reader: &Reader,
+        links: &BTreeMap<TopicPartition, Link>,
+    ) {
+        self.feed_of(records, reader, Some(links));
+    }
+
+    fn feed_of(&self, records: &Records, reader: &Reader, links: Option<&BTreeMap<TopicPartition, Link>>) {
         let mut next = records.next_offsets();
         let wall = SystemTime::now().into();
         for (at, mut rest) in records.by_partition() {
+            let link = links.and_then(|links| links.get(at));
+            if links.is_some() && link.is_none() {
+                continue;
+            }
             // The tenure comes first: it is that of the records if the reader still has the partition then.
             let mut tenure = self.with(|inner, _| inner.machine.tenure(at));
             if !reader.has(at) {
@@ -45,20 +85,14 @@ impl Engine {
                 let is_all = rest.clone().next().is_none();
                 let next = if is_all { next.remove(at) } else { None };
                 let is_taken = self.with(|inner, now| {
-                    if inner.machine.tenure(at) != tenure {
+                    let is_ours = link.is_none_or(|link| inner.is_current(link));
+                    if !is_ours || inner.machine.tenure(at) != tenure {
                         return false;
                     }
                     if let Some(high_watermark) = high_watermark {
                         inner.high_watermarks.insert(at.clone(), high_watermark);
                     }
-                    let arrivals = copies.into_iter().map(|Copied { record, wait, work, bytes }| Arrival {
-                        due: wait.map(|wait| now.mono + wait),
-                        offset: record.offset(),
-                        leader_epoch: record.leader_epoch(),
-                        key: record.key(),
-                        bytes,
-                        work,
-                    });
+                    let arrivals = copies.into_iter().map(|copied| copied.arrival(now.mono));
                     inner.machine.handle_arrived(at, arrivals, next.unwrap_or_else(|| last.to_commit()), now);
                     tenure = inner.machine.tenure(at);
                     true
@@ -85,7 +119,8 @@ impl Engine {
             if is_young(&record, wall, self.oldest) {
                 let (work, bytes) = record.copied();
                 let wait = retry.and_then(|retry| wait(&work, retry, wall));
-                copies.push(Copied { record, wait, work, bytes });
+                let patience = retry.filter(|_| follows(&work)).map(|retry| retry.delay());
+                copies.push(Copied { record, wait, patience, work, bytes });
             }
         }
         last.map(|last| (copies, last))

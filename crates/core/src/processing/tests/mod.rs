@@ -4,6 +4,8 @@ mod batches;
 mod books;
 mod committing;
 mod failing;
+mod held;
+mod held_at_random;
 mod items;
 mod noticing;
 mod orders;
@@ -47,7 +49,15 @@ pub(super) fn at(partition: i32) -> TopicPartition {
 
 pub(super) fn arrival(partition: i32, offset: i64, key: &str) -> Arrival<'_, (i32, i64)> {
     let key = Some(key.as_bytes()).filter(|key| !key.is_empty());
-    Arrival { offset, leader_epoch: Some(0), key, bytes: 10, due: None, work: (partition, offset) }
+    Arrival {
+        offset,
+        leader_epoch: Some(0),
+        key,
+        bytes: 10,
+        due: None,
+        patience: None,
+        work: (partition, offset),
+    }
 }
 
 impl World {
