@@ -128,6 +128,11 @@ public final class GroupTools {
         boolean assigned = false;
         for (int tries = 0; tries < 300; tries++) {
             StreamsGroupHeartbeatResponseData answer = beat(socket, beat);
+            // It loads its groups still, or has not heard yet that it has them.
+            if (answer.errorCode() >= 14 && answer.errorCode() <= 16) {
+                Thread.sleep(200);
+                continue;
+            }
             if (answer.errorCode() != 0)
                 throw new IllegalStateException(answer.errorCode() + ": " + answer.errorMessage());
             beat.setMemberEpoch(answer.memberEpoch());
@@ -149,6 +154,8 @@ public final class GroupTools {
             }
             Thread.sleep(200);
         }
+        if (!assigned)
+            throw new IllegalStateException("no tasks");
         background(group, () -> {
             try {
                 while (true) {

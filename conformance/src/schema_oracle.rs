@@ -16,6 +16,7 @@ use serde_json::Value;
 /// with Kafka. The bytes are the same.
 const NULL_WHERE_KAFKA_IS_EMPTY: &[&str] = &[
     "CreateTopicsResponse.topics.configs",
+    "DescribeConfigsResponse.results.configs.documentation",
     "FindCoordinatorResponse.error_message",
     // To null, versions 2 to 7 give the meaning of all topics; later ones ask in `groups`.
     "OffsetFetchRequest.topics",

@@ -116,11 +116,15 @@ fn start(told: &ShareOffset) -> Option<i64> {
 
 /// What was set of a topic, once one setting is.
 async fn configured(admin: &Admin, topic: &str) -> Result<usize, AdminError> {
-    let resource = ConfigResource::Topic(topic.to_owned());
+    let resource = configuration(topic);
     let changes = BTreeMap::from([("retention.ms".to_owned(), longer())]);
     admin.alter_configs([(resource.clone(), changes)]).await?;
     let entries = admin.describe_configs([resource]).await?.into_values().flatten().flatten();
     Ok(entries.filter(|(_, entry)| source(entry) == ConfigSource::Topic).count())
+}
+
+fn configuration(topic: &str) -> ConfigResource {
+    ConfigResource::Topic(topic.to_owned())
 }
 
 fn longer() -> ConfigChange {

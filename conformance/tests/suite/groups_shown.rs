@@ -13,7 +13,9 @@ use serde_json::Value;
 
 use crate::cases::{Case, Outcome};
 use crate::cli::ottla;
-use crate::kit::{PATIENCE, admin, equal, holds, member_by, numbers, poll_until, topic, wait};
+use crate::kit::{
+    PATIENCE, Seen, admin, equal, holds, member_by, numbers, poll_all, poll_until, shares, topic, wait,
+};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -145,12 +147,11 @@ async fn consumers(target: &Target) -> Outcome {
         joined(target, consumer, &name, GroupProtocol::Consumer).await?,
         joined(target, two, &name, GroupProtocol::Consumer).await?,
     ];
-    // A second one, static; each has a share once both are stable.
+    // A second one, static. It has a share once the first has given that up, which takes both of them.
     let second = member_by(target, two, &name, GroupProtocol::Consumer);
     members.push(second.group_instance_id("static").build().await?);
-    for member in &mut members {
-        poll_until(member, "a share", |member| !member.assignment().is_empty()).await?;
-    }
+    let each = |of_two: &[Consumer], _: &[Seen]| shares(of_two).iter().all(|count| *count > 0);
+    poll_all(members.get_mut(2..).ok_or("two")?, &mut Vec::new(), "a share each", each).await?;
     members[1].commit().await?;
     joined(target, left, &name, GroupProtocol::Consumer).await?.close().await?;
     joined(target, bare, &name, GroupProtocol::Classic).await?.close().await?;
