@@ -16,8 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The timestamp of a record, in milliseconds since 1970, by where it is.
 pub(super) type Times = BTreeMap<(TopicPartition, i64), i64>;
 
-/// Reads one record at each place that is behind the end of its log.
-pub(super) async fn times(seen: &Seen, common: &Common) -> Result<Times, Failure> {
+/// Reads one record at each place that is behind the end of its log. With the times goes what is to be told of those that
+/// are missing.
+pub(super) async fn times(seen: &Seen, common: &Common) -> Result<(Times, Option<String>), Failure> {
     let mut wanted: BTreeMap<TopicPartition, Vec<i64>> = BTreeMap::new();
     for (at, place) in seen.places.values().flatten() {
         let log = seen.logs.get(at).copied().unwrap_or_default();
@@ -27,34 +28,35 @@ pub(super) async fn times(seen: &Seen, common: &Common) -> Result<Times, Failure
             wanted.entry(at.clone()).or_default().push(offset);
         }
     }
-    let mut times = Times::new();
+    let (mut times, mut missing) = (Times::new(), 0);
     if wanted.is_empty() {
-        return Ok(times);
+        return Ok((times, None));
     }
     let mut consumer =
         Clients::new(common)?.consumer(Consumer::builder())?.enable_auto_commit(false).build().await?;
     let end = Instant::now() + PATIENCE;
     // Several groups may be at different places of one partition: one round for each.
-    while !wanted.is_empty() && Instant::now() < end {
+    while !wanted.is_empty() {
         let round: BTreeMap<TopicPartition, i64> =
             wanted.iter().filter_map(|(at, offsets)| Some((at.clone(), *offsets.last()?))).collect();
-        read(&mut consumer, round, end, &mut times).await?;
+        missing += read(&mut consumer, round, end, &mut times).await?;
         wanted.retain(|_, offsets| {
             offsets.pop();
             !offsets.is_empty()
         });
     }
     consumer.close().await?;
-    Ok(times)
+    let told = format!("{missing} records did not come within {PATIENCE:?}: the TIME-LAG of these is not known");
+    Ok((times, Some(told).filter(|_| missing > 0)))
 }
 
-/// The first record at each of these places, or behind it: there may be none at the offset itself.
+/// The first record at each of these places, or behind it: there may be none at the offset itself. How many did not come.
 async fn read(
     consumer: &mut Consumer,
     mut round: BTreeMap<TopicPartition, i64>,
     end: Instant,
     times: &mut Times,
-) -> Result<(), Failure> {
+) -> Result<usize, Failure> {
     consumer.assign(round.keys().cloned())?;
     // Those of the round before are still as they were left.
     consumer.resume(round.keys().cloned());
@@ -72,6 +74,9 @@ async fn read(
                 }
             }
         }
+        // Behind some there is nothing to read: markers of transactions alone.
+        let lag = consumer.lag();
+        round.retain(|at, _| lag.get(at) != Some(&Some(0)));
     }
-    Ok(())
+    Ok(round.len())
 }

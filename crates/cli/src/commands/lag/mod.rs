@@ -68,7 +68,11 @@ impl Lag<'_> {
         let mut seen = Seen::ask(admin, &self.groups, &self.args.filters).await?;
         watch.saw(&seen);
         let times = match self.args.exact {
-            true => Some(exact::times(&seen, self.common).await?),
+            true => {
+                let (times, missing) = exact::times(&seen, self.common).await?;
+                seen.notes.extend(missing);
+                Some(times)
+            }
             false => None,
         };
         let mut table = Table::new(COLUMNS);
