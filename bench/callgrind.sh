@@ -1,5 +1,5 @@
 #!/bin/sh
-# Instructions per record, and per fetch response, counted by callgrind: each program runs over two amounts, and the
+# Instructions per record, and per fetch response, counted by callgrind: each program of the one binary runs over two amounts, and the
 # difference is divided by the difference, so that what a start costs is not in it. Needs valgrind. About a minute.
 set -eu
 cd "$(dirname "$0")/.."
@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR
 # With the packages that are built without a name, so that what they have in common is built once: CI builds them, too.
 cargo build --release --quiet -p ottla-protocol -p ottla-core -p ottla -p ottla-broker -p ottla-cli -p ottla-instructions
-bin=$CARGO_TARGET_DIR/release
+programs=$CARGO_TARGET_DIR/release/instructions
 
 count() {
     valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" 2>&1 >/dev/null |
@@ -22,25 +22,25 @@ print() {
     echo "$name: $(((more - less) / records)) instructions/$what"
 }
 
-print "walk" 100000 "$bin/walk 10" "$bin/walk 20"
-print "walk and CRC" 100000 "$bin/walk 10 crc" "$bin/walk 20 crc"
-print "consumer, iterator" 200000 "$bin/consume poll 100000" "$bin/consume poll 300000"
-print "consumer, recv" 200000 "$bin/consume recv 100000" "$bin/consume recv 300000"
+print "walk" 100000 "$programs walk 10" "$programs walk 20"
+print "walk and CRC" 100000 "$programs walk 10 crc" "$programs walk 20 crc"
+print "consumer, iterator" 200000 "$programs consume poll 100000" "$programs consume poll 300000"
+print "consumer, recv" 200000 "$programs consume recv 100000" "$programs consume recv 300000"
 for order in partition key; do
-    print "processor, by $order" 100000 "$bin/consume $order 50000" "$bin/consume $order 150000"
+    print "processor, by $order" 100000 "$programs consume $order 50000" "$programs consume $order 150000"
 done
 # Of a long copy callgrind counts every byte where the C library has the processor repeat an instruction: it is not to.
 export GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=1073741824
 for partitions in 1 12; do
     for what in dropped awaited; do
         print "producer, $what, $partitions partitions" 200000 \
-            "$bin/produce $what $partitions 100000" "$bin/produce $what $partitions 300000"
+            "$programs produce $what $partitions 100000" "$programs produce $what $partitions 300000"
     done
 done
 unset GLIBC_TUNABLES
 for partitions in 10 5000; do
     print "turn, $partitions partitions" 500 \
-        "$bin/turn assigned $partitions 500" "$bin/turn assigned $partitions 1000" response
+        "$programs turn assigned $partitions 500" "$programs turn assigned $partitions 1000" response
     print "turn of a member, $partitions partitions" 500 \
-        "$bin/turn member $partitions 500" "$bin/turn member $partitions 1000" response
+        "$programs turn member $partitions 500" "$programs turn member $partitions 1000" response
 done

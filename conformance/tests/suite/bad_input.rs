@@ -20,7 +20,10 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::kafka("the_command_line_ends_at_an_unknown_topic", unknown_topic),
         Case::kafka("the_command_line_ends_when_its_topic_is_deleted", deleted_topic),
         Case::kafka("the_command_line_ends_at_a_group_of_another_protocol_type", another_protocol_type),
-        Case::kafka("a_share_group_is_shown_beside_a_group_of_consumers_and_neither_hides_the_other", share_group),
+        Case::kafka(
+            "a_share_group_is_shown_beside_a_group_of_consumers_and_neither_hides_the_other",
+            share_group,
+        ),
     ]
 }
 

@@ -46,7 +46,8 @@ pub(super) async fn times(seen: &Seen, common: &Common) -> Result<(Times, Option
         });
     }
     consumer.close().await?;
-    let told = format!("{missing} records did not come within {PATIENCE:?}: the TIME-LAG of these is not known");
+    let told =
+        format!("{missing} records did not come within {PATIENCE:?}: the TIME-LAG of these is not known");
     Ok((times, Some(told).filter(|_| missing > 0)))
 }
 

@@ -13,8 +13,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use ottla::{Consumer, OffsetReset, Order, Processor};
 use ottla_broker::{Config, Server, TopicSpec};
-use ottla_instructions::{batches, value};
 use tokio::sync::Notify;
+
+use crate::batches::{batches, value};
 
 const TOPIC: &str = "records";
 /// Of what is handled by key.
@@ -22,9 +23,8 @@ const KEYS: i64 = 1000;
 /// Callgrind makes everything fifty times slower.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn main() -> Result<()> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [what, records] = &args[..] else { bail!("usage: consume serve|poll|recv|partition|key RECORDS") };
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let [what, records] = args else { bail!("usage: consume serve|poll|recv|partition|key RECORDS") };
     match (what.as_str(), records.parse()?) {
         ("serve", records) => serve(records, 0),
         ("serve-keys", records) => serve(records, KEYS),
@@ -122,7 +122,10 @@ struct Broker(Child);
 impl Broker {
     fn start(serve_what: &str, records: usize) -> Result<Self> {
         let mut serve = Command::new(std::env::current_exe()?);
-        serve.args([serve_what, &records.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        serve
+            .args(["consume", serve_what, &records.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         Ok(Self(serve.spawn()?))
     }
 

@@ -2,14 +2,15 @@
 //! of 16 KiB, without a codec; with `crc` each batch is checked first.
 
 use anyhow::{Context, Result};
-use ottla_instructions::{batches, value};
 use ottla_protocol::records::{BatchHeader, RecordWalk, check_crc, walk_headers};
+
+use crate::batches::{batches, value};
 
 /// A number that the script divides by.
 const RECORDS: usize = 10_000;
 
-fn main() -> Result<()> {
-    let mut args = std::env::args().skip(1);
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let mut args = args.iter();
     let laps: usize = args.next().context("usage: walk LAPS [crc]")?.parse()?;
     let crc = args.next().is_some_and(|arg| arg == "crc");
     let log: Vec<u8> = batches(RECORDS, 0, &value()).concat();

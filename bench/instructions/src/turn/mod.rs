@@ -14,9 +14,8 @@ use cluster::{Cluster, Frame, partitions};
 /// What passes of the clock from one response to the next.
 const PASSES: std::time::Duration = std::time::Duration::from_millis(1);
 
-fn main() -> Result<()> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [what, partitions, responses] = &args[..] else {
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let [what, partitions, responses] = args else {
         bail!("usage: turn assigned|member PARTITIONS RESPONSES")
     };
     let member = match what.as_str() {

@@ -5,7 +5,7 @@ use ottla_protocol::records::{BatchBuilder, Compression, Compressor};
 const BATCH: usize = 16 << 10;
 
 /// So many records with this value and so many keys in turn, if any, in batches of 16 KiB without a codec.
-pub fn batches(records: usize, keys: i64, value: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn batches(records: usize, keys: i64, value: &[u8]) -> Vec<Vec<u8>> {
     let mut compressor = Compressor::new();
     let mut batches = Vec::new();
     let mut batch = BatchBuilder::new(Compression::None, BATCH);
@@ -27,6 +27,6 @@ fn next() -> BatchBuilder {
 }
 
 /// 100 bytes.
-pub fn value() -> [u8; 100] {
+pub(crate) fn value() -> [u8; 100] {
     [b'v'; 100]
 }

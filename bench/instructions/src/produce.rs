@@ -6,19 +6,19 @@ use std::io;
 
 use anyhow::{Result, bail};
 use ottla::{Producer, ProducerRecord};
-use ottla_instructions::value;
 use ottla_protocol::messages::*;
 use ottla_protocol::{ApiKey, Request, RequestHeader, Response, ResponseHeader, TopicId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+use crate::batches::value;
 
 const TOPIC: &str = "records";
 const TOPIC_ID: TopicId = TopicId([1; 16]);
 /// So many are sent before they are waited for.
 const ROUND: usize = 1_000;
 
-fn main() -> Result<()> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [what, partitions, records] = &args[..] else {
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let [what, partitions, records] = args else {
         bail!("usage: produce dropped|awaited PARTITIONS RECORDS")
     };
     let awaited = match what.as_str() {
