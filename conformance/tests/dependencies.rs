@@ -1,5 +1,6 @@
 //! What is depended on: licenses, sources, and what is banned, by the lists of `deny.toml`. `cargo deny check` looks closer, and is built
 //! for longer than all of these tests run.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests' helpers")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
