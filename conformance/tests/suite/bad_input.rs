@@ -134,11 +134,16 @@ fn share_group(target: &Target) -> Outcome {
     })?;
     for verb in [&["lag"][..], &["groups", "describe"]] {
         for named in [&[][..], &["-G", &readers, "-G", &sharers]] {
-            let told = run(&ottla(target, &[verb, named].concat())?, PATIENCE)?;
-            for group in [&readers, &sharers] {
-                let has_row = told.stdout.lines().any(|line| line.starts_with(group.as_str()));
-                holds(&format!("a row of {group} in {}", told.stdout), has_row)?;
-            }
+            // The member may be there, and its partition not yet.
+            let mut told = String::new();
+            until(PATIENCE, "a row of each", || {
+                let run =
+                    ottla(target, &[verb, named].concat()).ok().and_then(|ottla| run(&ottla, PATIENCE).ok());
+                told = run.map(|run| run.stdout).unwrap_or_default();
+                let has_row = |group: &&String| told.lines().any(|line| line.starts_with(group.as_str()));
+                [&readers, &sharers].iter().all(has_row)
+            })
+            .map_err(|expired| format!("{expired} by {verb:?}:\n{told}"))?;
         }
     }
     Ok(())
