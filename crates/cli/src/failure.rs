@@ -1,6 +1,6 @@
 //! How a command fails: one line on stderr, and a status.
 
-use std::{error::Error as _, fmt::Display, io, process::ExitCode};
+use std::{collections::BTreeMap, error::Error as _, fmt::Display, io, process::ExitCode};
 
 use ottla::{
     BuildError, ProcessError, SubscriptionError,
@@ -68,6 +68,21 @@ impl Failures {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Takes the failures out of the results of several things.
+    pub(crate) fn take_from<K: Ord, T>(
+        &mut self,
+        results: impl IntoIterator<Item = (K, Result<T, AdminError>)>,
+    ) -> BTreeMap<K, T> {
+        let mut good = BTreeMap::new();
+        for (key, result) in results {
+            match result {
+                Ok(value) => drop(good.insert(key, value)),
+                Err(error) => self.add(error),
+            }
+        }
+        good
     }
 
     /// Each is told, the last as the command's end.

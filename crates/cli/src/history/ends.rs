@@ -142,6 +142,7 @@ impl Door {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::seeds::{replay, seeds};
 
     /// Looks at these times at a log to which a record is written at each of those.
     fn watched(writes: &[i64], looks: impl IntoIterator<Item = i64>) -> Ends {
@@ -207,7 +208,7 @@ mod tests {
     /// Steady, in bursts, with silences, and with rates that change: what is told is within a second or a twentieth of the truth.
     #[test]
     fn the_age_of_a_record_is_told_within_a_second_or_a_twentieth() {
-        for seed in seeds() {
+        for seed in seeds(40) {
             let mut rng = fastrand::Rng::with_seed(seed);
             let (mut writes, mut at) = (Vec::new(), 0.0);
             let mut gap = 1.0;
@@ -241,14 +242,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    fn seeds() -> std::ops::Range<u64> {
-        let first = std::env::var("OTTLA_SEED").ok().and_then(|seed| seed.parse().ok());
-        first.map_or(0..40, |first| first..first + 1)
-    }
-
-    fn replay(seed: u64) -> String {
-        format!("OTTLA_SEED={seed} cargo test -p ottla-cli --bin ottla -- the_age_of_a_record")
     }
 }

@@ -4,6 +4,9 @@
 mod ends;
 mod status;
 
+#[cfg(test)]
+mod seeds;
+
 pub(crate) use self::{
     ends::{Ends, Written},
     status::{Look, Looks, Status},

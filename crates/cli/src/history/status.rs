@@ -138,6 +138,7 @@ impl Looks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::seeds::{replay, seeds};
 
     fn look(committed: i64, end: i64) -> Look {
         Look {
@@ -228,7 +229,7 @@ mod tests {
 
     #[test]
     fn readers_are_told_by_how_they_behave() {
-        for seed in seeds() {
+        for seed in seeds(2_000) {
             let mut rng = fastrand::Rng::with_seed(seed);
             let looks = rng.usize(WINDOW..40);
             let mut told =
@@ -258,7 +259,7 @@ mod tests {
     /// The rules once more, each by itself and from all looks.
     #[test]
     fn what_is_told_holds_for_any_history() {
-        for seed in seeds() {
+        for seed in seeds(2_000) {
             let mut rng = fastrand::Rng::with_seed(seed);
             let (mut end, mut committed) = (rng.i64(0..50), 0);
             let mut looks = Vec::new();
@@ -305,14 +306,5 @@ mod tests {
             });
             assert_eq!(status(moved), told, "where a log begins counts; {}", replay(seed));
         }
-    }
-
-    fn seeds() -> std::ops::Range<u64> {
-        let first = std::env::var("OTTLA_SEED").ok().and_then(|seed| seed.parse().ok());
-        first.map_or(0..2_000, |first| first..first + 1)
-    }
-
-    fn replay(seed: u64) -> String {
-        format!("OTTLA_SEED={seed} cargo test -p ottla-cli --bin ottla -- history::status")
     }
 }

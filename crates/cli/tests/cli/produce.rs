@@ -1,6 +1,9 @@
 //! `ottla produce`.
 
-use std::{io::Write, process::Stdio};
+use std::{
+    io::Write,
+    process::{ChildStdin, Stdio},
+};
 
 use crate::support::{Broker, Lines, Process, numbers, until};
 
@@ -122,38 +125,43 @@ fn z_makes_nulls_of_what_is_empty() {
     assert_eq!(broker.run(&["consume", "t", "-e", "-f", "%K %S,"]).ok(), "1 0,0 1,1 -1,-1 1,");
 }
 
-#[test]
-fn the_records_of_a_transaction_are_seen_once_the_input_has_ended() {
-    let broker = Broker::start(&["t:1"]);
-    let seen = |isolation: &str| broker.run(&["consume", "t", "-e", "--isolation", isolation]).ok();
+/// The first three numbers are in the log, in a transaction that is open.
+fn load_under_way(broker: &Broker) -> (Process, ChildStdin) {
     let args = ["produce", "t", "--transactional-id", "loads", "-X", "linger.ms=0"];
     let mut load = Process::start(broker.command(&args).stdin(Stdio::piped()));
     let mut stdin = load.stdin();
     stdin.write_all(numbers(0..3).as_bytes()).unwrap();
-    until("they are in the log", || (seen("read_uncommitted") == numbers(0..3)).then_some(()));
-    assert_eq!(seen("read_committed"), "");
+    let all = || broker.run(&["consume", "t", "-e", "--isolation", "read_uncommitted"]).ok();
+    until("they are in the log", || (all() == numbers(0..3)).then_some(()));
+    (load, stdin)
+}
+
+fn committed(broker: &Broker) -> String {
+    broker.run(&["consume", "t", "-e", "--isolation", "read_committed"]).ok()
+}
+
+#[test]
+fn the_records_of_a_transaction_are_seen_once_the_input_has_ended() {
+    let broker = Broker::start(&["t:1"]);
+    let (load, mut stdin) = load_under_way(&broker);
+    assert_eq!(committed(&broker), "");
     stdin.write_all(numbers(3..5).as_bytes()).unwrap();
     drop(stdin);
     load.wait().ok();
-    assert_eq!(seen("read_committed"), numbers(0..5));
+    assert_eq!(committed(&broker), numbers(0..5));
 }
 
 #[test]
 fn a_transaction_whose_input_is_not_read_to_its_end_is_aborted() {
     let broker = Broker::start(&["t:1"]);
-    let seen = |isolation: &str| broker.run(&["consume", "t", "-e", "--isolation", isolation]).ok();
-    let args = ["produce", "t", "--transactional-id", "loads", "-X", "linger.ms=0"];
-    let mut load = Process::start(broker.command(&args).stdin(Stdio::piped()));
-    let mut stdin = load.stdin();
-    stdin.write_all(numbers(0..3).as_bytes()).unwrap();
-    until("they are in the log", || (seen("read_uncommitted") == numbers(0..3)).then_some(()));
+    let (load, stdin) = load_under_way(&broker);
     load.terminate();
     let refused = load.wait().failed(1);
     assert!(refused.contains("stopped") && refused.contains("aborted"), "{refused}");
     drop(stdin);
     // The next of that name writes as ever.
     broker.produce(&["t", "--transactional-id", "loads"], &numbers(7..9)).ok();
-    assert_eq!(seen("read_committed"), numbers(7..9));
+    assert_eq!(committed(&broker), numbers(7..9));
     let refused = broker.produce(&["t", "--transactional-id", "loads", "--acks", "1"], "a\n").failed(2);
     assert!(refused.contains("acks"), "{refused}");
 }

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ottla::{
     Admin, CommittedOffset, OffsetAndTimestamp, TopicPartition,
-    admin::{GroupDescription, GroupKind, OffsetSpec},
+    admin::{GroupDescription, GroupKind},
     error::{AdminError, AdminErrorKind},
 };
 
 use crate::{
     args::GroupFilters,
-    commands::groups::{Found, find},
+    commands::{
+        groups::{Found, find},
+        topics::begins_and_ends,
+    },
     failure::{Failure, Failures},
 };
 
@@ -140,12 +143,7 @@ impl Seen {
         let is_gone = |error: &AdminError| error.kind() == AdminErrorKind::UnknownTopic;
         let mut refused: Vec<AdminError> =
             topics.into_values().filter_map(Result::err).filter(|error| !is_gone(error)).collect();
-        let all = |spec| partitions.iter().map(move |at| (at.clone(), spec));
-        let (begins, ends) = tokio::join!(
-            admin.list_offsets(all(OffsetSpec::Earliest)),
-            admin.list_offsets(all(OffsetSpec::Latest))
-        );
-        let (mut begins, ends) = (begins?, ends?);
+        let (mut begins, ends) = begins_and_ends(admin, &partitions).await?;
         for (at, end) in ends {
             let begin = begins.remove(&at).unwrap_or(Ok(None));
             let offset = |told: &Result<Option<OffsetAndTimestamp>, AdminError>| {

@@ -3,13 +3,13 @@
 mod records;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
 use ottla::{
-    Admin,
-    admin::{NewTopic, Topic},
+    Admin, OffsetAndTimestamp, TopicPartition,
+    admin::{NewTopic, OffsetSpec, Topic},
     config::is_topic_name,
     error::{AdminError, AdminErrorKind},
     group::Pattern,
@@ -161,14 +161,24 @@ pub(super) async fn matching(admin: &Admin, pattern: &Pattern) -> Result<BTreeMa
 pub(super) fn each<K: Ord, T>(
     results: BTreeMap<K, Result<T, AdminError>>,
 ) -> Result<BTreeMap<K, T>, Failure> {
-    let (mut good, mut failures) = (BTreeMap::new(), Failures::default());
-    for (key, result) in results {
-        match result {
-            Ok(value) => drop(good.insert(key, value)),
-            Err(error) => failures.add(error),
-        }
-    }
+    let mut failures = Failures::default();
+    let good = failures.take_from(results);
     failures.end().map(|()| good)
+}
+
+/// An offset of each partition, as far as it could be told.
+pub(super) type Offsets = BTreeMap<TopicPartition, Result<Option<OffsetAndTimestamp>, AdminError>>;
+
+/// Where the logs of these partitions begin, and where they end.
+pub(super) async fn begins_and_ends(
+    admin: &Admin,
+    partitions: &BTreeSet<TopicPartition>,
+) -> Result<(Offsets, Offsets), AdminError> {
+    let all = |spec| partitions.iter().map(move |at| (at.clone(), spec));
+    tokio::try_join!(
+        admin.list_offsets(all(OffsetSpec::Earliest)),
+        admin.list_offsets(all(OffsetSpec::Latest))
+    )
 }
 
 async fn list(internal: bool, common: &Common) -> Result<(), Failure> {

@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use ottla::{
-    Admin, OffsetAndTimestamp, TopicPartition,
-    admin::{OffsetSpec, RecordsBefore},
-};
+use ottla::{Admin, OffsetAndTimestamp, TopicPartition, admin::RecordsBefore};
 use serde_json::Value;
 
-use super::{each, with_admin};
+use super::{begins_and_ends, each, with_admin};
 use crate::{
     args::{Common, DeleteRecordsArgs},
     commands::scope::Scope,
@@ -41,13 +38,8 @@ pub(super) async fn delete(args: &DeleteRecordsArgs, common: &Common) -> Result<
     })
     .await?;
     let is_dry = deleted.is_none();
-    let (mut begins, mut failures) = (BTreeMap::new(), Failures::default());
-    for (at, result) in deleted.into_iter().flatten() {
-        match result {
-            Ok(begin) => _ = begins.insert(at, begin),
-            Err(error) => failures.add(error),
-        }
-    }
+    let mut failures = Failures::default();
+    let begins = failures.take_from(deleted.into_iter().flatten());
     let mut table = Table::new(&[
         "TOPIC",
         "PARTITION",
@@ -82,12 +74,8 @@ pub(super) async fn delete(args: &DeleteRecordsArgs, common: &Common) -> Result<
 /// All of the partitions, whose logs reach as far as is asked for.
 async fn logs(admin: &Admin, scopes: &[Scope], before: Option<i64>) -> Result<Vec<Log>, Failure> {
     let partitions = Scope::partitions(scopes, admin).await?;
-    let all = |spec| partitions.iter().map(move |at| (at.clone(), spec));
-    let (begins, ends) = tokio::join!(
-        admin.list_offsets(all(OffsetSpec::Earliest)),
-        admin.list_offsets(all(OffsetSpec::Latest))
-    );
-    let (begins, ends) = (each(begins?)?, each(ends?)?);
+    let (begins, ends) = begins_and_ends(admin, &partitions).await?;
+    let (begins, ends) = (each(begins)?, each(ends)?);
     let (mut logs, mut failures) = (Vec::new(), Failures::default());
     for at in partitions.iter().cloned() {
         let (begin, end) = (offset_of(&begins, &at), offset_of(&ends, &at));

@@ -15,7 +15,10 @@ use ottla::{
 use self::mode::{Known, Mode};
 use crate::{
     args::{Common, ResetOffsetsArgs},
-    commands::{scope::Scope, topics::with_admin},
+    commands::{
+        scope::Scope,
+        topics::{begins_and_ends, with_admin},
+    },
     failure::{Failure, Failures, tell},
     output::{Table, print},
 };
@@ -251,18 +254,12 @@ async fn logs(
             None => drop(led.insert(at)),
         }
     }
-    let all = |spec| led.iter().map(move |at| (at.clone(), spec));
-    let (begins, ends, times) = tokio::join!(
-        admin.list_offsets(all(OffsetSpec::Earliest)),
-        admin.list_offsets(all(OffsetSpec::Latest)),
-        async {
-            match time {
-                Some(spec) => admin.list_offsets(all(spec)).await,
-                None => Ok(BTreeMap::new()),
-            }
+    let ((mut begins, mut ends), mut times) = tokio::try_join!(begins_and_ends(admin, &led), async {
+        match time {
+            Some(spec) => admin.list_offsets(led.iter().map(|at| (at.clone(), spec))).await,
+            None => Ok(BTreeMap::new()),
         }
-    );
-    let (mut begins, mut ends, mut times) = (begins?, ends?, times?);
+    })?;
     for at in led {
         let told = [&mut begins, &mut ends, &mut times].map(|of| offset(of.remove(&at)));
         let known = match told {
