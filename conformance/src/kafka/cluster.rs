@@ -39,6 +39,7 @@ struct Node {
     more: Vec<(More, Option<Proxy>)>,
     jvm: Vec<String>,
     properties: PathBuf,
+    data: PathBuf,
     log: PathBuf,
     process: Mutex<Option<Process>>,
 }
@@ -63,17 +64,13 @@ impl Cluster {
         let prepared = Self::prepare(java, &config);
         let cluster = prepared.map_err(|error| Unavailable::Failed(format!("a cluster's files: {error}")))?;
         let id = format!("ottla-{:016x}", RandomState::new().hash_one(&cluster.dir));
-        std::thread::scope(|scope| {
-            let starts: Vec<_> = cluster
-                .nodes
-                .iter()
-                .map(|node| scope.spawn(|| node.format(java, &id, &config).and_then(|()| node.start(java))))
-                .collect();
-            starts.into_iter().try_for_each(|start| match start.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-        })?;
+        if let Some((first, others)) = cluster.nodes.split_first() {
+            first.format(java, &id, &config)?;
+            for node in others {
+                node.format_as(first).map_err(|error| node.failed(error))?;
+            }
+        }
+        cluster.nodes.iter().try_for_each(|node| node.start(java))?;
         cluster.wait_until_complete()?;
         Ok(cluster)
     }
@@ -105,12 +102,13 @@ impl Cluster {
             let more = more.collect::<io::Result<Vec<_>>>()?;
             let places = more.iter().map(|(more, _)| *more).collect();
             let ports = Ports { client, advertised, broker, controller, more: places };
-            let text = config.properties(id, &dir.join("data"), &ports, &voters.join(","));
+            let data = dir.join("data");
+            let text = config.properties(id, &data, &ports, &voters.join(","));
             let properties = dir.join("server.properties");
             fs::write(&properties, text)?;
             let log = dir.join("server.log");
             let (jvm, process) = (config.jvm.clone(), Mutex::new(None));
-            cluster.nodes.push(Node { id, address, proxy, more, jvm, properties, log, process });
+            cluster.nodes.push(Node { id, address, proxy, more, jvm, properties, data, log, process });
         }
         Ok(cluster)
     }
@@ -228,6 +226,12 @@ impl Cluster {
         for node in &self.nodes {
             *node.process() = None;
         }
+        // Each file that is removed waits for the disk, and there are thousands.
+        std::thread::scope(|scope| {
+            for node in &self.nodes {
+                scope.spawn(|| fs::remove_dir_all(&node.data));
+            }
+        });
         let _ = fs::remove_dir_all(&self.dir);
     }
 
@@ -289,6 +293,22 @@ impl Node {
         process::run(&format, START_WITHIN).map(|_| ()).map_err(|error| self.failed(error))
     }
 
+    /// As Kafka's tool has formatted another: its JVM, once more for each node, would take longer than the node to start.
+    fn format_as(&self, other: &Self) -> io::Result<()> {
+        copy_files(&other.data, &self.data)?;
+        let file = self.data.join("meta.properties");
+        let own = fs::read_to_string(&file)?;
+        let own = own.lines().map(|line| match line.split_once('=') {
+            Some(("node.id", _)) => format!("node.id={}\n", self.id),
+            // 22 digits of base 64, which have to differ from node to node.
+            Some(("directory.id", id)) => {
+                format!("directory.id={}{}\n", self.id, id.get(1..).unwrap_or_default())
+            }
+            _ => format!("{line}\n"),
+        });
+        fs::write(file, own.collect::<String>())
+    }
+
     fn start(&self, java: &Java) -> Result<(), Unavailable> {
         let log = [
             format!("-Dottla.log={}", self.log.display()),
@@ -309,6 +329,16 @@ impl Node {
         let tail = lines.get(lines.len().saturating_sub(15)..).unwrap_or_default().join("\n");
         Unavailable::Failed(format!("node {}: {why}\n{tail}", self.id))
     }
+}
+
+/// Copies what a folder holds, folders within it included.
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let (entry, from) = entry.map(|entry| (to.join(entry.file_name()), entry.path()))?;
+        if from.is_dir() { copy_files(&from, &entry)? } else { fs::copy(from, entry).map(drop)? }
+    }
+    Ok(())
 }
 
 /// Removes the data of test processes that were killed before they could.

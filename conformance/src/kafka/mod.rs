@@ -118,14 +118,16 @@ pub fn secured_3_9() -> Result<&'static Secured, Unavailable> {
 
 /// Ends the shared clusters that were started; a static is never dropped.
 pub fn stop_shared() {
-    for shared in [&SHARED, &SHARED_4_3, &SHARED_3_9] {
-        if let Some(Ok(cluster)) = shared.get() {
-            cluster.shut_down();
+    std::thread::scope(|scope| {
+        for shared in [&SHARED, &SHARED_4_3, &SHARED_3_9] {
+            if let Some(Ok(cluster)) = shared.get() {
+                scope.spawn(|| cluster.shut_down());
+            }
         }
-    }
-    for shared in [&SECURED, &SECURED_3_9] {
-        if let Some(Ok(secured)) = shared.get() {
-            secured.shut_down();
+        for shared in [&SECURED, &SECURED_3_9] {
+            if let Some(Ok(secured)) = shared.get() {
+                scope.spawn(|| secured.shut_down());
+            }
         }
-    }
+    });
 }
