@@ -45,6 +45,13 @@ impl Stop {
         Ok(Self { requested: stopped, last_words })
     }
 
+    /// One that a test requests.
+    #[cfg(test)]
+    pub(crate) fn by_hand() -> (watch::Sender<bool>, Self) {
+        let (stop, requested) = watch::channel(false);
+        (stop, Self { requested, last_words: LastWords::default() })
+    }
+
     /// What to do, in no time, before the process ends without having closed. It returns what was left, which is told.
     pub(crate) fn last_words(&self, say: impl FnOnce() -> String + Send + 'static) {
         *self.last_words.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(say));

@@ -4,6 +4,7 @@ mod broker;
 mod dlq;
 mod groups;
 mod process;
+mod serve;
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -12,11 +13,11 @@ use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use dlq::{DlqVerb, ReplayArgs};
 pub(crate) use groups::{GroupFilters, GroupsVerb, LagArgs, RemoveMemberArgs, ResetOffsetsArgs};
 pub(crate) use process::{OrderArg, ProcessArgs, RetryOrderArg};
+pub(crate) use serve::ServeArgs;
 
 const NOT_YET: &str = "\
 Not implemented yet (0.1):
   top                     Watch groups on a terminal screen
-  serve                   Serve a web page and metrics
   doctor                  Find out why something does not work";
 
 /// Kafka consumers from the command line.
@@ -114,9 +115,8 @@ pub(crate) enum Verb {
     /// Watch groups on a terminal screen
     #[command(hide = true)]
     Top(Later),
-    /// Serve a web page and metrics
-    #[command(hide = true)]
-    Serve(Later),
+    /// Serve a web page of groups and their lag, the same as JSON, and metrics for Prometheus
+    Serve(ServeArgs),
     /// Find out why something does not work
     #[command(hide = true)]
     Doctor(Later),

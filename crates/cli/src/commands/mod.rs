@@ -10,6 +10,7 @@ mod process;
 mod produce;
 mod properties;
 mod scope;
+mod serve;
 mod shell;
 mod topics;
 
@@ -33,13 +34,13 @@ pub(crate) async fn run(cli: Cli, stop: Stop) -> Result<(), Failure> {
         Verb::Produce(args) => produce::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Consume(args) => consume::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Lag(args) => lag::run(&args, &common.with(args.common.clone()), verbose, stop).await,
+        Verb::Serve(args) => serve::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Groups(verb) => groups::run(verb, common, verbose).await,
         Verb::Process(args) => process::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Dlq(verb) => dlq::run(verb, common, stop).await,
         Verb::Completions { shell } => shell::completions(&shell),
         Verb::Man { folder } => shell::man(&folder),
         Verb::Top(_) => Err(Failure::not_yet("`top`")),
-        Verb::Serve(_) => Err(Failure::not_yet("`serve`")),
         Verb::Doctor(_) => Err(Failure::not_yet("`doctor`")),
     }
 }

@@ -50,12 +50,13 @@ impl Ends {
         }
         let Some(first) = self.corners.back().copied() else { return };
         if last != first && !self.door.leads_to(first, seen) {
+            // Before one more: the room for it would be twice as large.
+            if self.corners.len() == CORNERS {
+                self.drop_one(at);
+            }
             // The line turns at the look before.
             self.corners.push_back(last);
             self.door = Door::open();
-            if self.corners.len() > CORNERS {
-                self.drop_one(at);
-            }
         }
         if let Some(corner) = self.corners.back() {
             self.door.pass(*corner, seen);

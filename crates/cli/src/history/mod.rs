@@ -3,11 +3,13 @@
 
 mod ends;
 mod status;
+mod trend;
 
 #[cfg(test)]
-mod seeds;
+pub(crate) mod seeds;
 
 pub(crate) use self::{
     ends::{Ends, Written},
     status::{Look, Looks, Status},
+    trend::{Point, Trend},
 };

@@ -40,6 +40,22 @@ impl Status {
             Self::Err => "ERR",
         }
     }
+
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Ok, Self::Warn, Self::Rewind, Self::Stall, Self::Stop, Self::Err];
+
+    /// What it says of a partition, in a few words.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Ok => "it keeps up",
+            Self::Warn => "commits move, and the lag does not fall",
+            Self::Rewind => "the commit fell, and has not come back to where it was",
+            Self::Stall => "commits do not move, though a member has the partition",
+            Self::Stop => "no commit moves, and nobody has the partition",
+            Self::Err => "the commit is outside of the log, or the log's end is not known",
+        }
+    }
 }
 
 /// What one look saw of a partition.
@@ -63,27 +79,68 @@ impl Look {
     }
 }
 
+/// What is looked back at. Tens of thousands of partitions are kept: a number that is not known takes no room of its own.
+#[derive(Debug, Clone, Copy)]
+struct Past {
+    committed: i64,
+    end: i64,
+    lag: i64,
+}
+
+/// No offset, and no lag.
+const NOT_KNOWN: i64 = i64::MIN;
+
+impl Past {
+    fn of(look: Look) -> Self {
+        let of = |number: Option<i64>| number.unwrap_or(NOT_KNOWN);
+        Self { committed: of(look.committed), end: of(look.end), lag: of(look.lag) }
+    }
+
+    fn committed(&self) -> Option<i64> {
+        Some(self.committed).filter(|number| *number != NOT_KNOWN)
+    }
+
+    fn end(&self) -> Option<i64> {
+        Some(self.end).filter(|number| *number != NOT_KNOWN)
+    }
+
+    fn lag(&self) -> Option<i64> {
+        Some(self.lag).filter(|number| *number != NOT_KNOWN)
+    }
+}
+
 /// The last looks at a partition, the oldest first.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Looks(VecDeque<Look>);
+#[derive(Debug, Clone)]
+pub(crate) struct Looks {
+    /// With the last.
+    past: VecDeque<Past>,
+    last: Option<Look>,
+}
+
+impl Default for Looks {
+    fn default() -> Self {
+        Self { past: VecDeque::with_capacity(WINDOW), last: None }
+    }
+}
 
 impl Looks {
     pub(crate) fn saw(&mut self, look: Look) {
-        if self.0.len() == WINDOW {
-            self.0.pop_front();
+        if self.past.len() == WINDOW {
+            self.past.pop_front();
         }
-        self.0.push_back(look);
+        self.past.push_back(Past::of(look));
+        self.last = Some(look);
     }
 
     /// How the group gets on in it, as far as that can be told.
     pub(crate) fn status(&self) -> Option<Status> {
-        let last = self.0.back()?;
+        let last = self.last?;
         if last.end.is_none() || last.is_outside() {
             return Some(Status::Err);
         }
-        let is_full = self.0.len() == WINDOW;
+        let is_full = self.past.len() == WINDOW;
         if last.committed.is_none() {
-            let is_silent = self.0.iter().all(|look| look.committed.is_none());
+            let is_silent = self.past.iter().all(|look| look.committed().is_none());
             return (is_full && is_silent && self.has_grown()).then_some(Status::Stop);
         }
         if last.lag == Some(0) {
@@ -104,21 +161,21 @@ impl Looks {
     }
 
     fn commits(&self) -> impl Iterator<Item = i64> {
-        self.0.iter().filter_map(|look| look.committed)
+        self.past.iter().filter_map(Past::committed)
     }
 
     /// Each look with the one before.
-    fn steps(&self) -> impl Iterator<Item = (&Look, &Look)> {
-        self.0.iter().zip(self.0.iter().skip(1))
+    fn steps(&self) -> impl Iterator<Item = (&Past, &Past)> {
+        self.past.iter().zip(self.past.iter().skip(1))
     }
 
     fn has_grown(&self) -> bool {
-        let ends = || self.0.iter().filter_map(|look| look.end);
+        let ends = || self.past.iter().filter_map(Past::end);
         ends().min() < ends().max()
     }
 
     fn has_moved(&self) -> bool {
-        self.commits().min() < self.commits().max() || self.0.iter().any(|look| look.committed.is_none())
+        self.commits().min() < self.commits().max() || self.past.iter().any(|look| look.committed().is_none())
     }
 
     fn is_rewound(&self) -> bool {
@@ -126,12 +183,12 @@ impl Looks {
     }
 
     fn was_at_the_end(&self) -> bool {
-        let at_once = self.0.iter().any(|look| look.lag.is_some_and(|lag| lag <= 0));
-        at_once || self.steps().any(|(a, b)| a.end.is_some() && b.committed >= a.end)
+        let at_once = self.past.iter().any(|look| look.lag().is_some_and(|lag| lag <= 0));
+        at_once || self.steps().any(|(a, b)| a.end().is_some() && b.committed() >= a.end())
     }
 
     fn lag_fell(&self) -> bool {
-        self.steps().any(|(a, b)| matches!((a.lag, b.lag), (Some(a), Some(b)) if b < a))
+        self.steps().any(|(a, b)| matches!((a.lag(), b.lag()), (Some(a), Some(b)) if b < a))
     }
 }
 

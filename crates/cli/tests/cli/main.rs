@@ -26,6 +26,7 @@ mod process;
 mod process_ends;
 mod process_exactly_once;
 mod produce;
+mod serve;
 mod shell;
 mod support;
 mod tables;

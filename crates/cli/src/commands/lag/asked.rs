@@ -19,38 +19,38 @@ use crate::{
 
 /// Where a group is in a partition.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Place {
-    pub(super) offset: Option<i64>,
-    pub(super) leader_epoch: Option<i32>,
+pub(in crate::commands) struct Place {
+    pub(in crate::commands) offset: Option<i64>,
+    pub(in crate::commands) leader_epoch: Option<i32>,
     /// As the coordinator counts it, who knows what of a share group is done.
-    pub(super) lag: Option<i64>,
+    pub(in crate::commands) lag: Option<i64>,
 }
 
 /// Where a log begins and ends, as far as that is known.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Log {
-    pub(super) begin: Option<i64>,
-    pub(super) end: Option<i64>,
+pub(in crate::commands) struct Log {
+    pub(in crate::commands) begin: Option<i64>,
+    pub(in crate::commands) end: Option<i64>,
 }
 
-pub(super) type Places = BTreeMap<TopicPartition, Place>;
+pub(in crate::commands) type Places = BTreeMap<TopicPartition, Place>;
 
 /// All that was asked at once. Each partition stands for itself.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
-    pub(super) groups: BTreeMap<String, GroupDescription>,
-    pub(super) places: BTreeMap<String, Places>,
-    pub(super) logs: BTreeMap<TopicPartition, Log>,
+pub(in crate::commands) struct Seen {
+    pub(in crate::commands) groups: BTreeMap<String, GroupDescription>,
+    pub(in crate::commands) places: BTreeMap<String, Places>,
+    pub(in crate::commands) logs: BTreeMap<TopicPartition, Log>,
     /// What was named and could not be told.
-    pub(super) failures: Failures,
+    pub(in crate::commands) failures: Failures,
     /// What rows do not show by themselves.
-    pub(super) notes: Vec<String>,
+    pub(in crate::commands) notes: Vec<String>,
     /// Groups were named, and others do not matter.
     is_named: bool,
 }
 
 impl Seen {
-    pub(super) async fn ask(
+    pub(in crate::commands) async fn ask(
         admin: &Admin,
         named: &[String],
         filters: &GroupFilters,

@@ -14,7 +14,7 @@ use crate::{args::Common, common::Clients, failure::Failure};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The timestamp of a record, in milliseconds since 1970, by where it is.
-pub(super) type Times = BTreeMap<(TopicPartition, i64), i64>;
+pub(in crate::commands) type Times = BTreeMap<(TopicPartition, i64), i64>;
 
 /// Reads one record at each place that is behind the end of its log. With the times goes what is to be told of those that
 /// are missing.

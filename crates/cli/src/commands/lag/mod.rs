@@ -2,37 +2,32 @@
 
 mod asked;
 mod exact;
+mod row;
 mod watch;
 
 use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     io::{IsTerminal, stdout},
     time::Duration,
 };
 
-use ottla::{
-    Admin, TopicPartition,
-    admin::{GroupDescription, GroupKind, MemberDescription},
-};
-use serde_json::Value;
+use ottla::Admin;
 
-use self::{
-    asked::{Log, Place, Seen},
-    exact::Times,
-    watch::{Watch, seconds},
+pub(super) use self::{
+    asked::{Log, Seen},
+    row::{COLUMNS, Row, rows},
+    watch::Watch,
 };
 use super::topics::with_admin;
 use crate::{
     args::{Common, LagArgs},
     failure::{Failure, tell},
-    history::Status,
     output::{Table, print},
     signals::Stop,
 };
 
 /// How often it is looked, where nobody says so.
-const INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 /// Moves to the screen's corner, and clears it.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
@@ -75,12 +70,14 @@ impl Lag<'_> {
             }
             false => None,
         };
-        let mut table = Table::new(COLUMNS);
+        let mut table = Table::new(&COLUMNS);
         let mut without = Vec::new();
         for (group, description) in &seen.groups {
-            if !add_group(group, description, &seen, watch, times.as_ref(), &mut table) {
+            let rows = rows(group, description, &seen, watch, times.as_ref());
+            if rows.is_empty() {
                 without.push(format!("`{group}` ({})", description.state));
             }
+            rows.iter().for_each(|row| table.push(row.cells(group, description, watch.at())));
         }
         if !without.is_empty() {
             let without = without.join(", ");
@@ -136,108 +133,4 @@ impl Lag<'_> {
             (false, false) => print("\n"),
         }
     }
-}
-
-const COLUMNS: &[&str] = &[
-    "GROUP",
-    "TOPIC",
-    "PARTITION",
-    "CURRENT-OFFSET",
-    "LOG-END-OFFSET",
-    "LAG",
-    "TIME-LAG",
-    "STATUS",
-    "MEMBER",
-    "HOST",
-    "CLIENT",
-    "LOG-START-OFFSET",
-    "NOTE",
-    "GROUP-STATE",
-    "LEADER-EPOCH",
-    "AT",
-];
-
-/// Whether it has any row.
-fn add_group(
-    group: &str,
-    description: &GroupDescription,
-    seen: &Seen,
-    watch: &Watch,
-    times: Option<&Times>,
-    table: &mut Table,
-) -> bool {
-    let no_places = BTreeMap::new();
-    let places = seen.places.get(group).unwrap_or(&no_places);
-    // Several members of a share group have a partition.
-    let mut owners: BTreeMap<&TopicPartition, Vec<&MemberDescription>> = BTreeMap::new();
-    for member in &description.members {
-        for at in &member.assignment {
-            owners.entry(at).or_default().push(member);
-        }
-    }
-    let partitions: BTreeSet<&TopicPartition> = places.keys().chain(owners.keys().copied()).collect();
-    for at in &partitions {
-        let place = places.get(*at).copied().unwrap_or_default();
-        let log = seen.logs.get(*at).copied().unwrap_or_default();
-        let owners = owners.get(*at).map(Vec::as_slice).unwrap_or_default();
-        table.push([
-            group.into(),
-            at.topic.as_str().into(),
-            at.partition.into(),
-            place.offset.into(),
-            log.end.into(),
-            lag(description.kind, place, log).into(),
-            age(at, place, log, watch, times).into(),
-            watch.status(group, at).map(Status::name).into(),
-            all_of(owners, |member| &member.member_id),
-            all_of(owners, |member| &member.host),
-            all_of(owners, |member| &member.client_id),
-            log.begin.into(),
-            note(place, log).into(),
-            description.state.as_str().into(),
-            place.leader_epoch.into(),
-            watch.at().into(),
-        ]);
-    }
-    !partitions.is_empty()
-}
-
-/// How old the record is that is read next, in seconds.
-fn age(at: &TopicPartition, place: Place, log: Log, watch: &Watch, times: Option<&Times>) -> Option<f64> {
-    let offset = place.offset.filter(|offset| log.begin.is_none_or(|begin| begin <= *offset))?;
-    match (log.end?.cmp(&offset), times) {
-        (Ordering::Less, _) => None,
-        (Ordering::Equal, _) => Some(0.0),
-        (Ordering::Greater, None) => watch.age(at, offset),
-        (Ordering::Greater, Some(times)) => {
-            times.get(&(at.clone(), offset)).map(|written| seconds(watch.at() - written))
-        }
-    }
-}
-
-/// A commit beyond the end gives a negative one: the log is shorter than what was read of it.
-fn lag(kind: GroupKind, place: Place, log: Log) -> Option<i64> {
-    match (kind, place.offset) {
-        (GroupKind::Share, _) => place.lag,
-        (_, Some(offset)) => Some(log.end? - offset),
-        // It reads from the begin.
-        (GroupKind::Streams, None) => Some(log.end? - log.begin?),
-        _ => None,
-    }
-}
-
-fn note(place: Place, log: Log) -> Option<&'static str> {
-    let offset = place.offset?;
-    match (log.begin, log.end) {
-        (Some(begin), _) if offset < begin => Some("before the log's begin"),
-        (_, Some(end)) if offset > end => Some("beyond the log's end"),
-        (_, None) => Some("log not known"),
-        _ => None,
-    }
-}
-
-/// One, as nearly always; those of several with commas between.
-fn all_of(owners: &[&MemberDescription], of: fn(&MemberDescription) -> &String) -> Value {
-    let values: Vec<&str> = owners.iter().map(|member| of(member).as_str()).collect();
-    Some(values.join(",")).filter(|_| !values.is_empty()).into()
 }

@@ -7,12 +7,12 @@ use std::{
 
 use ottla::{TopicPartition, admin::GroupDescription};
 
-use super::{asked::Seen, lag};
+use super::{asked::Seen, row::lag};
 use crate::history::{Ends, Look, Looks, Status, Written};
 
 /// All that is kept from look to look. What is not seen any more is forgotten.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(in crate::commands) struct Watch {
     /// When the last look was, in milliseconds since 1970.
     at: i64,
     logs: BTreeMap<TopicPartition, Ends>,
@@ -20,7 +20,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn saw(&mut self, seen: &Seen) {
+    pub(in crate::commands) fn saw(&mut self, seen: &Seen) {
         self.at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         self.logs.retain(|at, _| seen.logs.contains_key(at));
         for (at, log) in &seen.logs {
@@ -57,16 +57,16 @@ impl Watch {
     }
 
     /// When the last look was, in milliseconds since 1970.
-    pub(super) fn at(&self) -> i64 {
+    pub(in crate::commands) fn at(&self) -> i64 {
         self.at
     }
 
-    pub(super) fn status(&self, group: &str, at: &TopicPartition) -> Option<Status> {
+    pub(in crate::commands) fn status(&self, group: &str, at: &TopicPartition) -> Option<Status> {
         self.groups.get(group)?.get(at)?.status()
     }
 
     /// How old the record at the offset is, in seconds: nothing where all is read.
-    pub(super) fn age(&self, at: &TopicPartition, offset: i64) -> Option<f64> {
+    pub(in crate::commands) fn age(&self, at: &TopicPartition, offset: i64) -> Option<f64> {
         match self.logs.get(at)?.written(offset) {
             Written::At(written) => Some(seconds(self.at - written)),
             Written::NotYet => Some(0.0),

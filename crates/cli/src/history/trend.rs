@@ -1,0 +1,126 @@
+//! A group's lag over time: look by look for the last while, and by its worst in five minutes for the time before.
+
+use std::collections::VecDeque;
+
+/// How many looks are kept, and how many spans of time before them: 6 KB of a group in all.
+const FINE: usize = 256;
+const COARSE: usize = 256;
+/// How long a span is, in milliseconds.
+const SPAN: i64 = 300_000;
+
+/// The lag of a group at a time, or the largest in a span that begins there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Point {
+    /// In milliseconds since 1970.
+    pub(crate) at: i64,
+    /// In records, of all partitions. Charts need no more than seven digits, and no more are kept.
+    pub(crate) lag: Option<f32>,
+    /// In seconds, of the partition that is furthest behind.
+    pub(crate) age: Option<f32>,
+}
+
+/// As it is kept. What is not known is not a number.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    /// Tenths of seconds since the first look.
+    since: u32,
+    lag: f32,
+    age: f32,
+}
+
+/// What is kept of one group.
+#[derive(Debug, Clone)]
+pub(crate) struct Trend {
+    /// When the first look was.
+    begin: i64,
+    fine: VecDeque<Kept>,
+    coarse: VecDeque<Kept>,
+    /// The span that is not over yet.
+    span: Option<Kept>,
+}
+
+impl Trend {
+    pub(crate) fn begin(at: i64) -> Self {
+        Self { begin: at, fine: VecDeque::new(), coarse: VecDeque::new(), span: None }
+    }
+
+    pub(crate) fn saw(&mut self, at: i64, lag: Option<i64>, age: Option<f64>) {
+        let since = u32::try_from((at - self.begin).max(0) / 100).unwrap_or(u32::MAX);
+        let number = |number: Option<f64>| number.map_or(f32::NAN, |number| number as f32);
+        let kept = Kept { since, lag: number(lag.map(|lag| lag as f64)), age: number(age) };
+        let span = |kept: Kept| i64::from(kept.since) * 100 / SPAN;
+        match self.span.as_mut().filter(|begun| span(**begun) == span(kept)) {
+            // `max` prefers a number to none.
+            Some(begun) => (begun.lag, begun.age) = (begun.lag.max(kept.lag), begun.age.max(kept.age)),
+            None => {
+                if let Some(over) = self.span.replace(kept) {
+                    push(&mut self.coarse, over, COARSE);
+                }
+            }
+        }
+        push(&mut self.fine, kept, FINE);
+    }
+
+    /// All of it, the oldest first: spans as far as no look is kept of them, then looks.
+    pub(crate) fn points(&self) -> impl Iterator<Item = Point> {
+        let first = self.fine.front().map_or(u32::MAX, |kept| kept.since);
+        let before = self.coarse.iter().take_while(move |kept| kept.since < first);
+        before.chain(&self.fine).map(|kept| {
+            let number = |number: f32| Some(number).filter(|number| !number.is_nan());
+            Point {
+                at: self.begin + i64::from(kept.since) * 100,
+                lag: number(kept.lag),
+                age: number(kept.age),
+            }
+        })
+    }
+}
+
+fn push(kept: &mut VecDeque<Kept>, point: Kept, limit: usize) {
+    if kept.len() == limit {
+        kept.pop_front();
+    }
+    kept.push_back(point);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_kept_as_they_were_and_what_is_not_known_has_no_number() {
+        let mut trend = Trend::begin(1_000);
+        trend.saw(1_000, Some(5), None);
+        trend.saw(6_000, None, Some(1.5));
+        let points: Vec<Point> = trend.points().collect();
+        assert_eq!(points[0], Point { at: 1_000, lag: Some(5.0), age: None });
+        assert_eq!(points[1], Point { at: 6_000, lag: None, age: Some(1.5) });
+    }
+
+    #[test]
+    fn of_the_time_before_the_worst_of_each_five_minutes_is_kept() {
+        let mut trend = Trend::begin(0);
+        for look in 0..1_000 {
+            // One spike, in the second span.
+            let lag = if look == 70 { 9_999 } else { 3 };
+            trend.saw(look * 5_000, Some(lag), Some(look as f64));
+        }
+        let points: Vec<Point> = trend.points().collect();
+        assert!(points.is_sorted_by(|a, b| a.at < b.at), "{points:?}");
+        let spike = points.iter().find(|point| point.lag == Some(9_999.0)).unwrap();
+        assert_eq!((spike.at, spike.age), (300_000, Some(119.0)));
+        assert_eq!(points.last().unwrap().at, 999 * 5_000);
+        assert_eq!(points.iter().filter(|point| point.at >= (1_000 - FINE as i64) * 5_000).count(), FINE);
+    }
+
+    #[test]
+    fn what_is_kept_does_not_grow() {
+        let mut trend = Trend::begin(0);
+        for look in 0..100_000 {
+            trend.saw(look * 60_000, Some(look), None);
+        }
+        assert_eq!((trend.fine.len(), trend.coarse.len()), (FINE, COARSE));
+        assert!(trend.fine.capacity() <= FINE && trend.coarse.capacity() <= COARSE);
+        assert!(size_of::<Kept>() * (FINE + COARSE) <= 6 * 1_024);
+    }
+}
