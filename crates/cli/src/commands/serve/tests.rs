@@ -391,7 +391,7 @@ fn there_are_no_more_readers_than_may_be_and_all_end_when_it_stops() {
         let mut rest = String::new();
         _ = stream.read_to_string(&mut rest);
     }
-    assert_eq!(served.readers(), 0);
-    assert!(TcpStream::connect(served.address).is_err());
+    served.until("all readers are gone", || served.readers() == 0);
+    served.until("nobody is let in", || TcpStream::connect(served.address).is_err());
     served.runtime.shutdown_timeout(DEADLINE);
 }

@@ -76,6 +76,7 @@ pub(super) async fn serve(listener: TcpListener, routes: Routes, patience: Patie
             },
         }
     }
+    drop(listener);
     _ = timeout(CLOSING, async { while connections.join_next().await.is_some() {} }).await;
     connections.shutdown().await;
 }
