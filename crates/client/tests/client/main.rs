@@ -39,6 +39,7 @@ mod readers;
 mod rebalance;
 mod records;
 mod sasl;
+mod stats;
 mod tls;
 mod tls_files;
 mod typed;
