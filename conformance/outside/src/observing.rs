@@ -7,7 +7,7 @@ use ottla::{
     processor::{HandlerStats, ProcessorMonitor, ProcessorStats},
     stats::{
         BufferStats, CommitStats, ConnectionStats, ConsumerStats, FetchStats, PartitionStats, PollStats,
-        RebalanceStats, RecordStats,
+        RebalanceStats, Recorder, RecordStats,
     },
 };
 use tokio::sync::Notify;
@@ -28,7 +28,9 @@ pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
     let place = stats.partitions.first().map(partition).ok_or("no partition")?;
     equal(place, (&at(topic), Some(0)))?;
     let health = monitor.health();
-    equal((is_well(&health), health.stalled.iter().find_map(stuck)), ((true, true), None))?;
+    equal((health.is_live(), health.is_ready(), health.stalled.iter().find_map(stuck)), (true, true, None))?;
+    // Nobody has installed an exporter.
+    told(recorder(), &stats, &health);
     consumer.close().await?;
 
     let all = Arc::new(Notify::new());
@@ -101,8 +103,13 @@ fn place(why: &StallReason) -> Option<&TopicPartition> {
     }
 }
 
-fn is_well(health: &Health) -> (bool, bool) {
-    (health.is_live(), health.is_ready())
+fn recorder() -> Recorder {
+    Recorder::new().label("program", "outside").without_partitions()
+}
+
+fn told(mut recorder: Recorder, stats: &ConsumerStats, health: &Health) {
+    recorder.record(stats);
+    recorder.record_health(health);
 }
 
 fn watched(processor: &mut Processor) -> ProcessorMonitor {

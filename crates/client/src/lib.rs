@@ -39,6 +39,7 @@
 //! | `schema-registry` | a client of schema registries, and `RegisteredJson<T>`: JSON in Confluent's wire format |
 //! | `avro` | `Avro<T>` and `AvroValue`: Avro in Confluent's wire format |
 //! | `json-schema` | `JsonSchema<T>`: JSON in Confluent's wire format, held against its schema |
+//! | `metrics` | [`stats`]'s `Recorder`: numbers for the `metrics` facade |
 //! | `protobuf` | `Protobuf`: messages of Protobuf in Confluent's wire format |
 //! | `serde` | `Serialize` and `Deserialize` for [`TopicPartition`], [`CommittedOffset`], [`OffsetAndTimestamp`], [`Timestamp`], [`NodeId`] and [`DetachedRecord`]; `Serialize` for [`Explanation`], [`Cause`], [`Event`] and what they consist of |
 //!

@@ -17,10 +17,22 @@
 //! }
 //! # }
 //! ```
+//!
+//! With the feature `metrics` a `Recorder` hands them to the `metrics` facade. `docs/metrics.md` in the repository has each number, its name
+//! there, and Java's.
+
+#[cfg(feature = "metrics")]
+mod recorder;
+#[cfg(any(test, feature = "metrics"))]
+mod table;
+#[cfg(test)]
+mod tests;
 
 pub use ottla_core::{
     BufferStats, CommitStats, ConnectionStats, ConsumerStats, FetchStats, PartitionStats, PollStats,
     RebalanceStats, RecordStats,
 };
 
+#[cfg(feature = "metrics")]
+pub use self::recorder::Recorder;
 pub use crate::processor::{HandlerStats, ProcessorStats};

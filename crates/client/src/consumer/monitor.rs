@@ -57,6 +57,8 @@ impl Monitor {
 impl Consumer {
     /// What the consumer has done since it began, and how it stands now, in numbers. Asks no broker, waits for nothing, and takes as long as
     /// there are partitions assigned. Totals only grow: for rates take the difference of two moments.
+    ///
+    /// `docs/metrics.md` in the repository has each number beside Java's name for it.
     pub fn stats(&self) -> ConsumerStats {
         self.monitor().stats()
     }

@@ -37,6 +37,7 @@ mod processing_time;
 mod producer;
 mod readers;
 mod rebalance;
+mod recorder;
 mod records;
 mod sasl;
 mod stats;
