@@ -50,7 +50,7 @@ pub const WRITE: &str =
 
 /// All that users can switch on. A path such as `ottla/json` would name the feature of ottla's dependency on itself, which its
 /// tests have, and would switch nothing on here.
-const FEATURES: &str = "bytes,json,serde,tower,uuid";
+const FEATURES: &str = "bytes,json,metrics,serde,tower,uuid";
 
 impl Face {
     /// Its items, and what is wrong with it: names in signatures that users have none for. `documented` is where

@@ -13,6 +13,7 @@ mod consuming;
 mod explaining;
 mod failing;
 mod grouping;
+mod observing;
 mod processing;
 mod producing;
 mod registering;
@@ -48,6 +49,7 @@ async fn main() -> Outcome {
         transacting::all(&servers, &name).await?;
         administering::all(&servers, &name).await?;
         failing::all(&servers, &name).await?;
+        observing::all(&servers, &name).await?;
         explaining::all(&servers, &name).await
     };
     tokio::time::timeout(4 * PATIENCE, all).await?

@@ -39,6 +39,7 @@
 //! | `schema-registry` | a client of schema registries, and `RegisteredJson<T>`: JSON in Confluent's wire format |
 //! | `avro` | `Avro<T>` and `AvroValue`: Avro in Confluent's wire format |
 //! | `json-schema` | `JsonSchema<T>`: JSON in Confluent's wire format, held against its schema |
+//! | `metrics` | [`stats`]'s `Recorder`: numbers for the `metrics` facade |
 //! | `protobuf` | `Protobuf`: messages of Protobuf in Confluent's wire format |
 //! | `serde` | `Serialize` and `Deserialize` for [`TopicPartition`], [`CommittedOffset`], [`OffsetAndTimestamp`], [`Timestamp`], [`NodeId`] and [`DetachedRecord`]; `Serialize` for [`Explanation`], [`Cause`], [`Event`] and what they consist of |
 //!
@@ -86,6 +87,7 @@ mod reach;
 #[cfg(feature = "schema-registry")]
 pub mod schema_registry;
 mod shared;
+pub mod stats;
 
 pub use admin::Admin;
 pub use config::{AdminBuilder, ConsumerBuilder, OffsetReset, ProducerBuilder, Properties};
@@ -95,7 +97,7 @@ pub use consumer::Json;
 pub use consumer::UuidText;
 pub use consumer::{
     BigEndian, CloseOptions, Closer, Committed, Consumer, ConsumerInterceptor, Deserializer, DetachedRecord,
-    EventStream, HandedOut, JavaNumber, NotSuchNumber, OwnedRecord, Parsed, PendingCommit, Poison,
+    EventStream, HandedOut, JavaNumber, Monitor, NotSuchNumber, OwnedRecord, Parsed, PendingCommit, Poison,
     PollRecords, PollTyped, PollTypedFuture, Preparing, RawBytes, Reader, Rebalance, RebalanceListener,
     Record, RecordDeserializer, RecordStream, Records, SeekPosition, Serialized, TypedConsumer, TypedRecord,
     TypedStream, Utf8, records,
@@ -107,10 +109,11 @@ pub use error::{
 pub use net::tokens::{OAuthToken, OAuthTokenError};
 pub use ottla_core::{
     Assignor, Cause, CommitGivenUp, CommitReason, CommittedOffset, CooperativeStickyAssignor, DeletedUnread,
-    Disconnected, Event, Explanation, GroupMetadata, GroupProtocol, GroupReason, Happened, IsolationLevel,
-    LaneFailure, LeaveGroup, NodeId, OffsetAndTimestamp, OpenTransaction, Position, RangeAssignor, Reason,
-    Recreated, Retry, RoundRobinAssignor, SaslFailure, SetupStage, StickyAssignor, Subscription,
-    SubscriptionError, TlsFailure, TopicPartition, Truncated, wire_format::Field,
+    Disconnected, Event, Explanation, GroupMetadata, GroupProtocol, GroupReason, Happened, Health,
+    IsolationLevel, LaneFailure, LeaveGroup, NodeId, OffsetAndTimestamp, OpenTransaction, Position,
+    RangeAssignor, Reason, Recreated, Retry, RoundRobinAssignor, SaslFailure, SetupStage, Stall, StallReason,
+    StickyAssignor, Subscription, SubscriptionError, TlsFailure, TopicPartition, Truncated,
+    wire_format::Field,
 };
 pub use ottla_protocol::{
     ApiKey, DecodeError, ErrorCode, Timestamp,

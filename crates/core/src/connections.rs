@@ -36,7 +36,7 @@ use ottla_protocol::{
 pub use ends::{Address, Kind, Target};
 use link::{InFlight, Introduction, Link, State};
 pub use refusals::RefusedConnection;
-pub use status::{LinkStatus, SetupStage};
+pub use status::{ConnectionStats, LinkStatus, SetupStage};
 pub(crate) use timeouts::HEAD_START;
 
 use crate::{
@@ -162,6 +162,12 @@ impl Connections {
             }
             _ => false,
         }
+    }
+
+    /// How many there are.
+    pub fn stats(&self) -> ConnectionStats {
+        let is_open = |link: &&Link| matches!(link.state, State::Ready { .. });
+        ConnectionStats { open: self.links.values().filter(is_open).count() as u64, begun: self.last_conn }
     }
 
     /// How it stands with a connection.

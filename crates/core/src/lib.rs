@@ -37,17 +37,19 @@ pub use backoff::{Backoff, Retry};
 pub use caught::caught;
 pub use cause::Cause;
 pub use connections::{
-    Address, ConnectionConfig, Connections, Kind, LinkStatus, RefusedConnection, SetupStage, Target,
-    Unanswered, Unsupported,
+    Address, ConnectionConfig, ConnectionStats, Connections, Kind, LinkStatus, RefusedConnection, SetupStage,
+    Target, Unanswered, Unsupported,
 };
 pub use consumer::{
-    Callback, CloseKind, CommitReason, Consumer, ConsumerConfig, Explanation, Farewell, GroupReason,
-    OpFailure, Outcome, ReadFailure, Reason, SeekTo, Subscription, SubscriptionError,
+    BufferStats, Callback, CloseKind, CommitReason, Consumer, ConsumerConfig, ConsumerStats, Explanation,
+    Farewell, GroupReason, Health, OpFailure, Outcome, PartitionStats, PollStats, ReadFailure, Reason,
+    RebalanceStats, RecordStats, SeekTo, Stall, StallReason, Subscription, SubscriptionError,
+    health_of_nobody, stall_of_handlers,
 };
 pub use deadline::{Earliest, bounded};
 pub use disconnected::{Disconnected, SaslFailure, TlsFailure};
 pub use event::{CommitGivenUp, DeletedUnread, Event, Happened, Recreated, Truncated};
-pub use fetch::{FetchConfig, OpenTransaction, Span, Spans, spans};
+pub use fetch::{FetchConfig, FetchStats, OpenTransaction, Span, Spans, spans};
 pub use group::{
     Assignor, ClassicState, ConsumerState, CooperativeStickyAssignor, GroupConfig, GroupFailure,
     GroupMetadata, GroupProtocol, LeaveGroup, MembershipState, Pattern, RangeAssignor, RoundRobinAssignor,
@@ -57,7 +59,9 @@ pub use ids::{ConnId, NodeId, OpId, ReaderId, RequestId, TOPIC_NAME, TopicPartit
 pub use lanes::{Filter, LaneFailure, LanePhase};
 pub use machine::{Fetched, Machine, Outbound, Reply};
 pub use metadata::{Metadata, MetadataConfig, Node, Partition, Topic, Wanted};
-pub use offsets::{CommittedOffset, IsolationLevel, OffsetAndTimestamp, Position, ResetPolicy, ResetTo};
+pub use offsets::{
+    CommitStats, CommittedOffset, IsolationLevel, OffsetAndTimestamp, Position, ResetPolicy, ResetTo,
+};
 #[cfg(feature = "planted")]
 pub use planted::Planted;
 pub use reader::{

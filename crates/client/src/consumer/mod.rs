@@ -13,6 +13,7 @@ mod interceptor;
 #[cfg(feature = "json")]
 mod json;
 mod listener;
+mod monitor;
 mod numbers;
 mod offsets;
 mod operation;
@@ -44,6 +45,7 @@ pub(crate) use interceptor::Interceptors;
 pub use json::Json;
 pub(crate) use listener::Listener;
 pub use listener::{Rebalance, RebalanceListener};
+pub use monitor::Monitor;
 #[cfg(feature = "uuid")]
 pub use numbers::UuidText;
 pub use numbers::{BigEndian, JavaNumber, NotSuchNumber};

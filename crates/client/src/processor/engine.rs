@@ -2,6 +2,7 @@
 
 mod behind;
 mod books;
+mod counts;
 mod feeding;
 mod seats;
 
@@ -33,11 +34,13 @@ use tokio::{
 use self::{
     behind::Chains,
     books::{Books, Draft},
+    counts::Handled,
     seats::Seats,
 };
 pub(super) use self::{
     behind::{Life, Link},
     books::Entry,
+    counts::Elsewhere,
     seats::Cancel,
 };
 use super::{
@@ -84,6 +87,7 @@ pub(super) struct Engine {
     /// The age beyond which records are not handled.
     oldest: Option<Duration>,
     pub(super) watchers: Arc<Watchers>,
+    pub(super) elsewhere: Elsewhere,
 }
 
 /// What an engine is to look for, and whom to tell.
@@ -92,6 +96,8 @@ pub(super) struct Watching {
     pub(super) stalled_after: Duration,
     pub(super) oldest: Option<Duration>,
     pub(super) watchers: Arc<Watchers>,
+    /// Whether handlers are measured.
+    pub(super) measures: bool,
 }
 
 #[derive(Debug)]
@@ -106,6 +112,8 @@ struct Inner {
     /// Where offsets are committed in transactions.
     books: Option<Books>,
     chains: Chains,
+    /// Where handlers are measured.
+    handled: Option<Handled>,
     /// Who waits for the last of what was given up.
     partings: BTreeMap<Parting, oneshot::Sender<()>>,
 }
@@ -167,7 +175,7 @@ impl Engine {
         outputs: Option<usize>,
         watching: Watching,
     ) -> Self {
-        let Watching { stalled_after, oldest, watchers } = watching;
+        let Watching { stalled_after, oldest, watchers, measures } = watching;
         let books = outputs.map(|_| Books::new(config.room.bytes));
         let mut machine = Processing::new(config);
         machine.watch_for_stalls(stalled_after);
@@ -182,6 +190,7 @@ impl Engine {
             broken: None,
             books,
             chains: Chains::default(),
+            handled: measures.then(Handled::default),
             partings: BTreeMap::new(),
         };
         Self {
@@ -201,6 +210,7 @@ impl Engine {
             batches,
             oldest,
             watchers,
+            elsewhere: Elsewhere::default(),
         }
     }
 
@@ -261,12 +271,18 @@ impl Engine {
         loop {
             let (job, wakes) = self.wake_with(true, |inner, now| {
                 inner.seats.looks(std::mem::take(&mut is_woken));
-                if let Some(WorkEnded { job, ended, outputs }) = ended.take()
-                    && inner.machine.handle_ended(job, ended, now)
-                {
-                    inner.write(outputs.as_ref());
+                if let Some(WorkEnded { job, ended, outputs }) = ended.take() {
+                    if let Some(handled) = &mut inner.handled {
+                        handled.ends(seat, &ended, now);
+                    }
+                    if inner.machine.handle_ended(job, ended, now) {
+                        inner.write(outputs.as_ref());
+                    }
                 }
                 let taken = inner.take(self.batches, now);
+                if let Some(handled) = &mut inner.handled {
+                    handled.begins(seat, taken.is_some(), now);
+                }
                 inner.seats.takes(seat, taken.as_ref().map(Taken::id));
                 taken
             });

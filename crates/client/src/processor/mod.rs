@@ -16,6 +16,7 @@ mod engine;
 mod events;
 mod handler;
 mod hopeless;
+mod monitor;
 mod plan;
 mod post;
 mod pump;
@@ -45,10 +46,13 @@ pub use self::{
     events::{Outcome, ProcessorEvent, ProcessorEvents},
     handler::{Handler, HandlerError, HandlerFailure, Handling, Message},
     hopeless::{HopelessRecord, OnHopeless},
+    monitor::{HandlerStats, ProcessorMonitor, ProcessorStats},
     spans::TraceContext,
     transactional::{Outputs, TransactionalProcessor},
 };
-use self::{deduplication::Deduplicated, events::Watchers, handler::Closure, plan::Plan, worker::Work};
+use self::{
+    deduplication::Deduplicated, events::Watchers, handler::Closure, monitor::Seen, plan::Plan, worker::Work,
+};
 use crate::{
     config::{ConsumerBuilder, ProducerBuilder},
     error::ProcessError,
@@ -104,6 +108,8 @@ pub struct Processor {
     drain: Duration,
     stalled_after: Duration,
     watchers: Watchers,
+    /// What monitors see of it, where there are any.
+    seen: Option<Arc<Seen>>,
     deduplicated: Option<Deduplicated>,
     /// The age beyond which records are not handled.
     oldest: Option<Duration>,
@@ -139,6 +145,7 @@ impl Processor {
             drain: Duration::from_secs(30),
             stalled_after: Duration::from_secs(60),
             watchers: Watchers::default(),
+            seen: None,
             deduplicated: None,
             oldest: None,
             plan: None,

@@ -82,6 +82,8 @@ impl Given {
 #[derive(Debug)]
 struct Written {
     topic: String,
+    /// Whether that is a retry topic.
+    is_retry: bool,
     /// Its offset, where it is in the partition behind its own and holds those that come later.
     behind: Option<i64>,
 }
@@ -261,14 +263,18 @@ impl Post {
         match &written {
             Ok(Some(Written { topic, .. })) if matches!(given, Given::Behind(_)) => {
                 tracing::debug!(target: log::PROCESSING, partition = %at, offset, topic, "record follows");
+                Engine::count(&engine.elsewhere.followed, 1);
                 engine.watchers.tell(|| ProcessorEvent::Followed {
                     at: at.clone(),
                     offset,
                     topic: topic.clone(),
                 });
             }
-            Ok(Some(Written { topic, .. })) => {
+            Ok(Some(Written { topic, is_retry, .. })) => {
                 tracing::info!(target: log::PROCESSING, partition = %at, offset, topic, "record is given up");
+                let elsewhere = &engine.elsewhere;
+                let count = if *is_retry { &elsewhere.to_retry_topics } else { &elsewhere.dead_letters };
+                Engine::count(count, 1);
                 engine.watchers.tell(|| ProcessorEvent::GivenUp {
                     at: at.clone(),
                     offset,
@@ -289,7 +295,8 @@ impl Post {
         let step = given.step(&self.plan);
         let (topic, at) = (step.topic(), given.work().topic_partition());
         let partitions = self.partitions_of(&topic, step.source()).await.map_err(Refused::NoTopic)?;
-        let holds = self.plan.is_held && step.is_retry();
+        let is_retry = step.is_retry();
+        let holds = self.plan.is_held && is_retry;
         let behind = TopicPartition::new(&topic, at.partition);
         if holds && usize::try_from(at.partition).is_ok_and(|partition| partition >= partitions) {
             // It may have more by now.
@@ -311,11 +318,11 @@ impl Post {
             ProducerRecord::from(step.letter(failure, partitions, std::time::SystemTime::now().into()));
         let Some(producer) = &self.producer else {
             let is_done = engine.given_to_books(given.id(), at.clone(), letter);
-            return Ok(Some(Written { topic, behind: None }).filter(|_| is_done));
+            return Ok(Some(Written { topic, is_retry, behind: None }).filter(|_| is_done));
         };
         if !holds {
             producer.send(letter).await.map_err(Refused::NotWritten)?.await.map_err(Refused::NotWritten)?;
-            return Ok(Some(Written { topic, behind: None }));
+            return Ok(Some(Written { topic, is_retry, behind: None }));
         }
         loop {
             if !engine.is_given(given.id()) {
@@ -325,7 +332,7 @@ impl Post {
             match sent.await {
                 Ok(delivered) => {
                     let behind = self.offset_of(delivered.offset, &behind).await;
-                    return Ok(Some(Written { topic, behind: Some(behind) }));
+                    return Ok(Some(Written { topic, is_retry, behind: Some(behind) }));
                 }
                 // It may be there. Were it handled where it is, it would come once more behind those that follow it; a second one
                 // beside it does not.

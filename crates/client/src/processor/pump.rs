@@ -89,6 +89,7 @@ async fn run_with(
         transactional,
         deduplicated,
         readers,
+        seen,
         ..
     } = processor;
     let (concurrency, timeout) = (machine.concurrency, machine.handler_timeout.unwrap_or_default());
@@ -118,7 +119,7 @@ async fn run_with(
         plan.clone(),
         work_of.batches(),
         transactional.as_ref().map(largest),
-        Watching { stalled_after, oldest, watchers },
+        Watching { stalled_after, oldest, watchers, measures: seen.is_some() },
     );
     // Who reads what is behind receives, too.
     let behind = usize::from(plan.as_ref().is_some_and(|plan| plan.is_held));
@@ -154,6 +155,9 @@ async fn run_with(
         Some(built) => built.map_err(build)?,
     };
     consumer.commits_behind(firsts);
+    if let Some(seen) = &seen {
+        seen.runs(&engine, consumer.monitor());
+    }
     let mut workers = JoinSet::new();
     let trade = Trade { engine: engine.clone(), work: work_of, classify, timeout, group };
     for _ in 0..concurrency {

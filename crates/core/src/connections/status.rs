@@ -19,6 +19,17 @@ pub enum SetupStage {
     AwaitingToken,
 }
 
+/// Connections to brokers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ConnectionStats {
+    /// How many can be used.
+    pub open: u64,
+    /// How many were begun, those that came to nothing included.
+    pub begun: u64,
+}
+
 impl std::fmt::Display for SetupStage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, fmt, ops::ControlFlow, time::Instant};
 
 use ottla_protocol::{ErrorCode, Now};
 
-use super::{callbacks::Callbacks, commits, ops::Ops};
+use super::{callbacks::Callbacks, commits, ops::Ops, rebalances::Rebalances};
 use crate::{
     Callback,
     deadline::Earliest,
@@ -28,6 +28,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Handover {
     under_way: Option<UnderWay>,
+    pub(super) rebalances: Rebalances,
 }
 
 #[derive(Debug)]
@@ -134,6 +135,7 @@ impl Handover {
             hands.lanes.begin_revoking(*part);
         }
         let now = hands.now;
+        self.rebalances.begins(now);
         let deadline = now.mono + hands.membership.config().rebalance_timeout();
         // An eager member tells its listener that it gives partitions up even where it has none, as Java's does.
         let nothing = going.is_empty() && matches!(then, Then::Take(_));
@@ -204,6 +206,7 @@ impl Handover {
                     return WAITS;
                 }
                 self.under_way = None;
+                self.rebalances.ends(hands.now);
                 hands.lanes.open_announced();
                 *hands.wake = true;
                 return ControlFlow::Break(Some(hands.membership.handed_over(revoked_some, hands.now)));
@@ -243,6 +246,7 @@ impl Handover {
         commits::abandon(hands.commits, hands.ops, ErrorCode::RebalanceInProgress);
         let lost = hands.lanes.unassign_revoking();
         let revoked_some = !lost.is_empty();
+        self.rebalances.lost += lost.len() as u64;
         hands.tell_lost(lost, &"not given up in time");
         self.after_revocation(revoked_some, hands);
     }
@@ -252,6 +256,7 @@ impl Handover {
         commits::abandon(hands.commits, hands.ops, error);
         self.end();
         let lost = hands.lanes.unassign_all();
+        self.rebalances.lost += lost.len() as u64;
         hands.tell_lost(lost, why);
     }
 }

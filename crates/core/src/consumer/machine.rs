@@ -140,6 +140,7 @@ impl<F: Clone> Consumer<F> {
                 Pending::Group(asked) => {
                     if let Some(group) = &mut self.group {
                         if group.membership.is_heartbeat(id) {
+                            group.handover.rebalances.failed_heartbeats += 1;
                             self.events.push(Event::HeartbeatFailed { error: None }, now);
                         }
                         group.handle_unanswered(id, asked, now);
@@ -156,6 +157,7 @@ impl<F: Clone> Consumer<F> {
         let Some(group) = &mut self.group else { return };
         let of_coordinator = !matches!(response, Response::FindCoordinator(_));
         if let Some(error) = group.membership.refused_heartbeat(id, &response) {
+            group.handover.rebalances.failed_heartbeats += 1;
             self.events.push(Event::HeartbeatFailed { error: Some(error) }, now);
         }
         let news = match group.handle_response(id, response, &mut self.hub.metadata, now) {

@@ -13,13 +13,16 @@ mod config;
 mod explain;
 mod group_side;
 mod handover;
+mod health;
 mod machine;
 mod ops;
 mod positions;
 mod readers;
 mod reading;
 mod reasons;
+mod rebalances;
 mod refusals;
+mod stats;
 mod step;
 mod subscription;
 #[cfg(test)]
@@ -47,9 +50,11 @@ use crate::{
 pub use callbacks::Callback;
 pub use closing::{CloseKind, Farewell};
 pub use config::ConsumerConfig;
+pub use health::{Health, Stall, StallReason, health_of_nobody, stall_of_handlers};
 pub use ops::{OpFailure, Outcome};
 pub use reading::ReadFailure;
 pub use reasons::{CommitReason, Explanation, GroupReason, Reason};
+pub use stats::{BufferStats, ConsumerStats, PartitionStats, PollStats, RebalanceStats, RecordStats};
 pub use subscription::{Subscription, SubscriptionError};
 
 use group_side::GroupSide;
@@ -112,6 +117,7 @@ pub struct Consumer<F> {
     /// No record is handed out any more.
     stopped: bool,
     closing: Option<closing::Closing>,
+    troubles: health::Troubles,
 }
 
 /// Which part of the consumer waits for the answer to a request.
@@ -157,6 +163,7 @@ impl<F: Clone> Consumer<F> {
             refused: None,
             stopped: false,
             closing: None,
+            troubles: health::Troubles::default(),
         }
     }
 

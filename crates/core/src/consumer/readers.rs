@@ -1,11 +1,17 @@
 //! The [readers](crate::Reader) of a consumer: whether the user of each is in a call, and how long who is not has been
 //! away.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use ottla_protocol::Now;
 
-use crate::ids::ReaderId;
+use crate::{
+    ids::ReaderId,
+    reader::{Decoded, Tally},
+};
 
 /// The first reader of a consumer, which is its own user's.
 pub(super) const OWN: ReaderId = ReaderId(0);
@@ -17,6 +23,11 @@ pub(super) struct Readers {
     next: u32,
     /// How many users waited when [`Readers::take_departure`] was last asked.
     waiting: usize,
+    /// What each has decoded, and what those have that are closed.
+    tallies: BTreeMap<ReaderId, Tally>,
+    decoded: Decoded,
+    /// The longest time that who had to call stayed away, as far as it was seen.
+    pub(super) longest_away: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -31,14 +42,41 @@ pub(super) enum Call {
 
 impl Readers {
     pub(super) fn new() -> Self {
-        Self { calls: BTreeMap::new(), next: OWN.0, waiting: 0 }
+        Self {
+            calls: BTreeMap::new(),
+            next: OWN.0,
+            waiting: 0,
+            tallies: BTreeMap::new(),
+            decoded: Decoded::default(),
+            longest_away: Duration::ZERO,
+        }
     }
 
-    pub(super) fn open(&mut self, now: Now) -> ReaderId {
-        let id = ReaderId(self.next);
+    pub(super) fn open(&mut self, now: Now) -> (ReaderId, Tally) {
+        let (id, tally) = (ReaderId(self.next), Tally::default());
         self.next += 1;
         self.calls.insert(id, Call::Last(now.mono));
-        id
+        self.tallies.insert(id, tally.clone());
+        (id, tally)
+    }
+
+    /// What all readers have decoded.
+    pub(super) fn decoded(&self) -> Decoded {
+        self.tallies.values().fold(self.decoded, |sum, tally| sum + tally.get())
+    }
+
+    /// When the user of this reader was last seen; `None` where the user waits in a call.
+    pub(super) fn last_of(&self, reader: ReaderId) -> Option<Instant> {
+        match self.calls.get(&reader) {
+            Some(Call::Last(at)) => Some(*at),
+            _ => None,
+        }
+    }
+
+    /// Who had to call has been away since then.
+    pub(super) fn was_away(&mut self, since: Option<Instant>, now: Now) {
+        let away = since.map(|since| now.mono.saturating_duration_since(since));
+        self.longest_away = self.longest_away.max(away.unwrap_or_default());
     }
 
     pub(super) fn count(&self) -> usize {
@@ -59,6 +97,9 @@ impl Readers {
 
     pub(super) fn close(&mut self, reader: ReaderId) {
         self.calls.remove(&reader);
+        if let Some(tally) = self.tallies.remove(&reader) {
+            self.decoded = self.decoded + tally.get();
+        }
     }
 
     pub(super) fn set(&mut self, reader: ReaderId, to: Call) {

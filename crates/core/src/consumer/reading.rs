@@ -13,7 +13,7 @@ use crate::{
     ids::{LaneEpoch, PartIdx, ReaderId, TopicPartition},
     lanes::{Admission, FetchState, Filter, LaneFailure, Slice},
     planted::Planted,
-    reader::{Fence, Slot},
+    reader::{Fence, Slot, Tally},
 };
 
 /// A failure that a user is told instead of records.
@@ -30,10 +30,11 @@ pub enum ReadFailure {
 }
 
 impl<F: Clone> Consumer<F> {
-    /// Opens one more reader. Returns its id, and the fence that moves when the reader must look again before it
-    /// hands out another record.
-    pub(crate) fn open_reader(&mut self, now: Now) -> (ReaderId, Fence) {
-        (self.readers.open(now), self.lanes.fence().clone())
+    /// Opens one more reader. Returns its id, the fence that moves when the reader must look again before it hands out
+    /// another record, and where it leaves what it has decoded.
+    pub(crate) fn open_reader(&mut self, now: Now) -> (ReaderId, Fence, Tally) {
+        let (id, tally) = self.readers.open(now);
+        (id, self.lanes.fence().clone(), tally)
     }
 
     /// Closes a reader. Its partitions go to the others, and go on behind the last record that its user has come
@@ -58,6 +59,11 @@ impl<F: Clone> Consumer<F> {
 
     /// The user of this reader is back in a call.
     pub(crate) fn returned(&mut self, reader: ReaderId, now: Now) {
+        // Whose slot has moved was there since, nobody knows when; and of several readers one without records need not call.
+        let has_to_call = self.readers.count() == 1 || self.lanes.held_by(reader).next().is_some();
+        if has_to_call && !self.lanes.has_moved_on(reader) {
+            self.readers.was_away(self.readers.last_of(reader), now);
+        }
         if !self.lanes.plot.has(Planted::AbsenceIsNotNoticed) || self.readers.is_away(reader) {
             self.readers.set(reader, Call::Last(now.mono));
         }
@@ -130,6 +136,11 @@ impl<F: Clone> Consumer<F> {
     pub(super) fn read_slots(&mut self, now: Now) {
         let (lanes, readers) = (&mut self.lanes, &mut self.readers);
         lanes.read_slots(|reader| readers.touch(reader, now));
+        // Who closes need not come back.
+        if self.closing.is_none() {
+            let since = self.away_since();
+            self.readers.was_away(since, now);
+        }
     }
 
     /// The callback that the listener is to be told now.

@@ -182,16 +182,25 @@ impl<F: Clone> Consumer<F> {
     /// to lose.
     pub(super) fn overdue_at(&self) -> Option<Instant> {
         let interval = self.group.as_ref()?.poll_interval()?;
+        Some(self.away_since()? + interval)
+    }
+
+    /// When the user who has to call next was last there; `None` as long as nobody is away.
+    pub(super) fn away_since(&self) -> Option<Instant> {
         let blind = self.lanes.plot.has(Planted::OtherReadersMayStayAway);
         let has = |reader| self.lanes.held_by(reader).next().is_some() && !(blind && reader != OWN);
-        let since = self.readers.away_since(has)?;
-        Some(since + interval)
+        self.readers.away_since(has)
     }
 
     /// Carries out what a step of the membership means for the partitions.
     pub(super) fn handle_group_news(&mut self, news: GroupNews, now: Now) {
         let Some(group) = &mut self.group else { return };
         group.arrival.tell(&group.membership, &mut self.events, now);
+        match group.membership.standing() {
+            Standing::Joining => group.handover.rebalances.begins(now),
+            Standing::Member => {}
+            Standing::Out | Standing::Leaving | Standing::Failed => group.handover.rebalances.ends_in_vain(),
+        }
         if news != GroupNews::None {
             self.wanted.forget();
         }

@@ -36,8 +36,9 @@ impl Fetcher {
         let Some(broker) = self.brokers.get_mut(&node) else { return };
         let Some(fetch) = broker.in_flight.take_if(|fetch| fetch.id == id) else { return };
         let first = self.config.read_ahead;
+        let took = now.mono.saturating_duration_since(fetch.since);
+        self.latency += took;
         if self.is_awaited && fetch.reserved >= broker.window.size(first) {
-            let took = now.mono.saturating_duration_since(fetch.since);
             broker.window.was_awaited(fetched.size, first, took, now);
         }
         broker.session.answered(response.error_code, response.session_id);

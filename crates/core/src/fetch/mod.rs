@@ -89,6 +89,23 @@ impl FetchConfig {
     }
 }
 
+/// Requests for records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct FetchStats {
+    /// How many were sent.
+    pub requests: u64,
+    /// How many were answered.
+    pub answered: u64,
+    /// How long these took, together. A broker that has no records holds a request for up to `fetch.max.wait.ms`.
+    pub latency: Duration,
+    /// How many bytes the responses had.
+    pub bytes: u64,
+    /// How many bytes of records were dropped unread: by a seek, a rebalance, or a pause that others' records needed the room of.
+    pub wasted_bytes: u64,
+}
+
 /// Every broker's session, and the budget that they share.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
@@ -104,6 +121,8 @@ pub(crate) struct Fetcher {
     /// How many responses there were, and how many requests.
     responses: u64,
     requests: u64,
+    /// How long brokers took for what they answered.
+    latency: Duration,
     /// Whether the budget, and nothing else, kept a fetch from being sent the last time.
     pub(crate) out_of_room: bool,
     /// Whether enough was fetched ahead for readers that are busy, so that a fetch was not sent the last time.
@@ -143,6 +162,7 @@ impl Fetcher {
             fetched: 0,
             responses: 0,
             requests: 0,
+            latency: Duration::ZERO,
             out_of_room: false,
             far_ahead: false,
             is_awaited: false,
@@ -154,6 +174,17 @@ impl Fetcher {
     pub(crate) fn used(&self) -> usize {
         let reserved = |broker: &Broker| broker.in_flight.as_ref().map_or(0, |fetch| fetch.reserved);
         self.held + self.brokers.values().map(reserved).sum::<usize>()
+    }
+
+    /// What was asked and answered; of what was wasted the lanes know.
+    pub(crate) fn stats(&self) -> FetchStats {
+        FetchStats {
+            requests: self.requests,
+            answered: self.responses,
+            latency: self.latency,
+            bytes: self.fetched,
+            wasted_bytes: 0,
+        }
     }
 
     pub(crate) fn budget(&self) -> usize {

@@ -79,6 +79,16 @@ impl<F> Lanes<F> {
         self.taken = taken;
     }
 
+    /// Whether the user of this reader has come on since the slots were read.
+    pub(crate) fn has_moved_on(&self, reader: ReaderId) -> bool {
+        let moved = |part: &PartIdx| {
+            let lane = self.get(*part)?;
+            let holder = lane.holder.as_ref().filter(|holder| holder.reader == reader)?;
+            Some(lane.acked.is_none_or(|acked| holder.slot.as_ref().is_some_and(|slot| slot.load() > acked)))
+        };
+        self.taken.iter().any(|part| moved(part).unwrap_or_default())
+    }
+
     /// The user of this reader is back from what it had in hand when positions were moved.
     pub(crate) fn let_go_of_moved(&mut self, reader: ReaderId) {
         for part in std::mem::take(&mut self.moved) {

@@ -35,7 +35,7 @@ use crate::{
     lanes::Lanes,
     log::{self, Listed, refused},
     metadata::Metadata,
-    offsets::{AutoCommit, CommittedOffset},
+    offsets::{AutoCommit, CommitStats, CommittedOffset},
     planted::{Planted, Plot},
 };
 
@@ -55,6 +55,9 @@ pub(crate) struct Commits {
     unknown_since: BTreeMap<TopicPartition, (Instant, Option<u64>)>,
     auto: Option<AutoCommit>,
     attempts: Attempts,
+    pub(crate) stats: CommitStats,
+    /// Since when there has been something to commit and nothing was; `None` where there is nothing.
+    waiting_since: Option<Instant>,
     pub(crate) plot: Plot,
 }
 
@@ -117,6 +120,8 @@ impl Commits {
             unknown_since: BTreeMap::new(),
             auto,
             attempts: Attempts::new(backoff, rng),
+            stats: CommitStats::default(),
+            waiting_since: None,
             plot: Plot::default(),
         }
     }
@@ -183,6 +188,11 @@ impl Commits {
         self.attempts.retry(now).or_else(|| self.unknown_attempts.retry(now))
     }
 
+    /// Since when there has been something to commit and nothing was.
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+        self.waiting_since
+    }
+
     /// Since when a request has been in flight without an answer.
     pub(crate) fn asked_since(&self) -> Option<Instant> {
         self.in_flight.as_ref().map(|sent| sent.since)
@@ -215,6 +225,7 @@ impl Commits {
         put_under(&mut all, std::mem::take(&mut self.unknown));
         put_under(&mut all, self.in_flight.take().map(|sent| sent.batch).unwrap_or_default());
         self.settle_unknown();
+        self.stats.failed += all.len() as u64;
         all
     }
 
@@ -237,6 +248,7 @@ impl Commits {
             hurried || *since + timeout <= now.mono || gone()
         };
         let gone = take_gone(&mut self.unknown, is_gone);
+        self.stats.failed += gone.len() as u64;
         self.settle_unknown();
         gone
     }
@@ -261,6 +273,10 @@ impl Commits {
         to: &mut ToCoordinator<'_>,
         gone: &mut Vec<Settled>,
     ) -> Result<Option<RequestId>, ErrorCode> {
+        self.waiting_since = match self.is_idle() {
+            true => None,
+            false => self.waiting_since.or(Some(to.now.mono)),
+        };
         let newer = |(_, revision): &(Instant, Option<u64>)| is_newer(to.metadata, *revision);
         if self.unknown_attempts.is_due(to.now) && self.unknown_since.values().all(newer) {
             put_under(&mut self.pending, std::mem::take(&mut self.unknown));
@@ -284,7 +300,9 @@ impl Commits {
             let is_another = |at: &TopicPartition, wish: &Wish| {
                 wish.topic_id.is_some_and(|id| metadata.has_another(&at.topic, id))
             };
-            gone.extend(take_gone(&mut self.pending, is_another));
+            let others = take_gone(&mut self.pending, is_another);
+            self.stats.failed += others.len() as u64;
+            gone.extend(others);
             self.settle_unknown();
             if self.pending.is_empty() {
                 return Ok(None);
@@ -330,9 +348,10 @@ impl Commits {
         metadata: &mut Metadata,
         now: Now,
     ) -> Vec<Settled> {
-        let Some(InFlight { by, mut batch, names, .. }) = self.in_flight.take_if(|sent| sent.id == id) else {
-            return Vec::new();
-        };
+        let Some(sent) = self.in_flight.take_if(|sent| sent.id == id) else { return Vec::new() };
+        let InFlight { since, by, mut batch, names, .. } = sent;
+        self.stats.requests += 1;
+        self.stats.latency += now.mono.saturating_duration_since(since);
         let (mut settled, mut again, mut why) = (Vec::new(), Batch::new(), None);
         let was_known = self.unknown.is_empty();
         for (at, error) in answers(response, &names) {
@@ -378,6 +397,12 @@ impl Commits {
             }
         }
         self.settle_unknown();
+        let done = settled.iter().filter(|settled| settled.result.is_ok()).count();
+        self.stats.done += done as u64;
+        if done > 0 {
+            self.waiting_since = None;
+        }
+        self.stats.failed += (settled.len() - done) as u64;
         settled
     }
 

@@ -6,6 +6,7 @@ mod committed;
 mod isolation;
 mod lookup;
 mod reset;
+mod stats;
 
 use ottla_protocol::{Timestamp, TopicId, messages::ListOffsetsPartitionResponse};
 
@@ -15,6 +16,7 @@ pub(crate) use committed::{CommittedFetch, CommittedNews, NEWEST_BY_NAME, flatte
 pub use isolation::IsolationLevel;
 pub(crate) use lookup::{Lookups, Purpose};
 pub use reset::{ResetPolicy, ResetTo};
+pub use stats::CommitStats;
 
 /// Where a partition is read next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -38,7 +38,7 @@ pub use self::books::{Attempted, Books, Draft, Entry, GivenUp, Parting};
 pub use self::committing::CommitEnd;
 pub use self::held::Following;
 pub use self::ledger::{Ledger, Round};
-pub use self::notices::Notice;
+pub use self::notices::{Counts, Notice};
 pub use self::policy::{FailureClass, OnHopeless, Order, RetryPolicy, WhyHopeless};
 use self::{
     committing::Committing,

@@ -61,12 +61,24 @@ pub enum Notice {
     },
 }
 
+/// What was counted since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// How often a record failed and was to be tried again.
+    pub retried: u64,
+    /// How many records were not tried any more where they were.
+    pub hopeless: u64,
+}
+
 /// Notices that were not taken yet, and what a stall is known by.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     pub(super) are_wanted: bool,
     kept: VecDeque<Notice>,
     stall: Option<Duration>,
+    /// Since when no job has ended, where that was told as a stall.
+    stalled: Option<Instant>,
+    counts: Counts,
     /// When a job ended last, or began where none ran; `None` once that is too long ago.
     since: Option<Instant>,
 }
@@ -75,8 +87,14 @@ impl Notices {
     /// A job has ended, or begins where none ran. Whether a stall is to be waited for that was not.
     pub(super) fn moves(&mut self, now: Now) -> bool {
         let was_none = self.since.is_none();
+        self.stalled = None;
         self.since = self.stall.map(|_| now.mono);
         was_none && self.since.is_some()
+    }
+
+    /// One more record is not tried any more.
+    pub(super) fn gives_up(&mut self) {
+        self.counts.hopeless += 1;
     }
 
     pub(super) fn tell(&mut self, notice: impl FnOnce() -> Notice) {
@@ -113,21 +131,35 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
             return;
         }
         let Some(since) = self.notices.since.take().filter(|_| self.running > 0) else { return };
+        self.notices.stalled = Some(since);
+        let Some(stall) = self.stall(now) else { return };
+        if let Notice::Stalled { at, offset, attempts, after, in_hand } = &stall {
+            tracing::warn!(target: log::PROCESSING, partition = %at, offset, attempts, ?after, in_hand, "processing stalls");
+        }
+        self.notices.tell(|| stall);
+    }
+
+    /// The stall that there is now, as it was [told](Notice::Stalled), if there is one.
+    pub fn stall(&self, now: Now) -> Option<Notice> {
+        let since = self.notices.stalled.filter(|_| self.running > 0)?;
         let begun = self.partitions.values().flat_map(|partition| {
             let busy = partition.items.iter().filter(|(_, item)| item.state.is_with_a_handler());
             busy.map(move |(offset, item)| (item.first, partition, offset, item.counted()))
         });
-        let oldest = begun.min_by_key(|(first, _, offset, _)| (*first, *offset));
-        let Some((_, partition, offset, attempts)) = oldest else { return };
-        let (at, in_hand, after) =
-            (partition.at.clone(), self.in_hand, now.mono.saturating_duration_since(since));
-        tracing::warn!(target: log::PROCESSING, partition = %at, offset, attempts, ?after, in_hand, "processing stalls");
-        self.notices.tell(|| Notice::Stalled { at, offset, attempts, after, in_hand });
+        let (_, partition, offset, attempts) = begun.min_by_key(|(first, _, offset, _)| (*first, *offset))?;
+        let after = now.mono.saturating_duration_since(since);
+        Some(Notice::Stalled { at: partition.at.clone(), offset, attempts, after, in_hand: self.in_hand })
+    }
+
+    /// What was counted since the start.
+    pub fn counts(&self) -> Counts {
+        self.notices.counts
     }
 
     /// A record that has failed waits for its next attempt.
     pub(super) fn tell_retried(&mut self, job: JobId, attempts: u32, until: Instant, error: &E, now: Now) {
         let Some(partition) = self.partitions.get(&job.partition) else { return };
+        self.notices.counts.retried += 1;
         self.notices.tell(|| Notice::Retried {
             at: partition.at.clone(),
             offset: job.offset,

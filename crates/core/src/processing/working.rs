@@ -204,6 +204,7 @@ impl<W: Clone, E: fmt::Display> Processing<W, E> {
         let attempts = item.counted().saturating_add(item.before);
         let (at, offset) = (partition.at.clone(), job.offset);
         tracing::warn!(target: log::PROCESSING, partition = %at, offset, attempts, %why, %error, ?follows, "record is hopeless");
+        self.notices.gives_up();
         self.notices.tell(|| Notice::Hopeless {
             at: at.clone(),
             offset,

@@ -11,7 +11,7 @@ use super::{
     block::{Block, Bytes, HoldsBytes},
     inflated::InflatedPool,
     records::Records,
-    shared::Slot,
+    shared::{Slot, Tally},
 };
 use crate::{
     fetch::Aborted,
@@ -26,6 +26,7 @@ pub(super) struct Unpacker {
     pub(super) pool: InflatedPool,
     pub(super) check_crcs: bool,
     pub(super) max_decompressed: usize,
+    pub(super) tally: Tally,
 }
 
 /// A reader's place in a slice.
@@ -267,6 +268,10 @@ impl<F: HoldsBytes + Clone> Cursor<F> {
                 records
             }
         };
+        // Where the first batch begins before the position, its first records are passed over.
+        let before = self.position.saturating_sub(header.base_offset).max(0);
+        let count = i64::from(header.record_count).saturating_sub(before).max(0);
+        unpacker.tally.add_batch(count.unsigned_abs(), records.len() as u64);
         self.walk = Some(BatchWalk::new(&header, records));
         Ok(())
     }

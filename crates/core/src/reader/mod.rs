@@ -25,7 +25,7 @@ use ottla_protocol::{
 
 pub use block::{Block, HoldsBytes};
 pub use records::{Records, RecordsIntoIter, RecordsIter};
-pub(crate) use shared::{Fence, Slot};
+pub(crate) use shared::{Decoded, Fence, Slot, Tally};
 
 use crate::{
     consumer::{Callback, Consumer, ReadFailure, Subscription},
@@ -109,13 +109,14 @@ pub enum Look {
 impl<F: HoldsBytes + Clone> Reader<F> {
     /// Opens one more reader of a consumer.
     pub fn new(core: &mut Consumer<F>, config: ReaderConfig, now: Now) -> Self {
+        let (id, fence, tally) = core.open_reader(now);
         let unpacker = Unpacker {
             decompressor: Decompressor::new(),
             pool: InflatedPool::default(),
             check_crcs: config.check_crcs,
             max_decompressed: config.max_decompressed,
+            tally,
         };
-        let (id, fence) = core.open_reader(now);
         Self {
             id,
             cursors: Vec::new(),

@@ -131,6 +131,7 @@ impl Engine {
     fn tell_old<'a>(&self, at: &TopicPartition, mut old: impl Iterator<Item = Record<'a>>) {
         let Some(first) = old.next() else { return };
         let (offset, records) = (first.offset(), 1 + old.count());
+        Self::count(&self.elsewhere.too_old, records);
         tracing::info!(target: log::PROCESSING, partition = %at, offset, records, "records are too old");
         self.watchers.tell(|| ProcessorEvent::Skipped { at: at.clone(), offset, records });
     }

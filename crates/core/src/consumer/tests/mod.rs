@@ -4,9 +4,11 @@ mod auto_committing;
 mod committing;
 mod consumer_protocol;
 mod cooperative;
+mod counting;
 mod explaining;
 mod fetching;
 mod followers;
+mod health;
 mod isolation;
 mod leaving;
 mod listening;
@@ -110,7 +112,7 @@ impl World {
     fn new(config: ConsumerConfig) -> Self {
         let now = Now { mono: Instant::now(), wall: Timestamp(1_000_000) };
         let mut consumer = Consumer::new(config, now);
-        let (reader, _) = consumer.open_reader(now);
+        let (reader, ..) = consumer.open_reader(now);
         let (asked, fetches) = (VecDeque::new(), VecDeque::new());
         Self {
             consumer,
