@@ -2,6 +2,7 @@
 
 mod broker;
 mod dlq;
+mod doctor;
 mod groups;
 mod process;
 
@@ -10,14 +11,14 @@ use std::{ffi::OsString, path::PathBuf};
 pub(crate) use broker::{BrokerArgs, Security, TlsClientAuth};
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use dlq::{DlqVerb, ReplayArgs};
+pub(crate) use doctor::DoctorArgs;
 pub(crate) use groups::{GroupFilters, GroupsVerb, LagArgs, RemoveMemberArgs, ResetOffsetsArgs};
 pub(crate) use process::{OrderArg, ProcessArgs, RetryOrderArg};
 
 const NOT_YET: &str = "\
 Not implemented yet (0.1):
   top                     Watch groups on a terminal screen
-  serve                   Serve a web page and metrics
-  doctor                  Find out why something does not work";
+  serve                   Serve a web page and metrics";
 
 /// Kafka consumers from the command line.
 #[derive(Debug, Parser)]
@@ -99,6 +100,9 @@ pub(crate) enum Verb {
     /// Look after dead letters
     #[command(subcommand)]
     Dlq(DlqVerb),
+    /// Find out why something does not work, and what to do: whether brokers can be reached, clocks, topics, groups.
+    /// Nothing is changed
+    Doctor(DoctorArgs),
     /// Print a script by which a shell completes verbs, flags, and names of topics and groups
     Completions {
         /// For which shell
@@ -117,9 +121,6 @@ pub(crate) enum Verb {
     /// Serve a web page and metrics
     #[command(hide = true)]
     Serve(Later),
-    /// Find out why something does not work
-    #[command(hide = true)]
-    Doctor(Later),
 }
 
 /// Whatever follows a verb that is not there yet.

@@ -9,5 +9,5 @@ mod seeds;
 
 pub(crate) use self::{
     ends::{Ends, Written},
-    status::{Look, Looks, Status},
+    status::{Look, Looks, Status, WINDOW},
 };
