@@ -6,7 +6,7 @@ use ottla::{
     Admin, AdminError, CommittedOffset, ErrorCode, IsolationLevel, NodeId, OffsetAndTimestamp, Timestamp,
     TopicPartition,
     admin::{
-        AbortTransaction, Address, Cluster, ConfigChange, ConfigEntry, ConfigResource, ConfigSource,
+        AbortTransaction, Address, BrokerVersions, Cluster, ConfigChange, ConfigEntry, ConfigResource, ConfigSource,
         Coordinator, GroupDescription, GroupKind, GroupListing, MemberDescription, MemberToRemove, NewTopic,
         Node, OffsetSpec, Partition, ProducerState, RecordsBefore, ShareOffset, StreamsMember, StreamsTasks,
         Topic, TopicId, TransactionDescription, TransactionListing,
@@ -28,6 +28,8 @@ pub(crate) async fn all(servers: &str, name: &str) -> Outcome {
     let cluster = admin.describe_cluster().await?;
     let (nodes, controller) = (nodes(&cluster), controller(&cluster));
     equal(controller.is_some_and(|id| nodes.contains_key(&id)), true)?;
+    let spoken = admin.describe_versions(nodes.into_keys()).await?;
+    equal(spoken.into_values().flatten().all(|broker| speaks(&broker)), true)?;
 
     let topics = described(&admin, name).await?;
     let topic = topics.get(name).ok_or("no such topic")?;
@@ -70,6 +72,10 @@ pub(crate) async fn all(servers: &str, name: &str) -> Outcome {
     }
     admin.close().await;
     Ok(())
+}
+
+fn speaks(broker: &BrokerVersions) -> bool {
+    broker.apis.contains_key(&ottla::ApiKey::Metadata)
 }
 
 fn of_classic_members() -> GroupKind {

@@ -514,6 +514,10 @@ impl BuildError {
             Some((address, why)) => detail.push_str(&format!("; last {address}: {why}")),
             None => detail.push_str("; no answer"),
         }
-        Self::new(BuildErrorKind::Unreachable).detail(detail)
+        let error = Self::new(BuildErrorKind::Unreachable).detail(detail);
+        match last {
+            Some((_, why)) => error.disconnected_by(why.clone()),
+            None => error,
+        }
     }
 }

@@ -342,7 +342,7 @@ impl Connections {
         std::mem::take(&mut self.misrouted)
     }
 
-    /// A request was answered. Returns the reply, unless the request was the connection's own (ApiVersions), or
+    /// A request was answered. Returns the reply, unless the request was the connection's own (the first ApiVersions), or
     /// nobody waits for it any more.
     pub fn handle_reply<F>(&mut self, conn: ConnId, reply: Reply<F>, now: Now) -> Option<Reply<F>> {
         let (target, kind) = self.key_of(conn)?;
@@ -356,7 +356,7 @@ impl Connections {
             link.throttled_until = link.throttled_until.max(Some(until));
         }
         let response = match reply.response {
-            Response::ApiVersions(response) => response,
+            Response::ApiVersions(response) if matches!(link.state, State::Asking { .. }) => response,
             response @ (Response::SaslHandshake(_) | Response::SaslAuthenticate(_)) => {
                 self.handle_login(conn, response, now);
                 return None;

@@ -2,6 +2,7 @@
 
 mod broker;
 mod dlq;
+mod doctor;
 mod groups;
 mod process;
 mod serve;
@@ -11,14 +12,14 @@ use std::{ffi::OsString, path::PathBuf};
 pub(crate) use broker::{BrokerArgs, Security, TlsClientAuth};
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use dlq::{DlqVerb, ReplayArgs};
+pub(crate) use doctor::DoctorArgs;
 pub(crate) use groups::{GroupFilters, GroupsVerb, LagArgs, RemoveMemberArgs, ResetOffsetsArgs};
 pub(crate) use process::{OrderArg, ProcessArgs, RetryOrderArg};
 pub(crate) use serve::ServeArgs;
 
 const NOT_YET: &str = "\
 Not implemented yet (0.1):
-  top                     Watch groups on a terminal screen
-  doctor                  Find out why something does not work";
+  top                     Watch groups on a terminal screen";
 
 /// Kafka consumers from the command line.
 #[derive(Debug, Parser)]
@@ -100,6 +101,11 @@ pub(crate) enum Verb {
     /// Look after dead letters
     #[command(subcommand)]
     Dlq(DlqVerb),
+    /// Serve a web page of groups and their lag, the same as JSON, and metrics for Prometheus
+    Serve(ServeArgs),
+    /// Find out why something does not work, and what to do: whether brokers can be reached, clocks, topics, groups.
+    /// Nothing is changed
+    Doctor(DoctorArgs),
     /// Print a script by which a shell completes verbs, flags, and names of topics and groups
     Completions {
         /// For which shell
@@ -115,11 +121,6 @@ pub(crate) enum Verb {
     /// Watch groups on a terminal screen
     #[command(hide = true)]
     Top(Later),
-    /// Serve a web page of groups and their lag, the same as JSON, and metrics for Prometheus
-    Serve(ServeArgs),
-    /// Find out why something does not work
-    #[command(hide = true)]
-    Doctor(Later),
 }
 
 /// Whatever follows a verb that is not there yet.

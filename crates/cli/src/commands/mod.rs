@@ -4,6 +4,7 @@ mod broker;
 mod consume;
 mod demo;
 mod dlq;
+mod doctor;
 mod groups;
 mod lag;
 mod process;
@@ -38,9 +39,9 @@ pub(crate) async fn run(cli: Cli, stop: Stop) -> Result<(), Failure> {
         Verb::Groups(verb) => groups::run(verb, common, verbose).await,
         Verb::Process(args) => process::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Dlq(verb) => dlq::run(verb, common, stop).await,
+        Verb::Doctor(args) => doctor::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Completions { shell } => shell::completions(&shell),
         Verb::Man { folder } => shell::man(&folder),
         Verb::Top(_) => Err(Failure::not_yet("`top`")),
-        Verb::Doctor(_) => Err(Failure::not_yet("`doctor`")),
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn asked(outer: &Common, verb: &Verb) -> Option<(bool, Known)> {
             | DlqVerb::Replay(ReplayArgs { common, .. }),
         ) => (common, ConsumerBuilder::known_properties().collect()),
         Verb::Produce(args) => (&args.common, ProducerBuilder::known_properties().collect()),
+        Verb::Doctor(args) => (&args.common, AdminBuilder::known_properties().collect()),
         Verb::Lag(args) => (&args.common, AdminBuilder::known_properties().collect()),
         Verb::Serve(args) => (&args.common, AdminBuilder::known_properties().collect()),
         Verb::Groups(verb) => (verb.common(), AdminBuilder::known_properties().collect()),

@@ -10,6 +10,6 @@ pub(crate) mod seeds;
 
 pub(crate) use self::{
     ends::{Ends, Written},
-    status::{Look, Looks, Status},
+    status::{Look, Looks, Status, WINDOW},
     trend::{Point, Trend},
 };

@@ -16,6 +16,7 @@ mod consume;
 mod data_dir;
 mod demo;
 mod dlq;
+mod doctor;
 mod group;
 mod groups;
 mod groups_failing;

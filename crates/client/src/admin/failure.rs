@@ -19,7 +19,8 @@ impl From<Failure> for AdminError {
                         error.address(address).broker(code).detail(format!("waited {waited:.1?}"))
                     }
                     Some(Cause::Connection { address, why }) => {
-                        error.address(address).detail(format!("waited {waited:.1?}; last {why}"))
+                        let detail = format!("waited {waited:.1?}; last {why}");
+                        error.address(address).detail(detail).disconnected_by(why)
                     }
                     Some(cause) => error.detail(format!("waited {waited:.1?}; last {cause}")),
                 }

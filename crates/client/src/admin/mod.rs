@@ -35,10 +35,10 @@ use ottla_core::admin as core;
 pub use ottla_core::{
     Address, Cause, CommittedOffset, Node, NodeId, OffsetAndTimestamp, Partition, Topic, TopicPartition,
     admin::{
-        AbortTransaction, Cluster, ConfigChange, ConfigEntry, ConfigResource, ConfigSource, Coordinator,
-        GroupDescription, GroupKind, GroupListing, MemberDescription, MemberToRemove, NewTopic, OffsetSpec,
-        ProducerState, RecordsBefore, ShareOffset, StreamsMember, StreamsTasks, TransactionDescription,
-        TransactionListing,
+        AbortTransaction, BrokerVersions, Cluster, ConfigChange, ConfigEntry, ConfigResource, ConfigSource,
+        Coordinator, GroupDescription, GroupKind, GroupListing, MemberDescription, MemberToRemove, NewTopic,
+        OffsetSpec, ProducerState, RecordsBefore, ShareOffset, StreamsMember, StreamsTasks,
+        TransactionDescription, TransactionListing,
     },
 };
 use ottla_core::{IsolationLevel, OpId, admin::Operation};
@@ -119,6 +119,20 @@ impl Admin {
     /// [`AdminError`]: as [any operation](self#errors).
     pub async fn describe_cluster(&self) -> Result<Cluster, AdminError> {
         self.run(core::DescribeCluster).await
+    }
+
+    /// What these brokers speak, and the features that the cluster has, as each of them tells.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); of a broker by itself [`AdminErrorKind::Broker`] with BROKER_NOT_AVAILABLE
+    /// where the cluster has none such, or [`AdminErrorKind::TimedOut`] where it does not answer.
+    pub async fn describe_versions(
+        &self,
+        brokers: impl IntoIterator<Item = NodeId>,
+    ) -> Result<Each<NodeId, BrokerVersions>, AdminError> {
+        let described = self.run(core::DescribeVersions(brokers.into_iter().collect())).await?;
+        Ok(described.into_iter().map(|(node, told)| (node, told.map_err(AdminError::from))).collect())
     }
 
     /// Every topic, those that Kafka made for itself too ([`Topic::internal`]).

@@ -92,6 +92,11 @@ macro_rules! errors {
                 self.0.facts.missing()
             }
 
+            /// What became of the connection, where that is why, or was the last obstacle; its text is part of this error's.
+            pub fn disconnected(&self) -> Option<&Disconnected> {
+                self.0.facts.disconnected.as_ref()
+            }
+
             /// Whether the same call may succeed later although nobody changes anything: a broker or the network was in
             /// the way, or time ran out. After a time-out, what was asked for may be done all the same.
             pub fn is_retriable(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt};
 
-use ottla_core::{Address, RefusedConnection, TopicPartition};
+use ottla_core::{Address, Disconnected, RefusedConnection, TopicPartition};
 use ottla_protocol::{ApiKey, ErrorCode};
 
 use super::{
@@ -25,11 +25,14 @@ pub(crate) struct Facts {
     /// What the call needs to be allowed to do.
     needs: AclOperation,
     pub(super) source: Option<Box<dyn StdError + Send + Sync>>,
+    /// What became of the connection, where that is why. The detail has its text.
+    pub(super) disconnected: Option<Disconnected>,
 }
 
 impl<K> Failure<K> {
     pub(super) fn new(kind: K, needs: AclOperation) -> Box<Self> {
-        let facts = Facts { context: Context::default(), detail: String::new(), needs, source: None };
+        let (context, detail) = (Context::default(), String::new());
+        let facts = Facts { context, detail, needs, source: None, disconnected: None };
         Box::new(Self { kind, facts })
     }
 }
@@ -91,7 +94,14 @@ pub(crate) trait Details: Sized {
 
     /// A connection that was refused for good: where to, and why.
     fn refused_by(self, refused: RefusedConnection) -> Self {
-        self.address(refused.address).detail(refused.why.to_string())
+        let detail = refused.why.to_string();
+        self.address(refused.address).detail(detail).disconnected_by(refused.why)
+    }
+
+    /// What became of the connection, of which the detail tells.
+    fn disconnected_by(mut self, why: Disconnected) -> Self {
+        self.facts().disconnected = Some(why);
+        self
     }
 
     /// The call needs this, in place of what such calls usually need.

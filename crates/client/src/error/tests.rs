@@ -54,6 +54,8 @@ fn unreachable_names_every_address_the_time_and_the_last_failure() {
         "no broker can be reached (tried localhost:1, localhost:2 for 30.0s; last localhost:1: the broker closed \
          the connection); check bootstrap.servers, and that the brokers run"
     );
+    assert_eq!(error.disconnected(), Some(&Disconnected::Closed));
+    assert_eq!(BuildError::new(BuildErrorKind::Driver).disconnected(), None);
 }
 
 #[test]

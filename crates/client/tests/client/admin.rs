@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ottla::{
-    ErrorCode,
+    Disconnected, ErrorCode,
     admin::{Admin, NewTopic, NodeId, OffsetSpec, TopicPartition},
     error::{AdminErrorKind, BuildErrorKind},
     producer::{Producer, ProducerRecord},
@@ -83,6 +83,7 @@ async fn the_ends_of_a_log_and_its_first_record_after_a_time_are_found() {
         (OffsetSpec::Latest, Some(10)),
         (OffsetSpec::Timestamp(Timestamp(1_004)), Some(4)),
         (OffsetSpec::Timestamp(Timestamp(5_000)), None),
+        (OffsetSpec::MaxTimestamp, Some(9)),
     ] {
         let found = admin.list_offsets([(at(1), spec)]).await.unwrap();
         assert_eq!(found[&at(1)].as_ref().unwrap().map(|found| found.offset), offset, "{spec:?}");
@@ -97,6 +98,29 @@ async fn the_ends_of_a_log_and_its_first_record_after_a_time_are_found() {
     assert_eq!(offsets, BTreeMap::from([(0, Some(0)), (1, Some(10)), (2, Some(0))]));
     assert_eq!(found[&at(3)].as_ref().unwrap_err().kind(), AdminErrorKind::UnknownTopic);
     assert_eq!(found[&missing].as_ref().unwrap_err().kind(), AdminErrorKind::UnknownTopic);
+}
+
+#[tokio::test]
+async fn what_a_broker_speaks_is_told_by_each_of_those_that_are_there() {
+    let server = cluster(2);
+    let admin = admin(&server).await;
+    let told = admin.describe_versions([1, 2, 7].map(NodeId)).await.unwrap();
+    let ranges = [1, 2].map(|node| told[&NodeId(node)].as_ref().unwrap().apis[&ApiKey::ListGroups].clone());
+    assert_eq!(ranges[0], ranges[1]);
+    assert!(*ranges[0].end() >= 4, "{ranges:?}");
+    assert_eq!(told[&NodeId(7)].as_ref().unwrap_err().code(), Some(ErrorCode::BrokerNotAvailable));
+    // The connection is still of use.
+    assert!(admin.list_groups().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn before_the_first_contact_a_broker_is_waited_for_and_not_taken_for_gone() {
+    let server = cluster(2);
+    let builder = Admin::builder().bootstrap_servers([server.bootstrap()]).wait_for_broker(false);
+    let admin = builder.build().await.unwrap();
+    let told = admin.describe_versions([2, 7].map(NodeId)).await.unwrap();
+    assert!(told[&NodeId(2)].is_ok(), "{told:?}");
+    assert_eq!(told[&NodeId(7)].as_ref().unwrap_err().code(), Some(ErrorCode::BrokerNotAvailable));
 }
 
 #[tokio::test]
@@ -142,6 +166,7 @@ async fn a_broker_that_is_silent_is_named_when_the_time_is_over() {
     let error = admin.list_groups().await.unwrap_err();
     assert_eq!(error.kind(), AdminErrorKind::TimedOut);
     assert!(error.to_string().starts_with(&server.bootstrap()), "{error}");
+    assert_eq!(error.disconnected(), Some(&Disconnected::TimedOut(ApiKey::ListGroups)));
 }
 
 #[tokio::test]

@@ -119,6 +119,7 @@ async fn the_epochs_and_the_target_of_a_group_of_the_consumer_protocol_are_told(
     let member = &group.members[0];
     assert_eq!((member.epoch, &member.assignment), (Some(2), &vec![at(0), at(1), at(2)]));
     assert_eq!(member.target.as_ref(), Some(&member.assignment));
+    assert_eq!(member.subscription.iter().collect::<Vec<_>>(), ["t"]);
     let classic = of_the_classic_protocol(&server, &admin).await;
     assert_eq!((classic.kind, classic.group_epoch), (GroupKind::Classic, None));
     assert_eq!((classic.members[0].epoch, &classic.members[0].target), (None, &None));

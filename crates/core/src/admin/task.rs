@@ -117,7 +117,10 @@ impl<O: Operation> Task<O> {
         match route {
             Route::Any => return Some((Place::Any, part)),
             Route::Controller => return Some((Place::Controller, part)),
-            Route::Broker(node) => return brokers.is_there(node).then_some((Place::Node(node), part)),
+            Route::Broker(node) if brokers.is_there(node) => return Some((Place::Node(node), part)),
+            // Which there are is not known yet.
+            Route::Broker(_) if !brokers.hub.metadata.is_known() => self.todo.push(part),
+            Route::Broker(_) => {}
             Route::Leader(at) => match brokers.leader_of(at) {
                 Leader::Is(node) => return Some((Place::Node(node), part)),
                 Leader::NotKnown => self.todo.push(part),

@@ -13,7 +13,7 @@ use ottla_protocol::{
 
 use crate::{
     admin::{GroupDescription, GroupKind, MemberDescription, StreamsMember, StreamsTasks},
-    group::embedded::Assignment,
+    group::embedded::{Assignment, Subscription},
     ids::{NodeId, TopicPartition},
 };
 
@@ -38,8 +38,14 @@ fn of_topic(topic: String, partitions: Vec<i32>) -> impl Iterator<Item = TopicPa
 pub(super) fn classic(told: DescribeGroupsDescribedGroup, coordinator: NodeId) -> Told {
     let consumers = told.protocol_type == "consumer";
     let members = told.members.into_iter().map(|member| MemberDescription {
+        // What members send to each other is their own: one may write what nobody reads.
+        subscription: match consumers {
+            true => Subscription::decode(&member.member_metadata).map(|it| it.topics).unwrap_or_default(),
+            false => Vec::new(),
+        }
+        .into_iter()
+        .collect(),
         assignment: match consumers {
-            // What members send to each other is their own: one may write what nobody reads.
             true => in_order(Assignment::decode(&member.member_assignment).unwrap_or_default().partitions),
             false => Vec::new(),
         },
@@ -78,6 +84,7 @@ pub(super) fn consumer(told: ConsumerGroupDescribeDescribedGroup, coordinator: N
         host: member.client_host,
         rack: member.rack_id,
         epoch: Some(member.member_epoch),
+        subscription: member.subscribed_topic_names.into_iter().collect(),
         assignment: partitions(member.assignment),
         target: Some(partitions(member.target_assignment)),
         streams: None,
@@ -104,6 +111,7 @@ pub(super) fn share(told: ShareGroupDescribeDescribedGroup, coordinator: NodeId)
         host: member.client_host,
         rack: member.rack_id,
         epoch: Some(member.member_epoch),
+        subscription: member.subscribed_topic_names.into_iter().collect(),
         assignment: {
             let topics = member.assignment.topic_partitions.into_iter();
             in_order(topics.flat_map(|topic| of_topic(topic.topic_name, topic.partitions)))
@@ -151,6 +159,7 @@ pub(super) fn streams(told: StreamsGroupDescribeDescribedGroup, coordinator: Nod
             host: member.client_host,
             rack: member.rack_id,
             epoch: Some(member.member_epoch),
+            subscription: BTreeSet::new(),
             assignment: read(&tasks),
             target: Some(read(&target_tasks)),
             streams: Some(StreamsMember {

@@ -32,13 +32,19 @@ pub enum OffsetSpec {
     Latest,
     /// The offset of the first record with this timestamp or a later one.
     Timestamp(Timestamp),
+    /// The first offset whose record has the greatest timestamp of all (KIP-734); none in an empty log. It needs Kafka 3.0 or newer.
+    MaxTimestamp,
 }
+
+/// From this version on the greatest timestamp can be asked for.
+const BY_MAX_TIMESTAMP: i16 = 7;
 
 impl OffsetSpec {
     const fn timestamp(self) -> i64 {
         match self {
             Self::Earliest => -2,
             Self::Latest => -1,
+            Self::MaxTimestamp => -3,
             Self::Timestamp(timestamp) => timestamp.0,
         }
     }
@@ -62,7 +68,11 @@ impl Operation for ListOffsets {
         (ApiKey::ListOffsets, i16::MAX)
     }
 
-    fn request(&self, queries: &[Query], _: i16, timeout_ms: i32) -> Option<Request> {
+    fn request(&self, queries: &[Query], version: i16, timeout_ms: i32) -> Option<Request> {
+        let is_newer = |(_, spec): &Query| *spec == OffsetSpec::MaxTimestamp;
+        if version < BY_MAX_TIMESTAMP && queries.iter().any(is_newer) {
+            return None;
+        }
         let mut topics: BTreeMap<&String, Vec<ListOffsetsPartition>> = BTreeMap::new();
         for (at, spec) in queries {
             topics.entry(&at.topic).or_default().push(ListOffsetsPartition {
