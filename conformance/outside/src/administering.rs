@@ -28,7 +28,7 @@ pub(crate) async fn all(servers: &str, name: &str) -> Outcome {
     let cluster = admin.describe_cluster().await?;
     let (nodes, controller) = (nodes(&cluster), controller(&cluster));
     equal(controller.is_some_and(|id| nodes.contains_key(&id)), true)?;
-    let spoken = admin.describe_versions(nodes.into_keys()).await?;
+    let spoken = admin.describe_versions(nodes.keys().copied()).await?;
     equal(spoken.into_values().flatten().all(|broker| speaks(&broker)), true)?;
 
     let topics = described(&admin, name).await?;
