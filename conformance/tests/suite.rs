@@ -41,6 +41,10 @@ mod dead_letters;
 mod deleted_topics;
 #[path = "suite/deletions.rs"]
 mod deletions;
+#[path = "suite/doctor.rs"]
+mod doctor;
+#[path = "suite/doctor_groups.rs"]
+mod doctor_groups;
 #[path = "suite/exactly_once.rs"]
 mod exactly_once;
 #[path = "suite/exactly_once_processors.rs"]
@@ -200,6 +204,8 @@ fn all() -> Vec<Case> {
         bad_input::cases(),
         failures::cases(),
         lag_watched::cases(),
+        doctor::cases(),
+        doctor_groups::cases(),
         public_face::cases(),
         secured::cases(),
         secured_matrix::cases(),

@@ -6,10 +6,10 @@ use ottla::{
     Admin, AdminError, CommittedOffset, ErrorCode, IsolationLevel, NodeId, OffsetAndTimestamp, Timestamp,
     TopicPartition,
     admin::{
-        AbortTransaction, Address, BrokerVersions, Cluster, ConfigChange, ConfigEntry, ConfigResource, ConfigSource,
-        Coordinator, GroupDescription, GroupKind, GroupListing, MemberDescription, MemberToRemove, NewTopic,
-        Node, OffsetSpec, Partition, ProducerState, RecordsBefore, ShareOffset, StreamsMember, StreamsTasks,
-        Topic, TopicId, TransactionDescription, TransactionListing,
+        AbortTransaction, Address, BrokerVersions, Cluster, ConfigChange, ConfigEntry, ConfigResource,
+        ConfigSource, Coordinator, GroupDescription, GroupKind, GroupListing, MemberDescription,
+        MemberToRemove, NewTopic, Node, OffsetSpec, Partition, ProducerState, RecordsBefore, ShareOffset,
+        StreamsMember, StreamsTasks, Topic, TopicId, TransactionDescription, TransactionListing,
     },
 };
 

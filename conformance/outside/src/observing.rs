@@ -7,7 +7,7 @@ use ottla::{
     processor::{HandlerStats, ProcessorMonitor, ProcessorStats},
     stats::{
         BufferStats, CommitStats, ConnectionStats, ConsumerStats, FetchStats, PartitionStats, PollStats,
-        RebalanceStats, Recorder, RecordStats,
+        RebalanceStats, RecordStats, Recorder,
     },
 };
 use tokio::sync::Notify;

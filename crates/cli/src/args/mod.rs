@@ -103,8 +103,7 @@ pub(crate) enum Verb {
     Dlq(DlqVerb),
     /// Serve a web page of groups and their lag, the same as JSON, and metrics for Prometheus
     Serve(ServeArgs),
-    /// Find out why something does not work, and what to do: whether brokers can be reached, clocks, topics, groups.
-    /// Nothing is changed
+    /// Find out why something does not work, and what to do; nothing is changed
     Doctor(DoctorArgs),
     /// Print a script by which a shell completes verbs, flags, and names of topics and groups
     Completions {

@@ -1,0 +1,242 @@
+//! Faults of the way to a cluster and of its brokers, injected one after the other: `ottla doctor` names the cause of each.
+//! Those of groups are in `doctor_groups.rs`.
+
+use std::process::Command;
+use std::time::Duration;
+
+use libtest_mimic::Failed;
+use ottla::{Admin, Consumer, Producer, ProducerRecord};
+use ottla_broker::{Authorizer, Config, Fault, Listen, Sasl, SaslMechanism, Server, Tls, TopicSpec};
+use ottla_conformance::bad_server::{BadServer, Garbage};
+use ottla_conformance::binary;
+use ottla_conformance::ports;
+use ottla_conformance::process::Process;
+use ottla_protocol::ApiKey;
+use serde_json::Value;
+
+use crate::cases::{Case, Outcome};
+use crate::kit::{PATIENCE, equal, holds, poll_until, wait};
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        Case::alone("doctor_names_what_is_wrong_with_an_address", addresses),
+        Case::alone("doctor_names_what_is_wrong_with_where_brokers_say_they_are", advertised),
+        Case::alone("doctor_names_what_is_wrong_with_tls_and_sasl", security),
+        Case::alone("doctor_names_what_may_not_be_done", permissions),
+        Case::alone("doctor_names_a_quota_and_a_coordinator_that_says_nothing", brokers),
+    ]
+}
+
+/// What doctor found, and how it ended.
+pub(crate) struct Told {
+    status: Option<i32>,
+    rows: Vec<Value>,
+}
+
+impl Told {
+    /// Asks doctor with these arguments.
+    pub(crate) fn by(args: &[&str]) -> Result<Self, Failed> {
+        let mut command = Command::new(binary::ottla()?);
+        command.args(["doctor", "--output", "json"]).args(args);
+        command.env_remove("OTTLA_BOOTSTRAP_SERVERS").env_remove("OTTLA_CONFIG");
+        let output = Process::spawn(&command)?.end(PATIENCE)?;
+        let rows = output.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        Ok(Self { status: output.status.code(), rows })
+    }
+
+    /// That a cause was named: this finding, with all of these in its text or its places, and something to do.
+    pub(crate) fn names(&self, fault: &str, finding: &str, says: &[&str]) -> Outcome {
+        let is_it = |row: &&Value| {
+            let text = row.to_string();
+            row["finding"] == finding && says.iter().all(|part| text.contains(part))
+        };
+        let Some(row) = self.rows.iter().find(is_it) else {
+            let rows: Vec<String> = self.rows.iter().map(Value::to_string).collect();
+            return Err(format!("{fault}: no {finding} with {says:?}:\n{}", rows.join("\n")).into());
+        };
+        let is_bad = row["severity"] == "error" || row["severity"] == "warning";
+        holds(&format!("{fault}: it says what to do: {row}"), row["do"].is_string() == is_bad)?;
+        println!("{fault} | {finding} | {}", row["seen"].as_str().unwrap_or_default());
+        Ok(())
+    }
+
+    pub(crate) fn failed(&self) -> Outcome {
+        equal("the status", self.status, Some(1))
+    }
+}
+
+/// Looks once.
+fn told(servers: &str, more: &[&str]) -> Result<Told, Failed> {
+    Told::by(&[&["-b", servers, "--looks", "1", "--patience", "2s"], more].concat())
+}
+
+fn server(config: Config) -> Result<Server, Failed> {
+    Ok(Server::start_on_thread(config, ([127, 0, 0, 1], 0))?)
+}
+
+fn addresses() -> Outcome {
+    let unresolved = told("nowhere.invalid:9092", &[])?;
+    unresolved.names("a name that does not resolve", "unresolved", &["nowhere.invalid:9092"])?;
+    unresolved.failed()?;
+    let nobody = format!("127.0.0.1:{}", ports::free()?);
+    let unreachable = told(&nobody, &[])?;
+    unreachable.names("a port that nobody listens on", "unreachable", &[&nobody, "refused"])?;
+    unreachable.failed()?;
+    for (garbage, fault, finding, says) in [
+        (Garbage::Silence, "a server that says nothing", "silent", ""),
+        (Garbage::Http, "a web server", "not-kafka", "HTTP"),
+        (Garbage::HugeLength, "another protocol", "not-kafka", "2147483647"),
+        (Garbage::TlsAlert, "a listener for TLS, spoken to plainly", "not-kafka", "TLS"),
+        (Garbage::Close, "a server that hangs up", "closed", "SASL"),
+    ] {
+        let server = BadServer::start(garbage)?;
+        let address = server.address().to_string();
+        let told = told(&address, &[])?;
+        told.names(fault, finding, &[&address, says])?;
+        told.failed()?;
+    }
+    let (one, other) = (server(Config::default())?, server(Config { seed: 1, ..Config::default() })?);
+    let both = format!("{},{}", one.bootstrap(), other.bootstrap());
+    let told = told(&both, &[])?;
+    told.names("addresses of two clusters", "other-cluster", &[&other.bootstrap()])
+}
+
+fn advertised() -> Outcome {
+    let of = |host: &str| -> Result<(Server, String), Failed> {
+        let listen =
+            Listen::Anywhere { address: ([127, 0, 0, 1], 0).into(), advertised_host: host.to_owned() };
+        let server = Server::start_on_thread(Config::default(), listen)?;
+        let address = server.addresses().first().ok_or("no address")?.to_string();
+        Ok((server, address))
+    };
+    let (_server, address) = of("kafka-of-a-compose-file")?;
+    let container = told(&address, &[])?;
+    let says = ["kafka-of-a-compose-file:", "\"broker\":1", "Docker"];
+    container.names("a broker that names its container", "advertised-unresolved", &says)?;
+    container.failed()?;
+
+    let two = server(Config { brokers: 2, ..Config::default() })?;
+    let first = two.addresses().first().ok_or("no address")?.to_string();
+    let port = ports::free()?;
+    two.with_cluster(|cluster| cluster.set_address(2, "localhost".to_owned(), port));
+    let mapped = told(&first, &[])?;
+    let says = ["\"broker\":2", "container", "refused"];
+    mapped.names("a broker that names a port that is not mapped", "advertised-unreachable", &says)?;
+
+    let (two, other) = (
+        server(Config { brokers: 2, ..Config::default() })?,
+        server(Config { seed: 1, ..Config::default() })?,
+    );
+    let first = two.addresses().first().ok_or("no address")?.to_string();
+    let stranger = *other.addresses().first().ok_or("no address")?;
+    two.with_cluster(|cluster| cluster.set_address(2, stranger.ip().to_string(), stranger.port()));
+    let led_astray = told(&first, &[])?;
+    let says = ["\"broker\":2", "another cluster"];
+    led_astray.names("a broker that names an address of another cluster", "advertised-other", &says)
+}
+
+fn security() -> Outcome {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    let tls = Tls::new(made.cert.pem().into_bytes(), made.signing_key.serialize_pem());
+    let secured = server(Config { tls: Some(tls), ..Config::default() })?;
+    let untrusted = told(&secured.bootstrap(), &["-X", "security.protocol=SSL"])?;
+    untrusted.names(
+        "a certificate that nobody signed who is trusted",
+        "tls",
+        &["ssl.truststore.location"],
+    )?;
+    untrusted.failed()?;
+    let plain = server(Config::default())?;
+    let not_tls = told(&plain.bootstrap(), &["-X", "security.protocol=SSL"])?;
+    not_tls.names("TLS to a listener without it", "tls", &["security.protocol"])?;
+
+    let sasl = Sasl::new([SaslMechanism::Plain]).user("alice", "a");
+    let asks = server(Config { sasl: Some(sasl), ..Config::default() })?;
+    let login = |mechanism: &str, password: &str| {
+        let pairs = [
+            "security.protocol=SASL_PLAINTEXT".to_owned(),
+            format!("sasl.mechanism={mechanism}"),
+            "sasl.username=alice".to_owned(),
+            format!("sasl.password={password}"),
+        ];
+        let args: Vec<&str> = pairs.iter().flat_map(|pair| ["-X", pair.as_str()]).collect();
+        told(&asks.bootstrap(), &args)
+    };
+    let wrong = login("PLAIN", "b")?;
+    wrong.names("a wrong password", "sasl", &["check user and password"])?;
+    wrong.failed()?;
+    login("SCRAM-SHA-256", "a")?.names(
+        "a mechanism that is not there",
+        "sasl",
+        &["it has PLAIN", "sasl.mechanism"],
+    )?;
+    told(&asks.bootstrap(), &[])?.names("no authentication where it is asked for", "closed", &["SASL"])
+}
+
+fn permissions() -> Outcome {
+    let acls = ["User:ANONYMOUS:DESCRIBE:group:seen", "User:ANONYMOUS:DESCRIBE:topic:open"];
+    let authorizer = Authorizer {
+        acls: acls.iter().map(|acl| acl.parse()).collect::<Result<_, _>>()?,
+        ..Authorizer::default()
+    };
+    let topics = vec![TopicSpec::new("open", 1), TopicSpec::new("shut", 1)];
+    let server = server(Config { authorizer: Some(authorizer), topics, ..Config::default() })?;
+    let group = told(&server.bootstrap(), &["-G", "hidden"])?;
+    group.names("a group that may not be described", "permission", &["DESCRIBE on group `hidden`"])?;
+    group.failed()?;
+    // A member reads it, and who looks may not see it.
+    let grant = ["User:ANONYMOUS:READ:group:seen", "User:ANONYMOUS:READ:topic:shut"];
+    let rights = |acls: &[&str]| -> Result<(), Failed> {
+        let acls = acls.iter().map(|acl| acl.parse()).collect::<Result<Vec<_>, _>>()?;
+        server.with_cluster(|cluster| cluster.authorizer().as_mut().map(|it| it.acls = acls));
+        Ok(())
+    };
+    rights(&grant)?;
+    let _member = wait(async {
+        let builder = Consumer::builder().bootstrap_servers([server.bootstrap()]).group_id("seen");
+        let mut member = builder.subscribe(["shut"]).build().await?;
+        poll_until(&mut member, "a share", |member| !member.assignment().is_empty()).await?;
+        Ok(member)
+    })?;
+    rights(&acls)?;
+    let topic = told(&server.bootstrap(), &["-G", "seen"])?;
+    topic.names("a topic that may not be described", "permission", &["DESCRIBE on topic `shut`"])?;
+
+    rights(&[
+        "User:ANONYMOUS:ALL:topic:open",
+        "User:ANONYMOUS:ALL:transactional-id:*",
+        "User:ANONYMOUS:ALL:group:*",
+    ])?;
+    let _producer = wait(async {
+        let admin = Admin::builder().bootstrap_servers([server.bootstrap()]).build().await?;
+        admin
+            .alter_offsets("reader", [(("open", 0), 0)])
+            .await?
+            .into_values()
+            .collect::<Result<Vec<_>, _>>()?;
+        let builder = Producer::builder().bootstrap_servers([server.bootstrap()]).transactional_id("unseen");
+        let mut producer = builder.build_transactional().await?;
+        let transaction = producer.begin().await?;
+        transaction.send(ProducerRecord::to("open").value(b"v".as_slice())).await?.await?;
+        // Nobody ends it: dropped, it would be aborted.
+        std::mem::forget(transaction);
+        Ok(producer)
+    })?;
+    // To who may not see the transactional id it looks as if its coordinator had forgotten it.
+    rights(&["User:ANONYMOUS:READ:topic:open", "User:ANONYMOUS:DESCRIBE:group:reader"])?;
+    let args = ["-b", &server.bootstrap(), "-G", "reader", "--looks", "2", "--interval", "100ms"];
+    let says = ["\"group\":\"reader\"", "no coordinator", "since offset 0"];
+    Told::by(&args)?.names("a transaction of which no coordinator tells", "hanging-transaction", &says)
+}
+
+fn brokers() -> Outcome {
+    let slow = server(Config::default())?;
+    let pause = Fault::Throttle(Duration::from_millis(1500));
+    slow.with_cluster(|cluster| cluster.faults().on(ApiKey::Metadata).always().then(pause));
+    told(&slow.bootstrap(), &[])?.names("a quota on requests that is exceeded", "slow", &["quota"])?;
+
+    let hung = server(Config::default())?;
+    hung.with_cluster(|cluster| cluster.faults().on(ApiKey::DescribeGroups).always().then(Fault::Silence));
+    let told = told(&hung.bootstrap(), &["-G", "g", "-X", "default.api.timeout.ms=1500"])?;
+    told.names("a coordinator that hangs", "not-answered", &["\"group\":\"g\"", "DescribeGroups"])
+}
