@@ -71,14 +71,6 @@ pub(crate) struct Look {
     pub(crate) is_owned: bool,
 }
 
-impl Look {
-    /// The reader that goes on there is told that its offset is out of range.
-    fn is_outside(&self) -> bool {
-        let Some(committed) = self.committed else { return false };
-        self.begin.is_some_and(|begin| committed < begin) || self.end.is_some_and(|end| committed > end)
-    }
-}
-
 /// What is looked back at. Tens of thousands of partitions are kept: a number that is not known takes no room of its own.
 #[derive(Debug, Clone, Copy)]
 struct Past {
@@ -112,14 +104,15 @@ impl Past {
 /// The last looks at a partition, the oldest first.
 #[derive(Debug, Clone)]
 pub(crate) struct Looks {
-    /// With the last.
     past: VecDeque<Past>,
-    last: Option<Look>,
+    /// Of the last alone.
+    begin: i64,
+    is_owned: bool,
 }
 
 impl Default for Looks {
     fn default() -> Self {
-        Self { past: VecDeque::with_capacity(WINDOW), last: None }
+        Self { past: VecDeque::with_capacity(WINDOW), begin: NOT_KNOWN, is_owned: false }
     }
 }
 
@@ -129,21 +122,21 @@ impl Looks {
             self.past.pop_front();
         }
         self.past.push_back(Past::of(look));
-        self.last = Some(look);
+        (self.begin, self.is_owned) = (look.begin.unwrap_or(NOT_KNOWN), look.is_owned);
     }
 
     /// How the group gets on in it, as far as that can be told.
     pub(crate) fn status(&self) -> Option<Status> {
-        let last = self.last?;
-        if last.end.is_none() || last.is_outside() {
+        let last = self.past.back()?;
+        if last.end().is_none() || self.is_outside() {
             return Some(Status::Err);
         }
         let is_full = self.past.len() == WINDOW;
-        if last.committed.is_none() {
+        if last.committed().is_none() {
             let is_silent = self.past.iter().all(|look| look.committed().is_none());
             return (is_full && is_silent && self.has_grown()).then_some(Status::Stop);
         }
-        if last.lag == Some(0) {
+        if last.lag() == Some(0) {
             return Some(Status::Ok);
         }
         if self.is_rewound() {
@@ -152,12 +145,20 @@ impl Looks {
         if self.was_at_the_end() || self.has_moved() && self.lag_fell() {
             return Some(Status::Ok);
         }
-        match (is_full, self.has_moved(), last.is_owned) {
+        match (is_full, self.has_moved(), self.is_owned) {
             (false, _, _) => None,
             (true, true, _) => Some(Status::Warn),
             (true, false, true) => Some(Status::Stall),
             (true, false, false) => Some(Status::Stop),
         }
+    }
+
+    /// The reader that goes on there is told that its offset is out of range.
+    fn is_outside(&self) -> bool {
+        let Some(last) = self.past.back() else { return false };
+        // A begin that is not known is before all offsets.
+        last.committed()
+            .is_some_and(|committed| committed < self.begin || last.end().is_some_and(|end| committed > end))
     }
 
     fn commits(&self) -> impl Iterator<Item = i64> {

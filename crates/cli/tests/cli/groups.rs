@@ -41,6 +41,17 @@ fn groups_are_filtered_by_state_and_type() {
 }
 
 #[test]
+fn of_more_partitions_than_are_asked_at_once_none_is_left_out() {
+    let broker = Broker::start(&["t:5000"]);
+    broker.produce(&["t", "-p", "4999"], &numbers(0..3)).ok();
+    broker.run(&["groups", "reset-offsets", "-G", "g", "-t", "t", "--to-earliest", "--execute"]).ok();
+    let seen = rows(&broker.run(&["lag", "g", "--output", "json"]).ok());
+    assert_eq!(seen.len(), 5_000);
+    assert!(seen.iter().all(|row| row["log_end_offset"].is_i64() && row["log_start_offset"] == 0));
+    assert_eq!(seen[4_999]["lag"], 3);
+}
+
+#[test]
 fn epochs_and_what_a_member_is_to_have_are_shown_with_verbose() {
     let broker = Broker::start(&["t:2"]);
     broker.produce(&["t"], &numbers(0..3)).ok();

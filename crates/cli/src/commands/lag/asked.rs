@@ -1,6 +1,9 @@
 //! What is asked of a cluster: where groups are, and where the logs begin and end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+};
 
 use ottla::{
     Admin, CommittedOffset, OffsetAndTimestamp, TopicPartition,
@@ -16,6 +19,9 @@ use crate::{
     },
     failure::{Failure, Failures},
 };
+
+/// Of how many partitions the ends are asked at once. What is asked and answered takes a few hundred bytes of each for that moment.
+const AT_ONCE: usize = 4_096;
 
 /// Where a group is in a partition.
 #[derive(Debug, Clone, Copy, Default)]
@@ -143,16 +149,19 @@ impl Seen {
         let is_gone = |error: &AdminError| error.kind() == AdminErrorKind::UnknownTopic;
         let mut refused: Vec<AdminError> =
             topics.into_values().filter_map(Result::err).filter(|error| !is_gone(error)).collect();
-        let (mut begins, ends) = begins_and_ends(admin, &partitions).await?;
-        for (at, end) in ends {
-            let begin = begins.remove(&at).unwrap_or(Ok(None));
-            let offset = |told: &Result<Option<OffsetAndTimestamp>, AdminError>| {
-                told.as_ref().ok().copied().flatten().map(|told| told.offset)
-            };
-            let log = Log { begin: offset(&begin), end: offset(&end) };
-            // Both are of one leader: what is wrong there is told once.
-            refused.extend(end.err().or(begin.err()));
-            self.logs.insert(at, log);
+        while !partitions.is_empty() {
+            let some = iter::from_fn(|| partitions.pop_first()).take(AT_ONCE).collect();
+            let (mut begins, ends) = begins_and_ends(admin, &some).await?;
+            for (at, end) in ends {
+                let begin = begins.remove(&at).unwrap_or(Ok(None));
+                let offset = |told: &Result<Option<OffsetAndTimestamp>, AdminError>| {
+                    told.as_ref().ok().copied().flatten().map(|told| told.offset)
+                };
+                let log = Log { begin: offset(&begin), end: offset(&end) };
+                // Both are of one leader: what is wrong there is told once.
+                refused.extend(end.err().or(begin.err()));
+                self.logs.insert(at, log);
+            }
         }
         refused.into_iter().for_each(|error| self.missed(error));
         Ok(())

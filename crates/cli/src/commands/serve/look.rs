@@ -53,12 +53,15 @@ pub(super) struct Group {
 
 impl Look {
     /// What was seen, beside the look before it.
-    pub(super) fn of(seen: Seen, watch: &Watch, took: Duration, before: Option<&Self>) -> Self {
+    pub(super) fn of(mut seen: Seen, watch: &Watch, took: Duration, before: Option<&Self>) -> Self {
         let mut groups = BTreeMap::new();
-        for (name, description) in &seen.groups {
-            let rows = rows(name, description, &seen, watch, None);
-            let known = before.and_then(|before| before.groups.get(name));
-            groups.insert(name.clone(), Group::of(description.clone(), rows, watch.at(), known));
+        // What is in a row is not kept beside it.
+        while let Some((name, description)) = seen.groups.pop_first() {
+            let rows = rows(&name, &description, &seen, watch, None);
+            seen.places.remove(&name);
+            let known = before.and_then(|before| before.groups.get(&name));
+            let group = Group::of(description, rows, watch.at(), known);
+            groups.insert(name, group);
         }
         let mut notes: Vec<String> = seen.failures.into_notes().chain(seen.notes).collect();
         if let Some(more) = notes.len().checked_sub(NOTES).filter(|more| *more > 0) {
