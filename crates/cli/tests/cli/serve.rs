@@ -126,6 +126,8 @@ fn rows_are_those_of_lag() {
         (&group["lag"], &group["state"], &group["member_count"]),
         (&6.into(), &"Empty".into(), &0.into())
     );
+    assert_eq!(group["time_lag"], Value::Null, "what it reads next was written before the first look");
+    assert_eq!(served.group("done")["time_lag"], 0.0);
     let live = served.json("/api/groups/live");
     assert_eq!(live["member_list"].as_array().unwrap().len(), 1, "{live}");
     assert_eq!(live["partition_list"][0]["topic"], "other");

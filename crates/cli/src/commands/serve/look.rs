@@ -37,7 +37,7 @@ pub(super) struct Group {
     pub(super) rows: Vec<Row>,
     /// Of all partitions of which it is known.
     pub(super) lag: Option<i64>,
-    /// Of the partition that is furthest behind, in seconds.
+    /// Of the partition that is furthest behind, in seconds; not known where that of one that is behind is not.
     pub(super) age: Option<f64>,
     /// That of its worst partition.
     pub(super) status: Option<Status>,
@@ -84,7 +84,7 @@ impl Group {
         });
         let mut group = Self {
             lag: lags().next().map(|_| lags().fold(0, i64::saturating_add)),
-            age: rows.iter().filter_map(|row| row.age).max_by(f64::total_cmp),
+            age: oldest(&rows),
             status,
             since: before.filter(|_| !is_new).map_or(at, |before| before.since),
             last_known: status.or(before.and_then(|before| before.last_known)),
@@ -130,6 +130,12 @@ impl Group {
     pub(super) fn count(&self, status: Option<Status>) -> usize {
         self.rows.iter().filter(|row| row.status == status).count()
     }
+}
+
+fn oldest(rows: &[Row]) -> Option<f64> {
+    let is_in_doubt = |row: &Row| row.age.is_none() && row.lag.is_some_and(|lag| lag > 0);
+    let ages = rows.iter().filter_map(|row| row.age);
+    ages.max_by(f64::total_cmp).filter(|_| !rows.iter().any(is_in_doubt))
 }
 
 /// Who has what.
