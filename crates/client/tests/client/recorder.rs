@@ -37,6 +37,16 @@ impl Kept {
         assert_eq!(before, None, "{} is described once", key.as_str());
     }
 
+    /// Each with its unit, and what it is.
+    fn describes_what_it_has(&self) {
+        let (described, values) = (self.described.lock().unwrap(), self.values.lock().unwrap());
+        let (unit, text) = described.get("ottla_consumer_fetch_latency_milliseconds_total").unwrap();
+        assert_eq!(*unit, Some(Unit::Milliseconds));
+        assert!(text.starts_with("how long the answers took"), "{text}");
+        let mut names = values.keys().map(|name| name.split('{').next().unwrap());
+        assert!(names.all(|name| described.contains_key(name)));
+    }
+
     fn counter(&self, name: &str) -> u64 {
         let values = self.values.lock().unwrap();
         let (kind, value) = values.get(name).unwrap_or_else(|| panic!("no {name} among {values:#?}"));
@@ -110,18 +120,7 @@ async fn the_facade_is_told_totals_and_levels_with_their_labels_and_units() {
     );
     assert_eq!(kept.gauge("ottla_consumer_ready{group=g}"), Some(1.0));
     assert_eq!(kept.gauge("ottla_consumer_stalls{group=g}"), Some(0.0));
-    let described = kept.described.lock().unwrap();
-    let (unit, text) = &described["ottla_consumer_fetch_latency_milliseconds_total"];
-    assert_eq!(*unit, Some(Unit::Milliseconds));
-    assert!(text.starts_with("how long the answers took"), "{text}");
-    assert!(
-        kept.values
-            .lock()
-            .unwrap()
-            .keys()
-            .all(|name| described.contains_key(name.split('{').next().unwrap()))
-    );
-    drop(described);
+    kept.describes_what_it_has();
     consumer.unsubscribe();
     record(&kept, &mut recorder, &consumer);
     assert_eq!(
