@@ -300,10 +300,7 @@ impl Node {
         let own = fs::read_to_string(&file)?;
         let own = own.lines().map(|line| match line.split_once('=') {
             Some(("node.id", _)) => format!("node.id={}\n", self.id),
-            // 22 digits of base 64, which have to differ from node to node.
-            Some(("directory.id", id)) => {
-                format!("directory.id={}{}\n", self.id, id.get(1..).unwrap_or_default())
-            }
+            Some(("directory.id", id)) => format!("directory.id={}\n", another_id(id, self.id)),
             _ => format!("{line}\n"),
         });
         fs::write(file, own.collect::<String>())
@@ -331,6 +328,15 @@ impl Node {
     }
 }
 
+/// Another id of a directory, 22 digits of base 64, for each number from 1 to 61: Kafka takes no node with an id that it knows.
+fn another_id(id: &str, number: u32) -> String {
+    const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let (first, rest) = id.split_at_checked(1).unwrap_or_default();
+    let place = DIGITS.find(first).unwrap_or_default() + number as usize;
+    let digit = DIGITS.chars().cycle().nth(place).unwrap_or_default();
+    format!("{digit}{rest}")
+}
+
 /// Copies what a folder holds, folders within it included.
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
@@ -352,6 +358,24 @@ fn remove_left_behind() {
         let pid = name.to_str().and_then(|name| name.strip_prefix("run-")?.split('-').next());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_nodes_have_a_directory_of_one_id_whatever_the_firsts_begins_with() {
+        for first in ('0'..='9').chain('a'..='z').chain('A'..='Z').chain(['_']) {
+            let of_first = format!("{first}YGlZRiAvXrG2tX2UcFPbg");
+            let others = (2..=5).map(|number| another_id(&of_first, number));
+            let ids: BTreeSet<String> = others.chain([of_first.clone()]).collect();
+            assert_eq!(ids.len(), 5, "{ids:?}");
+            assert!(ids.iter().all(|id| id.len() == 22), "{ids:?}");
         }
     }
 }
