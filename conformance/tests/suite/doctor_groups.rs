@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, spawn};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use libtest_mimic::Failed;
 use ottla::admin::{CommittedOffset, NewTopic};
@@ -14,7 +14,9 @@ use ottla_conformance::targets::{Embedded, Target, unique};
 
 use crate::cases::{Case, Outcome};
 use crate::doctor::Told;
-use crate::kit::{admin, create, member_by, numbers, poll_until, producer, wait, within};
+use crate::kit::{
+    PATIENCE, admin, create, equal, holds, member_by, numbers, poll_until, producer, wait, within,
+};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -170,17 +172,29 @@ impl Stage<'_> {
         ] {
             let group = self.group("rebalancing");
             let mut member = member_by(self.target, &group, &topic, protocol).build().await?;
-            crate::kit::next(&mut member).await?;
+            // Which partition goes to the other is the assignor's choice: it has records of both in hand.
+            let fetched = RECORDS as u64 * PARTITIONS as u64;
+            poll_until(&mut member, "a share", |member| !member.assignment().is_empty()).await?;
+            member.seek_to_beginning(member.assignment())?;
+            let begun = Instant::now();
+            while member.stats().buffer.records < fetched {
+                holds("it fetches ahead", begun.elapsed() < PATIENCE)?;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let in_hand = member.poll(PATIENCE).await?.iter().count() as u64;
+            equal("how many records are in hand", in_hand, fetched)?;
             self.members.push(member);
             self.members.push(member_by(self.target, &group, &topic, protocol).build().await?);
             let wanted = group.clone();
             let rebalances = async || -> Result<bool, Failed> {
                 let told = self.admin.describe_groups(wanted.as_str()).await?.remove(&wanted);
-                Ok(told.ok_or("no answer")??.is_rebalancing())
+                let told = told.ok_or("no answer")??;
+                // One member alone may be on its way in yet.
+                Ok(told.members.len() == 2 && told.is_rebalancing())
             };
-            let begun = std::time::Instant::now();
+            let begun = Instant::now();
             while !rebalances().await? {
-                if begun.elapsed() > crate::kit::PATIENCE {
+                if begun.elapsed() > PATIENCE {
                     return Err(format!("{group} does not rebalance").into());
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
