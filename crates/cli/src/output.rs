@@ -83,6 +83,18 @@ fn cell(value: &Value) -> String {
     }
 }
 
+/// Names, values and brokers' texts are others': what would move the cursor of a terminal is shown, and not sent.
+pub(crate) fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// To stdout, at once.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let write = || -> io::Result<()> {

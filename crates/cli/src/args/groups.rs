@@ -10,14 +10,8 @@ use crate::duration;
 
 #[derive(Debug, Args)]
 pub(crate) struct LagArgs {
-    /// Which groups [default: all]
-    #[arg(value_name = "GROUP")]
-    pub(crate) names: Vec<String>,
-    /// The same; repeatable
-    #[arg(short = 'G', long = "group", value_name = "GROUP")]
-    pub(crate) groups: Vec<String>,
     #[command(flatten)]
-    pub(crate) filters: GroupFilters,
+    pub(crate) groups: GroupsWanted,
     /// Look again and again, until Ctrl-C. TIME-LAG and STATUS follow from what the looks saw
     #[arg(long)]
     pub(crate) watch: bool,
@@ -32,6 +26,26 @@ pub(crate) struct LagArgs {
     pub(crate) exact: bool,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+/// Which groups are looked at.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GroupsWanted {
+    /// Which groups [default: all]
+    #[arg(value_name = "GROUP")]
+    names: Vec<String>,
+    /// The same; repeatable
+    #[arg(short = 'G', long = "group", value_name = "GROUP")]
+    groups: Vec<String>,
+    #[command(flatten)]
+    pub(crate) filters: GroupFilters,
+}
+
+impl GroupsWanted {
+    /// Those that are named, however that was done; none for all.
+    pub(crate) fn named(&self) -> Vec<String> {
+        [self.names.as_slice(), &self.groups].concat()
+    }
 }
 
 /// Which groups are shown.

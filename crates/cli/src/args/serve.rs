@@ -4,19 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Common, GroupFilters};
+use super::{Common, groups::GroupsWanted};
 use crate::duration;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Which groups [default: all]
-    #[arg(value_name = "GROUP")]
-    pub(crate) names: Vec<String>,
-    /// The same; repeatable
-    #[arg(short = 'G', long = "group", value_name = "GROUP")]
-    pub(crate) groups: Vec<String>,
     #[command(flatten)]
-    pub(crate) filters: GroupFilters,
+    pub(crate) groups: GroupsWanted,
     /// Where it listens: beyond this machine all who reach it can read what it shows
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9308")]
     pub(crate) listen: String,

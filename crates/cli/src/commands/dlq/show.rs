@@ -10,7 +10,12 @@ use ottla::{
 use serde_json::{Map, Value};
 
 use super::letters::{Letters, Selection};
-use crate::{args::Common, common::Clients, failure::Failure, output::print};
+use crate::{
+    args::Common,
+    common::Clients,
+    failure::Failure,
+    output::{harmless, print},
+};
 
 /// How many bytes of a key, a value or a header people are shown.
 const SHOWN: usize = 200;
@@ -132,13 +137,7 @@ fn text(record: &Record<'_>, letter: &FailedRecord<'_>, origin: Option<&Origin<'
 fn shown(bytes: Option<&[u8]>) -> String {
     let Some(bytes) = bytes else { return "null".to_owned() };
     let shown = bytes.get(..SHOWN).unwrap_or(bytes);
-    let mut text = String::new();
-    for c in String::from_utf8_lossy(shown).chars() {
-        match c.is_control() {
-            true => text.extend(c.escape_default()),
-            false => text.push(c),
-        }
-    }
+    let text = harmless(&String::from_utf8_lossy(shown));
     match bytes.len() - shown.len() {
         0 => text,
         more => format!("{text}… ({more} more bytes)"),

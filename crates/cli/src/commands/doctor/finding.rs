@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     failure::Failure,
-    output::{Table, print},
+    output::{Table, harmless, print},
 };
 
 /// How bad it is.
@@ -220,6 +220,11 @@ impl Finding {
         self
     }
 
+    /// What to do, where anything is to be done.
+    fn advice(&self) -> Option<&str> {
+        Some(self.todo.as_str()).filter(|todo| !todo.is_empty() && self.severity > Severity::Ok)
+    }
+
     fn text(&self) -> String {
         let (severity, name, seen) = (self.severity.name(), self.kind.name(), harmless(&self.seen));
         let mut text = format!("{severity:<7}  {name}: ");
@@ -229,8 +234,8 @@ impl Finding {
             _ = write!(text, "{}: ", harmless(&place));
         }
         text.push_str(&seen);
-        if !self.todo.is_empty() && self.severity > Severity::Ok {
-            _ = write!(text, "\n         -> {}", harmless(&self.todo));
+        if let Some(advice) = self.advice() {
+            _ = write!(text, "\n         -> {}", harmless(advice));
         }
         text.push('\n');
         text
@@ -238,7 +243,6 @@ impl Finding {
 
     fn row(&self) -> Table {
         let mut table = Table::new(COLUMNS);
-        let todo = Some(self.todo.as_str()).filter(|todo| !todo.is_empty() && self.severity > Severity::Ok);
         let place = &self.place;
         table.push([
             self.severity.name().into(),
@@ -250,7 +254,7 @@ impl Finding {
             place.broker.map_or(Value::Null, |broker| broker.0.into()),
             place.address.as_deref().into(),
             self.seen.as_str().into(),
-            todo.into(),
+            self.advice().into(),
             self.millis.into(),
         ]);
         table
@@ -288,15 +292,6 @@ impl std::fmt::Display for Place {
         let parts: Vec<String> = [group, member, at, broker].into_iter().flatten().collect();
         f.write_str(&parts.join(", "))
     }
-}
-
-/// Names and brokers' texts are others': what would move the cursor of a terminal is shown, and not sent.
-fn harmless(text: &str) -> String {
-    let shown = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    text.chars().map(shown).collect()
 }
 
 /// Tells findings as they come, and in the end what they come to.

@@ -37,7 +37,7 @@ pub(super) async fn run(
     verbose: bool,
     mut stop: Stop,
 ) -> Result<(), Failure> {
-    let groups = [args.names.as_slice(), &args.groups].concat();
+    let groups = args.groups.named();
     let lag = Lag { args, common, groups, verbose };
     if args.watch {
         return with_admin(common, async |admin| lag.watch(admin, &mut stop).await).await;
@@ -60,7 +60,7 @@ struct Lag<'a> {
 impl Lag<'_> {
     /// Looks once. Each row stands for itself: what is not known is a dash, and is told.
     async fn look(&self, admin: &Admin, watch: &mut Watch) -> Result<(Table, Seen), Failure> {
-        let mut seen = Seen::ask(admin, &self.groups, &self.args.filters).await?;
+        let mut seen = Seen::ask(admin, &self.groups, &self.args.groups.filters).await?;
         watch.saw(&seen);
         let times = match self.args.exact {
             true => {

@@ -14,14 +14,14 @@ use crate::{
 
 /// It does not end by itself. What goes wrong is told once for as long as it lasts, and looked at again.
 pub(super) async fn run(admin: &Admin, args: &ServeArgs, board: &Board) {
-    let groups = [args.names.as_slice(), &args.groups].concat();
+    let groups = args.groups.named();
     let (mut watch, mut told) = (Watch::default(), BTreeSet::new());
     let mut ticks = interval(board.interval());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let begun = Instant::now();
-        let notes: BTreeSet<String> = match Seen::ask(admin, &groups, &args.filters).await {
+        let notes: BTreeSet<String> = match Seen::ask(admin, &groups, &args.groups.filters).await {
             Ok(seen) => {
                 watch.saw(&seen);
                 let before = board.look();

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt};
 use super::{Exposition, Metric, Samples};
 use crate::{
     commands::{
-        lag::Row,
+        lag::{Log, Row},
         serve::look::{Group, Look},
     },
     history::Status,
@@ -238,11 +238,7 @@ fn of_topics(it: &Exposition, to: &mut Samples<'_, '_>, of: fn(&Row) -> Option<i
     })
 }
 
-fn of_logs(
-    it: &Exposition,
-    to: &mut Samples<'_, '_>,
-    of: fn(&crate::commands::lag::Log) -> Option<i64>,
-) -> fmt::Result {
+fn of_logs(it: &Exposition, to: &mut Samples<'_, '_>, of: fn(&Log) -> Option<i64>) -> fmt::Result {
     of_look(it, |look| {
         let mut known = look.logs.iter().filter_map(|(at, log)| Some((at, of(log)?)));
         known.try_for_each(|(at, number)| to.put([&at.topic, &at.partition.to_string()], number))
