@@ -1,4 +1,5 @@
-//! Records are handled by key while a worker is killed: each at least once, in order, and what is hopeless becomes a dead letter.
+//! Records are handled by key while a worker is killed: each at least once, in order, and what is hopeless becomes a dead letter, which
+//! is brought back once the handler is mended.
 //!
 //! `OTTLA_CONFORMANCE_PROCESSING_RECORDS` says how many, 60,000 if it is not set. One command runs the long form:
 //! `OTTLA_CONFORMANCE_PROCESSING_RECORDS=1000000 cargo test -p ottla-conformance --test suite -- handled_by_key_under_a_kill`.
@@ -13,10 +14,12 @@ use libtest_mimic::Failed;
 use ottla::admin::NewTopic;
 use ottla::dead_letters::{FailedRecord, Origin, Profile};
 use ottla::{Compression, Producer, ProducerRecord};
-use ottla_conformance::process::Process;
+use ottla_conformance::process::{self, Process};
 use ottla_conformance::targets::{Target, unique};
+use ottla_conformance::wait::until;
 
 use crate::cases::{Case, Outcome};
+use crate::cli::ottla;
 use crate::kit::{PATIENCE, admin, consumer, equal, holds, wait, within};
 
 const PARTITIONS: i32 = 12;
@@ -44,6 +47,12 @@ struct Way {
     keys: u64,
     /// The fewest that a dead letter has had.
     attempts: u32,
+}
+
+/// A topic, and the group that handles it.
+struct Handled {
+    topic: String,
+    group: String,
 }
 
 /// A worker's process, and what it says that it did.
@@ -78,14 +87,34 @@ fn is_hopeless(number: u64) -> bool {
 fn under_a_kill(target: &Target) -> Outcome {
     let count = env::var("OTTLA_CONFORMANCE_PROCESSING_RECORDS").ok().and_then(|count| count.parse().ok());
     let count: u64 = count.unwrap_or(60_000);
-    run(target, &Way { mode: "failing", count, keys: KEYS, attempts: ATTEMPTS }).map(drop)
+    let handled = run(target, &Way { mode: "failing", count, keys: KEYS, attempts: ATTEMPTS })?;
+    brought_back(target, &handled, (0..count).filter(|number| is_hopeless(*number)).collect())
+}
+
+/// The dead letters go back to where they were, and the mended handler takes them.
+fn brought_back(target: &Target, handled: &Handled, hopeless: BTreeSet<u64>) -> Outcome {
+    let history = env::temp_dir().join(unique("mended"));
+    let mut worker = Worker::start(target, handled, "mended", history.clone())?;
+    let begun = Instant::now();
+    let letters = format!("{}-dlt", handled.topic);
+    process::run(&ottla(target, &["dlq", "replay", &letters, "--execute"])?, PATIENCE)?;
+    let ended = |worker: &Worker| -> Result<BTreeSet<u64>, Failed> {
+        Ok(worker.events(0)?.iter().filter(|event| is_end(event)).map(|event| event.number).collect())
+    };
+    until(PATIENCE, "what was replayed", || ended(&worker).is_ok_and(|it| it.is_superset(&hopeless)))?;
+    println!("{} dead letters are brought back and handled in {:.1?}", hopeless.len(), begun.elapsed());
+    worker.process.close_input();
+    let output = worker.process.end(PATIENCE)?;
+    holds(&format!("the mended worker ends well: {output:?}"), output.status.success())?;
+    equal("what came back", ended(&worker)?, hopeless)?;
+    Ok(fs::remove_file(history)?)
 }
 
 /// Few keys, so that each is held again and again.
 fn held_under_a_kill(target: &Target) -> Outcome {
     // One that has followed into the last topic has its attempts there alone.
-    let topic = run(target, &Way { mode: "held", count: 12_000, keys: 307, attempts: 2 })?;
-    let waited = wait(ends(target, &topic))?;
+    let handled = run(target, &Way { mode: "held", count: 12_000, keys: 307, attempts: 2 })?;
+    let waited = wait(ends(target, &handled.topic))?;
     println!("{waited:?} were in retry topics");
     // Of those that fail, a part: others followed.
     let failing = 12_000 / 20 + 12_000 / 50;
@@ -106,21 +135,13 @@ async fn ends(target: &Target, topic: &str) -> Result<Vec<i64>, Failed> {
     Ok(counts)
 }
 
-/// The topic.
-fn run(target: &Target, way: &Way) -> Result<String, Failed> {
+fn run(target: &Target, way: &Way) -> Result<Handled, Failed> {
     let Way { mode, count, keys, attempts } = *way;
-    let (topic, group) = (unique("handled"), unique("handlers"));
-    wait(write(target, &topic, count, keys))?;
-    let folder = env::temp_dir().join(&group);
+    let handled = Handled { topic: unique("handled"), group: unique("handlers") };
+    wait(write(target, &handled.topic, count, keys))?;
+    let folder = env::temp_dir().join(&handled.group);
     fs::create_dir_all(&folder)?;
-    let start = |index: usize| -> Result<Worker, Failed> {
-        let history = folder.join(index.to_string());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ottla-conformance-processor"));
-        command.arg(&history).args([mode, &topic]);
-        command.arg(format!("bootstrap.servers={}", target.bootstrap())).arg(format!("group.id={group}"));
-        command.args(["auto.offset.reset=earliest", "session.timeout.ms=6000", "heartbeat.interval.ms=1000"]);
-        Ok(Worker { process: Process::spawn_with_input(&command)?, history })
-    };
+    let start = |index: usize| Worker::start(target, &handled, mode, folder.join(index.to_string()));
     let mut workers = vec![start(0)?, start(1)?];
     let begun = Instant::now();
     until_ended(&mut workers, count / 4, count)?;
@@ -142,7 +163,7 @@ fn run(target: &Target, way: &Way) -> Result<String, Failed> {
     events.sort_unstable();
     fs::remove_dir_all(&folder)?;
     let repeated = judge(&events, count, keys)?;
-    let letters = wait(letters(target, &topic, &group, count, attempts))?;
+    let letters = wait(letters(target, &handled, count, attempts))?;
     let by_killed: BTreeSet<u64> = events.iter().filter(|it| it.worker == 1).map(|it| it.number).collect();
     let twice = letters.iter().filter(|(_, times)| **times > 1).map(|(number, _)| *number);
     let twice: Vec<u64> = twice.collect();
@@ -158,7 +179,7 @@ fn run(target: &Target, way: &Way) -> Result<String, Failed> {
         twice.iter().all(|it| by_killed.contains(it)),
     )?;
     holds(&format!("it never stalls: {longest:?}"), longest < STALL)?;
-    Ok(topic)
+    Ok(handled)
 }
 
 async fn write(target: &Target, topic: &str, count: u64, keys: u64) -> Outcome {
@@ -178,6 +199,15 @@ fn now() -> u128 {
 }
 
 impl Worker {
+    fn start(target: &Target, handled: &Handled, mode: &str, history: PathBuf) -> Result<Self, Failed> {
+        let Handled { topic, group } = handled;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ottla-conformance-processor"));
+        command.arg(&history).args([mode, topic]);
+        command.arg(format!("bootstrap.servers={}", target.bootstrap())).arg(format!("group.id={group}"));
+        command.args(["auto.offset.reset=earliest", "session.timeout.ms=6000", "heartbeat.interval.ms=1000"]);
+        Ok(Self { process: Process::spawn_with_input(&command)?, history })
+    }
+
     /// What it did, to its last whole line.
     fn events(&self, worker: usize) -> Result<Vec<Event>, Failed> {
         // It is not there before the process is.
@@ -275,11 +305,11 @@ fn longest_gap(events: &[Event]) -> Duration {
 /// How often each dead letter is there: all that are hopeless, and no other, with headers that tell where they were and why.
 async fn letters(
     target: &Target,
-    topic: &str,
-    group: &str,
+    handled: &Handled,
     count: u64,
     attempts: u32,
 ) -> Result<BTreeMap<u64, usize>, Failed> {
+    let Handled { topic, group } = handled;
     let mut consumer = consumer(target).build().await?;
     consumer.assign((0..PARTITIONS).map(|partition| (format!("{topic}-dlt"), partition)))?;
     let hopeless: BTreeSet<u64> = (0..count).filter(|number| is_hopeless(*number)).collect();
@@ -294,7 +324,7 @@ async fn letters(
             let number: u64 = std::str::from_utf8(record.value.unwrap_or_default())?.parse()?;
             let origin = Origin::of(&record).ok_or("a record without headers of a dead letter")?;
             let told = (origin.profile, origin.topic, origin.partition, origin.group);
-            let right = (Profile::Kip1191, Ok(topic), Ok(record.partition), Ok(group));
+            let right = (Profile::Kip1191, Ok(topic.as_str()), Ok(record.partition), Ok(group.as_str()));
             equal("where it was", told, right)?;
             holds(&format!("the offset is told: {:?}", origin.offset), origin.offset.is_ok())?;
             equal("why", origin.message.as_deref(), Ok(&*format!("{number} is not wanted")))?;
