@@ -173,6 +173,7 @@ impl World {
     }
 
     pub(super) fn close_all(&mut self) {
+        self.look_at_health();
         self.enter(Phase::Closing);
         for member in self.members.iter_mut().filter(|member| member.is_live()) {
             self.hushed |= !is_heard(member.who, &self.stage);

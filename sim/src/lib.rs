@@ -65,6 +65,7 @@ mod logs;
 mod member;
 mod membership;
 mod mode;
+mod numbers;
 mod parting;
 mod phase;
 mod places;

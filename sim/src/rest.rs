@@ -65,6 +65,18 @@ impl World {
         }
     }
 
+    /// A probe that asks now is told that all is well.
+    pub(super) fn look_at_health(&mut self) {
+        let now = self.stage.now();
+        for member in self.members.iter_mut().filter(|member| member.is_live() && member.in_group()) {
+            let health = member.host.machine.health(now);
+            if !health.is_ready() || !health.is_live() {
+                let who = member.who;
+                self.stage.violate("once all is settled everybody is well", || format!("{who}: {health}"));
+            }
+        }
+    }
+
     /// What has yet to change hands.
     fn unshared(&self) -> Option<String> {
         let group = self.cluster.group(GROUP)?;

@@ -87,6 +87,8 @@ pub enum Planted {
     RetryLosesMetadata,
     /// A user who has waited in a call once is taken to be in it, however long they are away.
     AbsenceIsNotNoticed,
+    /// A member without partitions is told to be none.
+    IdleIsNoMember,
     /// The newest answer about a leader counts, whichever leader epoch it tells (KIP-320).
     OlderLeaderIsTaken,
     /// Metadata is asked for a partition's leader when `metadata.max.age.ms` is over, and no sooner, whatever
@@ -273,6 +275,7 @@ impl Planted {
         Self::RefusedPartitionCounts,
         Self::RetryLosesMetadata,
         Self::AbsenceIsNotNoticed,
+        Self::IdleIsNoMember,
         Self::OlderLeaderIsTaken,
         Self::NewLeaderIsNotAskedFor,
         Self::PausedLanesKeepRoom,

@@ -17,6 +17,7 @@ use super::{CommitReason, Consumer, Explanation, GroupReason, Reason};
 use crate::{
     group::{GroupFailure, Standing},
     ids::TopicPartition,
+    planted::Planted,
 };
 
 /// What has stood in the way for so long is a stall.
@@ -219,7 +220,8 @@ impl<F: Clone> Consumer<F> {
             Some(group) => group.membership.standing() == Standing::Member && self.failure.is_none(),
             None => self.lanes.assigned().next().is_some(),
         };
-        is_there && !self.stopped
+        let is_idle = self.lanes.assigned().next().is_none() && self.lanes.plot.has(Planted::IdleIsNoMember);
+        is_there && !self.stopped && !is_idle
     }
 
     /// Since when how it stands with the group is a trouble; `None` where it is none.
