@@ -44,10 +44,13 @@ impl Told {
         Ok(Self { status: output.status.code(), rows })
     }
 
-    /// That a cause was named: this finding, with all of these in its text or its places, and what to do where it is bad.
+    /// That a cause was named: this finding, with all of these in what was seen or in its places, and what to do where it is bad. What
+    /// to do is mostly the same whatever was seen, and so names no cause.
     pub(crate) fn names(&self, fault: &str, finding: &str, says: &[&str]) -> Outcome {
         let is_it = |row: &&Value| {
-            let text = row.to_string();
+            let mut told = (*row).clone();
+            told["do"].take();
+            let text = told.to_string();
             row["finding"] == finding && says.iter().all(|part| text.contains(part))
         };
         let Some(row) = self.rows.iter().find(is_it) else {
@@ -58,6 +61,28 @@ impl Told {
         holds(&format!("{fault}: it says what to do: {row}"), !is_bad || row["do"].is_string())?;
         println!("{fault} | {finding} | {}", row["seen"].as_str().unwrap_or_default());
         Ok(())
+    }
+
+    /// What to do, where that was chosen by what is wrong.
+    fn advises(&self, fault: &str, finding: &str, todo: &str) -> Outcome {
+        let is_it = |row: &Value| {
+            row["finding"] == finding && row["do"].as_str().is_some_and(|text| text.contains(todo))
+        };
+        holds(&format!("{fault}: {finding} says to {todo}: {:?}", self.rows), self.rows.iter().any(is_it))
+    }
+
+    /// That nothing is wrong, nor may be, but for how long answers take.
+    pub(crate) fn is_well(&self) -> Outcome {
+        let is_bad = |row: &&Value| row["severity"] == "error" || row["severity"] == "warning";
+        let bad: Vec<&Value> =
+            self.rows.iter().filter(is_bad).filter(|row| row["finding"] != "slow").collect();
+        holds(&format!("nothing is wrong: {bad:#?}"), bad.is_empty())?;
+        equal("the status", self.status, Some(0))
+    }
+
+    /// How often this was found.
+    pub(crate) fn count(&self, finding: &str) -> usize {
+        self.rows.iter().filter(|row| row["finding"] == finding).count()
     }
 
     pub(crate) fn failed(&self) -> Outcome {
@@ -163,12 +188,13 @@ fn security() -> Outcome {
         told(&asks.bootstrap(), &args)
     };
     let wrong = login("PLAIN", "b")?;
-    wrong.names("a wrong password", "sasl", &["check user and password"])?;
+    wrong.names("a wrong password", "sasl", &["refused"])?;
+    wrong.advises("a wrong password", "sasl", "check user and password")?;
     wrong.failed()?;
     login("SCRAM-SHA-256", "a")?.names(
         "a mechanism that is not there",
         "sasl",
-        &["it has PLAIN", "sasl.mechanism"],
+        &["it has PLAIN", "SCRAM-SHA-256"],
     )?;
     told(&asks.bootstrap(), &[])?.names("no authentication where it is asked for", "closed", &["SASL"])
 }
@@ -179,7 +205,7 @@ fn permissions() -> Outcome {
         acls: acls.iter().map(|acl| acl.parse()).collect::<Result<_, _>>()?,
         ..Authorizer::default()
     };
-    let topics = vec![TopicSpec::new("open", 1), TopicSpec::new("shut", 1)];
+    let topics = Vec::from(["open", "shut", "__transaction_state"].map(|name| TopicSpec::new(name, 1)));
     let server = server(Config { authorizer: Some(authorizer), topics, ..Config::default() })?;
     let group = told(&server.bootstrap(), &["-G", "hidden"])?;
     group.names("a group that may not be described", "permission", &["DESCRIBE on group `hidden`"])?;
@@ -226,17 +252,27 @@ fn permissions() -> Outcome {
     rights(&["User:ANONYMOUS:READ:topic:open", "User:ANONYMOUS:DESCRIBE:group:reader"])?;
     let args = ["-b", &server.bootstrap(), "-G", "reader", "--looks", "2", "--interval", "100ms"];
     let says = ["\"group\":\"reader\"", "no coordinator", "since offset 0"];
-    Told::by(&args)?.names("a transaction of which no coordinator tells", "hanging-transaction", &says)
+    Told::by(&args)?.names("a transaction of which no coordinator tells", "hanging-transaction", &says)?;
+
+    // A coordinator that is not there is in no list.
+    let of_coordinators = "User:ANONYMOUS:DESCRIBE:topic:__transaction_state";
+    rights(&["User:ANONYMOUS:READ:topic:open", "User:ANONYMOUS:DESCRIBE:group:reader", of_coordinators])?;
+    server.with_cluster(|cluster| cluster.depose_leader("__transaction_state", 0, server.now()));
+    let says = ["reader", "cannot be told", "`__transaction_state` has partitions without a leader"];
+    Told::by(&args)?.names("a transaction whose coordinator is missing", "open-transaction", &says)
 }
 
 fn brokers() -> Outcome {
     let slow = server(Config::default())?;
     let delay = Fault::Delay(Duration::from_millis(1500));
     slow.with_cluster(|cluster| cluster.faults().on(ApiKey::Metadata).always().then(delay));
-    told(&slow.bootstrap(), &[])?.names("a broker that is slow", "slow", &["quota"])?;
+    told(&slow.bootstrap(), &[])?.names("a broker that is slow", "slow", &["to answer"])?;
 
     let hung = server(Config::default())?;
     hung.with_cluster(|cluster| cluster.faults().on(ApiKey::DescribeGroups).always().then(Fault::Silence));
     let told = told(&hung.bootstrap(), &["-G", "g", "-X", "default.api.timeout.ms=1500"])?;
-    told.names("a coordinator that hangs", "not-answered", &["\"group\":\"g\"", "DescribeGroups"])
+    told.names("a coordinator that hangs", "not-answered", &["\"group\":\"g\"", "DescribeGroups"])?;
+    // Its connection answers nothing more, whatever is asked; what was asked before is told.
+    told.names("what its broker had said before", "versions", &[])?;
+    told.failed()
 }

@@ -5,6 +5,7 @@ mod commands;
 mod common;
 mod completion;
 mod duration;
+mod epoch;
 mod escapes;
 mod failure;
 mod format;

@@ -115,7 +115,7 @@ pub struct MemberDescription {
     pub rack: Option<String>,
     /// The epoch that it is in; a classic member has none.
     pub epoch: Option<i32>,
-    /// The topics that it wants, by their names, whether they are there or not; without those that match a pattern of its. Empty in
+    /// The topics that it wants, by their names, whether they are there or not; without those that match a pattern of its own. Empty in
     /// a streams group, whose topology has them.
     pub subscription: BTreeSet<String>,
     /// Its partitions, in order; empty where the group is not one of consumers. Those of a streams group are what its active

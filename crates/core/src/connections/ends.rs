@@ -46,6 +46,22 @@ pub struct Address {
 
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        // An address of IPv6 has colons of its own.
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_as_bootstrap_servers_has_it() {
+        for (host, expected) in [("a.b", "a.b:1"), ("10.0.0.1", "10.0.0.1:1"), ("::1", "[::1]:1")] {
+            assert_eq!(Address { host: host.to_owned(), port: 1 }.to_string(), expected);
+        }
     }
 }

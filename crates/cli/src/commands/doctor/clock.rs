@@ -1,25 +1,26 @@
 //! How far brokers' clocks are from this one, from times that brokers have written: those of commits in `__consumer_offsets`, and
 //! those of topics whose records bear the time of their append.
 //!
-//! A time that stands in a log was written before it was seen, so its broker's clock is at least so far ahead. One that was not
-//! there at the look before was written after that look began, so the clock is at most so far ahead. Where nothing is written while it
-//! is looked, the second is not known: what is old, and what is of a clock that is behind, look the same.
+//! One that was not there at the look before was written while it was looked, by the leader of both looks: after the first began, and
+//! before the second ended. So its clock is known from both sides. What stood there before says less: an earlier leader may have
+//! written it, or this one before its clock was set. It is told where it is ahead, as no clock that is right ever wrote that.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use ottla::{
     Admin, TopicPartition,
-    admin::{Cluster, ConfigResource, NodeId, OffsetSpec, Topic},
+    admin::{Cluster, NodeId, OffsetSpec},
     error::AdminErrorKind,
 };
 
 use super::{
     finding::{Finding, Kind, Severity},
-    probe::written,
+    topics::property,
 };
+use crate::epoch::now;
 
 /// Where coordinators write commits.
 const COMMITS: &str = "__consumer_offsets";
@@ -33,7 +34,8 @@ const LARGE: i64 = 60_000;
 /// The newest time in each log, and what follows for the clocks of brokers.
 #[derive(Debug, Default)]
 pub(super) struct Clocks {
-    topics: Option<BTreeMap<String, Topic>>,
+    /// Those in which brokers write the time.
+    topics: Option<BTreeSet<String>>,
     seen: BTreeMap<TopicPartition, Look>,
     skews: BTreeMap<NodeId, Skew>,
     /// Why nothing could be read.
@@ -43,6 +45,7 @@ pub(super) struct Clocks {
 /// A look at a log.
 #[derive(Debug, Clone, Copy)]
 struct Look {
+    leader: NodeId,
     /// When it began, by this clock.
     begun: i64,
     /// The newest time that it saw, by the broker's.
@@ -52,17 +55,23 @@ struct Look {
 /// How far a broker's clock is ahead of this one, in milliseconds; negative where it is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Skew {
-    least: Option<i64>,
-    most: Option<i64>,
+    /// Between these, by what was written while it was looked.
+    now: Option<(i64, i64)>,
+    /// At least so much, by what stood there before.
+    once: Option<i64>,
 }
 
 impl Skew {
-    /// A look that ended at `ended` saw `newest`, and the one before saw something else.
+    /// A look that ended at `ended` saw `newest`; the one before was of the same leader.
     fn saw(&mut self, newest: i64, ended: i64, before: Option<Look>) {
-        self.least = self.least.max(Some(newest - ended));
-        if let Some(before) = before.filter(|before| before.newest != Some(newest)) {
-            let most = newest - before.begun;
-            self.most = Some(self.most.map_or(most, |known| known.min(most)));
+        // A newest time that is an older one has had what followed it deleted.
+        match before.filter(|before| before.newest < Some(newest)) {
+            Some(before) => {
+                let (least, most) = (newest - ended, newest - before.begun);
+                let known = self.now.map_or((least, most), |known| (known.0.max(least), known.1.min(most)));
+                self.now = Some(known);
+            }
+            None => self.once = self.once.max(Some(newest - ended)),
         }
     }
 
@@ -72,22 +81,27 @@ impl Skew {
             let severity = if by >= LARGE { Severity::Error } else { Severity::Warning };
             Finding::new(Kind::ClockSkew, seen).severity(severity)
         };
-        match (self.least, self.most) {
-            (Some(least), most) if least >= SKEW && most.is_none_or(|most| least <= most) => {
-                skewed(least, "ahead of")
+        match (self.now, self.once) {
+            // A time is taken a moment before it can be seen, and a look may begin between.
+            (Some((least, most)), _) if least > most + SKEW => {
+                Finding::new(Kind::ClockUnknown, "unknown: the times in its logs do not fit together")
             }
-            (least, Some(most)) if most <= -SKEW && least.is_none_or(|least| least <= most) => {
-                skewed(-most, "behind")
-            }
-            (Some(least), Some(most)) if least <= most => {
+            (Some((least, _)), _) if least >= SKEW => skewed(least, "ahead of"),
+            (Some((_, most)), _) if most <= -SKEW => skewed(-most, "behind"),
+            (Some((least, most)), _) => {
+                let (least, most) = (least.min(most), least.max(most));
                 let seen = format!("its clock is between {least} and {most} ms ahead of this machine's");
                 Finding::new(Kind::Clock, seen)
             }
-            (Some(_), Some(_)) => {
-                Finding::new(Kind::ClockUnknown, "unknown: the times in its logs do not fit together")
+            (None, Some(once)) if once >= SKEW => {
+                let seen = format!(
+                    "a time in its logs is ahead of this machine's clock by {:.1?}: its own clock is ahead, or was before it was set, or that of an earlier leader",
+                    millis(once)
+                );
+                Finding::new(Kind::ClockSkew, seen)
             }
             _ => {
-                let seen = "unknown: its clock is not ahead of this machine's; nothing was written while it was looked, which would tell whether it is behind";
+                let seen = "unknown: nothing was written while it was looked; what was written before is not ahead of this machine's clock";
                 Finding::new(Kind::ClockUnknown, seen)
             }
         }
@@ -97,21 +111,12 @@ impl Skew {
 impl Clocks {
     /// Looks once more. `read` are the topics of groups.
     pub(super) async fn look(&mut self, admin: &Admin, read: BTreeSet<String>) {
-        let topics = match self.topics.take() {
-            Some(topics) => topics,
-            None => match self.find(admin, read).await {
-                Some(topics) => topics,
-                None => return,
-            },
+        let topics = match &self.topics {
+            Some(topics) => topics.clone(),
+            None => appended(admin, read).await,
         };
-        let leaders: BTreeMap<TopicPartition, NodeId> = topics
-            .iter()
-            .flat_map(|(name, topic)| {
-                let at = |number: &i32| TopicPartition::new(name.as_str(), *number);
-                topic.partitions.iter().filter_map(move |(number, it)| Some((at(number), it.leader?)))
-            })
-            .collect();
-        self.topics = Some(topics);
+        self.topics = Some(topics.clone());
+        let leaders = self.leaders(admin, topics).await;
         let begun = now();
         let wanted = leaders.keys().map(|at| (at.clone(), OffsetSpec::MaxTimestamp));
         let told = admin.list_offsets(wanted).await;
@@ -128,44 +133,38 @@ impl Clocks {
                     continue;
                 }
             };
-            let before = self.seen.insert(at.clone(), Look { begun, newest });
-            if let (Some(newest), Some(leader)) = (newest, leaders.get(&at)) {
-                self.skews.entry(*leader).or_default().saw(newest, ended, before);
+            let Some(leader) = leaders.get(&at).copied() else { continue };
+            let before = self.seen.insert(at, Look { leader, begun, newest });
+            if let Some(newest) = newest {
+                let before = before.filter(|before| before.leader == leader);
+                self.skews.entry(leader).or_default().saw(newest, ended, before);
             }
         }
     }
 
-    /// The topics in which brokers write the time.
-    async fn find(&mut self, admin: &Admin, read: BTreeSet<String>) -> Option<BTreeMap<String, Topic>> {
-        let resources = read.into_iter().take(ASKED).map(ConfigResource::Topic);
-        let described = admin.describe_configs(resources).await.unwrap_or_default();
-        let is_appended = |(resource, told): (ConfigResource, Result<BTreeMap<String, _>, _>)| {
-            let entry: ottla::admin::ConfigEntry = told.ok()?.remove("message.timestamp.type")?;
-            match resource {
-                ConfigResource::Topic(name) if entry.value.as_deref() == Some("LogAppendTime") => Some(name),
-                _ => None,
-            }
-        };
-        let names = described.into_iter().filter_map(is_appended).chain([COMMITS.to_owned()]);
-        let names: Vec<String> = names.collect();
-        match admin.describe_topics(names).await {
-            Ok(told) => {
-                let mut topics = BTreeMap::new();
-                for (name, told) in told {
-                    match told {
-                        Ok(topic) => _ = topics.insert(name, topic),
-                        // Nobody has committed yet, or it is no Kafka of Apache's.
-                        Err(error) if error.kind() == AdminErrorKind::UnknownTopic => {}
-                        Err(error) => self.why = Some(format!("{error:#}")),
-                    }
-                }
-                Some(topics)
-            }
+    /// Who leads each log now: who led it at the look before may have lost it.
+    async fn leaders(&mut self, admin: &Admin, topics: BTreeSet<String>) -> BTreeMap<TopicPartition, NodeId> {
+        let described = match admin.describe_topics(topics).await {
+            Ok(described) => described,
             Err(error) => {
                 self.why = Some(format!("{error:#}"));
-                None
+                return BTreeMap::new();
+            }
+        };
+        let mut leaders = BTreeMap::new();
+        for (name, told) in described {
+            match told {
+                Ok(topic) => {
+                    let at = |number: i32| TopicPartition::new(name.as_str(), number);
+                    let led = topic.partitions.into_iter();
+                    leaders.extend(led.filter_map(|(number, it)| Some((at(number), it.leader?))));
+                }
+                // Nobody has committed yet, or it is no Kafka of Apache's.
+                Err(error) if error.kind() == AdminErrorKind::UnknownTopic => {}
+                Err(error) => self.why = Some(format!("{error:#}")),
             }
         }
+        leaders
     }
 
     /// There is no log to look at.
@@ -185,15 +184,17 @@ impl Clocks {
                     Finding::new(Kind::ClockUnknown, format!("unknown: no time can be read: {why}"))
                 }
             };
-            finding.broker(*id).address(written(&node.address))
+            finding.broker(*id).address(&node.address)
         };
         cluster.nodes.iter().map(of).collect()
     }
 }
 
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+/// The topics in which brokers write the time.
+async fn appended(admin: &Admin, read: BTreeSet<String>) -> BTreeSet<String> {
+    let types = property(admin, read.into_iter().take(ASKED), "message.timestamp.type").await;
+    let appended = types.into_iter().filter(|(_, kind)| kind == "LogAppendTime");
+    appended.map(|(name, _)| name).chain([COMMITS.to_owned()]).collect()
 }
 
 fn millis(count: i64) -> Duration {
@@ -212,7 +213,7 @@ mod tests {
             if let Some(newest) = newest {
                 skew.saw(newest, begun + 10, before);
             }
-            before = Some(Look { begun, newest });
+            before = Some(Look { leader: NodeId(1), begun, newest });
         }
         skew.finding()
     }
@@ -235,16 +236,36 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_before_shows_a_clock_that_is_ahead_and_none_that_is_behind() {
-        assert_eq!(looked(90_000, &[999_000], 10).kind, Kind::ClockSkew);
+    fn what_was_written_before_is_told_where_it_is_ahead_and_is_no_error() {
+        let ahead = looked(3_600_000, &[999_000], 10);
+        assert_eq!((ahead.kind, ahead.severity), (Kind::ClockSkew, Severity::Warning));
+        assert!(ahead.seen.contains("earlier leader"), "{}", ahead.seen);
         assert_eq!(looked(-90_000, &[999_000], 10).kind, Kind::ClockUnknown);
         assert_eq!(looked(0, &[999_000], 10).kind, Kind::ClockUnknown);
         assert_eq!(looked(0, &[], 10).kind, Kind::ClockUnknown);
     }
 
     #[test]
+    fn a_clock_that_was_set_right_is_judged_by_what_it_writes_now() {
+        let mut skew = Skew::default();
+        let before = |newest| Look { leader: NodeId(1), begun: 1_000_000, newest: Some(newest) };
+        // In one log stands what it wrote before; in another what it writes while it is looked.
+        skew.saw(4_600_000, 1_000_010, None);
+        skew.saw(1_000_500, 1_001_010, Some(before(999_000)));
+        assert_eq!(skew.finding().kind, Kind::Clock);
+    }
+
+    #[test]
+    fn a_newest_time_that_falls_back_was_not_written_meanwhile() {
+        let mut skew = Skew::default();
+        let before = Look { leader: NodeId(1), begun: 1_000_000, newest: Some(999_000) };
+        skew.saw(500_000, 1_000_010, Some(before));
+        assert_eq!(skew.finding().kind, Kind::ClockUnknown, "its last segment was deleted");
+    }
+
+    #[test]
     fn times_that_do_not_fit_together_tell_nothing() {
-        let skew = Skew { least: Some(5_000), most: Some(-5_000) };
+        let skew = Skew { now: Some((5_000, -5_000)), once: None };
         assert_eq!(skew.finding().kind, Kind::ClockUnknown);
     }
 }

@@ -1,11 +1,14 @@
 //! `ottla doctor`: why something does not work, and what to do about it. It looks, and changes nothing.
 //!
 //! In this order, as each needs what is before it: addresses ([`reach`]), what brokers speak ([`versions`]), topics ([`topics`]),
-//! then groups ([`groups`]) and clocks ([`clock`]), which are looked at several times. Each finding is told as it comes.
+//! then groups ([`groups`]) and clocks ([`clock`]), which are looked at several times. Each finding is told as soon as it is known;
+//! who stops it before the last look is told what the looks so far show.
 
+mod advice;
 mod clock;
 mod finding;
 mod groups;
+mod kind;
 mod probe;
 mod reach;
 mod topics;
@@ -13,10 +16,12 @@ mod versions;
 
 use std::time::Duration;
 
-use ottla::{Admin, AdminBuilder, error::AdminError};
+use ottla::{Admin, AdminBuilder, admin::Cluster, error::AdminError};
 
 use self::{
+    clock::Clocks,
     finding::{Finding, Kind, Report},
+    groups::Groups,
     reach::{Reached, reach},
 };
 use crate::{
@@ -35,20 +40,76 @@ pub(super) async fn run(args: &DoctorArgs, common: &Common, mut stop: Stop) -> R
     let builder = Clients::new(common)?.admin()?;
     // A configuration that cannot be is wrong usage, before anything is tried.
     let admin = builder.clone().wait_for_broker(false).build().await?;
-    let done = tokio::select! {
-        () = stop.requested() => Ok(()),
-        done = examine(args, &builder, &admin, &mut report) => done,
+    let mut course = Course::new(args.groups.clone());
+    let (done, is_stopped) = tokio::select! {
+        () = stop.requested() => (Ok(()), true),
+        done = examine(args, common, &builder, &admin, &mut report, &mut course) => (done, false),
     };
     admin.close().await;
     done?;
-    report.end()
+    let left = is_stopped.then(|| course.left(args.looks));
+    course.tell(&mut report)?;
+    let Some(left) = left else { return report.end() };
+    report.add(Finding::new(Kind::NotAsked, left.as_str()))?;
+    report.end()?;
+    Err(Failure::failed(left))
+}
+
+/// How far it has come, and what was seen on the way: so much is told, however it ends.
+#[derive(Debug)]
+struct Course {
+    cluster: Option<Cluster>,
+    versions: bool,
+    looks: u32,
+    groups: Groups,
+    clocks: Clocks,
+    /// What was found of topics, and of transactions that hold groups back; nothing where these were not asked.
+    topics: Option<Vec<Finding>>,
+    transactions: Option<Vec<Finding>>,
+}
+
+impl Course {
+    fn new(groups: Vec<String>) -> Self {
+        Self {
+            cluster: None,
+            versions: false,
+            looks: 0,
+            groups: Groups::new(groups),
+            clocks: Clocks::default(),
+            topics: None,
+            transactions: None,
+        }
+    }
+
+    /// What was not asked, of so many looks.
+    fn left(&self, looks: u32) -> String {
+        let parts = [
+            ("addresses", self.cluster.is_some()),
+            ("versions", self.versions),
+            ("groups and clocks", self.looks > 0),
+            ("topics", self.topics.is_some()),
+            ("transactions", self.transactions.is_some()),
+        ];
+        let left: Vec<&str> = parts.into_iter().filter(|(_, done)| !done).map(|(part, _)| part).collect();
+        format!("stopped after {} of {looks} looks; not asked: {}", self.looks, left.join(", "))
+    }
+
+    /// Tells what was seen of all that takes several looks.
+    fn tell(self, report: &mut Report) -> Result<(), Failure> {
+        let Some(cluster) = self.cluster.filter(|_| self.looks > 0) else { return Ok(()) };
+        report.add_all(self.clocks.findings(&cluster))?;
+        report.add_all(self.topics.unwrap_or_default())?;
+        report.add_all(self.groups.findings(self.transactions))
+    }
 }
 
 async fn examine(
     args: &DoctorArgs,
+    common: &Common,
     builder: &AdminBuilder,
     admin: &Admin,
     report: &mut Report,
+    course: &mut Course,
 ) -> Result<(), Failure> {
     let Some(reached) = reach(builder, args.patience, report).await? else {
         return report.add(Finding::new(
@@ -56,23 +117,26 @@ async fn examine(
             "no broker can be asked: versions, topics, groups and clocks are not looked at",
         ));
     };
-    told(|| admin.explain(), ask(args, admin, &reached, report)).await
+    told(|| admin.explain(), ask(args, common, admin, reached, report, course)).await
 }
 
 async fn ask(
     args: &DoctorArgs,
+    common: &Common,
     admin: &Admin,
-    reached: &Reached,
+    reached: Reached,
     report: &mut Report,
+    course: &mut Course,
 ) -> Result<(), Failure> {
+    course.cluster = Some(reached.cluster);
     report.add_all(versions::examine(admin, &reached.brokers).await)?;
-    let mut groups = groups::Groups::new(args.groups.clone());
-    let mut clock = clock::Clocks::default();
+    course.versions = true;
     for look in 1..=args.looks {
-        groups.look(admin).await;
-        clock.look(admin, groups.topics()).await;
+        course.groups.look(admin).await;
+        course.clocks.look(admin, course.groups.topics()).await;
+        course.looks = look;
         // Nothing that could move.
-        if groups.is_empty() && clock.is_blind() || look == args.looks {
+        if course.groups.is_empty() && course.clocks.is_blind() || look == args.looks {
             break;
         }
         if look == 1 && args.interval.checked_mul(args.looks).is_none_or(|all| all >= LONG) {
@@ -83,9 +147,10 @@ async fn ask(
         }
         tokio::time::sleep(args.interval).await;
     }
-    report.add_all(clock.findings(&reached.cluster))?;
-    report.add_all(topics::examine(admin, groups.wanted_topics()).await)?;
-    report.add_all(groups.findings(admin).await)
+    course.groups.read(common).await;
+    course.topics = Some(topics::examine(admin, course.groups.wanted_topics()).await);
+    course.transactions = Some(course.groups.transactions(admin).await);
+    Ok(())
 }
 
 /// What is to be told of a question that was refused, or not answered.

@@ -6,16 +6,19 @@ use std::{
 };
 
 use ottla::{
-    AdminBuilder, Disconnected, SaslFailure, TlsFailure,
+    AdminBuilder, Disconnected,
     admin::{Address, Cluster},
-    error::{AdminError, BuildError, Permission},
+    error::{AdminError, AdminErrorKind, BuildError, BuildErrorKind, Permission},
 };
 use tokio::{
     net::{TcpStream, lookup_host},
     time::timeout,
 };
 
-use super::finding::{Finding, Kind};
+use super::{
+    advice::{for_sasl, for_tls},
+    finding::{Finding, Kind},
+};
 
 /// From here on an answer is a slow one. It takes a few round trips, and a handshake or two.
 const SLOW: Duration = Duration::from_secs(1);
@@ -43,13 +46,17 @@ pub(super) struct Spoken {
     /// What became of the connection, where that is why.
     why: Option<Disconnected>,
     missing: Option<Permission>,
+    /// Time ran out, and nobody had refused anything.
+    is_silent: bool,
     text: String,
 }
 
 #[derive(Debug)]
 pub(super) struct Answer {
     /// Where the connection led.
-    pub(super) by: SocketAddr,
+    by: SocketAddr,
+    /// That is this machine, by whichever of its addresses.
+    pub(super) is_here: bool,
     /// The other addresses of the name, and why nothing came of them.
     dead: Vec<(SocketAddr, String)>,
     resolved: Duration,
@@ -61,14 +68,16 @@ pub(super) struct Answer {
 impl From<BuildError> for Spoken {
     fn from(error: BuildError) -> Self {
         let (why, missing) = (error.disconnected().cloned(), error.missing_permission());
-        Self { why, missing, text: format!("{error:#}") }
+        let is_silent = error.kind() == BuildErrorKind::Unreachable && error.code().is_none();
+        Self { why, missing, is_silent, text: format!("{error:#}") }
     }
 }
 
 impl From<AdminError> for Spoken {
     fn from(error: AdminError) -> Self {
         let (why, missing) = (error.disconnected().cloned(), error.missing_permission());
-        Self { why, missing, text: format!("{error:#}") }
+        let is_silent = error.kind() == AdminErrorKind::TimedOut && error.code().is_none();
+        Self { why, missing, is_silent, text: format!("{error:#}") }
     }
 }
 
@@ -95,45 +104,46 @@ async fn reach(builder: AdminBuilder, address: &Address, patience: Duration) -> 
     for at in found {
         let begun = Instant::now();
         match connect(at, each).await {
-            Ok(()) => _ = by.get_or_insert((at, begun.elapsed())),
+            Ok(from) => _ = by.get_or_insert((at, is_here(at, from), begun.elapsed())),
             Err(why) => dead.push((at, why)),
         }
     }
-    let Some((by, connected)) = by else { return End::Unreachable(dead) };
+    let Some((by, is_here, connected)) = by else { return End::Unreachable(dead) };
     let begun = Instant::now();
     match speak(builder, address, patience).await {
         Ok(cluster) => {
-            End::Answered(Answer { by, dead, resolved, connected, answered: begun.elapsed(), cluster })
+            let answered = begun.elapsed();
+            End::Answered(Answer { by, is_here, dead, resolved, connected, answered, cluster })
         }
         Err(spoken) => End::Speechless(spoken),
     }
 }
 
-async fn connect(at: SocketAddr, patience: Duration) -> Result<(), String> {
+/// The connection's own end.
+async fn connect(at: SocketAddr, patience: Duration) -> Result<Option<SocketAddr>, String> {
     match timeout(patience, TcpStream::connect(at)).await {
-        // A loopback port that nobody listens on may be connected to itself.
-        Ok(Ok(stream)) if stream.local_addr().ok() == Some(at) => Err("nobody listens".to_owned()),
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(stream)) => match stream.local_addr().ok() {
+            // A loopback port that nobody listens on may be connected to itself.
+            Some(from) if from == at => Err("nobody listens".to_owned()),
+            from => Ok(from),
+        },
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {patience:.1?}")),
     }
 }
 
+/// Who connects to one of this machine's own addresses comes from the same.
+fn is_here(at: SocketAddr, from: Option<SocketAddr>) -> bool {
+    at.ip().is_loopback() || from.is_some_and(|from| from.ip() == at.ip())
+}
+
 /// As a client does: TLS, authentication, versions, metadata.
 async fn speak(builder: AdminBuilder, address: &Address, patience: Duration) -> Result<Cluster, Spoken> {
-    let builder = builder.bootstrap_servers([written(address)]).default_api_timeout(patience);
+    let builder = builder.bootstrap_servers([address.to_string()]).default_api_timeout(patience);
     let admin = builder.build().await?;
     let cluster = admin.describe_cluster().await;
     admin.close().await;
     Ok(cluster?)
-}
-
-/// As `bootstrap.servers` has it.
-pub(super) fn written(address: &Address) -> String {
-    match address.host.contains(':') {
-        true => format!("[{}]:{}", address.host, address.port),
-        false => address.to_string(),
-    }
 }
 
 impl Probe {
@@ -156,7 +166,7 @@ impl Probe {
             End::Speechless(spoken) => vec![spoken.finding()],
             End::Answered(answer) => answer.findings(Kind::Bootstrap),
         };
-        findings.iter_mut().for_each(|finding| finding.place.address = Some(written(&self.address)));
+        findings.iter_mut().for_each(|finding| finding.place.address = Some(self.address.to_string()));
         findings
     }
 }
@@ -193,17 +203,13 @@ fn millis(time: Duration) -> String {
 }
 
 impl Spoken {
-    pub(super) fn is_misrouted(&self) -> bool {
-        self.why == Some(Disconnected::Misrouted)
-    }
-
     pub(super) fn finding(&self) -> Finding {
         if let Some(missing) = &self.missing {
             return Finding::new(Kind::Permission, format!("{missing} is missing"));
         }
         let Some(why) = &self.why else {
             // Nothing came at all, or what came is no failure of the connection.
-            return match self.text.contains("no answer") {
+            return match self.is_silent {
                 true => Finding::new(Kind::Silent, "it takes connections, and answers nothing"),
                 false => Finding::new(Kind::Refused, self.text.clone()),
             };
@@ -225,47 +231,41 @@ impl Spoken {
     }
 }
 
-fn for_tls(failure: &TlsFailure) -> &'static str {
-    match failure {
-        TlsFailure::UnknownAuthority(_) => {
-            "name the authority that signed the broker's certificate in ssl.truststore.location (a PEM file will do)"
-        }
-        TlsFailure::Expired(_) => "give the broker a new certificate; or set this machine's clock right",
-        TlsFailure::NotYetValid(_) => "set this machine's clock right, or wait",
-        TlsFailure::WrongHost(_) => {
-            "connect by a name that the certificate bears, or have one made that bears this one"
-        }
-        TlsFailure::CertificateRequired => {
-            "give a client certificate: ssl.keystore.location, or ssl.keystore.certificate.chain and ssl.keystore.key"
-        }
-        TlsFailure::CertificateRefused(_) => {
-            "have the client certificate signed by an authority that the broker trusts, for clients, and of today"
-        }
-        TlsFailure::NotTls(_) | TlsFailure::Closed => {
-            "check the port, and security.protocol: this may be a listener without TLS"
-        }
-        TlsFailure::NothingInCommon(_) => {
-            "check ssl.enabled.protocols and ssl.cipher.suites, here and at the broker"
-        }
-        _ => "check the ssl.* properties, and the files that they name",
+#[cfg(test)]
+impl Answer {
+    /// At once, by this machine.
+    pub(super) fn here(cluster: Cluster) -> Self {
+        let by = SocketAddr::from(([127, 0, 0, 1], 9092));
+        let (resolved, connected, answered) = Default::default();
+        Self { by, is_here: true, dead: Vec::new(), resolved, connected, answered, cluster }
     }
 }
 
-fn for_sasl(failure: &SaslFailure) -> &'static str {
-    match failure {
-        SaslFailure::UnsupportedMechanism { .. } => {
-            "set sasl.mechanism to one that the broker has, or have it enabled (sasl.enabled.mechanisms)"
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_told_from_a_refusal_by_its_kind_and_not_by_its_words() {
+        for (is_silent, kind) in [(true, Kind::Silent), (false, Kind::Refused)] {
+            let text = "refused: the policy has no answer to that".to_owned();
+            let spoken = Spoken { why: None, missing: None, is_silent, text };
+            assert_eq!(spoken.finding().kind, kind);
         }
-        SaslFailure::NotAskedFor => {
-            "check the port, and security.protocol: this listener wants no authentication"
+    }
+
+    #[test]
+    fn an_address_is_of_this_machine_where_connections_to_it_come_from_it() {
+        for (at, from, expected) in [
+            ("127.0.0.1:9092", Some("127.0.0.1:40000"), true),
+            ("127.0.0.2:9092", Some("127.0.0.1:40000"), true),
+            ("[::1]:9092", None, true),
+            ("192.168.1.5:9092", Some("192.168.1.5:40000"), true),
+            ("192.168.1.6:9092", Some("192.168.1.5:40000"), false),
+            ("192.168.1.6:9092", None, false),
+        ] {
+            let from = from.map(|from| from.parse().unwrap());
+            assert_eq!(is_here(at.parse().unwrap(), from), expected, "{at} from {from:?}");
         }
-        SaslFailure::Refused(_) => {
-            "check user and password, and that the broker knows the user by this mechanism"
-        }
-        SaslFailure::BadServer(_) => "check whom you are connected to: it does not know the password",
-        SaslFailure::NoToken(_) | SaslFailure::TokenUnavailable(_) => {
-            "check where tokens come from: sasl.oauthbearer.token.endpoint.url, the client's id and secret"
-        }
-        _ => "look at the broker's log: it closed the connection while the client authenticated",
     }
 }

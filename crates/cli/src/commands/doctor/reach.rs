@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::{
     finding::{Finding, Kind, Report, Severity},
-    probe::{End, Probe, listed, probe, written},
+    probe::{End, Probe, listed, probe},
 };
 use crate::failure::Failure;
 
@@ -51,13 +51,9 @@ pub(super) async fn reach(
     for (probe, answer) in probes.iter().filter_map(|probe| Some((probe, probe.answer()?))) {
         if answer.cluster.id != cluster.id {
             let id = |cluster: &Cluster| cluster.id.clone().unwrap_or_else(|| "without an id".to_owned());
-            let seen = format!(
-                "cluster {}, and {} is of cluster {}",
-                id(&answer.cluster),
-                written(first),
-                id(cluster)
-            );
-            report.add(Finding::new(Kind::OtherCluster, seen).address(written(&probe.address)))?;
+            let seen =
+                format!("cluster {}, and {} is of cluster {}", id(&answer.cluster), first, id(cluster));
+            report.add(Finding::new(Kind::OtherCluster, seen).address(&probe.address))?;
         }
     }
     let brokers = advertised(builder, &probes, cluster, patience, report).await?;
@@ -84,7 +80,7 @@ async fn advertised(
     }
     let probes = each(builder, addresses, patience).await;
     // Whether the user's own addresses lead to other machines.
-    let is_elsewhere = given.iter().filter_map(Probe::answer).any(|answer| !answer.by.ip().is_loopback());
+    let is_elsewhere = given.iter().filter_map(Probe::answer).any(|answer| !answer.is_here);
     for (id, address) in known.iter().chain(&new) {
         let own =
             given.iter().chain(&probes).find(|probe| probe.address == *address && probe.answer().is_some());
@@ -98,7 +94,7 @@ async fn advertised(
         // What is slow there, or does not answer beside it, is told already.
         let again = [Kind::Slow, Kind::PartlyUnreachable];
         let findings = findings.into_iter().filter(|it| !is_known || !again.contains(&it.kind));
-        report.add_all(findings.map(|finding| finding.broker(*id).address(written(address))))?;
+        report.add_all(findings.map(|finding| finding.broker(*id).address(address)))?;
     }
     brokers.sort_unstable();
     Ok(brokers)
@@ -110,7 +106,15 @@ fn of_broker(probe: &Probe, cluster: &Cluster, is_elsewhere: bool) -> Vec<Findin
     let is_loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if is_loopback && is_elsewhere {
         let seen = "this broker tells clients to connect to their own machine, and it is on another one";
-        return vec![Finding::new(Kind::AdvertisedLoopback, seen)];
+        // By a tunnel, or a port that is mapped.
+        let works = probe.answer().is_some_and(|answer| answer.cluster.id == cluster.id);
+        return vec![match works {
+            true => {
+                let seen = format!("{seen}; from here it works all the same, as the cluster answers there");
+                Finding::new(Kind::AdvertisedLoopback, seen).severity(Severity::Warning)
+            }
+            false => Finding::new(Kind::AdvertisedLoopback, seen),
+        }];
     }
     match &probe.end {
         End::Unresolved(why) => {
@@ -167,7 +171,7 @@ fn address(text: &str) -> Option<Address> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::probe::Answer, *};
 
     #[test]
     fn addresses_are_read_as_the_library_reads_them_and_written_back() {
@@ -177,7 +181,7 @@ mod tests {
             ("[::1]:9092", "::1", "[::1]:9092"),
         ] {
             let address = address(text).unwrap();
-            assert_eq!((address.host.as_str(), written(&address).as_str()), (host, again));
+            assert_eq!((address.host.as_str(), address.to_string().as_str()), (host, again));
         }
         assert!(address("nothing").is_none());
     }
@@ -194,6 +198,21 @@ mod tests {
             assert_eq!(of(true).kind, Kind::AdvertisedLoopback);
             assert_eq!(of(false).kind, Kind::AdvertisedUnreachable);
             assert!(of(false).seen.contains("container"), "{}", of(false).seen);
+        }
+    }
+
+    #[test]
+    fn the_clients_own_machine_is_a_warning_where_the_cluster_answers_there() {
+        let cluster = |id: &str| {
+            let mut cluster = Cluster::default();
+            cluster.id = Some(id.to_owned());
+            cluster
+        };
+        for (answers, severity) in [("same", Severity::Warning), ("another", Severity::Error)] {
+            let address = Address { host: "localhost".to_owned(), port: 9092 };
+            let probe = Probe { address, end: End::Answered(Answer::here(cluster(answers))) };
+            let found = of_broker(&probe, &cluster("same"), true);
+            assert_eq!((found[0].kind, found[0].severity), (Kind::AdvertisedLoopback, severity), "{answers}");
         }
     }
 

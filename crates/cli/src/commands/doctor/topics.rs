@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ottla::{
     Admin,
-    admin::{ConfigResource, NodeId, Partition, Topic},
+    admin::{ConfigEntry, ConfigResource, NodeId, Partition, Topic},
 };
 
 use super::{
@@ -53,16 +53,23 @@ fn is_short(partition: &Partition) -> bool {
 
 /// `min.insync.replicas` of these topics, as far as it may be asked.
 async fn least_in_sync(admin: &Admin, topics: &[&String]) -> BTreeMap<String, usize> {
-    let resources = topics.iter().map(|name| ConfigResource::Topic((*name).clone()));
-    let Ok(described) = admin.describe_configs(resources).await else { return BTreeMap::new() };
-    let least = |(resource, told): (ConfigResource, Result<BTreeMap<String, _>, _>)| match resource {
-        ConfigResource::Topic(name) => {
-            let entry: ottla::admin::ConfigEntry = told.ok()?.remove("min.insync.replicas")?;
-            Some((name, entry.value?.parse().ok()?))
-        }
+    let told = property(admin, topics.iter().map(|name| (*name).clone()), "min.insync.replicas").await;
+    told.into_iter().filter_map(|(name, value)| Some((name, value.parse().ok()?))).collect()
+}
+
+/// A property of these topics, of each that may be asked for it.
+pub(super) async fn property(
+    admin: &Admin,
+    topics: impl Iterator<Item = String>,
+    key: &str,
+) -> BTreeMap<String, String> {
+    let described = admin.describe_configs(topics.map(ConfigResource::Topic)).await.unwrap_or_default();
+    let value = |(resource, told): (ConfigResource, Result<BTreeMap<String, ConfigEntry>, _>)| match resource
+    {
+        ConfigResource::Topic(name) => Some((name, told.ok()?.remove(key)?.value?)),
         _ => None,
     };
-    described.into_iter().filter_map(least).collect()
+    described.into_iter().filter_map(value).collect()
 }
 
 fn of(name: &str, topic: &Topic, least: Option<usize>) -> Vec<Finding> {

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use ottla::{
-    Admin, ApiKey,
+    Admin, ApiKey, Disconnected,
     admin::{BrokerVersions, NodeId},
 };
 
 use super::{
     finding::{Finding, Kind},
-    probe::Spoken,
     refused,
 };
 
@@ -32,9 +31,9 @@ pub(super) async fn examine(admin: &Admin, brokers: &[NodeId]) -> Vec<Finding> {
             Err(error) => {
                 let misrouted =
                     Finding::new(Kind::AdvertisedOther, "another broker answers at this broker's address");
-                let finding = refused(&error);
-                let is_misrouted = Spoken::from(error).is_misrouted();
-                findings.push(if is_misrouted { misrouted } else { finding }.broker(broker));
+                let is_misrouted = error.disconnected() == Some(&Disconnected::Misrouted);
+                let finding = if is_misrouted { misrouted } else { refused(&error) };
+                findings.push(finding.broker(broker));
             }
         }
     }
@@ -66,11 +65,9 @@ fn of(told: &BTreeMap<NodeId, BrokerVersions>) -> Vec<Finding> {
         return findings;
     };
     for (broker, versions) in told {
-        let differs = first.apis.iter().find(|(key, range)| versions.apis.get(*key) != Some(*range));
-        if let Some((key, _)) = differs {
-            let of = |versions: &BrokerVersions| {
-                written(versions, *key).unwrap_or_else(|| "not at all".to_owned())
-            };
+        if let Some(key) = difference(versions, first) {
+            let of =
+                |versions: &BrokerVersions| written(versions, key).unwrap_or_else(|| "not at all".to_owned());
             let seen = format!("it speaks {key:?} {}, and broker {} {}", of(versions), newest.0, of(first));
             findings.push(Finding::new(Kind::VersionsDiffer, seen).broker(*broker));
         }
@@ -88,6 +85,11 @@ fn of(told: &BTreeMap<NodeId, BrokerVersions>) -> Vec<Finding> {
     findings
 }
 
+/// An API that two do not speak alike, whichever of them has it.
+fn difference(one: &BrokerVersions, other: &BrokerVersions) -> Option<ApiKey> {
+    one.apis.keys().chain(other.apis.keys()).find(|key| one.apis.get(*key) != other.apis.get(*key)).copied()
+}
+
 /// The more, the newer.
 fn sum(versions: &BrokerVersions) -> i32 {
     versions.apis.values().map(|range| i32::from(*range.end())).sum()
@@ -101,4 +103,29 @@ fn written(versions: &BrokerVersions, key: ApiKey) -> Option<String> {
 fn is_common(versions: &BrokerVersions, key: ApiKey) -> bool {
     let ours = key.versions();
     versions.apis.get(&key).is_some_and(|theirs| *theirs.start() <= ours.max && ours.min <= *theirs.end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn versions(apis: &[(ApiKey, i16)]) -> BrokerVersions {
+        let mut versions = BrokerVersions::default();
+        versions.apis = apis.iter().map(|(key, newest)| (*key, 0..=*newest)).collect();
+        versions
+    }
+
+    #[test]
+    fn an_api_that_the_newest_broker_has_not_is_a_difference_too() {
+        let (one, other) =
+            (versions(&[(ApiKey::Fetch, 17), (ApiKey::Produce, 0)]), versions(&[(ApiKey::Fetch, 17)]));
+        assert_eq!(difference(&one, &other), Some(ApiKey::Produce));
+        assert_eq!(difference(&other, &one), Some(ApiKey::Produce));
+        assert_eq!(difference(&one, &one), None);
+        // The second is the newest, by what it speaks.
+        let found = of(&[(NodeId(1), one), (NodeId(2), other)].into());
+        let differs: Vec<&Finding> = found.iter().filter(|it| it.kind == Kind::VersionsDiffer).collect();
+        assert_eq!(differs.len(), 1, "{found:?}");
+        assert!(differs[0].seen.contains("Produce 0 to 0, and broker 2 not at all"), "{}", differs[0].seen);
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ottla::{
     Admin, CommittedOffset, IsolationLevel, OffsetAndTimestamp, TopicPartition,
-    admin::{GroupDescription, GroupKind, OffsetSpec, Topic},
+    admin::{GroupDescription, GroupKind, OffsetSpec, ShareOffset, Topic},
     error::{AdminError, AdminErrorKind},
 };
 
@@ -12,7 +12,10 @@ use super::super::{
     finding::{Finding, Kind},
     refused,
 };
-use crate::commands::topics::begins_and_ends;
+use crate::commands::{
+    lag::{Place, Places},
+    topics::begins_and_ends,
+};
 
 /// Where a log begins and ends, as far as that is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,7 +30,8 @@ pub(super) struct Log {
 #[derive(Debug, Default)]
 pub(super) struct Look {
     pub(super) groups: BTreeMap<String, GroupDescription>,
-    pub(super) commits: BTreeMap<String, BTreeMap<TopicPartition, CommittedOffset>>,
+    /// Where they are. A group that is not here was not told of, which is not the same as one that has committed nothing.
+    pub(super) places: BTreeMap<String, Places>,
     pub(super) logs: BTreeMap<TopicPartition, Log>,
     /// Those that are there.
     pub(super) topics: BTreeMap<String, Topic>,
@@ -35,14 +39,17 @@ pub(super) struct Look {
     pub(super) gone: BTreeSet<String>,
     /// What could not be told.
     pub(super) findings: Vec<Finding>,
+    /// Each question was answered, if with a refusal of this or that.
+    pub(super) is_answered: bool,
 }
 
 impl Look {
     /// At these groups; at all that there are where none is named.
     pub(super) async fn take(admin: &Admin, named: &[String]) -> Self {
         let mut look = Self::default();
-        if let Err(error) = look.ask(admin, named).await {
-            look.findings.push(refused(&error));
+        match look.ask(admin, named).await {
+            Ok(()) => look.is_answered = true,
+            Err(error) => look.findings.push(refused(&error)),
         }
         look
     }
@@ -71,24 +78,60 @@ impl Look {
                 self.findings.push(Finding::new(Kind::GroupMissing, "there is no such group").group(&name));
             }
         }
-        // Share groups have no commits.
-        let committing = self.groups.iter().filter(|(_, group)| group.kind != GroupKind::Share);
-        let committing: Vec<String> = committing.map(|(name, _)| name.clone()).collect();
-        for (name, told) in admin.committed_offsets_now(committing).await? {
-            match told {
-                Ok(commits) => _ = self.commits.insert(name, commits),
-                Err(error) => self.findings.push(refused(&error)),
-            }
-        }
+        self.ask_places(admin).await?;
         self.ask_topics(admin).await?;
         self.ask_logs(admin).await
+    }
+
+    async fn ask_places(&mut self, admin: &Admin) -> Result<(), AdminError> {
+        let of = |is_share: bool| {
+            let those = self.groups.iter().filter(|(_, group)| (group.kind == GroupKind::Share) == is_share);
+            those.map(|(name, _)| name.clone()).collect::<Vec<String>>()
+        };
+        let (of_share, committing) = (of(true), of(false));
+        for (name, told) in admin.committed_offsets_now(committing).await? {
+            let place = |(at, committed): (TopicPartition, CommittedOffset)| {
+                (
+                    at,
+                    Place { offset: Some(committed.offset), leader_epoch: committed.leader_epoch, lag: None },
+                )
+            };
+            match told {
+                Ok(commits) => _ = self.places.insert(name, commits.into_iter().map(place).collect()),
+                Err(error) => self.findings.push(refused(&error).group(&name)),
+            }
+        }
+        for (name, told) in admin.share_offsets(of_share).await? {
+            let partitions = match told {
+                Ok(partitions) => partitions,
+                // A broker of before 4.1 tells nobody.
+                Err(error) if error.kind() == AdminErrorKind::Unsupported => continue,
+                Err(error) => {
+                    self.findings.push(refused(&error).group(&name));
+                    continue;
+                }
+            };
+            let mut places = Places::new();
+            for (at, told) in partitions {
+                match told {
+                    Ok(ShareOffset { start_offset: offset, leader_epoch, lag, .. }) => {
+                        // As long as nothing was acquired, the rest means nothing.
+                        let lag = lag.filter(|_| offset.is_some());
+                        places.insert(at, Place { offset, leader_epoch, lag });
+                    }
+                    Err(error) => self.findings.push(refused(&error).group(&name).partition(&at)),
+                }
+            }
+            self.places.insert(name, places);
+        }
+        Ok(())
     }
 
     /// The topics that members want or have, or that have a commit.
     pub(super) fn wanted(&self) -> BTreeSet<String> {
         let members = || self.groups.values().flat_map(|group| &group.members);
         let assigned = members().flat_map(|member| &member.assignment);
-        let committed = self.commits.values().flat_map(BTreeMap::keys);
+        let committed = self.places.values().flat_map(BTreeMap::keys);
         let of_streams = self.groups.values().flat_map(|group| &group.source_topics);
         let subscribed = members().flat_map(|member| &member.subscription).chain(of_streams).cloned();
         assigned.chain(committed).map(|at| at.topic.clone()).chain(subscribed).collect()
@@ -109,7 +152,7 @@ impl Look {
     async fn ask_logs(&mut self, admin: &Admin) -> Result<(), AdminError> {
         let members = self.groups.values().flat_map(|group| &group.members);
         let assigned = members.flat_map(|member| &member.assignment);
-        let all = self.commits.values().flat_map(BTreeMap::keys).chain(assigned);
+        let all = self.places.values().flat_map(BTreeMap::keys).chain(assigned);
         let is_led = |at: &&TopicPartition| {
             let topic = self.topics.get(&at.topic);
             topic.and_then(|topic| topic.partitions.get(&at.partition)).is_some_and(|it| it.leader.is_some())
