@@ -6,9 +6,11 @@
 
 pub mod bad_server;
 pub mod binary;
+pub mod browser;
 pub mod flow;
 pub mod guarded;
 pub mod kafka;
+mod npm;
 pub mod ports;
 pub mod process;
 pub mod proxy;

@@ -25,6 +25,8 @@ mod bad_input;
 mod behaviours;
 #[path = "suite/brokers.rs"]
 mod brokers;
+#[path = "suite/browsed.rs"]
+mod browsed;
 #[path = "suite/callbacks.rs"]
 mod callbacks;
 #[path = "suite/cases.rs"]
@@ -45,6 +47,8 @@ mod deletions;
 mod doctor;
 #[path = "suite/doctor_groups.rs"]
 mod doctor_groups;
+#[path = "suite/doctor_healthy.rs"]
+mod doctor_healthy;
 #[path = "suite/exactly_once.rs"]
 mod exactly_once;
 #[path = "suite/exactly_once_processors.rs"]
@@ -139,6 +143,8 @@ mod secured_refusals;
 mod secured_renewals;
 #[path = "suite/secured_rights.rs"]
 mod secured_rights;
+#[path = "suite/served.rs"]
+mod served;
 #[path = "suite/throttle.rs"]
 mod throttle;
 #[path = "suite/transactions.rs"]
@@ -204,8 +210,11 @@ fn all() -> Vec<Case> {
         bad_input::cases(),
         failures::cases(),
         lag_watched::cases(),
+        served::cases(),
+        browsed::cases(),
         doctor::cases(),
         doctor_groups::cases(),
+        doctor_healthy::cases(),
         public_face::cases(),
         secured::cases(),
         secured_matrix::cases(),

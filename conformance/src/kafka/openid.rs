@@ -1,16 +1,13 @@
 //! An OpenID provider in a process of its own: `openid/provider.mjs`, on packages that npm fetches once.
 
-use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Certificates, Missing, Unavailable, User, jars};
-use crate::ports;
-use crate::process::{self, Process};
+use super::{Certificates, Unavailable, User};
+use crate::process::Process;
 use crate::wait::until;
+use crate::{npm, ports};
 
 /// What npm and Node are given.
 const FILES: [(&str, &str); 3] = [
@@ -20,8 +17,6 @@ const FILES: [(&str, &str); 3] = [
 ];
 const PROGRAM: &str = "provider.mjs";
 
-/// 9 MB from a slow mirror.
-const FETCH_WITHIN: Duration = Duration::from_secs(300);
 const START_WITHIN: Duration = Duration::from_secs(60);
 
 /// What a token is to be good for: the one scope that is asked for.
@@ -62,7 +57,7 @@ impl OpenId {
 
     /// Starts it; returns when it listens.
     pub(super) fn start(certificates: &Certificates) -> Result<Self, Unavailable> {
-        let folder = fetched()?;
+        let folder = npm::fetched("openid", "OpenID provider", &FILES)?;
         let failed = |why: String| Unavailable::Failed(format!("the OpenID provider: {why}"));
         let port = ports::free().map_err(|error| failed(error.to_string()))?;
         let secrets = User::ALL.map(|user| (user.name().to_owned(), user.password().into()));
@@ -103,28 +98,4 @@ impl OpenId {
     pub(super) fn shut_down(&self) {
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
-}
-
-/// The folder that holds the program and its packages. Another program, or another lock file, has another folder.
-fn fetched() -> Result<PathBuf, Missing> {
-    let mut hasher = DefaultHasher::new();
-    FILES.hash(&mut hasher);
-    jars::once(&format!("openid-{:016x}", hasher.finish()), |partial| {
-        let failed = |why| Missing { what: "OpenID provider", why };
-        for (name, text) in FILES {
-            fs::write(partial.join(name), text).map_err(|error| failed(error.to_string()))?;
-        }
-        let run = |program: &str, args: &[&str]| {
-            let mut command = Command::new(program);
-            command.args(args).current_dir(partial);
-            process::run(&command, FETCH_WITHIN).map_err(|error| {
-                match error.status().and_then(|status| status.code()) {
-                    Some(127) => Missing { what: "Node", why: format!("`{program}` is not installed") },
-                    _ => failed(error.to_string().replace('\n', " ")),
-                }
-            })
-        };
-        run("node", &["--version"])?;
-        run("npm", &["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).map(drop)
-    })
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Completion, Failed, Trial};
+use ottla_conformance::browser;
 use ottla_conformance::kafka::{self, Java, Missing, Secured, Unavailable};
 use ottla_conformance::public_api;
 use ottla_conformance::registry;
@@ -22,6 +23,7 @@ pub(crate) struct Case {
     openid: bool,
     spring: bool,
     registry: bool,
+    browser: bool,
     program: Option<&'static str>,
     load: Load,
 }
@@ -65,8 +67,8 @@ pub(crate) fn print_slowest(count: usize) {
 impl Case {
     fn new(name: impl Into<String>, run: Run) -> Self {
         let (java, nightly, openid, spring, registry) = (false, false, false, false, false);
-        let (program, load) = (None, Load::Light);
-        Self { name: name.into(), run, java, nightly, openid, spring, registry, program, load }
+        let (browser, program, load) = (false, None, Load::Light);
+        Self { name: name.into(), run, java, nightly, openid, spring, registry, browser, program, load }
     }
 
     fn on(
@@ -159,6 +161,11 @@ impl Case {
         Self { program: Some(program), ..self }
     }
 
+    /// Looks at pages in a Chromium.
+    pub(crate) fn with_browser(self) -> Self {
+        Self { browser: true, ..self }
+    }
+
     /// Asks a real schema registry, and has Confluent's Python serializers write. Where one of them is missing it is ignored, also
     /// where `CI=true`: its Debian has no Java that is new enough for the registry.
     pub(crate) fn with_registry(self) -> Self {
@@ -187,7 +194,8 @@ impl Case {
 
     pub(crate) fn trials(self) -> Vec<Trial> {
         let (java, nightly, openid, load) = (self.java, self.nightly, self.openid, self.load);
-        let (spring, registry, program) = (self.spring, self.registry, self.program);
+        let (spring, registry) = (self.spring, self.registry);
+        let (browser, program) = (self.browser, self.program);
         let trial = |name: String, run: Box<dyn FnOnce() -> Result<Outcome, Unavailable> + Send>| {
             Trial::ignorable_test(name.clone(), move || {
                 let _share = Share::take(load);
@@ -201,6 +209,7 @@ impl Case {
                 let had = if java { Java::get().map(drop) } else { Ok(()) };
                 let had = had.and_then(|()| if spring { Java::spring() } else { Ok(()) });
                 let had = had.map_err(Unavailable::from).and_then(|()| program.map_or(Ok(()), there));
+                let had = had.and_then(|()| if browser { browser::there() } else { Ok(()) });
                 completion(had.and_then(|()| run()))
             })
         };
