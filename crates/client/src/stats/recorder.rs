@@ -118,10 +118,9 @@ fn tell<T>(metrics: &[Metric<T>], from: &T, labels: &[Label]) {
     for Metric { name, value, .. } in metrics {
         match value {
             Value::Total(read) => metrics::counter!(*name, labels.to_vec()).absolute(read(from)),
+            // What it last was is not what it is.
             Value::Level(read) => {
-                if let Some(level) = read(from) {
-                    metrics::gauge!(*name, labels.to_vec()).set(level);
-                }
+                metrics::gauge!(*name, labels.to_vec()).set(read(from).unwrap_or(f64::NAN));
             }
         }
     }

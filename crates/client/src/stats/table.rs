@@ -80,11 +80,11 @@ pub(super) const CONSUMER: &[Metric<ConsumerStats>] = rows![
     "ottla_consumer_fetch_requests_total", Count, "fetches.requests", "fetch-total, fetch-rate", "requests for records that were sent", Total(|s| s.fetches.requests);
     "ottla_consumer_fetch_responses_total", Count, "fetches.answered", "", "requests for records that were answered", Total(|s| s.fetches.answered);
     "ottla_consumer_fetch_latency_milliseconds_total", Milliseconds, "fetches.latency", "fetch-latency-avg", "how long the answers took, together; a broker without records holds a request for up to `fetch.max.wait.ms`", Total(|s| millis(s.fetches.latency));
-    "ottla_consumer_fetch_bytes_total", Bytes, "fetches.bytes", "bytes-consumed-total, bytes-consumed-rate", "bytes of the answers, as they came", Total(|s| s.fetches.bytes);
+    "ottla_consumer_fetch_bytes_total", Bytes, "fetches.bytes", "", "bytes of the answers, as they came", Total(|s| s.fetches.bytes);
     "ottla_consumer_wasted_bytes_total", Bytes, "fetches.wasted_bytes", "", "bytes of records that were dropped unread: by a seek, a rebalance, or a pause that others needed the room of", Total(|s| s.fetches.wasted_bytes);
     "ottla_consumer_batches_total", Count, "records.batches", "", "batches that were opened: checked, and decompressed where need be", Total(|s| s.records.batches);
     "ottla_consumer_records_total", Count, "records.decoded", "records-consumed-total, records-consumed-rate", "records of these batches; those of a batch count as it is opened", Total(|s| s.records.decoded);
-    "ottla_consumer_decoded_bytes_total", Bytes, "records.decoded_bytes", "", "bytes of these batches once decompressed", Total(|s| s.records.decoded_bytes);
+    "ottla_consumer_decoded_bytes_total", Bytes, "records.decoded_bytes", "bytes-consumed-total, bytes-consumed-rate", "bytes of these batches once decompressed; Java's are those of the records that were handed out", Total(|s| s.records.decoded_bytes);
     "ottla_consumer_offsets_passed_total", Count, "records.passed", "", "offsets that the user has come back from; more than records where a log has gaps", Total(|s| s.records.passed);
     "ottla_consumer_offsets_deleted_unread_total", Count, "records.deleted_unread", "", "offsets that the logs had lost before they were read", Total(|s| s.records.deleted_unread);
     "ottla_consumer_lag", Count, "lag()", "", "how many offsets all partitions together are behind; records in the user's hands count", Level(|s| lag(s, s.lag()));
@@ -103,7 +103,7 @@ pub(super) const CONSUMER: &[Metric<ConsumerStats>] = rows![
     "ottla_consumer_failed_heartbeats_total", Count, "rebalances.failed_heartbeats", "", "heartbeats that were refused or not answered", Total(|s| s.rebalances.failed_heartbeats);
     "ottla_consumer_away_seconds", Seconds, "polls.away", "last-poll-seconds-ago", "how long the user has been away from `recv` and `poll`; 0 where one waits there", Level(|s| seconds(s.polls.away.unwrap_or_default()));
     "ottla_consumer_longest_away_seconds", Seconds, "polls.longest", "time-between-poll-max", "the longest time that the user was away, since the start", Level(|s| seconds(s.polls.longest));
-    "ottla_consumer_away_limit_seconds", Seconds, "polls.limit", "", "`max.poll.interval.ms`: who is away for so long loses the membership; not told without a group", Level(|s| seconds(s.polls.limit?));
+    "ottla_consumer_away_limit_seconds", Seconds, "polls.limit", "", "`max.poll.interval.ms`: who is away for so long loses the membership; NaN without a group", Level(|s| seconds(s.polls.limit?));
     "ottla_consumer_buffered_records", Count, "buffer.records", "", "offsets that are fetched and that the user has not come back from", Level(|s| many(s.buffer.records));
     "ottla_consumer_buffered_bytes", Bytes, "buffer.bytes", "", "bytes of batches that no reader has taken yet", Level(|s| many(s.buffer.bytes));
     "ottla_consumer_buffer_used_bytes", Bytes, "buffer.used", "", "bytes of `ottla.buffer.memory` that are used: by responses of which any record is buffered or kept, and by those on their way", Level(|s| many(s.buffer.used));

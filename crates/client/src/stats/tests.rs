@@ -216,7 +216,7 @@ fn panels_of_a_dashboard_lie_beside_each_other() {
 }
 
 #[test]
-fn a_lag_that_is_not_known_is_not_told_and_without_partitions_there_is_none() {
+fn a_lag_that_is_not_known_is_no_number_and_without_partitions_there_is_none() {
     let read = |stats: &ConsumerStats| {
         let lag = CONSUMER.iter().find(|metric| metric.name == "ottla_consumer_lag").unwrap();
         match lag.value {
