@@ -10,6 +10,8 @@ use ottla::{
     },
 };
 
+use crate::output::harmless;
+
 /// Why a command ends early.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -27,11 +29,6 @@ impl Failure {
     /// It was asked for in a way that cannot be.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { status: 2, message: message.into() }
-    }
-
-    /// A verb or a flag of the contract whose engine is not there yet.
-    pub(crate) fn not_yet(what: impl Display) -> Self {
-        Self::usage(format!("{what} is not implemented yet (0.1): do without it"))
     }
 
     /// A write to stdout failed. That its reader has gone is the reader's way to say that it has enough.
@@ -102,7 +99,7 @@ impl Failures {
 pub(crate) fn tell(message: impl Display) {
     let message = message.to_string();
     let line: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    eprintln!("ottla: {}", line.join(" "));
+    eprintln!("ottla: {}", harmless(&line.join(" ")));
 }
 
 impl From<BuildError> for Failure {

@@ -1,6 +1,9 @@
 //! Tables: for people aligned, for programs one JSON object a row.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use serde_json::Value;
 
@@ -76,23 +79,47 @@ fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) if text.is_empty() => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => harmless(text).into_owned(),
         Value::Array(values) if values.is_empty() => "-".to_owned(),
         Value::Array(values) => values.iter().map(cell).collect::<Vec<_>>().join(","),
         value => value.to_string(),
     }
 }
 
-/// Names, values and brokers' texts are others': what would move the cursor of a terminal is shown, and not sent.
-pub(crate) fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
+/// Names, values and brokers' texts are others': what would move the cursor of a terminal, hide, or turn the order of what stands
+/// around it, is shown by its number, and not sent.
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        match c.is_control() {
+        match is_hidden(c) {
             true => shown.extend(c.escape_default()),
             false => shown.push(c),
         }
     }
-    shown
+    shown.into()
+}
+
+/// Controls, marks of direction, separators of lines, and what is not seen at all. Marks that stand on a letter are.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+                | '\u{e0100}'..='\u{e01ef}'
+        )
 }
 
 /// To stdout, at once.
@@ -122,6 +149,28 @@ mod tests {
             table().text(),
             "TOPIC   LOG-END-OFFSET  ISR\na       10              1,2\nlonger  -               -\n"
         );
+    }
+
+    #[test]
+    fn what_would_move_the_cursor_or_turn_the_line_is_shown_and_not_sent() {
+        for (name, shown) in [
+            ("orders", "orders"),
+            ("bestellungen-größe", "bestellungen-größe"),
+            ("日本", "日本"),
+            ("a\u{1b}[2Jb\r", "a\\u{1b}[2Jb\\r"),
+            ("a\nb\tc", "a\\nb\\tc"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("user\u{202e}gpj\u{2066}", "user\\u{202e}gpj\\u{2066}"),
+            ("a\u{200b}b\u{feff}", "a\\u{200b}b\\u{feff}"),
+            ("", ""),
+        ] {
+            assert_eq!(harmless(name), shown);
+            assert!(!harmless(name).contains(is_hidden));
+        }
+        let mut table = Table::new(&["GROUP"]);
+        table.push(["\u{1b}]0;x\u{7}".into()]);
+        assert_eq!(table.text(), "GROUP\n\\u{1b}]0;x\\u{7}\n");
+        assert_eq!(table.json(), "{\"group\":\"\\u001b]0;x\\u0007\"}\n");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use tokio::sync::watch;
 
 /// How long a command may take to close: longer than its own limits together.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// And how long its last words may.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Whether the command is to stop.
 #[derive(Debug, Clone)]
@@ -39,7 +41,15 @@ impl Stop {
                 () = tokio::time::sleep(PATIENCE) => "could not close in time: ended",
             };
             let left = left.say();
-            crate::failure::tell(format!("{why}{left}; what was not committed is delivered again"));
+            let words = format!("{why}{left}; what was not committed is delivered again");
+            // Where nobody takes them, as from a terminal that stands, they hold nothing up. It is not awaited: who ends meanwhile
+            // would end well.
+            let (saying, said) = std::sync::mpsc::channel::<()>();
+            std::thread::spawn(move || {
+                crate::failure::tell(words);
+                drop(saying);
+            });
+            _ = said.recv_timeout(LAST_WORDS);
             std::process::exit(1);
         });
         Ok(Self { requested: stopped, last_words })

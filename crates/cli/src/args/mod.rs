@@ -6,8 +6,9 @@ mod doctor;
 mod groups;
 mod process;
 mod serve;
+mod top;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::path::PathBuf;
 
 pub(crate) use broker::{BrokerArgs, Security, TlsClientAuth};
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
@@ -16,14 +17,11 @@ pub(crate) use doctor::DoctorArgs;
 pub(crate) use groups::{GroupFilters, GroupsVerb, LagArgs, RemoveMemberArgs, ResetOffsetsArgs};
 pub(crate) use process::{OrderArg, ProcessArgs, RetryOrderArg};
 pub(crate) use serve::ServeArgs;
-
-const NOT_YET: &str = "\
-Not implemented yet (0.1):
-  top                     Watch groups on a terminal screen";
+pub(crate) use top::TopArgs;
 
 /// Kafka consumers from the command line.
 #[derive(Debug, Parser)]
-#[command(name = "ottla", version, about, max_term_width = 110, after_help = NOT_YET)]
+#[command(name = "ottla", version, about, max_term_width = 110)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -103,6 +101,8 @@ pub(crate) enum Verb {
     Dlq(DlqVerb),
     /// Serve a web page of groups and their lag, the same as JSON, and metrics for Prometheus
     Serve(ServeArgs),
+    /// Watch groups, their members and partitions on a terminal's screen
+    Top(TopArgs),
     /// Find out why something does not work, and what to do; nothing is changed
     Doctor(DoctorArgs),
     /// Print a script by which a shell completes verbs, flags, and names of topics and groups
@@ -117,16 +117,6 @@ pub(crate) enum Verb {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
-    /// Watch groups on a terminal screen
-    #[command(hide = true)]
-    Top(Later),
-}
-
-/// Whatever follows a verb that is not there yet.
-#[derive(Debug, Args)]
-pub(crate) struct Later {
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) arguments: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

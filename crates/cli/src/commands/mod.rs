@@ -7,12 +7,14 @@ mod dlq;
 mod doctor;
 mod groups;
 mod lag;
+mod looks;
 mod process;
 mod produce;
 mod properties;
 mod scope;
 mod serve;
 mod shell;
+mod top;
 mod topics;
 
 use crate::{
@@ -36,12 +38,12 @@ pub(crate) async fn run(cli: Cli, stop: Stop) -> Result<(), Failure> {
         Verb::Consume(args) => consume::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Lag(args) => lag::run(&args, &common.with(args.common.clone()), verbose, stop).await,
         Verb::Serve(args) => serve::run(&args, &common.with(args.common.clone()), stop).await,
+        Verb::Top(args) => top::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Groups(verb) => groups::run(verb, common, verbose).await,
         Verb::Process(args) => process::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Dlq(verb) => dlq::run(verb, common, stop).await,
         Verb::Doctor(args) => doctor::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Completions { shell } => shell::completions(&shell),
         Verb::Man { folder } => shell::man(&folder),
-        Verb::Top(_) => Err(Failure::not_yet("`top`")),
     }
 }

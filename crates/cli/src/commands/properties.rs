@@ -24,6 +24,7 @@ pub(super) fn asked(outer: &Common, verb: &Verb) -> Option<(bool, Known)> {
         Verb::Doctor(args) => (&args.common, AdminBuilder::known_properties().collect()),
         Verb::Lag(args) => (&args.common, AdminBuilder::known_properties().collect()),
         Verb::Serve(args) => (&args.common, AdminBuilder::known_properties().collect()),
+        Verb::Top(args) => (&args.common, AdminBuilder::known_properties().collect()),
         Verb::Groups(verb) => (verb.common(), AdminBuilder::known_properties().collect()),
         Verb::Topics(
             TopicsVerb::List { common, .. }

@@ -74,6 +74,12 @@ impl Trend {
             }
         })
     }
+
+    /// The lag at no more than so many of the last looks, the oldest first.
+    pub(crate) fn last(&self, looks: usize) -> impl Iterator<Item = Option<f32>> {
+        let kept = self.fine.iter().skip(self.fine.len().saturating_sub(looks));
+        kept.map(|kept| Some(kept.lag).filter(|lag| !lag.is_nan()))
+    }
 }
 
 fn push(kept: &mut VecDeque<Kept>, point: Kept, limit: usize) {
@@ -95,6 +101,8 @@ mod tests {
         let points: Vec<Point> = trend.points().collect();
         assert_eq!(points[0], Point { at: 1_000, lag: Some(5.0), age: None });
         assert_eq!(points[1], Point { at: 6_000, lag: None, age: Some(1.5) });
+        assert_eq!(trend.last(9).collect::<Vec<_>>(), [Some(5.0), None]);
+        assert_eq!(trend.last(1).collect::<Vec<_>>(), [None]);
     }
 
     #[test]

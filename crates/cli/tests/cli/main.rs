@@ -17,6 +17,7 @@ mod data_dir;
 mod demo;
 mod dlq;
 mod doctor;
+mod doctor_groups;
 mod group;
 mod groups;
 mod groups_failing;
@@ -28,7 +29,11 @@ mod process_ends;
 mod process_exactly_once;
 mod produce;
 mod serve;
+mod serve_failing;
 mod shell;
 mod support;
 mod tables;
+// `setsid --ctty` and what opens a pseudo-terminal are Linux's.
+#[cfg(target_os = "linux")]
+mod top;
 mod waits;

@@ -3,10 +3,12 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    process::Stdio,
     sync::mpsc,
     thread,
 };
 
+use ottla_broker::{ApiKey, Config, ErrorCode, Fault, Server, TopicSpec};
 use serde_json::Value;
 
 use crate::{
@@ -15,9 +17,9 @@ use crate::{
 };
 
 /// It serves until the test ends.
-struct Served {
-    address: String,
-    process: Process,
+pub(crate) struct Served {
+    pub(crate) address: String,
+    pub(crate) process: Process,
 }
 
 impl Served {
@@ -26,7 +28,7 @@ impl Served {
         Self::of(Process::start(command.args(args)))
     }
 
-    fn of(mut process: Process) -> Self {
+    pub(crate) fn of(mut process: Process) -> Self {
         let mut line = String::new();
         process.stdout().read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("ready http://").and_then(|rest| rest.strip_suffix('/'));
@@ -42,33 +44,33 @@ impl Served {
     }
 
     /// The status of an answer, and its body.
-    fn get(&self, path: &str, headers: &str) -> (u16, String) {
+    pub(crate) fn get(&self, path: &str, headers: &str) -> (u16, String) {
         let mut answer = String::new();
         self.ask(path, headers).read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
-    fn json(&self, path: &str) -> Value {
+    pub(crate) fn json(&self, path: &str) -> Value {
         let (status, body) = self.get(path, "");
         assert_eq!(status, 200, "{path}: {body}");
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
     }
 
     /// Once it has looked.
-    fn ready(self) -> Self {
+    pub(crate) fn ready(self) -> Self {
         until("it is ready", || (self.get("/readyz", "").0 == 200).then_some(()));
         self
     }
 
-    fn group(&self, name: &str) -> Value {
+    pub(crate) fn group(&self, name: &str) -> Value {
         let groups = self.json("/api/groups");
         let mut each = groups["groups"].as_array().unwrap().iter();
         each.find(|group| group["group"] == name).unwrap_or_else(|| panic!("{name}: {groups}")).clone()
     }
 
     /// Events as they come, each with its kind.
-    fn events(&self) -> mpsc::Receiver<(String, Value)> {
+    pub(crate) fn events(&self) -> mpsc::Receiver<(String, Value)> {
         let stream = self.ask("/api/events", "");
         let (send, events) = mpsc::channel();
         thread::spawn(move || {
@@ -89,7 +91,11 @@ impl Served {
 }
 
 /// The first that is so.
-fn next(events: &mpsc::Receiver<(String, Value)>, what: &str, is: impl Fn(&str, &Value) -> bool) -> Value {
+pub(crate) fn next(
+    events: &mpsc::Receiver<(String, Value)>,
+    what: &str,
+    is: impl Fn(&str, &Value) -> bool,
+) -> Value {
     until(what, || {
         let (kind, data) = events.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("not told: {what}"));
         is(&kind, &data).then_some(data)
@@ -269,6 +275,41 @@ fn it_serves_before_a_broker_answers_and_after_it_is_gone() {
 }
 
 #[test]
+fn a_group_of_which_one_look_is_told_nothing_is_as_it_was() {
+    let config = Config { topics: vec![TopicSpec::new("t", 1)], ..Config::default() };
+    let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
+    let bootstrap = server.bootstrap();
+    let to =
+        ["groups", "reset-offsets", "-G", "g", "-t", "t", "--to-earliest", "--execute", "-b", &bootstrap];
+    run(&to).ok();
+    let mut produce = Process::start(ottla(&["produce", "t", "-b", &bootstrap]).stdin(Stdio::piped()));
+    produce.feed(numbers(0..3).as_bytes());
+    produce.wait().ok();
+    let flags = ["--listen", "127.0.0.1:0", "--interval", "50ms", "-X", "default.api.timeout.ms=2000"];
+    let mut command = ottla(&["serve", "-b", &bootstrap]);
+    let served = Served::of(Process::start(command.args(flags))).ready();
+    let events = served.events();
+    until("its status is known", || (served.group("g")["status"] == "STOP").then_some(()));
+    let points = |served: &Served| served.json("/api/groups/g/history")["points"].as_array().unwrap().len();
+    let before = points(&served);
+    for apis in [&[ApiKey::OffsetFetch][..], &[ApiKey::DescribeGroups, ApiKey::ConsumerGroupDescribe]] {
+        let refused = || Fault::Error(ErrorCode::GroupAuthorizationFailed);
+        server.with_cluster(|cluster| {
+            apis.iter().for_each(|api| cluster.faults().on(*api).always().then(refused()))
+        });
+        let is_noted = || served.json("/api/status")["notes"].to_string().contains("`g`");
+        until("it is noted", || is_noted().then_some(()));
+        assert_eq!(served.group("g")["status"], "STOP", "{apis:?}");
+        server.with_cluster(|cluster| cluster.faults().clear());
+        until("it is told again", || (!is_noted()).then_some(()));
+        assert_eq!(served.group("g")["status"], "STOP", "{apis:?}");
+    }
+    assert!(points(&served) >= before);
+    let told: Vec<(String, Value)> = events.try_iter().filter(|(kind, _)| kind != "look").collect();
+    assert!(told.iter().all(|(kind, it)| kind == "status" && it["to"] == "STOP"), "{told:?}");
+}
+
+#[test]
 fn wrong_flags_are_wrong_usage_and_a_port_that_is_taken_is_told() {
     for args in [
         &["--listen", "nowhere"][..],
@@ -287,4 +328,7 @@ fn wrong_flags_are_wrong_usage_and_a_port_that_is_taken_is_told() {
         Process::start(broker.command(&["serve", "--listen", "0.0.0.0:0"]).args(["--interval", "1h"]));
     let warned = open.stderr_lines().next().unwrap();
     assert!(warned.contains("not a loopback address"), "{warned}");
+    let served = Served::of(open);
+    assert!(served.address.starts_with("127.0.0.1:"), "{}", served.address);
+    assert_eq!(served.get("/healthz", "").0, 200, "what it prints can be opened");
 }

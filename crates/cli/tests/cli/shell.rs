@@ -80,10 +80,10 @@ fn each_verb_has_a_manual_page_with_its_flags() {
         ("ottla-groups-reset-offsets.1", "\\-\\-to\\-earliest"),
         ("ottla-lag.1", "\\-\\-watch"),
         ("ottla-serve.1", "\\-\\-listen"),
+        ("ottla-top.1", "\\-\\-interval"),
     ] {
         assert!(page(name).contains(says), "{name}: {}", page(name));
     }
-    assert!(!folder.join("ottla-top.1").exists(), "what is not there has no page");
     let file = folder.join("ottla.1");
     assert!(run(&["man", file.to_str().unwrap()]).failed(1).contains("ottla.1"));
     std::fs::remove_dir_all(folder).unwrap();

@@ -137,9 +137,10 @@ fn text(record: &Record<'_>, letter: &FailedRecord<'_>, origin: Option<&Origin<'
 fn shown(bytes: Option<&[u8]>) -> String {
     let Some(bytes) = bytes else { return "null".to_owned() };
     let shown = bytes.get(..SHOWN).unwrap_or(bytes);
-    let text = harmless(&String::from_utf8_lossy(shown));
+    let text = String::from_utf8_lossy(shown);
+    let text = harmless(&text);
     match bytes.len() - shown.len() {
-        0 => text,
+        0 => text.into_owned(),
         more => format!("{text}… ({more} more bytes)"),
     }
 }

@@ -1,6 +1,6 @@
 //! The groups that a command is about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ottla::{Admin, admin::GroupDescription, error::AdminErrorKind};
 
@@ -10,8 +10,13 @@ use crate::{
 };
 
 /// The groups that were asked for.
+#[derive(Debug, Default)]
 pub(in crate::commands) struct Found {
     pub(in crate::commands) groups: BTreeMap<String, GroupDescription>,
+    /// Those that are there, and in a state that was not asked for.
+    pub(in crate::commands) hidden: BTreeSet<String>,
+    /// Those of which this time nothing was told: they may be as they were.
+    pub(in crate::commands) untold: BTreeSet<String>,
     /// Those that were named, and cannot be told of.
     pub(in crate::commands) failures: Failures,
     /// Those that are left out of all.
@@ -34,19 +39,21 @@ pub(in crate::commands) async fn find(
         }
         false => named,
     };
-    let mut found = Found { groups: BTreeMap::new(), failures: Failures::default(), notes: Vec::new() };
+    let mut found = Found::default();
     for (name, description) in admin.describe_groups(names).await? {
         let missing = match description {
             // What brokers before 4.0 say of a group that is not there.
             Ok(group) if group.state == "Dead" => true,
             Ok(group) => {
-                if filters.state(&group.state) && filters.kind(Some(group.kind)) {
-                    found.groups.insert(name.clone(), group);
+                match filters.state(&group.state) && filters.kind(Some(group.kind)) {
+                    true => drop(found.groups.insert(name.clone(), group)),
+                    false => drop(found.hidden.insert(name.clone())),
                 }
                 false
             }
             Err(error) if error.kind() == AdminErrorKind::UnknownGroup => true,
             Err(error) => {
+                found.untold.insert(name.clone());
                 match all {
                     true => found.notes.push(format!("{error}; left out")),
                     false => found.failures.add(error),

@@ -78,7 +78,7 @@ async fn describe(
     common: &Common,
     verbose: bool,
 ) -> Result<(), Failure> {
-    let (Found { groups, failures, notes }, nodes) = with_admin(common, async |admin| {
+    let (Found { groups, failures, notes, .. }, nodes) = with_admin(common, async |admin| {
         let found = find(admin, groups, filters).await?;
         Ok((found, nodes(admin).await?))
     })

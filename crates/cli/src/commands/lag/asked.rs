@@ -45,7 +45,12 @@ pub(in crate::commands) type Places = BTreeMap<TopicPartition, Place>;
 #[derive(Debug, Default)]
 pub(in crate::commands) struct Seen {
     pub(in crate::commands) groups: BTreeMap<String, GroupDescription>,
+    /// As [`Found`] has them.
+    pub(in crate::commands) hidden: BTreeSet<String>,
+    pub(in crate::commands) untold: BTreeSet<String>,
     pub(in crate::commands) places: BTreeMap<String, Places>,
+    /// Groups whose places could not be told, or not all of them.
+    pub(in crate::commands) unplaced: BTreeSet<String>,
     pub(in crate::commands) logs: BTreeMap<TopicPartition, Log>,
     /// What was named and could not be told.
     pub(in crate::commands) failures: Failures,
@@ -61,8 +66,9 @@ impl Seen {
         named: &[String],
         filters: &GroupFilters,
     ) -> Result<Self, Failure> {
-        let Found { groups, failures, notes } = find(admin, named.to_vec(), filters).await?;
-        let mut seen = Self { groups, failures, notes, is_named: !named.is_empty(), ..Self::default() };
+        let Found { groups, hidden, untold, failures, notes } = find(admin, named.to_vec(), filters).await?;
+        let is_named = !named.is_empty();
+        let mut seen = Self { groups, hidden, untold, failures, notes, is_named, ..Self::default() };
         seen.ask_places(admin).await?;
         let assigned =
             seen.groups.values().flat_map(|group| &group.members).flat_map(|member| &member.assignment);
@@ -102,13 +108,16 @@ impl Seen {
                     let each = committed.into_iter().map(|(at, committed)| (at, place(committed)));
                     self.places.insert(group, each.collect());
                 }
-                Err(error) => self.missed(error),
+                Err(error) => {
+                    self.missed(error);
+                    self.unplaced.insert(group);
+                }
             }
         }
         for (group, told) in admin.share_offsets(of_share).await? {
-            let mut of_group = Places::new();
             match told {
                 Ok(partitions) => {
+                    let mut of_group = Places::new();
                     for (at, told) in partitions {
                         match told {
                             Ok(told) => {
@@ -118,13 +127,19 @@ impl Seen {
                                 let leader_epoch = told.leader_epoch.filter(|_| offset.is_some());
                                 of_group.insert(at, Place { offset, leader_epoch, lag });
                             }
-                            Err(error) => self.missed(error),
+                            Err(error) => {
+                                self.missed(error);
+                                self.unplaced.insert(group.clone());
+                            }
                         }
                     }
+                    self.places.insert(group, of_group);
                 }
-                Err(error) => self.missed(error),
+                Err(error) => {
+                    self.missed(error);
+                    self.unplaced.insert(group.clone());
+                }
             }
-            self.places.insert(group, of_group);
         }
         Ok(())
     }

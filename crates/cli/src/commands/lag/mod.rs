@@ -14,7 +14,7 @@ use std::{
 use ottla::Admin;
 
 pub(super) use self::{
-    asked::{Log, Seen},
+    asked::{Log, Place, Places, Seen},
     row::{COLUMNS, Row, rows},
     watch::Watch,
 };

@@ -1,14 +1,14 @@
 //! What look after look shows of partitions: how old the record is that a group reads next, and whether it keeps up.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ottla::{TopicPartition, admin::GroupDescription};
 
 use super::{asked::Seen, row::lag};
-use crate::history::{Ends, Look, Looks, Status, Written};
+use crate::{
+    epoch,
+    history::{Ends, Look, Looks, Status, Written},
+};
 
 /// All that is kept from look to look. What is not seen any more is forgotten.
 #[derive(Debug, Default)]
@@ -21,17 +21,23 @@ pub(in crate::commands) struct Watch {
 
 impl Watch {
     pub(in crate::commands) fn saw(&mut self, seen: &Seen) {
-        self.at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        self.logs.retain(|at, _| seen.logs.contains_key(at));
+        self.at = epoch::now();
         for (at, log) in &seen.logs {
             if let Some(end) = log.end {
                 self.logs.entry(at.clone()).or_default().saw(end, self.at);
             }
         }
-        self.groups.retain(|group, _| seen.groups.contains_key(group));
-        for (group, description) in &seen.groups {
+        let is_there = |group: &String| {
+            seen.groups.contains_key(group) || seen.hidden.contains(group) || seen.untold.contains(group)
+        };
+        self.groups.retain(|group, _| is_there(group));
+        // A look that was not answered says nothing: neither that there is no commit, nor that it has not moved.
+        for (group, description) in seen.groups.iter().filter(|(group, _)| !seen.unplaced.contains(*group)) {
             self.saw_group(seen, group, description);
         }
+        // Nor whether a log is still there: what is known of one lasts as long as a group that reads it.
+        let read: BTreeSet<&TopicPartition> = self.groups.values().flat_map(BTreeMap::keys).collect();
+        self.logs.retain(|at, _| seen.logs.contains_key(at) || read.contains(at));
     }
 
     fn saw_group(&mut self, seen: &Seen, group: &str, description: &GroupDescription) {

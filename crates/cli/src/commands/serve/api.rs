@@ -3,18 +3,17 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::atomic::Ordering,
 };
 
 use ottla::TopicPartition;
 use serde_json::{Map, Value, json};
 
-use super::{
-    board::Board,
-    look::{Group, Look},
-};
+use super::board::Board;
 use crate::{
-    commands::lag::{COLUMNS, Row},
+    commands::{
+        lag::{COLUMNS, Row},
+        looks::{Group, Look},
+    },
     history::{Point, Status},
 };
 
@@ -24,13 +23,13 @@ pub(super) fn status(board: &Board) -> Value {
     let look = look.as_deref();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "ready": board.not_ready().is_none(),
-        "interval": board.interval().as_secs_f64(),
+        "ready": board.looks.not_ready().is_none(),
+        "interval": board.looks.interval().as_secs_f64(),
         "at": look.map(|look| look.at),
         "took": look.map(|look| look.took.as_secs_f64()),
-        "looks": board.counts.looks.load(Ordering::Relaxed),
-        "failures": board.counts.failures.load(Ordering::Relaxed),
-        "error": board.failure(),
+        "looks": board.looks.looks(),
+        "failures": board.looks.failures(),
+        "error": board.looks.failure(),
         "notes": look.map_or(&[][..], |look| &look.notes),
         "groups": look.map(|look| look.groups.len()),
         "event_readers": board.events.readers(),
@@ -73,10 +72,11 @@ pub(super) fn group(look: &Look, name: &str, out: &mut dyn fmt::Write) -> fmt::R
 /// What `ottla lag --watch --verbose --output json` prints of one look.
 pub(super) fn lag(look: &Look, out: &mut dyn fmt::Write) -> fmt::Result {
     write!(out, "{{\"at\":{},\"rows\":", look.at)?;
-    let of_group = |(name, group): (&'_ String, &'_ Group)| -> Vec<Value> {
-        group.rows.iter().map(|row| row_of(name, group, row, look.at)).collect()
-    };
-    list(out, look.groups.iter().flat_map(of_group))?;
+    let rows = look
+        .groups
+        .iter()
+        .flat_map(|(name, group)| group.rows.iter().map(move |row| row_of(name, group, row, look.at)));
+    list(out, rows)?;
     out.write_str("}\n")
 }
 

@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use tokio::sync::broadcast::{Receiver, Sender, error::RecvError};
 
-use crate::signals::Stop;
+use crate::{epoch, signals::Stop};
 
 /// How many events are kept for those who come, or come back.
 const KEPT: usize = 256;
@@ -28,8 +28,25 @@ const BACK: &str = "retry: 3000\n\n";
 /// An event as it is sent.
 type Text = Arc<str>;
 
+/// By which a reader that comes back says what it has seen: who told it, and the number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    start: i64,
+    number: u64,
+}
+
+impl Seen {
+    /// As it stands in `Last-Event-ID`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (start, number) = text.split_once('-')?;
+        Some(Self { start: start.parse().ok()?, number: number.parse().ok()? })
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Events {
+    /// When the server began: of another server's numbers nothing follows.
+    start: i64,
     kept: Mutex<Kept>,
     sender: Sender<Text>,
     readers: Arc<AtomicUsize>,
@@ -46,6 +63,7 @@ struct Kept {
 impl Default for Events {
     fn default() -> Self {
         Self {
+            start: epoch::now(),
             kept: Mutex::default(),
             sender: Sender::new(BEHIND),
             readers: Arc::default(),
@@ -60,7 +78,7 @@ impl Events {
         let mut kept = self.lock();
         kept.last += 1;
         let number = kept.last;
-        let text: Text = format!("id: {number}\nevent: {kind}\ndata: {text}\n\n").into();
+        let text: Text = format!("id: {}-{number}\nevent: {kind}\ndata: {text}\n\n", self.start).into();
         if kept.texts.len() == KEPT {
             kept.texts.pop_front();
         }
@@ -74,13 +92,13 @@ impl Events {
         _ = self.sender.send(format!("event: {kind}\ndata: {text}\n\n").into());
     }
 
-    /// Someone comes who has seen all up to this number. Nothing, where there are enough.
-    pub(super) fn reader(&self, seen: u64, stop: Stop) -> Option<Reader> {
+    /// Someone comes who has seen all up to there. Nothing, where there are enough.
+    pub(super) fn reader(&self, seen: Option<Seen>, stop: Stop) -> Option<Reader> {
         let seat = Seat::take(&self.readers)?;
         let kept = self.lock();
         let live = self.sender.subscribe();
         // Of a server that was started anew all is unseen: its numbers begin again.
-        let seen = if seen > kept.last { 0 } else { seen };
+        let seen = seen.filter(|seen| seen.start == self.start).map_or(0, |seen| seen.number);
         let mut first = BACK.to_owned();
         kept.texts.iter().filter(|(number, _)| *number > seen).for_each(|(_, text)| first.push_str(text));
         drop(kept);

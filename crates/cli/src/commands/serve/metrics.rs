@@ -18,7 +18,8 @@ use prometheus_client::{
 };
 
 use self::table::METRICS;
-use super::{board::Board, look::Look};
+use super::board::Board;
+use crate::commands::looks::Look;
 
 /// How it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +91,8 @@ impl Exposition {
         let counts = &board.counts;
         Self {
             look: board.look(),
-            looks: counts.looks.load(Ordering::Relaxed),
-            failures: counts.failures.load(Ordering::Relaxed),
+            looks: board.looks.looks(),
+            failures: board.looks.failures(),
             requests: counts.requests.load(Ordering::Relaxed),
             refused: counts.refused.load(Ordering::Relaxed),
             readers: board.events.readers(),

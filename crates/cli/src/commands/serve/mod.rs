@@ -1,7 +1,6 @@
 //! `ottla serve`: a page of groups and their lag, the same as JSON, and metrics for Prometheus. It changes nothing.
 //!
-//! - `looks`: looks at the cluster again and again, and fills the board.
-//! - `board`: what those who look leave for those who ask; `look` is one look, `news` what has changed between two.
+//! - `board`: what those who look (`commands::looks`) leave for those who ask, and who is told of the next.
 //! - `http`: connections, their bounds, and who may ask.
 //! - `routes`: what is answered: `api`, `metrics`, `events`, and the page.
 
@@ -9,16 +8,17 @@ mod api;
 mod board;
 mod events;
 mod http;
-mod look;
-mod looks;
 mod metrics;
-mod news;
 mod page;
 mod routes;
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use tokio::net::{TcpListener, lookup_host};
 
@@ -27,7 +27,10 @@ use self::{
     http::{Hosts, Patience},
     routes::Routes,
 };
-use super::lag;
+use super::{
+    lag,
+    looks::{self, Asked, Went},
+};
 use crate::{
     args::{Common, ServeArgs},
     common::Clients,
@@ -43,13 +46,40 @@ pub(super) async fn run(args: &ServeArgs, common: &Common, stop: Stop) -> Result
     let hosts = Hosts::new(&args.hosts).map_err(Failure::usage)?;
     let board = Arc::new(Board::new(args.interval.unwrap_or(lag::INTERVAL)));
     let routes = Routes::new(board.clone(), hosts, stop.clone());
-    print(&format!("ready http://{address}/\n"))?;
+    print(&format!("ready http://{}/\n", from_here(address)))?;
+    let (groups, interval) = (args.groups.named(), board.looks.interval());
+    let asked = Asked { groups, filters: &args.groups.filters, interval };
+    let mut told = BTreeSet::new();
+    let went = |went| told = told_once(&board, went, &told);
     tokio::select! {
         () = http::serve(listener, routes, Patience::default(), stop) => {}
-        () = looks::run(&admin, args, &board) => {}
+        () = looks::run(&admin, &asked, &board.looks, went) => {}
     }
     admin.close().await;
     Ok(())
+}
+
+/// Where this machine reaches what listens there.
+fn from_here(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// What goes wrong is told once for as long as it lasts.
+fn told_once(board: &Board, went: Went, told: &BTreeSet<String>) -> BTreeSet<String> {
+    let notes: BTreeSet<String> = match went {
+        Went::Saw { before, now } => {
+            board.tell(before.as_deref(), &now);
+            now.notes.iter().cloned().collect()
+        }
+        Went::Failed(why) => [why].into(),
+    };
+    notes.difference(told).for_each(tell);
+    notes
 }
 
 async fn listen(text: &str) -> Result<(TcpListener, SocketAddr), Failure> {

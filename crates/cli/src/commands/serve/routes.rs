@@ -14,12 +14,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     api,
     board::{Board, Counts},
+    events::Seen,
     http::{Answer, Body, Hosts, answer},
-    look::Look,
     metrics::{self, Exposition},
     page::Page,
 };
-use crate::signals::Stop;
+use crate::{commands::looks::Look, signals::Stop};
 
 /// The paths, with what is there.
 #[cfg(test)]
@@ -103,7 +103,7 @@ impl Routes {
         match path.as_slice() {
             [""] => self.page(),
             ["healthz"] => answer(StatusCode::OK, TEXT, Body::whole("ok\n")),
-            ["readyz"] => match self.board.not_ready() {
+            ["readyz"] => match self.board.looks.not_ready() {
                 None => answer(StatusCode::OK, TEXT, Body::whole("ok\n")),
                 Some(why) => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, Body::whole(format!("{why}\n"))),
             },
@@ -130,7 +130,7 @@ impl Routes {
         let Some(name) = decoded(name) else { return not_a_name() };
         match self.board.look() {
             Some(look) if look.groups.contains_key(&name) => {
-                self.written(JSON, move |look, out| api::group(look, &name, out))
+                self.written_of(look, JSON, move |look, out| api::group(look, &name, out))
             }
             Some(_) => no_such_group(),
             None => self.not_yet(),
@@ -139,7 +139,7 @@ impl Routes {
 
     fn history(&self, name: &str) -> Answer {
         let Some(name) = decoded(name) else { return not_a_name() };
-        match self.board.trend(&name) {
+        match self.board.looks.trend(&name) {
             Some(points) => json(&api::history(&name, &points)),
             None if self.board.look().is_none() => self.not_yet(),
             None => no_such_group(),
@@ -156,8 +156,8 @@ impl Routes {
     }
 
     fn events(&self, headers: &HeaderMap) -> Answer {
-        let seen = headers.get("last-event-id").and_then(|seen| seen.to_str().ok()?.parse().ok());
-        match self.board.events.reader(seen.unwrap_or(0), self.stop.clone()) {
+        let seen = headers.get("last-event-id").and_then(|seen| Seen::parse(seen.to_str().ok()?));
+        match self.board.events.reader(seen, self.stop.clone()) {
             Some(reader) => answer(StatusCode::OK, "text/event-stream; charset=utf-8", Body::events(reader)),
             None => busy(),
         }
@@ -169,7 +169,18 @@ impl Routes {
         kind: &'static str,
         write: impl FnOnce(&Look, &mut dyn fmt::Write) -> fmt::Result + Send + 'static,
     ) -> Answer {
-        let Some(look) = self.board.look() else { return self.not_yet() };
+        match self.board.look() {
+            Some(look) => self.written_of(look, kind, write),
+            None => self.not_yet(),
+        }
+    }
+
+    fn written_of(
+        &self,
+        look: Arc<Look>,
+        kind: &'static str,
+        write: impl FnOnce(&Look, &mut dyn fmt::Write) -> fmt::Result + Send + 'static,
+    ) -> Answer {
         let Some(seat) = self.seat() else { return busy() };
         answer(StatusCode::OK, kind, Body::written(seat, move |out| write(&look, out)))
     }
@@ -179,7 +190,7 @@ impl Routes {
     }
 
     fn not_yet(&self) -> Answer {
-        let why = self.board.not_ready().unwrap_or_default();
+        let why = self.board.looks.not_ready().unwrap_or_default();
         later(error(StatusCode::SERVICE_UNAVAILABLE, &why))
     }
 }

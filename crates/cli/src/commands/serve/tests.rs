@@ -122,7 +122,7 @@ fn before_the_first_look_it_is_alive_and_not_ready_and_the_page_is_there() {
     let ready = served.get("/readyz", "");
     assert!(status(&ready) == 503 && ready.contains("the first look is not over"), "{ready}");
     assert_eq!(status(&served.get("/api/groups", "")), 503);
-    served.board.failed("no broker answers".to_owned());
+    served.board.looks.failed("no broker answers".to_owned());
     assert!(served.get("/readyz", "").ends_with("no broker answers\n"));
     let page = served.get("/", "");
     assert_eq!(status(&page), 200);
@@ -329,16 +329,24 @@ fn events_come_to_who_reads_and_who_comes_back_misses_none() {
     let mut reader = open("");
     let text = read(&mut reader, "\"n\":1");
     assert_eq!(header(&text, "content-type"), Some("text/event-stream; charset=utf-8"));
-    assert!(text.contains("id: 1\nevent: status\ndata: {\"group\":\"a\\nb\",\"n\":1}\n\n"), "{text}");
+    let id = |text: &str| {
+        text.lines().rev().find_map(|line| line.strip_prefix("id: ").map(str::to_owned)).unwrap()
+    };
+    let (start, first) =
+        id(&text).split_once('-').map(|(start, number)| (start.to_owned(), number.to_owned())).unwrap();
+    assert_eq!(first, "1");
+    assert!(text.contains("\nevent: status\ndata: {\"group\":\"a\\nb\",\"n\":1}\n\n"), "{text}");
     events.tell("status", &json!({"n": 2}));
     let text = read(&mut reader, "\"n\":2");
     assert!(!text.contains("\"n\":1"));
     drop(reader);
     events.tell("status", &json!({"n": 3}));
-    let text = read(&mut open("last-event-id: 2\r\n"), "\"n\":3");
+    let text = read(&mut open(&format!("last-event-id: {start}-2\r\n")), "\"n\":3");
     assert!(!text.contains("\"n\":2"), "{text}");
-    let text = read(&mut open("last-event-id: 99\r\n"), "\"n\":3");
-    assert!(text.contains("\"n\":1"), "of a server that was started anew all is told: {text}");
+    for other in ["1-2", "1-99", "2", "", "-"] {
+        let text = read(&mut open(&format!("last-event-id: {other}\r\n")), "\"n\":3");
+        assert!(text.contains("\"n\":1"), "of a server that was started anew all is told: {text}");
+    }
     served.until("nobody reads any more", || {
         events.tell("status", &json!({}));
         served.readers() == 0

@@ -1,9 +1,6 @@
 //! Where offsets are moved to.
 
-use std::{
-    fs,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::fs;
 
 use ottla::{Timestamp, admin::OffsetSpec};
 
@@ -11,7 +8,7 @@ use super::{
     csv::{self, Plans},
     time,
 };
-use crate::{args::ResetOffsetsArgs, failure::Failure};
+use crate::{args::ResetOffsetsArgs, epoch::now, failure::Failure};
 
 /// One of the flags `--to-..`, with what it is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,11 +100,6 @@ impl Mode {
 
 fn usage(flag: &str, text: &str, why: &str) -> Failure {
     Failure::usage(format!("{flag} {text}: {why}"))
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_millis().try_into().unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -52,10 +52,13 @@ pub(in crate::commands::serve) fn answer(status: StatusCode, kind: &'static str,
 /// The body of an answer.
 pub(in crate::commands::serve) enum Body {
     Whole(Bytes),
-    Written { blocks: Receiver<Bytes>, deadline: Instant },
+    Written { blocks: Receiver<Block>, deadline: Instant },
     Events(Next),
     Over,
 }
+
+/// What has been written since the last; nothing, when it was all.
+type Block = Option<Bytes>;
 
 /// The event to come, with who reads those behind it.
 type Next = Pin<Box<dyn Future<Output = Option<(Arc<str>, Reader)>> + Send>>;
@@ -78,9 +81,8 @@ impl Body {
         // It ends by itself: when all is written, or when nobody reads any more.
         tokio::task::spawn_blocking(move || {
             let mut blocks = Blocks { block: String::new(), sender };
-            if write(&mut blocks).is_ok() {
-                _ = blocks.send();
-            }
+            // Where the end is not told, the answer counts as cut.
+            _ = write(&mut blocks).and_then(|()| blocks.end());
             drop(seat);
         });
         Self::Written { blocks, deadline: Instant::now() + SENDING }
@@ -97,13 +99,20 @@ fn next(mut reader: Reader) -> Next {
 /// Collects what is written into blocks.
 struct Blocks {
     block: String,
-    sender: Sender<Bytes>,
+    sender: Sender<Block>,
 }
 
 impl Blocks {
     fn send(&mut self) -> fmt::Result {
         let block = std::mem::take(&mut self.block);
-        self.sender.blocking_send(block.into()).map_err(|_| fmt::Error)
+        self.sender.blocking_send(Some(block.into())).map_err(|_| fmt::Error)
+    }
+
+    fn end(mut self) -> fmt::Result {
+        if !self.block.is_empty() {
+            self.send()?;
+        }
+        self.sender.blocking_send(None).map_err(|_| fmt::Error)
     }
 }
 
@@ -122,31 +131,48 @@ impl fmt::Write for Blocks {
 
 /// Why an answer is cut short.
 #[derive(Debug)]
-pub(in crate::commands::serve) struct TooSlow;
+pub(in crate::commands::serve) enum Cut {
+    TooSlow,
+    /// It could not be written to its end.
+    Unfinished,
+}
 
-impl fmt::Display for TooSlow {
+impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the reader is too slow")
+        f.write_str(match self {
+            Self::TooSlow => "the reader is too slow",
+            Self::Unfinished => "not written to its end",
+        })
     }
 }
 
-impl std::error::Error for TooSlow {}
+impl std::error::Error for Cut {}
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = TooSlow;
+    type Error = Cut;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, TooSlow>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let bytes = match &mut *self {
             Self::Whole(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
             Self::Written { deadline, .. } if *deadline < Instant::now() => {
                 *self = Self::Over;
-                return Poll::Ready(Some(Err(TooSlow)));
+                return Poll::Ready(Some(Err(Cut::TooSlow)));
             }
-            Self::Written { blocks, .. } => ready!(blocks.poll_recv(context)),
+            Self::Written { blocks, .. } => match ready!(blocks.poll_recv(context)) {
+                Some(Some(block)) => Some(block),
+                Some(None) => {
+                    *self = Self::Over;
+                    None
+                }
+                None => {
+                    *self = Self::Over;
+                    return Poll::Ready(Some(Err(Cut::Unfinished)));
+                }
+            },
             Self::Events(event) => match ready!(event.as_mut().poll(context)) {
                 Some((text, reader)) => {
                     *self = Self::Events(next(reader));
@@ -181,5 +207,44 @@ impl HttpBody for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Body")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// What a reader gets, and how it ends.
+    fn read(write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result + Send + 'static) -> (String, bool) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let seat = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+            let mut body = Body::written(seat, write);
+            let mut text = String::new();
+            loop {
+                match std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+                    Some(Ok(frame)) => {
+                        let block = frame.into_data().unwrap();
+                        assert!(!block.is_empty(), "an empty chunk would end the answer");
+                        text.push_str(std::str::from_utf8(&block).unwrap());
+                    }
+                    Some(Err(_)) => return (text, false),
+                    None => return (text, true),
+                }
+            }
+        })
+    }
+
+    #[test]
+    fn what_is_written_to_its_end_is_whole_and_what_fails_on_the_way_is_cut() {
+        assert_eq!(read(|_| Ok(())), (String::new(), true));
+        assert_eq!(read(|out| out.write_str("all")), ("all".to_owned(), true));
+        let exactly = "x".repeat(BLOCK);
+        let written = exactly.clone();
+        assert_eq!(read(move |out| out.write_str(&written)), (exactly.clone(), true));
+        let fails = |out: &mut dyn fmt::Write| write!(out, "{}", "x".repeat(BLOCK)).and(Err(fmt::Error));
+        assert_eq!(read(fails), (exactly, false));
     }
 }

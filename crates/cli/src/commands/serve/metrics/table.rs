@@ -11,7 +11,7 @@ use super::{Exposition, Metric, Samples};
 use crate::{
     commands::{
         lag::{Log, Row},
-        serve::look::{Group, Look},
+        looks::{Group, Look},
     },
     history::Status,
 };

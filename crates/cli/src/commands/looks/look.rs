@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,55 +21,75 @@ const NOTES: usize = 50;
 
 /// One look, which does not change any more.
 #[derive(Debug, Default)]
-pub(super) struct Look {
+pub(in crate::commands) struct Look {
     /// When it was, in milliseconds since 1970.
-    pub(super) at: i64,
-    pub(super) took: Duration,
-    pub(super) groups: BTreeMap<String, Group>,
-    pub(super) logs: BTreeMap<TopicPartition, Log>,
+    pub(in crate::commands) at: i64,
+    pub(in crate::commands) took: Duration,
+    /// One of which nothing, or no offset, was told this time is as it was.
+    pub(in crate::commands) groups: BTreeMap<String, Arc<Group>>,
+    /// Groups that are there, and in a state that was not asked for, or of which nothing was told yet.
+    pub(in crate::commands) hidden: BTreeSet<String>,
+    pub(in crate::commands) logs: BTreeMap<TopicPartition, Log>,
     /// What the rows do not show.
-    pub(super) notes: Vec<String>,
+    pub(in crate::commands) notes: Vec<String>,
 }
 
 /// A group, at one look.
 #[derive(Debug)]
-pub(super) struct Group {
-    pub(super) description: GroupDescription,
-    pub(super) rows: Vec<Row>,
+pub(in crate::commands) struct Group {
+    pub(in crate::commands) description: GroupDescription,
+    pub(in crate::commands) rows: Vec<Row>,
     /// Of all partitions of which it is known.
-    pub(super) lag: Option<i64>,
+    pub(in crate::commands) lag: Option<i64>,
     /// Of the partition that is furthest behind, in seconds; not known where that of one that is behind is not.
-    pub(super) age: Option<f64>,
+    pub(in crate::commands) age: Option<f64>,
     /// That of its worst partition.
-    pub(super) status: Option<Status>,
+    pub(in crate::commands) status: Option<Status>,
     /// Since when that is so, in milliseconds since 1970.
-    pub(super) since: i64,
+    pub(in crate::commands) since: i64,
     /// The last that was known.
-    pub(super) last_known: Option<Status>,
+    pub(in crate::commands) last_known: Option<Status>,
     /// How many were seen.
-    pub(super) rebalances: u64,
+    pub(in crate::commands) rebalances: u64,
     /// Who had what before the rebalance that is under way.
-    pub(super) before: Option<Vec<MemberDescription>>,
+    pub(in crate::commands) before: Option<Vec<MemberDescription>>,
 }
 
 impl Look {
     /// What was seen, beside the look before it.
-    pub(super) fn of(mut seen: Seen, watch: &Watch, took: Duration, before: Option<&Self>) -> Self {
+    pub(in crate::commands) fn of(
+        mut seen: Seen,
+        watch: &Watch,
+        took: Duration,
+        before: Option<&Self>,
+    ) -> Self {
+        let was = |name: &String| before.and_then(|before| before.groups.get(name));
         let mut groups = BTreeMap::new();
         // What is in a row is not kept beside it.
         while let Some((name, description)) = seen.groups.pop_first() {
-            let rows = rows(&name, &description, &seen, watch, None);
-            seen.places.remove(&name);
-            let known = before.and_then(|before| before.groups.get(&name));
-            let group = Group::of(description, rows, watch.at(), known);
+            let group = match was(&name).filter(|_| !seen.places.contains_key(&name)) {
+                Some(group) => group.clone(),
+                None => {
+                    let rows = rows(&name, &description, &seen, watch, None);
+                    seen.places.remove(&name);
+                    Arc::new(Group::of(description, rows, watch.at(), was(&name).map(Arc::as_ref)))
+                }
+            };
             groups.insert(name, group);
+        }
+        let mut hidden = seen.hidden;
+        for name in seen.untold {
+            match was(&name) {
+                Some(group) => drop(groups.insert(name, group.clone())),
+                None => drop(hidden.insert(name)),
+            }
         }
         let mut notes: Vec<String> = seen.failures.into_notes().chain(seen.notes).collect();
         if let Some(more) = notes.len().checked_sub(NOTES).filter(|more| *more > 0) {
             notes.truncate(NOTES);
             notes.push(format!("{more} more like these"));
         }
-        Self { at: watch.at(), took, groups, logs: seen.logs, notes }
+        Self { at: watch.at(), took, groups, hidden, logs: seen.logs, notes }
     }
 }
 
@@ -83,7 +104,7 @@ impl Group {
             None => before.description.members.clone(),
         });
         let mut group = Self {
-            lag: lags().next().map(|_| lags().fold(0, i64::saturating_add)),
+            lag: lags().next().map(|_| lags().map(|lag| lag.max(0)).fold(0, i64::saturating_add)),
             age: oldest(&rows),
             status,
             since: before.filter(|_| !is_new).map_or(at, |before| before.since),
@@ -112,7 +133,7 @@ impl Group {
     }
 
     /// Why it has its status, with a partition that shows it.
-    pub(super) fn reason(&self) -> Option<String> {
+    pub(in crate::commands) fn reason(&self) -> Option<String> {
         let status = self.status?;
         if status == Status::Ok {
             return Some(status.reason().to_owned());
@@ -127,7 +148,7 @@ impl Group {
     }
 
     /// How many partitions have a status, or none.
-    pub(super) fn count(&self, status: Option<Status>) -> usize {
+    pub(in crate::commands) fn count(&self, status: Option<Status>) -> usize {
         self.rows.iter().filter(|row| row.status == status).count()
     }
 }
@@ -139,6 +160,6 @@ fn oldest(rows: &[Row]) -> Option<f64> {
 }
 
 /// Who has what.
-pub(super) fn shares(members: &[MemberDescription]) -> BTreeSet<(&str, &[TopicPartition])> {
+pub(in crate::commands) fn shares(members: &[MemberDescription]) -> BTreeSet<(&str, &[TopicPartition])> {
     members.iter().map(|member| (member.member_id.as_str(), member.assignment.as_slice())).collect()
 }

@@ -13,18 +13,20 @@ const EVENTS: usize = 100;
 const NAMES: usize = 20;
 
 /// An event: what kind it is of, and its text.
-pub(super) type News = (&'static str, Value);
+pub(in crate::commands) type News = (&'static str, Value);
 
 /// What the second look shows that was otherwise at the first.
-pub(super) fn between(before: &Look, now: &Look) -> Vec<News> {
+pub(in crate::commands) fn between(before: &Look, now: &Look) -> Vec<News> {
     let mut news = Vec::new();
     for (name, group) in &now.groups {
         match before.groups.get(name) {
             Some(then) => of_group(name, then, group, now.at, &mut news),
+            None if before.hidden.contains(name) => {}
             None => news.push(("group", json!({"at": now.at, "group": name, "change": "appeared"}))),
         }
     }
-    let gone = before.groups.keys().filter(|name| !now.groups.contains_key(*name));
+    let is_there = |name: &String| now.groups.contains_key(name) || now.hidden.contains(name);
+    let gone = before.groups.keys().chain(&before.hidden).filter(|name| !is_there(name));
     news.extend(gone.map(|name| ("group", json!({"at": now.at, "group": name, "change": "gone"}))));
     if let Some(more) = news.len().checked_sub(EVENTS).filter(|more| *more > 0) {
         news.truncate(EVENTS);
