@@ -65,7 +65,6 @@ mod logs;
 mod member;
 mod membership;
 mod mode;
-mod numbers;
 mod parting;
 mod phase;
 mod places;

@@ -48,7 +48,6 @@ impl Member {
         let now = stage.now();
         let who = self.who;
         stage.tell(|| format!("{who} close({goodbye:?})"));
-        self.check_longest_absence(stage);
         self.listened(stage);
         self.all_done(stage, truth);
         if !self.helpers.is_empty() && (self.plan_is_orderly || self.user.dice.chance(0.5)) {

@@ -104,8 +104,6 @@ pub(super) struct User {
     pub(super) away_since: Duration,
     /// The longest time that he, or who reads beside him, was out of every call, since he was told that it was too long.
     pub(super) longest_absence: Duration,
-    /// The longest of all.
-    pub(super) most_away: Duration,
 }
 
 impl User {
@@ -125,7 +123,6 @@ impl User {
             told_at_the_end: false,
             away_since: Duration::ZERO,
             longest_absence: Duration::ZERO,
-            most_away: Duration::ZERO,
         }
     }
 
@@ -152,7 +149,6 @@ impl User {
     pub(super) fn note_absence(&mut self, time: Duration) -> Duration {
         let absence = time - self.away_since;
         self.longest_absence = self.longest_absence.max(absence);
-        self.most_away = self.most_away.max(absence);
         absence
     }
 
