@@ -159,7 +159,7 @@ impl Drawing<'_> {
         let mut x = self.canvas.put(0, 1, room, &plural(app.groups.len(), "group"), Style::new());
         let statuses = Status::ALL.iter().rev().map(|status| Some(*status)).chain([None]);
         for status in statuses {
-            let count = app.groups.iter().filter(|group| group.status == status).count();
+            let count = app.groups.iter().filter(|group| group.pace.status == status).count();
             if count > 0 {
                 let told = format!("{count} {}", status.map_or("not known", Status::name));
                 x = self.canvas.put(
@@ -180,13 +180,13 @@ impl Drawing<'_> {
         let room = self.canvas.right(1, &format!("{} {}", group.kind, harmless(state)), Style::new());
         let bold = Style::new().add_modifier(Modifier::BOLD);
         let x = self.canvas.put(0, 1, room, &group.name, bold);
-        let status = group.status.map_or("-", Status::name);
+        let status = group.pace.status.map_or("-", Status::name);
         let x = self.canvas.put(
             x + 2,
             1,
             room.saturating_sub(x + 2),
             status,
-            self.canvas.palette.of_status(group.status),
+            self.canvas.palette.of_status(group.pace.status),
         );
         let reason = group.reason.as_deref().unwrap_or_default();
         self.canvas.put(x + 1, 1, room.saturating_sub(x + 1), reason, Style::new());
@@ -195,7 +195,8 @@ impl Drawing<'_> {
     /// Its numbers, its chart, and which of its tables follows.
     fn details(&mut self, mut y: u16, details: &Details) -> u16 {
         let (group, width) = (&details.group, self.canvas.area.width);
-        let mut told = format!("lag {}  time lag {}", text::count(group.lag), text::time(group.age));
+        let mut told =
+            format!("lag {}  time lag {}", text::count(group.pace.lag), text::time(group.pace.age));
         told.push_str(&format!("  {}", plural(usize::try_from(group.rebalances).unwrap_or(0), "rebalance")));
         if let Some(epoch) = details.epoch {
             told.push_str(&format!("  epoch {epoch}"));
@@ -256,7 +257,7 @@ impl Drawing<'_> {
             self.canvas.cells(y, columns, |column| {
                 let text = line.field(column.field, usize::from(column.width));
                 let style = match column.field {
-                    Field::Status => palette.of_status(line.status()),
+                    Field::Status => palette.of_status(line.pace().status),
                     Field::Trend => palette.color(Color::Cyan),
                     _ => Style::new(),
                 };

@@ -65,12 +65,18 @@ pub(super) trait Line {
     fn name(&self) -> &str;
     /// Where a filter looks beside the name.
     fn words(&self) -> [&str; 2];
-    fn status(&self) -> Option<Status>;
-    fn lag(&self) -> Option<i64>;
-    fn age(&self) -> Option<f64>;
+    fn pace(&self) -> Pace;
     fn size(&self) -> usize;
     /// What stands in a column of this width.
     fn field(&self, field: Field, width: usize) -> String;
+}
+
+/// How far behind something is, as far as that is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Pace {
+    pub(super) status: Option<Status>,
+    pub(super) lag: Option<i64>,
+    pub(super) age: Option<f64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -78,10 +84,8 @@ pub(super) struct GroupLine {
     pub(super) name: String,
     pub(super) kind: &'static str,
     pub(super) state: String,
-    pub(super) status: Option<Status>,
+    pub(super) pace: Pace,
     pub(super) reason: Option<String>,
-    pub(super) lag: Option<i64>,
-    pub(super) age: Option<f64>,
     pub(super) members: usize,
     pub(super) partitions: usize,
     pub(super) rebalances: u64,
@@ -91,11 +95,9 @@ pub(super) struct GroupLine {
 #[derive(Debug, Clone, Default)]
 pub(super) struct PartitionLine {
     pub(super) name: String,
-    pub(super) status: Option<Status>,
+    pub(super) pace: Pace,
     pub(super) committed: Option<i64>,
     pub(super) end: Option<i64>,
-    pub(super) lag: Option<i64>,
-    pub(super) age: Option<f64>,
     pub(super) reason: Option<&'static str>,
     /// The clients that have it, and their hosts.
     pub(super) owner: String,
@@ -108,11 +110,9 @@ pub(super) struct MemberLine {
     pub(super) id: String,
     pub(super) client: String,
     pub(super) host: String,
-    pub(super) status: Option<Status>,
-    pub(super) partitions: usize,
     /// Of all its partitions of which it is known.
-    pub(super) lag: Option<i64>,
-    pub(super) age: Option<f64>,
+    pub(super) pace: Pace,
+    pub(super) partitions: usize,
 }
 
 /// The group that is opened.
@@ -135,10 +135,8 @@ impl GroupLine {
             name: name.to_owned(),
             kind: description.kind.name(),
             state: description.state.clone(),
-            status: group.status,
+            pace: Pace { status: group.status, lag: group.lag, age: group.age },
             reason: group.reason(),
-            lag: group.lag,
-            age: group.age,
             members: description.members.len(),
             partitions: group.rows.len(),
             rebalances: group.rebalances,
@@ -156,7 +154,7 @@ impl Details {
         for row in &group.rows {
             for at in &row.owners {
                 if let Some(member) = members.get_mut(*at as usize) {
-                    member.has(row);
+                    member.pace = member.pace.with(row);
                 }
             }
         }
@@ -173,18 +171,21 @@ impl Details {
     }
 }
 
-impl MemberLine {
-    /// It has this partition, too.
-    fn has(&mut self, row: &Row) {
-        self.status = self.status.max(row.status);
-        // As the group's is counted.
-        if let Some(lag) = row.lag {
-            self.lag = Some(self.lag.unwrap_or(0).saturating_add(lag.max(0)));
+impl Pace {
+    /// With this partition, too.
+    fn with(self, row: &Row) -> Self {
+        Self {
+            status: self.status.max(row.status),
+            // As the group's is counted.
+            lag: match row.lag {
+                Some(lag) => Some(self.lag.unwrap_or(0).saturating_add(lag.max(0))),
+                None => self.lag,
+            },
+            age: match (self.age, row.age) {
+                (Some(before), Some(age)) => Some(before.max(age)),
+                (before, age) => before.or(age),
+            },
         }
-        self.age = match (self.age, row.age) {
-            (Some(before), Some(age)) => Some(before.max(age)),
-            (before, age) => before.or(age),
-        };
     }
 }
 
@@ -203,11 +204,9 @@ fn partition(group: &Group, row: &Row, trend: Trend) -> PartitionLine {
     let owners = || row.owners.iter().filter_map(|at| members.get(*at as usize));
     PartitionLine {
         name: row.at.to_string(),
-        status: row.status,
+        pace: Pace { status: row.status, lag: row.lag, age: row.age },
         committed: row.place.offset,
         end: row.log.end,
-        lag: row.lag,
-        age: row.age,
         reason: row.note().or(row.status.filter(|status| *status != Status::Ok).map(Status::reason)),
         owner: owners().map(|member| member.client_id.as_str()).collect::<Vec<_>>().join(","),
         host: owners().map(|member| member.host.as_str()).collect::<Vec<_>>().join(","),
@@ -226,16 +225,8 @@ impl Line for GroupLine {
         [&self.state, self.kind]
     }
 
-    fn status(&self) -> Option<Status> {
-        self.status
-    }
-
-    fn lag(&self) -> Option<i64> {
-        self.lag
-    }
-
-    fn age(&self) -> Option<f64> {
-        self.age
+    fn pace(&self) -> Pace {
+        self.pace
     }
 
     fn size(&self) -> usize {
@@ -266,16 +257,8 @@ impl Line for PartitionLine {
         [&self.owner, &self.host]
     }
 
-    fn status(&self) -> Option<Status> {
-        self.status
-    }
-
-    fn lag(&self) -> Option<i64> {
-        self.lag
-    }
-
-    fn age(&self) -> Option<f64> {
-        self.age
+    fn pace(&self) -> Pace {
+        self.pace
     }
 
     fn size(&self) -> usize {
@@ -309,16 +292,8 @@ impl Line for MemberLine {
         [&self.client, &self.host]
     }
 
-    fn status(&self) -> Option<Status> {
-        self.status
-    }
-
-    fn lag(&self) -> Option<i64> {
-        self.lag
-    }
-
-    fn age(&self) -> Option<f64> {
-        self.age
+    fn pace(&self) -> Pace {
+        self.pace
     }
 
     fn size(&self) -> usize {
@@ -337,10 +312,11 @@ impl Line for MemberLine {
 }
 
 fn common(line: &impl Line, field: Field) -> String {
+    let Pace { status, lag, age } = line.pace();
     match field {
-        Field::Status => line.status().map_or("-", Status::name).to_owned(),
-        Field::Lag => text::count(line.lag()),
-        Field::Age => text::time(line.age()),
+        Field::Status => status.map_or("-", Status::name).to_owned(),
+        Field::Lag => text::count(lag),
+        Field::Age => text::time(age),
         _ => String::new(),
     }
 }

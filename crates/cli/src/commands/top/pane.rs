@@ -35,7 +35,7 @@ impl Pane {
         let needle = self.filter.to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&needle);
         let is_shown = |line: &&L| {
-            (!self.only_trouble || line.status() > Some(Status::Ok))
+            (!self.only_trouble || line.pace().status > Some(Status::Ok))
                 && (needle.is_empty() || has(line.name()) || line.words().into_iter().any(has))
         };
         let mut lines: Vec<&L> = all.iter().filter(is_shown).collect();
@@ -85,10 +85,10 @@ impl Pane {
 }
 
 fn compare<L: Line>(sort: Sort, a: &L, b: &L) -> Ordering {
-    let by_lag = || b.lag().cmp(&a.lag());
-    let age = |line: &L| line.age().unwrap_or(-1.0);
+    let by_lag = || b.pace().lag.cmp(&a.pace().lag);
+    let age = |line: &L| line.pace().age.unwrap_or(-1.0);
     match sort {
-        Sort::Status => b.status().cmp(&a.status()).then_with(by_lag),
+        Sort::Status => b.pace().status.cmp(&a.pace().status).then_with(by_lag),
         Sort::Lag => by_lag(),
         Sort::Age => age(b).total_cmp(&age(a)),
         Sort::Size => b.size().cmp(&a.size()),

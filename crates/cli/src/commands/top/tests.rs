@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{
     app::{Action, App, Looked, Tab},
     draw,
-    model::{Details, GONE, GroupLine, MemberLine, PartitionLine},
+    model::{Details, GONE, GroupLine, MemberLine, Pace, PartitionLine},
     told,
 };
 use crate::history::Status;
@@ -27,10 +27,8 @@ fn group(name: &str, status: Option<Status>, lag: i64) -> GroupLine {
         name: name.to_owned(),
         kind: "consumer",
         state: "Stable".to_owned(),
-        status,
+        pace: Pace { status, lag: Some(lag), age: Some(lag as f64 / 100.0) },
         reason,
-        lag: Some(lag),
-        age: Some(lag as f64 / 100.0),
         members: 3,
         partitions: 12,
         rebalances: 2,
@@ -48,7 +46,7 @@ fn app() -> App {
             group("mailing", Some(Status::Stall), 12_345_678),
             group("payments-with-a-long-name-of-a-team-and-a-service", None, 17),
             group("shipping", Some(Status::Warn), 4_211),
-            GroupLine { lag: None, age: None, trend: vec![None; 9], ..group("unknown", None, 0) },
+            GroupLine { pace: Pace::default(), trend: vec![None; 9], ..group("unknown", None, 0) },
         ],
         ..App::default()
     }
@@ -57,11 +55,13 @@ fn app() -> App {
 fn details() -> Details {
     let partition = |index: i64| PartitionLine {
         name: format!("orders-{index}"),
-        status: Some(if index == 3 { Status::Stall } else { Status::Ok }),
+        pace: Pace {
+            status: Some(if index == 3 { Status::Stall } else { Status::Ok }),
+            lag: Some(index),
+            age: Some(index as f64),
+        },
         committed: Some(1_000 * index),
         end: Some(1_000 * index + index),
-        lag: Some(index),
-        age: Some(index as f64),
         reason: (index == 3).then(|| Status::Stall.reason()),
         owner: format!("worker-{}", index % 2),
         host: "/10.0.0.7".to_owned(),
@@ -71,10 +71,8 @@ fn details() -> Details {
         id: format!("worker-{index}-3f2a8c1e-5b77-4d1c-9a55-1c0e2b7d9f00"),
         client: format!("worker-{index}"),
         host: "/10.0.0.7".to_owned(),
-        status: Some(Status::Ok),
+        pace: Pace { status: Some(Status::Ok), lag: Some(7), age: Some(2.5) },
         partitions: 3,
-        lag: Some(7),
-        age: Some(2.5),
     };
     Details {
         group: group("mailing", Some(Status::Stall), 12_345_678),
@@ -200,7 +198,7 @@ fn the_chosen_group_stays_chosen_when_the_order_changes_and_enter_opens_it() {
     let mut app = app();
     press(&mut app, [KeyCode::Down]);
     assert_eq!(press(&mut app, [KeyCode::Enter]), Action::Open("shipping".to_owned()));
-    app.groups[3].status = Some(Status::Err);
+    app.groups[3].pace.status = Some(Status::Err);
     assert_eq!(names(&app)[0], "shipping");
     assert_eq!(press(&mut app, [KeyCode::Enter]), Action::Open("shipping".to_owned()));
     app.groups.remove(3);
