@@ -6,11 +6,12 @@ use std::{
 };
 
 use ottla::{
-    Admin, CommittedOffset, OffsetAndTimestamp, TopicPartition,
-    admin::{GroupDescription, GroupKind},
+    Admin, OffsetAndTimestamp, TopicPartition,
+    admin::GroupDescription,
     error::{AdminError, AdminErrorKind},
 };
 
+use super::places::{Placed, Places, Refused};
 use crate::{
     args::GroupFilters,
     commands::{
@@ -23,23 +24,12 @@ use crate::{
 /// Of how many partitions the ends are asked at once. What is asked and answered takes a few hundred bytes of each for that moment.
 const AT_ONCE: usize = 4_096;
 
-/// Where a group is in a partition.
-#[derive(Debug, Clone, Copy, Default)]
-pub(in crate::commands) struct Place {
-    pub(in crate::commands) offset: Option<i64>,
-    pub(in crate::commands) leader_epoch: Option<i32>,
-    /// As the coordinator counts it, who knows what of a share group is done.
-    pub(in crate::commands) lag: Option<i64>,
-}
-
 /// Where a log begins and ends, as far as that is known.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::commands) struct Log {
     pub(in crate::commands) begin: Option<i64>,
     pub(in crate::commands) end: Option<i64>,
 }
-
-pub(in crate::commands) type Places = BTreeMap<TopicPartition, Place>;
 
 /// All that was asked at once. Each partition stands for itself.
 #[derive(Debug, Default)]
@@ -89,57 +79,12 @@ impl Seen {
         }
     }
 
-    /// Where each group is. One that cannot be told hides no other.
     async fn ask_places(&mut self, admin: &Admin) -> Result<(), Failure> {
-        let of = |wanted: fn(GroupKind) -> bool| {
-            let of_kind = self.groups.iter().filter(move |(_, group)| wanted(group.kind));
-            of_kind.map(|(name, _)| name.clone()).collect::<Vec<String>>()
-        };
-        let (of_share, others) = (of(|kind| kind == GroupKind::Share), of(|kind| kind != GroupKind::Share));
-        // Of a group that commits in transactions one is nearly always under way.
-        for (group, committed) in admin.committed_offsets_now(others).await? {
-            let place = |committed: CommittedOffset| Place {
-                offset: Some(committed.offset),
-                leader_epoch: committed.leader_epoch,
-                lag: None,
-            };
-            match committed {
-                Ok(committed) => {
-                    let each = committed.into_iter().map(|(at, committed)| (at, place(committed)));
-                    self.places.insert(group, each.collect());
-                }
-                Err(error) => {
-                    self.missed(error);
-                    self.unplaced.insert(group);
-                }
-            }
-        }
-        for (group, told) in admin.share_offsets(of_share).await? {
-            match told {
-                Ok(partitions) => {
-                    let mut of_group = Places::new();
-                    for (at, told) in partitions {
-                        match told {
-                            Ok(told) => {
-                                let offset = told.start_offset;
-                                // As long as nothing was acquired, the rest means nothing.
-                                let lag = told.lag.filter(|_| offset.is_some());
-                                let leader_epoch = told.leader_epoch.filter(|_| offset.is_some());
-                                of_group.insert(at, Place { offset, leader_epoch, lag });
-                            }
-                            Err(error) => {
-                                self.missed(error);
-                                self.unplaced.insert(group.clone());
-                            }
-                        }
-                    }
-                    self.places.insert(group, of_group);
-                }
-                Err(error) => {
-                    self.missed(error);
-                    self.unplaced.insert(group.clone());
-                }
-            }
+        let Placed { places, refused } = Placed::ask(admin, &self.groups).await?;
+        self.places = places;
+        for Refused { group, error, .. } in refused {
+            self.missed(error);
+            self.unplaced.insert(group);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod asked;
 mod exact;
+mod places;
 mod row;
 mod watch;
 
@@ -14,7 +15,8 @@ use std::{
 use ottla::Admin;
 
 pub(super) use self::{
-    asked::{Log, Place, Places, Seen},
+    asked::{Log, Seen},
+    places::{Place, Placed, Places, Refused},
     row::{COLUMNS, Row, rows},
     watch::Watch,
 };

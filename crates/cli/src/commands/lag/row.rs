@@ -12,8 +12,9 @@ use ottla::{
 use serde_json::Value;
 
 use super::{
-    asked::{Log, Place, Seen},
+    asked::{Log, Seen},
     exact::Times,
+    places::Place,
     watch::{Watch, seconds},
 };
 use crate::history::Status;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla::{
-    Admin, CommittedOffset, IsolationLevel, OffsetAndTimestamp, TopicPartition,
-    admin::{GroupDescription, GroupKind, OffsetSpec, ShareOffset, Topic},
+    Admin, IsolationLevel, OffsetAndTimestamp, TopicPartition,
+    admin::{GroupDescription, GroupKind, OffsetSpec, Topic},
     error::{AdminError, AdminErrorKind},
 };
 
@@ -13,7 +13,7 @@ use super::super::{
     refused,
 };
 use crate::commands::{
-    lag::{Place, Places},
+    lag::{Placed, Places, Refused},
     topics::begins_and_ends,
 };
 
@@ -84,45 +84,19 @@ impl Look {
     }
 
     async fn ask_places(&mut self, admin: &Admin) -> Result<(), AdminError> {
-        let of = |is_share: bool| {
-            let those = self.groups.iter().filter(|(_, group)| (group.kind == GroupKind::Share) == is_share);
-            those.map(|(name, _)| name.clone()).collect::<Vec<String>>()
-        };
-        let (of_share, committing) = (of(true), of(false));
-        for (name, told) in admin.committed_offsets_now(committing).await? {
-            let place = |(at, committed): (TopicPartition, CommittedOffset)| {
-                (
-                    at,
-                    Place { offset: Some(committed.offset), leader_epoch: committed.leader_epoch, lag: None },
-                )
-            };
-            match told {
-                Ok(commits) => _ = self.places.insert(name, commits.into_iter().map(place).collect()),
-                Err(error) => self.findings.push(refused(&error).group(&name)),
+        let Placed { places, refused: missed } = Placed::ask(admin, &self.groups).await?;
+        self.places = places;
+        for Refused { group, at, error } in missed {
+            let is_share = self.groups.get(&group).is_some_and(|group| group.kind == GroupKind::Share);
+            // A broker of before 4.1 tells nobody where share groups are.
+            if is_share && at.is_none() && error.kind() == AdminErrorKind::Unsupported {
+                continue;
             }
-        }
-        for (name, told) in admin.share_offsets(of_share).await? {
-            let partitions = match told {
-                Ok(partitions) => partitions,
-                // A broker of before 4.1 tells nobody.
-                Err(error) if error.kind() == AdminErrorKind::Unsupported => continue,
-                Err(error) => {
-                    self.findings.push(refused(&error).group(&name));
-                    continue;
-                }
-            };
-            let mut places = Places::new();
-            for (at, told) in partitions {
-                match told {
-                    Ok(ShareOffset { start_offset: offset, leader_epoch, lag, .. }) => {
-                        // As long as nothing was acquired, the rest means nothing.
-                        let lag = lag.filter(|_| offset.is_some());
-                        places.insert(at, Place { offset, leader_epoch, lag });
-                    }
-                    Err(error) => self.findings.push(refused(&error).group(&name).partition(&at)),
-                }
-            }
-            self.places.insert(name, places);
+            let finding = refused(&error).group(&group);
+            self.findings.push(match at {
+                Some(at) => finding.partition(&at),
+                None => finding,
+            });
         }
         Ok(())
     }
