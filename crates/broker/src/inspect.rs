@@ -174,6 +174,12 @@ impl Cluster {
         })
     }
 
+    /// The finalized level of `transaction.version` is this from now on, as after `kafka-features upgrade`. Clients are told when they
+    /// connect. Nothing where the brokers' versions have no such feature.
+    pub fn set_transaction_version(&mut self, level: i16) {
+        self.transactions.version = Some(level);
+    }
+
     /// The ids of all groups.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         self.groups.iter().map(|(id, _)| id)

@@ -156,6 +156,8 @@ pub enum Planted {
     FailedTransactionIsCommitted,
     /// The epoch that the end of a transaction has raised is not taken (KIP-890).
     EndKeepsEpoch,
+    /// An epoch in which a transaction was ended in the explicit flow is kept where brokers add partitions by themselves from then on.
+    EpochOutlivesFlow,
     /// In the explicit flow batches do not wait until their partition is added to the transaction.
     PartitionsAreNotAdded,
     /// A commit whose answer is lost counts as aborted.
@@ -228,6 +230,8 @@ pub enum Planted {
     GivenUpWithoutOutputs,
     /// What was committed is a part of the next transaction, too.
     CommittedIsWrittenAgain,
+    /// A transaction is committed though its partitions were lost since it was begun.
+    LostIsCommitted,
     /// What was written for a transaction that was aborted is in no other.
     AbortedIsForgotten,
 }
@@ -313,6 +317,7 @@ impl Planted {
         Self::RefusedOffsetsCount,
         Self::FailedTransactionIsCommitted,
         Self::EndKeepsEpoch,
+        Self::EpochOutlivesFlow,
         Self::PartitionsAreNotAdded,
         Self::LostEndIsTakenForAbort,
         Self::TimedOutCounts,
@@ -353,6 +358,7 @@ impl Planted {
         Self::TransactionIsNotAwaited,
         Self::GivenUpWithoutOutputs,
         Self::CommittedIsWrittenAgain,
+        Self::LostIsCommitted,
         Self::AbortedIsForgotten,
     ];
 }

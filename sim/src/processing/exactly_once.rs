@@ -59,6 +59,16 @@ impl Plan {
             let late = Trouble::Requests { api, fault, times: d.pick(&[10, 20]), after: 0, node: None };
             self.items.push((d.time(ms(500)..=self.trouble), Item::Trouble(late)));
         }
+        // A member joins again, and gets the epoch that it had, while offsets of its former life are on their way.
+        let again = if self.is_of_the_consumer_protocol() { d.number(1..=4) } else { 0 };
+        for _ in 0..again {
+            let at = d.time(ms(500)..=self.trouble);
+            let (api, fault) = (ApiKey::TxnOffsetCommit, Fault::Error(ErrorCode::ConcurrentTransactions));
+            let late = Trouble::Requests { api, fault, times: d.pick(&[10, 20, 40]), after: 0, node: None };
+            let (api, fault) = (ApiKey::ConsumerGroupHeartbeat, Fault::Error(ErrorCode::UnknownMemberId));
+            let forgotten = Trouble::Requests { api, fault, times: 1, after: 0, node: None };
+            self.items.extend([late, forgotten].map(|trouble| (at, Item::Trouble(trouble))));
+        }
         for _ in 0..d.number(4..=10) {
             let node = Trouble::node(d, brokers);
             let item = match d.number(0..=9) {

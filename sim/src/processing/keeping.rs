@@ -89,6 +89,10 @@ impl Worker {
                         keeper.step = Step::Offsets(open, ticket);
                         return went_on;
                     }
+                    Some(Ok(())) if keeper.books.is_lost(&open.entry) => {
+                        keeper.host.machine.abort(open.of);
+                        self.failed(open.entry, &AbortCause::Asked.into(), keeper, stage, judge)
+                    }
                     Some(Ok(())) => {
                         keeper.host.machine.commit(open.of);
                         Step::Ending(open)

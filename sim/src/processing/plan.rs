@@ -266,6 +266,10 @@ impl Plan {
         Trouble::Requests { api, fault, times: d.pick(&[1, 1, 2, 3]), after: d.pick(&[0, 0, 2]), node }
     }
 
+    pub(super) const fn is_of_the_consumer_protocol(&self) -> bool {
+        matches!(self.protocol, Protocol::Consumer(_))
+    }
+
     pub(super) fn all_partitions(&self) -> Vec<TopicPartition> {
         (0..self.partitions as i32).map(|partition| TopicPartition::new(TOPIC, partition)).collect()
     }

@@ -58,6 +58,11 @@ impl World {
                 self.cluster.move_transaction_coordinator(&id, node);
                 self.note_move(self.cluster.transaction_coordinator(&id) != before);
             }
+            Item::Upgrade => {
+                self.stage.tell(|| "transaction.version is 2 from now on".to_owned());
+                self.cluster.set_transaction_version(2);
+                self.stage.standing().into_iter().for_each(|link| self.stage.cut(link));
+            }
             Item::Cut => {
                 self.cuts += 1;
                 let (api, fault) =

@@ -53,6 +53,8 @@ pub(super) enum Item {
     },
     /// A leader changes before a batch has reached its followers, and before its producer is told of it.
     Cut,
+    /// `transaction.version` is 2 from now on, and every broker has started again for it.
+    Upgrade,
 }
 
 /// What a process is there for. Those with a place share their transactional id with all who had it before.
@@ -97,6 +99,8 @@ pub(super) struct Plan {
     pub(super) output: u32,
     pub(super) items: Vec<(Duration, Item)>,
     pub(super) habits: Habits,
+    /// The brokers begin at `transaction.version` 1.
+    pub(super) is_upgraded: bool,
     producer: ProducerConfig,
     protocol: Protocol,
 }
@@ -135,11 +139,20 @@ impl Plan {
                 dawdles: d.pick(&[0.0, 0.002, 0.01]),
                 timeout: d.time(secs(2)..=secs(5)),
             },
+            is_upgraded: false,
             setup,
             protocol,
         };
         plan.draw_items(d);
+        plan.draw_upgrade(&mut case.dice(1));
         plan
+    }
+
+    fn draw_upgrade(&mut self, d: &mut Dice) {
+        self.is_upgraded = self.is_implicit() && d.chance(0.2);
+        if self.is_upgraded {
+            self.items.push((d.time(secs(1)..=self.trouble), Item::Upgrade));
+        }
     }
 
     fn draw_items(&mut self, d: &mut Dice) {
@@ -225,9 +238,9 @@ impl Plan {
         }
     }
 
-    /// Whether brokers have `transaction.version` 2.
+    /// Whether brokers have `transaction.version` 2 from the beginning.
     pub(super) fn is_implicit(&self) -> bool {
-        self.broker.versions == VersionSet::Kafka4_3
+        self.broker.versions == VersionSet::Kafka4_3 && !self.is_upgraded
     }
 }
 

@@ -74,6 +74,9 @@ impl World {
         let mut dice = Dice::new(case.seed ^ 0x6f74_746c_6173_696d);
         let mut stage = Stage::new(dice.fork(), plan.weather.clone(), journal);
         let mut cluster = between::cluster(&plan.broker, case);
+        if plan.is_upgraded {
+            cluster.set_transaction_version(1);
+        }
         for (topic, partitions) in [(INPUT, plan.input), (OUTPUT, plan.output)] {
             cluster.create_topic(&TopicSpec::new(topic, partitions)).expect("its name is free");
         }

@@ -27,7 +27,8 @@ pub(super) fn handle(
         None => ErrorCode::InvalidRequest,
     };
     let api_keys = if error_code.is_ok() { advertised(cluster).collect() } else { Vec::new() };
-    let told = cluster.config.versions.transaction_version().filter(|_| error_code.is_ok());
+    let own = cluster.config.versions.transaction_version().filter(|_| error_code.is_ok());
+    let finalized_level = own.map(|own| cluster.transactions.version.unwrap_or(own));
     let name = || TRANSACTION_VERSION.to_owned();
     let supported =
         |max_version| ApiVersionsSupportedFeatureKey { name: name(), min_version: 0, max_version };
@@ -39,9 +40,9 @@ pub(super) fn handle(
     ApiVersionsResponse {
         error_code,
         api_keys,
-        supported_features: told.map(supported).into_iter().collect(),
-        finalized_features_epoch: told.map_or(-1, |_| 0),
-        finalized_features: told.map(finalized).into_iter().collect(),
+        supported_features: own.map(supported).into_iter().collect(),
+        finalized_features_epoch: own.map_or(-1, |_| 0),
+        finalized_features: finalized_level.map(finalized).into_iter().collect(),
         ..Default::default()
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Transactions {
     by_id: BTreeMap<String, Transaction>,
     /// The next producer id that nobody has.
     pub(crate) producer_ids: i64,
+    /// The finalized level of `transaction.version`, where somebody has set another than the brokers' own.
+    pub(crate) version: Option<i16>,
 }
 
 impl Transactions {

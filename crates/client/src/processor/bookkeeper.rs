@@ -31,6 +31,8 @@ enum Undone {
     Aborted(TransactionError),
     /// A record was not taken.
     Refused(SendError),
+    /// A partition of it was lost meanwhile.
+    Lost,
 }
 
 impl From<TransactionError> for Undone {
@@ -67,7 +69,7 @@ impl Bookkeeper {
 
     /// Commits this, or tells that it is not. An error where nothing can be committed any more.
     async fn attempt(&mut self, engine: &Engine, entry: Entry) -> Result<(), ProcessError> {
-        let Err(failed) = self.commit(&entry).await else {
+        let Err(failed) = self.commit(engine, &entry).await else {
             engine.watchers.tell(|| events::committed(&entry.offsets));
             engine.attempted(entry, Attempted::Committed);
             return Ok(());
@@ -85,7 +87,7 @@ impl Bookkeeper {
         Ok(())
     }
 
-    async fn commit(&mut self, entry: &Entry) -> Result<(), Undone> {
+    async fn commit(&mut self, engine: &Engine, entry: &Entry) -> Result<(), Undone> {
         let transaction = self.producer.begin().await?;
         for record in entry.outputs.iter().flat_map(|output| output.iter()) {
             match transaction.send(record.borrowed()).await {
@@ -97,6 +99,10 @@ impl Bookkeeper {
             }
         }
         transaction.send_offsets(entry.offsets.clone(), &entry.group).await?;
+        if engine.is_lost(entry) {
+            transaction.abort().await?;
+            return Err(Undone::Lost);
+        }
         Ok(transaction.commit_for_certain().await?)
     }
 }
@@ -117,6 +123,7 @@ impl Undone {
     fn is_over(&self) -> bool {
         match self {
             Self::Refused(error) => is_refused(error),
+            Self::Lost => false,
             Self::Aborted(TransactionError::Fatal(_)) => true,
             Self::Aborted(TransactionError::Aborted(error)) => match error.kind() {
                 AbortedErrorKind::MemberFenced | AbortedErrorKind::NotAuthorized => true,
@@ -134,6 +141,7 @@ impl Undone {
         let stopped = ProcessError::new(ProcessErrorKind::Transaction);
         match self {
             Self::Refused(error) => with_place(stopped, &error).because(error),
+            Self::Lost => stopped.detail("a partition of it was lost meanwhile"),
             Self::Aborted(TransactionError::Aborted(error)) => {
                 let mut stopped = match record_of(&error) {
                     Some(record) => with_place(stopped, record),

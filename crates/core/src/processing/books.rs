@@ -41,7 +41,8 @@ const ATTEMPTS: u32 = 3;
 /// 2. asks for a [`draft`](Self::draft) each time that the machine is looked at, and [enters](Self::enter) it in the name of the member
 ///    that has its partitions in the same moment: who is in another generation by then, and owns the partitions still, has never lost
 ///    them;
-/// 3. carries out one [entry](Self::poll_entry) at a time, and tells [what came of it](Self::handle_attempted);
+/// 3. carries out one [entry](Self::poll_entry) at a time, but commits it only where it [is not lost](Self::is_lost), and tells
+///    [what came of it](Self::handle_attempted);
 /// 4. calls [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) is over.
 #[derive(Debug)]
 pub struct Books<O> {
@@ -62,6 +63,9 @@ pub struct Books<O> {
     most: usize,
     parted: VecDeque<Parting>,
     last: u64,
+    /// How often partitions were forgotten, and the last time that each was.
+    losses: u64,
+    lost: BTreeMap<TopicPartition, u64>,
     plot: Plot,
 }
 
@@ -69,6 +73,7 @@ pub struct Books<O> {
 #[derive(Debug)]
 pub struct Draft<O> {
     round: Round,
+    losses: u64,
     outputs: Vec<O>,
     /// The offsets, each with the text beside it.
     pub offsets: BTreeMap<TopicPartition, CommittedOffset>,
@@ -78,6 +83,8 @@ pub struct Draft<O> {
 #[derive(Debug)]
 pub struct Entry<O> {
     of: Of,
+    /// How often partitions had been forgotten when it was made.
+    losses: u64,
     /// How often it was tried in vain.
     attempts: u32,
     /// What was written, in order.
@@ -136,6 +143,8 @@ impl<O: Clone> Books<O> {
             most,
             parted: VecDeque::new(),
             last: 0,
+            losses: 0,
+            lost: BTreeMap::new(),
             plot: Plot::default(),
         }
     }
@@ -157,6 +166,19 @@ impl<O: Clone> Books<O> {
     pub fn forget(&mut self, partitions: &[TopicPartition]) {
         self.are_held = false;
         self.ledger.forget(partitions);
+        self.losses += 1;
+        self.lost.extend(partitions.iter().map(|at| (at.clone(), self.losses)));
+    }
+
+    /// Whether a partition of this entry was lost since it was made: it must not be committed any more. Whoever has the partition may
+    /// have read what is committed before this entry's offsets were taken, this member in another life included: a coordinator that
+    /// never forgot it gives it the epoch that it had, and takes the offsets.
+    ///
+    /// Asked once the offsets are taken, and before the commit: a loss that is told later is of a member that joins again later, and
+    /// it is told nothing as committed while offsets are pending.
+    pub fn is_lost(&self, entry: &Entry<O>) -> bool {
+        let is_lost = |at| self.lost.get(at).is_some_and(|when| *when > entry.losses);
+        entry.offsets.keys().any(is_lost) && !self.plot.has(Planted::LostIsCommitted)
     }
 
     /// Whether nothing more may be written before some of it is committed.
@@ -185,7 +207,7 @@ impl<O: Clone> Books<O> {
         }
         let offsets = if self.hurries(machine) { machine.commit_now() } else { machine.poll_commit(now) }?;
         let (round, outputs) = self.ledger.take();
-        Some(Draft { round, outputs, offsets })
+        Some(Draft { round, losses: self.losses, outputs, offsets })
     }
 
     /// Has this committed in the name of this member. Where it is none, or none of these partitions by now, it is put back.
@@ -196,10 +218,11 @@ impl<O: Clone> Books<O> {
         machine: &mut Processing<W, E>,
         now: Now,
     ) {
-        let Draft { round, outputs, offsets } = draft;
+        let Draft { round, losses, outputs, offsets } = draft;
         match member.filter(|_| !self.are_closed) {
             Some(group) => {
-                self.entries.push_back(Entry { of: Of::Round(round), attempts: 0, outputs, offsets, group });
+                let of = Of::Round(round);
+                self.entries.push_back(Entry { of, losses, attempts: 0, outputs, offsets, group });
             }
             None => self.round_ended(round, CommitEnd::Failed, machine, now),
         }
@@ -234,7 +257,8 @@ impl<O: Clone> Books<O> {
         let parting = member.filter(|_| may_be).map(|group| {
             self.last += 1;
             let of = Of::Parting(Parting(self.last));
-            self.entries.push_back(Entry { of, attempts: 0, outputs, offsets: offsets.clone(), group });
+            let (losses, offsets) = (self.losses, offsets.clone());
+            self.entries.push_back(Entry { of, losses, attempts: 0, outputs, offsets, group });
             Parting(self.last)
         });
         GivenUp { offsets, parting }
@@ -270,6 +294,10 @@ impl<O: Clone> Books<O> {
             }
             // What was written for its records is written all the same.
             Attempted::Gone(at) if entry.offsets.remove(&at).is_some() => self.entries.push_front(entry),
+            // Another attempt would be as late.
+            Attempted::Gone(_) | Attempted::Aborted if self.is_lost(&entry) => {
+                self.ended(entry, CommitEnd::Failed, machine, now);
+            }
             Attempted::Gone(_) | Attempted::Aborted => {
                 let rest = REST * (1 << self.failures.min(5));
                 self.failures = self.failures.saturating_add(1);

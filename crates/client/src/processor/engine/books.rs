@@ -137,6 +137,11 @@ impl Engine {
         self.is_ended() && !rests
     }
 
+    /// Whether a partition of this was lost since: it must not be committed.
+    pub(in crate::processor) fn is_lost(&self, entry: &Entry) -> bool {
+        self.with(|inner, _| inner.books.as_ref().is_some_and(|books| books.is_lost(entry)))
+    }
+
     /// What came of a transaction.
     pub(in crate::processor) fn attempted(&self, entry: Entry, attempted: Attempted) {
         self.with(|inner, now| {

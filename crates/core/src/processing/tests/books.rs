@@ -187,6 +187,40 @@ fn what_was_written_for_a_partition_that_is_lost_is_not_committed() {
 }
 
 #[test]
+fn what_was_entered_before_a_partition_was_lost_is_not_committed() {
+    let mut shop = Shop::new();
+    shop.make(0, 0, 'a');
+    shop.make(1, 0, 'b');
+    shop.pass(INTERVAL);
+    assert!(shop.enter());
+    let entry = shop.books.poll_entry().unwrap();
+    assert!(!shop.books.is_lost(&entry));
+    shop.books.forget(&[at(0)]);
+    shop.world.machine.handle_lost(&[at(0)]);
+    assert!(shop.books.is_lost(&entry), "who has it now may have read what was committed before");
+    shop.books.handle_attempted(entry, Attempted::Aborted, &mut shop.world.machine, shop.world.now);
+    assert_eq!(shop.books.poll_timeout(), None, "it is not tried again");
+    shop.pass(INTERVAL);
+    assert!(shop.enter());
+    assert_eq!(shop.attempt(Attempted::Committed), told("b", &[(1, 1)]));
+}
+
+#[test]
+fn what_was_drafted_before_a_partition_was_lost_is_not_committed() {
+    let mut shop = Shop::new();
+    shop.make(0, 0, 'a');
+    shop.pass(INTERVAL);
+    let (now, machine) = (shop.world.now, &mut shop.world.machine);
+    let draft = shop.books.draft(machine, now).unwrap();
+    shop.books.forget(&[at(0)]);
+    machine.handle_lost(&[at(0)]);
+    machine.handle_assigned(at(0), None);
+    shop.books.enter(draft, member(), machine, now);
+    let entry = shop.books.poll_entry().unwrap();
+    assert!(shop.books.is_lost(&entry), "it is the member's again, and has begun anew");
+}
+
+#[test]
 fn of_a_topic_that_is_gone_outputs_are_committed_without_the_offset() {
     let mut shop = Shop::new();
     shop.make(0, 0, 'a');

@@ -188,6 +188,13 @@ impl World {
         }
     }
 
+    fn break_all_links(&mut self) {
+        for conn in std::mem::take(&mut self.links).into_keys() {
+            self.producer.handle_disconnected(conn, Disconnected::Closed, self.now);
+        }
+        self.pump();
+    }
+
     fn answer(&mut self, conn: ConnId, id: RequestId, version: i16, request: Request) {
         let response: Response = match request {
             Request::ApiVersions(_) => {

@@ -255,6 +255,44 @@ fn elsewhere_a_partition_is_added_before_it_is_written_to() {
 }
 
 #[test]
+fn the_flow_of_a_first_transaction_is_known_although_the_connection_is_lost_before_it() {
+    let who = TransactionConfig { id: "x".to_owned(), timeout: Duration::from_secs(10) };
+    let mut world = World::new(ProducerConfig { transactions: Some(who), ..config() });
+    world.coordinator.level = 2;
+    world.pass(Duration::from_secs(1));
+    world.unreachable = true;
+    world.break_all_links();
+    let first = world.begin_at_once();
+    world.unreachable = false;
+    assert!(matches!(world.send_in(first, "x"), Err(Refused::Wait)));
+    world.pass(Duration::from_secs(1));
+    world.coordinator.asked.clear();
+    world.written(first, "a");
+    assert_eq!(world.asked(), [], "the partition is added by the write");
+}
+
+/// The end of the last transaction may still be being written, in the epoch that the next would have.
+#[test]
+fn where_brokers_add_partitions_by_themselves_from_now_on_the_epoch_is_raised_first() {
+    let mut world = World::transactional(1);
+    let first = world.begin();
+    world.coordinator.level = 2;
+    world.break_all_links();
+    world.pass(Duration::from_secs(1));
+    world.written(first, "a");
+    assert_eq!(world.commit(first), Some(Ok(End::Commit)));
+    assert_eq!(world.asked(), [(ApiKey::AddPartitionsToTxn, 3), (ApiKey::EndTxn, 4)], "as it began");
+    assert_eq!(world.try_begin(), None);
+    assert_eq!(world.asked().iter().map(|(key, _)| *key).collect::<Vec<_>>(), [ApiKey::InitProducerId]);
+    let second = world.begin();
+    let produced = world.written(second, "b");
+    assert_eq!(world.asked(), [], "the partition is added by the write");
+    assert_eq!((produced.header().producer_epoch, produced.header().base_sequence), (2, 0));
+    assert_eq!(world.commit(second), Some(Ok(End::Commit)));
+    assert_eq!(world.asked(), [(ApiKey::EndTxn, 5)]);
+}
+
+#[test]
 fn a_batch_waits_until_its_partition_is_added() {
     let mut world = World::transactional(1);
     world.coordinator.silent = Some(ApiKey::AddPartitionsToTxn);

@@ -42,7 +42,7 @@ use super::{Outgoing, Producer, Refused, SendFailure, Ticket};
 use crate::{
     backoff::{Attempts, Backoff},
     cause::Cause,
-    connections::{Kind, Target},
+    connections::{Connections, Kind, Target},
     coordinator::{Coordinated, Coordinator},
     deadline::Earliest,
     log,
@@ -194,6 +194,12 @@ impl Transactions {
         open && ((self.flow == Flow::Implicit && settled) || added)
     }
 
+    /// The flow that the coordinator tells, where a connection to it is ready.
+    fn flow_told(&self, connections: &Connections) -> Option<Flow> {
+        let level = connections.transaction_version(Target::Node(self.coordinator.node()?), Kind::Main)?;
+        Some(if level >= 2 { Flow::Implicit } else { Flow::Explicit })
+    }
+
     /// A batch goes to a broker.
     pub(super) const fn touch(&mut self) {
         self.touched = true;
@@ -303,6 +309,16 @@ impl<F> Producer<F> {
             }
             _ => return self.await_coordinator(since, now).map(Err),
         }
+        let told = transactions.flow_told(&self.hub.connections);
+        let is_upgraded = told == Some(Flow::Implicit) && transactions.flow == Flow::Explicit;
+        if is_upgraded && !transactions.plot.has(Planted::EpochOutlivesFlow) {
+            // The cluster was upgraded meanwhile. The end of an explicit transaction may still be being written in this epoch, and
+            // would be taken for the end of what brokers add by themselves.
+            transactions.state = State::Raising;
+            self.hub.changed();
+            return self.await_coordinator(since, now).map(Err);
+        }
+        transactions.flow = told.unwrap_or(transactions.flow);
         transactions.current.0 += 1;
         transactions.state = State::Open;
         (transactions.touched, transactions.landed) = (false, false);
@@ -310,12 +326,6 @@ impl<F> Producer<F> {
         transactions.added.clear();
         transactions.groups_added.clear();
         transactions.offsets_settled.clear();
-        let node = transactions.coordinator.node();
-        let level =
-            node.and_then(|node| self.hub.connections.transaction_version(Target::Node(node), Kind::Main));
-        if let Some(level) = level {
-            transactions.flow = if level >= 2 { Flow::Implicit } else { Flow::Explicit };
-        }
         Some(Ok(transactions.current))
     }
 

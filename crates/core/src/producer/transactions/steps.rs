@@ -388,6 +388,10 @@ impl<F> Producer<F> {
                 transactions.answered();
                 transactions.raise_epoch = false;
                 transactions.state = State::Ready;
+                // Whoever has the id when a transaction begins may not be connected to.
+                if let Some(told) = transactions.flow_told(&self.hub.connections) {
+                    transactions.flow = told;
+                }
                 let Identity { id, epoch } = identity;
                 let own = transactions.config.id.as_str();
                 tracing::info!(target: log::PRODUCER, transactional_id = own, producer_id = id, epoch, "identity obtained");
