@@ -12,7 +12,7 @@ mod write;
 
 pub use lap::{Course, tls};
 pub use member::{Deliveries, Membership, Orders, Protocol, now_millis};
-pub use meter::{Lap, Log, Meter, peak_of_children_kib, thread_cpu_micros};
+pub use meter::{Lap, Log, Meter, cpu_of_children_micros, peak_of_children_kib, thread_cpu_micros};
 pub use peer::{lap, peer};
 pub use processing::{ByWhat, Processing};
 pub use transform::Transforming;

@@ -125,6 +125,12 @@ pub fn peak_of_children_kib() -> Result<u64> {
     Ok(getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss() as u64)
 }
 
+/// What the children that were waited for have used of the CPU.
+pub fn cpu_of_children_micros() -> Result<i64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    Ok(usage.user_time().num_microseconds() + usage.system_time().num_microseconds())
+}
+
 fn vm_hwm_kib() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;

@@ -1,6 +1,7 @@
 //! What the `ottla` command costs, beyond the consumer and the producer in it.
 
 pub(crate) mod memory;
+mod scan;
 mod wake_ups;
 
 use std::path::PathBuf;
@@ -16,12 +17,15 @@ pub(crate) enum Measure {
     Memory(memory::Options),
     /// How often the producer's driver is woken for each batch that `ottla produce` sends to an embedded broker.
     WakeUps(wake_ups::Options),
+    /// What it takes to look at all groups, beside Kafka's own tool, and what `ottla serve` holds.
+    Scan(scan::Options),
 }
 
 pub(crate) fn run(measure: &Measure) -> Result<()> {
     match measure {
         Measure::Memory(options) => memory::run(options),
         Measure::WakeUps(options) => wake_ups::run(options),
+        Measure::Scan(options) => scan::run(options),
     }
 }
 
