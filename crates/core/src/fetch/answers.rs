@@ -4,7 +4,7 @@ use ottla_protocol::{ApiKey, ErrorCode, Now, messages::FetchResponse};
 
 use super::{
     Fetcher, Span,
-    refusals::{diverges, follow, follower_failed, leave, partition_failed, put_off, tell_refused},
+    refusals::{damaged, diverges, follow, follower_failed, leave, partition_failed, put_off, tell_refused},
     session::Asked,
 };
 use crate::{
@@ -110,7 +110,7 @@ impl Fetcher {
                         log_end: of_log,
                         aborted,
                     };
-                    match spans {
+                    match spans.map(|spans| spans.and_then(|spans| spans.leading_on(offset))) {
                         Some(Ok(spans)) => {
                             let brings = spans.iter().next().is_some();
                             lanes.change(part, |lane| {
@@ -136,7 +136,7 @@ impl Fetcher {
                                 }
                             }
                         }
-                        Some(Err(error)) => lanes.corrupt(part, epoch, offset, error, now.mono),
+                        Some(Err(error)) => damaged(part, epoch, offset, error, lanes, now),
                         None => {}
                     }
                 } else {

@@ -1,10 +1,10 @@
 //! What a fetch that brings nothing does to its partitions.
 
-use ottla_protocol::{ApiKey, ErrorCode, Now, messages::FetchPartitionResponse};
+use ottla_protocol::{ApiKey, DecodeError, ErrorCode, Now, messages::FetchPartitionResponse};
 
 use super::session::Session;
 use crate::{
-    ids::{NodeId, PartIdx},
+    ids::{LaneEpoch, NodeId, PartIdx},
     lanes::{FetchState, LaneFailure, Lanes, Search},
     log::{self, refused},
     metadata::Metadata,
@@ -81,6 +81,22 @@ pub(super) fn partition_failed<F>(
                 lanes.place(part, state, Some(offset.into()), now.mono);
             }
         }
+    }
+}
+
+/// What comes from this offset on cannot be read. What was fetched before it is read first; until then the same is asked for
+/// again after a pause.
+pub(super) fn damaged<F>(
+    part: PartIdx,
+    epoch: LaneEpoch,
+    offset: i64,
+    error: DecodeError,
+    lanes: &mut Lanes<F>,
+    now: Now,
+) {
+    match lanes.get(part).is_some_and(|lane| lane.is_drained() && lane.fetch_at == offset) {
+        true => lanes.corrupt(part, epoch, offset, error, now.mono),
+        false => _ = lanes.change(part, |lane| lane.attempts.failed(ErrorCode::CorruptMessage, now)),
     }
 }
 

@@ -1,6 +1,12 @@
 //! Where the batches of a Fetch response lie, found out before it is shared.
 
-use ottla_protocol::{DecodeError, Response, codec::RecordData, records::walk_headers};
+use std::ops::Range;
+
+use ottla_protocol::{
+    DecodeError, Response,
+    codec::{DecodeErrorKind, RecordData},
+    records::{BatchHeader, walk_headers},
+};
 
 use super::aborted::{Aborted, Markers};
 
@@ -47,6 +53,15 @@ impl Spans {
         self.aborted.as_ref()
     }
 
+    /// The same, if they lead on from this offset. Batches that all end before what was asked for would be asked for, and come,
+    /// without end.
+    pub(super) fn leading_on(self, offset: i64) -> Result<Self, DecodeError> {
+        match self.iter().last().is_some_and(|last| last.next <= offset) {
+            true => Err(inconsistent("the batches end before the offset that was asked for", 0)),
+            false => Ok(self),
+        }
+    }
+
     /// In the log's order.
     pub fn iter(&self) -> impl Iterator<Item = Span> {
         self.first.iter().chain(&self.more).copied()
@@ -67,15 +82,22 @@ pub fn spans(response: &Response, frame: &[u8]) -> Vec<Result<Spans, DecodeError
             };
             let mut spans = Spans::default();
             let mut markers = Markers::of(partition.aborted_transactions.as_deref());
+            let mut next = 0;
             for batch in walk_headers(bytes) {
-                let (range, header) = batch?;
+                let (range, header) = match batch.and_then(|batch| rising(batch, next)) {
+                    Ok(batch) => batch,
+                    // What comes before damage is whole, and is read first. The next fetch begins at the damage.
+                    Err(_) if spans.first.is_some() => break,
+                    Err(error) => return Err(error),
+                };
+                next = header.next_offset();
                 if let Some(markers) = &mut markers {
                     markers.see(&header);
                 }
                 spans.add(Span {
                     start: start + range.start as u32,
                     end: start + range.end as u32,
-                    next: header.next_offset(),
+                    next,
                     leader_epoch: header.partition_leader_epoch,
                 });
             }
@@ -83,4 +105,20 @@ pub fn spans(response: &Response, frame: &[u8]) -> Vec<Result<Spans, DecodeError
             Ok(spans)
         })
         .collect()
+}
+
+/// A batch, if it begins no earlier than the one before has ended. Otherwise the position would go back, for ever.
+fn rising(
+    (range, header): (Range<usize>, BatchHeader),
+    next: i64,
+) -> Result<(Range<usize>, BatchHeader), DecodeError> {
+    match header.base_offset >= next {
+        true => Ok((range, header)),
+        false => Err(inconsistent("offsets go back from one batch to the next", range.start)),
+    }
+}
+
+/// Offsets that lead nowhere.
+pub(super) fn inconsistent(what: &'static str, offset: usize) -> DecodeError {
+    DecodeError { field: "base_offset", offset, kind: DecodeErrorKind::Inconsistent(what) }
 }

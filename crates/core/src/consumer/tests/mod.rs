@@ -5,6 +5,7 @@ mod committing;
 mod consumer_protocol;
 mod cooperative;
 mod counting;
+mod damaged;
 mod explaining;
 mod fetching;
 mod followers;
