@@ -153,6 +153,7 @@ impl<P> Hub<P> {
         if self.metadata_request.take_if(|id| *id == reply.id).is_some() {
             if let Response::Metadata(response) = reply.response {
                 self.metadata.handle_response(response, now);
+                self.connections.forget_others(|node| self.metadata.nodes().contains_key(&node));
                 self.wake = true;
             }
             return None;

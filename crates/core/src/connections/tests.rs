@@ -205,3 +205,23 @@ fn a_broker_that_refuses_to_say_what_it_speaks_is_asked_once_a_version_and_then_
     world.answer_again(ErrorCode::UnsupportedVersion);
     assert!(world.asked.is_empty() && world.closed.contains(&conn), "not for ever");
 }
+
+#[test]
+fn a_connection_to_a_broker_that_is_none_any_more_is_closed_and_forgotten_once_nothing_waits_for_it() {
+    let mut world = World::new();
+    world.bootstrap();
+    world.reach_node();
+    let (conn, _) = world.opened.last().unwrap().clone();
+    world.connections.forget_others(|_| false);
+    world.pump();
+    assert!(!world.closed.contains(&conn), "it is being set up");
+    world.answer(ErrorCode::None);
+    world.connections.forget_others(|node| node == NodeId(7));
+    world.pump();
+    assert!(!world.closed.contains(&conn), "it is one");
+    world.connections.forget_others(|_| false);
+    world.pump();
+    assert!(world.closed.contains(&conn));
+    let links: Vec<_> = world.connections.links.keys().map(|(target, _)| *target).collect();
+    assert!(links.iter().all(|target| matches!(target, Target::Seed(_))), "{links:?}");
+}

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ottla_protocol::{ApiKey, Now};
 
-use super::{Connections, Unanswered, link::State};
-use crate::{deadline::Earliest, disconnected::Disconnected, log, machine::Outbound};
+use super::{Connections, Target, Unanswered, link::State};
+use crate::{deadline::Earliest, disconnected::Disconnected, ids::NodeId, log, machine::Outbound};
 
 /// Where any broker will do: how long one connection may take to set up before another is tried beside it.
 pub(crate) const HEAD_START: Duration = Duration::from_millis(250);
@@ -57,6 +57,26 @@ impl Connections {
             unanswered.extend(self.handle_disconnected(conn, why, now));
         }
         unanswered
+    }
+
+    /// Lets go of brokers that are none any more. Connections to them that nothing waits for are closed; otherwise a cluster that
+    /// names others each time would have one to each that it ever named.
+    pub(crate) fn forget_others(&mut self, is_known: impl Fn(NodeId) -> bool) {
+        let out = &mut self.out;
+        self.links.retain(|(target, kind), link| {
+            let Target::Node(node) = target else { return true };
+            match link.state {
+                _ if is_known(*node) => true,
+                State::Closed { retry_at: None } => link.refused,
+                State::Ready { conn, .. } if link.in_flight.is_empty() => {
+                    out.push_back(Outbound::Close { conn });
+                    let address = &link.address;
+                    tracing::debug!(target: log::CONNECTION, %address, node = node.0, ?kind, "closed: no broker");
+                    false
+                }
+                _ => true,
+            }
+        });
     }
 
     /// When [`Connections::handle_timeout`] has something to do, or a connection may be tried again.
