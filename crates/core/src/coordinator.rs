@@ -15,6 +15,7 @@ use crate::{
     log::{self, refused},
     metadata::Metadata,
     planted::{Planted, Plot},
+    words,
 };
 
 /// All that it takes to send a request to the coordinator.
@@ -76,10 +77,12 @@ pub(crate) fn found_each(response: FindCoordinatorResponse) -> impl Iterator<Ite
 }
 
 fn told(error: ErrorCode, message: Option<String>, node: i32, host: String, port: i32) -> Found {
-    match (error, u16::try_from(port)) {
-        (ErrorCode::None, Ok(port)) => Ok((NodeId(node), Address { host, port })),
-        (ErrorCode::None, Err(_)) => Err((ErrorCode::CoordinatorNotAvailable, None)),
-        (error, _) => Err((error, message)),
+    match error {
+        ErrorCode::None => match Address::told(host, port) {
+            Some(address) => Ok((NodeId(node), address)),
+            None => Err((ErrorCode::CoordinatorNotAvailable, None)),
+        },
+        error => Err((error, message.map(words::heard))),
     }
 }
 

@@ -32,6 +32,7 @@ pub mod producer;
 mod reader;
 mod sasl;
 pub mod wire_format;
+mod words;
 
 pub use backoff::{Backoff, Retry};
 pub use caught::caught;

@@ -52,6 +52,10 @@ impl Default for MetadataConfig {
     }
 }
 
+/// So many brokers may be named outside metadata between two answers. A broker that names others in each answer to a fetch would
+/// otherwise fill the memory until metadata is asked for again.
+const MOST_LEARNT: usize = 1000;
+
 /// Which topics a client wants to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
@@ -67,6 +71,8 @@ pub struct Metadata {
     config: MetadataConfig,
     seeds: Vec<Address>,
     nodes: BTreeMap<NodeId, Node>,
+    /// How many of them were named outside metadata since the last answer.
+    learnt: usize,
     topics: BTreeMap<String, Topic>,
     controller: Option<NodeId>,
     cluster_id: Option<String>,
@@ -145,6 +151,7 @@ impl Metadata {
             config,
             seeds,
             nodes: BTreeMap::new(),
+            learnt: 0,
             topics: BTreeMap::new(),
             controller: None,
             cluster_id: None,
@@ -316,14 +323,19 @@ impl Metadata {
 
     /// Takes over a broker that was named outside metadata, by a coordinator look-up or a leader hint.
     pub fn learn_node(&mut self, id: NodeId, address: Address) {
-        let rack = self.nodes.get(&id).and_then(|node| node.rack.clone());
+        let known = self.nodes.get(&id);
+        if known.is_none() && self.learnt >= MOST_LEARNT {
+            return;
+        }
+        self.learnt += usize::from(known.is_none());
+        let rack = known.and_then(|node| node.rack.clone());
         self.nodes.insert(id, Node { address, rack });
     }
 
     /// Takes over a broker that an answer names beside a new leader (KIP-951).
     pub(crate) fn learn_endpoint(&mut self, id: i32, host: &str, port: i32) {
-        if let Ok(port) = u16::try_from(port) {
-            self.learn_node(NodeId(id), Address { host: host.to_owned(), port });
+        if let Some(address) = Address::told(host.to_owned(), port) {
+            self.learn_node(NodeId(id), address);
         }
     }
 

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use ottla_protocol::{ApiKey, ErrorCode};
 
-use crate::{cause::Cause, connections::RefusedConnection};
+use crate::{cause::Cause, connections::RefusedConnection, words};
 
 /// Why an operation failed, as a whole or for one group or partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,13 @@ pub struct Refusal {
     pub error: ErrorCode,
     /// What the broker says about it.
     pub message: Option<String>,
+}
+
+impl Refusal {
+    /// What a broker answered, of its words as many as are kept.
+    pub(super) fn told(error: ErrorCode, message: Option<String>) -> Self {
+        Self { error, message: message.map(words::heard) }
+    }
 }
 
 impl fmt::Display for Refusal {

@@ -118,7 +118,7 @@ impl<P> Verdict<P> {
         match error {
             ErrorCode::None => Self::Done,
             error if error.is_retriable() => Self::Again(error),
-            error => Self::Failed(Failure::Refused(Refusal { error, message })),
+            error => Self::Failed(Failure::Refused(Refusal::told(error, message))),
         }
     }
 

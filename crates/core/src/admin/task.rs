@@ -175,7 +175,7 @@ impl<O: Operation> Task<O> {
             match found {
                 Some(Ok(())) => self.todo.push(part),
                 Some(Err((error, message))) if !error.is_retriable() => {
-                    let refused = Refusal { error: *error, message: message.clone() };
+                    let refused = Refusal::told(*error, message.clone());
                     self.refused(ApiKey::FindCoordinator, vec![part], Failure::Refused(refused), brokers);
                 }
                 other => {

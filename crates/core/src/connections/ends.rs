@@ -1,6 +1,6 @@
 //! Where a connection leads, and what for.
 
-use crate::ids::NodeId;
+use crate::{ids::NodeId, words::is_name};
 
 /// The purpose of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +42,14 @@ pub struct Address {
     pub host: String,
     /// The port.
     pub port: u16,
+}
+
+impl Address {
+    /// As a broker tells it; `None` where nothing can be there.
+    pub(crate) fn told(host: String, port: i32) -> Option<Self> {
+        let port = u16::try_from(port).ok()?;
+        is_name(&host).then_some(Self { host, port })
+    }
 }
 
 impl std::fmt::Display for Address {

@@ -63,7 +63,7 @@ impl<F: Clone> Consumer<F> {
             }
         }
         if let Some(deleted) = DeletedUnread::new(at, from, log_start) {
-            self.lanes.deleted_unread += deleted.offsets;
+            self.lanes.deleted_unread = self.lanes.deleted_unread.saturating_add(deleted.offsets);
             self.events.push(Event::DeletedUnread(deleted), now);
         }
         to

@@ -191,7 +191,7 @@ impl<F: Clone> Consumer<F> {
                 limit: group.map(|group| group.membership.config().max_poll_interval),
             },
             buffer: BufferStats {
-                records: partitions.iter().map(|partition| partition.buffered_records).sum(),
+                records: partitions.iter().map(|one| one.buffered_records).fold(0, u64::saturating_add),
                 bytes: partitions.iter().map(|partition| partition.buffered_bytes).sum(),
                 used: self.fetcher.used() as u64,
                 budget: self.fetcher.budget() as u64,

@@ -11,7 +11,7 @@ use ottla_protocol::{
     },
 };
 
-use crate::ids::TopicPartition;
+use crate::{ids::TopicPartition, words::is_name};
 
 /// The version in which both are written.
 const VERSION: i16 = 3;
@@ -124,5 +124,6 @@ pub(super) fn flat(topics: Vec<ConsumerProtocolTopicPartition>) -> Vec<TopicPart
     let of = |ConsumerProtocolTopicPartition { topic, partitions }| {
         partitions.into_iter().map(move |partition| TopicPartition::new(topic.clone(), partition))
     };
-    topics.into_iter().flat_map(of).collect()
+    // Each partition has a copy of its topic's name.
+    topics.into_iter().filter(|topic| is_name(&topic.topic)).flat_map(of).collect()
 }

@@ -162,7 +162,7 @@ impl<F> Lanes<F> {
             }
             lane.acked.map_or(0, |acked| acked.saturating_sub(before).max(0)).unsigned_abs()
         });
-        self.returned += returned.unwrap_or_default();
+        self.returned = self.returned.saturating_add(returned.unwrap_or_default());
     }
 
     /// The user commits `position`, and so is done with all records before it. Otherwise auto commit would go back

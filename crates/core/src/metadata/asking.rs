@@ -20,6 +20,7 @@ use crate::{
     ids::{NodeId, RequestId},
     log,
     planted::Planted,
+    words::is_name,
 };
 
 /// The first version of Metadata that asks by ids.
@@ -168,6 +169,7 @@ impl Metadata {
         self.in_flight = None;
         self.bootstrapping = false;
         self.cluster_id = response.cluster_id;
+        self.learnt = 0;
         self.nodes = response.brokers.into_iter().filter_map(node).collect();
         self.controller = Some(NodeId(response.controller_id)).filter(|id| self.nodes.contains_key(id));
         let news: BTreeMap<_, _> =
@@ -214,7 +216,7 @@ impl Metadata {
     }
 
     fn topic_news(&self, topic: MetadataResponseTopic) -> Option<(String, Topic)> {
-        let name = topic.name?;
+        let name = topic.name.filter(|name| is_name(name))?;
         // An error that may pass ends nothing that was known; otherwise older leaders would be taken for newer ones
         // after it.
         let passes =
@@ -265,7 +267,7 @@ impl Metadata {
 }
 
 fn node(broker: MetadataResponseBroker) -> Option<(NodeId, Node)> {
-    let port = u16::try_from(broker.port).ok()?;
-    let address = Address { host: broker.host, port };
-    Some((NodeId(broker.node_id), Node { address, rack: broker.rack }))
+    let address = Address::told(broker.host, broker.port)?;
+    let rack = broker.rack.filter(|rack| is_name(rack));
+    Some((NodeId(broker.node_id), Node { address, rack }))
 }

@@ -95,3 +95,31 @@ fn a_topic_that_is_not_there_is_told_to_the_log_once_and_once_when_it_is() {
     assert_eq!(answers(&[ErrorCode::None; 2]), ["INFO topic found topic=\"t\""]);
     assert!(answers(&[missing, ErrorCode::None, missing, ErrorCode::None]).is_empty());
 }
+
+#[test]
+fn what_cannot_be_called_so_is_not_there() {
+    let mut metadata = known();
+    let mut answer = told(ErrorCode::None, Some((2, 5)));
+    let long = "x".repeat(30_000);
+    answer.brokers[0].host = long.clone();
+    answer.brokers[1].rack = Some(long.clone());
+    answer.topics.push(MetadataResponseTopic { name: Some(long), ..Default::default() });
+    metadata.handle_response(answer, now());
+    let node = |id| metadata.nodes().get(&NodeId(id));
+    assert!(node(1).is_none() && node(2).unwrap().rack.is_none());
+    assert_eq!(metadata.topics().keys().collect::<Vec<_>>(), ["t"]);
+}
+
+#[test]
+fn brokers_that_are_named_beside_metadata_are_kept_up_to_a_bound_until_the_next_answer() {
+    let mut metadata = known();
+    metadata.handle_response(told(ErrorCode::None, Some((2, 5))), now());
+    (10..5000).for_each(|id| metadata.learn_endpoint(id, "host", 9092));
+    assert_eq!(metadata.nodes().len(), 2 + MOST_LEARNT);
+    metadata.learn_endpoint(2, "moved", 9092);
+    assert_eq!(metadata.address(NodeId(2)).unwrap().host, "moved");
+    metadata.handle_response(told(ErrorCode::None, Some((2, 5))), now());
+    assert_eq!(metadata.nodes().len(), 2);
+    metadata.learn_endpoint(10, "host", 9092);
+    assert!(metadata.address(NodeId(10)).is_some());
+}

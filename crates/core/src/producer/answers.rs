@@ -17,6 +17,7 @@ use crate::{
     disconnected::Disconnected,
     ids::NodeId,
     log::{self, refused},
+    words,
 };
 
 impl<F> Producer<F> {
@@ -98,7 +99,8 @@ impl<F> Producer<F> {
             error => {
                 self.landed(part);
                 let Some(at) = self.name_of(part.queue) else { return };
-                self.finish(part, Err(SendFailure::Refused { at, error, message: answer.error_message }));
+                let message = answer.error_message.map(words::heard);
+                self.finish(part, Err(SendFailure::Refused { at, error, message }));
             }
         }
     }

@@ -22,6 +22,17 @@ pub(super) struct Identity {
     pub(super) epoch: i16,
 }
 
+impl Identity {
+    /// What a broker gives. Batches with less would be taken for those of a producer that is not idempotent, whose records may be
+    /// there twice.
+    pub(super) fn given(id: i64, epoch: i16) -> Result<Self, ErrorCode> {
+        match id >= 0 && epoch >= 0 {
+            true => Ok(Self { id, epoch }),
+            false => Err(ErrorCode::UnknownServerError),
+        }
+    }
+}
+
 /// How it stands with the identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IdentityState {
@@ -88,15 +99,18 @@ impl<F> Producer<F> {
     }
 
     pub(super) fn handle_identity(&mut self, response: &InitProducerIdResponse, now: Now) {
-        if response.error_code.is_ok() {
-            let identity = Identity { id: response.producer_id, epoch: response.producer_epoch };
-            self.identity = IdentityState::Known(identity);
-            self.identity_attempts.reset();
-            let Identity { id, epoch } = identity;
-            tracing::info!(target: log::PRODUCER, producer_id = id, epoch, "identity obtained");
-            return;
-        }
-        let error = response.error_code;
+        let given = response.error_code.ok();
+        let error = match given.and_then(|()| Identity::given(response.producer_id, response.producer_epoch))
+        {
+            Ok(identity) => {
+                self.identity = IdentityState::Known(identity);
+                self.identity_attempts.reset();
+                let Identity { id, epoch } = identity;
+                tracing::info!(target: log::PRODUCER, producer_id = id, epoch, "identity obtained");
+                return;
+            }
+            Err(error) => error,
+        };
         if self.identity_attempts.is_first() {
             refused!(log::PRODUCER, ApiKey::InitProducerId, error);
         }

@@ -35,7 +35,7 @@ impl Acked {
     fn delivered(&self, partition: i32, index: i64, timestamp: i64) -> Delivered {
         Delivered {
             partition,
-            offset: self.base_offset.map(|base| base + index),
+            offset: self.base_offset.map(|base| base.saturating_add(index)),
             timestamp: Timestamp::from_wire(self.log_append_time.unwrap_or(timestamp)),
         }
     }

@@ -14,7 +14,7 @@ use super::{
     accumulator::{Doubt, PieceId},
     sending::Part,
 };
-use crate::{cause::Cause, log};
+use crate::{cause::Cause, log, words};
 
 impl<F> Producer<F> {
     fn batch(&mut self, part: Part) -> Option<&mut Batch> {
@@ -87,7 +87,7 @@ impl<F> Producer<F> {
             queue.batches.iter().filter(|piece| piece.id == batch).map(Batch::piece).collect();
         for piece in pieces {
             let Some(at) = self.name_of(part.queue) else { return };
-            let (error, message) = (answer.error_code, answer.error_message.clone());
+            let (error, message) = (answer.error_code, answer.error_message.clone().map(words::heard));
             let failure = SendFailure::Refused { at, error, message };
             self.finish(Part { queue: part.queue, batch: piece }, Err(failure));
         }

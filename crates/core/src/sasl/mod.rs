@@ -18,8 +18,11 @@ use ottla_protocol::{
     },
 };
 
-use crate::disconnected::SaslFailure;
+use crate::{disconnected::SaslFailure, words};
 pub use {oauthbearer::Token, scram::Derivation, scram::ScramHash};
+
+/// So many of a listener's mechanisms are told where it does not have the one that was asked for. Kafka has five.
+const MOST_MECHANISMS: usize = 16;
 
 /// How a client authenticates.
 #[derive(Debug, Clone)]
@@ -169,7 +172,8 @@ impl Login {
             ErrorCode::None => {}
             ErrorCode::UnsupportedSaslMechanism => {
                 let mechanism = self.mechanism.to_owned();
-                let enabled = response.mechanisms;
+                let enabled =
+                    response.mechanisms.into_iter().take(MOST_MECHANISMS).map(words::heard).collect();
                 return Step::Failed(SaslFailure::UnsupportedMechanism { mechanism, enabled });
             }
             // So answers a listener without SASL; and, to one that authenticates anew, one that did so within the last second.
@@ -191,7 +195,8 @@ impl Login {
             ErrorCode::None => {}
             error => {
                 let why = response.error_message.filter(|why| !why.is_empty());
-                return Step::Failed(SaslFailure::Refused(why.unwrap_or_else(|| error.to_string())));
+                let why = why.map_or_else(|| error.to_string(), words::heard);
+                return Step::Failed(SaslFailure::Refused(why));
             }
         }
         let bytes = response.auth_bytes;

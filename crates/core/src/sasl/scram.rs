@@ -6,7 +6,7 @@ use ottla_protocol::Secret;
 use sha2::{Digest, Sha256, Sha512};
 
 use super::{Errand, Said};
-use crate::disconnected::SaslFailure;
+use crate::{disconnected::SaslFailure, words};
 
 /// The most iterations that a broker may ask for. Kafka's default is 4,096, and OWASP's advice of 2023 for SHA-256 600,000;
 /// these are half a second of computing. A broker that asks for more would have each client compute for minutes.
@@ -185,5 +185,5 @@ fn attribute(text: &str, name: char) -> Option<&str> {
 }
 
 fn bad(why: &str) -> SaslFailure {
-    SaslFailure::BadServer(why.to_owned())
+    SaslFailure::BadServer(words::heard(why.to_owned()))
 }

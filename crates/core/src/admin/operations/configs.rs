@@ -107,7 +107,7 @@ fn gone<'a, T>(
 }
 
 fn refusal(error: ErrorCode, message: Option<String>) -> Failure {
-    Failure::Refused(Refusal { error, message })
+    Failure::Refused(Refusal::told(error, message))
 }
 
 impl Operation for DescribeConfigs {

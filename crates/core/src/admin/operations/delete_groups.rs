@@ -38,7 +38,7 @@ impl Operation for DeleteGroups {
             if error.is_retriable() {
                 again = Some(error);
             } else if left.remove(&deleted.group_id) {
-                let refused = |error| Failure::Refused(Refusal { error, message });
+                let refused = |error| Failure::Refused(Refusal::told(error, message));
                 outcome.insert(deleted.group_id, error.ok().map_err(refused));
             }
         }

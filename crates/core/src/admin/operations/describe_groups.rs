@@ -107,7 +107,7 @@ impl Operation for DescribeGroups {
             }
             // What was said of it as one of another kind stands until it is found.
             if !missing || asked.kind == GroupKind::Classic {
-                let refused = |error| Failure::Refused(Refusal { error, message });
+                let refused = |error| Failure::Refused(Refusal::told(error, message));
                 groups.insert(id, error.ok().map(|()| group).map_err(refused));
             }
         }

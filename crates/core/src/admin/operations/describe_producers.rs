@@ -75,8 +75,7 @@ impl Operation for DescribeProducers {
                 if told.error_code.is_retriable() {
                     again = Some(told.error_code);
                 } else if left.remove(&at) {
-                    let refused =
-                        |error| Failure::Refused(Refusal { error, message: told.error_message.clone() });
+                    let refused = |error| Failure::Refused(Refusal::told(error, told.error_message.clone()));
                     let producers = told.active_producers.iter().map(|producer| ProducerState {
                         producer_id: producer.producer_id,
                         producer_epoch: producer.producer_epoch,

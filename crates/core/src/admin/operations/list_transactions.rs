@@ -75,7 +75,7 @@ impl Operation for ListTransactions {
             let unknown = response.unknown_state_filters.join(", ");
             let message = Some(format!("the broker knows no state {unknown}"));
             let error = ErrorCode::InvalidRequest;
-            return Verdict::Failed(Failure::Refused(Refusal { error, message }));
+            return Verdict::Failed(Failure::Refused(Refusal::told(error, message)));
         }
         for transaction in response.transaction_states {
             let listing = TransactionListing {

@@ -92,5 +92,5 @@ impl Operation for ShareOffsets {
 }
 
 fn refusal(error: ErrorCode, message: Option<String>) -> Failure {
-    Failure::Refused(Refusal { error, message })
+    Failure::Refused(Refusal::told(error, message))
 }

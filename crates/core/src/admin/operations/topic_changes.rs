@@ -26,7 +26,7 @@ pub(super) fn gather<P: Clone>(
         match error {
             ErrorCode::NotController | ErrorCode::ThrottlingQuotaExceeded => again = Some(error),
             error => {
-                let result = error.ok().map_err(|error| Refusal { error, message });
+                let result = error.ok().map_err(|error| Refusal::told(error, message));
                 if let Err(why) = &result {
                     tracing::info!(target: log::ADMIN, ?api, topic, %why, "refused for good");
                 }

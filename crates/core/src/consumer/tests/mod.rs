@@ -15,6 +15,7 @@ mod leaving;
 mod listening;
 mod logging;
 mod membership;
+mod numbers;
 mod older_coordinator;
 mod permissions;
 mod readers;

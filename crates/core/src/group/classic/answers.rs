@@ -93,7 +93,10 @@ impl ClassicMember {
                 Ok(Assignment { mut partitions, .. }) => {
                     self.transition_to(ClassicState::Reconciling, now);
                     let assigned = partitions.len();
-                    partitions.retain(|at| self.interest.wants(&at.topic));
+                    partitions.retain(|at| at.partition >= 0 && self.interest.wants(&at.topic));
+                    // Whoever assigns one twice means it once.
+                    partitions.sort_unstable();
+                    partitions.dedup();
                     if self.comes_back && partitions.len() < assigned {
                         self.reason = Some("came back with another subscription".to_owned());
                         self.rejoins = true;

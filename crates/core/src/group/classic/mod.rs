@@ -133,7 +133,7 @@ impl ClassicMember {
     /// the coordinator tells it so.
     fn was_left_out(&self, generation_id: i32) -> bool {
         let is_static = self.config.instance_id.is_some();
-        is_static && self.owns_while_joining() && generation_id > self.generation_id + 1
+        is_static && self.owns_while_joining() && generation_id > self.generation_id.saturating_add(1)
     }
 
     fn nobody(&self) -> Committer {

@@ -134,7 +134,10 @@ impl ConsumerMember {
     }
 }
 
+/// In order, each once, and none that cannot be.
 fn sorted(mut partitions: Vec<i32>) -> Vec<i32> {
+    partitions.retain(|partition| *partition >= 0);
     partitions.sort_unstable();
+    partitions.dedup();
     partitions
 }

@@ -181,3 +181,51 @@ fn without_retries_each_record_on_a_lost_connection_fails() {
         ));
     }
 }
+
+#[test]
+fn an_identity_that_is_none_is_refused_and_asked_for_again() {
+    for none in [(-1, 0), (i64::MIN, 0), (ID, -1)] {
+        let mut world = World::new(ProducerConfig::default());
+        world.gives = none;
+        world.pump();
+        assert!(matches!(world.try_send(&record("x")), Err(Refused::Wait)));
+        world.pass(Duration::from_secs(1));
+        let ticket = world.send_out("without");
+        world.pass(Duration::from_secs(1));
+        let failure = SendFailure::Identity { error: ErrorCode::UnknownServerError };
+        assert_eq!(ticket.result(), Some(Err(failure)), "{none:?}");
+        assert!(world.produced.is_empty(), "nothing is sent as if it were not idempotent");
+        world.gives = (ID, 0);
+        _ = world.send_out("with");
+        world.pass(Duration::from_secs(2));
+        assert_eq!(world.take().header().producer_id, ID);
+    }
+}
+
+#[test]
+fn records_behind_the_last_offset_are_at_the_last() {
+    let mut world = World::known(ProducerConfig::default());
+    let tickets = [world.send("a"), world.send("b")];
+    world.producer.flush();
+    world.pump();
+    let sent = world.take();
+    world.acknowledge(&sent, i64::MAX);
+    for ticket in tickets {
+        assert_eq!(ticket.result().unwrap().unwrap().offset, Some(i64::MAX));
+    }
+}
+
+#[test]
+fn of_what_a_broker_says_of_a_refused_batch_each_record_has_no_more_than_anybody_reads() {
+    let mut world = World::known(ProducerConfig::default());
+    let ticket = world.send_out("a");
+    let sent = world.take();
+    let answer = ProducePartitionResponse {
+        error_code: ErrorCode::InvalidRecord,
+        error_message: Some("x".repeat(1 << 20)),
+        ..Default::default()
+    };
+    world.reply(&sent, answer, Vec::new());
+    let Some(Err(SendFailure::Refused { message: Some(message), .. })) = ticket.result() else { panic!() };
+    assert!(message.len() < 2000, "{}", message.len());
+}

@@ -45,6 +45,8 @@ struct World {
     /// Topics that others write; `None` is one that was deleted.
     read: BTreeMap<String, Option<TopicId>>,
     unreachable: bool,
+    /// The producer id and epoch that a broker gives.
+    gives: (i64, i16),
     /// For which topics metadata was asked, and whether they were to be created.
     told_of: Vec<(Vec<String>, bool)>,
     links: BTreeMap<ConnId, u16>,
@@ -129,6 +131,7 @@ impl World {
             topic_id: TOPIC,
             read: BTreeMap::new(),
             unreachable: false,
+            gives: (ID, 0),
             told_of: Vec::new(),
             links: BTreeMap::new(),
             produced: Vec::new(),
@@ -229,7 +232,8 @@ impl World {
                 answer.into()
             }
             Request::InitProducerId(asked) if asked.transactional_id.is_none() => {
-                InitProducerIdResponse { producer_id: ID, producer_epoch: 0, ..Default::default() }.into()
+                let (producer_id, producer_epoch) = self.gives;
+                InitProducerIdResponse { producer_id, producer_epoch, ..Default::default() }.into()
             }
             Request::Produce(mut request) => {
                 request.batches_mut().for_each(|batch| batch.seal(&mut Compressor::new()));

@@ -381,9 +381,9 @@ impl<F> Producer<F> {
 
     fn handle_claimed(&mut self, response: &InitProducerIdResponse, now: Now) {
         let Some(transactions) = &mut self.transactions else { return };
-        match response.error_code {
-            ErrorCode::None => {
-                let identity = Identity { id: response.producer_id, epoch: response.producer_epoch };
+        let given = response.error_code.ok();
+        match given.and_then(|()| Identity::given(response.producer_id, response.producer_epoch)) {
+            Ok(identity) => {
                 self.identity = IdentityState::Known(identity);
                 transactions.answered();
                 transactions.raise_epoch = false;
@@ -396,7 +396,7 @@ impl<F> Producer<F> {
                 let own = transactions.config.id.as_str();
                 tracing::info!(target: log::PRODUCER, transactional_id = own, producer_id = id, epoch, "identity obtained");
             }
-            error => transactions.refused(ApiKey::InitProducerId, error, now),
+            Err(error) => transactions.refused(ApiKey::InitProducerId, error, now),
         }
     }
 
@@ -449,10 +449,13 @@ impl<F> Producer<F> {
         match (end, response.error_code) {
             (_, ErrorCode::None) => {
                 transactions.settles_at = Some(now.mono + SETTLING);
-                if response.producer_id >= 0 {
-                    let identity = Identity { id: response.producer_id, epoch: response.producer_epoch };
-                    transactions.raise_epoch = false;
-                    self.raise(identity);
+                match Identity::given(response.producer_id, response.producer_epoch) {
+                    Ok(identity) => {
+                        transactions.raise_epoch = false;
+                        self.raise(identity);
+                    }
+                    // In the explicit flow none is told.
+                    Err(_) => transactions.raise_epoch |= response.producer_id >= 0,
                 }
                 self.transaction_ended(end);
             }
