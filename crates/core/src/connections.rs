@@ -201,6 +201,12 @@ impl Connections {
         }
     }
 
+    /// Why a connection that is closed, and may be tried again, came to nothing the last time.
+    pub(crate) fn last_failure(&self, target: Target, kind: Kind) -> Option<&Disconnected> {
+        let link = self.links.get(&(target, kind)).filter(|link| link.failures > 0)?;
+        link.last_failure.as_ref().filter(|_| matches!(link.state, State::Closed { .. }))
+    }
+
     /// The newest version of an API that both sides speak there, at most `limit`.
     pub fn version(&self, target: Target, kind: Kind, key: ApiKey, limit: i16) -> Result<i16, Unsupported> {
         let theirs = self.introduction(target, kind).and_then(|broker| broker.versions_of(key));

@@ -177,7 +177,7 @@ impl<P> Hub<P> {
         let mut lost = Vec::new();
         for Unanswered { id, why } in unanswered {
             if self.metadata_request.take_if(|asked| *asked == id).is_some() {
-                self.metadata.handle_unanswered(now);
+                self.metadata.handle_lost(why, now);
             } else if let Some(purpose) = self.expected.remove(&id) {
                 lost.push(Lost { id, purpose, why });
             }

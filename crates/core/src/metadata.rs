@@ -56,6 +56,10 @@ impl Default for MetadataConfig {
 /// otherwise fill the memory until metadata is asked for again.
 const MOST_LEARNT: usize = 1000;
 
+/// So many answers in a row may tell an older leader than was told beside metadata: brokers lag behind for a moment. After that the
+/// other was wrong, and would be waited for without end.
+const MOST_CONTRADICTIONS: u8 = 5;
+
 /// Which topics a client wants to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
@@ -89,6 +93,8 @@ pub struct Metadata {
     missing: Missing,
     forbidden: Forbidden,
     in_flight: Option<RequestId>,
+    /// Whom the last request went to.
+    asked_at: Option<Address>,
     stale: bool,
     /// The revision in which all that is wanted was found to be asked for and known.
     content: Option<u64>,
@@ -139,6 +145,8 @@ pub struct Partition {
     pub replicas: Vec<NodeId>,
     /// Those that are in sync.
     pub isr: Vec<NodeId>,
+    /// Where the leader was told beside metadata: how many answers have told an older one since.
+    contradicted: Option<u8>,
 }
 
 impl Metadata {
@@ -164,6 +172,7 @@ impl Metadata {
             missing: Missing::default(),
             forbidden: Forbidden::default(),
             in_flight: None,
+            asked_at: None,
             stale: true,
             content: None,
             refreshed: None,
@@ -314,6 +323,7 @@ impl Metadata {
             Some(partition) if known && epoch > partition.leader_epoch => {
                 partition.leader = Some(leader);
                 partition.leader_epoch = epoch;
+                partition.contradicted = Some(0);
                 self.revision += 1;
                 true
             }
@@ -368,7 +378,8 @@ impl Metadata {
         for (target, address) in candidates {
             match connections.status(target, Kind::Main, now.mono) {
                 LinkStatus::Connecting { since, .. } if now.mono < since + HEAD_START => return None,
-                LinkStatus::Connecting { .. } => continue,
+                // Another may take requests now.
+                LinkStatus::Connecting { .. } | LinkStatus::Throttled { .. } => continue,
                 LinkStatus::Refused { why } => {
                     self.last_failure = Some((address.clone(), why));
                     continue;
@@ -385,6 +396,28 @@ impl Metadata {
             return None;
         }
         None
+    }
+
+    /// For how much longer no broker will be asked anything, where each that could be asks for a pause.
+    pub(crate) fn throttled(&self, connections: &Connections, now: Now) -> Option<Duration> {
+        let nodes = self.nodes.keys().map(|id| Target::Node(*id)).filter(|_| !self.bootstrapping);
+        let seeds = (0..self.seeds.len()).map(Target::Seed);
+        let mut rests =
+            nodes.chain(seeds).map(|target| match connections.status(target, Kind::Main, now.mono) {
+                LinkStatus::Throttled { until } => Some(until.saturating_duration_since(now.mono)),
+                _ => None,
+            });
+        rests
+            .try_fold(Duration::MAX, |least, rest| rest.map(|rest| least.min(rest)))
+            .filter(|rest| *rest < Duration::MAX)
+    }
+
+    /// The address behind a target.
+    fn address_of(&self, target: Target) -> Option<&Address> {
+        match target {
+            Target::Seed(index) => self.seeds.get(index),
+            Target::Node(node) => self.address(node),
+        }
     }
 
     /// Why no broker will tell anything: each address that could be asked has refused the connection for good.

@@ -225,3 +225,20 @@ fn a_connection_to_a_broker_that_is_none_any_more_is_closed_and_forgotten_once_n
     let links: Vec<_> = world.connections.links.keys().map(|(target, _)| *target).collect();
     assert!(links.iter().all(|target| matches!(target, Target::Seed(_))), "{links:?}");
 }
+
+#[test]
+fn while_one_broker_asks_for_a_pause_another_is_asked() {
+    let mut world = World::new();
+    world.bootstrap();
+    let (seed, _) = world.opened.last().unwrap().clone();
+    world.reach_node();
+    world.answer(ErrorCode::None);
+    _ = world.connections.handle_disconnected(seed, Disconnected::Closed, world.now);
+    world.pass(Duration::from_secs(1));
+    let link = world.connections.links.get_mut(&(Target::Node(NodeId(7)), Kind::Main)).unwrap();
+    link.throttled_until = Some(world.now.mono + Duration::from_secs(60));
+    let opened = world.opened.len();
+    assert_eq!(world.metadata.any_ready(&mut world.connections, world.now), None);
+    world.pump();
+    assert!(world.opened.len() > opened, "{:?}", world.opened);
+}

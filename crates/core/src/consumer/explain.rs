@@ -119,12 +119,9 @@ impl<F: Clone> Consumer<F> {
     fn coordinator_unknown(&self, group: &GroupSide, now: Now) -> Option<GroupReason> {
         let since = group.coordinator.unknown_since()?;
         let was = |node: NodeId| {
-            let status = |kind| self.hub.connections.status(Target::Node(node), kind, now.mono);
-            let broken = |status: &LinkStatus| {
-                matches!(status, LinkStatus::Retrying { .. } | LinkStatus::Refused { .. })
-            };
-            let status = Some(status(Kind::Join)).filter(broken).unwrap_or_else(|| status(Kind::Main));
-            (node.0, status.describe(now.mono))
+            let failed = |kind: &Kind| self.hub.connections.last_failure(Target::Node(node), *kind).is_some();
+            let kind = [Kind::Join, Kind::Main].into_iter().find(failed).unwrap_or(Kind::Main);
+            (node.0, self.link(node, kind, now))
         };
         Some(GroupReason::CoordinatorUnknown {
             waited: now.mono.saturating_duration_since(since),
@@ -183,7 +180,10 @@ impl<F: Clone> Consumer<F> {
         if lane.state == FetchState::AwaitsCommitted {
             return self.looking_up_committed(waited, now);
         }
-        let Some(topic) = topic else { return Reason::AwaitingMetadata };
+        let Some(topic) = topic else {
+            let throttled = self.hub.metadata.throttled(&self.hub.connections, now);
+            return throttled.map_or(Reason::AwaitingMetadata, |rest| Reason::Throttled { rest });
+        };
         let Some(partition) = topic.partitions.get(&lane.at.partition) else {
             return Reason::TopicUnknown(ErrorCode::UnknownTopicOrPartition);
         };
@@ -244,7 +244,16 @@ impl<F: Clone> Consumer<F> {
             LinkStatus::Throttled { until } => {
                 Some(Reason::Throttled { rest: until.saturating_duration_since(now.mono) })
             }
-            status => Some(Reason::Disconnected { node: node.0, status: status.describe(now.mono) }),
+            _ => Some(Reason::Disconnected { node: node.0, status: self.link(node, kind, now) }),
+        }
+    }
+
+    /// How the connection to a broker stands.
+    fn link(&self, node: NodeId, kind: Kind, now: Now) -> String {
+        let (target, connections) = (Target::Node(node), &self.hub.connections);
+        match (connections.status(target, kind, now.mono), connections.last_failure(target, kind)) {
+            (LinkStatus::Unopened, Some(why)) => format!("{why}; about to be tried again"),
+            (status, _) => status.describe(now.mono),
         }
     }
 }

@@ -13,10 +13,11 @@ use ottla_protocol::{
     },
 };
 
-use super::{Metadata, Node, Partition, Topic, Wanted};
+use super::{MOST_CONTRADICTIONS, Metadata, Node, Partition, Topic, Wanted};
 use crate::{
     connections::{Address, Connections, Kind},
     deadline::Earliest,
+    disconnected::Disconnected,
     ids::{NodeId, RequestId},
     log,
     planted::Planted,
@@ -75,6 +76,7 @@ impl Metadata {
         };
         let id = connections.send(target, Kind::Main, version, request, None, now);
         self.in_flight = Some(id);
+        self.asked_at = self.address_of(target).cloned();
         self.asks_ids = asks_ids;
         self.asked_ids.clear();
         // Who is told of all topics has asked for these, too; and an old broker is never asked for them.
@@ -231,9 +233,14 @@ impl Metadata {
         let partition = |p: MetadataResponsePartition| {
             let known = old.and_then(|old| old.partitions.get(&p.partition_index));
             // A broker that lags behind tells an older leader, so the newer epoch stands.
-            let newer = |known: &&Partition| known.leader_epoch > p.leader_epoch && p.leader_epoch >= 0;
+            let newer = |known: &&Partition| {
+                let holds = known.contradicted.is_none_or(|times| times < MOST_CONTRADICTIONS);
+                known.leader_epoch > p.leader_epoch && p.leader_epoch >= 0 && holds
+            };
             if let Some(known) = known.filter(newer).filter(|_| !self.plot.has(Planted::OlderLeaderIsTaken)) {
-                return (p.partition_index, Partition { leader: listed(known.leader), ..known.clone() });
+                let contradicted = known.contradicted.map(|times| times + 1);
+                let leader = listed(known.leader);
+                return (p.partition_index, Partition { leader, contradicted, ..known.clone() });
             }
             let leader = listed(Some(NodeId(p.leader_id)));
             let partition = Partition {
@@ -241,12 +248,19 @@ impl Metadata {
                 leader_epoch: p.leader_epoch,
                 replicas: p.replica_nodes.into_iter().map(NodeId).collect(),
                 isr: p.isr_nodes.into_iter().map(NodeId).collect(),
+                contradicted: None,
             };
             (p.partition_index, partition)
         };
         let partitions = topic.partitions.into_iter().map(partition).collect();
         let (id, error, internal) = (topic.topic_id, topic.error_code, topic.is_internal);
         Some((name, Topic { id, error, internal, partitions }))
+    }
+
+    /// The connection of the request in flight is no more.
+    pub(crate) fn handle_lost(&mut self, why: Disconnected, now: Now) {
+        self.last_failure = self.asked_at.take().map(|address| (address, why)).or(self.last_failure.take());
+        self.handle_unanswered(now);
     }
 
     /// The request in flight will not be answered, so its topics count as not asked for.

@@ -123,3 +123,17 @@ fn brokers_that_are_named_beside_metadata_are_kept_up_to_a_bound_until_the_next_
     metadata.learn_endpoint(10, "host", 9092);
     assert!(metadata.address(NodeId(10)).is_some());
 }
+
+#[test]
+fn a_leader_that_was_told_beside_metadata_and_that_no_answer_confirms_is_given_up() {
+    let mut metadata = known();
+    metadata.handle_response(told(ErrorCode::None, Some((2, 5))), now());
+    metadata.learn_endpoint(66, "nowhere", 9092);
+    assert!(metadata.learn_leader(&TopicPartition::new("t", 0), NodeId(66), i32::MAX));
+    for _ in 0..MOST_CONTRADICTIONS {
+        assert_eq!(leader(&metadata).unwrap().1, i32::MAX, "a broker may lag behind");
+        metadata.handle_response(told(ErrorCode::None, Some((2, 5))), now());
+    }
+    metadata.handle_response(told(ErrorCode::None, Some((2, 5))), now());
+    assert_eq!(leader(&metadata), Some((Some(NodeId(2)), 5)));
+}
