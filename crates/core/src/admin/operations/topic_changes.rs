@@ -1,6 +1,6 @@
 //! What changes of topics have in common: a result for each, told by the controller.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_protocol::{ApiKey, ErrorCode};
 
@@ -22,8 +22,11 @@ pub(super) fn gather<P: Clone>(
     changes: &mut TopicChanges,
 ) -> Verdict<P> {
     let mut again = None;
+    let names: BTreeSet<&str> = asked.iter().map(&name_of).collect();
     for (topic, error, message) in answers {
         match error {
+            // Of a topic that was not asked for nothing is believed.
+            _ if !names.contains(topic.as_str()) => {}
             ErrorCode::NotController | ErrorCode::ThrottlingQuotaExceeded => again = Some(error),
             error => {
                 let result = error.ok().map_err(|error| Refusal::told(error, message));
@@ -35,8 +38,5 @@ pub(super) fn gather<P: Clone>(
         }
     }
     let undecided = |part: &&P| !changes.contains_key(name_of(part));
-    match again {
-        None => Verdict::Done,
-        Some(error) => Verdict::Left(error, asked.iter().filter(undecided).cloned().collect()),
-    }
+    Verdict::left(again, asked.iter().filter(undecided).cloned().collect())
 }
