@@ -202,6 +202,7 @@ impl<F: Clone> Consumer<F> {
         };
         self.learn_topic(part);
         self.lanes.place(part, state, position, now.mono);
+        self.lanes.change(part, |lane| lane.looked_up = false);
         if self.is_with(OWN, at) {
             // Who moves the position is done with what was read before.
             self.lanes.release(part);

@@ -120,6 +120,7 @@ impl Fetcher {
                                     lane.served = Some(self.responses);
                                 }
                                 lane.attempts.reset();
+                                lane.looked_up = false;
                                 if !brings && of_log.is_passed(offset) {
                                     // The broker does not hold such a fetch: it would be asked again at once.
                                     lane.attempts.put_off_by(self.config.max_wait, now);

@@ -102,7 +102,13 @@ pub(super) fn damaged<F>(
 
 /// A partition's log does not have the offset that is to be read next. Where it begins tells what was lost.
 fn out_of_range<F>(part: PartIdx, lanes: &mut Lanes<F>, plot: Plot, now: Now) {
-    let Some(lane) = lanes.get(part).filter(|_| !plot.has(Planted::OutOfRangeIsAskedAgain)) else { return };
+    // A position that was looked up and is out of range, too, is tried again first, after a pause.
+    let again = lanes.change(part, |lane| {
+        lane.looked_up = !lane.looked_up;
+        !lane.looked_up
+    });
+    let asks = again == Some(true) || plot.has(Planted::OutOfRangeIsAskedAgain);
+    let Some(lane) = lanes.get(part).filter(|_| !asks) else { return };
     let position = lane.fetch_position();
     let state = FetchState::AwaitsReset(Search::Start { from: position.offset });
     lanes.place(part, state, Some(position), now.mono);

@@ -139,6 +139,8 @@ pub(crate) struct Lane<F> {
     pub(super) suspect: Option<i64>,
     /// Attempts at fetching its records.
     pub(crate) attempts: Attempts,
+    /// The position was out of range, and was looked up anew since; nothing was fetched from there yet.
+    pub(crate) looked_up: bool,
     pub(super) failure_due: Option<Instant>,
     pub(crate) since: Instant,
     /// If reading began at the log's end: the offset at which it began, and when.
@@ -172,6 +174,7 @@ impl<F> Lane<F> {
             log_end: None,
             suspect: None,
             attempts,
+            looked_up: false,
             failure_due: None,
             since: now,
             began_at_end: None,

@@ -163,12 +163,13 @@ impl Lookups {
                 continue;
             }
             let answer = answers.get(&query.at);
+            let offset = answer.and_then(OffsetAndTimestamp::told);
+            // Only a time may be behind all records. A log without an end would be asked again at once.
+            let endless = offset.is_none() && !matches!(query.to, ResetTo::Timestamp(_));
             match answer.map_or(ErrorCode::UnknownServerError, |answer| answer.error_code) {
-                ErrorCode::None => {
-                    let offset = answer.and_then(OffsetAndTimestamp::told);
-                    found.push((query.at, query.purpose, Ok(offset)));
-                }
-                error if error.is_retriable() || error == ErrorCode::UnknownServerError => {
+                ErrorCode::None if !endless => found.push((query.at, query.purpose, Ok(offset))),
+                error if error.is_ok() || error.is_retriable() || error == ErrorCode::UnknownServerError => {
+                    let error = error.ok().err().unwrap_or(ErrorCode::UnknownServerError);
                     if error.is_stale_metadata() || error == ErrorCode::UnknownLeaderEpoch {
                         metadata.request_update();
                     }

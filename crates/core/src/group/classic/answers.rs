@@ -57,7 +57,12 @@ impl ClassicMember {
                 GroupNews::None
             }
             ErrorCode::MemberIdRequired => {
+                // Once is the protocol's (KIP-394). Who requires another each time would be asked without end.
+                let again = !self.member_id.is_empty();
                 self.member_id = response.member_id;
+                if again {
+                    self.back_off(ErrorCode::MemberIdRequired, now);
+                }
                 GroupNews::None
             }
             // The partitions that the member owns are of a generation that is over.
@@ -91,6 +96,7 @@ impl ClassicMember {
         match response.error_code {
             ErrorCode::None => match Assignment::decode(&response.assignment) {
                 Ok(Assignment { mut partitions, .. }) => {
+                    self.in_vain = false;
                     self.transition_to(ClassicState::Reconciling, now);
                     let assigned = partitions.len();
                     partitions.retain(|at| at.partition >= 0 && self.interest.wants(&at.topic));
@@ -113,7 +119,9 @@ impl ClassicMember {
                 }
             },
             ErrorCode::RebalanceInProgress => self.join_again(now),
-            error @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => self.lost(error, now),
+            error @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => {
+                self.lost_on_the_way(error, now)
+            }
             error => self.refused(error, coordinator, now),
         }
     }

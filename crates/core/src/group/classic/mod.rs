@@ -39,6 +39,8 @@ pub(crate) struct ClassicMember {
     last: LastAssignment,
     /// The member is to join again as soon as its assignment is carried out.
     rejoins: bool,
+    /// It was lost on the way into a generation, and has had no assignment since.
+    in_vain: bool,
     /// Why the member joins again, for the coordinator's log (KIP-800).
     reason: Option<String>,
     /// The user subscribed again before the leave was answered.
@@ -73,6 +75,7 @@ impl ClassicMember {
             matched_in: None,
             last: LastAssignment { partitions: Vec::new(), generation_id: -1 },
             rejoins: false,
+            in_vain: false,
             reason: None,
             joins_again: false,
             request: None,
@@ -175,6 +178,16 @@ impl ClassicMember {
         self.since = now.mono;
         (self.request, self.looked_at) = (None, None);
         self.attempts.hurry();
+    }
+
+    /// As [`lost`](Self::lost), on the way into a generation. Where that happens time and again, only after a pause.
+    fn lost_on_the_way(&mut self, error: ErrorCode, now: Now) -> GroupNews {
+        let again = std::mem::replace(&mut self.in_vain, true);
+        let news = self.lost(error, now);
+        if again {
+            self.back_off(error, now);
+        }
+        news
     }
 
     fn join_again(&mut self, now: Now) -> GroupNews {

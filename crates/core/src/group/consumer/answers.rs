@@ -19,6 +19,9 @@ use crate::{
 /// The longest session that brokers allow by default (`group.consumer.max.session.timeout.ms`).
 const LONGEST_SESSION: Duration = Duration::from_secs(60);
 
+/// No coordinator is in need of more heartbeats: Kafka's default is one in 5 s.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
+
 impl ConsumerMember {
     /// Whether this is the heartbeat that waits for its answer.
     pub(in crate::group) fn is_heartbeat(&self, id: RequestId) -> bool {
@@ -53,12 +56,13 @@ impl ConsumerMember {
 
     fn handle_success(&mut self, response: ConsumerGroupHeartbeatResponse, now: Now) -> GroupNews {
         self.attempts.reset();
+        self.in_vain &= self.epoch != response.member_epoch;
         self.holds_id_until = Some(now.mono + LONGEST_SESSION);
         if let Some(id) = response.member_id.filter(|id| !id.is_empty()) {
             self.member_id = id;
         }
         if let Ok(millis) = u64::try_from(response.heartbeat_interval_ms) {
-            self.pulse.interval = Duration::from_millis(millis.max(1));
+            self.pulse.interval = Duration::from_millis(millis).max(SHORTEST_INTERVAL);
         }
         if self.epoch != response.member_epoch {
             self.epoch = response.member_epoch;
@@ -86,6 +90,12 @@ impl ConsumerMember {
         self.attempts.note(error);
         match error {
             ErrorCode::GroupIdNotFound if self.plot.has(Planted::MissingGroupIsIgnored) => {}
+            // Who is not in the group yet has nothing to lose, and would be refused without end.
+            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch
+                if self.state == ConsumerState::Joining =>
+            {
+                self.back_off(error, now);
+            }
             ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch => return self.fenced(error, now),
             // The group is gone, or is a classic one by now. It had this member once, so the member tries to join again.
             ErrorCode::GroupIdNotFound if self.epoch > 0 => return self.fenced(error, now),
@@ -115,6 +125,10 @@ impl ConsumerMember {
         tracing::warn!(target: log::GROUP, member, generation = epoch, %error, "fenced");
         self.transition_to(ConsumerState::Fenced, now);
         self.forget_epoch();
+        match std::mem::replace(&mut self.in_vain, true) {
+            false => self.attempts.hurry(),
+            true => self.back_off(error, now),
+        }
         GroupNews::Lost
     }
 

@@ -62,6 +62,8 @@ pub(crate) struct ConsumerMember {
     announced: bool,
     /// Topics of the target whose names metadata does not know.
     nameless: BTreeSet<TopicId>,
+    /// It was fenced, and no heartbeat in the epoch that it joined in was answered since.
+    in_vain: bool,
     /// The coordinator speaks heartbeat version 0, which has no patterns: they are matched here.
     matches_here: bool,
     matched_in: Option<u64>,
@@ -97,6 +99,7 @@ impl ConsumerMember {
             names: BTreeMap::new(),
             announced: false,
             nameless: BTreeSet::new(),
+            in_vain: false,
             matches_here: false,
             matched_in: None,
             joins_again: false,
@@ -156,7 +159,10 @@ impl ConsumerMember {
         let fenced = self.state == ConsumerState::Fenced;
         self.transition_to(ConsumerState::Joining, now);
         self.full = !(fenced && self.plot.has(Planted::RejoinsWithoutSubscription));
-        self.attempts.hurry();
+        // Who was fenced time and again waits as that was told.
+        if !fenced {
+            self.attempts.hurry();
+        }
         self.forget_epoch();
     }
 
