@@ -88,6 +88,7 @@ mod reach;
 pub mod schema_registry;
 mod shared;
 pub mod stats;
+mod sync;
 
 pub use admin::Admin;
 pub use config::{AdminBuilder, ConsumerBuilder, OffsetReset, ProducerBuilder, Properties};

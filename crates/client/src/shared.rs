@@ -5,18 +5,17 @@
 //! ([`Shared::feed`]), which always wakes the driver.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError},
     task::Waker,
 };
 
 use ottla_core::Machine;
 use ottla_protocol::Now;
-use tokio::sync::Notify;
 
-use crate::net::{clock::Reading, frame_pool::FramePool};
+use crate::{
+    net::{clock::Reading, frame_pool::FramePool},
+    sync::{AtomicBool, Mutex, MutexGuard, Notify, Ordering},
+};
 
 /// What a machine's users and its driver share.
 #[derive(Debug)]

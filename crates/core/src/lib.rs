@@ -31,6 +31,11 @@ pub mod processing;
 pub mod producer;
 mod reader;
 mod sasl;
+#[cfg(not(ottla_loom))]
+mod sync;
+#[cfg(ottla_loom)]
+#[path = "../../../models/src/atomics.rs"]
+pub mod sync;
 pub mod wire_format;
 mod words;
 

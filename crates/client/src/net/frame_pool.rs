@@ -10,17 +10,13 @@
 
 use std::{
     io,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError},
 };
 
 use ottla_core::HoldsBytes;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    sync::Notify,
-};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Notify, Ordering};
 
 /// The first allocation for a frame, before any of its bytes is seen.
 const STEP: usize = 64 << 10;

@@ -1,12 +1,8 @@
 //! The values that a reader and its consumer see of each other without a lock.
 
-use std::{
-    ops::Add,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
-    },
-};
+use std::{ops::Add, sync::Arc};
+
+use crate::sync::{AtomicI64, AtomicU64, Ordering};
 
 /// Moves when a reader must look at the consumer again before it hands out another record.
 #[derive(Debug, Clone, Default)]
