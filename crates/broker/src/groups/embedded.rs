@@ -7,7 +7,7 @@ use ottla_protocol::{
     DecodeError,
     messages::{
         ConsumerProtocolAssignment, ConsumerProtocolSubscription, ConsumerProtocolTopicPartition,
-        decode_embedded, encode_embedded,
+        decode_embedded, each_partition, encode_embedded,
     },
 };
 
@@ -24,7 +24,7 @@ impl Subscription {
         let message: ConsumerProtocolSubscription = decode_embedded(bytes)?;
         Ok(Self {
             topics: message.topics.into_iter().collect(),
-            owned: flat(message.owned_partitions),
+            owned: each_partition(message.owned_partitions)?.collect(),
             rack: message.rack_id,
         })
     }
@@ -43,7 +43,10 @@ impl Assignment {
             return Ok(Self::default());
         }
         let message: ConsumerProtocolAssignment = decode_embedded(bytes)?;
-        Ok(Self { partitions: flat(message.assigned_partitions), user_data: message.user_data })
+        Ok(Self {
+            partitions: each_partition(message.assigned_partitions)?.collect(),
+            user_data: message.user_data,
+        })
     }
 
     /// In this version, or the newest one; they differ in the number alone.
@@ -55,11 +58,4 @@ impl Assignment {
         let assigned_partitions = partitions.iter().map(topic).collect();
         encode_embedded(&ConsumerProtocolAssignment { assigned_partitions, user_data: None }, version)
     }
-}
-
-fn flat(topics: Vec<ConsumerProtocolTopicPartition>) -> Vec<(String, i32)> {
-    let of = |ConsumerProtocolTopicPartition { topic, partitions }| {
-        partitions.into_iter().map(move |partition| (topic.clone(), partition))
-    };
-    topics.into_iter().flat_map(of).collect()
 }

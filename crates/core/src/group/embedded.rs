@@ -7,11 +7,11 @@ use ottla_protocol::{
     DecodeError,
     messages::{
         ConsumerProtocolAssignment, ConsumerProtocolSubscription, ConsumerProtocolTopicPartition,
-        decode_embedded, encode_embedded,
+        decode_embedded, each_partition, encode_embedded,
     },
 };
 
-use crate::{ids::TopicPartition, words::is_name};
+use crate::ids::TopicPartition;
 
 /// The version in which both are written.
 const VERSION: i16 = 3;
@@ -68,7 +68,7 @@ impl Subscription {
         Ok(Self {
             topics: message.topics,
             user_data: message.user_data,
-            owned: flat(message.owned_partitions),
+            owned: flat(message.owned_partitions)?,
             generation_id: message.generation_id,
             rack: message.rack_id,
         })
@@ -103,7 +103,7 @@ impl Assignment {
             return Ok(Self::default());
         }
         let message: ConsumerProtocolAssignment = decode_embedded(bytes)?;
-        Ok(Self { partitions: flat(message.assigned_partitions), user_data: message.user_data })
+        Ok(Self { partitions: flat(message.assigned_partitions)?, user_data: message.user_data })
     }
 }
 
@@ -120,10 +120,23 @@ pub(super) fn by_topic(partitions: &[TopicPartition]) -> Vec<ConsumerProtocolTop
     topics.into_iter().map(topic).collect()
 }
 
-pub(super) fn flat(topics: Vec<ConsumerProtocolTopicPartition>) -> Vec<TopicPartition> {
-    let of = |ConsumerProtocolTopicPartition { topic, partitions }| {
-        partitions.into_iter().map(move |partition| TopicPartition::new(topic.clone(), partition))
-    };
-    // Each partition has a copy of its topic's name.
-    topics.into_iter().filter(|topic| is_name(&topic.topic)).flat_map(of).collect()
+pub(super) fn flat(topics: Vec<ConsumerProtocolTopicPartition>) -> Result<Vec<TopicPartition>, DecodeError> {
+    Ok(each_partition(topics)?.map(Into::into).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What others send is read by the leader, and by whoever describes the group.
+    #[test]
+    fn a_name_that_is_longer_than_any_topics_is_not_there_once_for_each_partition() {
+        for (length, is_read) in [(249, true), (250, false)] {
+            let owned = vec![TopicPartition::new("x".repeat(length), 0)];
+            let assignment = Assignment { partitions: owned.clone(), user_data: None };
+            assert_eq!(Assignment::decode(&assignment.encode()).is_ok(), is_read, "{length}");
+            let subscription = Subscription { owned, ..Subscription::new(["t"]) };
+            assert_eq!(Subscription::decode(&subscription.encode()).is_ok(), is_read, "{length}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     api::Message,
-    codec::{DecodeError, MessageSchema, Reader, Version, Wire, message::messages},
+    codec::{DecodeError, DecodeErrorKind, MessageSchema, Reader, Version, Wire, message::messages},
 };
 
 messages! {
@@ -50,4 +50,21 @@ pub fn decode_embedded<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
     let r = &mut Reader::new(bytes);
     let version = i16::decode(r, PREFIX)?;
     M::decode(r, M::version(version.clamp(M::VERSIONS.min, M::VERSIONS.max)))
+}
+
+/// The longest name that a topic may have.
+const LONGEST_NAME: usize = 249;
+
+/// Each partition with its topic's name. A name that no topic may have is refused where it is longer than any: it would be there once for
+/// each partition, which takes four bytes here.
+pub fn each_partition(
+    topics: Vec<ConsumerProtocolTopicPartition>,
+) -> Result<impl Iterator<Item = (String, i32)>, DecodeError> {
+    if topics.iter().any(|topic| topic.topic.len() > LONGEST_NAME) {
+        let kind = DecodeErrorKind::Inconsistent("a topic's name is longer than 249 bytes");
+        return Err(DecodeError { field: "topic", offset: 0, kind });
+    }
+    Ok(topics.into_iter().flat_map(|ConsumerProtocolTopicPartition { topic, partitions }| {
+        partitions.into_iter().map(move |partition| (topic.clone(), partition))
+    }))
 }

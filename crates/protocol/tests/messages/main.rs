@@ -11,6 +11,7 @@
     reason = "a panic is how a test fails; clippy does not see tests without #[test]"
 )]
 
+mod bounds;
 mod frame;
 mod kafka_protocol;
 mod model;

@@ -37,13 +37,6 @@ fn what_is_assigned_twice_or_cannot_be_is_assigned_once_or_not() {
     }
 }
 
-#[test]
-fn a_topic_that_no_topic_can_be_called_is_not_assigned_a_thousand_times() {
-    let partitions = (0..1000).map(|n| TopicPartition::new("x".repeat(30_000), n)).collect();
-    let bytes = Assignment { partitions, user_data: None }.encode();
-    assert_eq!(Assignment::decode(&bytes).unwrap().partitions, []);
-}
-
 /// A consumer of these partitions that has gone back to offset 0. What was asked for before counts for nothing, and is answered.
 fn go_back(world: &mut World, partitions: &[i32]) {
     let stale = world.fetches.front().is_some();

@@ -19,7 +19,7 @@ pub(super) fn encode_last(last: &LastAssignment) -> Vec<u8> {
 /// Version 1, or version 0, which ends before the generation.
 pub(super) fn decode_last(bytes: &[u8]) -> Result<LastAssignment, DecodeError> {
     let r = &mut Reader::new(bytes);
-    let partitions = flat(Wire::decode(r, FIXED)?);
+    let partitions = flat(Wire::decode(r, FIXED)?)?;
     Ok(LastAssignment { partitions, generation_id: i32::decode(r, FIXED).unwrap_or(-1) })
 }
 
