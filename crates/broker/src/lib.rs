@@ -36,6 +36,9 @@ mod config;
 mod connections;
 mod coordinators;
 mod faults;
+#[cfg(ottla_fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod groups;
 mod inspect;
 mod leader_epochs;

@@ -17,6 +17,9 @@ mod deadline;
 mod disconnected;
 mod event;
 mod fetch;
+#[cfg(ottla_fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod group;
 mod hub;
 mod ids;

@@ -189,7 +189,7 @@ impl Journal {
 }
 
 /// Hands out the entries of a journal. Returns where the last whole one ends.
-fn replay(
+pub(super) fn replay(
     path: &Path,
     mut frames: Frames<impl Read>,
     now: Now,

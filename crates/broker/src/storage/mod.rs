@@ -14,6 +14,8 @@
 mod apply;
 mod entry;
 mod frames;
+#[cfg(ottla_fuzzing)]
+pub(crate) mod fuzzing;
 mod journal;
 mod open;
 mod snapshot;

@@ -22,7 +22,10 @@ mod lines;
 mod notices;
 mod partition;
 mod policy;
+#[cfg(not(ottla_fuzzing))]
 mod saved;
+#[cfg(ottla_fuzzing)]
+pub(crate) mod saved;
 #[cfg(test)]
 mod tests;
 mod working;

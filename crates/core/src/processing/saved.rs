@@ -37,18 +37,18 @@ pub(super) const GAPS_FIT: usize = (MOST_BYTES - FRONT) / 7;
 
 /// What is done beyond a committed offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Saved {
+pub(crate) struct Saved {
     /// The committed offset.
-    pub(super) base: i64,
+    pub(crate) base: i64,
     /// The newest leader epoch of the records that are done. A record that a later leader has appended is none of them.
-    pub(super) leader_epoch: Option<i32>,
+    pub(crate) leader_epoch: Option<i32>,
     /// Offsets that are done, in order and apart from each other, none before `base`.
-    pub(super) done: Vec<Range<i64>>,
+    pub(crate) done: Vec<Range<i64>>,
 }
 
 impl Saved {
     /// As text; empty where nothing is done. What does not fit is left out, from its end.
-    pub(super) fn encode(&self) -> String {
+    pub(crate) fn encode(&self) -> String {
         if self.done.is_empty() {
             return String::new();
         }
@@ -63,7 +63,7 @@ impl Saved {
     }
 
     /// What stands beside the committed offset `base`; `None` where others wrote it, or nothing of use.
-    pub(super) fn decode(base: i64, text: &str) -> Option<Self> {
+    pub(crate) fn decode(base: i64, text: &str) -> Option<Self> {
         let (is_runs, text) = match text.strip_prefix(RUNS) {
             Some(text) => (true, text),
             None => (false, text.strip_prefix(BITS)?),

@@ -1,0 +1,111 @@
+//! What targets have in common: an allocator that counts, and the parts of an input.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+};
+
+use ottla_protocol::{ApiKey, Now, Timestamp};
+
+thread_local! {
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+/// Counts the bytes that this thread has, and the most that it had.
+struct Counting;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn count(change: isize) {
+    let live = LIVE.get() + change;
+    LIVE.set(live);
+    PEAK.set(PEAK.get().max(live));
+}
+
+// SAFETY: all is the system's, and counted.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as isize - layout.size() as isize);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+/// Does this, which may hold no more than so many bytes at once, beyond those that were there.
+pub fn within<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let before = LIVE.get();
+    PEAK.set(before);
+    let value = work();
+    let peak = (PEAK.get() - before) as usize;
+    assert!(peak <= bytes, "{peak} bytes were live, and {bytes} may be");
+    value
+}
+
+/// A moment that is the same in each run, but for the clock that cannot be made.
+pub fn now() -> Now {
+    Now { mono: std::time::Instant::now(), wall: Timestamp(1_700_000_000_000) }
+}
+
+/// What is left of an input. Where it ends, there are zeros and nothing.
+#[derive(Clone)]
+pub struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn byte(&mut self) -> u8 {
+        let Some((byte, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *byte
+    }
+
+    pub fn number(&mut self) -> u16 {
+        u16::from_be_bytes([self.byte(), self.byte()])
+    }
+
+    /// Some bytes, with their length before them.
+    pub fn bytes(&mut self) -> &'a [u8] {
+        let length = usize::from(self.number()).min(self.0.len());
+        let (bytes, rest) = self.0.split_at(length);
+        self.0 = rest;
+        bytes
+    }
+
+    pub fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
+    }
+
+    pub fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes()).ok()
+    }
+
+    /// An API, and a version of it.
+    pub fn api(&mut self) -> (ApiKey, i16) {
+        let key = ApiKey::ALL[usize::from(self.byte()) % ApiKey::ALL.len()];
+        let versions = key.versions();
+        let count = versions.max - versions.min + 1;
+        (key, versions.min + i16::from(self.byte()) % count)
+    }
+}
