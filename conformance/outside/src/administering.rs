@@ -7,7 +7,7 @@ use ottla::{
     TopicPartition,
     admin::{
         AbortTransaction, Address, BrokerVersions, Cluster, ConfigChange, ConfigEntry, ConfigResource,
-        ConfigSource, Coordinator, GroupDescription, GroupKind, GroupListing, MemberDescription,
+        ConfigSource, Coordinator, EligibleLeaders, GroupDescription, GroupKind, GroupListing, MemberDescription,
         MemberToRemove, NewTopic, Node, OffsetSpec, Partition, ProducerState, RecordsBefore, ShareOffset,
         StreamsMember, StreamsTasks, Topic, TopicId, TransactionDescription, TransactionListing,
     },
@@ -62,7 +62,8 @@ pub(crate) async fn all(servers: &str, name: &str) -> Outcome {
     }
     let unknown = admin.describe_transactions("nobody").await?;
     equal(unknown.into_values().flatten().filter_map(|open| open_since(&open)).count(), 0)?;
-    // The embedded broker has no share groups and no configurations.
+    // The embedded broker has no share groups, no configurations, and no account of who may lead though not in sync.
+    equal(eligible(&admin, name).await?.len(), 0)?;
     equal(shared(&admin, name).await?.len(), 0)?;
     equal(configured(&admin, name).await?, 0)?;
     let nowhere = AbortTransaction::new((name, 7), 1, 0);
@@ -108,6 +109,16 @@ fn has_open(producer: &ProducerState) -> bool {
 
 async fn abort(admin: &Admin, abort: AbortTransaction) -> Result<(), AdminError> {
     admin.abort_transaction(abort).await
+}
+
+/// Who may lead the topic's partitions.
+async fn eligible(admin: &Admin, topic: &str) -> Result<Vec<NodeId>, AdminError> {
+    let told = admin.eligible_leaders(topic).await?.into_values().flatten().flatten();
+    Ok(told.flat_map(|(_, leaders)| those(&leaders)).collect())
+}
+
+fn those(leaders: &EligibleLeaders) -> Vec<NodeId> {
+    leaders.eligible.clone().unwrap_or_default()
 }
 
 /// Where a share group is.

@@ -124,6 +124,7 @@ impl Config {
             // SKIPPED.md.
             ApiKey::DescribeConfigs
             | ApiKey::IncrementalAlterConfigs
+            | ApiKey::DescribeTopicPartitions
             | ApiKey::ShareGroupDescribe
             | ApiKey::StreamsGroupDescribe
             | ApiKey::DescribeShareGroupOffsets => false,

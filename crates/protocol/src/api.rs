@@ -205,6 +205,7 @@ apis! {
     ListTransactions = 66: ListTransactionsRequest, ListTransactionsResponse;
     ConsumerGroupHeartbeat = 68: ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
     ConsumerGroupDescribe = 69: ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
+    DescribeTopicPartitions = 75: DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
     ShareGroupDescribe = 77: ShareGroupDescribeRequest, ShareGroupDescribeResponse;
     StreamsGroupDescribe = 89: StreamsGroupDescribeRequest, StreamsGroupDescribeResponse;
     DescribeShareGroupOffsets = 90: DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse;

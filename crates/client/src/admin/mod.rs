@@ -36,9 +36,9 @@ pub use ottla_core::{
     Address, Cause, CommittedOffset, Node, NodeId, OffsetAndTimestamp, Partition, Topic, TopicPartition,
     admin::{
         AbortTransaction, BrokerVersions, Cluster, ConfigChange, ConfigEntry, ConfigResource, ConfigSource,
-        Coordinator, GroupDescription, GroupKind, GroupListing, MemberDescription, MemberToRemove, NewTopic,
-        OffsetSpec, ProducerState, RecordsBefore, ShareOffset, StreamsMember, StreamsTasks,
-        TransactionDescription, TransactionListing,
+        Coordinator, EligibleLeaders, GroupDescription, GroupKind, GroupListing, MemberDescription,
+        MemberToRemove, NewTopic, OffsetSpec, ProducerState, RecordsBefore, ShareOffset, StreamsMember,
+        StreamsTasks, TransactionDescription, TransactionListing,
     },
 };
 use ottla_core::{IsolationLevel, OpId, admin::Operation};
@@ -164,6 +164,26 @@ impl Admin {
             (name, result.map(|()| topic))
         };
         Ok(described.into_iter().map(each).collect())
+    }
+
+    /// Which replicas of each partition of these topics may lead it although they are not in sync (KIP-966).
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); of a topic by itself as of
+    /// [`describe_topics`](Self::describe_topics), and [`AdminErrorKind::Unsupported`] by brokers before Kafka 3.7.
+    pub async fn eligible_leaders<Kind>(
+        &self,
+        names: impl Names<Kind>,
+    ) -> Result<Each<String, BTreeMap<i32, EligibleLeaders>>, AdminError> {
+        let described =
+            self.run(core::DescribeEligibleLeaders(names.into_names().into_iter().collect())).await?;
+        let told = |(name, result): (String, Result<_, core::Failure>)| {
+            let result = result
+                .map_err(|failure| AdminError::from(failure).needs(AclOperation::Describe).topic(&name));
+            (name, result)
+        };
+        Ok(described.into_iter().map(told).collect())
     }
 
     /// Creates a topic. When it returns, the controller has created it; brokers that are asked next may not have heard

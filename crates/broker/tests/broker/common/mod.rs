@@ -304,6 +304,7 @@ pub fn answered() -> Vec<ApiKey> {
     let absent = [
         ApiKey::DescribeConfigs,
         ApiKey::IncrementalAlterConfigs,
+        ApiKey::DescribeTopicPartitions,
         ApiKey::ShareGroupDescribe,
         ApiKey::StreamsGroupDescribe,
         ApiKey::DescribeShareGroupOffsets,

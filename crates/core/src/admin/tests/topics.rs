@@ -50,3 +50,71 @@ fn topics_are_created_by_the_controller_and_those_it_did_not_decide_go_again() {
     let exists = Refusal { error: ErrorCode::TopicAlreadyExists, message: None };
     assert_eq!((&changes["a"], &changes["b"], &changes["c"]), (&Ok(()), &Err(exists), &Ok(())));
 }
+
+/// A page of an answer: topics by name with their error and how many partitions follow `from`, and where the next page begins.
+fn page(
+    topics: &[(&str, ErrorCode, std::ops::Range<i32>)],
+    next: Option<(&str, i32)>,
+) -> DescribeTopicPartitionsResponse {
+    let partition = |partition_index| DescribeTopicPartitionsResponsePartition {
+        partition_index,
+        eligible_leader_replicas: Some(vec![partition_index + 1]),
+        last_known_elr: Some(vec![]),
+        ..Default::default()
+    };
+    let topic = |(name, error_code, partitions): &(&str, ErrorCode, std::ops::Range<i32>)| {
+        DescribeTopicPartitionsResponseTopic {
+            name: Some((*name).to_owned()),
+            error_code: *error_code,
+            partitions: partitions.clone().map(partition).collect(),
+            ..Default::default()
+        }
+    };
+    let next_cursor = next.map(|(name, partition_index)| DescribeTopicPartitionsCursor {
+        topic_name: name.to_owned(),
+        partition_index,
+    });
+    let topics = topics.iter().map(topic).collect();
+    DescribeTopicPartitionsResponse { topics, next_cursor, ..Default::default() }
+}
+
+/// What was asked for: the topics, and from where on.
+fn asked_for(asked: &Asked) -> (Vec<&str>, Option<(&str, i32)>) {
+    let Request::DescribeTopicPartitions(request) = &asked.request else { panic!("{:?}", asked.request) };
+    let cursor = request.cursor.as_ref().map(|cursor| (cursor.topic_name.as_str(), cursor.partition_index));
+    (request.topics.iter().map(|topic| topic.name.as_str()).collect(), cursor)
+}
+
+#[test]
+fn eligible_leaders_come_page_by_page_and_each_topic_by_itself() {
+    let mut world = World::new();
+    let names = ["a", "b", "c", "none"].map(str::to_owned);
+    let op = world.start(DescribeEligibleLeaders(BTreeSet::from(names)));
+    let first = world.take();
+    assert_eq!(asked_for(&first), (vec!["a", "b", "c", "none"], None));
+    let (good, missing) = (ErrorCode::None, ErrorCode::UnknownTopicOrPartition);
+    world.answer(&first, page(&[("a", good, 0..1), ("b", good, 0..2)], Some(("b", 2))));
+    let second = world.take();
+    assert_eq!(asked_for(&second), (vec!["b", "c", "none"], Some(("b", 2))), "at once");
+    world.answer(&second, page(&[("b", good, 2..3), ("c", good, 0..1), ("none", missing, 0..0)], None));
+    let told = world.outcome(&op);
+    let of = |name: &str| told[name].as_ref().unwrap().keys().copied().collect::<Vec<_>>();
+    assert_eq!((of("a"), of("b"), of("c")), (vec![0], vec![0, 1, 2], vec![0]));
+    let leaders = &told["b"].as_ref().unwrap()[&2];
+    assert_eq!((&leaders.eligible, &leaders.last_known), (&Some(vec![NodeId(3)]), &Some(vec![])));
+    assert!(told["none"].is_err());
+}
+
+#[test]
+fn pages_that_lead_nowhere_are_not_followed_at_once() {
+    let mut world = World::new();
+    let op = world.start(DescribeEligibleLeaders(BTreeSet::from(["a".to_owned()])));
+    let first = world.take();
+    world.answer(&first, page(&[("a", ErrorCode::None, 0..1)], Some(("a", 0))));
+    assert!(world.asked.is_empty(), "{:?}", world.asked.len());
+    world.pass(Duration::from_secs(1));
+    let second = world.take();
+    assert_eq!(asked_for(&second), (vec!["a"], None));
+    world.answer(&second, page(&[("a", ErrorCode::None, 0..2)], None));
+    assert_eq!(world.outcome(&op)["a"].as_ref().unwrap().len(), 2);
+}
