@@ -44,16 +44,26 @@ pub struct Output {
     pub status: ExitStatus,
     /// All of its standard output, with what is not UTF-8 replaced.
     pub stdout: String,
+    /// All of it as it was.
+    pub bytes: Vec<u8>,
     /// All of its standard error, with what is not UTF-8 replaced.
     pub stderr: String,
 }
 
 impl Output {
-    /// The lines of its standard error that tell of anything else than a wait, which a busy machine may bring.
+    /// The lines of its standard error that tell of anything else than a wait, which a busy machine may bring, or what
+    /// `consume` notes.
     pub fn complaints(&self) -> Vec<&str> {
-        let waits = |line: &&str| line.starts_with("ottla: waiting: ") || *line == "ottla: it goes on";
-        self.stderr.lines().filter(|line| !waits(line)).collect()
+        let waits = |line: &str| line.starts_with("ottla: waiting: ") || line == "ottla: it goes on";
+        self.stderr.lines().filter(|line| !waits(line) && !is_note(line)).collect()
     }
+}
+
+/// What `ottla consume` says beside the records, unless `-q` silences it.
+fn is_note(line: &str) -> bool {
+    let of_group = |what: &str| line.starts_with("ottla: group `") && line.contains(what);
+    line.starts_with("ottla: reached the ")
+        || [": assigned ", ": revoked ", ": lost "].into_iter().any(of_group)
 }
 
 impl Process {
@@ -212,7 +222,8 @@ impl Process {
         let status = waited.map_err(|expired| self.error(Cause::TimedOut(expired)))?;
         self.stdout.drained();
         self.stderr.drained();
-        Ok(Output { status, stdout: self.stdout(), stderr: self.stderr() })
+        let bytes = self.stdout.lock().bytes.clone();
+        Ok(Output { status, stdout: self.stdout(), bytes, stderr: self.stderr() })
     }
 
     fn error(&self, cause: Cause) -> ProcessError {

@@ -27,6 +27,15 @@ pub(crate) fn escaped(flag: &str, chars: &mut Chars<'_>) -> Result<u8, Failure> 
 
 /// All of it, which is not to be empty.
 pub(crate) fn delimiter(flag: &str, text: &str) -> Result<Vec<u8>, Failure> {
+    let bytes = unescaped(flag, text)?;
+    match bytes.is_empty() {
+        true => Err(Failure::usage(format!("{flag}: expected a delimiter, as in {flag} : or {flag} '\\t'"))),
+        false => Ok(bytes),
+    }
+}
+
+/// All of it.
+pub(crate) fn unescaped(flag: &str, text: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -35,10 +44,7 @@ pub(crate) fn delimiter(flag: &str, text: &str) -> Result<Vec<u8>, Failure> {
             other => bytes.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
-    match bytes.is_empty() {
-        true => Err(Failure::usage(format!("{flag}: expected a delimiter, as in {flag} : or {flag} '\\t'"))),
-        false => Ok(bytes),
-    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -55,5 +61,6 @@ mod tests {
         for wrong in ["", r"\q", r"\", r"\x4"] {
             assert!(delimiter("-K", wrong).is_err(), "{wrong}");
         }
+        assert_eq!(unescaped("-K", "").unwrap(), b"");
     }
 }

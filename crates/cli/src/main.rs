@@ -10,6 +10,7 @@ mod escapes;
 mod failure;
 mod format;
 mod history;
+mod json;
 mod log;
 mod offsets;
 mod output;

@@ -11,11 +11,13 @@ use crate::{args::Cli, failure::Failure};
 
 /// What kcat's and Kafka's own tools call otherwise, and what to type here.
 const HABITS: &[(&[&str], &str)] = &[
-    (&["-t", "--topic", "--topics"], "topics are named without a flag: `ottla consume TOPIC`"),
+    (&["-t", "--topic", "--topics"], "topics are named without a flag here: TOPIC"),
     (&["-C"], "reading is `ottla consume TOPIC`"),
+    (&["-G"], "reading as a member of a group is `ottla consume TOPIC -G GROUP`"),
     (&["-P"], "writing is `ottla produce TOPIC`"),
-    (&["-L"], "what there is: `ottla topics describe`"),
-    (&["-Q"], "the offset of a time: `ottla consume TOPIC -o s@MS -c 1 -f '%p %o\\n'`"),
+    (&["-L"], "what there is: `ottla topics describe`, and of brokers `ottla cluster`"),
+    (&["-M"], "a broker without a cluster: `ottla broker --brokers N`"),
+    (&["-Q"], "the offset of a time: `ottla topics offsets TOPIC:PARTITION:MS`"),
     (&["--from-beginning"], "without -G that is the default; with it, -o beginning"),
     (&["--bootstrap-server", "--broker-list", "--brokers"], "here it is -b HOST:PORT"),
     (&["--max-messages"], "here it is -c COUNT"),
@@ -117,9 +119,15 @@ mod tests {
     fn habits_of_other_tools_are_answered_with_what_to_type_here() {
         for (words, says) in [
             (&["ottla", "-C", "-t", "x"][..], "ottla consume"),
+            (&["ottla", "-b", "a:1", "-C", "-t", "x"], "ottla consume"),
+            (&["ottla", "consume", "-C", "-t", "x"], "ottla consume"),
+            (&["ottla", "-G", "g", "x"], "-G GROUP"),
+            (&["ottla", "-P", "-t", "x"], "ottla produce"),
             (&["ottla", "-L"], "topics describe"),
-            (&["ottla", "consume", "-t", "x"], "without a flag"),
-            (&["ottla", "consume", "--topic=x"], "without a flag"),
+            (&["ottla", "-L", "-J"], "topics describe"),
+            (&["ottla", "-Q", "-t", "x:0:1"], "ottla topics offsets"),
+            (&["ottla", "process", "-t", "x"], "without a flag"),
+            (&["ottla", "topics", "describe", "--topic=x"], "without a flag"),
             (&["ottla", "consume", "x", "--from-beginning"], "-o beginning"),
             (&["ottla", "topics", "--bootstrap-server", "a:1", "list"], "-b HOST:PORT"),
         ] {

@@ -5,23 +5,31 @@ mod dlq;
 mod doctor;
 mod groups;
 mod process;
+mod records;
 mod serve;
 mod top;
+mod topics;
 
 use std::path::PathBuf;
 
 pub(crate) use broker::{BrokerArgs, Security, TlsClientAuth};
-use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use dlq::{DlqVerb, ReplayArgs};
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use groups::{GroupFilters, GroupsVerb, LagArgs, RemoveMemberArgs, ResetOffsetsArgs};
 pub(crate) use process::{OrderArg, ProcessArgs, RetryOrderArg};
+pub(crate) use records::{ConsumeArgs, ProduceArgs};
 pub(crate) use serve::ServeArgs;
 pub(crate) use top::TopArgs;
+pub(crate) use topics::{ConfigsArgs, DeleteRecordsArgs, OffsetsArgs, TopicsVerb};
+
+const STATUS: &str = "\
+The status is 0 once it is done, 1 where something failed, also of several things one, and 2 for wrong usage. Kafka's own tools \
+end with 0 where they failed, too, and kcat with 1 for wrong usage. What verbs do otherwise than kcat stands in their help.";
 
 /// Kafka consumers from the command line.
 #[derive(Debug, Parser)]
-#[command(name = "ottla", version, about, max_term_width = 110)]
+#[command(name = "ottla", version, about, max_term_width = 110, after_help = STATUS)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -82,6 +90,8 @@ pub(crate) enum Verb {
     Demo(DemoArgs),
     /// Run the embedded broker in the foreground
     Broker(BrokerArgs),
+    /// Show the cluster: its brokers, who is the controller, its id and features
+    Cluster(ClusterArgs),
     /// Look after topics
     #[command(subcommand, alias = "topic")]
     Topics(TopicsVerb),
@@ -120,6 +130,12 @@ pub(crate) enum Verb {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ClusterArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// How many records
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
@@ -136,158 +152,6 @@ pub(crate) struct DemoArgs {
     /// How the result is printed [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) output: Option<Output>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TopicsVerb {
-    /// List all topics
-    List {
-        /// Those that Kafka made for itself, too
-        #[arg(long)]
-        internal: bool,
-        #[command(flatten)]
-        common: Common,
-    },
-    /// Create a topic
-    Create {
-        /// Its name
-        topic: String,
-        /// What other tools take for the number of partitions
-        #[arg(hide = true)]
-        count: Option<i32>,
-        /// How many partitions [default: the broker's]
-        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
-        partitions: Option<i32>,
-        /// On how many brokers each partition is kept [default: the broker's]
-        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..))]
-        replication_factor: Option<i16>,
-        /// A setting of the topic by Kafka's own name; repeatable
-        #[arg(short = 'c', long = "topic-config", value_name = "KEY=VALUE")]
-        configs: Vec<String>,
-        /// Do not wait until each partition has a leader
-        #[arg(long)]
-        no_wait: bool,
-        #[command(flatten)]
-        common: Common,
-    },
-    /// Show topics, partition by partition
-    Describe {
-        /// Which [default: all]
-        topics: Vec<String>,
-        #[command(flatten)]
-        common: Common,
-    },
-    /// Delete topics with all their records
-    Delete {
-        /// Which
-        #[arg(required = true)]
-        topics: Vec<String>,
-        #[command(flatten)]
-        common: Common,
-    },
-    /// Delete the oldest records of partitions: shows which, and does it with --execute
-    DeleteRecords(DeleteRecordsArgs),
-    /// Give a topic more partitions: keys go to other partitions from there on
-    AddPartitions {
-        /// Which
-        topic: String,
-        /// How many it has then
-        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
-        partitions: i32,
-        #[command(flatten)]
-        common: Common,
-    },
-}
-
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").required(true))]
-pub(crate) struct DeleteRecordsArgs {
-    /// Which partitions [default: all of the topic]
-    #[arg(value_name = "TOPIC[:P,P...]", required = true)]
-    pub(crate) topics: Vec<String>,
-    /// Those before this offset
-    #[arg(long, value_name = "OFFSET", group = "which", value_parser = clap::value_parser!(i64).range(0..))]
-    pub(crate) before: Option<i64>,
-    /// All that there are now
-    #[arg(long, group = "which")]
-    pub(crate) all: bool,
-    /// Delete them; without it only what would be deleted is told
-    #[arg(long)]
-    pub(crate) execute: bool,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ProduceArgs {
-    /// Where to
-    pub(crate) topic: String,
-    /// What separates the key from the value, with the escapes of `consume -f`; a line without it has no key
-    #[arg(short = 'K', value_name = "DELIM")]
-    pub(crate) key_delimiter: Option<String>,
-    /// What separates the records, with the same escapes
-    #[arg(short = 'D', value_name = "DELIM", default_value = "\\n")]
-    pub(crate) delimiter: String,
-    /// An empty value is null, and so is an empty key: the tombstone of a compacted topic
-    #[arg(short = 'Z')]
-    pub(crate) null: bool,
-    /// A header of every record; repeatable
-    #[arg(short = 'H', value_name = "KEY=VALUE")]
-    pub(crate) headers: Vec<String>,
-    /// How batches are compressed: none, gzip, snappy, lz4 or zstd
-    #[arg(short = 'z', value_name = "CODEC", value_parser = ["none", "gzip", "snappy", "lz4", "zstd"])]
-    pub(crate) codec: Option<String>,
-    /// The partition of all records [default: by their keys]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
-    pub(crate) partition: Option<i32>,
-    /// Who has a record before it counts as written: all replicas in sync, the leader (1), or perhaps nobody (0)
-    #[arg(long, value_name = "ACKS", value_parser = ["all", "-1", "1", "0"], allow_hyphen_values = true)]
-    pub(crate) acks: Option<String>,
-    /// Write all records in one transaction of this transactional.id, which is committed at the input's end: readers of committed
-    /// records see all of them, or none
-    #[arg(long, value_name = "ID")]
-    pub(crate) transactional_id: Option<String>,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ConsumeArgs {
-    /// Which topics
-    #[arg(required = true)]
-    pub(crate) topics: Vec<String>,
-    /// Read as a member of this group, and commit what was printed
-    #[arg(short = 'G', long, value_name = "GROUP")]
-    pub(crate) group: Option<String>,
-    /// Only this partition
-    #[arg(short, long, value_name = "N", conflicts_with = "group", value_parser = clap::value_parser!(i32).range(0..))]
-    pub(crate) partition: Option<i32>,
-    /// Where to begin: beginning, end, stored, N, -N (before the end), s@MS (a time); e@MS: where to stop. With -G only
-    /// beginning or end, for partitions without a committed offset [default: beginning; with -G end]
-    #[arg(short, long, value_name = "OFFSET", allow_hyphen_values = true)]
-    pub(crate) offset: Vec<String>,
-    /// End after so many records
-    #[arg(short, long, value_name = "COUNT")]
-    pub(crate) count: Option<u64>,
-    /// End when each partition reached the end that it had when assigned
-    #[arg(short, long)]
-    pub(crate) exit: bool,
-    /// How a record is printed: %t topic, %p partition, %o offset, %k key, %s value, %T timestamp, %h headers, %K and
-    /// %S lengths of key and value (-1 for none), %% a percent sign; \n \r \t \\ \xHH [default: %s\n]
-    #[arg(short, long, value_name = "FORMAT", conflicts_with = "json")]
-    pub(crate) format: Option<String>,
-    /// One JSON object a record, as kcat prints it
-    #[arg(short = 'J')]
-    pub(crate) json: bool,
-    /// Topics are regular expressions that whole names match; with -G, topics that come later count too
-    #[arg(long)]
-    pub(crate) regex: bool,
-    /// Which records of transactions are read: with read_committed none of those that are open or were aborted, and the
-    /// end is where the oldest open one begins [default: read_uncommitted]
-    #[arg(long, value_name = "LEVEL", value_parser = ["read_uncommitted", "read_committed"])]
-    pub(crate) isolation: Option<String>,
-    #[command(flatten)]
-    pub(crate) common: Common,
 }
 
 #[cfg(test)]

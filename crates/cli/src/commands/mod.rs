@@ -1,6 +1,7 @@
 //! One verb a file.
 
 mod broker;
+mod cluster;
 mod consume;
 mod demo;
 mod dlq;
@@ -33,6 +34,7 @@ pub(crate) async fn run(cli: Cli, stop: Stop) -> Result<(), Failure> {
     match verb {
         Verb::Demo(args) => demo::run(&args, args.output.or(common.output), stop).await,
         Verb::Broker(args) => broker::run(&args, stop).await,
+        Verb::Cluster(args) => cluster::show(&common.with(args.common)).await,
         Verb::Topics(verb) => topics::run(verb, common).await,
         Verb::Produce(args) => produce::run(&args, &common.with(args.common.clone()), stop).await,
         Verb::Consume(args) => consume::run(&args, &common.with(args.common.clone()), stop).await,

@@ -3,7 +3,7 @@
 use ottla::{AdminBuilder, ConsumerBuilder, ProducerBuilder, config::Property};
 
 use crate::{
-    args::{Common, DlqVerb, ReplayArgs, TopicsVerb, Verb},
+    args::{Common, DlqVerb, ReplayArgs, Verb},
     failure::Failure,
     output::Table,
 };
@@ -22,17 +22,12 @@ pub(super) fn asked(outer: &Common, verb: &Verb) -> Option<(bool, Known)> {
         ) => (common, ConsumerBuilder::known_properties().collect()),
         Verb::Produce(args) => (&args.common, ProducerBuilder::known_properties().collect()),
         Verb::Doctor(args) => (&args.common, AdminBuilder::known_properties().collect()),
+        Verb::Cluster(args) => (&args.common, AdminBuilder::known_properties().collect()),
         Verb::Lag(args) => (&args.common, AdminBuilder::known_properties().collect()),
         Verb::Serve(args) => (&args.common, AdminBuilder::known_properties().collect()),
         Verb::Top(args) => (&args.common, AdminBuilder::known_properties().collect()),
         Verb::Groups(verb) => (verb.common(), AdminBuilder::known_properties().collect()),
-        Verb::Topics(
-            TopicsVerb::List { common, .. }
-            | TopicsVerb::Create { common, .. }
-            | TopicsVerb::Describe { common, .. }
-            | TopicsVerb::Delete { common, .. }
-            | TopicsVerb::AddPartitions { common, .. },
-        ) => (common, AdminBuilder::known_properties().collect()),
+        Verb::Topics(verb) => (verb.common(), AdminBuilder::known_properties().collect()),
         _ => return None,
     };
     let common = outer.clone().with(inner.clone());

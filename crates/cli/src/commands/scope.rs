@@ -22,9 +22,14 @@ impl Scope {
         texts.iter().map(|text| Self::parse(text)).collect()
     }
 
-    fn parse(text: &str) -> Result<Self, Failure> {
+    /// All of a topic.
+    pub(super) fn of_topic(name: &str) -> Self {
+        Self { topic: name.to_owned(), partitions: BTreeSet::new() }
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         let Some((topic, list)) = text.split_once(':') else {
-            return Ok(Self { topic: text.to_owned(), partitions: BTreeSet::new() });
+            return Ok(Self::of_topic(text));
         };
         let number = |number: &str| number.trim().parse().ok().filter(|number: &i32| *number >= 0);
         let partitions: Option<BTreeSet<i32>> = list.split(',').map(number).collect();

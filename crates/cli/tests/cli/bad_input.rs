@@ -64,8 +64,6 @@ fn wrong_usage_is_one_line_too() {
         &["consume", "t", "-o", "first"],
         &["consume", "t", "-o", "stored"],
         &["consume", "t", "-f", "%z"],
-        &["consume", "t", "-J", "-f", "%s"],
-        &["consume", "t", "--output", "json", "-f", "%s"],
         &["consume", "ord.*"],
         &["topics", "create", "t", "3"],
         &["consume", "t", "-c", "many"],
@@ -160,10 +158,20 @@ fn a_topic_deleted_while_it_is_read_ends_the_reading() {
 
 #[test]
 fn a_habit_of_another_tool_is_answered_with_the_verbs_help() {
-    let done = run(&["consume", "-t", "x"]);
+    let done = run(&["process", "-t", "x"]);
     assert!(done.stderr.contains("topics are named without a flag"), "{done:?}");
-    assert!(done.stderr.contains("Usage: ottla consume"), "{done:?}");
+    assert!(done.stderr.contains("Usage: ottla process"), "{done:?}");
     assert!(!done.stderr.contains("as a value"), "{done:?}");
+    for (letter, verb) in [
+        (&["-C", "-t", "x"][..], "`ottla consume "),
+        (&["-P", "-t", "x"], "`ottla produce "),
+        (&["-L"], "`ottla topics describe`"),
+        (&["-Q", "-t", "x:0:1"], "`ottla topics offsets "),
+        (&["-G", "g", "x"], "`ottla consume TOPIC -G "),
+    ] {
+        let refused = run(letter).failed(2);
+        assert!(refused.contains(verb), "{refused}");
+    }
     let pattern = run(&["consume", "ord.*"]).failed(2);
     assert!(pattern.contains("--regex"), "{pattern}");
     let broken = run(&["consume", "ord(", "--regex"]).failed(2);

@@ -11,8 +11,10 @@
 mod bad_input;
 mod broker;
 mod broker_security;
+mod cluster;
 mod config;
 mod consume;
+mod consume_like_kcat;
 mod data_dir;
 mod demo;
 mod dlq;

@@ -35,10 +35,11 @@ impl Done {
         self.stdout
     }
 
-    /// The lines of its standard error that tell of anything else than a wait, which a busy machine may bring.
+    /// The lines of its standard error that tell of anything else than a wait, which a busy machine may bring, or what
+    /// `consume` notes.
     pub(crate) fn complaints(&self) -> Vec<&str> {
-        let waits = |line: &&str| line.starts_with("ottla: waiting: ") || *line == "ottla: it goes on";
-        self.stderr.lines().filter(|line| !waits(line)).collect()
+        let waits = |line: &str| line.starts_with("ottla: waiting: ") || line == "ottla: it goes on";
+        self.stderr.lines().filter(|line| !waits(line) && !is_note(line)).collect()
     }
 
     /// Its one line of failure, if it ended with this status; what it waited for it may have told before.
@@ -53,6 +54,13 @@ impl Done {
         assert!(line.starts_with("ottla: "), "{self:?}");
         (*line).to_owned()
     }
+}
+
+/// What `ottla consume` says beside the records, unless `-q` silences it.
+fn is_note(line: &str) -> bool {
+    let of_group = |what: &str| line.starts_with("ottla: group `") && line.contains(what);
+    line.starts_with("ottla: reached the ")
+        || [": assigned ", ": revoked ", ": lost "].into_iter().any(of_group)
 }
 
 /// A process that ends with the test.

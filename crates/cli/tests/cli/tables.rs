@@ -13,9 +13,24 @@ fn a_topic_is_created_grown_described_and_deleted() {
     broker.run(&["topics", "add-partitions", "t", "-p", "3"]).ok();
     let described = rows(&broker.run(&["topics", "describe", "t", "--output", "json"]).ok());
     assert_eq!(described.len(), 3);
-    let first =
-        json!({"topic": "t", "partition": 0, "leader": 1, "leader_epoch": 0, "replicas": [1], "isr": [1]});
+    let first = json!({"topic": "t", "partition": 0, "leader": 1, "leader_epoch": 0, "replicas": [1], "isr": [1],
+        "topic_id": described[0]["topic_id"], "elr": null, "last_known_elr": null, "configs": null});
     assert_eq!(described[0], first);
+    let text = broker.run(&["topics", "describe", "t"]).ok();
+    let titles: Vec<_> = text.lines().next().unwrap().split_whitespace().collect();
+    let expected = [
+        "TOPIC",
+        "PARTITION",
+        "LEADER",
+        "LEADER-EPOCH",
+        "REPLICAS",
+        "ISR",
+        "TOPIC-ID",
+        "ELR",
+        "LAST-KNOWN-ELR",
+        "CONFIGS",
+    ];
+    assert_eq!(titles, expected, "new ones follow those that scripts know");
     broker.run(&["topics", "delete", "t"]).ok();
     assert_eq!(broker.run(&["topics", "list"]).ok(), "TOPIC  PARTITIONS  REPLICATION-FACTOR\n");
 }

@@ -7,8 +7,11 @@ use std::{
 
 use ottla::{Consumer, Event, Happened, Record, Timestamp, TopicPartition, error::OffsetsError};
 
-use super::lookups::{Bounds, Wanted};
-use crate::failure::tell;
+use super::{
+    lookups::{Bounds, Wanted},
+    notes::Notes,
+};
+use crate::{epoch, failure::tell};
 
 /// What is still to be read.
 #[derive(Debug)]
@@ -32,8 +35,12 @@ const IDLE: Duration = Duration::from_secs(6);
 struct Partition {
     /// The end is being asked for.
     asked: bool,
+    /// It was asked for after the time of `until`: what is written from then on is too late, whatever time it bears.
+    in_time: bool,
     /// No record from here on is wanted.
     end: Option<i64>,
+    /// It is that of a record, and not of the log.
+    by_time: bool,
     state: State,
 }
 
@@ -62,17 +69,42 @@ impl Goal {
 
     /// What is to be found out of each partition.
     pub(super) fn wanted(&self) -> Wanted {
-        Wanted { beginning: false, end: self.to_end, time: self.until }
+        Wanted { beginning: false, end: self.has_ends(), time: self.until }
     }
 
     /// These partitions are to be read from here on. Whether their ends are to be found out.
     pub(super) fn assigned(&mut self, partitions: &[TopicPartition]) -> bool {
         if self.has_ends() {
-            let open = |at: &TopicPartition| (at.clone(), Partition { asked: true, ..Partition::default() });
+            let asked = Partition { asked: true, in_time: self.has_come(), ..Partition::default() };
+            let open = |at: &TopicPartition| (at.clone(), asked);
             self.partitions.get_or_insert_default().extend(partitions.iter().map(open));
             self.assigned_at = Instant::now();
         }
         self.has_ends()
+    }
+
+    /// Whether the time of `until` has.
+    fn has_come(&self) -> bool {
+        self.until.is_some_and(|until| until <= epoch::now())
+    }
+
+    /// Partitions whose logs had no record as young as `until` before its time had come: their ends are to be found out now.
+    pub(super) fn due(&mut self) -> Vec<TopicPartition> {
+        if self.to_end || !self.has_come() {
+            return Vec::new();
+        }
+        let waiting = self.partitions.iter_mut().flatten().filter(|(_, partition)| {
+            partition.state == State::Open
+                && partition.end.is_none()
+                && !partition.asked
+                && !partition.in_time
+        });
+        waiting
+            .map(|(at, partition)| {
+                (partition.asked, partition.in_time) = (true, true);
+                at.clone()
+            })
+            .collect()
     }
 
     /// What was found out of a partition.
@@ -81,8 +113,9 @@ impl Goal {
             partition.asked = false;
             partition.end = match self.to_end {
                 true => bounds.end.map(|end| bounds.time.map_or(end, |time| time.min(end))),
-                false => bounds.time,
+                false => bounds.time.or(bounds.end.filter(|_| partition.in_time)),
             };
+            partition.by_time = bounds.time.is_some() && partition.end == bounds.time;
         }
     }
 
@@ -94,9 +127,10 @@ impl Goal {
 
     /// Takes note of what the group gave, and took away; tells which offsets are in no commit. What is new and has ends
     /// to be found out.
-    pub(super) fn follow(&mut self, consumer: &mut Consumer) -> Vec<TopicPartition> {
+    pub(super) fn follow(&mut self, consumer: &mut Consumer, notes: &mut Notes) -> Vec<TopicPartition> {
         let mut new = Vec::new();
         while let Some(Happened { event, .. }) = consumer.next_event() {
+            notes.of_group(&event);
             match event {
                 Event::Assigned(partitions) if self.assigned(&partitions) => new.extend(partitions),
                 Event::Revoked(gone) | Event::Lost(gone) => {
@@ -133,19 +167,22 @@ impl Goal {
         else {
             return false;
         };
+        let is_late = self.until.is_some_and(|until| record.timestamp() >= Some(Timestamp(until)));
         let behind = partition.state != State::Open
             || partition.end.is_some_and(|end| record.offset() >= end)
-            || self.until.is_some_and(|until| record.timestamp() >= Some(Timestamp(until)));
+            || is_late;
         if behind && partition.state == State::Open {
             partition.state = State::Passed(record.offset());
+            partition.by_time |= is_late;
         }
         behind
     }
 
     /// Reads no further where an end was passed; what was not printed is not read either.
-    pub(super) fn rest(&mut self, consumer: &mut Consumer) {
+    pub(super) fn rest(&mut self, consumer: &mut Consumer, notes: &mut Notes) {
         for (at, partition) in self.partitions.iter_mut().flatten() {
             if let State::Passed(offset) = partition.state {
+                partition.tell(at, offset, notes);
                 consumer.pause([at.clone()]);
                 // It fails where the partition was lost a moment ago: then its position is another member's matter.
                 let _ = consumer.seek(at.clone(), offset);
@@ -155,9 +192,12 @@ impl Goal {
     }
 
     /// Whether nothing is left to be read. A partition that is at its end is read no further.
-    pub(super) async fn is_reached(&mut self, consumer: &mut Consumer) -> bool {
+    pub(super) async fn is_reached(&mut self, consumer: &mut Consumer, notes: &mut Notes) -> bool {
         if self.left == Some(0) {
             return true;
+        }
+        if !self.has_ends() {
+            notes.look(consumer).await;
         }
         let Some(partitions) = self.partitions.as_mut() else {
             return false;
@@ -170,6 +210,7 @@ impl Goal {
             let position = position(consumer, at).await;
             match position.zip(partition.end) {
                 Some((position, end)) if position >= end => {
+                    partition.tell(at, end, notes);
                     consumer.pause([at.clone()]);
                     partition.state = State::Done;
                 }
@@ -180,8 +221,18 @@ impl Goal {
     }
 }
 
+impl Partition {
+    /// That no more of it is wanted.
+    fn tell(&self, at: &TopicPartition, offset: i64, notes: &mut Notes) {
+        match self.by_time {
+            true => notes.at_time(at, offset),
+            false => notes.at_end(at, offset),
+        }
+    }
+}
+
 /// Where a partition's reader is, unless that is still being found out.
-async fn position(consumer: &Consumer, at: &TopicPartition) -> Option<i64> {
+pub(super) async fn position(consumer: &Consumer, at: &TopicPartition) -> Option<i64> {
     let known: Result<Result<i64, OffsetsError>, _> =
         tokio::time::timeout(Duration::ZERO, consumer.position(at.clone())).await;
     known.ok()?.ok()

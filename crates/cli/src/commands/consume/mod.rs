@@ -6,6 +6,7 @@
 
 mod goal;
 mod lookups;
+mod notes;
 mod sink;
 mod watch;
 
@@ -20,6 +21,7 @@ use ottla::{
 use self::{
     goal::Goal,
     lookups::{Bounds, Lookups, Wanted},
+    notes::Notes,
     sink::Sink,
     watch::Watch,
 };
@@ -28,7 +30,7 @@ use crate::{
     args::{Common, ConsumeArgs},
     common::Clients,
     failure::{Failure, Failures, tell},
-    format::Format,
+    format::{Format, Look},
     offsets::{Offsets, Start},
     signals::Stop,
     waiting::told,
@@ -52,6 +54,7 @@ pub(super) async fn run(args: &ConsumeArgs, common: &Common, mut stop: Stop) -> 
 #[derive(Debug)]
 struct Plan<'a> {
     args: &'a ConsumeArgs,
+    topics: Vec<String>,
     clients: Clients,
     offsets: Offsets,
     /// What topics' whole names match, with `--regex`.
@@ -61,9 +64,6 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn new(args: &'a ConsumeArgs, common: &Common) -> Result<Self, Failure> {
-        if args.format.is_some() && common.is_json() {
-            return Err(Failure::usage("-f and --output json: records are printed by one of them"));
-        }
         let offsets = Offsets::parse(&args.offset)?;
         let places = matches!(offsets.start, None | Some(Start::Beginning | Start::End));
         if args.group.is_some() && (!places || offsets.until.is_some()) {
@@ -83,22 +83,26 @@ impl<'a> Plan<'a> {
                 "`group.id` is set, and -G is not: read without a group; -G {group} reads as its member"
             ));
         }
+        let topics = args.topics();
         let pattern = match args.regex {
-            true => Some(any_of(&args.topics)?),
+            true => Some(any_of(&topics)?),
             false => {
-                args.topics.iter().try_for_each(|topic| check_name(topic))?;
+                topics.iter().try_for_each(|topic| check_name(topic))?;
                 None
             }
         };
-        Ok(Self { args, clients, offsets, pattern, json: args.json || common.is_json() })
+        Ok(Self { args, topics, clients, offsets, pattern, json: args.json || common.is_json() })
     }
 
     fn format(&self) -> Result<Format, Failure> {
-        match &self.args.format {
-            Some(format) => Format::parse(format),
-            None if self.json => Ok(Format::Json),
-            None => Ok(Format::Value),
-        }
+        let args = self.args;
+        Format::new(&Look {
+            format: args.format.as_deref(),
+            json: self.json,
+            key_delimiter: args.key_delimiter.as_deref(),
+            delimiter: &args.delimiter,
+            null: args.null,
+        })
     }
 
     fn consumer(&self) -> Result<ConsumerBuilder, Failure> {
@@ -128,7 +132,7 @@ impl<'a> Plan<'a> {
     async fn partitions(&self, admin: &Admin) -> Result<Vec<TopicPartition>, Failure> {
         let topics = match &self.pattern {
             Some(pattern) => matching(admin, pattern).await,
-            None => existing(admin, &self.args.topics).await,
+            None => existing(admin, &self.topics).await,
         };
         let mut partitions = Vec::new();
         for (name, topic) in topics? {
@@ -154,6 +158,7 @@ struct Reading<'a> {
     sink: Sink,
     goal: Goal,
     watch: Watch,
+    notes: Notes,
     lookups: Lookups,
     /// Of partitions that could not be read as was asked for.
     failures: Failures,
@@ -187,12 +192,14 @@ impl<'a> Reading<'a> {
             true => Wanted { beginning: true, end: true, ..goal.wanted() },
             false => goal.wanted(),
         };
+        let sink = Sink::new(format);
         let mut reading = Self {
             plan,
             consumer,
-            sink: Sink::new(format),
+            sink: if plan.args.unbuffered { sink.unbuffered() } else { sink },
             goal,
             watch: Watch::new(),
+            notes: Notes::new(plan.args.group.clone(), plan.args.quiet),
             lookups: Lookups::new(admin.clone(), isolation, wanted),
             failures: Failures::default(),
             patience,
@@ -206,7 +213,7 @@ impl<'a> Reading<'a> {
         }
         let partitions = told(|| admin.explain(), plan.partitions(&admin)).await?;
         match plan.args.group {
-            Some(_) => reading.consumer.subscribe(&plan.args.topics)?,
+            Some(_) => reading.consumer.subscribe(&plan.topics)?,
             None => reading.assign(partitions, placed)?,
         }
         Ok(reading)
@@ -292,6 +299,7 @@ impl<'a> Reading<'a> {
         let mut events = self.consumer.events();
         let closed = self.consumer.close_within(self.patience).await;
         while let Some(event) = events.next().await {
+            self.notes.of_group(&event.event);
             // A failure is one line.
             if let (Event::CommitGivenUp(given_up), Ok(())) = (event.event, &result) {
                 tell(given_up);
@@ -312,7 +320,8 @@ impl<'a> Reading<'a> {
             if let Err(error) = self.sink.flush() {
                 return (End::Unprinted, Err(Failure::stdout(&error)));
             }
-            if seen.is_err() || self.goal.is_reached(&mut self.consumer).await || stop.is_requested() {
+            let is_reached = self.goal.is_reached(&mut self.consumer, &mut self.notes).await;
+            if seen.is_err() || is_reached || stop.is_requested() {
                 return (End::Whole, seen.and_then(|()| std::mem::take(&mut self.failures).end()));
             }
             let most = self.goal.left().map_or(self.poll_records, |left| left.min(self.poll_records));
@@ -330,14 +339,15 @@ impl<'a> Reading<'a> {
                 }
                 Err(error) => return (End::Whole, Err(error.into())),
             };
-            let new = self.goal.follow(&mut self.consumer);
+            let mut new = self.goal.follow(&mut self.consumer, &mut self.notes);
+            new.extend(self.goal.due());
             if !new.is_empty() {
                 self.lookups.ask(new);
             }
             if let Err(error) = self.print(&records) {
                 return (End::Unprinted, Err(Failure::stdout(&error)));
             }
-            self.goal.rest(&mut self.consumer);
+            self.goal.rest(&mut self.consumer, &mut self.notes);
             seen = self.take_found();
             let lookups = &self.lookups;
             if seen.is_ok() && self.failures.is_empty() {

@@ -11,19 +11,25 @@ const WRITE: usize = 256 << 10;
 
 pub(super) struct Sink {
     format: Format,
-    /// Written as soon as it is this long, or flushed.
     buffer: Vec<u8>,
+    /// How much is gathered.
+    most: usize,
 }
 
 impl Sink {
     pub(super) fn new(format: Format) -> Self {
-        Self { format, buffer: Vec::with_capacity(WRITE + (16 << 10)) }
+        Self { format, buffer: Vec::with_capacity(WRITE + (16 << 10)), most: WRITE }
+    }
+
+    /// Each record by itself.
+    pub(super) fn unbuffered(self) -> Self {
+        Self { most: 0, ..self }
     }
 
     #[inline]
     pub(super) fn write(&mut self, record: &Record<'_>) -> io::Result<()> {
         self.format.write(record, &mut self.buffer);
-        match self.buffer.len() >= WRITE {
+        match self.buffer.len() >= self.most {
             true => self.flush(),
             false => Ok(()),
         }

@@ -28,7 +28,7 @@ use crate::{
 };
 
 pub(super) async fn run(args: &ProduceArgs, common: &Common, mut stop: Stop) -> Result<(), Failure> {
-    check_name(&args.topic)?;
+    check_name(args.topic())?;
     let template = Template::new(args)?;
     let clients = Clients::new(common)?;
     let mut builder = clients.producer()?.unknown_topic_grace(APPEARANCE);
@@ -114,13 +114,13 @@ impl To<'_> {
 /// A producer would let brokers create the topic.
 async fn check_topic(clients: &Clients, args: &ProduceArgs) -> Result<(), Failure> {
     let admin = clients.admin_beside()?.build().await?;
-    let topics = told(|| admin.explain(), existing(&admin, std::slice::from_ref(&args.topic))).await;
+    let topics = told(|| admin.explain(), existing(&admin, &[args.topic().to_owned()])).await;
     admin.close().await;
     let count = topics?.values().map(|topic| topic.partitions.len()).sum::<usize>();
     match args.partition {
         Some(number) if usize::try_from(number).is_ok_and(|number| number >= count) => {
             let why = format!("no such partition: there are {count}, from 0; choose one of these");
-            Err(Failure::failed(format!("partition {}-{number}: {why}", args.topic)))
+            Err(Failure::failed(format!("partition {}-{number}: {why}", args.topic())))
         }
         _ => Ok(()),
     }
@@ -140,7 +140,7 @@ struct Template<'a> {
 
 impl<'a> Template<'a> {
     fn new(args: &'a ProduceArgs) -> Result<Self, Failure> {
-        let mut record = ProducerRecord::to(args.topic.as_str());
+        let mut record = ProducerRecord::to(args.topic());
         if let Some(partition) = args.partition {
             record = record.partition(partition);
         }

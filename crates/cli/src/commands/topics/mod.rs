@@ -1,5 +1,8 @@
 //! `ottla topics`.
 
+mod configs;
+mod describe;
+mod offsets;
 mod records;
 
 use std::{
@@ -14,7 +17,6 @@ use ottla::{
     error::{AdminError, AdminErrorKind},
     group::Pattern,
 };
-use serde_json::Value;
 
 use crate::{
     args::{Common, TopicsVerb},
@@ -45,7 +47,9 @@ pub(super) async fn run(verb: TopicsVerb, outer: Common) -> Result<(), Failure> 
             .await?;
             print(&format!("created {topic}\n"))
         }
-        TopicsVerb::Describe { topics, common } => describe(topics, &outer.with(common)).await,
+        TopicsVerb::Describe { topics, common } => describe::show(topics, &outer.with(common)).await,
+        TopicsVerb::Configs(args) => configs::show(&args, &outer.with(args.common.clone())).await,
+        TopicsVerb::Offsets(args) => offsets::show(&args, &outer.with(args.common.clone())).await,
         TopicsVerb::Delete { topics, common } => {
             let done =
                 with_admin(&outer.with(common), async |admin| Ok(admin.delete_topics(topics).await?)).await;
@@ -187,33 +191,6 @@ async fn list(internal: bool, common: &Common) -> Result<(), Failure> {
     for (name, topic) in topics.iter().filter(|(_, topic)| internal || !topic.internal) {
         let replicas = topic.partitions.values().map(|partition| partition.replicas.len()).min();
         table.push([name.as_str().into(), topic.partitions.len().into(), replicas.into()]);
-    }
-    table.print(common.is_json())
-}
-
-async fn describe(topics: Vec<String>, common: &Common) -> Result<(), Failure> {
-    let described = with_admin(common, async |admin| {
-        Ok(match topics.is_empty() {
-            true => admin.list_topics().await?.into_iter().map(|(name, topic)| (name, Ok(topic))).collect(),
-            false => admin.describe_topics(topics).await?,
-        })
-    });
-    let described: BTreeMap<String, Topic> = each(described.await?)?;
-    let mut table = Table::new(&["TOPIC", "PARTITION", "LEADER", "LEADER-EPOCH", "REPLICAS", "ISR"]);
-    for (name, topic) in &described {
-        for (number, partition) in &topic.partitions {
-            let nodes =
-                |nodes: &[ottla::admin::NodeId]| nodes.iter().map(|node| node.0).collect::<Vec<_>>().into();
-            let epoch = Some(partition.leader_epoch).filter(|epoch| *epoch >= 0);
-            table.push([
-                name.as_str().into(),
-                (*number).into(),
-                partition.leader.map_or(Value::Null, |node| node.0.into()),
-                epoch.into(),
-                nodes(&partition.replicas),
-                nodes(&partition.isr),
-            ]);
-        }
     }
     table.print(common.is_json())
 }
