@@ -21,13 +21,17 @@ import org.apache.kafka.common.requests.RequestHeader;
 import org.apache.kafka.common.requests.StreamsGroupHeartbeatRequest;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.utils.internals.Exit;
+import org.apache.kafka.tools.ConfigCommand;
+import org.apache.kafka.tools.FeatureCommand;
+import org.apache.kafka.tools.GetOffsetShell;
 import org.apache.kafka.tools.GroupsCommand;
+import org.apache.kafka.tools.TopicCommand;
 import org.apache.kafka.tools.consumer.group.ConsumerGroupCommand;
 import org.apache.kafka.tools.consumer.group.ShareGroupCommand;
 import org.apache.kafka.tools.streams.StreamsGroupCommand;
 
 /**
- * Kafka's tools for groups, by name, in one JVM. Each line of standard input is a call with tabs between its arguments; it is answered
+ * Kafka's tools for groups and topics, by name, in one JVM. Each line of standard input is a call with tabs between its arguments; it is answered
  * by what the tool wrote to its standard output, a line each after "out", to its standard error after "err", and "end" with its
  * exit status. Beside the tools it has members of share and streams groups, which live until it ends.
  */
@@ -75,6 +79,10 @@ public final class GroupTools {
                 case "share" -> ShareGroupCommand.main(tool);
                 case "streams" -> StreamsGroupCommand.main(tool);
                 case "groups" -> GroupsCommand.main(tool);
+                case "topics" -> TopicCommand.main(tool);
+                case "configs" -> ConfigCommand.main(tool);
+                case "offsets" -> GetOffsetShell.main(tool);
+                case "features" -> FeatureCommand.main(tool);
                 case "share-member" -> share(bootstrap, flags[0], flags[1]);
                 case "streams-member" -> streams(flags[0], Integer.parseInt(flags[1]), flags[2], flags[3]);
                 default -> throw new IllegalArgumentException(asked[0]);

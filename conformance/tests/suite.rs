@@ -79,6 +79,8 @@ mod in_hand;
 mod isolation;
 #[path = "suite/java_clients.rs"]
 mod java_clients;
+#[path = "suite/kcat.rs"]
+mod kcat;
 #[path = "suite/killed.rs"]
 mod killed;
 #[path = "suite/kit.rs"]
@@ -147,6 +149,8 @@ mod secured_rights;
 mod served;
 #[path = "suite/throttle.rs"]
 mod throttle;
+#[path = "suite/topics_shown.rs"]
+mod topics_shown;
 #[path = "suite/transactions.rs"]
 mod transactions;
 
@@ -189,6 +193,8 @@ fn all() -> Vec<Case> {
         positions::cases(),
         groups::cases(),
         groups_shown::cases(),
+        kcat::cases(),
+        topics_shown::cases(),
         groups_reset::cases(),
         administering::cases(),
         membership::cases(),

@@ -1,4 +1,4 @@
-//! Kafka's tools for groups, all in one JVM: each start of one would cost more than what it is asked.
+//! Kafka's tools for groups and topics, all in one JVM: each start of one would cost more than what it is asked.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -57,7 +57,7 @@ impl GroupTools {
         Ok(Self { process, read: 0 })
     }
 
-    /// Calls one of them: `consumer`, `share`, `streams` or `groups`, or has a member join a share or a streams group.
+    /// Calls one of them: `consumer`, `share`, `streams`, `groups`, `topics`, `configs`, `offsets` or `features`, or has a member join a share or a streams group.
     pub fn ask(&mut self, tool: &str, args: &[&str]) -> Result<Printed, NoAnswer> {
         let line = [&[tool], args].concat().join("\t") + "\n";
         let written = self.process.write(line.as_bytes());
