@@ -2,9 +2,12 @@
 //! keeps up. It asks nobody and knows no clock: each look comes with its time.
 
 mod ends;
+mod lows;
 mod status;
 mod trend;
 
+#[cfg(test)]
+mod growing;
 #[cfg(test)]
 pub(crate) mod seeds;
 

@@ -115,7 +115,7 @@ kinds! {
     PartitionUnowned = "partition-unowned", Warning,
         "nobody reads it: members that were there before the partition see it within metadata.max.age.ms; else restart them one by one, and look at the assignor";
     LagGrows = "lag-grows", Warning,
-        "it is read more slowly than it is written: more members, more partitions or a faster handler; where one partition has most of it, look at how its keys are spread";
+        "it is read more slowly than it is written: more members, more partitions or a faster handler; where one partition has most of it, look at how its keys are spread; a quota (consumer_byte_rate) may hold its members back";
     Rewound = "rewound", Warning,
         "somebody reset the group, or a member began behind: what was done in between is done again";
     BeforeBegin = "before-begin", Error,

@@ -58,8 +58,6 @@ struct OfGroup {
 #[derive(Debug, Default)]
 struct Partition {
     looks: Looks,
-    /// The first lag that was known.
-    first_lag: Option<i64>,
     /// In how many looks nobody had it.
     unowned: u32,
 }
@@ -207,7 +205,7 @@ impl Groups {
                 owners: owners.remove(at).unwrap_or_default(),
                 // Of the look in which nothing was told nothing follows.
                 status: places.and_then(|_| of.looks.status()),
-                grown: lag.zip(of.first_lag).map(|(lag, first)| lag - first),
+                grown: of.looks.grown(),
                 // Members of a classic group see a new partition when they next ask for metadata.
                 is_unowned: of.unowned >= 2 && of.unowned == history.told,
                 is_bare: place.offset.is_some_and(|offset| self.bare.contains(&(at.clone(), offset))),
@@ -254,7 +252,6 @@ impl OfGroup {
             if group.kind == GroupKind::Share && lag.is_none() {
                 continue;
             }
-            of.first_lag = of.first_lag.or(lag);
             let Log { begin, end, .. } = log;
             of.looks.saw(history::Look { committed: place.offset, begin, end, lag, is_owned });
         }

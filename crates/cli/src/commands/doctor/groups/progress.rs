@@ -78,7 +78,7 @@ fn growth(growing: &[&Seen<'_>]) -> Option<Finding> {
     let share = if all > 0 { by(worst) * 100 / all } else { 100 };
     let owner = worst.who().map(|(who, has)| format!(", which {who} {has}")).unwrap_or_default();
     let mut seen = format!(
-        "its lag in {}{owner} grew by {} records to {}, and never fell",
+        "the lag that its commits leave in {}{owner} grew by {} records; now it is {}",
         worst.at,
         by(worst),
         worst.lag.unwrap_or_default()
@@ -105,7 +105,7 @@ mod tests {
         let found = growth(&[&warn(0, 10), &warn(1, 80), &warn(2, 10)]).unwrap();
         assert_eq!((found.kind, found.place.partition), (Kind::LagGrows, Some(1)));
         assert!(
-            found.seen.contains("grew by 80 records to 90") && found.seen.contains("80 %"),
+            found.seen.contains("grew by 80 records; now it is 90") && found.seen.contains("80 %"),
             "{}",
             found.seen
         );

@@ -19,7 +19,7 @@ pub(super) struct Seen<'a> {
     /// The members that have it: several of a share group, or one.
     pub(super) owners: Vec<&'a MemberDescription>,
     pub(super) status: Option<Status>,
-    /// By how much its lag has grown since the first look.
+    /// By how much the lag that its commits leave has grown.
     pub(super) grown: Option<i64>,
     /// Nobody had it at any look, of two at least.
     pub(super) is_unowned: bool,
