@@ -392,6 +392,11 @@ fn pictures() -> Outcome {
         browser.until("more", &lag)?;
     }
     take(&mut browser, "one-group")?;
+    browser.view(View::Phone)?;
+    let is_in_sight =
+        "document.querySelector('#groups .number').getBoundingClientRect().right <= window.innerWidth";
+    equal("a phone shows the lag without being scrolled", browser.eval(is_in_sight)?, true.into())?;
+    browser.view(View::Light)?;
     browser.eval(&opened("billing"))?;
     browser.until("its chart", "document.querySelector('#lag-chart polyline') !== null")?;
     take(&mut browser, "a-group")?;
