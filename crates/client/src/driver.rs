@@ -4,7 +4,15 @@
 //! costs no heartbeat and a runtime that shuts down does not prevent a clean leave; or a task of the ambient runtime.
 //! It never awaits user code nor a full channel. It ends when the machine is closed, whoever still looks on.
 
-use std::{collections::HashMap, future::poll_fn, io, pin::pin, sync::Arc, task::Poll, thread};
+use std::{
+    collections::HashMap,
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    thread,
+};
 
 use ottla_core::{ConnId, Disconnected, Done, Errand, Machine, Outbound, RequestId, SaslFailure, log};
 use ottla_protocol::{Request, RequestHeader, records::Compressor};
@@ -54,6 +62,10 @@ pub(crate) struct DriverConfig {
 /// Called after each turn, without the lock and on the driver's thread.
 pub(crate) type Tell<M> = Box<dyn FnMut(&Shared<M>) + Send>;
 
+/// What goes on beside the turns, in a task of the driver's that ends with it.
+pub(crate) type Beside<M> =
+    Box<dyn FnOnce(Arc<Shared<M>>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
 /// Owns the driver. Dropped, it lets the driver run until its machine is closed: whoever drops it closes the machine.
 #[derive(Debug)]
 pub(crate) struct Driver<M> {
@@ -70,11 +82,16 @@ enum Host {
 impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Driver<M> {
     /// Starts a driver for `machine`. Fails where there is no thread, or no runtime, to be had.
     pub(crate) fn spawn(machine: M, config: DriverConfig) -> io::Result<Self> {
-        Self::spawn_telling(machine, config, None)
+        Self::spawn_with(machine, config, None, None)
     }
 
-    /// As [`spawn`](Self::spawn), with somebody to be told after each turn.
-    pub(crate) fn spawn_telling(machine: M, config: DriverConfig, tell: Option<Tell<M>>) -> io::Result<Self> {
+    /// As [`spawn`](Self::spawn), with somebody to be told after each turn, and something that goes on beside them.
+    pub(crate) fn spawn_with(
+        machine: M,
+        config: DriverConfig,
+        tell: Option<Tell<M>>,
+        beside: Option<Beside<M>>,
+    ) -> io::Result<Self> {
         let (span, span_of_calls) = (config.span.clone(), config.span_of_calls.clone());
         let shared = Arc::new(Shared::new(machine, config.frame_pool, span, span_of_calls));
         let name = config.thread.clone();
@@ -87,6 +104,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Driver<M> {
             errands: JoinSet::new(),
             compressor: Compressor::new(),
             tell,
+            beside,
         };
         let host = if ambient {
             let runtime = runtime::Handle::try_current().map_err(io::Error::other)?;
@@ -135,6 +153,7 @@ struct Turns<M: Machine> {
     errands: JoinSet<(ConnId, Done)>,
     compressor: Compressor,
     tell: Option<Tell<M>>,
+    beside: Option<Beside<M>>,
     /// Last, so that it drops last.
     end: EndOnDrop<M>,
 }
@@ -157,6 +176,10 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
     async fn run(mut self) {
         let shared = self.end.0.clone();
         let mut effects = Vec::new();
+        let mut besides = JoinSet::new();
+        if let Some(beside) = self.beside.take() {
+            besides.spawn(beside(shared.clone()));
+        }
         while !shared.is_poisoned() {
             let (deadline, closed) = self.turn(&mut effects);
             for effect in effects.drain(..) {
@@ -172,6 +195,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
         }
         self.tasks.shutdown().await;
         self.errands.shutdown().await;
+        besides.shutdown().await;
     }
 
     /// Waits for something to do: a connection that ended, a call that left something, or the time.

@@ -1,8 +1,8 @@
 //! `ottla doctor`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, value_parser};
+use clap::{Args, ValueHint, value_parser};
 
 use super::Common;
 use crate::duration;
@@ -21,6 +21,9 @@ pub(crate) struct DoctorArgs {
     /// How long an address may take to answer
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
     pub(crate) patience: Duration,
+    /// Ask a member's own process what it waits for, at the socket that it offers (`ConsumerBuilder::explain_socket`); repeatable
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) explain: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) common: Common,
 }

@@ -1,6 +1,7 @@
 //! What `ottla doctor` says of a group, and does not say, where looks at it are few or not answered.
 
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -8,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ottla::{Admin, Consumer, Producer, ProducerRecord};
+use ottla::{Admin, Consumer, ConsumerBuilder, Producer, ProducerRecord};
 use ottla_broker::{ApiKey, Config, ErrorCode, Fault, Server, TopicSpec};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -33,8 +34,10 @@ async fn write(servers: &str, count: usize) {
     }
 }
 
-async fn member(servers: &str) -> Consumer {
+async fn member(servers: &str, explains: Option<&Path>) -> Consumer {
     let builder = Consumer::builder().bootstrap_servers([servers]).group_id("g").enable_auto_commit(false);
+    #[cfg(unix)]
+    let builder = explains.into_iter().fold(builder, ConsumerBuilder::explain_socket);
     let mut member = builder.subscribe(["t"]).build().await.unwrap();
     while member.assignment().is_empty() {
         member.poll(Duration::from_millis(20)).await.unwrap();
@@ -45,6 +48,11 @@ async fn member(servers: &str) -> Consumer {
 impl Stage {
     /// With this commit, where there is one.
     fn set(committed: Option<i64>) -> Self {
+        Self::explaining(committed, None)
+    }
+
+    /// The same, and the member says at a socket what it waits for.
+    fn explaining(committed: Option<i64>, explains: Option<&Path>) -> Self {
         let config = Config { topics: vec![TopicSpec::new("t", 1)], ..Config::default() };
         let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -57,21 +65,25 @@ impl Stage {
                 assert!(told.values().all(Result::is_ok), "{told:?}");
             }
             admin.close().await;
-            member(&servers).await
+            member(&servers, explains).await
         };
         let member = runtime.block_on(async { tokio::time::timeout(DEADLINE, set).await.unwrap() });
         Self { server, runtime, _member: member }
     }
 
-    fn start(&self, looks: &str) -> Process {
+    fn start(&self, looks: &str, more: &[&str]) -> Process {
         let servers = self.server.bootstrap();
         let args =
             ["doctor", "-b", &servers, "-G", "g", "--looks", looks, "--interval", "20ms", "--output", "json"];
-        Process::start(&mut ottla(&args))
+        Process::start(&mut ottla(&[&args[..], more].concat()))
     }
 
     fn doctor(&self, looks: &str) -> (Done, Vec<Value>) {
-        let done = self.start(looks).wait();
+        self.asking(looks, &[])
+    }
+
+    fn asking(&self, looks: &str, more: &[&str]) -> (Done, Vec<Value>) {
+        let done = self.start(looks, more).wait();
         let rows = findings(&done);
         (done, rows)
     }
@@ -157,7 +169,7 @@ fn a_transaction_that_ends_while_coordinators_are_asked_does_not_hang() {
     let happened = |cluster: &mut ottla_broker::Cluster| cluster.faults().happened();
     let before = stage.server.with_cluster(happened);
     stage.server.with_cluster(|cluster| cluster.faults().on(ApiKey::ListTransactions).then(delay));
-    let doctor = stage.start("2");
+    let doctor = stage.start("2", &[]);
     until("a question to coordinators", || (stage.server.with_cluster(happened) > before).then_some(()));
     stage.runtime.block_on(transaction.commit()).unwrap();
     let done = doctor.wait();
@@ -189,4 +201,27 @@ fn a_group_that_stands_before_a_marker_has_read_all() {
     stage.runtime.block_on(write(&stage.server.bootstrap(), 1));
     let (_, rows) = stage.doctor("10");
     assert!(found(&rows, "member-stuck")["seen"].as_str().unwrap().contains("2 records wait"), "{rows:#?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_member_that_stands_is_told_with_what_its_own_process_waits_for() {
+    let folder = std::env::temp_dir().join(format!("ottla-doctor-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (socket, nobody) = (folder.join("sock"), folder.join("nobody"));
+    let stage = Stage::explaining(Some(1), Some(&socket));
+    let asked = ["--explain", socket.to_str().unwrap(), "--explain", nobody.to_str().unwrap()];
+    let (done, rows) = stage.asking("10", &asked);
+    done.failed(1);
+    let seen = found(&rows, "member-stuck")["seen"].as_str().unwrap();
+    let says = format!("its process ({}) says: program: has not come back for", std::process::id());
+    assert!(seen.contains("has not moved") && seen.contains(&says) && seen.contains("; t-0: "), "{seen}");
+    let seen = found(&rows, "not-asked")["seen"].as_str().unwrap();
+    assert!(seen.contains("nobody: "), "{seen}");
+    // At a single look nobody is known to stand.
+    let (_, rows) = stage.asking("1", &asked[..2]);
+    let told = found(&rows, "explained");
+    assert!(told["group"] == "g" && told["seen"].as_str().unwrap().contains(&says), "{told}");
+    drop(stage);
+    std::fs::remove_dir_all(&folder).unwrap();
 }

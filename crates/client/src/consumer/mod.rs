@@ -8,6 +8,8 @@ mod asking;
 mod close;
 mod deserialize;
 mod exactly_once;
+#[cfg(unix)]
+mod explain_socket;
 mod handed_out;
 mod interceptor;
 #[cfg(feature = "json")]
@@ -62,7 +64,7 @@ pub use typed::{PollTyped, PollTypedFuture, TypedConsumer, TypedStream};
 use self::{listener::Listening, reader::Settings};
 use crate::{
     config::{ConsumerBuilder, ConsumerConfig, Names, Wish},
-    driver::Driver,
+    driver::{Beside, Driver},
     error::{BuildError, BuildErrorKind, Details as _, RecvError},
     net::{clock, frame_pool::Frame},
     reach::reach,
@@ -71,6 +73,22 @@ use crate::{
 
 /// The machine that a consumer's handles and its driver share.
 type Core = ottla_core::Consumer<Arc<Frame>>;
+
+/// What answers at the socket that the builder was told of.
+#[cfg(unix)]
+fn explaining(config: &ConsumerConfig) -> Result<Option<Beside<Core>>, BuildError> {
+    let Some(path) = &config.explain_socket else { return Ok(None) };
+    let socket = explain_socket::ExplainSocket::bind(path).map_err(|error| {
+        let told = format!("`{}`: {error}", path.display());
+        BuildError::new(BuildErrorKind::InvalidValue).property("explain_socket").detail(told)
+    })?;
+    Ok(Some(Box::new(move |shared| Box::pin(socket.serve(shared)))))
+}
+
+#[cfg(not(unix))]
+fn explaining(_: &ConsumerConfig) -> Result<Option<Beside<Core>>, BuildError> {
+    Ok(None)
+}
 
 /// How long a dropped consumer tries to commit and to leave its group.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -106,7 +124,7 @@ impl Consumer {
             Some(Wish::Pattern(pattern)) => core.subscribe_pattern(pattern.as_str(), now),
             None => Ok(()),
         });
-        let driver = Driver::spawn(core, driver)
+        let driver = Driver::spawn_with(core, driver, None, explaining(&config)?)
             .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
         let shared = driver.shared().clone();
         let listening = Arc::new(Listening::new(config.listener.clone()));

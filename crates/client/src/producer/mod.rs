@@ -98,7 +98,7 @@ impl ProducerBuilder {
 async fn producer_of(config: &ProducerConfig) -> Result<Arc<Handle<Machine>>, BuildError> {
     let seeds = config.common.bootstrap_servers.clone();
     let machine = Machine::new(config.machine(), seeds, fastrand::u64(..), clock::now());
-    let driver = Driver::spawn_telling(machine, config.driver(), teller(&config.interceptors))
+    let driver = Driver::spawn_with(machine, config.driver(), teller(&config.interceptors), None)
         .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
     let handle = Handle::new(driver, |machine, now| machine.close(now.mono));
     reach(handle.shared(), Machine::metadata, &config.common).await?;

@@ -16,6 +16,8 @@ mod authorization;
 mod closing;
 mod committing;
 mod docs;
+#[cfg(unix)]
+mod explain_socket;
 mod followers;
 mod giving_up;
 mod guide;

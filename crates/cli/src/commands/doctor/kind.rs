@@ -108,7 +108,8 @@ kinds! {
     NoMembers = "no-members", Warning,
         "start its consumers, or delete the group if nobody wants it any more";
     MemberStuck = "member-stuck", Error,
-        "look at its process: a handler that hangs or fails again and again, records that cannot be read, or commits that are never made; `Consumer::explain` tells what it waits for";
+        "look at its process: a handler that hangs or fails again and again, records that cannot be read, or commits that are never made; `Consumer::explain` tells what it waits for (here, where it offers a socket: --explain PATH)";
+    Explained = "explained", Info, "";
     NotCommitting = "not-committing", Error,
         "look at its process: it has the partition and commits nothing. enable.auto.commit may be off, or its handler fails at the first record";
     MemberIdle = "member-idle", Info, "give the topic more partitions, or run fewer members";

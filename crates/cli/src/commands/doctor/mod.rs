@@ -6,6 +6,7 @@
 
 mod advice;
 mod clock;
+mod explained;
 mod finding;
 mod groups;
 mod kind;
@@ -20,6 +21,7 @@ use ottla::{Admin, AdminBuilder, admin::Cluster, error::AdminError};
 
 use self::{
     clock::Clocks,
+    explained::Explained,
     finding::{Finding, Kind, Report},
     groups::Groups,
     reach::{Reached, reach},
@@ -66,6 +68,8 @@ struct Course {
     /// What was found of topics, and of transactions that hold groups back; nothing where these were not asked.
     topics: Option<Vec<Finding>>,
     transactions: Option<Vec<Finding>>,
+    /// What members' own processes have told.
+    explained: Explained,
 }
 
 impl Course {
@@ -78,6 +82,7 @@ impl Course {
             clocks: Clocks::default(),
             topics: None,
             transactions: None,
+            explained: Explained::default(),
         }
     }
 
@@ -99,7 +104,9 @@ impl Course {
         let Some(cluster) = self.cluster.filter(|_| self.looks > 0) else { return Ok(()) };
         report.add_all(self.clocks.findings(&cluster))?;
         report.add_all(self.topics.unwrap_or_default())?;
-        report.add_all(self.groups.findings(self.transactions))
+        let mut findings = self.groups.findings(self.transactions);
+        self.explained.quote(&mut findings);
+        report.add_all(findings)
     }
 }
 
@@ -117,7 +124,19 @@ async fn examine(
             "no broker can be asked: versions, topics, groups and clocks are not looked at",
         ));
     };
-    told(|| admin.explain(), ask(args, common, admin, reached, report, course)).await
+    // Which of two clusters one client of both asks is chance.
+    let of_one = match &reached.own {
+        Some(own) => {
+            Some(builder.clone().bootstrap_servers(own.clone()).wait_for_broker(false).build().await?)
+        }
+        None => None,
+    };
+    let asked = of_one.as_ref().unwrap_or(admin);
+    let done = told(|| asked.explain(), ask(args, common, asked, reached, report, course)).await;
+    if let Some(of_one) = of_one {
+        of_one.close().await;
+    }
+    done
 }
 
 async fn ask(
@@ -148,6 +167,7 @@ async fn ask(
         tokio::time::sleep(args.interval).await;
     }
     course.groups.read(common).await;
+    course.explained = Explained::ask(&args.explain).await;
     course.topics = Some(topics::examine(admin, course.groups.wanted_topics()).await);
     course.transactions = Some(course.groups.transactions(admin).await);
     Ok(())

@@ -21,6 +21,8 @@ const AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub(super) struct Reached {
     pub(super) cluster: Cluster,
+    /// The user's own addresses of that cluster, where others of them are of another.
+    pub(super) own: Option<Vec<String>>,
     /// The brokers that answer where they say that they are.
     pub(super) brokers: Vec<NodeId>,
 }
@@ -48,16 +50,24 @@ pub(super) async fn reach(
     else {
         return Ok(None);
     };
+    let (mut own, mut are_mixed) = (Vec::new(), false);
     for (probe, answer) in probes.iter().filter_map(|probe| Some((probe, probe.answer()?))) {
-        if answer.cluster.id != cluster.id {
+        if answer.cluster.id == cluster.id {
+            own.push(probe.address.to_string());
+        } else {
+            are_mixed = true;
             let id = |cluster: &Cluster| cluster.id.clone().unwrap_or_else(|| "without an id".to_owned());
-            let seen =
-                format!("cluster {}, and {} is of cluster {}", id(&answer.cluster), first, id(cluster));
+            let seen = format!(
+                "cluster {}, and {} is of cluster {}, in which the rest is looked at",
+                id(&answer.cluster),
+                first,
+                id(cluster)
+            );
             report.add(Finding::new(Kind::OtherCluster, seen).address(&probe.address))?;
         }
     }
     let brokers = advertised(builder, &probes, cluster, patience, report).await?;
-    Ok(Some(Reached { cluster: cluster.clone(), brokers }))
+    Ok(Some(Reached { cluster: cluster.clone(), own: are_mixed.then_some(own), brokers }))
 }
 
 /// The brokers that answer where the cluster says that they are.

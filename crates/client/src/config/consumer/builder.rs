@@ -1,5 +1,7 @@
 //! What a consumer's builder is told: setters, which store.
 
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use ottla_core::ResetPolicy as OffsetReset;
@@ -25,6 +27,8 @@ pub struct ConsumerBuilder {
     pub(super) topics: Option<Vec<String>>,
     pub(super) pattern: Option<String>,
     pub(super) listener: Option<Listener>,
+    #[cfg(unix)]
+    pub(super) explain_socket: Option<PathBuf>,
     pub(super) interceptors: Interceptors,
     pub(super) group: Group,
     pub(super) enable_auto_commit: Option<bool>,
@@ -50,6 +54,8 @@ impl Default for ConsumerBuilder {
             topics: None,
             pattern: None,
             listener: None,
+            #[cfg(unix)]
+            explain_socket: None,
             interceptors: Interceptors::default(),
             group: Group::default(),
             enable_auto_commit: None,
@@ -102,6 +108,20 @@ impl ConsumerBuilder {
     #[must_use]
     pub fn interceptor(mut self, interceptor: impl ConsumerInterceptor) -> Self {
         self.interceptors.add(interceptor);
+        self
+    }
+
+    /// Where the consumer says what it waits for: a Unix socket that is made when it is built, and gone when it is closed. Whoever
+    /// connects is written who the member is, and what [`Consumer::explain`](crate::Consumer::explain) says, and hung up on, so that
+    /// `ottla doctor --explain PATH` can quote it (`docs/health.md`). The file has the permissions 0600: who runs as the same user may
+    /// connect, and is told names of topics, groups and brokers, and no record. Default none.
+    ///
+    /// A socket that a dead process has left is replaced. Where somebody listens there, or the file is no socket, the consumer is not
+    /// built.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn explain_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.explain_socket = Some(path.into());
         self
     }
 
@@ -339,6 +359,10 @@ impl ConsumerBuilder {
     pub(crate) fn beside_its_group(&self) -> Self {
         let mut beside = self.clone();
         (beside.topics, beside.pattern, beside.listener) = (None, None, None);
+        #[cfg(unix)]
+        {
+            beside.explain_socket = None;
+        }
         beside.group.instance_id = None;
         beside.enable_auto_commit = Some(false);
         beside.auto_offset_reset = OffsetReset::Earliest;

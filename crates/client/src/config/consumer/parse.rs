@@ -1,5 +1,7 @@
 //! What a consumer's builder was told, valid, or what is wrong with it.
 
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::{collections::BTreeSet, time::Duration};
 
 use ottla_core::{FetchConfig, IsolationLevel, Pattern, TOPIC_NAME};
@@ -29,6 +31,8 @@ pub(crate) struct ConsumerConfig {
     /// What the builder was told to subscribe to; only with a group.
     pub(crate) subscription: Option<Wish>,
     pub(crate) listener: Option<Listener>,
+    #[cfg(unix)]
+    pub(crate) explain_socket: Option<PathBuf>,
     pub(crate) interceptors: Interceptors,
     pub(crate) group: Option<GroupSettings>,
     pub(crate) client_rack: Option<String>,
@@ -113,6 +117,8 @@ impl ConsumerBuilder {
         Ok(ConsumerConfig {
             subscription: self.parse_subscription()?,
             listener: self.listener.clone(),
+            #[cfg(unix)]
+            explain_socket: self.explain_socket.clone(),
             interceptors: self.interceptors.clone(),
             group: self.parse_group()?,
             client_rack: self.group.rack.clone(),
