@@ -45,6 +45,8 @@ mod deleted_topics;
 mod deletions;
 #[path = "suite/doctor.rs"]
 mod doctor;
+#[path = "suite/doctor_brokers.rs"]
+mod doctor_brokers;
 #[path = "suite/doctor_groups.rs"]
 mod doctor_groups;
 #[path = "suite/doctor_healthy.rs"]
@@ -219,6 +221,7 @@ fn all() -> Vec<Case> {
         served::cases(),
         browsed::cases(),
         doctor::cases(),
+        doctor_brokers::cases(),
         doctor_groups::cases(),
         doctor_healthy::cases(),
         public_face::cases(),

@@ -116,11 +116,14 @@ impl Tools {
         self.run(TOPICS, &strings(&["--delete", "--topic", topic])).map(drop)
     }
 
-    /// Sets a quota, such as `consumer_byte_rate`, of the clients with this id.
-    pub fn set_quota(&self, client: &str, quota: &str, value: u32) -> Result<(), ProcessError> {
-        let quota = format!("{quota}={value}");
-        let args = ["--alter", "--entity-type", "clients", "--entity-name", client, "--add-config", &quota];
-        self.run(CONFIGS, &strings(&args)).map(drop)
+    /// Sets a quota, such as `consumer_byte_rate`: of `users`, of `clients` by their ids, or of both together.
+    pub fn set_quota(&self, of: &[(&str, &str)], quota: &str, value: f64) -> Result<(), ProcessError> {
+        let mut args = strings(&["--alter"]);
+        args.extend(
+            of.iter().flat_map(|(kind, name)| strings(&["--entity-type", kind, "--entity-name", name])),
+        );
+        args.extend(["--add-config".to_owned(), format!("{quota}={value}")]);
+        self.run(CONFIGS, &args).map(drop)
     }
 
     /// Sets a property of a broker that runs.

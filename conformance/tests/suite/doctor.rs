@@ -1,5 +1,5 @@
 //! Faults of the way to a cluster and of its brokers, injected one after the other: `ottla doctor` names the cause of each.
-//! Those of groups are in `doctor_groups.rs`.
+//! Those of groups are in `doctor_groups.rs`, those that need a real Kafka in `doctor_brokers.rs`.
 
 use std::process::Command;
 use std::time::Duration;
@@ -63,8 +63,19 @@ impl Told {
         Ok(())
     }
 
+    /// That no error is told but these: a finding, and a part of what is told with it.
+    pub(crate) fn accuses_none_but(&self, fault: &str, culprits: &[(&str, &str)]) -> Outcome {
+        let is_one = |row: &&Value| {
+            let text = row.to_string();
+            culprits.iter().any(|(finding, part)| row["finding"] == *finding && text.contains(part))
+        };
+        let errors = self.rows.iter().filter(|row| row["severity"] == "error");
+        let innocent: Vec<String> = errors.filter(|row| !is_one(row)).map(Value::to_string).collect();
+        holds(&format!("{fault}: nobody else is accused:\n{}", innocent.join("\n")), innocent.is_empty())
+    }
+
     /// What to do, where that was chosen by what is wrong.
-    fn advises(&self, fault: &str, finding: &str, todo: &str) -> Outcome {
+    pub(crate) fn advises(&self, fault: &str, finding: &str, todo: &str) -> Outcome {
         let is_it = |row: &Value| {
             row["finding"] == finding && row["do"].as_str().is_some_and(|text| text.contains(todo))
         };

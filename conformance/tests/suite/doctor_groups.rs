@@ -41,6 +41,8 @@ struct Stage<'a> {
     target: &'a Target,
     admin: Admin,
     groups: Vec<String>,
+    /// Those in which nobody is, which is told of each.
+    deserted: Vec<String>,
     faults: Vec<Fault>,
     members: Vec<Consumer>,
     producers: Vec<TransactionalProducer>,
@@ -49,8 +51,9 @@ struct Stage<'a> {
 fn faults(target: &Target) -> Outcome {
     let (stage, moving) = wait(async {
         let admin = admin(target).await?;
-        let (groups, faults, members, producers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut stage = Stage { target, admin, groups, faults, members, producers };
+        let (groups, deserted, faults) = (Vec::new(), Vec::new(), Vec::new());
+        let (members, producers) = (Vec::new(), Vec::new());
+        let mut stage = Stage { target, admin, groups, deserted, faults, members, producers };
         stage.places().await?;
         stage.members().await?;
         stage.rebalances().await?;
@@ -68,7 +71,25 @@ fn faults(target: &Target) -> Outcome {
     for (fault, finding, says) in &stage.faults {
         told.names(fault, finding, &says.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
+    // Whose each is stands first.
+    let mut culprits: Vec<(&str, &str)> = stage
+        .faults
+        .iter()
+        .filter_map(|(_, finding, says)| Some((*finding, says.first()?.as_str())))
+        .collect();
+    culprits.extend(stage.deserted.iter().map(|group| ("no-members", group.as_str())));
+    told.accuses_none_but("all of them", &culprits)?;
     told.failed()
+}
+
+/// Nodes forget the one before a moment after it was deleted.
+async fn create_anew(target: &Target, topic: &str) -> Outcome {
+    let begun = Instant::now();
+    while let Err(error) = create(target, topic, PARTITIONS).await {
+        holds(&format!("it is made anew: {error:?}"), begun.elapsed() < PATIENCE)?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
 }
 
 fn now() -> i64 {
@@ -94,6 +115,13 @@ impl Stage<'_> {
         group
     }
 
+    /// One without members.
+    fn deserted(&mut self, name: &str) -> String {
+        let group = self.group(name);
+        self.deserted.push(group.clone());
+        group
+    }
+
     fn expect(&mut self, fault: &'static str, finding: &'static str, says: &[&str]) {
         self.faults.push((fault, finding, says.iter().map(ToString::to_string).collect()));
     }
@@ -114,7 +142,8 @@ impl Stage<'_> {
 
     /// Groups without members, whose commits are where they should not be.
     async fn places(&mut self) -> Outcome {
-        let (beyond, before, left) = (self.group("beyond"), self.group("before"), self.group("left"));
+        let (beyond, before, left) =
+            (self.deserted("beyond"), self.deserted("before"), self.deserted("left"));
         let (whole, cut) = (self.topic("whole").await?, self.topic("cut").await?);
         self.commit(&beyond, &whole, RECORDS + 15).await?;
         self.expect("a commit beyond the log's end", "beyond-end", &[&beyond, "committed 25", "ends at 10"]);
@@ -124,6 +153,15 @@ impl Stage<'_> {
         self.expect("records deleted before they were read", "before-begin", &says);
         self.commit(&left, &whole, 3).await?;
         self.expect("a group whose consumers do not run", "no-members", &[&left, "14 records wait"]);
+
+        let (anew, again) = (self.topic("anew").await?, self.deserted("anew"));
+        within("a topic that goes", self.admin.delete_topic(anew.as_str())).await??;
+        create_anew(self.target, &anew).await?;
+        numbers(self.target, &anew, PARTITIONS, 0..6).await?;
+        // As a member does whose requests name the topic, and not which one of that name.
+        self.commit(&again, &anew, RECORDS).await?;
+        let says = [again.as_str(), "committed 10", "ends at 3"];
+        self.expect("a topic that was deleted and made anew", "beyond-end", &says);
         Ok(())
     }
 
@@ -205,7 +243,7 @@ impl Stage<'_> {
     }
 
     async fn transactions(&mut self) -> Outcome {
-        let (topic, group, id) = (self.topic("open").await?, self.group("committed"), unique("open"));
+        let (topic, group, id) = (self.topic("open").await?, self.deserted("committed"), unique("open"));
         self.commit(&group, &topic, RECORDS).await?;
         let builder = Producer::builder().bootstrap_servers([self.target.bootstrap()]);
         // However long the rest takes on a busy machine.
@@ -225,7 +263,7 @@ impl Stage<'_> {
     async fn topics(&mut self) -> Outcome {
         match self.target {
             Target::Embedded(broker) => {
-                let (topic, group) = (self.topic("leaderless").await?, self.group("leaderless"));
+                let (topic, group) = (self.topic("leaderless").await?, self.deserted("leaderless"));
                 self.commit(&group, &topic, 0).await?;
                 let server = broker.server();
                 server.with_cluster(|cluster| cluster.depose_leader(&topic, 1, server.now()));
@@ -235,7 +273,7 @@ impl Stage<'_> {
                 self.expect("a clock that is ahead", "clock-skew", &["ahead of", "\"severity\":\"error\""]);
             }
             Target::Kafka(cluster) => {
-                let (name, group) = (unique("min-isr"), self.group("min-isr"));
+                let (name, group) = (unique("min-isr"), self.deserted("min-isr"));
                 let topic = NewTopic::new(&name).partitions(PARTITIONS).config("min.insync.replicas", "4");
                 self.admin.create_topic(topic).await?;
                 cluster.wait_for_topic(&name)?;
@@ -266,34 +304,56 @@ impl Stage<'_> {
         self.expect("keys of which one partition has most", "lag-grows", &says);
         self.expect("a member that never commits", "not-committing", &[&silent, "has committed nothing"]);
         self.expect("a group that was reset", "rewound", &[&back]);
-        let is_ahead = matches!(self.target, Target::Embedded(_));
-        Moving::start(self.target.bootstrap(), topic, readers, is_ahead)
+        let restless = self.group("restless");
+        let says = [restless.as_str(), "members came", "went"];
+        self.expect("a member that crashes and is started again", "members-come-and-go", &says);
+        Moving::start(*self.target, topic, readers, restless)
     }
 }
 
-/// Writes and commits, until it is stopped.
+/// Writes and commits, and has members come and go, until it is stopped.
 struct Moving {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Outcome>,
+    threads: [JoinHandle<Outcome>; 2],
 }
 
 impl Moving {
     fn start(
-        bootstrap: String,
+        target: Target,
         topic: String,
         readers: [Consumer; 2],
-        is_ahead: bool,
+        restless: String,
     ) -> Result<Self, Failed> {
         let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, hot) = (stop.clone(), topic.clone());
+        let moves = spawn(move || {
+            let is_ahead = matches!(target, Target::Embedded(_));
+            wait(go_on(&target.bootstrap(), &hot, readers, is_ahead, &stopped))
+        });
         let stopped = stop.clone();
-        let thread = spawn(move || wait(go_on(&bootstrap, &topic, readers, is_ahead, &stopped)));
-        Ok(Self { stop, thread })
+        let crashes = spawn(move || wait(come_and_go(&target, &topic, &restless, &stopped)));
+        Ok(Self { stop, threads: [moves, crashes] })
     }
 
     fn stop(self) -> Outcome {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().map_err(|_| "what moves has panicked")?
+        self.threads.into_iter().try_for_each(|it| it.join().map_err(|_| "what moves has panicked")?)
     }
+}
+
+/// A member after the other, each for a while.
+async fn come_and_go(target: &Target, topic: &str, group: &str, stop: &AtomicBool) -> Outcome {
+    while !stop.load(Ordering::Relaxed) {
+        let builder = member_by(target, group, topic, GroupProtocol::Classic).enable_auto_commit(true);
+        let mut member = builder.build().await?;
+        poll_until(&mut member, "a share", |member| !member.assignment().is_empty()).await?;
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(500) {
+            member.poll(Duration::from_millis(50)).await?;
+        }
+        within("a close", member.close()).await??;
+    }
+    Ok(())
 }
 
 async fn go_on(

@@ -6,14 +6,20 @@ use std::path::{Path, PathBuf};
 use crate::cases::{Case, Outcome};
 
 /// They have a test in backticks as `module::sentence`.
-const PAGES: [&str; 2] = ["docs/transactions-observed.md", "docs/java-behaviours.md"];
+const PAGES: [&str; 3] = ["docs/transactions-observed.md", "docs/java-behaviours.md", FAULTS];
+
+/// It has a table of faults, each with its class, the finding that names it, and the test that injects it.
+const FAULTS: &str = "docs/doctor.md";
 
 /// Where a test may be that is not of the suite.
 const CRATES: [&str; 6] =
     ["crates/broker", "crates/client", "crates/core", "crates/cli", "crates/protocol", "sim"];
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![Case::alone("the_tests_that_pages_name_are_there", named)]
+    vec![
+        Case::alone("the_tests_that_pages_name_are_there", named),
+        Case::alone("the_faults_of_doctors_page_are_injected_and_two_or_more_are_of_each_class", faults),
+    ]
 }
 
 /// The suite's own cases: where each runs.
@@ -75,6 +81,37 @@ fn named() -> Outcome {
         if count < 20 {
             wrong.push(format!("{page} names {count} tests"));
         }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
+}
+
+/// What must have faults.
+const CLASSES: [&str; 7] =
+    ["network", "brokers", "groups", "transactions", "quotas", "authorization", "user's code"];
+
+fn faults() -> Outcome {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = std::fs::read_to_string(root.join(FAULTS))?;
+    let (mut classes, mut wrong) = (BTreeMap::new(), Vec::new());
+    for line in text.lines().filter(|line| line.contains("::doctor_names_")) {
+        let cells: Vec<&str> = line.trim_matches(['|', ' ']).split(" | ").collect();
+        let [fault, class, finding, test] = cells[..] else {
+            return Err(format!("{FAULTS}: not a fault: {line}").into());
+        };
+        *classes.entry(class).or_insert(0) += 1;
+        let module = test.trim_start_matches('`').split("::").next().unwrap_or_default();
+        let source = std::fs::read_to_string(root.join(format!("conformance/tests/suite/{module}.rs")))?;
+        let finding = finding.split('`').nth(1).unwrap_or_default();
+        for told in [fault, finding] {
+            if !source.contains(&format!("\"{told}\"")) {
+                wrong.push(format!("{FAULTS}: {module} has no \"{told}\""));
+            }
+        }
+    }
+    let few = CLASSES.iter().filter(|class| classes.get(*class).is_none_or(|count| *count < 2));
+    wrong.extend(few.map(|class| format!("{FAULTS}: too few faults of {class}")));
+    if classes.values().sum::<usize>() < 20 || classes.len() > CLASSES.len() {
+        wrong.push(format!("{FAULTS}: {classes:?}"));
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n").into()) }
 }

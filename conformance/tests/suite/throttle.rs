@@ -38,11 +38,11 @@ async fn by_fault() -> Outcome {
 
 async fn by_quota(target: &Target) -> Outcome {
     // What ten seconds allow may come at once; and no pause is longer than Kafka measures.
-    const BYTES_PER_SECOND: u32 = 15_000;
+    const BYTES_PER_SECOND: f64 = 15_000.0;
     const MEASURED: Duration = Duration::from_secs(11);
     let (topic, client) = (topic(target, "throttled", 1).await?, unique("greedy"));
     fill(target, &topic).await?;
-    target.tools()?.set_quota(&client, "consumer_byte_rate", BYTES_PER_SECOND)?;
+    target.tools()?.set_quota(&[("clients", &client)], "consumer_byte_rate", BYTES_PER_SECOND)?;
     let builder = consumer(target).client_id(&client).max_partition_fetch_bytes(SIZE);
     reads_all(&mut alone(builder, &topic).await?, MEASURED).await
 }
