@@ -205,9 +205,8 @@ script! {
 
     /// A thousand at most are kept, and only until metadata is asked for.
     a_hundred_thousand_brokers_beside_each_fetch_take_no_memory within 4 * LITTLE => async || {
-        let mut node_id = 1000;
-        in_spite_of(move |answer| for _ in 0..100_000 {
-            node_id += 1;
+        let mut node_ids = 1000..;
+        in_spite_of(move |answer| for node_id in node_ids.by_ref().take(100_000) {
             answer.node_endpoints.push(FetchNodeEndpoint {
                 node_id, host: "127.0.0.1".to_owned(), port: 1, ..Default::default()
             });

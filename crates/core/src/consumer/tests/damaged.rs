@@ -27,8 +27,8 @@ fn brings(world: &mut World, bytes: Vec<u8>) -> i64 {
     }
     let fetch = world.fetches.pop_front().expect("a fetch is under way");
     let Request::Fetch(request) = &fetch.request else { panic!("{fetch:?}") };
-    let asked = request.topics.iter().flat_map(|topic| &topic.partitions).map(|asked| asked.fetch_offset);
-    let offset = asked.last().unwrap_or(-1);
+    let mut asked = request.topics.iter().flat_map(|topic| &topic.partitions).map(|asked| asked.fetch_offset);
+    let offset = asked.next_back().unwrap_or(-1);
     world.fetched_by(&fetch, 0, ErrorCode::None, Some(bytes));
     offset
 }
