@@ -67,7 +67,8 @@ const VARIANTS: &[Variant] = &[
         name: "wakes_nobody_behind_a_stir",
         file: "shared.rs",
         honest: "        driver.due = stir;",
-        planted: "        driver.due = stir && false;",
+        planted: "        _ = stir;
+        driver.due = false;",
     },
     Variant {
         name: "wakes_before_the_bytes_are_counted",

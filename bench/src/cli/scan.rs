@@ -10,7 +10,7 @@ use std::{fs, thread};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use ottla::{Admin, NewTopic, TopicPartition};
-use ottla_bench_child::{cpu_of_children_micros, peak_of_children_kib};
+use ottla_bench_child::cpu_of_children_micros;
 use ottla_conformance::kafka::{Cluster, Config};
 use ottla_conformance::process::{self, Process};
 use ottla_conformance::wait::until_some;
@@ -61,7 +61,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for _ in 0..rounds {
         ours.push(lag(&program, &bootstrap)?);
     }
-    let peak = peak_of_children_kib()?;
+    let peak = peak(&program, &bootstrap)?;
     row("`ottla lag --output json`, the whole process", &ours, all, Some(peak))?;
     let mut theirs = kafkas(&bootstrap, rounds + 1)?.into_iter();
     let cold: Vec<Look> = theirs.by_ref().take(1).collect();
@@ -94,6 +94,7 @@ async fn until_taken(admin: &Admin, group: &str, offsets: Vec<(TopicPartition, i
         if taken == offsets.len() || Instant::now() > deadline {
             return Ok(taken);
         }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -115,6 +116,13 @@ fn lag(program: &Path, bootstrap: &str) -> Result<Look> {
     let seconds = began.elapsed().as_secs_f64();
     let cpu_seconds = (cpu_of_children_micros()? - before) as f64 / 1e6;
     Ok(Look { rows: output.stdout.lines().count(), seconds, cpu_seconds })
+}
+
+/// Its peak of memory, by a small process that has no other child.
+fn peak(program: &Path, bootstrap: &str) -> Result<u64> {
+    let mut child = Command::new(std::env::current_exe()?);
+    child.arg("peak").arg(program).args(["lag", "-b", bootstrap, "--output", "json"]);
+    Ok(process::run(&child, WITHIN)?.stdout.trim().parse()?)
 }
 
 /// Kafka's tool, called so often in one JVM, which tells a line of figures of each call.

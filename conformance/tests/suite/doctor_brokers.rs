@@ -75,14 +75,14 @@ impl<'a> Stage<'a> {
 
     /// One look, by way of these addresses.
     fn told(&self, servers: &str, more: &[&str]) -> Result<Told, Failed> {
-        let args = ["-b", servers, "-G", &self.group, "--looks", "1", "--patience", "1s"];
+        let args = ["-b", servers, "-G", &self.group, "--looks", "1", "--patience", "3s"];
         Told::by(&[args.as_slice(), more].concat())
     }
 
     /// The fault is named, at the victim and nowhere else.
     fn names(&self, fault: &str, finding: &str, says: &[&str]) -> Outcome {
         let victim = format!("\"broker\":{}", self.victim);
-        let told = self.told(&self.cluster().bootstrap(), &["-X", "default.api.timeout.ms=3000"])?;
+        let told = self.told(&self.cluster().bootstrap(), &["-X", "default.api.timeout.ms=5000"])?;
         told.names(fault, finding, &[&[victim.as_str()], says].concat())?;
         told.accuses_none_but(fault, &[(finding, &victim)])?;
         told.failed()

@@ -306,7 +306,7 @@ impl Stage<'_> {
         self.expect("a group that was reset", "rewound", &[&back]);
         let restless = self.group("restless");
         let says = [restless.as_str(), "members came", "went"];
-        self.expect("a member that crashes and is started again", "members-come-and-go", &says);
+        self.expect("a member that leaves and joins again and again", "members-come-and-go", &says);
         Moving::start(*self.target, topic, readers, restless)
     }
 }

@@ -252,7 +252,7 @@ async fn written(target: &Target) -> Outcome {
             kcat(target, &[&["-P", "-t", &theirs], flags].concat()),
         ] {
             let name = format!("{command:?}");
-            let mut process = Process::spawn_with_input(&mut command)?;
+            let mut process = Process::spawn_with_input(&command)?;
             process.write(input)?;
             process.close_input();
             process.finish(PATIENCE).map_err(|error| format!("{name}: {error}"))?;

@@ -90,7 +90,7 @@ pub(crate) enum Verb {
     Demo(DemoArgs),
     /// Run the embedded broker in the foreground
     Broker(BrokerArgs),
-    /// Show the cluster: its brokers, who is the controller, its id and features
+    /// Show the cluster: its brokers, its id and features, and who is the controller where that is one of them (not with KRaft)
     Cluster(ClusterArgs),
     /// Look after topics
     #[command(subcommand, alias = "topic")]

@@ -99,7 +99,8 @@ pub(crate) struct ConfigsArgs {
 }
 
 const UNLIKE_OTHERS: &str = "\
-Unlike kcat -Q, which prints -1, and kafka-get-offsets, which leaves the line out, where no record is that late. Topics are in \
+Unlike kcat -Q, which prints -1, and kafka-get-offsets, which leaves the line out, where no record is that late. Unlike kcat, \
+which asks as its isolation.level says (read_committed), the latest offset is the log's end unless --isolation says otherwise. Topics are in \
 order, and so are partitions, as numbers. A partition whose offset cannot be told ends it with status 1, once all others are \
 shown.";
 

@@ -16,6 +16,9 @@ pub(super) async fn show(common: &Common) -> Result<(), Failure> {
     .await?;
     let mut failures = Failures::default();
     let versions = failures.take_from(versions);
+    // Where controllers are elected by themselves (KRaft), any broker that is alive is told as one: the brokers ask the real one.
+    let is_kraft = versions.values().any(|told| told.finalized_features.contains_key("metadata.version"));
+    let controller = cluster.controller.filter(|_| !is_kraft);
     let mut table = Table::new(&["BROKER", "ADDRESS", "RACK", "CONTROLLER", "CLUSTER-ID", "FEATURES"]);
     for (id, node) in &cluster.nodes {
         let features = versions.get(id).map(|told| {
@@ -26,7 +29,7 @@ pub(super) async fn show(common: &Common) -> Result<(), Failure> {
             id.0.into(),
             node.address.to_string().into(),
             node.rack.as_deref().into(),
-            (cluster.controller == Some(*id)).into(),
+            controller.map(|controller| controller == *id).into(),
             cluster.id.as_deref().into(),
             features.into(),
         ]);

@@ -111,7 +111,7 @@ fn an_end_is_noted_once_while_reading_goes_on() {
     broker.produce(&["t"], "a\n").ok();
     let mut reader = broker.start_command(&["consume", "t"]);
     let lines = Lines::of(&mut reader);
-    let mut said = reader.stderr_lines();
+    let mut said = reader.stderr_lines().filter(|line| line.contains("reached the end"));
     assert_eq!(said.next().unwrap(), "ottla: reached the end of t-0 at offset 1");
     broker.produce(&["t"], "b\n").ok();
     assert_eq!(lines.take(2), ["a", "b"]);
@@ -159,14 +159,22 @@ fn stamp(broker: &Broker) -> i64 {
 #[test]
 fn a_time_to_come_is_waited_for() {
     let broker = Broker::start(&["t:1"]);
-    broker.produce(&["t"], "early\n").ok();
-    let end = now() + 2500;
-    let mut reader = broker.start_command(&["consume", "t", "-o", &format!("e@{end}")]);
-    let lines = Lines::of(&mut reader);
-    assert_eq!(lines.take(1), ["early"]);
+    broker.produce(&["t"], "first\nearly\n").ok();
+    let end = now() + 8000;
+    let until = format!("e@{end}");
+    let readers = [&["-o", "1"][..], &["-o", "-1"], &["-o", "beginning"]].map(|start| {
+        let mut reader = broker.start_command(&[&["consume", "t", "-o", &until], start].concat());
+        (Lines::of(&mut reader), reader)
+    });
+    for (lines, _) in &readers[..2] {
+        assert_eq!(lines.take(1), ["early"]);
+    }
+    assert_eq!(readers[2].0.take(2), ["first", "early"]);
     broker.produce(&["t"], "in time\n").ok();
-    assert_eq!(lines.take(1), ["in time"]);
-    assert_eq!(reader.wait().status, Some(0));
+    for (lines, reader) in readers {
+        assert_eq!(lines.rest(), ["in time"], "and nothing of it again, once the end is known");
+        assert_eq!(reader.wait().status, Some(0));
+    }
     assert!(now() >= end, "not before");
 }
 

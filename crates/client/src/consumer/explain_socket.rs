@@ -1,7 +1,8 @@
 //! A Unix socket at which a consumer says what it waits for, to whoever may open it.
 //!
 //! Bound when the consumer is built, so that a path that is taken is an error there; served by a task of the driver's, one connection
-//! after the other, and gone with the driver. What it writes is in `docs/health.md`.
+//! after the other. Its name is gone with the consumer, so that another can have it while this one's driver still leaves its group.
+//! What it writes is in `docs/health.md`.
 
 use std::{
     fs,
@@ -29,25 +30,29 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The most that is written: a consumer of thousands of partitions has a line for each.
 const MOST: usize = 256 << 10;
 
-/// A socket's file, removed when dropped if it is still this one.
-#[derive(Debug)]
-pub(crate) struct ExplainSocket {
-    listener: net::UnixListener,
-    file: File,
-}
+/// How long the user may be away before that is told: between two calls he always is.
+const AWAY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-struct File {
+pub(crate) struct ExplainSocket(net::UnixListener);
+
+/// A socket's name, removed when dropped if it is still this one's.
+#[derive(Debug)]
+pub(crate) struct Name {
     path: PathBuf,
     /// Device and number: what is there later under its name may be another's.
     id: (u64, u64),
 }
 
-impl Drop for File {
+impl Drop for Name {
     fn drop(&mut self) {
-        if id(&self.path).is_ok_and(|id| id == self.id) {
-            _ = fs::remove_file(&self.path);
-        }
+        remove(&self.path, self.id);
+    }
+}
+
+fn remove(path: &Path, if_it_is: (u64, u64)) {
+    if id(path).is_ok_and(|id| id == if_it_is) {
+        _ = fs::remove_file(path);
     }
 }
 
@@ -58,21 +63,20 @@ fn id(path: &Path) -> io::Result<(u64, u64)> {
 impl ExplainSocket {
     /// Whoever runs as this user may connect, and nobody else, ever: the file is made in a folder of its own that nobody else may
     /// enter, and has its permissions before it has its name.
-    pub(crate) fn bind(path: &Path) -> io::Result<Self> {
+    pub(crate) fn bind(path: &Path) -> io::Result<(Self, Name)> {
         free(path)?;
-        let mut hidden = path.as_os_str().to_owned();
-        hidden.push(format!(".{:x}", fastrand::u16(..)));
-        let hidden = PathBuf::from(hidden);
+        // A socket's path may be little longer than a hundred bytes.
+        let hidden = path.with_file_name(format!(".{:04x}", fastrand::u16(..)));
         fs::DirBuilder::new().mode(0o700).create(&hidden)?;
         let made = (|| {
             let socket = hidden.join("s");
             let listener = net::UnixListener::bind(&socket)?;
             fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
             listener.set_nonblocking(true)?;
-            let file = File { path: path.to_owned(), id: id(&socket)? };
+            let name = Name { path: path.to_owned(), id: id(&socket)? };
             // Unlike a renaming, it fails where another has come first.
             fs::hard_link(&socket, path)?;
-            Ok(Self { listener, file })
+            Ok((Self(listener), name))
         })();
         _ = fs::remove_dir_all(&hidden);
         made
@@ -80,8 +84,7 @@ impl ExplainSocket {
 
     /// Until it is dropped.
     pub(crate) async fn serve(self, shared: Arc<Shared<Core>>) {
-        let Self { listener, file: _file } = self;
-        let Ok(listener) = UnixListener::from_std(listener) else { return };
+        let Ok(listener) = UnixListener::from_std(self.0) else { return };
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
@@ -103,8 +106,12 @@ fn free(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
         Ok(there) if !there.file_type().is_socket() => taken("there is a file that is no socket"),
-        Ok(_) => match net::UnixStream::connect(path) {
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Ok(there) => match net::UnixStream::connect(path) {
+            // Unless somebody else has put his own there meanwhile.
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                remove(path, (there.dev(), there.ino()));
+                Ok(())
+            }
             Err(error) => Err(error),
             Ok(_) => taken("another consumer listens there"),
         },
@@ -119,9 +126,9 @@ async fn write(mut stream: UnixStream, text: &str) -> io::Result<()> {
 /// Who it is, a line each, and behind an empty line what it waits for.
 fn text(shared: &Shared<Core>) -> String {
     let (group, explanation) = shared.inspect(|core| (core.group_metadata(), core.explain(clock::now())));
-    let polls = shared.with(|core, now| core.stats(now).polls);
+    let polls = shared.inspect(|core| core.polls(clock::now()));
     let (group, member) = group.map(|it| (it.group_id, it.member_id)).unwrap_or_default();
-    let away = match (polls.away, polls.limit) {
+    let away = match (polls.away.filter(|away| *away >= AWAY), polls.limit) {
         (Some(away), Some(limit)) => format!("program: has not come back for {away:.1?}, of {limit:?}\n"),
         (Some(away), None) => format!("program: has not come back for {away:.1?}\n"),
         (None, _) => String::new(),

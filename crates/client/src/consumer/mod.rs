@@ -74,19 +74,24 @@ use crate::{
 /// The machine that a consumer's handles and its driver share.
 type Core = ottla_core::Consumer<Arc<Frame>>;
 
-/// What answers at the socket that the builder was told of.
 #[cfg(unix)]
-fn explaining(config: &ConsumerConfig) -> Result<Option<Beside<Core>>, BuildError> {
+use explain_socket::Name as SocketName;
+#[cfg(not(unix))]
+type SocketName = std::convert::Infallible;
+
+/// What answers at the socket that the builder was told of, and its name.
+#[cfg(unix)]
+fn explaining(config: &ConsumerConfig) -> Result<Option<(Beside<Core>, SocketName)>, BuildError> {
     let Some(path) = &config.explain_socket else { return Ok(None) };
-    let socket = explain_socket::ExplainSocket::bind(path).map_err(|error| {
+    let (socket, name) = explain_socket::ExplainSocket::bind(path).map_err(|error| {
         let told = format!("`{}`: {error}", path.display());
         BuildError::new(BuildErrorKind::InvalidValue).property("explain_socket").detail(told)
     })?;
-    Ok(Some(Box::new(move |shared| Box::pin(socket.serve(shared)))))
+    Ok(Some((Box::new(move |shared| Box::pin(socket.serve(shared))), name)))
 }
 
 #[cfg(not(unix))]
-fn explaining(_: &ConsumerConfig) -> Result<Option<Beside<Core>>, BuildError> {
+fn explaining(_: &ConsumerConfig) -> Result<Option<(Beside<Core>, SocketName)>, BuildError> {
     Ok(None)
 }
 
@@ -103,6 +108,7 @@ pub struct Consumer {
     driver: Option<Driver<Core>>,
     shared: Arc<Shared<Core>>,
     reader: Reader,
+    _socket: Option<SocketName>,
 }
 
 impl Consumer {
@@ -124,12 +130,13 @@ impl Consumer {
             Some(Wish::Pattern(pattern)) => core.subscribe_pattern(pattern.as_str(), now),
             None => Ok(()),
         });
-        let driver = Driver::spawn_with(core, driver, None, explaining(&config)?)
+        let (beside, socket) = explaining(&config)?.unzip();
+        let driver = Driver::spawn_with(core, driver, None, beside)
             .map_err(|error| BuildError::new(BuildErrorKind::Driver).because(error))?;
         let shared = driver.shared().clone();
         let listening = Arc::new(Listening::new(config.listener.clone()));
         let reader = Reader::new(&shared, listening, Arc::new(Settings::new(&config)));
-        let consumer = Self { driver: Some(driver), shared, reader };
+        let consumer = Self { driver: Some(driver), shared, reader, _socket: socket };
         reach(&consumer.shared, |core| core.metadata(), &config.common).await?;
         Ok(consumer)
     }

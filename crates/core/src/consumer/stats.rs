@@ -182,14 +182,7 @@ impl<F: Clone> Consumer<F> {
             },
             commits: group.map(|group| group.commits.stats).unwrap_or_default(),
             rebalances: group.map(|group| group.handover.rebalances.stats(now)).unwrap_or_default(),
-            polls: PollStats {
-                away: self
-                    .away_since()
-                    .filter(|_| self.closing.is_none())
-                    .map(|since| now.mono.saturating_duration_since(since)),
-                longest: self.readers.longest_away,
-                limit: group.map(|group| group.membership.config().max_poll_interval),
-            },
+            polls: self.polls(now),
             buffer: BufferStats {
                 records: partitions.iter().map(|one| one.buffered_records).fold(0, u64::saturating_add),
                 bytes: partitions.iter().map(|partition| partition.buffered_bytes).sum(),
@@ -198,6 +191,16 @@ impl<F: Clone> Consumer<F> {
             },
             connections: self.hub.connections.stats(),
             partitions,
+        }
+    }
+
+    /// How long the user stays away.
+    pub fn polls(&self, now: Now) -> PollStats {
+        let away = self.away_since().filter(|_| self.closing.is_none());
+        PollStats {
+            away: away.map(|since| now.mono.saturating_duration_since(since)),
+            longest: self.readers.longest_away,
+            limit: self.group.as_ref().map(|group| group.membership.config().max_poll_interval),
         }
     }
 }

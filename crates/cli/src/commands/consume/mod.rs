@@ -10,7 +10,7 @@ mod notes;
 mod sink;
 mod watch;
 
-use std::{io, time::Duration};
+use std::{collections::BTreeSet, io, time::Duration};
 
 use ottla::{
     Admin, Consumer, ConsumerBuilder, Event, OffsetReset, Records, Timestamp, TopicPartition,
@@ -71,6 +71,11 @@ impl<'a> Plan<'a> {
             return Err(Failure::usage(format!(
                 "-o: {why}; only beginning or end, for partitions without one"
             )));
+        }
+        if common.is_json() && !args.json && args.format.is_some() {
+            return Err(Failure::usage(
+                "-f and --output json: an object is written for each record; choose one",
+            ));
         }
         let clients = Clients::new(common)?;
         if offsets.start == Some(Start::Stored) && clients.property("group.id").is_none() {
@@ -160,6 +165,8 @@ struct Reading<'a> {
     watch: Watch,
     notes: Notes,
     lookups: Lookups,
+    /// Partitions whose log has to be known before it is known where they begin.
+    unplaced: BTreeSet<TopicPartition>,
     /// Of partitions that could not be read as was asked for.
     failures: Failures,
     patience: Duration,
@@ -201,6 +208,7 @@ impl<'a> Reading<'a> {
             watch: Watch::new(),
             notes: Notes::new(plan.args.group.clone(), plan.args.quiet),
             lookups: Lookups::new(admin.clone(), isolation, wanted),
+            unplaced: BTreeSet::new(),
             failures: Failures::default(),
             patience,
             poll_records,
@@ -232,7 +240,10 @@ impl<'a> Reading<'a> {
                 }
             }
             // Until it is found out where that is.
-            Some(Start::Offset(_) | Start::BeforeEnd(_)) => self.consumer.pause(each),
+            Some(Start::Offset(_) | Start::BeforeEnd(_)) => {
+                self.unplaced.extend(each.clone());
+                self.consumer.pause(each);
+            }
         }
         if self.goal.assigned(&partitions) || placed {
             self.lookups.ask(partitions);
@@ -245,7 +256,10 @@ impl<'a> Reading<'a> {
         while let Some((at, found)) = self.lookups.next() {
             match found {
                 Ok(bounds) => {
-                    self.place(&at, &bounds)?;
+                    // Its end may be asked for again while it is read.
+                    if self.unplaced.remove(&at) {
+                        self.place(&at, &bounds)?;
+                    }
                     self.goal.know(&at, &bounds);
                 }
                 Err(unknown) if unknown.may_pass && !self.plan.args.exit => self.lookups.ask(vec![at]),

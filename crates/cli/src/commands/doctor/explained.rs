@@ -78,8 +78,8 @@ impl Told {
     /// A member that stands, and is this one.
     fn is_told_of(&self, finding: &Finding) -> bool {
         matches!(finding.kind, Kind::MemberStuck | Kind::NotCommitting)
-            && finding.place.group.as_ref() == Some(&self.group)
-            && finding.place.member.as_ref() == Some(&self.member)
+            && is_written(finding.place.group.as_deref(), &self.group)
+            && is_written(finding.place.member.as_deref(), &self.member)
     }
 
     /// Of its partitions what the finding is about, if it is about one.
@@ -88,7 +88,8 @@ impl Told {
         let at =
             place.topic.as_ref().zip(place.partition).map(|(topic, number)| format!("{topic}-{number}: "));
         let is_general = |line: &&String| {
-            ["program: ", "broker ", "group: ", "commit: "].iter().any(|it| line.starts_with(it))
+            let of_topic = place.topic.as_ref().is_some_and(|topic| line.starts_with(&format!("{topic}: ")));
+            of_topic || ["program: ", "broker ", "group: ", "commit: "].iter().any(|it| line.starts_with(it))
         };
         let concerns = |line: &&String| at.as_ref().is_none_or(|at| is_general(line) || line.starts_with(at));
         let lines: Vec<&str> = self.lines.iter().filter(concerns).map(String::as_str).collect();
@@ -102,6 +103,11 @@ impl Told {
         };
         format!("its process ({}) says: {quoted}{more}", self.process)
     }
+}
+
+/// Whether a name is what stands there, where each name has one line.
+fn is_written(name: Option<&str>, there: &str) -> bool {
+    name.is_some_and(|name| name.escape_debug().eq(there.chars()))
 }
 
 #[cfg(unix)]

@@ -101,10 +101,12 @@ impl Course {
 
     /// Tells what was seen of all that takes several looks.
     fn tell(self, report: &mut Report) -> Result<(), Failure> {
-        let Some(cluster) = self.cluster.filter(|_| self.looks > 0) else { return Ok(()) };
-        report.add_all(self.clocks.findings(&cluster))?;
-        report.add_all(self.topics.unwrap_or_default())?;
-        let mut findings = self.groups.findings(self.transactions);
+        let mut findings = Vec::new();
+        if let Some(cluster) = self.cluster.filter(|_| self.looks > 0) {
+            report.add_all(self.clocks.findings(&cluster))?;
+            report.add_all(self.topics.unwrap_or_default())?;
+            findings = self.groups.findings(self.transactions);
+        }
         self.explained.quote(&mut findings);
         report.add_all(findings)
     }
@@ -118,6 +120,8 @@ async fn examine(
     report: &mut Report,
     course: &mut Course,
 ) -> Result<(), Failure> {
+    // It takes no broker.
+    course.explained = Explained::ask(&args.explain).await;
     let Some(reached) = reach(builder, args.patience, report).await? else {
         return report.add(Finding::new(
             Kind::NotAsked,
@@ -167,7 +171,6 @@ async fn ask(
         tokio::time::sleep(args.interval).await;
     }
     course.groups.read(common).await;
-    course.explained = Explained::ask(&args.explain).await;
     course.topics = Some(topics::examine(admin, course.groups.wanted_topics()).await);
     course.transactions = Some(course.groups.transactions(admin).await);
     Ok(())

@@ -109,10 +109,8 @@ async fn reach(builder: AdminBuilder, address: &Address, patience: Duration) -> 
         }
     }
     let Some((by, is_here, connected)) = by else { return End::Unreachable(dead) };
-    let begun = Instant::now();
     match speak(builder, address, patience).await {
-        Ok(cluster) => {
-            let answered = begun.elapsed();
+        Ok((cluster, answered)) => {
             End::Answered(Answer { by, is_here, dead, resolved, connected, answered, cluster })
         }
         Err(spoken) => End::Speechless(spoken),
@@ -137,18 +135,23 @@ fn is_here(at: SocketAddr, from: Option<SocketAddr>) -> bool {
     at.ip().is_loopback() || from.is_some_and(|from| from.ip() == at.ip())
 }
 
-/// As a client does: TLS, authentication, versions, metadata.
-async fn speak(builder: AdminBuilder, address: &Address, patience: Duration) -> Result<Cluster, Spoken> {
+/// As a client does: TLS, authentication, versions, metadata. With it how long that took.
+async fn speak(
+    builder: AdminBuilder,
+    address: &Address,
+    patience: Duration,
+) -> Result<(Cluster, Duration), Spoken> {
     let builder = builder.bootstrap_servers([address.to_string()]).default_api_timeout(patience);
     let begun = Instant::now();
     let admin = builder.build().await?;
     let cluster = admin.describe_cluster().await;
     // What a quota holds back is not an answer, but the request behind it (KIP-219). What was told stands, whatever comes of that.
-    if cluster.is_ok() && begun.elapsed() < SLOW {
-        _ = admin.describe_cluster().await;
+    let mut answered = begun.elapsed();
+    if cluster.is_ok() && answered < SLOW && admin.describe_cluster().await.is_ok() {
+        answered = begun.elapsed();
     }
     admin.close().await;
-    Ok(cluster?)
+    Ok((cluster?, answered))
 }
 
 impl Probe {

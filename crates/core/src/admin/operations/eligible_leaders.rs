@@ -61,6 +61,7 @@ impl Operation for DescribeEligibleLeaders {
         let Response::DescribeTopicPartitions(response) = answer.response else { return Verdict::stray() };
         let mut left: BTreeMap<String, i32> = answer.asked.iter().cloned().collect();
         let next = response.next_cursor;
+        let has_any = response.topics.iter().any(|topic| !topic.partitions.is_empty());
         let mut again = None;
         for topic in response.topics {
             let Some(name) = topic.name.filter(|name| left.contains_key(name)) else { continue };
@@ -89,7 +90,7 @@ impl Operation for DescribeEligibleLeaders {
             }
         }
         let Some(next) = next else { return Verdict::left(again, left.into_iter().collect()) };
-        let is_new = left.get(&next.topic_name).is_some_and(|from| *from < next.partition_index);
+        let is_new = has_any && left.get(&next.topic_name).is_some_and(|from| *from < next.partition_index);
         if left.len() == answer.asked.len() && !is_new {
             // It goes nowhere: not to be followed at once.
             return Verdict::left(again, left.into_iter().collect());
