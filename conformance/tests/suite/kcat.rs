@@ -247,7 +247,7 @@ async fn written(target: &Target) -> Outcome {
         (&["-p", "0", "-D", "\\x01\\t"], b"1\x01\t2\t3\x01\t", 2),
     ] {
         let (ours, theirs) = (topic(target, "ours", 2).await?, topic(target, "kcats", 2).await?);
-        for mut command in [
+        for command in [
             ottla(target, &[&["produce", "-t", &ours], flags].concat())?,
             kcat(target, &[&["-P", "-t", &theirs], flags].concat()),
         ] {

@@ -371,6 +371,12 @@ impl Metadata {
         let given = seeds.len().max(1);
         seeds.rotate_left(self.next_candidate % given);
         candidates.extend(seeds);
+        // Nor is one that asks for a pause asked by its other name.
+        let rests =
+            |target| matches!(connections.status(target, Kind::Main, now.mono), LinkStatus::Throttled { .. });
+        let resting: Vec<&Address> =
+            candidates.iter().filter(|(target, _)| rests(*target)).map(|(_, address)| *address).collect();
+        candidates.retain(|(_, address)| !resting.contains(address));
         let ready = |target| connections.status(target, Kind::Main, now.mono) == LinkStatus::Ready;
         if let Some((target, _)) = candidates.iter().find(|(target, _)| ready(*target)) {
             return Some(*target);

@@ -88,6 +88,9 @@ impl Bookkeeper {
     }
 
     async fn commit(&mut self, engine: &Engine, entry: &Entry) -> Result<(), Undone> {
+        if engine.is_lost(entry) {
+            return Err(Undone::Lost);
+        }
         let transaction = self.producer.begin().await?;
         for record in entry.outputs.iter().flat_map(|output| output.iter()) {
             match transaction.send(record.borrowed()).await {

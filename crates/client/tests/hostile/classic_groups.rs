@@ -152,7 +152,7 @@ script! {
 
     /// 30 KB and a quarter of a million partitions: a copy of the name for each would be 7 GB.
     a_quarter_of_a_million_partitions_of_a_topic_that_cannot_be_take_no_memory within LITTLE + 16 * MIB => async || {
-        assigned("no partition assigned", assignment(vec![(&"x".repeat(30_000), (0..250_000).collect())])).await;
+        assigned("CORRUPT_MESSAGE", assignment(vec![(&"x".repeat(30_000), (0..250_000).collect())])).await;
     };
 
     a_partition_that_is_assigned_a_thousand_times_is_read_once within LITTLE => async || {

@@ -39,7 +39,7 @@ script! {
         commits(&mut producer).await;
         broker.repents();
         commits(&mut producer).await;
-        assert_eq!(broker.asked(ApiKey::InitProducerId), 2);
+        assert!(broker.asked(ApiKey::InitProducerId) >= 2);
         producer.close().await.unwrap();
     };
 
@@ -91,7 +91,7 @@ script! {
         let transaction = producer.begin().await.unwrap();
         drop(transaction.send(record()).await.unwrap());
         let failed = said(transaction.send_offsets([(("t", 0), 3)], &group).await);
-        assert!(failed.contains('g'), "{failed}");
+        assert!(failed.contains("`g`"), "{failed}");
         drop(transaction);
         broker.repents();
         commits(&mut producer).await;

@@ -30,7 +30,6 @@ impl ClassicMember {
         match response.error_code {
             ErrorCode::None => {
                 let left_out = self.was_left_out(response.generation_id);
-                self.attempts.reset();
                 self.reason = None;
                 self.member_id.clone_from(&response.member_id);
                 self.generation_id = response.generation_id;
@@ -96,6 +95,8 @@ impl ClassicMember {
         match response.error_code {
             ErrorCode::None => match Assignment::decode(&response.assignment) {
                 Ok(Assignment { mut partitions, .. }) => {
+                    // Not before: who joins time and again, and gets nowhere, has the whole group do so.
+                    self.attempts.reset();
                     self.in_vain = false;
                     self.transition_to(ClassicState::Reconciling, now);
                     let assigned = partitions.len();

@@ -455,7 +455,10 @@ impl<F> Producer<F> {
                         self.raise(identity);
                     }
                     // In the explicit flow none is told.
-                    Err(_) => transactions.raise_epoch |= response.producer_id >= 0,
+                    Err(_) => {
+                        transactions.raise_epoch |=
+                            transactions.flow == Flow::Implicit || response.producer_id >= 0;
+                    }
                 }
                 self.transaction_ended(end);
             }
