@@ -4,9 +4,11 @@
 //! close: it was looked at sooner or later after the commit, by up to what is written from one look to the next (`written`). So lows
 //! grow where
 //!
-//! - the newest is above the oldest by more than `written`, and by [`SLOW`] of the lag for each look in between;
+//! - the newest is above the oldest by more than `written`. No part of the lag is asked for: the lag of who reads ever less than
+//!   is written grows by ever smaller parts of itself;
 //! - none was above the newest by more than `written`: a group that catches up is far behind, too;
-//! - the newest is further behind in time than the oldest: where not, more is written for now, and read as soon as before.
+//! - the newest is further behind in time than the oldest, by more than a look: where not, more is written for now, and read as
+//!   soon as before.
 
 use std::collections::VecDeque;
 
@@ -14,17 +16,17 @@ use std::collections::VecDeque;
 const SPAN: u32 = 4;
 /// How many lows are looked back at.
 const KEPT: usize = 16;
-/// What a lag may grow by from look to look, as a part of it, and is not told to grow.
-const SLOW: f64 = 0.005;
+/// How many looks are looked back at: a group that stands for longer begins anew.
+const LOOKS: u32 = SPAN * KEPT as u32;
 
-/// What was left when a commit was seen. Tens of thousands of partitions have some: no number has more digits than are compared.
+/// What was left when a commit was seen. Tens of thousands of partitions have some: 256 bytes each.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Low {
     /// The number of the look.
     pub(super) look: u32,
-    pub(super) lag: f32,
     /// How many looks before the log had ended at what is committed; not a number where it is longer ago than is known.
     pub(super) behind: f32,
+    pub(super) lag: i64,
 }
 
 /// The last of them, the oldest first.
@@ -44,13 +46,20 @@ impl Lows {
     }
 
     pub(super) fn add(&mut self, low: Low) {
+        while self.kept.front().is_some_and(|oldest| low.look - oldest.look > LOOKS) {
+            self.kept.pop_front();
+            self.is_late = false;
+        }
         match self.kept.back_mut().filter(|last| last.look / SPAN == low.look / SPAN) {
             Some(last) if last.lag < low.lag => {}
             Some(last) => *last = low,
-            None => self.kept.push_back(low),
-        }
-        if self.kept.len() > KEPT {
-            self.kept.pop_front();
+            None => {
+                // Before one more: the room for it would be twice as large.
+                if self.kept.len() == KEPT {
+                    self.kept.pop_front();
+                }
+                self.kept.push_back(low);
+            }
         }
         // With two of which it is known, one that is above them tells nothing.
         if self.is_late && self.kept.len() > 2 {
@@ -63,33 +72,41 @@ impl Lows {
     }
 
     /// Whether they grow, where up to so many records are written from one look to the next.
-    pub(super) fn grow(&self, written: f64) -> bool {
-        let lag = |low: &Low| f64::from(low.lag);
-        let (Some(oldest), Some(newest)) = (self.kept.front(), self.kept.back()) else { return false };
-        let has_grown = grown(oldest, newest, lag) > written && is_fast(oldest, newest, lag);
-        let has_fallen = self.kept.iter().any(|low| lag(low) - lag(newest) > written);
+    pub(super) fn grow(&self, written: i64) -> bool {
+        let Some(newest) = self.kept.back() else { return false };
+        let has_grown = self.grown().is_some_and(|grown| grown > written);
+        let has_fallen = self.kept.iter().any(|low| low.lag - newest.lag > written);
         has_grown && !has_fallen && !self.is_as_soon()
     }
 
     /// What is written is read as soon as it was, as far as that can be told.
     fn is_as_soon(&self) -> bool {
-        let Some(newest) = self.kept.back().filter(|low| !low.behind.is_nan()) else { return false };
+        let (Some(first), Some(newest)) = (self.kept.front(), self.kept.back()) else { return false };
+        // Where it is known of the later ones alone, they tell what it would be over all looks.
         let oldest = self.kept.iter().find(|low| !low.behind.is_nan()).filter(|low| low.look < newest.look);
-        oldest.is_some_and(|oldest| !is_fast(oldest, newest, |low| f64::from(low.behind)))
+        oldest.is_some_and(|oldest| {
+            let looks = |from: &Low| (newest.look - from.look) as f32;
+            (newest.behind - oldest.behind) * looks(first) <= looks(oldest)
+        })
     }
 
     /// By how many records they have grown, from the first to the last.
     pub(super) fn grown(&self) -> Option<i64> {
-        Some(grown(self.kept.front()?, self.kept.back()?, |low| f64::from(low.lag)) as i64)
+        Some(self.kept.back()?.lag - self.kept.front()?.lag)
     }
 }
 
-fn grown(from: &Low, to: &Low, of: impl Fn(&Low) -> f64) -> f64 {
-    of(to) - of(from)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// It has grown by more than what is no trend.
-fn is_fast(from: &Low, to: &Low, of: impl Fn(&Low) -> f64) -> bool {
-    let looks = f64::from(to.look.saturating_sub(from.look));
-    grown(from, to, &of) > of(from) * SLOW * looks
+    #[test]
+    fn records_are_told_to_the_last_and_no_more_room_is_taken_than_for_those_that_are_kept() {
+        let mut lows = Lows::default();
+        for look in 0..1_000 {
+            lows.add(Low { look, behind: f32::NAN, lag: 20_000_001 + i64::from(look / SPAN) });
+        }
+        assert_eq!(lows.grown(), Some(15));
+        assert!(lows.kept.capacity() * size_of::<Low>() <= 256, "{}", lows.kept.capacity());
+    }
 }

@@ -4,6 +4,7 @@
 mod ends;
 mod lows;
 mod status;
+mod steps;
 mod trend;
 
 #[cfg(test)]

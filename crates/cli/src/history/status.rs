@@ -15,7 +15,10 @@
 
 use std::collections::VecDeque;
 
-use super::lows::{Low, Lows};
+use super::{
+    lows::{Low, Lows},
+    steps::Steps,
+};
 
 /// How many looks are looked back at.
 pub(crate) const WINDOW: usize = 10;
@@ -109,6 +112,7 @@ pub(crate) struct Looks {
     past: VecDeque<Past>,
     /// How many there were, of which the last are kept.
     count: u32,
+    steps: Steps,
     lows: Lows,
     /// Of the last alone.
     begin: i64,
@@ -118,7 +122,8 @@ pub(crate) struct Looks {
 impl Default for Looks {
     fn default() -> Self {
         let past = VecDeque::with_capacity(WINDOW);
-        Self { past, count: 0, lows: Lows::default(), begin: NOT_KNOWN, is_owned: false }
+        let (steps, lows) = (Steps::default(), Lows::default());
+        Self { past, count: 0, steps, lows, begin: NOT_KNOWN, is_owned: false }
     }
 }
 
@@ -130,6 +135,7 @@ impl Looks {
         self.past.push_back(Past::of(look));
         (self.begin, self.is_owned) = (look.begin.unwrap_or(NOT_KNOWN), look.is_owned);
         self.count = self.count.saturating_add(1);
+        self.steps.saw(look.end);
         self.note_low();
     }
 
@@ -138,25 +144,14 @@ impl Looks {
         let Some(last) = self.past.back().copied() else { return };
         let (Some(committed), Some(lag)) = (last.committed(), last.lag()) else { return };
         let before = self.past.iter().rev().nth(1).copied();
-        let behind = self.behind(committed).unwrap_or(f32::NAN);
-        let low = Low { look: self.count, lag: lag as f32, behind };
+        let low = || Low { look: self.count, behind: self.steps.since(committed).unwrap_or(f32::NAN), lag };
         // A group that has read all, or was moved back, begins anew.
         let has_reached = lag <= 0 || before.and_then(|it| it.end()).is_some_and(|end| committed >= end);
         match before.and_then(|it| it.committed()) {
             Some(earlier) if !has_reached && earlier == committed => {}
-            Some(earlier) if !has_reached && earlier < committed => self.lows.add(low),
-            earlier => self.lows.begin(low, earlier.is_none() && self.past.len() == 1),
+            Some(earlier) if !has_reached && earlier < committed => self.lows.add(low()),
+            earlier => self.lows.begin(low(), earlier.is_none() && self.past.len() == 1),
         }
-    }
-
-    /// How many looks ago the log ended at this offset, as far as that is in the window: between two looks records count as written
-    /// evenly.
-    fn behind(&self, offset: i64) -> Option<f32> {
-        let ends: Vec<i64> = self.past.iter().filter_map(Past::end).collect();
-        let at = ends.iter().rposition(|end| *end <= offset)?;
-        let (from, to) = (*ends.get(at)?, *ends.get(at + 1)?);
-        let part = (offset - from) as f32 / (to - from) as f32;
-        Some((ends.len() - 1 - at) as f32 - part)
     }
 
     /// By how many records the lag that commits leave has grown, over those that are compared.
@@ -165,9 +160,9 @@ impl Looks {
     }
 
     /// The most that is written from one look to the next.
-    fn written(&self) -> f64 {
-        let steps = self.steps().filter_map(|(a, b)| Some(b.end()? - a.end()?));
-        steps.max().unwrap_or_default() as f64
+    fn written(&self) -> i64 {
+        let written = self.pairs().filter_map(|(a, b)| Some(b.end()? - a.end()?));
+        written.max().unwrap_or_default()
     }
 
     /// How the group gets on in it, as far as that can be told.
@@ -212,7 +207,7 @@ impl Looks {
     }
 
     /// Each look with the one before.
-    fn steps(&self) -> impl Iterator<Item = (&Past, &Past)> {
+    fn pairs(&self) -> impl Iterator<Item = (&Past, &Past)> {
         self.past.iter().zip(self.past.iter().skip(1))
     }
 
@@ -231,11 +226,11 @@ impl Looks {
 
     fn was_at_the_end(&self) -> bool {
         let at_once = self.past.iter().any(|look| look.lag().is_some_and(|lag| lag <= 0));
-        at_once || self.steps().any(|(a, b)| a.end().is_some() && b.committed() >= a.end())
+        at_once || self.pairs().any(|(a, b)| a.end().is_some() && b.committed() >= a.end())
     }
 
     fn lag_fell(&self) -> bool {
-        self.steps().any(|(a, b)| matches!((a.lag(), b.lag()), (Some(a), Some(b)) if b < a))
+        self.pairs().any(|(a, b)| matches!((a.lag(), b.lag()), (Some(a), Some(b)) if b < a))
     }
 }
 
