@@ -71,10 +71,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Each API in its oldest version and its newest.
 fn messages() -> Result<(), Box<dyn Error>> {
-    for (index, &key) in ApiKey::ALL.iter().enumerate() {
+    for &key in ApiKey::ALL {
         let versions = key.versions();
         for version in [versions.min, versions.max] {
-            let api = [index as u8, (version - versions.min) as u8];
+            let api = [key as i16 as u8, (version - versions.min) as u8];
             for direction in [Direction::Response, Direction::Request] {
                 let subject = Subject { key, version, direction };
                 // The shortest of some that are drawn, but for those that hold nothing.
