@@ -10,7 +10,9 @@ pub(crate) fn install(verbose: u8) {
         _ => LevelFilter::DEBUG,
     };
     // It fails where there is one already: nobody else in this process installs any.
-    _ = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).try_init();
+    let subscriber = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    // Another crate of the same build may switch them on.
+    _ = subscriber.with_ansi(false).try_init();
 }
 
 /// Whether lines may come at any time.

@@ -120,9 +120,9 @@ async fn examine(
     report: &mut Report,
     course: &mut Course,
 ) -> Result<(), Failure> {
-    // It takes no broker.
-    course.explained = Explained::ask(&args.explain).await;
     let Some(reached) = reach(builder, args.patience, report).await? else {
+        // It takes no broker.
+        course.explained = Explained::ask(&args.explain).await;
         return report.add(Finding::new(
             Kind::NotAsked,
             "no broker can be asked: versions, topics, groups and clocks are not looked at",
@@ -171,6 +171,8 @@ async fn ask(
         tokio::time::sleep(args.interval).await;
     }
     course.groups.read(common).await;
+    // After the looks: who stands has stood for as long by then.
+    course.explained = Explained::ask(&args.explain).await;
     course.topics = Some(topics::examine(admin, course.groups.wanted_topics()).await);
     course.transactions = Some(course.groups.transactions(admin).await);
     Ok(())
