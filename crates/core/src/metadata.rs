@@ -56,8 +56,8 @@ impl Default for MetadataConfig {
 /// otherwise fill the memory until metadata is asked for again.
 const MOST_LEARNT: usize = 1000;
 
-/// So many answers in a row may tell an older leader than was told beside metadata: brokers lag behind for a moment. After that the
-/// other was wrong, and would be waited for without end.
+/// So many answers in a row may tell an older leader than was told beside metadata, and not know that one: brokers lag behind for a
+/// moment. After that the other was wrong, and would be waited for without end.
 const MOST_CONTRADICTIONS: u8 = 5;
 
 /// Which topics a client wants to know.
@@ -145,7 +145,7 @@ pub struct Partition {
     pub replicas: Vec<NodeId>,
     /// Those that are in sync.
     pub isr: Vec<NodeId>,
-    /// Where the leader was told beside metadata: how many answers have told an older one since.
+    /// Where the leader was told beside metadata: how many answers in a row have told an older one since, and did not know it.
     contradicted: Option<u8>,
 }
 

@@ -238,8 +238,10 @@ impl Metadata {
                 known.leader_epoch > p.leader_epoch && p.leader_epoch >= 0 && holds
             };
             if let Some(known) = known.filter(newer).filter(|_| !self.plot.has(Planted::OlderLeaderIsTaken)) {
-                let contradicted = known.contradicted.map(|times| times + 1);
                 let leader = listed(known.leader);
+                // One that is among the brokers was told rightly: it is the broker that answers that lags behind, however long.
+                let contradicted =
+                    known.contradicted.map(|times| if leader.is_none() { times + 1 } else { 0 });
                 return (p.partition_index, Partition { leader, contradicted, ..known.clone() });
             }
             let leader = listed(Some(NodeId(p.leader_id)));

@@ -124,6 +124,18 @@ fn brokers_that_are_named_beside_metadata_are_kept_up_to_a_bound_until_the_next_
     assert!(metadata.address(NodeId(10)).is_some());
 }
 
+/// Brokers whose metadata lag behind for long are met in any cluster.
+#[test]
+fn a_leader_that_was_told_beside_metadata_and_is_a_broker_stands_however_often_an_older_one_is_told() {
+    let mut metadata = known();
+    metadata.handle_response(told(ErrorCode::None, Some((2, 5))), now());
+    assert!(metadata.learn_leader(&TopicPartition::new("t", 0), NodeId(1), 6));
+    for _ in 0..20 {
+        metadata.handle_response(told(ErrorCode::None, Some((2, 5))), now());
+    }
+    assert_eq!(leader(&metadata), Some((Some(NodeId(1)), 6)));
+}
+
 #[test]
 fn a_leader_that_was_told_beside_metadata_and_that_no_answer_confirms_is_given_up() {
     let mut metadata = known();
