@@ -166,7 +166,7 @@ impl ConsumerStats {
 impl<F: Clone> Consumer<F> {
     /// What was done since the start, and how it stands now.
     pub fn stats(&mut self, now: Now) -> ConsumerStats {
-        self.read_slots(now);
+        let polls = self.polls(now);
         let partitions: Vec<PartitionStats> =
             self.lanes.assigned().map(|(_, lane)| partition(lane)).collect();
         let decoded = self.readers.decoded();
@@ -182,7 +182,7 @@ impl<F: Clone> Consumer<F> {
             },
             commits: group.map(|group| group.commits.stats).unwrap_or_default(),
             rebalances: group.map(|group| group.handover.rebalances.stats(now)).unwrap_or_default(),
-            polls: self.polls(now),
+            polls,
             buffer: BufferStats {
                 records: partitions.iter().map(|one| one.buffered_records).fold(0, u64::saturating_add),
                 bytes: partitions.iter().map(|partition| partition.buffered_bytes).sum(),
@@ -195,7 +195,8 @@ impl<F: Clone> Consumer<F> {
     }
 
     /// How long the user stays away.
-    pub fn polls(&self, now: Now) -> PollStats {
+    pub fn polls(&mut self, now: Now) -> PollStats {
+        self.read_slots(now);
         let away = self.away_since().filter(|_| self.closing.is_none());
         PollStats {
             away: away.map(|since| now.mono.saturating_duration_since(since)),
