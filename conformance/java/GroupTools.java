@@ -25,6 +25,7 @@ import org.apache.kafka.tools.ConfigCommand;
 import org.apache.kafka.tools.FeatureCommand;
 import org.apache.kafka.tools.GetOffsetShell;
 import org.apache.kafka.tools.GroupsCommand;
+import org.apache.kafka.tools.LogDirsCommand;
 import org.apache.kafka.tools.TopicCommand;
 import org.apache.kafka.tools.consumer.group.ConsumerGroupCommand;
 import org.apache.kafka.tools.consumer.group.ShareGroupCommand;
@@ -82,6 +83,7 @@ public final class GroupTools {
                 case "topics" -> TopicCommand.main(tool);
                 case "configs" -> ConfigCommand.main(tool);
                 case "offsets" -> GetOffsetShell.main(tool);
+                case "log-dirs" -> LogDirsCommand.main(tool);
                 case "features" -> FeatureCommand.main(tool);
                 case "share-member" -> share(bootstrap, flags[0], flags[1]);
                 case "streams-member" -> streams(flags[0], Integer.parseInt(flags[1]), flags[2], flags[3]);

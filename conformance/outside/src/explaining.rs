@@ -196,7 +196,7 @@ fn by_sasl(why: &Disconnected) -> Option<&SaslFailure> {
 
 fn stage(cause: &Cause) -> Option<SetupStage> {
     match cause {
-        Cause::Connecting(_, stage) => Some(*stage),
+        Cause::Connecting { stage, .. } => Some(*stage),
         _ => None,
     }
 }

@@ -57,7 +57,8 @@ impl GroupTools {
         Ok(Self { process, read: 0 })
     }
 
-    /// Calls one of them: `consumer`, `share`, `streams`, `groups`, `topics`, `configs`, `offsets` or `features`, or has a member join a share or a streams group.
+    /// Calls one of them: `consumer`, `share`, `streams`, `groups`, `topics`, `configs`, `offsets`, `log-dirs` or `features`, or has a member join a share
+    /// or a streams group.
     pub fn ask(&mut self, tool: &str, args: &[&str]) -> Result<Printed, NoAnswer> {
         let line = [&[tool], args].concat().join("\t") + "\n";
         let written = self.process.write(line.as_bytes());

@@ -19,6 +19,10 @@ pub(crate) fn cases() -> Vec<Case> {
         })
         .with_java(),
         Case::both("offsets_are_those_of_kafkas_tool", |target| wait(offsets(target))).with_java(),
+        Case::kafka("bytes_that_are_ahead_are_a_share_of_the_log_that_kafkas_tool_measures", |target| {
+            wait(bytes_ahead(target))
+        })
+        .with_java(),
     ]
 }
 
@@ -157,4 +161,33 @@ async fn offsets(target: &Target) -> Outcome {
         equal(&format!("{time}: {}", told.all()), ours, theirs)?;
     }
     Ok::<(), Failed>(())
+}
+
+/// Of three partitions with as many records each, all, half and none of them are ahead.
+async fn bytes_ahead(target: &Target) -> Outcome {
+    const RECORDS: i32 = 40;
+    let name = topic(target, "sizes", 3).await?;
+    numbers(target, &name, 3, 0..3 * RECORDS).await?;
+    let group = unique("ahead");
+    let at = [0, RECORDS / 2, RECORDS];
+    let places = (0..).zip(at).map(|(partition, offset)| ((name.as_str(), partition), i64::from(offset)));
+    admin(target).await?.alter_offsets(&group, places).await?.into_values().collect::<Result<Vec<_>, _>>()?;
+    let rows = shown(target, &["lag", &group, "--bytes"])?;
+    let ours: Vec<Option<i64>> = rows.iter().map(|row| row["lag_bytes"].as_i64()).collect();
+    let mut tools = GroupTools::start(&target.bootstrap())?;
+    let told = tools.ask("log-dirs", &["--describe", "--topic-list", &name])?;
+    let json = told.out.iter().find(|line| line.starts_with('{')).ok_or_else(|| told.all())?;
+    let json: Value = serde_json::from_str(json)?;
+    let items = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+    let mut sizes = BTreeMap::new();
+    for directory in items(&json, "brokers").iter().flat_map(|broker| items(broker, "logDirs")) {
+        for log in items(&directory, "partitions") {
+            sizes.insert(text(&log["partition"]), log["size"].as_i64());
+        }
+    }
+    let size = |partition: i32| sizes.get(&format!("{name}-{partition}")).copied().flatten();
+    holds("the logs have a size", (0..3).all(|partition| size(partition) > Some(0)))?;
+    equal("bytes ahead", ours, vec![size(0), size(1).map(|all| all / 2), Some(0)]).map_err(|_| told.all())?;
+    let without = shown(target, &["lag", &group])?;
+    holds("only where they are asked for", without.iter().all(|row| row.get("lag_bytes").is_none()))
 }

@@ -123,6 +123,7 @@ impl Config {
             }
             // SKIPPED.md.
             ApiKey::DescribeConfigs
+            | ApiKey::DescribeLogDirs
             | ApiKey::IncrementalAlterConfigs
             | ApiKey::DescribeTopicPartitions
             | ApiKey::ShareGroupDescribe

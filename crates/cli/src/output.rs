@@ -23,9 +23,10 @@ impl Table {
     }
 
     /// Adds a row of as many cells as there are columns.
-    pub(crate) fn push<const N: usize>(&mut self, row: [Value; N]) {
-        debug_assert_eq!(N, self.columns.len());
-        self.rows.push(row.into());
+    pub(crate) fn push(&mut self, row: impl Into<Vec<Value>>) {
+        let row = row.into();
+        debug_assert_eq!(row.len(), self.columns.len());
+        self.rows.push(row);
     }
 
     /// Without the columns of these names.

@@ -31,7 +31,14 @@ pub enum Cause {
         why: Disconnected,
     },
     /// A connection is being set up and does not come about.
-    Connecting(Address, SetupStage),
+    Connecting {
+        /// The address to connect to.
+        address: Address,
+        /// How far it has come.
+        stage: SetupStage,
+        /// Why the attempt before it came to nothing, where there was one.
+        before: Option<Disconnected>,
+    },
     /// The partition has no leader.
     NoLeader(TopicPartition),
     /// The broker does not speak an API, or no version of it that the client speaks.
@@ -52,7 +59,10 @@ impl Cause {
             LinkStatus::Retrying { why, .. } | LinkStatus::Refused { why } => {
                 Some(Self::Connection { address, why })
             }
-            LinkStatus::Connecting { stage, .. } => Some(Self::Connecting(address, stage)),
+            LinkStatus::Connecting { stage, .. } => {
+                let before = connections.failure_so_far(Target::Node(node), kind).cloned();
+                Some(Self::Connecting { address, stage, before })
+            }
             _ => None,
         }
     }
@@ -70,7 +80,10 @@ impl fmt::Display for Cause {
             Self::Broker { address: Some(address), error } => write!(f, "{address} answered {error}"),
             Self::Broker { address: None, error } => write!(f, "the broker answered {error}"),
             Self::Connection { address, why } => write!(f, "{address}: {why}"),
-            Self::Connecting(address, stage) => write!(f, "{address}: still {stage}"),
+            Self::Connecting { address, stage, before } => {
+                write!(f, "{address}: still {stage}")?;
+                before.as_ref().map_or(Ok(()), |why| write!(f, "; before that: {why}"))
+            }
             Self::NoLeader(at) => write!(f, "{at} has no leader"),
             Self::Unsupported(key) => write!(f, "the broker does not support {key:?}"),
         }

@@ -203,8 +203,13 @@ impl Connections {
 
     /// Why a connection that is closed, and may be tried again, came to nothing the last time.
     pub(crate) fn last_failure(&self, target: Target, kind: Kind) -> Option<&Disconnected> {
-        let link = self.links.get(&(target, kind)).filter(|link| link.failures > 0)?;
-        link.last_failure.as_ref().filter(|_| matches!(link.state, State::Closed { .. }))
+        let link = self.links.get(&(target, kind))?;
+        link.failure_so_far().filter(|_| matches!(link.state, State::Closed { .. }))
+    }
+
+    /// Why a connection that is not made yet came to nothing the last time, also while it is tried again.
+    pub(crate) fn failure_so_far(&self, target: Target, kind: Kind) -> Option<&Disconnected> {
+        self.links.get(&(target, kind))?.failure_so_far()
     }
 
     /// The newest version of an API that both sides speak there, at most `limit`.

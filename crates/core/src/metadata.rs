@@ -385,7 +385,7 @@ impl Metadata {
             match connections.status(target, Kind::Main, now.mono) {
                 LinkStatus::Connecting { since, .. } if now.mono < since + HEAD_START => return None,
                 // Another may take requests now.
-                LinkStatus::Connecting { .. } | LinkStatus::Throttled { .. } => continue,
+                LinkStatus::Connecting { .. } => continue,
                 LinkStatus::Refused { why } => {
                     self.last_failure = Some((address.clone(), why));
                     continue;

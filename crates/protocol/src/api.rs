@@ -195,6 +195,7 @@ apis! {
     WriteTxnMarkers = 27: WriteTxnMarkersRequest, WriteTxnMarkersResponse, unthrottled;
     TxnOffsetCommit = 28: TxnOffsetCommitRequest, TxnOffsetCommitResponse;
     DescribeConfigs = 32: DescribeConfigsRequest, DescribeConfigsResponse;
+    DescribeLogDirs = 35: DescribeLogDirsRequest, DescribeLogDirsResponse;
     SaslAuthenticate = 36: SaslAuthenticateRequest, SaslAuthenticateResponse, unthrottled;
     CreatePartitions = 37: CreatePartitionsRequest, CreatePartitionsResponse;
     DeleteGroups = 42: DeleteGroupsRequest, DeleteGroupsResponse;

@@ -24,6 +24,10 @@ pub(crate) struct LagArgs {
     /// TIME-LAG by the timestamp of the record that is read next: one record is fetched of each partition
     #[arg(long)]
     pub(crate) exact: bool,
+    /// LAG-BYTES besides: about how many bytes of the log are ahead, by its size on its leader's disk. It takes the right to
+    /// describe the cluster
+    #[arg(long)]
+    pub(crate) bytes: bool,
     #[command(flatten)]
     pub(crate) common: Common,
 }

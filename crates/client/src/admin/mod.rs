@@ -292,6 +292,20 @@ impl Admin {
         Ok(by_partition(listed, AclOperation::Describe))
     }
 
+    /// How many bytes the logs of partitions take on the disks of their leaders (KIP-113): whole segments, also what is deleted of
+    /// the first, and what their followers do not have yet. It needs the right to describe the cluster.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: as [any operation](self#errors); of a partition by itself as [`list_offsets`](Self::list_offsets).
+    pub async fn log_sizes<P: Into<TopicPartition>>(
+        &self,
+        partitions: impl IntoIterator<Item = P>,
+    ) -> Result<Each<TopicPartition, u64>, AdminError> {
+        let partitions = partitions.into_iter().map(Into::into).collect();
+        Ok(by_partition(self.run(core::DescribeLogSizes(partitions)).await?, AclOperation::Describe))
+    }
+
     /// Deletes the records of partitions before an offset, and tells where each log begins then. A consumer whose position
     /// lies before it is reset by its `auto.offset.reset`.
     ///

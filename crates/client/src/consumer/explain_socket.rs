@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::Core;
-use crate::{net::clock, shared::Shared};
+use crate::shared::Shared;
 
 /// How long somebody may take to read it, while others wait.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -125,8 +125,8 @@ async fn write(mut stream: UnixStream, text: &str) -> io::Result<()> {
 
 /// Who it is, a line each, and behind an empty line what it waits for.
 fn text(shared: &Shared<Core>) -> String {
-    let (group, explanation) = shared.inspect(|core| (core.group_metadata(), core.explain(clock::now())));
-    let polls = shared.with(|core, now| core.polls(now));
+    let (group, explanation, polls) =
+        shared.with(|core, now| (core.group_metadata(), core.explain(now), core.polls(now)));
     let (group, member) = group.map(|it| (it.group_id, it.member_id)).unwrap_or_default();
     let away = match (polls.away.filter(|away| *away >= AWAY), polls.limit) {
         (Some(away), Some(limit)) => format!("program: has not come back for {away:.1?}, of {limit:?}\n"),

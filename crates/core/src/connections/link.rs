@@ -114,6 +114,11 @@ impl Link {
         }
     }
 
+    /// Why it came to nothing the last time, until it is made.
+    pub(super) fn failure_so_far(&self) -> Option<&Disconnected> {
+        self.last_failure.as_ref().filter(|_| self.failures > 0)
+    }
+
     /// Its name for the driver, unless it is closed.
     pub(super) fn conn(&self) -> Option<ConnId> {
         match self.state {

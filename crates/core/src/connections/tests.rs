@@ -9,6 +9,7 @@ use ottla_protocol::{
 
 use super::*;
 use crate::{
+    cause::Cause,
     deadline::Earliest,
     ids::NodeId,
     metadata::{Metadata, MetadataConfig, Wanted},
@@ -241,4 +242,26 @@ fn while_one_broker_asks_for_a_pause_another_is_asked() {
     assert_eq!(world.metadata.any_ready(&mut world.connections, world.now), None);
     world.pump();
     assert!(world.opened.len() > opened, "{:?}", world.opened);
+}
+
+#[test]
+fn while_a_connection_is_tried_again_why_it_failed_before_is_still_told() {
+    let mut world = World::new();
+    world.bootstrap();
+    world.reach_node();
+    let link = |world: &World| {
+        let World { metadata, connections, now, .. } = world;
+        Cause::of_link(NodeId(7), Kind::Main, metadata, connections, now.mono).map(|cause| cause.to_string())
+    };
+    let stage = SetupStage::Connecting;
+    assert_eq!(link(&world), Some(format!("seven:7: still {stage}")), "the first time");
+    let (conn, _) = world.opened.last().unwrap().clone();
+    let why = Disconnected::Refused("nobody listens".to_owned());
+    _ = world.connections.handle_disconnected(conn, why.clone(), world.now);
+    assert_eq!(link(&world), Some(format!("seven:7: {why}")), "between two attempts");
+    world.now = world.now.after(Duration::from_secs(1));
+    world.reach_node();
+    assert_eq!(link(&world), Some(format!("seven:7: still {stage}; before that: {why}")));
+    world.answer(ErrorCode::None);
+    assert_eq!(link(&world), None, "once it is made");
 }

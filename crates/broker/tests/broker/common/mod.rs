@@ -303,6 +303,7 @@ pub fn base_offsets(part: &FetchPartitionResponse) -> Vec<i64> {
 pub fn answered() -> Vec<ApiKey> {
     let absent = [
         ApiKey::DescribeConfigs,
+        ApiKey::DescribeLogDirs,
         ApiKey::IncrementalAlterConfigs,
         ApiKey::DescribeTopicPartitions,
         ApiKey::ShareGroupDescribe,

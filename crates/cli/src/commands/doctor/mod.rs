@@ -45,7 +45,12 @@ pub(super) async fn run(args: &DoctorArgs, common: &Common, mut stop: Stop) -> R
     let mut course = Course::new(args.groups.clone());
     let (done, is_stopped) = tokio::select! {
         () = stop.requested() => (Ok(()), true),
-        done = examine(args, common, &builder, &admin, &mut report, &mut course) => (done, false),
+        done = async {
+            let done = examine(args, common, &builder, &admin, &mut report, &mut course).await;
+            // It takes no broker. After the looks: who stands has stood for as long by then.
+            course.explained = Explained::ask(&args.explain).await;
+            done
+        } => (done, false),
     };
     admin.close().await;
     done?;
@@ -121,8 +126,6 @@ async fn examine(
     course: &mut Course,
 ) -> Result<(), Failure> {
     let Some(reached) = reach(builder, args.patience, report).await? else {
-        // It takes no broker.
-        course.explained = Explained::ask(&args.explain).await;
         return report.add(Finding::new(
             Kind::NotAsked,
             "no broker can be asked: versions, topics, groups and clocks are not looked at",
@@ -171,8 +174,6 @@ async fn ask(
         tokio::time::sleep(args.interval).await;
     }
     course.groups.read(common).await;
-    // After the looks: who stands has stood for as long by then.
-    course.explained = Explained::ask(&args.explain).await;
     course.topics = Some(topics::examine(admin, course.groups.wanted_topics()).await);
     course.transactions = Some(course.groups.transactions(admin).await);
     Ok(())

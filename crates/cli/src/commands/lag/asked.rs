@@ -21,8 +21,8 @@ use crate::{
     failure::{Failure, Failures},
 };
 
-/// Of how many partitions the ends are asked at once. What is asked and answered takes a few hundred bytes of each for that moment.
-const AT_ONCE: usize = 4_096;
+/// Of how many partitions the ends, or the sizes, are asked at once. What is asked and answered takes a few hundred bytes of each for that moment.
+pub(super) const AT_ONCE: usize = 4_096;
 
 /// Where a log begins and ends, as far as that is known.
 #[derive(Debug, Clone, Copy, Default)]

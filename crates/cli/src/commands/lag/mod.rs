@@ -1,6 +1,7 @@
 //! `ottla lag`: how far groups are behind the ends of their topics.
 
 mod asked;
+mod bytes;
 mod exact;
 mod places;
 mod row;
@@ -13,7 +14,9 @@ use std::{
 };
 
 use ottla::Admin;
+use serde_json::Value;
 
+use self::bytes::{LAG_BYTES, Sizes};
 pub(super) use self::{
     asked::{Log, Seen},
     places::{Place, Placed, Places, Refused},
@@ -72,14 +75,23 @@ impl Lag<'_> {
             }
             false => None,
         };
-        let mut table = Table::new(&COLUMNS);
+        let sizes = match self.args.bytes {
+            true => Some(Sizes::ask(admin, &mut seen).await?),
+            false => None,
+        };
+        let columns: Vec<&str> = COLUMNS.into_iter().chain(sizes.as_ref().map(|_| LAG_BYTES)).collect();
+        let mut table = Table::new(&columns);
         let mut without = Vec::new();
         for (group, description) in &seen.groups {
             let rows = rows(group, description, &seen, watch, times.as_ref());
             if rows.is_empty() {
                 without.push(format!("`{group}` ({})", description.state));
             }
-            rows.iter().for_each(|row| table.push(row.cells(group, description, watch.at())));
+            for row in &rows {
+                let mut cells: Vec<Value> = row.cells(group, description, watch.at()).into();
+                cells.extend(sizes.as_ref().map(|sizes| Value::from(sizes.ahead(row))));
+                table.push(cells);
+            }
         }
         if !without.is_empty() {
             let without = without.join(", ");

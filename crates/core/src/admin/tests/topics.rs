@@ -118,3 +118,59 @@ fn pages_that_lead_nowhere_are_not_followed_at_once() {
     world.answer(&second, page(&[("a", ErrorCode::None, 0..2)], None));
     assert_eq!(world.outcome(&op)["a"].as_ref().unwrap().len(), 2);
 }
+
+/// A directory: its error, and the logs in it by partition and size, and whether each is on its way there.
+type Directory<'a> = (ErrorCode, &'a [(i32, i64, bool)]);
+
+/// What a broker says of its directories.
+fn directories(of: &[Directory<'_>]) -> DescribeLogDirsResponse {
+    let log =
+        |(partition_index, partition_size, is_future_key): &(i32, i64, bool)| DescribeLogDirsPartition {
+            partition_index: *partition_index,
+            partition_size: *partition_size,
+            is_future_key: *is_future_key,
+            ..Default::default()
+        };
+    let result = |(error_code, logs): &Directory<'_>| {
+        let partitions = logs.iter().map(log).collect();
+        let topics = vec![DescribeLogDirsTopic { name: "t".to_owned(), partitions }];
+        DescribeLogDirsResult { error_code: *error_code, topics, ..Default::default() }
+    };
+    DescribeLogDirsResponse { results: of.iter().map(result).collect(), ..Default::default() }
+}
+
+#[test]
+fn how_large_logs_are_is_asked_of_their_leaders_and_of_those_that_do_not_say_again() {
+    let mut world = World::new();
+    let op = world.start(DescribeLogSizes([("t", 0).into(), ("t", 1).into()].into()));
+    let (good, offline) = (ErrorCode::None, ErrorCode::KafkaStorageError);
+    for _ in 0..2 {
+        let asked = world.take();
+        let answer = match asked.port {
+            1 => directories(&[(offline, &[]), (good, &[(0, 7, true), (0, 100, false)])]),
+            _ => directories(&[(offline, &[])]),
+        };
+        world.answer(&asked, answer);
+    }
+    assert!(world.admin.take_result(&op).is_none(), "one directory cannot be read");
+    world.pass(Duration::from_secs(1));
+    let asked = world.take();
+    assert_eq!(asked.port, 2);
+    world.answer(&asked, directories(&[(good, &[(1, -1, false)])]));
+    let sizes = world.outcome(&op);
+    assert_eq!((&sizes[&("t", 0).into()], &sizes[&("t", 1).into()]), (&Ok(100), &Ok(0)));
+}
+
+#[test]
+fn who_may_not_ask_how_large_logs_are_is_told_so_by_brokers_of_any_age() {
+    let refused = ErrorCode::ClusterAuthorizationFailed;
+    let new = DescribeLogDirsResponse { error_code: refused, ..Default::default() };
+    for answer in [new, DescribeLogDirsResponse::default()] {
+        let mut world = World::new();
+        let op = world.start(DescribeLogSizes([("t", 0).into()].into()));
+        let asked = world.take();
+        world.answer(&asked, answer);
+        let failure = Failure::Refused(Refusal { error: refused, message: None });
+        assert_eq!(world.outcome(&op)[&("t", 0).into()], Err(failure));
+    }
+}
