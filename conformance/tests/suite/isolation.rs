@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use ottla::{Admin, Consumer, IsolationLevel, Reason, admin::OffsetSpec};
 use ottla_conformance::binary;
 use ottla_conformance::process::run;
-use ottla_conformance::targets::Target;
+use ottla_conformance::targets::{Target, unique};
+use serde_json::Value;
 
 use crate::cases::Outcome;
+use crate::groups_shown::shown;
 use crate::kit::{PATIENCE, admin, consumer, equal, holds, next, text, wait, within};
 
 /// How long a record that is not to come is waited for.
@@ -80,6 +82,15 @@ async fn ends(target: &Target, log: &Stable<'_>) -> Outcome {
         let found = within("the end", admin.list_offsets_for(isolation, asked)).await??;
         let found = found.into_values().next().ok_or("no answer")??;
         equal(isolation.name(), found.map(|found| found.offset), Some(end))?;
+        for at in [0, log.end] {
+            let group = unique("isolated");
+            let moved = within("a commit", admin.alter_offsets(&group, [((log.topic, 0), at)])).await??;
+            moved.into_values().collect::<Result<Vec<_>, _>>()?;
+            let rows = shown(target, &["lag", &group, "--isolation", isolation.name()])?;
+            let told: Vec<_> = rows.iter().map(|row| (&row["log_end_offset"], &row["lag"])).collect();
+            let (end, lag) = (Value::from(end), Value::from((end - at).max(0)));
+            equal("`ottla lag`", told, vec![(&end, &lag)])?;
+        }
     }
     admin.close().await;
     Ok(())

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ottla::{
-    Admin, AdminBuilder, BuildError, ConsumerBuilder, Producer, ProducerBuilder, Properties,
+    Admin, AdminBuilder, BuildError, ConsumerBuilder, IsolationLevel, Producer, ProducerBuilder, Properties,
     config::is_secret, error::BuildErrorKind,
 };
 
@@ -20,6 +20,14 @@ use crate::{
 const BOOTSTRAP_SERVERS: &str = "localhost:9092";
 /// A person waits at the other end: shorter than the library's minute.
 const API_TIMEOUT_MS: &str = "10000";
+
+/// Whose view of a log is asked for, by the name that `--isolation` has.
+pub(crate) fn isolation(named: Option<&str>) -> IsolationLevel {
+    match named {
+        Some("read_committed") => IsolationLevel::ReadCommitted,
+        _ => IsolationLevel::ReadUncommitted,
+    }
+}
 
 /// The properties of all clients of a command.
 #[derive(Debug)]

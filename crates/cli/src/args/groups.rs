@@ -24,6 +24,10 @@ pub(crate) struct LagArgs {
     /// TIME-LAG by the timestamp of the record that is read next: one record is fetched of each partition
     #[arg(long)]
     pub(crate) exact: bool,
+    /// Where the log ends, by whose reading: for read_committed where the oldest open transaction begins
+    /// [default: read_uncommitted]
+    #[arg(long, value_name = "LEVEL", value_parser = ["read_uncommitted", "read_committed"])]
+    pub(crate) isolation: Option<String>,
     /// LAG-BYTES besides: about how many bytes of the log are ahead, by its size on its leader's disk. It takes the right to
     /// describe the cluster
     #[arg(long)]

@@ -6,8 +6,8 @@ use std::{
 };
 
 use ottla::{
-    Admin, OffsetAndTimestamp, TopicPartition,
-    admin::GroupDescription,
+    Admin, IsolationLevel, OffsetAndTimestamp, TopicPartition,
+    admin::{GroupDescription, OffsetSpec},
     error::{AdminError, AdminErrorKind},
 };
 
@@ -29,6 +29,15 @@ pub(super) const AT_ONCE: usize = 4_096;
 pub(in crate::commands) struct Log {
     pub(in crate::commands) begin: Option<i64>,
     pub(in crate::commands) end: Option<i64>,
+    /// Where it ends for readers of committed records, where that is asked for.
+    pub(in crate::commands) stable: Option<i64>,
+}
+
+impl Log {
+    /// Where it ends for whom the lag is told.
+    pub(in crate::commands) fn readable_end(self) -> Option<i64> {
+        self.stable.or(self.end)
+    }
 }
 
 /// All that was asked at once. Each partition stands for itself.
@@ -79,6 +88,25 @@ impl Seen {
         }
     }
 
+    /// Where the logs end for readers of committed records: of those whose end is known.
+    pub(super) async fn ask_stable(&mut self, admin: &Admin) -> Result<(), Failure> {
+        let partitions: Vec<TopicPartition> = self.logs.keys().cloned().collect();
+        for some in partitions.chunks(AT_ONCE) {
+            let latest = some.iter().map(|at| (at.clone(), OffsetSpec::Latest));
+            for (at, told) in admin.list_offsets_for(IsolationLevel::ReadCommitted, latest).await? {
+                match told {
+                    Ok(told) => {
+                        let log = self.logs.entry(at).or_default();
+                        // What was written since the end was asked for is not ahead of it.
+                        log.stable = told.map(|told| told.offset).min(log.end);
+                    }
+                    Err(error) => self.missed(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn ask_places(&mut self, admin: &Admin) -> Result<(), Failure> {
         let Placed { places, refused } = Placed::ask(admin, &self.groups).await?;
         self.places = places;
@@ -117,7 +145,7 @@ impl Seen {
                 let offset = |told: &Result<Option<OffsetAndTimestamp>, AdminError>| {
                     told.as_ref().ok().copied().flatten().map(|told| told.offset)
                 };
-                let log = Log { begin: offset(&begin), end: offset(&end) };
+                let log = Log { begin: offset(&begin), end: offset(&end), stable: None };
                 // Both are of one leader: what is wrong there is told once.
                 refused.extend(end.err().or(begin.err()));
                 self.logs.insert(at, log);

@@ -63,14 +63,14 @@ mod tests {
 
     #[test]
     fn the_share_of_a_log_that_is_ahead_is_told_and_never_more_than_there_is() {
-        let log = |begin, end| Log { begin: Some(begin), end: Some(end) };
+        let log = |begin, end| Log { begin: Some(begin), end: Some(end), ..Log::default() };
         assert_eq!(share(1_000, 25, log(100, 200)), Some(250));
         assert_eq!(share(1_000, 100, log(100, 200)), Some(1_000));
         assert_eq!(share(1_000, 150, log(100, 200)), Some(1_000), "a commit before the log's begin");
         assert_eq!(share(1_000, -5, log(100, 200)), Some(0), "a commit beyond its end");
         assert_eq!(share(1_000, 0, log(100, 100)), Some(0), "nothing is left of it but its last segment");
         assert_eq!(share(u64::MAX, i64::MAX, log(0, i64::MAX)), Some(u64::MAX));
-        assert_eq!(share(1_000, 5, Log { begin: None, end: Some(5) }), None);
+        assert_eq!(share(1_000, 5, Log { end: Some(5), ..Log::default() }), None);
         assert_eq!(share(1_000, 5, log(5, 0)), None, "a log that ends before it begins");
     }
 }

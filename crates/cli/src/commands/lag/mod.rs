@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use ottla::Admin;
+use ottla::{Admin, IsolationLevel};
 use serde_json::Value;
 
 use self::bytes::{LAG_BYTES, Sizes};
@@ -26,6 +26,7 @@ pub(super) use self::{
 use super::topics::with_admin;
 use crate::{
     args::{Common, LagArgs},
+    common::isolation,
     failure::{Failure, tell},
     output::{Table, print},
     signals::Stop,
@@ -67,6 +68,9 @@ impl Lag<'_> {
     async fn look(&self, admin: &Admin, watch: &mut Watch) -> Result<(Table, Seen), Failure> {
         let mut seen = Seen::ask(admin, &self.groups, &self.args.groups.filters).await?;
         watch.saw(&seen);
+        if isolation(self.args.isolation.as_deref()) == IsolationLevel::ReadCommitted {
+            seen.ask_stable(admin).await?;
+        }
         let times = match self.args.exact {
             true => {
                 let (times, missing) = exact::times(&seen, self.common).await?;

@@ -110,7 +110,7 @@ impl Row {
             self.at.topic.as_str().into(),
             self.at.partition.into(),
             self.place.offset.into(),
-            self.log.end.into(),
+            self.log.readable_end().into(),
             self.lag.into(),
             self.age.into(),
             self.status.map(Status::name).into(),
@@ -142,6 +142,8 @@ fn age(at: &TopicPartition, place: Place, log: Log, watch: &Watch, times: Option
     match (log.end?.cmp(&offset), times) {
         (Ordering::Less, _) => None,
         (Ordering::Equal, _) => Some(0.0),
+        // All that may be read is read.
+        _ if log.stable.is_some_and(|stable| stable <= offset) => Some(0.0),
         (Ordering::Greater, None) => watch.age(at, offset),
         (Ordering::Greater, Some(times)) => {
             times.get(&(at.clone(), offset)).map(|written| seconds(watch.at() - written))
@@ -153,9 +155,13 @@ fn age(at: &TopicPartition, place: Place, log: Log, watch: &Watch, times: Option
 pub(super) fn lag(kind: GroupKind, place: Place, log: Log) -> Option<i64> {
     match (kind, place.offset) {
         (GroupKind::Share, _) => place.lag,
-        (_, Some(offset)) => Some(log.end? - offset),
+        (_, Some(offset)) => match log.stable {
+            // Who reads uncommitted records may be ahead of those that are committed.
+            Some(stable) if offset <= log.end? => Some((stable - offset).max(0)),
+            _ => Some(log.end? - offset),
+        },
         // It reads from the begin.
-        (GroupKind::Streams, None) => Some(log.end? - log.begin?),
+        (GroupKind::Streams, None) => Some(log.readable_end()? - log.begin?),
         _ => None,
     }
 }

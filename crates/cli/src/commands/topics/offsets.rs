@@ -1,14 +1,13 @@
 //! `ottla topics offsets`: kcat's `-Q`, and Kafka's `kafka-get-offsets`.
 
-use ottla::{
-    IsolationLevel, OffsetAndTimestamp, Timestamp, TopicPartition, admin::OffsetSpec, error::AdminError,
-};
+use ottla::{OffsetAndTimestamp, Timestamp, TopicPartition, admin::OffsetSpec, error::AdminError};
 use serde_json::Value;
 
 use super::with_admin;
 use crate::{
     args::{Common, OffsetsArgs},
     commands::scope::Scope,
+    common::isolation,
     failure::{Failure, Failures},
     output::Table,
 };
@@ -17,10 +16,7 @@ type Found = Result<Option<OffsetAndTimestamp>, AdminError>;
 
 pub(super) async fn show(args: &OffsetsArgs, common: &Common) -> Result<(), Failure> {
     let asked = asked(args)?;
-    let isolation = match args.isolation.as_deref() {
-        Some("read_committed") => IsolationLevel::ReadCommitted,
-        _ => IsolationLevel::ReadUncommitted,
-    };
+    let isolation = isolation(args.isolation.as_deref());
     let mut failures = Failures::default();
     let mut found: Vec<(TopicPartition, Found)> = Vec::new();
     with_admin(common, async |admin| {
