@@ -1,11 +1,15 @@
 //! Groups of members of several kinds: Ottla, Java and librdkafka.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ottla_conformance::flow::Member;
+use ottla_conformance::kafka::GroupTools;
 use ottla_conformance::targets::Target;
 use ottla_conformance::wait::until;
 
 use crate::cases::{Case, Outcome};
-use crate::kit::PATIENCE;
+use crate::groups_shown::shown;
+use crate::kit::{PATIENCE, equal};
 use crate::scene::{Membership, PARTITIONS, Scene, even};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -54,7 +58,8 @@ pub(crate) fn cases() -> Vec<Case> {
             .and_kafka_3_9(),
         Case::both("librdkafka_in_a_consumer_group", move |target| of_one_kind(target, consumer)),
     ]);
-    cases.push(Case::both("a_live_group_moves_to_the_consumer_protocol_and_back", moves_and_back));
+    cases
+        .push(Case::both("a_live_group_moves_to_the_consumer_protocol_and_back", moves_and_back).with_java());
     cases
 }
 
@@ -207,9 +212,12 @@ fn moves_and_back(target: &Target) -> Outcome {
     let mut scene = Scene::start(target, Membership::Cooperative, "moving", 3)?;
     let mut oldest = 0;
     for membership in [Membership::Consumer, Membership::Cooperative] {
-        for _ in 0..3 {
+        for left in 0..3 {
             scene.add_as(membership, &[])?;
             scene.settle(&even(PARTITIONS, 4))?;
+            if left == 1 {
+                shows_who_is_upgraded(&scene)?;
+            }
             scene.close(oldest)?;
             oldest += 1;
             scene.settle(&even(PARTITIONS, 3))?;
@@ -217,4 +225,24 @@ fn moves_and_back(target: &Target) -> Outcome {
         }
     }
     scene.finish()
+}
+
+/// Some of its members speak the consumer protocol, and some do not yet, or no more.
+fn shows_who_is_upgraded(scene: &Scene) -> Outcome {
+    let mut tools = GroupTools::start(&scene.target.bootstrap())?;
+    let args = ["--describe", "--members", "--verbose", "--group", &scene.group];
+    let told = tools.ask("consumer", &args)?;
+    let theirs: BTreeMap<String, String> = told
+        .rows()
+        .into_iter()
+        .filter_map(|mut row| Some((row.remove("CONSUMER-ID")?, row.remove("UPGRADED")?)))
+        .collect();
+    let rows = shown(&scene.target, &["groups", "describe", &scene.group, "--verbose"])?;
+    let ours: BTreeMap<String, String> = rows
+        .iter()
+        .filter_map(|row| Some((row["member"].as_str()?.to_owned(), row["upgraded"].as_bool()?.to_string())))
+        .collect();
+    let kinds: BTreeSet<&String> = ours.values().collect();
+    equal("kinds of members", kinds.len(), 2).map_err(|_| told.all())?;
+    equal("who is upgraded", ours, theirs)
 }

@@ -113,8 +113,8 @@ pub(crate) struct OffsetsArgs {
     /// The same; repeatable
     #[arg(short = 't', long = "topic", value_name = "TOPIC[:P,P...[:TIME]]")]
     named: Vec<String>,
-    /// Which offset: latest (-1), earliest (-2), max-timestamp (-3), or that of the first record that is no older than
-    /// so many milliseconds since 1970. Where there is none, as where no record is that late, it is `-`, and null in JSON
+    /// Which offset: latest (-1), earliest (-2), max-timestamp (-3), earliest-local (-4), latest-tiered (-5),
+    /// earliest-pending-upload (-6), or that of the first record that is no older than so many milliseconds since 1970. Where there is none, as where no record is that late, it is `-`, and null in JSON
     #[arg(long, value_name = "TIME", default_value = "latest", allow_hyphen_values = true)]
     pub(crate) time: String,
     /// Whose view: with read_committed the latest offset is where the oldest open transaction begins

@@ -67,6 +67,7 @@ fn epochs_and_what_a_member_is_to_have_are_shown_with_verbose() {
         ("partitions", json!(["t-0", "t-1"])),
         ("target_partitions", json!(["t-0", "t-1"])),
         ("tasks", Value::Null),
+        ("upgraded", json!(true)),
     ] {
         assert_eq!(row[key], expected, "{key}");
     }

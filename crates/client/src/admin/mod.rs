@@ -27,6 +27,7 @@
 mod configs;
 mod failure;
 mod groups;
+mod lag;
 mod transactions;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -43,6 +44,8 @@ pub use ottla_core::{
 };
 use ottla_core::{IsolationLevel, OpId, admin::Operation};
 pub use ottla_protocol::TopicId;
+
+pub use self::lag::{GroupLags, LogRange};
 
 use crate::{
     config::{AdminBuilder, Names},

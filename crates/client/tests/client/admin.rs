@@ -84,6 +84,9 @@ async fn the_ends_of_a_log_and_its_first_record_after_a_time_are_found() {
         (OffsetSpec::Timestamp(Timestamp(1_004)), Some(4)),
         (OffsetSpec::Timestamp(Timestamp(5_000)), None),
         (OffsetSpec::MaxTimestamp, Some(9)),
+        (OffsetSpec::EarliestLocal, Some(0)),
+        (OffsetSpec::LatestTiered, None),
+        (OffsetSpec::EarliestPendingUpload, None),
     ] {
         let found = admin.list_offsets([(at(1), spec)]).await.unwrap();
         assert_eq!(found[&at(1)].as_ref().unwrap().map(|found| found.offset), offset, "{spec:?}");

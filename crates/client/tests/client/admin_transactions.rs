@@ -93,3 +93,31 @@ async fn offsets_that_a_transaction_under_way_will_commit_are_waited_for_unless_
     assert_eq!(now().await, 2);
     consumer.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn how_far_groups_are_behind_is_told_by_either_isolation() {
+    let config = Config { topics: vec![TopicSpec::new("t", 1)], ..Config::default() };
+    let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
+    let admin = Admin::builder().bootstrap_servers([server.bootstrap()]).build().await.unwrap();
+    let builder = Producer::builder().bootstrap_servers([server.bootstrap()]).transactional_id("id");
+    let mut producer = builder.build_transactional().await.unwrap();
+    let transaction = producer.begin().await.unwrap();
+    transaction.send(ProducerRecord::to("t").value(b"v")).await.unwrap().await.unwrap();
+    for (group, offset) in [("near", 0), ("far", 25)] {
+        admin.alter_offsets(group, [(at(), offset)]).await.unwrap().remove(&at()).unwrap().unwrap();
+    }
+    for (isolation, near, far) in
+        [(IsolationLevel::ReadUncommitted, 1, -24), (IsolationLevel::ReadCommitted, 0, -25)]
+    {
+        let lags = admin.group_lags(["near", "far", "nobody"], isolation).await.unwrap();
+        assert_eq!(
+            (lags.lag("near", &at()), lags.lag("far", &at())),
+            (Some(near), Some(far)),
+            "{isolation:?}"
+        );
+        assert_eq!((lags.lag("nobody", &at()), lags.lag("never", &at())), (None, None));
+        assert!(lags.committed["nobody"].as_ref().unwrap().is_empty());
+        assert_eq!(lags.logs[&at()].as_ref().unwrap().start, 0);
+    }
+    transaction.abort().await.unwrap();
+}

@@ -123,6 +123,9 @@ pub struct MemberDescription {
     pub assignment: Vec<TopicPartition>,
     /// The partitions that it is to have, in order, where the coordinator tells them: in consumer and streams groups.
     pub target: Option<Vec<TopicPartition>>,
+    /// Whether it speaks the consumer protocol, in a group of that protocol, which classic members may be in, too (KIP-848); `None`
+    /// where its broker does not tell (before 4.0), and in groups of other kinds. As Java's `upgraded`.
+    pub upgraded: Option<bool>,
     /// What it is beside, in a streams group.
     pub streams: Option<StreamsMember>,
 }

@@ -69,8 +69,16 @@ async fn list(filters: &GroupFilters, common: &Common) -> Result<(), Failure> {
 }
 
 /// The columns that --verbose adds.
-const VERBOSE: [&str; 7] =
-    ["GROUP-EPOCH", "ASSIGNMENT-EPOCH", "MEMBER-EPOCH", "TARGET-PARTITIONS", "RACK", "PROCESS", "TASKS"];
+const VERBOSE: [&str; 8] = [
+    "GROUP-EPOCH",
+    "ASSIGNMENT-EPOCH",
+    "MEMBER-EPOCH",
+    "TARGET-PARTITIONS",
+    "RACK",
+    "PROCESS",
+    "TASKS",
+    "UPGRADED",
+];
 
 async fn describe(
     groups: Vec<String>,
@@ -104,6 +112,7 @@ async fn describe(
         "RACK",
         "PROCESS",
         "TASKS",
+        "UPGRADED",
     ]);
     for (name, group) in &groups {
         for member in members(group) {
@@ -127,7 +136,7 @@ fn row(
     group: &GroupDescription,
     member: Option<&MemberDescription>,
     nodes: &BTreeMap<NodeId, Node>,
-) -> [Value; 20] {
+) -> [Value; 21] {
     let listed =
         |partitions: &[TopicPartition]| partitions.iter().map(ToString::to_string).collect::<Vec<_>>().into();
     let streams = member.and_then(|member| member.streams.as_ref());
@@ -152,6 +161,7 @@ fn row(
         member.and_then(|member| member.rack.as_deref()).into(),
         streams.map(|streams| streams.process_id.as_str()).into(),
         streams.map_or(Value::Null, |streams| tasks(&streams.tasks)),
+        member.and_then(|member| member.upgraded).into(),
     ]
 }
 

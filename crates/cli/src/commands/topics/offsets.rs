@@ -86,9 +86,13 @@ fn spec(text: &str) -> Result<OffsetSpec, Failure> {
         "latest" | "end" | "-1" => OffsetSpec::Latest,
         "earliest" | "beginning" | "-2" => OffsetSpec::Earliest,
         "max-timestamp" | "-3" => OffsetSpec::MaxTimestamp,
+        "earliest-local" | "-4" => OffsetSpec::EarliestLocal,
+        "latest-tiered" | "-5" => OffsetSpec::LatestTiered,
+        "earliest-pending-upload" | "-6" => OffsetSpec::EarliestPendingUpload,
         text => {
             let time = text.parse().ok().filter(|time| *time >= 0);
-            let what = "expected latest, earliest, max-timestamp, or milliseconds since 1970";
+            let what = "expected latest, earliest, max-timestamp, earliest-local, latest-tiered, \
+                        earliest-pending-upload, or milliseconds since 1970";
             let time = time.ok_or_else(|| Failure::usage(format!("--time {text}: {what}")))?;
             OffsetSpec::Timestamp(Timestamp(time))
         }

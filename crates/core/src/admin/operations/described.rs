@@ -56,6 +56,7 @@ pub(super) fn classic(told: DescribeGroupsDescribedGroup, coordinator: NodeId) -
         rack: None,
         epoch: None,
         target: None,
+        upgraded: None,
         streams: None,
     });
     let group = GroupDescription {
@@ -87,6 +88,11 @@ pub(super) fn consumer(told: ConsumerGroupDescribeDescribedGroup, coordinator: N
         subscription: member.subscribed_topic_names.into_iter().collect(),
         assignment: partitions(member.assignment),
         target: Some(partitions(member.target_assignment)),
+        upgraded: match member.member_type {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        },
         streams: None,
     };
     let group = GroupDescription {
@@ -117,6 +123,7 @@ pub(super) fn share(told: ShareGroupDescribeDescribedGroup, coordinator: NodeId)
             in_order(topics.flat_map(|topic| of_topic(topic.topic_name, topic.partitions)))
         },
         target: None,
+        upgraded: None,
         streams: None,
     });
     let group = GroupDescription {
@@ -162,6 +169,7 @@ pub(super) fn streams(told: StreamsGroupDescribeDescribedGroup, coordinator: Nod
             subscription: BTreeSet::new(),
             assignment: read(&tasks),
             target: Some(read(&target_tasks)),
+            upgraded: None,
             streams: Some(StreamsMember {
                 process_id: member.process_id,
                 topology_epoch: member.topology_epoch,

@@ -34,10 +34,14 @@ pub enum OffsetSpec {
     Timestamp(Timestamp),
     /// The first offset whose record has the greatest timestamp of all (KIP-734); none in an empty log. It needs Kafka 3.0 or newer.
     MaxTimestamp,
+    /// The first offset on the leader's own disk (KIP-405): without tiered storage that of the log. It needs Kafka 3.6 or newer.
+    EarliestLocal,
+    /// The last offset in tiered storage (KIP-1005); none where there is none. It needs Kafka 3.9 or newer.
+    LatestTiered,
+    /// The first offset that is to go to tiered storage and is not there yet (KIP-1023); none where there is none. It needs Kafka 4.3
+    /// or newer.
+    EarliestPendingUpload,
 }
-
-/// From this version on the greatest timestamp can be asked for.
-const BY_MAX_TIMESTAMP: i16 = 7;
 
 impl OffsetSpec {
     const fn timestamp(self) -> i64 {
@@ -45,7 +49,21 @@ impl OffsetSpec {
             Self::Earliest => -2,
             Self::Latest => -1,
             Self::MaxTimestamp => -3,
+            Self::EarliestLocal => -4,
+            Self::LatestTiered => -5,
+            Self::EarliestPendingUpload => -6,
             Self::Timestamp(timestamp) => timestamp.0,
+        }
+    }
+
+    /// The version from which on it can be asked for.
+    const fn since(self) -> i16 {
+        match self {
+            Self::Earliest | Self::Latest | Self::Timestamp(_) => 0,
+            Self::MaxTimestamp => 7,
+            Self::EarliestLocal => 8,
+            Self::LatestTiered => 9,
+            Self::EarliestPendingUpload => 11,
         }
     }
 }
@@ -69,8 +87,7 @@ impl Operation for ListOffsets {
     }
 
     fn request(&self, queries: &[Query], version: i16, timeout_ms: i32) -> Option<Request> {
-        let is_newer = |(_, spec): &Query| *spec == OffsetSpec::MaxTimestamp;
-        if version < BY_MAX_TIMESTAMP && queries.iter().any(is_newer) {
+        if queries.iter().any(|(_, spec)| version < spec.since()) {
             return None;
         }
         let mut topics: BTreeMap<&String, Vec<ListOffsetsPartition>> = BTreeMap::new();
