@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use ottla_protocol::{ApiKey, codec::Versions};
 
-use crate::{Authorizer, Sasl, VersionSet};
+use crate::{Authorizer, ClientMetrics, Sasl, VersionSet};
 
 /// What a [`Cluster`](crate::Cluster) is started with. The defaults are Kafka's, but for a rebalance delay of zero.
 #[derive(Debug, Clone)]
@@ -56,6 +56,9 @@ pub struct Config {
     /// How long it takes at most, once a transaction was ended, until its end is written to each of its partitions. Each takes
     /// a time of its own, drawn from the seed. In Kafka some milliseconds; zero here.
     pub transaction_marker_delay: Duration,
+    /// Which metrics clients are asked for. None by default, as without a plug-in for them: clients are then not told that they could
+    /// be asked.
+    pub client_metrics: Option<ClientMetrics>,
     /// How clients authenticate. None by default: everybody is `User:ANONYMOUS`.
     pub sasl: Option<Sasl>,
     /// TLS on every listener of a [`Server`](crate::Server). None by default. A cluster that is not served has no use for it.
@@ -95,6 +98,7 @@ impl Default for Config {
             group_consumer_assignment_interval: Duration::ZERO,
             transaction_max_timeout: Duration::from_secs(900),
             transaction_marker_delay: Duration::ZERO,
+            client_metrics: None,
             sasl: None,
             #[cfg(feature = "tls")]
             tls: None,
@@ -121,6 +125,7 @@ impl Config {
             ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe => {
                 self.consumer_protocol.unwrap_or(self.versions.has_consumer_protocol())
             }
+            ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry => self.client_metrics.is_some(),
             // SKIPPED.md.
             ApiKey::DescribeConfigs
             | ApiKey::DescribeLogDirs

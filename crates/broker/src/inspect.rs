@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ottla_protocol::{ErrorCode, Now};
 
 use crate::{
-    Cluster, Refusal,
+    ClientMetrics, Cluster, PushedMetrics, Refusal,
     planted::Plot,
     storage::Entry,
     topics::{TopicKey, check_name},
@@ -86,6 +86,18 @@ impl Cluster {
     /// The names of all topics, with the number of their partitions.
     pub fn topics(&self) -> impl Iterator<Item = (&str, usize)> {
         self.topics.iter().map(|(name, topic)| (name, topic.partitions.len()))
+    }
+
+    /// The last metrics that clients pushed, the oldest first.
+    pub fn pushed_metrics(&self) -> impl Iterator<Item = &PushedMetrics> {
+        self.pushed.iter()
+    }
+
+    /// Asks clients for these metrics from now on. Without effect where [`Config::client_metrics`] had none, as clients were not told.
+    pub fn ask_for_metrics(&mut self, wanted: ClientMetrics) {
+        if let Some(client_metrics) = &mut self.config.client_metrics {
+            *client_metrics = wanted;
+        }
     }
 
     /// The broker that leads a partition, and the leader epoch.

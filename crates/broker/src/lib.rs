@@ -32,6 +32,7 @@
 #![warn(clippy::missing_errors_doc)]
 
 mod api;
+mod client_metrics;
 mod config;
 mod connections;
 mod coordinators;
@@ -56,6 +57,7 @@ mod topics;
 mod transactions;
 mod versions;
 
+pub use client_metrics::{ClientMetrics, PushedMetrics};
 pub use config::{Config, TopicSpec};
 pub use connections::ConnId;
 pub use faults::{Fault, Faults, Script};

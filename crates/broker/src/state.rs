@@ -16,6 +16,7 @@ use ottla_protocol::{ApiKey, Now, RequestHeader, Response, ResponseHeader, Topic
 use crate::{
     Config, ConnId, Fault, Faults, Refusal, TopicSpec,
     api::{self, Outcome, fetch::Fetching},
+    client_metrics::Received,
     connections::{Asked, Connections, Doing},
     faults::Forced,
     groups::Groups,
@@ -46,6 +47,7 @@ pub struct Cluster {
     /// On a cluster with SASL.
     pub(crate) credentials: Option<Credentials>,
     faults: Faults,
+    pub(crate) pushed: Received,
     /// How many processes have had the data directory, this one included.
     pub(crate) times_opened: i32,
     /// Where everything is kept, if anywhere.
@@ -96,6 +98,7 @@ impl Cluster {
             connections: Connections::default(),
             credentials: config.sasl.take().map(|sasl| Credentials::new(sasl, config.seed)),
             faults: Faults::default(),
+            pushed: Received::default(),
             times_opened: 0,
             journal: None,
             output: VecDeque::new(),

@@ -15,6 +15,6 @@ pub mod records;
 pub mod time;
 
 pub use api::{ApiKey, Request, RequestHeader, Response, ResponseHeader};
-pub use codec::{DecodeError, Secret, TopicId};
+pub use codec::{ClientInstanceId, DecodeError, Secret, TopicId};
 pub use error_code::ErrorCode;
 pub use time::{Now, Timestamp};

@@ -20,6 +20,7 @@ mod describe_transactions;
 mod end_txn;
 pub(crate) mod fetch;
 mod find_coordinator;
+mod get_telemetry_subscriptions;
 mod heartbeat;
 mod init_producer_id;
 mod join_group;
@@ -33,6 +34,7 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod push_telemetry;
 mod sasl;
 mod sync_group;
 mod txn_offset_commit;
@@ -115,6 +117,10 @@ pub(crate) fn handle(
         Request::DeleteGroups(r) => delete_groups::handle(cluster, asked, r, forced).into(),
         Request::WriteTxnMarkers(r) => write_txn_markers::handle(cluster, asked, r, in_parts, now).into(),
         Request::OffsetDelete(r) => offset_delete::handle(cluster, asked, r, forced).into(),
+        Request::GetTelemetrySubscriptions(r) => {
+            get_telemetry_subscriptions::handle(cluster, &r, forced).into()
+        }
+        Request::PushTelemetry(r) => push_telemetry::handle(cluster, r, forced).into(),
         _ => Outcome::Close,
     }
 }

@@ -25,4 +25,4 @@ pub use varint::{
     varlong_len,
 };
 pub use version::{Version, Versions};
-pub use wire::{RecordData, TopicId, TypeName, Wire};
+pub use wire::{ClientInstanceId, RecordData, TopicId, TypeName, Wire};

@@ -108,18 +108,56 @@ impl fmt::Display for TopicId {
     }
 }
 
-impl Wire for TopicId {
-    const TYPE: TypeName = TypeName::Primitive("uuid");
-    fn min_size(_: Version) -> usize {
-        16
-    }
-    fn encode<W: Writable>(&self, out: &mut W, _: Version) {
-        out.bytes().extend_from_slice(&self.0);
-    }
-    fn decode(r: &mut Reader<'_>, _: Version) -> Result<Self, DecodeError> {
-        r.array().map(Self)
+/// A client's id for the metrics that it pushes (KIP-714): a broker gives it, and it lasts as long as the client. All zeros where
+/// there is none yet.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ClientInstanceId(pub [u8; 16]);
+
+impl ClientInstanceId {
+    /// No client's id.
+    pub const ZERO: Self = Self([0; 16]);
+}
+
+/// As Java and Kafka's tools write it: base64 in the alphabet of URLs, without padding.
+impl fmt::Display for ClientInstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LETTERS: [u8; 64] = *b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        for three in self.0.chunks(3) {
+            let bits =
+                three.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+            for letter in 0..=three.len() {
+                let six = (bits >> (18 - 6 * letter)) & 63;
+                write!(f, "{}", LETTERS.get(six as usize).map_or('A', |letter| char::from(*letter)))?;
+            }
+        }
+        Ok(())
     }
 }
+
+impl fmt::Debug for ClientInstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientInstanceId({self})")
+    }
+}
+
+macro_rules! uuid {
+    ($($ty:ident),*) => {$(
+        impl Wire for $ty {
+            const TYPE: TypeName = TypeName::Primitive("uuid");
+            fn min_size(_: Version) -> usize {
+                16
+            }
+            fn encode<W: Writable>(&self, out: &mut W, _: Version) {
+                out.bytes().extend_from_slice(&self.0);
+            }
+            fn decode(r: &mut Reader<'_>, _: Version) -> Result<Self, DecodeError> {
+                r.array().map(Self)
+            }
+        }
+    )*};
+}
+
+uuid!(TopicId, ClientInstanceId);
 
 /// The width of a length in the versions before KIP-482: two bytes for text, four for the rest.
 #[derive(Clone, Copy)]

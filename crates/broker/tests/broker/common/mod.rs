@@ -305,6 +305,8 @@ pub fn answered() -> Vec<ApiKey> {
         ApiKey::DescribeConfigs,
         ApiKey::DescribeLogDirs,
         ApiKey::IncrementalAlterConfigs,
+        ApiKey::GetTelemetrySubscriptions,
+        ApiKey::PushTelemetry,
         ApiKey::DescribeTopicPartitions,
         ApiKey::ShareGroupDescribe,
         ApiKey::StreamsGroupDescribe,
