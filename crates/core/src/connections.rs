@@ -19,6 +19,7 @@ mod login;
 mod login_tests;
 mod outages;
 mod refusals;
+mod standing;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -84,6 +85,8 @@ pub struct Connections {
     out: VecDeque<Outbound>,
     last_conn: u64,
     last_request: i32,
+    /// How many connections came to be of use.
+    connected: u64,
     /// A broker's connection broke, or came to nothing.
     broken: bool,
     /// A broker is told this together with its own id, and refuses a connection that was meant for another (KIP-1242).
@@ -118,6 +121,7 @@ impl Connections {
             out: VecDeque::new(),
             last_conn: 0,
             last_request: 0,
+            connected: 0,
             broken: false,
             cluster_id: None,
             misrouted: false,
@@ -255,7 +259,7 @@ impl Connections {
             && let State::Ready { conn, .. } = link.state
         {
             link.last_used = now.mono;
-            link.in_flight.push_back(InFlight { id, key: request.key(), deadline });
+            link.in_flight.push_back(InFlight { id, key: request.key(), sent: now.mono, deadline });
             self.out.push_back(Outbound::Send { conn, id, version, request });
         } else {
             debug_assert!(false, "sent to a connection that is not ready");
@@ -292,7 +296,7 @@ impl Connections {
         let since = link.begun().unwrap_or(now.mono);
         link.state = State::Asking { conn, since, version };
         let deadline = (since + self.config.setup_timeout).min(now.mono + self.config.request_timeout);
-        link.in_flight.push_back(InFlight { id, key: ApiKey::ApiVersions, deadline });
+        link.in_flight.push_back(InFlight { id, key: ApiKey::ApiVersions, sent: now.mono, deadline });
         self.out.push_back(Outbound::Send { conn, id, version, request: request.into() });
     }
 
@@ -308,7 +312,8 @@ impl Connections {
         link.state = State::Closed { retry_at: Some(now.mono + wait).filter(|_| !link.refused) };
         link.last_failure = Some(why.clone());
         (link.throttled_until, link.renew_at, link.answered) = (None, None, false);
-        if link.refused {
+        // Nobody waits for a push.
+        if link.refused && key.1 != Kind::Telemetry {
             let (address, why) = (link.address.clone(), why.clone());
             self.refusals.push_back((key.0, key.1, RefusedConnection { address, why }));
         }
@@ -359,7 +364,9 @@ impl Connections {
         let (target, kind) = self.key_of(conn)?;
         let link = self.links.get_mut(&(target, kind))?;
         let index = link.in_flight.iter().position(|request| request.id == reply.id)?;
-        link.in_flight.remove(index);
+        if let Some(request) = link.in_flight.remove(index) {
+            link.answers.add(now.mono.saturating_duration_since(request.sent));
+        }
         link.last_used = now.mono;
         if let Ok(throttle @ 1..) = u64::try_from(reply.response.throttle_time_ms()) {
             // The broker does not read from this connection until then (KIP-219). A later answer shortens no pause.
@@ -435,6 +442,7 @@ impl Connections {
             let took = format_args!("{took:.1?}");
             tracing::debug!(target: log::CONNECTION, %address, node, ?kind, %took, "connected");
         }
+        self.connected += u64::from(link.begun().is_some());
         link.failures = 0;
         link.state = State::Ready { conn, broker };
     }

@@ -39,6 +39,7 @@ mod sync;
 #[cfg(ottla_loom)]
 #[path = "../../../models/src/atomics.rs"]
 pub mod sync;
+mod telemetry;
 pub mod wire_format;
 mod words;
 
@@ -51,9 +52,9 @@ pub use connections::{
 };
 pub use consumer::{
     BufferStats, Callback, CloseKind, CommitReason, Consumer, ConsumerConfig, ConsumerStats, Explanation,
-    Farewell, GroupReason, Health, OpFailure, Outcome, PartitionStats, PollStats, ReadFailure, Reason,
-    RebalanceStats, RecordStats, SeekTo, Stall, StallReason, Subscription, SubscriptionError,
-    health_of_nobody, stall_of_handlers,
+    Farewell, GroupReason, Health, MetricsPushIsOff, OpFailure, Outcome, PartitionStats, PollStats,
+    ReadFailure, Reason, RebalanceStats, RecordStats, SeekTo, Stall, StallReason, Subscription,
+    SubscriptionError, health_of_nobody, stall_of_handlers,
 };
 pub use deadline::{Earliest, bounded};
 pub use disconnected::{Disconnected, SaslFailure, TlsFailure};
@@ -77,3 +78,5 @@ pub use reader::{
     Block, Handed, HoldsBytes, Look, Reader, ReaderConfig, Records, RecordsIntoIter, RecordsIter,
 };
 pub use sasl::{Credentials, Derivation, Done, Errand, SaslConfig, ScramHash, Token};
+#[doc(hidden)]
+pub use telemetry::{LACKING, METRICS, PushedMetric, REQUIRED};

@@ -25,6 +25,8 @@ pub const INTERCEPTOR: &str = "ottla::interceptor";
 pub const PRODUCER: &str = "ottla::producer";
 /// Records that a processor cannot handle.
 pub const PROCESSING: &str = "ottla::processing";
+/// Metrics that are pushed to brokers.
+pub const TELEMETRY: &str = "ottla::telemetry";
 /// What an admin client asked for in vain.
 pub const ADMIN: &str = "ottla::admin";
 

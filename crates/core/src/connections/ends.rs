@@ -13,6 +13,8 @@ pub enum Kind {
     Join,
     /// Produce.
     Produce,
+    /// PushTelemetry: held until a plug-in of the broker's has returned.
+    Telemetry,
 }
 
 /// The broker that a connection leads to.

@@ -12,6 +12,7 @@ use crate::{
     disconnected::{Disconnected, SaslFailure, TlsFailure},
     ids::{ConnId, RequestId},
     sasl::Login,
+    telemetry::Took,
 };
 
 /// So often in a row a broker closes a connection too early before that is believed to be no accident.
@@ -36,6 +37,8 @@ pub(super) struct Link {
     pub(super) throttled_until: Option<Instant>,
     /// When to authenticate anew (KIP-368).
     pub(super) renew_at: Option<Instant>,
+    /// How long answers took lately.
+    pub(super) answers: Took,
 }
 
 #[derive(Debug)]
@@ -86,6 +89,7 @@ impl Introduction {
 pub(super) struct InFlight {
     pub(super) id: RequestId,
     pub(super) key: ApiKey,
+    pub(super) sent: Instant,
     pub(super) deadline: Instant,
 }
 
@@ -111,6 +115,7 @@ impl Link {
             refused: false,
             throttled_until: None,
             renew_at: None,
+            answers: Took::default(),
         }
     }
 

@@ -102,7 +102,7 @@ impl Connections {
             self.handle_disconnected(conn, why, now);
             return;
         };
-        link.in_flight.push_back(InFlight { id, key: asked, deadline });
+        link.in_flight.push_back(InFlight { id, key: asked, sent: now.mono, deadline });
         self.out.push_back(Outbound::Send { conn, id, version, request });
     }
 }

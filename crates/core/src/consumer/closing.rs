@@ -58,6 +58,8 @@ pub(crate) struct Progress {
     pub(crate) settled: bool,
     /// Where the member stands; [`Standing::Out`] where there is no group.
     pub(crate) standing: Standing,
+    /// The last metrics were pushed, or are not waited for.
+    pub(crate) told: bool,
     /// A broker has been reached. Without one there is nobody to be told, and nothing to wait for.
     pub(crate) reached: bool,
 }
@@ -75,6 +77,11 @@ impl Closing {
     pub(crate) fn give_up_coordinator(&mut self, now: Now) {
         self.refused = true;
         self.last_call = self.last_call.min(now.mono);
+    }
+
+    /// When it is over at the latest.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// Whether commits that are not settled are to be given up.
@@ -95,11 +102,12 @@ impl Closing {
     /// Ends the close where nothing is left to be done, or no time to do it. Returns then whether the group was left in
     /// good order.
     pub(crate) fn ends(&mut self, progress: Progress, now: Now) -> Option<bool> {
-        let Progress { settled, standing, reached } = progress;
+        let Progress { settled, standing, told, reached } = progress;
         let is_out = matches!(standing, Standing::Out | Standing::Failed);
         let (left, late) = (is_out && settled, self.deadline <= now.mono);
         let in_vain = self.refused && settled;
-        if !left && !late && !in_vain && reached {
+        let over = (left || in_vain) && told;
+        if !over && !late && reached {
             return None;
         }
         self.done = true;

@@ -35,6 +35,8 @@ pub struct ConsumerConfig {
     pub reset: ResetPolicy,
     /// `default.api.timeout.ms`.
     pub api_timeout: Duration,
+    /// `enable.metrics.push`.
+    pub metrics_push: bool,
     /// `retry.backoff.ms` and `retry.backoff.max.ms`.
     pub retry_backoff: Backoff,
     /// Seeds everything that is left to chance.
@@ -55,6 +57,7 @@ impl ConsumerConfig {
             listener: false,
             reset: ResetPolicy::default(),
             api_timeout: Duration::from_secs(60),
+            metrics_push: true,
             retry_backoff: Backoff { first: Duration::from_millis(100), most: Duration::from_secs(1) },
             seed: 0,
         }

@@ -56,6 +56,7 @@ impl<F: Clone> Machine for Consumer<F> {
             (Pending::OpenTransactions(node), Response::DescribeProducers(response)) => {
                 self.fetcher.handle_open_transactions(node, reply.id, response);
             }
+            (Pending::Telemetry, response) => self.handle_telemetry(reply.id, &response, now),
             (Pending::Group(_), response) => self.handle_group_response(reply.id, response, now),
             _ => debug_assert!(false, "the answer is of another API than the request"),
         }
@@ -86,6 +87,9 @@ impl<F: Clone> Machine for Consumer<F> {
             group.deadlines(&mut earliest);
         }
         earliest.consider(self.overdue_at());
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.deadlines(&mut earliest);
+        }
         if let Some(closing) = &self.closing {
             closing.deadlines(&mut earliest);
         }
@@ -136,6 +140,11 @@ impl<F: Clone> Consumer<F> {
                 }
                 Pending::OpenTransactions(node) => {
                     self.fetcher.handle_open_transactions_unanswered(node, id);
+                }
+                Pending::Telemetry => {
+                    if let Some(telemetry) = &mut self.telemetry {
+                        telemetry.handle_unanswered(id, now);
+                    }
                 }
                 Pending::Group(asked) => {
                     if let Some(group) = &mut self.group {

@@ -25,6 +25,7 @@ mod refusals;
 mod stats;
 mod step;
 mod subscription;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod wanted;
@@ -45,6 +46,7 @@ use crate::{
     ids::{NodeId, OpId, TopicPartition},
     lanes::Lanes,
     offsets::{AutoCommit, CommittedOffset, Lookups, OffsetAndTimestamp, ResetPolicy, ResetTo},
+    telemetry::Telemetry,
 };
 
 pub use callbacks::Callback;
@@ -56,6 +58,7 @@ pub use reading::ReadFailure;
 pub use reasons::{CommitReason, Explanation, GroupReason, Reason};
 pub use stats::{BufferStats, ConsumerStats, PartitionStats, PollStats, RebalanceStats, RecordStats};
 pub use subscription::{Subscription, SubscriptionError};
+pub use telemetry::MetricsPushIsOff;
 
 use group_side::GroupSide;
 use ops::Ops;
@@ -118,6 +121,8 @@ pub struct Consumer<F> {
     stopped: bool,
     closing: Option<closing::Closing>,
     troubles: health::Troubles,
+    /// `None` where the user wants no metrics pushed.
+    telemetry: Option<Telemetry>,
 }
 
 /// Which part of the consumer waits for the answer to a request.
@@ -128,6 +133,7 @@ enum Pending {
     Validation(NodeId),
     OpenTransactions(NodeId),
     Group(group_side::Asked),
+    Telemetry,
 }
 
 impl<F: Clone> Consumer<F> {
@@ -140,10 +146,12 @@ impl<F: Clone> Consumer<F> {
         let group = config
             .group
             .map(|group| GroupSide::new(group, auto_commit, config.listener, backoff, seeds.u64(..), now));
+        let hub = Hub::new(config.connections, config.metadata, config.seeds, &mut seeds, now);
+        let lanes = Lanes::new(backoff, seeds.u64(..));
         Self {
-            hub: Hub::new(config.connections, config.metadata, config.seeds, &mut seeds, now),
+            hub,
             group,
-            lanes: Lanes::new(backoff, seeds.u64(..)),
+            lanes,
             lookups: Lookups::new(backoff, config.fetch.isolation, seeds.u64(..)),
             fetcher: Fetcher::new(config.fetch),
             ops: Ops::default(),
@@ -164,6 +172,7 @@ impl<F: Clone> Consumer<F> {
             stopped: false,
             closing: None,
             troubles: health::Troubles::default(),
+            telemetry: config.metrics_push.then(|| Telemetry::new(seeds.u64(..), now)),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use ottla_protocol::Now;
 
 use super::RebalanceStats;
+use crate::telemetry::Took;
 
 /// See [`RebalanceStats`].
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub(super) struct Rebalances {
     done: u64,
     took: Duration,
     longest: Duration,
+    /// How long they took lately.
+    pub(super) recent: Took,
     pub(super) lost: u64,
     pub(super) failed_heartbeats: u64,
 }
@@ -31,6 +34,7 @@ impl Rebalances {
         self.done += 1;
         self.took += took;
         self.longest = self.longest.max(took);
+        self.recent.add(took);
     }
 
     /// It comes to nothing: the member is out of the group.

@@ -75,6 +75,7 @@ impl<F: Clone> Consumer<F> {
         if self.closing.is_none() {
             self.step_fetch(now);
         }
+        self.step_telemetry(now);
     }
 
     fn step_closing(&mut self, now: Now) {
@@ -94,7 +95,13 @@ impl<F: Clone> Consumer<F> {
             }
             (settled, standing) = (group.is_settled(), group.membership.standing());
         }
-        let progress = Progress { settled, standing, reached: self.hub.metadata.is_known() };
+        let told = self.telemetry.as_mut().is_none_or(|telemetry| {
+            if settled || closing.is_last_call(now) {
+                telemetry.end(closing.deadline(), now);
+            }
+            telemetry.has_ended(now)
+        });
+        let progress = Progress { settled, standing, told, reached: self.hub.metadata.is_known() };
         let Some(left) = closing.ends(progress, now) else { return };
         let gone = self.lanes.unassign_all();
         if left && self.subscription.is_by_group() && !gone.is_empty() {

@@ -38,6 +38,7 @@ impl Fetcher {
         let first = self.config.read_ahead;
         let took = now.mono.saturating_duration_since(fetch.since);
         self.latency += took;
+        self.recent.add(took);
         if self.is_awaited && fetch.reserved >= broker.window.size(first) {
             broker.window.was_awaited(fetched.size, first, took, now);
         }

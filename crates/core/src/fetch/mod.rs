@@ -28,6 +28,7 @@ use crate::{
     metadata::Metadata,
     offsets::IsolationLevel,
     planted::{Planted, Plot},
+    telemetry::Took,
 };
 
 pub(crate) use aborted::Aborted;
@@ -123,6 +124,8 @@ pub(crate) struct Fetcher {
     requests: u64,
     /// How long brokers took for what they answered.
     latency: Duration,
+    /// How long they took lately.
+    pub(crate) recent: Took,
     /// Whether the budget, and nothing else, kept a fetch from being sent the last time.
     pub(crate) out_of_room: bool,
     /// Whether enough was fetched ahead for readers that are busy, so that a fetch was not sent the last time.
@@ -163,6 +166,7 @@ impl Fetcher {
             responses: 0,
             requests: 0,
             latency: Duration::ZERO,
+            recent: Took::default(),
             out_of_room: false,
             far_ahead: false,
             is_awaited: false,
@@ -185,6 +189,11 @@ impl Fetcher {
             bytes: self.fetched,
             wasted_bytes: 0,
         }
+    }
+
+    /// `client.rack`; empty where there is none.
+    pub(crate) fn rack(&self) -> &str {
+        &self.config.rack
     }
 
     pub(crate) fn budget(&self) -> usize {

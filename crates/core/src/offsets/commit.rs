@@ -37,6 +37,7 @@ use crate::{
     metadata::Metadata,
     offsets::{AutoCommit, CommitStats, CommittedOffset},
     planted::{Planted, Plot},
+    telemetry::Took,
 };
 
 /// From this version on topics are named by their ids.
@@ -56,6 +57,8 @@ pub(crate) struct Commits {
     auto: Option<AutoCommit>,
     attempts: Attempts,
     pub(crate) stats: CommitStats,
+    /// How long answers took lately.
+    pub(crate) recent: Took,
     /// Since when there has been something to commit and nothing was; `None` where there is nothing.
     waiting_since: Option<Instant>,
     pub(crate) plot: Plot,
@@ -121,6 +124,7 @@ impl Commits {
             auto,
             attempts: Attempts::new(backoff, rng),
             stats: CommitStats::default(),
+            recent: Took::default(),
             waiting_since: None,
             plot: Plot::default(),
         }
@@ -351,7 +355,9 @@ impl Commits {
         let Some(sent) = self.in_flight.take_if(|sent| sent.id == id) else { return Vec::new() };
         let InFlight { since, by, mut batch, names, .. } = sent;
         self.stats.requests += 1;
-        self.stats.latency += now.mono.saturating_duration_since(since);
+        let took = now.mono.saturating_duration_since(since);
+        self.stats.latency += took;
+        self.recent.add(took);
         let (mut settled, mut again, mut why) = (Vec::new(), Batch::new(), None);
         let was_known = self.unknown.is_empty();
         for (at, error) in answers(response, &names) {

@@ -18,6 +18,7 @@ mod membership;
 mod numbers;
 mod older_coordinator;
 mod permissions;
+mod pushing;
 mod readers;
 mod reading;
 mod rejoining;
@@ -392,14 +393,17 @@ fn batch(offsets: std::ops::Range<i64>) -> Vec<u8> {
     batch
 }
 
-/// Every version of every API, but of these none that is newer.
+/// Every version of every API, but of these none that is newer. Metrics are asked for by brokers with a plug-in: where they are among these.
 fn versions(newest: &[(ApiKey, i16)]) -> ApiVersionsResponse {
     let api = |key: &ApiKey| ApiVersionsApiVersion {
         api_key: *key as i16,
         min_version: key.versions().min,
         max_version: newest.iter().find(|(of, _)| of == key).map_or(key.versions().max, |(_, max)| *max),
     };
-    ApiVersionsResponse { api_keys: ApiKey::ALL.iter().map(api).collect(), ..Default::default() }
+    let plug_in = [ApiKey::GetTelemetrySubscriptions, ApiKey::PushTelemetry];
+    let is_there = |key: &&ApiKey| !plug_in.contains(key) || newest.iter().any(|(of, _)| of == *key);
+    let api_keys = ApiKey::ALL.iter().filter(is_there).map(api).collect();
+    ApiVersionsResponse { api_keys, ..Default::default() }
 }
 
 /// An answer by which these topics exist, and no others. If the first topic's id is all ones, the next one's is all twos.
