@@ -1,13 +1,14 @@
 //! Every error, its kind, whose fault it is, and where it happened.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use ottla::{
-    DecodeError, DecodeErrorKind, SubscriptionError,
+    ClientInstanceId, DecodeError, DecodeErrorKind, SubscriptionError,
     error::{
-        AclOperation, AdminError, AdminErrorKind, BuildError, BuildErrorKind, CloseError, CloseErrorKind,
-        CommitError, CommitErrorKind, Context, Fault, OffsetsError, OffsetsErrorKind, Permission, RecvError,
-        RecvErrorKind, Resource, SeekError, SeekErrorKind, SendError, SendErrorKind,
+        AclOperation, AdminError, AdminErrorKind, BuildError, BuildErrorKind, ClientInstanceIdError,
+        ClientInstanceIdErrorKind, CloseError, CloseErrorKind, CommitError, CommitErrorKind, Context, Fault,
+        OffsetsError, OffsetsErrorKind, Permission, RecvError, RecvErrorKind, Resource, SeekError,
+        SeekErrorKind, SendError, SendErrorKind,
     },
     producer::ProducerRecord,
 };
@@ -26,6 +27,8 @@ pub(crate) async fn all(servers: &str, topic: &str) -> Outcome {
     equal(of_seek(&failed(consumer.seek(at(topic), 0).err())?), (SeekErrorKind::NotAssigned, Fault::Caller))?;
     let error = failed(consumer.position(at(topic)).await.err())?;
     equal(of_offsets(&error), (OffsetsErrorKind::NotAssigned, Fault::Caller))?;
+    let id = consumer.client_instance_id(Duration::ZERO).await;
+    equal(of_id(&id), (Some(ClientInstanceIdErrorKind::TimedOut), Fault::Cluster))?;
     let error = failed(consumer.subscribe(topic).err())?;
     equal(needs_a_group(&error), true)?;
     equal(consumer.close().await.err().as_ref().map(of_close), None)?;
@@ -62,6 +65,11 @@ fn of_commit(error: &CommitError) -> (CommitErrorKind, Fault) {
 
 fn of_close(error: &CloseError) -> (CloseErrorKind, Fault) {
     (error.kind(), error.kind().fault())
+}
+
+fn of_id(id: &Result<ClientInstanceId, ClientInstanceIdError>) -> (Option<ClientInstanceIdErrorKind>, Fault) {
+    let kind = id.as_ref().err().map(ClientInstanceIdError::kind);
+    (kind, kind.map_or(Fault::Client, ClientInstanceIdErrorKind::fault))
 }
 
 fn of_seek(error: &SeekError) -> (SeekErrorKind, Fault) {

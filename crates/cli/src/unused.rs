@@ -31,7 +31,6 @@ const GROUPS: &[Group] = &[
         ALL,
         &[
             "auto.include.jmx.reporter",
-            "enable.metrics.push",
             "metric.reporters",
             "metrics.num.samples",
             "metrics.recording.level",
@@ -39,6 +38,7 @@ const GROUPS: &[Group] = &[
             "statistics.interval.ms",
         ],
     ),
+    (BUT_CONSUMERS, &["enable.metrics.push"]),
     // The same: logs, and events for the program that has a client.
     (
         ALL,

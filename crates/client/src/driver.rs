@@ -300,8 +300,10 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
     fn compress(&mut self, request: &mut Request) {
         #[cfg(test)]
         self.end.0.compressing();
-        if let Request::Produce(produce) = request {
-            produce.compress(&mut self.compressor);
+        match request {
+            Request::Produce(produce) => produce.compress(&mut self.compressor),
+            Request::PushTelemetry(push) => push.compress(&mut self.compressor),
+            _ => {}
         }
     }
 

@@ -22,7 +22,7 @@
 //!
 //! Each kind's page tells whose fault it is, whether it is retriable or final, and what it says:
 //! [`BuildErrorKind`], [`RecvErrorKind`], [`CommitErrorKind`], [`SeekErrorKind`], [`OffsetsErrorKind`], [`CloseErrorKind`],
-//! [`ProcessErrorKind`], [`SendErrorKind`], [`AbortedErrorKind`], [`FatalErrorKind`], [`AdminErrorKind`]. Retriable: the same call may succeed later though nobody changes anything. Final: no
+//! [`ClientInstanceIdErrorKind`], [`ProcessErrorKind`], [`SendErrorKind`], [`AbortedErrorKind`], [`FatalErrorKind`], [`AdminErrorKind`]. Retriable: the same call may succeed later though nobody changes anything. Final: no
 //! later call can; the client is to be built anew. Neither: it stands until somebody changes something.
 
 // The table in this file is the one place of these texts.
@@ -270,6 +270,16 @@ errors! {
         DriverEnded = Client, Ends: "the consumer's driver has ended", "build another consumer";
     }
 
+    /// Why there is no id of the client's for the metrics that it pushes.
+    ClientInstanceIdError, ClientInstanceIdErrorKind, needs Describe {
+        /// `enable.metrics.push` is false.
+        Disabled = Caller: "no metrics are pushed", "set enable.metrics.push";
+        /// No broker has given an id in time. Those without a plug-in for clients' metrics give none.
+        TimedOut = Cluster, Passes: "no broker has given an id in time", "check that the brokers have a plug-in for clients' metrics";
+        /// The thread, or the runtime, that served the consumer is gone.
+        DriverEnded = Client, Ends: "the consumer's driver has ended", "build another consumer";
+    }
+
     /// Why a record was not sent.
     SendError, SendErrorKind, needs Write {
         /// The record is larger than `max.request.size`, or by itself larger than the topic takes (`max.message.bytes`).
@@ -474,6 +484,7 @@ from_ended! {
     CommitError: CommitErrorKind;
     SeekError: SeekErrorKind;
     OffsetsError: OffsetsErrorKind;
+    ClientInstanceIdError: ClientInstanceIdErrorKind;
     SendError: SendErrorKind;
     FatalError: FatalErrorKind;
     AdminError: AdminErrorKind;

@@ -104,8 +104,8 @@ pub use consumer::{
     TypedStream, Utf8, records,
 };
 pub use error::{
-    AdminError, BuildError, CloseError, CommitError, OffsetsError, ProcessError, RecvError, SeekError,
-    SendError, TransactionError,
+    AdminError, BuildError, ClientInstanceIdError, CloseError, CommitError, OffsetsError, ProcessError,
+    RecvError, SeekError, SendError, TransactionError,
 };
 pub use net::tokens::{OAuthToken, OAuthTokenError};
 pub use ottla_core::{
@@ -117,7 +117,7 @@ pub use ottla_core::{
     wire_format::Field,
 };
 pub use ottla_protocol::{
-    ApiKey, DecodeError, ErrorCode, Timestamp,
+    ApiKey, ClientInstanceId, DecodeError, ErrorCode, Timestamp,
     codec::DecodeErrorKind,
     records::{Compression, Header, Headers, TimestampType, UnknownCompression},
 };

@@ -102,6 +102,12 @@ impl Known {
         self.supported().any(|known| known.name == key) || contain(self.not_yet, key)
     }
 
+    /// Whether Kafka's client of this kind takes it, and this one does not.
+    #[cfg(test)]
+    pub(super) fn lacks(&self, key: &str) -> bool {
+        contain(self.not_yet, key)
+    }
+
     /// What is taken.
     pub(super) fn supported(&self) -> impl Iterator<Item = &'static Property> {
         self.supported.iter().copied().flatten()

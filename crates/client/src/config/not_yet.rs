@@ -6,7 +6,6 @@ pub(super) const SHARED: &[&str] = &[
     "bootstrap.resolve.timeout.ms",
     "client.dns.lookup",
     "config.providers",
-    "enable.metrics.push",
     "metadata.cluster.check.enable",
     "metadata.recovery.rebootstrap.trigger.ms",
     "metadata.recovery.strategy",
@@ -81,6 +80,7 @@ pub(super) const PRODUCER: &[&str] = &[
     "compression.gzip.level",
     "compression.lz4.level",
     "compression.zstd.level",
+    "enable.metrics.push",
     "interceptor.classes",
     "key.serializer",
     "metadata.max.idle.ms",
@@ -90,4 +90,4 @@ pub(super) const PRODUCER: &[&str] = &[
 ];
 
 /// Of admin clients only.
-pub(super) const ADMIN: &[&str] = &["bootstrap.controllers", "retries"];
+pub(super) const ADMIN: &[&str] = &["bootstrap.controllers", "enable.metrics.push", "retries"];

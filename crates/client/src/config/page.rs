@@ -70,7 +70,7 @@ fn page() -> String {
          | property | client | value |\n|---|---|---|\n",
     );
     for (name, value) in FIXED {
-        writeln!(page, "| `{name}` | {} | `{value}` |", clients(|known| known.knows(name))).unwrap();
+        writeln!(page, "| `{name}` | {} | `{value}` |", clients(|known| known.lacks(name))).unwrap();
     }
     page
 }

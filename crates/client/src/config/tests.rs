@@ -135,7 +135,11 @@ fn every_supported_property_is_taken() {
         "security.protocol" => "SSL",
         "sasl.login.callback.handler.class" => "OAuthBearerLoginCallbackHandler",
         "sasl.oauthbearer.header.urlencode" => "true",
-        "allow.auto.create.topics" | "check.crcs" | "enable.auto.commit" | "enable.idempotence" => "false",
+        "allow.auto.create.topics"
+        | "check.crcs"
+        | "enable.auto.commit"
+        | "enable.idempotence"
+        | "enable.metrics.push" => "false",
         _ => "5",
     };
     for Property { name, .. } in ConsumerBuilder::known_properties() {
@@ -451,7 +455,11 @@ fn the_defaults_are_javas() {
 #[test]
 fn no_property_is_taken_in_silence() {
     let sample = |key: &str| match key {
-        "allow.auto.create.topics" | "check.crcs" | "enable.auto.commit" | "enable.idempotence" => "false",
+        "allow.auto.create.topics"
+        | "check.crcs"
+        | "enable.auto.commit"
+        | "enable.idempotence"
+        | "enable.metrics.push" => "false",
         "auto.offset.reset" => "earliest",
         "bootstrap.servers" => "h:1",
         "isolation.level" => "read_committed",

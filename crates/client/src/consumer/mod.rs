@@ -32,8 +32,9 @@ use std::{sync::Arc, time::Duration};
 
 use ottla_core::{
     CloseKind, Explanation, Filter, GroupMetadata, Happened, LeaveGroup, Subscription, SubscriptionError,
-    TopicPartition,
+    TopicPartition, bounded,
 };
+use ottla_protocol::ClientInstanceId;
 
 pub(crate) use asking::Asking;
 pub use close::{CloseOptions, Closer};
@@ -65,7 +66,9 @@ use self::{listener::Listening, reader::Settings};
 use crate::{
     config::{ConsumerBuilder, ConsumerConfig, Names, Wish},
     driver::{Beside, Driver},
-    error::{BuildError, BuildErrorKind, Details as _, RecvError},
+    error::{
+        BuildError, BuildErrorKind, ClientInstanceIdError, ClientInstanceIdErrorKind, Details as _, RecvError,
+    },
     net::{clock, frame_pool::Frame},
     reach::reach,
     shared::Shared,
@@ -326,6 +329,24 @@ impl Consumer {
     /// has missed, at most, since it began. [`Event::DeletedUnread`](crate::Event::DeletedUnread) tells of each time, and where.
     pub fn deleted_unread(&self) -> u64 {
         self.shared.inspect(|core| core.deleted_unread())
+    }
+
+    /// The id that brokers know this client by in the metrics that it pushes (KIP-714), as Java's `clientInstanceId`: a broker gives it, and
+    /// it stays the same until the consumer is closed. Waits for so long until there is one. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientInstanceIdError`]: [`enable_metrics_push`](ConsumerBuilder::enable_metrics_push) is off, or no broker has given an id in
+    /// time, as none without a plug-in for clients' metrics does.
+    pub async fn client_instance_id(
+        &self,
+        timeout: Duration,
+    ) -> Result<ClientInstanceId, ClientInstanceIdError> {
+        let known = self.shared.wait(|core, _| core.client_instance_id().transpose());
+        match tokio::time::timeout(bounded(timeout), known).await {
+            Ok(known) => known?.map_err(|_| ClientInstanceIdError::new(ClientInstanceIdErrorKind::Disabled)),
+            Err(_) => Err(ClientInstanceIdError::new(ClientInstanceIdErrorKind::TimedOut)),
+        }
     }
 
     /// Whether more can come: a [`Closer`] has not closed it. The condition of a loop that polls:

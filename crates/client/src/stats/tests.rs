@@ -5,6 +5,7 @@ use std::{
     fmt::Write,
 };
 
+use ottla_core::{LACKING, METRICS, REQUIRED};
 use serde_json::Value as Json;
 
 use super::{
@@ -72,7 +73,27 @@ fn page() -> String {
         "By `Recorder::record_processor`, from `ProcessorStats`, with those of its consumer. Java's client has no processor.",
         &rows(PROCESSOR),
     );
+    pushed(&mut page);
     page
+}
+
+/// What is pushed to brokers: core has the table.
+fn pushed(page: &mut String) {
+    write!(page, "\n## Pushed to brokers (KIP-714)\n\n{}\n", include_str!("pushed.md")).unwrap();
+    page.push_str(
+        "Names are those that the Java client pushes. Bold: KIP-714 requires them of a consumer.\n\n",
+    );
+    page.push_str("| metric | form | where | what |\n|---|---|---|---|\n");
+    for metric in METRICS {
+        let bold = if REQUIRED.contains(&metric.name) { "**" } else { "" };
+        let from = if metric.from.is_empty() { String::new() } else { format!("`{}`", metric.from) };
+        writeln!(page, "| {bold}`{}`{bold} | {} | {from} | {} |", metric.name, metric.kind(), metric.what)
+            .unwrap();
+    }
+    page.push_str("\nOf those that are required there is not:\n\n");
+    for (name, why) in LACKING {
+        writeln!(page, "- `{name}`: {why}.").unwrap();
+    }
 }
 
 #[test]

@@ -37,6 +37,7 @@ mod processing_service;
 mod processing_stuck;
 mod processing_time;
 mod producer;
+mod pushing;
 mod readers;
 mod rebalance;
 mod recorder;

@@ -36,6 +36,7 @@ pub struct ConsumerBuilder {
     pub(super) auto_commit_records: Option<usize>,
     pub(super) auto_offset_reset: OffsetReset,
     pub(super) allow_auto_create_topics: bool,
+    pub(super) enable_metrics_push: bool,
     pub(super) max_poll_records: usize,
     pub(super) fetch_min_bytes: usize,
     pub(super) fetch_max_bytes: usize,
@@ -63,6 +64,7 @@ impl Default for ConsumerBuilder {
             auto_commit_records: None,
             auto_offset_reset: OffsetReset::default(),
             allow_auto_create_topics: true,
+            enable_metrics_push: true,
             max_poll_records: 500,
             fetch_min_bytes: 1,
             fetch_max_bytes: 50 << 20,
@@ -316,6 +318,16 @@ impl ConsumerBuilder {
         self
     }
 
+    /// Whether metrics are pushed to brokers that ask for them (KIP-714), which most do not: a plug-in of theirs, and a subscription that
+    /// an operator has made, say which metrics and how often. Default true, as Java's. `docs/metrics.md` in the repository has the list.
+    ///
+    /// Nothing waits for a push but a close, for a second at the most and never beyond its own time.
+    #[must_use]
+    pub fn enable_metrics_push(mut self, enable: bool) -> Self {
+        self.enable_metrics_push = enable;
+        self
+    }
+
     /// Whether the checksum of each batch is checked. Default true, as Java's.
     #[must_use]
     pub fn check_crcs(mut self, check: bool) -> Self {
@@ -392,6 +404,7 @@ settings! {
     auto_commit_records: Option<usize> = |told| told.auto_commit_records;
     auto_offset_reset: OffsetReset = |told| told.auto_offset_reset;
     allow_auto_create_topics: bool = |told| told.allow_auto_create_topics;
+    enable_metrics_push: bool = |told| told.enable_metrics_push;
     max_poll_records: usize = |told| told.max_poll_records;
     max_poll_interval: Duration = |told| told.group.max_poll_interval;
     rebalance_timeout: Duration = |told| told.group.rebalance_timeout.unwrap_or(told.group.max_poll_interval);

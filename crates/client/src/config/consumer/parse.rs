@@ -38,6 +38,7 @@ pub(crate) struct ConsumerConfig {
     pub(crate) client_rack: Option<String>,
     pub(crate) auto_offset_reset: OffsetReset,
     pub(crate) allow_auto_create_topics: bool,
+    pub(crate) enable_metrics_push: bool,
     pub(crate) max_poll_records: usize,
     /// Fits the wire, as all sizes here.
     pub(crate) fetch_min_bytes: usize,
@@ -84,6 +85,7 @@ impl ConsumerConfig {
             listener: self.listener.is_some(),
             reset: self.auto_offset_reset,
             api_timeout: common.default_api_timeout,
+            metrics_push: self.enable_metrics_push,
             retry_backoff: common.retry_backoff,
             seed,
         }
@@ -124,6 +126,7 @@ impl ConsumerBuilder {
             client_rack: self.group.rack.clone(),
             auto_offset_reset: self.auto_offset_reset,
             allow_auto_create_topics: self.allow_auto_create_topics,
+            enable_metrics_push: self.enable_metrics_push,
             max_poll_records: check("max.poll.records", self.max_poll_records, 1..=MAX_SIZE)?,
             fetch_min_bytes: check("fetch.min.bytes", self.fetch_min_bytes, 1..=MAX_SIZE)?,
             fetch_max_bytes: check("fetch.max.bytes", self.fetch_max_bytes, 1..=MAX_SIZE)?,

@@ -39,6 +39,9 @@ properties! {
         "Whether what was handed out is committed on the interval, when partitions are revoked, and on close; without a \
          group `false`",
         enable_auto_commit = truth;
+    "enable.metrics.push": "true or false", "true", Same,
+        "Whether metrics are pushed to brokers that ask for them (KIP-714)",
+        enable_metrics_push = truth;
     "fetch.max.bytes": "bytes", "52428800", Same,
         "About how much one fetch brings",
         fetch_max_bytes = size;
