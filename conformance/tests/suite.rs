@@ -123,6 +123,8 @@ mod produce_process;
 mod protocol;
 #[path = "suite/public_face.rs"]
 mod public_face;
+#[path = "suite/pushed_metrics.rs"]
+mod pushed_metrics;
 #[path = "suite/raw.rs"]
 mod raw;
 #[path = "suite/raw_transactions.rs"]
@@ -213,6 +215,7 @@ fn all() -> Vec<Case> {
         librdkafka::cases(),
         java_clients::cases(),
         dead_letters::cases(),
+        pushed_metrics::cases(),
         consume_processes::cases(),
         produce_process::cases(),
         bad_input::cases(),

@@ -47,7 +47,11 @@ struct Node {
 impl Cluster {
     /// Formats and starts a cluster; returns when each node knows of all the others.
     pub fn start(config: Config) -> Result<Self, Unavailable> {
-        Self::start_on(Java::get()?, config)
+        let java = Java::get()?;
+        match config.classes.clone() {
+            Some(classes) => Self::start_on(&java.beside(classes), config),
+            None => Self::start_on(java, config),
+        }
     }
 
     /// The same on Kafka 4.3.

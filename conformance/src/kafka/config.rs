@@ -1,7 +1,7 @@
 //! What a cluster is to be like, and the settings that make it so.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[cfg(doc)]
 use crate::proxy::Proxy;
@@ -49,6 +49,7 @@ pub struct Config {
     pub(super) listeners: Vec<Added>,
     /// For the JVM of each node.
     pub(super) jvm: Vec<String>,
+    pub(super) classes: Option<PathBuf>,
     pub(super) scram_users: Vec<String>,
     inside: &'static str,
     settings: Vec<(String, String)>,
@@ -64,6 +65,7 @@ impl Config {
             proxied: false,
             listeners: Vec::new(),
             jvm: Vec::new(),
+            classes: None,
             scram_users: Vec::new(),
             inside: "PLAINTEXT",
         }
@@ -96,6 +98,12 @@ impl Config {
     /// An option of the JVM that each node runs in.
     pub fn jvm(mut self, option: String) -> Self {
         self.jvm.push(option);
+        self
+    }
+
+    /// A folder of classes that each node has beside Kafka's: plug-ins.
+    pub fn classes(mut self, folder: PathBuf) -> Self {
+        self.classes = Some(folder);
         self
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::{
     Cluster, Config, Consume, Missing, SWITCH, Tools, Unavailable, VERSION, VERSION_3_9, VERSION_4_3, jars,
 };
-use crate::process;
+use crate::process::{self, ProcessError};
 
 const OLDEST: u32 = 17;
 
@@ -24,6 +24,8 @@ pub struct Java {
     jars: PathBuf,
     archives: Option<PathBuf>,
     dump: Option<PathBuf>,
+    /// A folder of classes beside Kafka's.
+    classes: Option<PathBuf>,
 }
 
 /// What a JVM is started for.
@@ -85,7 +87,10 @@ impl Java {
             None => PathBuf::from("java"),
         };
         let version = version_of(&program, OLDEST, &format!("Kafka {VERSION}"))?;
-        Ok((Self { program, jars: jars::fetched(kafka)?, archives: None, dump: None }, version))
+        Ok((
+            Self { program, jars: jars::fetched(kafka)?, archives: None, dump: None, classes: None },
+            version,
+        ))
     }
 
     /// The folder of Kafka's jars.
@@ -116,8 +121,34 @@ impl Java {
             command.arg(format!("-XX:ArchiveClassesAtExit={}", dump.join(role.archive()).display()));
         }
         command.args(LOG).args(properties);
-        command.arg("-cp").arg(self.jars.join("*")).arg(main);
+        // Behind Kafka's, which are those of the archive.
+        let mut class_path = self.jars.join("*").into_os_string();
+        if let Some(classes) = &self.classes {
+            class_path.push(":");
+            class_path.push(classes);
+        }
+        command.arg("-cp").arg(class_path).arg(main);
         command
+    }
+
+    /// With a folder of classes beside Kafka's.
+    pub(super) fn beside(&self, classes: PathBuf) -> Self {
+        Self { classes: Some(classes), ..self.clone() }
+    }
+
+    /// A class in one file of `conformance/java`, compiled into a folder of its own, for [`Config::classes`](super::Config::classes).
+    pub fn compiled(&self, file: &str) -> Result<PathBuf, ProcessError> {
+        let into = jars::home().join("classes").join(file.trim_end_matches(".java"));
+        let mut command = Command::new(&self.program);
+        command.args([
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-m",
+            "jdk.compiler/com.sun.tools.javac.Main",
+        ]);
+        command.arg("-cp").arg(self.clients_jar()).arg("-d").arg(&into);
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("java").join(file));
+        process::run(&command, Duration::from_secs(60)).map(|_| into)
     }
 
     /// A JVM for a program in one file of `conformance/java`, which it compiles first; the caller adds its arguments.

@@ -126,6 +126,19 @@ impl Tools {
         self.run(CONFIGS, &args).map(drop)
     }
 
+    /// Asks clients for the metrics whose names begin so, in this interval (KIP-714): the subscription of that name.
+    pub fn subscribe_to_metrics(
+        &self,
+        name: &str,
+        prefix: &str,
+        interval: Duration,
+    ) -> Result<(), ProcessError> {
+        let set = format!("metrics=[{prefix}],interval.ms={}", interval.as_millis());
+        let args =
+            ["--alter", "--entity-type", "client-metrics", "--entity-name", name, "--add-config", &set];
+        self.run(CONFIGS, &strings(&args)).map(drop)
+    }
+
     /// Sets a property of a broker that runs.
     pub fn set_broker(&self, node: u32, key: &str, value: &str) -> Result<(), ProcessError> {
         let (node, set) = (node.to_string(), format!("{key}={value}"));
