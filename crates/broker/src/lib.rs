@@ -62,7 +62,7 @@ pub use config::{Config, TopicSpec};
 pub use connections::ConnId;
 pub use faults::{Fault, Faults, Script};
 pub use inspect::{GroupKind, GroupView, MemberView, TransactionView};
-pub use ottla_protocol::{ApiKey, ErrorCode, Now, Secret, TopicId};
+pub use ottla_protocol::{ApiKey, ClientInstanceId, ErrorCode, Now, Secret, TopicId, records::Compression};
 #[cfg(feature = "planted")]
 pub use planted::Planted;
 pub use security::{Acl, Authorizer, Operation, ResourceType, Sasl, SaslMechanism};
