@@ -1,6 +1,6 @@
 //! Flags of `ottla serve`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
@@ -21,6 +21,21 @@ pub(crate) struct ServeArgs {
     /// How often to look: 500ms, 30s, 10m [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub(crate) interval: Option<Duration>,
+    /// Keep what was seen in this directory, so that the next process finds it: lag over time, and what time lags and statuses follow
+    /// from. One process at a time may have it open [default: all is in memory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// With --data-dir: for how long lag over time is kept, 31d at the most [default: 7d]
+    #[arg(long, value_name = "TIME", requires = "data_dir", value_parser = keep)]
+    pub(crate) keep: Option<Duration>,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+/// The longest time that charts are of use for, and that answers have room for.
+const LONGEST: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+
+fn keep(text: &str) -> Result<Duration, String> {
+    let time = duration::parse(text)?;
+    (time <= LONGEST).then_some(time).ok_or_else(|| "31d at the most".to_owned())
 }

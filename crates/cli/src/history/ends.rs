@@ -3,10 +3,14 @@
 
 use std::collections::VecDeque;
 
+use super::kept::{Found, Kept};
+
 /// How far the line through what is kept may be from what was seen, in milliseconds.
 const TOLERANCE: i64 = 100;
 /// How many corners are kept of a log: 1 KB.
 const CORNERS: usize = 64;
+/// By how many milliseconds a clock may go back and still tell the time that it told before, once it gets there.
+const BACK: i64 = 10_000;
 
 /// Where the log ended at a time: a corner of the line through all that was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +39,12 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// The log ended there at that time. A log that has become shorter was cut or made anew: what was known is of another log.
+    /// The log ended there at that time. A log that has become shorter was cut or made anew: what was known is of another log. Of a
+    /// clock that was put back, the times that were known are of another clock.
     pub(crate) fn saw(&mut self, end: i64, at: i64) {
         let seen = Corner { end, at };
-        let Some(last) = self.last.filter(|last| last.end <= end) else {
+        let is_on = |last: &Corner| last.end <= end && at > last.at.saturating_sub(BACK);
+        let Some(last) = self.last.filter(is_on) else {
             self.corners.clear();
             self.corners.push_back(seen);
             self.last = Some(seen);
@@ -76,6 +82,33 @@ impl Ends {
                 Written::At(between(before, after, offset))
             }
         }
+    }
+
+    /// As it is kept on disk.
+    pub(crate) fn kept(&self) -> Vec<u8> {
+        let line: Vec<Corner> = self.corners.iter().copied().chain(self.last).collect();
+        let mut kept = Kept::default();
+        kept.count(line.len());
+        line.iter().for_each(|corner| _ = kept.long(corner.end).long(corner.at));
+        kept.end()
+    }
+
+    /// What was kept at that time or before; nothing, where it is no line that looks could have drawn. The line turns where it ended.
+    pub(crate) fn found(bytes: &[u8], now: i64) -> Option<Self> {
+        let mut found = Found::new(bytes);
+        let line = found.list(CORNERS + 1, |it| Some(Corner { end: it.long()?, at: it.long()? }))?;
+        found.end()?;
+        let is_line = line.is_sorted_by(|a, b| 0 <= a.end && a.end <= b.end && a.at <= b.at);
+        let last = *line.last().filter(|last| is_line && last.at <= now)?;
+        let mut ends = Self { corners: line.into(), last: Some(last), door: Door::open() };
+        // Looks that saw the same end, or a line of one corner.
+        if ends.corners.iter().nth_back(1) == Some(&last) {
+            ends.corners.pop_back();
+        }
+        if ends.corners.len() > CORNERS {
+            ends.drop_one(now);
+        }
+        Some(ends)
     }
 
     /// The corner that tells the least, for its age, makes room; never the first, which tells how far back is known.

@@ -12,6 +12,8 @@
 
 use std::collections::VecDeque;
 
+use super::kept::{Found, Kept};
+
 /// How many looks a low stands for: the lowest of them.
 const SPAN: u32 = 4;
 /// How many lows are looked back at.
@@ -71,11 +73,26 @@ impl Lows {
         }
     }
 
+    pub(super) fn keep(&self, kept: &mut Kept) {
+        kept.byte(self.is_late.into()).count(self.kept.len());
+        self.kept.iter().for_each(|low| _ = kept.short(low.look).real(low.behind).long(low.lag));
+    }
+
+    /// None of them is of a later look than this.
+    pub(super) fn find(found: &mut Found<'_>, look: u32) -> Option<Self> {
+        let is_late = found.byte()? != 0;
+        let low = |it: &mut Found<'_>| Some(Low { look: it.short()?, behind: it.real()?, lag: it.long()? });
+        let kept = found.list(KEPT, low)?;
+        let is_in_order = kept.is_sorted_by(|a, b| a.look < b.look);
+        let is_past = kept.last().is_none_or(|last| last.look <= look);
+        (is_in_order && is_past).then(|| Self { kept: kept.into(), is_late })
+    }
+
     /// Whether they grow, where up to so many records are written from one look to the next.
     pub(super) fn grow(&self, written: i64) -> bool {
         let Some(newest) = self.kept.back() else { return false };
         let has_grown = self.grown().is_some_and(|grown| grown > written);
-        let has_fallen = self.kept.iter().any(|low| low.lag - newest.lag > written);
+        let has_fallen = self.kept.iter().any(|low| low.lag.saturating_sub(newest.lag) > written);
         has_grown && !has_fallen && !self.is_as_soon()
     }
 
@@ -92,7 +109,7 @@ impl Lows {
 
     /// By how many records they have grown, from the first to the last.
     pub(super) fn grown(&self) -> Option<i64> {
-        Some(self.kept.back()?.lag - self.kept.front()?.lag)
+        Some(self.kept.back()?.lag.saturating_sub(self.kept.front()?.lag))
     }
 }
 

@@ -2,6 +2,7 @@
 //! keeps up. It asks nobody and knows no clock: each look comes with its time.
 
 mod ends;
+mod kept;
 mod lows;
 mod status;
 mod steps;
@@ -15,5 +16,5 @@ pub(crate) mod seeds;
 pub(crate) use self::{
     ends::{Ends, Written},
     status::{Look, Looks, Status, WINDOW},
-    trend::{Point, Trend},
+    trend::{Point, SPAN, Trend},
 };

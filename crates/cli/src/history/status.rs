@@ -16,6 +16,7 @@
 use std::collections::VecDeque;
 
 use super::{
+    kept::{Found, Kept},
     lows::{Low, Lows},
     steps::Steps,
 };
@@ -139,6 +140,30 @@ impl Looks {
         self.note_low();
     }
 
+    /// As they are kept on disk.
+    pub(crate) fn kept(&self) -> Vec<u8> {
+        let mut kept = Kept::default();
+        kept.short(self.count).long(self.begin).byte(self.is_owned.into()).count(self.past.len());
+        self.past.iter().for_each(|look| _ = kept.long(look.committed).long(look.end).long(look.lag));
+        self.steps.keep(&mut kept);
+        self.lows.keep(&mut kept);
+        kept.end()
+    }
+
+    /// What was kept; nothing, where looks could not have left it.
+    pub(crate) fn found(bytes: &[u8]) -> Option<Self> {
+        let mut found = Found::new(bytes);
+        let (count, begin, is_owned) = (found.short()?, found.long_or(NOT_KNOWN)?, found.byte()? != 0);
+        let number = |it: &mut Found<'_>| it.long_or(NOT_KNOWN);
+        let past = found
+            .list(WINDOW, |it| Some(Past { committed: number(it)?, end: number(it)?, lag: number(it)? }))?;
+        let (steps, lows) = (Steps::find(&mut found)?, Lows::find(&mut found, count)?);
+        found.end()?;
+        let mut looks = Self { count, steps, lows, begin, is_owned, ..Self::default() };
+        looks.past.extend(past);
+        Some(looks)
+    }
+
     /// What the last look says of the lag that commits leave.
     fn note_low(&mut self) {
         let Some(last) = self.past.back().copied() else { return };
@@ -161,7 +186,7 @@ impl Looks {
 
     /// The most that is written from one look to the next.
     fn written(&self) -> i64 {
-        let written = self.pairs().filter_map(|(a, b)| Some(b.end()? - a.end()?));
+        let written = self.pairs().filter_map(|(a, b)| Some(b.end()?.saturating_sub(a.end()?)));
         written.max().unwrap_or_default()
     }
 

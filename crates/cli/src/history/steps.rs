@@ -2,10 +2,15 @@
 
 use std::collections::VecDeque;
 
+use super::kept::{Found, Kept};
+
 /// So many steps become one of the next level, as soon as a level has as many as it keeps.
 const MERGED: usize = 4;
 /// How many steps are kept of 1 look, of 4, of 16 and of 64: they reach 1,000 looks back.
 const KEPT: [usize; 4] = [64, 16, 16, 16];
+
+/// As it is kept on disk: no end.
+const NOT_KNOWN: i64 = i64::MIN;
 
 /// The last of them, the older the fewer. Tens of thousands of partitions have them: 448 bytes each.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +35,7 @@ impl Steps {
             self.levels.iter_mut().for_each(VecDeque::clear);
             return;
         }
-        let mut step = u32::try_from(now - before).unwrap_or(u32::MAX);
+        let mut step = u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
         for (level, kept) in self.levels.iter_mut().zip(KEPT) {
             // Before one more: the room for it would be twice as large.
             let oldest = (level.len() == kept).then(|| level.drain(..MERGED).fold(0, u32::saturating_add));
@@ -38,6 +43,23 @@ impl Steps {
             let Some(oldest) = oldest else { return };
             step = oldest;
         }
+    }
+
+    pub(super) fn keep(&self, kept: &mut Kept) {
+        kept.long(self.end.unwrap_or(NOT_KNOWN));
+        for level in &self.levels {
+            kept.count(level.len());
+            level.iter().for_each(|written| _ = kept.short(*written));
+        }
+    }
+
+    pub(super) fn find(found: &mut Found<'_>) -> Option<Self> {
+        let end = Some(found.long_or(NOT_KNOWN)?).filter(|end| *end != NOT_KNOWN);
+        let mut steps = Self { end, ..Self::default() };
+        for (level, most) in steps.levels.iter_mut().zip(KEPT) {
+            *level = found.list(most, Found::short)?.into();
+        }
+        Some(steps)
     }
 
     /// How many looks ago the log ended at this offset, as far as that is known: within a step records count as written evenly.

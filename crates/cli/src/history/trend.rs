@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
+use super::kept;
+
 /// How many looks are kept, and how many spans of time before them: 6 KB of a group in all.
 const FINE: usize = 256;
 const COARSE: usize = 256;
 /// How long a span is, in milliseconds.
-const SPAN: i64 = 300_000;
+pub(crate) const SPAN: i64 = 300_000;
 
 /// The lag of a group at a time, or the largest in a span that begins there.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +50,9 @@ impl Trend {
         let since = u32::try_from((at - self.begin).max(0) / 100).unwrap_or(u32::MAX);
         let number = |number: Option<f64>| number.map_or(f32::NAN, |number| number as f32);
         let kept = Kept { since, lag: number(lag.map(|lag| lag as f64)), age: number(age) };
-        let span = |kept: Kept| i64::from(kept.since) * 100 / SPAN;
+        self.forget_what_lies_ahead(since);
+        let begin = self.begin;
+        let span = |kept: Kept| (begin + i64::from(kept.since) * 100).div_euclid(SPAN);
         match self.span.as_mut().filter(|begun| span(**begun) == span(kept)) {
             // `max` prefers a number to none.
             Some(begun) => (begun.lag, begun.age) = (begun.lag.max(kept.lag), begun.age.max(kept.age)),
@@ -61,18 +65,65 @@ impl Trend {
         push(&mut self.fine, kept, FINE);
     }
 
+    /// Of a clock that was put back, what lies ahead is of another time.
+    fn forget_what_lies_ahead(&mut self, since: u32) {
+        let is_ahead = |kept: &mut Kept| kept.since > since;
+        while self.fine.pop_back_if(is_ahead).is_some() {}
+        while self.coarse.pop_back_if(is_ahead).is_some() {}
+        self.span.take_if(is_ahead);
+    }
+
+    /// Nobody looks from here on, for a while.
+    fn pause(&mut self) {
+        if let Some(last) = self.fine.back().copied() {
+            push(
+                &mut self.fine,
+                Kept { since: last.since.saturating_add(1), lag: f32::NAN, age: f32::NAN },
+                FINE,
+            );
+        }
+    }
+
+    /// The looks, as they are kept on disk.
+    pub(crate) fn kept(&self) -> Vec<u8> {
+        let mut bytes = kept::Kept::default();
+        bytes.long(self.begin).count(self.fine.len());
+        self.fine.iter().for_each(|kept| _ = bytes.short(kept.since).real(kept.lag).real(kept.age));
+        bytes.end()
+    }
+
+    /// What was kept of looks at that time or before, and that nobody has looked since; nothing, where there is none, or looks could not
+    /// have left it.
+    pub(crate) fn found(bytes: &[u8], now: i64) -> Option<Self> {
+        let mut found = kept::Found::new(bytes);
+        let begin = found.long()?;
+        let each =
+            |it: &mut kept::Found<'_>| Some(Kept { since: it.short()?, lag: it.real()?, age: it.real()? });
+        let fine = found.list(FINE, each)?;
+        found.end()?;
+        let is_in_order = fine.is_sorted_by(|a, b| a.since <= b.since);
+        let mut trend = Self { fine: fine.into(), ..Self::begin(begin) };
+        trend.forget_what_lies_ahead(u32::try_from((now - begin).max(0) / 100).unwrap_or(u32::MAX));
+        trend.pause();
+        (is_in_order && begin <= now && !trend.fine.is_empty()).then_some(trend)
+    }
+
+    /// The spans that were not over at that time, the oldest first.
+    pub(crate) fn spans(&self, since: i64) -> impl Iterator<Item = Point> {
+        let spans = self.coarse.iter().chain(&self.span).map(|kept| self.point(kept));
+        spans.filter(move |span| span.at.div_euclid(SPAN) >= since.div_euclid(SPAN))
+    }
+
     /// All of it, the oldest first: spans as far as no look is kept of them, then looks.
     pub(crate) fn points(&self) -> impl Iterator<Item = Point> {
         let first = self.fine.front().map_or(u32::MAX, |kept| kept.since);
         let before = self.coarse.iter().take_while(move |kept| kept.since < first);
-        before.chain(&self.fine).map(|kept| {
-            let number = |number: f32| Some(number).filter(|number| !number.is_nan());
-            Point {
-                at: self.begin + i64::from(kept.since) * 100,
-                lag: number(kept.lag),
-                age: number(kept.age),
-            }
-        })
+        before.chain(&self.fine).map(|kept| self.point(kept))
+    }
+
+    fn point(&self, kept: &Kept) -> Point {
+        let number = |number: f32| Some(number).filter(|number| !number.is_nan());
+        Point { at: self.begin + i64::from(kept.since) * 100, lag: number(kept.lag), age: number(kept.age) }
     }
 
     /// The lag at no more than so many of the last looks, the oldest first.

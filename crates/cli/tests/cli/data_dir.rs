@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     env, fs,
     net::TcpListener,
-    path::PathBuf,
     process::{Command, Stdio},
     sync::{
         Arc, Mutex,
@@ -16,32 +15,7 @@ use std::{
 
 use ottla::{Admin, Consumer, OffsetReset, Producer, ProducerRecord};
 
-use crate::support::{Broker, DEADLINE, numbers, ottla, run, until};
-
-/// A directory that ends with the test.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Self {
-        let path = env::temp_dir().join(format!("ottla-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-
-    fn journal(&self) -> PathBuf {
-        self.0.join("journal")
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use crate::support::{Broker, DEADLINE, Dir, numbers, ottla, run, until};
 
 /// A port that no client's own end of a connection is given, so that the broker can have it again.
 fn port(rng: &mut fastrand::Rng) -> u16 {
@@ -194,12 +168,12 @@ fn a_flipped_byte_ends_the_start_with_the_file_and_the_offset() {
     let broker = Broker::of(&mut ottla(&args));
     broker.produce(&["t"], &numbers(0..100)).ok();
     broker.kill();
-    let mut journal = fs::read(dir.journal()).unwrap();
+    let mut journal = fs::read(dir.0.join("journal")).unwrap();
     let middle = journal.len() / 2;
     journal[middle] ^= 1;
-    fs::write(dir.journal(), &journal).unwrap();
+    fs::write(dir.0.join("journal"), &journal).unwrap();
     let refused = run(&args).failed(1);
-    let named = format!("{}: damaged at offset ", dir.journal().display());
+    let named = format!("{}: damaged at offset ", dir.0.join("journal").display());
     assert!(refused.contains(&named), "{refused}");
 }
 

@@ -32,6 +32,7 @@ mod process_exactly_once;
 mod produce;
 mod serve;
 mod serve_failing;
+mod serve_storage;
 mod shell;
 mod support;
 mod tables;

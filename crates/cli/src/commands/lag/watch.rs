@@ -62,13 +62,40 @@ impl Watch {
         }
     }
 
+    /// With what was known of logs, and of groups in partitions.
+    pub(in crate::commands) fn again(
+        logs: BTreeMap<TopicPartition, Ends>,
+        groups: BTreeMap<String, BTreeMap<TopicPartition, Looks>>,
+    ) -> Self {
+        Self { at: 0, logs, groups }
+    }
+
+    pub(in crate::commands) fn logs(&self) -> impl Iterator<Item = (&TopicPartition, &Ends)> {
+        self.logs.iter()
+    }
+
+    pub(in crate::commands) fn ends(&self, at: &TopicPartition) -> Option<&Ends> {
+        self.logs.get(at)
+    }
+
+    /// All groups in all partitions.
+    pub(in crate::commands) fn places(&self) -> impl Iterator<Item = (&str, &TopicPartition, &Looks)> {
+        self.groups
+            .iter()
+            .flat_map(|(group, looks)| looks.iter().map(move |(at, looks)| (group.as_str(), at, looks)))
+    }
+
+    pub(in crate::commands) fn looks(&self, group: &str, at: &TopicPartition) -> Option<&Looks> {
+        self.groups.get(group)?.get(at)
+    }
+
     /// When the last look was, in milliseconds since 1970.
     pub(in crate::commands) fn at(&self) -> i64 {
         self.at
     }
 
     pub(in crate::commands) fn status(&self, group: &str, at: &TopicPartition) -> Option<Status> {
-        self.groups.get(group)?.get(at)?.status()
+        self.looks(group, at)?.status()
     }
 
     /// How old the record at the offset is, in seconds: nothing where all is read.

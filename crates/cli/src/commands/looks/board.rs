@@ -1,7 +1,7 @@
 //! What those who look leave for those who ask. No lock is held for longer than a copy takes, or over an await.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -36,6 +36,13 @@ struct State {
     trends: BTreeMap<String, Trend>,
 }
 
+/// A group's lag over time, as it is kept on disk.
+#[derive(Debug)]
+pub(super) struct KeptTrend {
+    pub(super) looks: Vec<u8>,
+    pub(super) spans: Vec<Point>,
+}
+
 impl Board {
     pub(in crate::commands) fn new(interval: Duration) -> Self {
         Self { interval, state: Mutex::default(), looks: AtomicU64::new(0), failures: AtomicU64::new(0) }
@@ -57,6 +64,23 @@ impl Board {
         (state.succeeded, state.failure) = (Some(Instant::now()), None);
         state.look = Some(look);
         self.looks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was known of groups before the first look.
+    pub(in crate::commands) fn begin(&self, trends: BTreeMap<String, Trend>) {
+        self.lock().trends = trends;
+    }
+
+    /// The groups of which something is known.
+    pub(in crate::commands) fn groups(&self) -> BTreeSet<String> {
+        self.lock().trends.keys().cloned().collect()
+    }
+
+    /// What of a group is to be kept, with the spans that were not over at that time.
+    pub(super) fn kept(&self, group: &str, since: i64) -> Option<KeptTrend> {
+        let state = self.lock();
+        let trend = state.trends.get(group)?;
+        Some(KeptTrend { looks: trend.kept(), spans: trend.spans(since).collect() })
     }
 
     /// A look failed. What the last one showed stays.

@@ -12,9 +12,10 @@ use super::board::Board;
 use crate::{
     commands::{
         lag::{COLUMNS, Row},
-        looks::{Group, Look},
+        looks::{Condition, Group, Look, Storage},
     },
-    history::{Point, Status},
+    epoch,
+    history::{Point, SPAN, Status},
 };
 
 /// How the looks go.
@@ -33,7 +34,14 @@ pub(super) fn status(board: &Board) -> Value {
         "notes": look.map_or(&[][..], |look| &look.notes),
         "groups": look.map(|look| look.groups.len()),
         "event_readers": board.events.readers(),
+        "storage": board.storage.as_deref().map(storage),
     })
+}
+
+/// How what was seen is kept.
+fn storage(storage: &Storage) -> Value {
+    let Condition { bytes, saved, failure } = storage.condition();
+    json!({"bytes": bytes, "at": saved, "error": failure})
 }
 
 /// All groups, in few words each.
@@ -106,10 +114,21 @@ pub(super) fn topics(look: &Look, out: &mut dyn fmt::Write) -> fmt::Result {
     out.write_str("}\n")
 }
 
-/// A group's lag over time.
-pub(super) fn history(name: &str, points: &[Point]) -> Value {
+/// A group's lag over time: what is kept on disk of the time before that in memory, and that.
+pub(super) fn history(
+    storage: Option<&Storage>,
+    name: &str,
+    points: &[Point],
+    out: &mut dyn fmt::Write,
+) -> fmt::Result {
+    let first = points.first().map_or(i64::MAX, |first| first.at);
+    // What cannot be read is told by who writes there.
+    let kept = storage.and_then(|storage| storage.spans(name, epoch::now()).ok()).unwrap_or_default();
+    let before = kept.iter().take_while(|span| span.at + SPAN <= first);
     let point = |point: &Point| json!({"at": point.at, "lag": point.lag, "time_lag": point.age});
-    json!({"group": name, "points": points.iter().map(point).collect::<Vec<_>>()})
+    write!(out, "{{\"group\":{},\"points\":", Value::from(name))?;
+    list(out, before.chain(points).map(point))?;
+    out.write_str("}\n")
 }
 
 fn summary(name: &str, group: &Group) -> Map<String, Value> {

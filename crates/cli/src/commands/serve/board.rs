@@ -11,7 +11,7 @@ use std::{
 use serde_json::json;
 
 use super::events::Events;
-use crate::commands::looks::{self, Look, between};
+use crate::commands::looks::{self, Look, Storage, between};
 
 /// The last look with those before, the stream of what changes, and how often what was asked.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(super) struct Board {
     pub(super) looks: looks::Board,
     pub(super) events: Events,
     pub(super) counts: Counts,
+    /// Where it is kept, if anywhere.
+    pub(super) storage: Option<Arc<Storage>>,
 }
 
 /// How often what happened.
@@ -35,8 +37,9 @@ impl Counts {
 }
 
 impl Board {
-    pub(super) fn new(interval: Duration) -> Self {
-        Self { looks: looks::Board::new(interval), events: Events::default(), counts: Counts::default() }
+    pub(super) fn new(interval: Duration, storage: Option<Arc<Storage>>) -> Self {
+        let (looks, events) = (looks::Board::new(interval), Events::default());
+        Self { looks, events, counts: Counts::default(), storage }
     }
 
     /// The last look that succeeded.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt::Display,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -9,10 +10,9 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
 use tokio::sync::broadcast::{Receiver, Sender, error::RecvError};
 
-use crate::{epoch, signals::Stop};
+use crate::{commands::looks::Event, epoch, signals::Stop};
 
 /// How many events are kept for those who come, or come back.
 const KEPT: usize = 256;
@@ -74,7 +74,7 @@ impl Default for Events {
 
 impl Events {
     /// Tells it to those who read now, and to those who come.
-    pub(super) fn tell(&self, kind: &str, text: &Value) {
+    pub(super) fn tell(&self, kind: &str, text: &dyn Display) {
         let mut kept = self.lock();
         kept.last += 1;
         let number = kept.last;
@@ -87,8 +87,28 @@ impl Events {
         _ = self.sender.send(text);
     }
 
+    /// Those that are kept, the oldest first.
+    pub(super) fn kept(&self) -> Vec<Event> {
+        let kept = self.lock();
+        let parts = |text: &Text| {
+            let mut lines = text.lines().skip(1);
+            let kind = lines.next()?.strip_prefix("event: ")?;
+            Some((kind.to_owned(), lines.next()?.strip_prefix("data: ")?.to_owned()))
+        };
+        kept.texts.iter().filter_map(|(_, text)| parts(text)).collect()
+    }
+
+    /// Those that were kept before, in this server's own numbers.
+    pub(super) fn begin(&self, events: &[Event]) {
+        let is_line = |text: &String| !text.contains(['\n', '\r']);
+        events
+            .iter()
+            .filter(|(kind, text)| is_line(kind) && is_line(text))
+            .for_each(|(kind, text)| self.tell(kind, text));
+    }
+
     /// Tells it only to those who read now.
-    pub(super) fn pass(&self, kind: &str, text: &Value) {
+    pub(super) fn pass(&self, kind: &str, text: &dyn Display) {
         _ = self.sender.send(format!("event: {kind}\ndata: {text}\n\n").into());
     }
 

@@ -19,7 +19,7 @@ use prometheus_client::{
 
 use self::table::METRICS;
 use super::board::Board;
-use crate::commands::looks::Look;
+use crate::commands::looks::{Look, Storage};
 
 /// How it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,12 +84,18 @@ pub(super) struct Exposition {
     refused: u64,
     readers: usize,
     dropped: u64,
+    /// How large the file is that has the history, and when it was written last, in milliseconds since 1970.
+    stored: Option<u64>,
+    saved: Option<i64>,
 }
 
 impl Exposition {
     pub(super) fn of(board: &Board) -> Self {
         let counts = &board.counts;
+        let storage = board.storage.as_deref().map(Storage::condition);
         Self {
+            stored: storage.as_ref().and_then(|it| it.bytes),
+            saved: storage.and_then(|it| it.saved),
             look: board.look(),
             looks: board.looks.looks(),
             failures: board.looks.failures(),

@@ -1,5 +1,6 @@
 //! `ottla serve`: a page of groups and their lag, the same as JSON, and metrics for Prometheus. It changes nothing.
 //!
+//! - `keeper`: has what was seen kept in a folder, where one is given.
 //! - `board`: what those who look (`commands::looks`) leave for those who ask, and who is told of the next.
 //! - `http`: connections, their bounds, and who may ask.
 //! - `routes`: what is answered: `api`, `metrics`, `events`, and the page.
@@ -8,6 +9,7 @@ mod api;
 mod board;
 mod events;
 mod http;
+mod keeper;
 mod metrics;
 mod page;
 mod routes;
@@ -18,18 +20,23 @@ use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
-use tokio::net::{TcpListener, lookup_host};
+use tokio::{
+    net::{TcpListener, lookup_host},
+    task::spawn_blocking,
+};
 
 use self::{
     board::Board,
     http::{Hosts, Patience},
+    keeper::Keeper,
     routes::Routes,
 };
 use super::{
     lag,
-    looks::{self, Asked, Went},
+    looks::{self, Asked, Storage, Went},
 };
 use crate::{
     args::{Common, ServeArgs},
@@ -44,19 +51,39 @@ pub(super) async fn run(args: &ServeArgs, common: &Common, stop: Stop) -> Result
     let admin = Clients::new(common)?.admin()?.wait_for_broker(false).build().await?;
     let (listener, address) = listen(&args.listen).await?;
     let hosts = Hosts::new(&args.hosts).map_err(Failure::usage)?;
-    let board = Arc::new(Board::new(args.interval.unwrap_or(lag::INTERVAL)));
+    let storage = storage(args).await?.map(Arc::new);
+    let board = Arc::new(Board::new(args.interval.unwrap_or(lag::INTERVAL), storage.clone()));
     let routes = Routes::new(board.clone(), hosts, stop.clone());
     print(&format!("ready http://{}/\n", from_here(address)))?;
     let (groups, interval) = (args.groups.named(), board.looks.interval());
     let asked = Asked { groups, filters: &args.groups.filters, interval };
     let mut told = BTreeSet::new();
     let went = |went| told = told_once(&board, went, &told);
-    tokio::select! {
-        () = http::serve(listener, routes, Patience::default(), stop) => {}
-        () = looks::run(&admin, &asked, &board.looks, went) => {}
-    }
+    let mut keeper = storage.map(|storage| Keeper::new(storage, board.clone(), admin.clone()));
+    let keep = async |watch, turn| match &mut keeper {
+        Some(keeper) => keeper.turn(watch, turn).await,
+        None => watch,
+    };
+    tokio::join!(
+        http::serve(listener, routes, Patience::default(), stop.clone()),
+        looks::run(&admin, &asked, &board.looks, stop, went, keep),
+    );
     admin.close().await;
     Ok(())
+}
+
+/// For how long lag over time is kept.
+const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What there was before, where a folder is given. That it cannot be had is told before anything is served.
+async fn storage(args: &ServeArgs) -> Result<Option<Storage>, Failure> {
+    let Some(folder) = args.data_dir.clone() else { return Ok(None) };
+    let keep = args.keep.unwrap_or(KEEP);
+    let opened = spawn_blocking(move || Storage::open(&folder, keep)).await;
+    let (storage, note) =
+        opened.map_err(|error| Failure::failed(format!("--data-dir: {error}; give another folder")))??;
+    note.iter().for_each(tell);
+    Ok(Some(storage))
 }
 
 /// Where this machine reaches what listens there.

@@ -140,7 +140,13 @@ impl Routes {
     fn history(&self, name: &str) -> Answer {
         let Some(name) = decoded(name) else { return not_a_name() };
         match self.board.looks.trend(&name) {
-            Some(points) => json(&api::history(&name, &points)),
+            Some(points) => {
+                let Some(seat) = self.seat() else { return busy() };
+                let storage = self.board.storage.clone();
+                let write =
+                    move |out: &mut dyn fmt::Write| api::history(storage.as_deref(), &name, &points, out);
+                answer(StatusCode::OK, JSON, Body::written(seat, write))
+            }
             None if self.board.look().is_none() => self.not_yet(),
             None => no_such_group(),
         }

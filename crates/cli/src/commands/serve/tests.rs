@@ -37,7 +37,7 @@ impl Served {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (stop, requested) = Stop::by_hand();
-        let board = Arc::new(Board::new(Duration::from_secs(5)));
+        let board = Arc::new(Board::new(Duration::from_secs(5), None));
         let hosts = Hosts::new(&["lag.example.com".to_owned()]).unwrap();
         let routes = Routes::new(board.clone(), hosts, requested.clone());
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

@@ -75,7 +75,7 @@ pub(super) async fn run(args: &TopArgs, common: &Common, stop: Stop) -> Result<(
         is_waiting: false,
     };
     let done = tokio::select! {
-        () = looks::run(&admin, &asked, &board, |it| _ = send.try_send(it)) => Ok(()),
+        () = looks::run(&admin, &asked, &board, stop.clone(), |it| _ = send.try_send(it), async |watch, _| watch) => Ok(()),
         done = top.run(went, stop) => done,
     };
     admin.close().await;

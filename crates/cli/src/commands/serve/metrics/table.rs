@@ -199,6 +199,20 @@ pub(in super::super) const METRICS: &[Metric] = &[
         samples: |it, to| to.put([], it.dropped),
     },
     Metric {
+        name: "ottla_history_bytes",
+        labels: &[],
+        help: "How large the file is that keeps the history, with --data-dir",
+        from: OWN,
+        samples: |it, to| it.stored.map_or(Ok(()), |bytes| to.put([], bytes)),
+    },
+    Metric {
+        name: "ottla_history_saved_timestamp_seconds",
+        labels: &[],
+        help: "When the history was written last, with --data-dir",
+        from: OWN,
+        samples: |it, to| it.saved.map_or(Ok(()), |at| to.put([], at as f64 / 1_000.0)),
+    },
+    Metric {
         name: "ottla_build_info",
         labels: &["version"],
         help: "1, with the version of ottla",

@@ -3,8 +3,17 @@
 use super::*;
 
 fn written(format: Format) -> String {
-    let exposition =
-        Exposition { look: None, looks: 3, failures: 0, requests: 9, refused: 1, readers: 2, dropped: 0 };
+    let exposition = Exposition {
+        look: None,
+        looks: 3,
+        failures: 0,
+        requests: 9,
+        refused: 1,
+        readers: 2,
+        dropped: 0,
+        stored: None,
+        saved: None,
+    };
     let mut text = String::new();
     write(exposition, format, &mut text).unwrap();
     text
