@@ -47,9 +47,19 @@ impl Table {
         print(&text)
     }
 
+    /// An object a row.
+    pub(crate) fn values(self) -> Vec<Value> {
+        let keys = self.keys();
+        let object = |row| keys.iter().cloned().zip(row).collect();
+        self.rows.into_iter().map(object).collect()
+    }
+
+    fn keys(&self) -> Vec<String> {
+        self.columns.iter().map(|name| name.to_lowercase().replace('-', "_")).collect()
+    }
+
     fn json(&self) -> String {
-        let keys: Vec<String> =
-            self.columns.iter().map(|name| name.to_lowercase().replace('-', "_")).collect();
+        let keys = self.keys();
         let object = |row: &Vec<Value>| {
             let pairs = keys.iter().zip(row).map(|(key, value)| format!("\"{key}\":{value}"));
             format!("{{{}}}\n", pairs.collect::<Vec<_>>().join(","))

@@ -28,6 +28,19 @@ pub(crate) struct ServeArgs {
     /// With --data-dir: for how long lag over time is kept, 31d at the most [default: 7d]
     #[arg(long, value_name = "TIME", requires = "data_dir", value_parser = keep)]
     pub(crate) keep: Option<Duration>,
+    /// Let who has the token move offsets of groups, by the page and by POST; beyond this machine only with --tls-cert. The token is
+    /// printed once, or read from --token-file
+    #[arg(long)]
+    pub(crate) allow_writes: bool,
+    /// With --allow-writes: the token, one line of 16 characters or more
+    #[arg(long, value_name = "FILE", requires = "allow_writes")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Speak TLS, with this certificate: PEM, with those that lead to its authority
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The key of --tls-cert: PEM, not encrypted
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) common: Common,
 }

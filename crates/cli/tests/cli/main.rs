@@ -33,6 +33,7 @@ mod produce;
 mod serve;
 mod serve_failing;
 mod serve_storage;
+mod serve_writes;
 mod shell;
 mod support;
 mod tables;

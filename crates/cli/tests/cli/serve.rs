@@ -311,13 +311,9 @@ fn a_group_of_which_one_look_is_told_nothing_is_as_it_was() {
 
 #[test]
 fn wrong_flags_are_wrong_usage_and_a_port_that_is_taken_is_told() {
-    for args in [
-        &["--listen", "nowhere"][..],
-        &["--host", "http://a"],
-        &["--interval", "0s"],
-        &["-X", "group.id=g"],
-        &["--allow-writes"],
-    ] {
+    for args in
+        [&["--listen", "nowhere"][..], &["--host", "http://a"], &["--interval", "0s"], &["-X", "group.id=g"]]
+    {
         run(&[&["serve"][..], args].concat()).failed(2);
     }
     let broker = Broker::start(&["t:1"]);

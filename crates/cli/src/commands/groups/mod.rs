@@ -2,7 +2,7 @@
 
 mod changes;
 mod find;
-mod reset;
+pub(super) mod reset;
 
 use std::collections::BTreeMap;
 

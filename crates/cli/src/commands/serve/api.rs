@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How the looks go.
-pub(super) fn status(board: &Board) -> Value {
+pub(super) fn status(board: &Board, has_writes: bool) -> Value {
     let look = board.look();
     let look = look.as_deref();
     json!({
@@ -34,6 +34,7 @@ pub(super) fn status(board: &Board) -> Value {
         "notes": look.map_or(&[][..], |look| &look.notes),
         "groups": look.map(|look| look.groups.len()),
         "event_readers": board.events.readers(),
+        "writes": has_writes,
         "storage": board.storage.as_deref().map(storage),
     })
 }

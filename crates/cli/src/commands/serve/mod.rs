@@ -1,9 +1,10 @@
-//! `ottla serve`: a page of groups and their lag, the same as JSON, and metrics for Prometheus. It changes nothing.
+//! `ottla serve`: a page of groups and their lag, the same as JSON, and metrics for Prometheus. It changes nothing, unless it is allowed
+//! to.
 //!
 //! - `keeper`: has what was seen kept in a folder, where one is given.
 //! - `board`: what those who look (`commands::looks`) leave for those who ask, and who is told of the next.
-//! - `http`: connections, their bounds, and who may ask.
-//! - `routes`: what is answered: `api`, `metrics`, `events`, and the page.
+//! - `http`: connections, their bounds, and who may ask; `tls` secures them.
+//! - `routes`: what is answered: `api`, `metrics`, `events`, the page, and `writes`.
 
 mod api;
 mod board;
@@ -15,6 +16,8 @@ mod page;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod writes;
 
 use std::{
     collections::BTreeSet,
@@ -33,6 +36,7 @@ use self::{
     http::{Hosts, Patience},
     keeper::Keeper,
     routes::Routes,
+    writes::{Token, Writes},
 };
 use super::{
     lag,
@@ -49,12 +53,22 @@ use crate::{
 pub(super) async fn run(args: &ServeArgs, common: &Common, stop: Stop) -> Result<(), Failure> {
     // It serves before a broker answers, and while none does: that is what `/readyz` tells.
     let admin = Clients::new(common)?.admin()?.wait_for_broker(false).build().await?;
-    let (listener, address) = listen(&args.listen).await?;
-    let hosts = Hosts::new(&args.hosts).map_err(Failure::usage)?;
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
+        _ => None,
+    };
+    let hosts = Hosts::new(&args.hosts, tls.is_some()).map_err(Failure::usage)?;
+    let (token, told) = token(args)?.unzip();
+    let (listener, address) = listen(args).await?;
     let storage = storage(args).await?.map(Arc::new);
     let board = Arc::new(Board::new(args.interval.unwrap_or(lag::INTERVAL), storage.clone()));
-    let routes = Routes::new(board.clone(), hosts, stop.clone());
-    print(&format!("ready http://{}/\n", from_here(address)))?;
+    let writes = token.map(|token| Writes::new(admin.clone(), token));
+    let routes = Arc::new(Routes::new(board.clone(), hosts, writes, stop.clone()));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    print(&format!("ready {scheme}://{}/\n", from_here(address)))?;
+    if let Some(text) = told.flatten() {
+        print(&format!("token {text}\n"))?;
+    }
     let (groups, interval) = (args.groups.named(), board.looks.interval());
     let asked = Asked { groups, filters: &args.groups.filters, interval };
     let mut told = BTreeSet::new();
@@ -65,9 +79,10 @@ pub(super) async fn run(args: &ServeArgs, common: &Common, stop: Stop) -> Result
         None => watch,
     };
     tokio::join!(
-        http::serve(listener, routes, Patience::default(), stop.clone()),
+        http::serve(listener, tls, routes.clone(), Patience::default(), stop.clone()),
         looks::run(&admin, &asked, &board.looks, stop, went, keep),
     );
+    routes.end().await;
     admin.close().await;
     Ok(())
 }
@@ -109,11 +124,29 @@ fn told_once(board: &Board, went: Went, told: &BTreeSet<String>) -> BTreeSet<Str
     notes
 }
 
-async fn listen(text: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+/// What writes need, where they are allowed; with its text where it is new.
+fn token(args: &ServeArgs) -> Result<Option<(Token, Option<String>)>, Failure> {
+    Ok(match (args.allow_writes, &args.token_file) {
+        (false, _) => None,
+        (true, Some(file)) => Some((Token::from_file(file)?, None)),
+        (true, None) => {
+            let (token, text) = Token::draw()?;
+            Some((token, Some(text)))
+        }
+    })
+}
+
+async fn listen(args: &ServeArgs) -> Result<(TcpListener, SocketAddr), Failure> {
+    let text = &args.listen;
     let wrong = || Failure::usage(format!("--listen {text}: expected HOST:PORT, as in 127.0.0.1:9308"));
     let address =
         lookup_host(text).await.ok().and_then(|mut addresses| addresses.next()).ok_or_else(wrong)?;
     if !address.ip().is_loopback() {
+        if args.allow_writes && args.tls_cert.is_none() {
+            return Err(Failure::usage(format!(
+                "--allow-writes: --listen {text} is not a loopback address, and without TLS anybody on the way could read the token: say --tls-cert and --tls-key, or listen on 127.0.0.1"
+            )));
+        }
         let what = "all who reach it can read names and offsets of topics and groups, and nobody has to say who they are";
         tell(format!("--listen {text}: not a loopback address: {what}"));
     }

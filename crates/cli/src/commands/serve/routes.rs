@@ -18,8 +18,20 @@ use super::{
     http::{Answer, Body, Hosts, answer},
     metrics::{self, Exposition},
     page::Page,
+    writes::{Step, Writes},
 };
 use crate::{commands::looks::Look, signals::Stop};
+
+/// Whose request it is, and where it came to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    pub(super) local: SocketAddr,
+    pub(super) peer: SocketAddr,
+}
+
+/// What is written to, where writes are allowed.
+#[cfg(test)]
+pub(super) const WRITES: [&str; 2] = ["/api/groups/NAME/reset", "/api/groups/NAME/reset-plan"];
 
 /// The paths, with what is there.
 #[cfg(test)]
@@ -49,23 +61,37 @@ pub(super) struct Routes {
     hosts: Hosts,
     page: Page,
     writers: Arc<Semaphore>,
+    /// Where they are allowed.
+    writes: Option<Writes>,
     stop: Stop,
 }
 
 impl Routes {
-    pub(super) fn new(board: Arc<Board>, hosts: Hosts, stop: Stop) -> Self {
+    pub(super) fn new(board: Arc<Board>, hosts: Hosts, writes: Option<Writes>, stop: Stop) -> Self {
         let writers = Arc::new(Semaphore::new(WRITERS));
-        Self { board, hosts, page: Page::new(), writers, stop }
+        Self { board, hosts, page: Page::new(), writers, writes, stop }
     }
 
-    /// The answer to a request over a connection to this address.
-    pub(super) fn answer(&self, request: Request<Incoming>, local: SocketAddr) -> Answer {
+    /// Waits for what is being written.
+    pub(super) async fn end(&self) {
+        if let Some(writes) = &self.writes {
+            writes.end().await;
+        }
+    }
+
+    /// The answer to a request.
+    pub(super) async fn answer(&self, request: Request<Incoming>, ends: Ends) -> Answer {
         Counts::one_more(&self.board.counts.requests);
         let (parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
-        let answer = match self.refusal(&parts, has_body, local) {
+        let answer = match self.misdirection(&parts, ends.local) {
             Some(refusal) => refusal,
-            None => self.route(&parts),
+            None => match (&self.writes, step(parts.uri.path())) {
+                (Some(writes), Some((step, name))) => {
+                    self.write(writes, step, name, &parts, body, ends).await
+                }
+                _ => self.refusal(&parts, has_body).unwrap_or_else(|| self.route(&parts)),
+            },
         };
         if answer.status().is_client_error() {
             Counts::one_more(&self.board.counts.refused);
@@ -73,8 +99,24 @@ impl Routes {
         answer
     }
 
-    /// Why a request is not even looked at.
-    fn refusal(&self, parts: &Parts, has_body: bool, local: SocketAddr) -> Option<Answer> {
+    async fn write(
+        &self,
+        writes: &Writes,
+        step: Step,
+        name: &str,
+        parts: &Parts,
+        body: Incoming,
+        ends: Ends,
+    ) -> Answer {
+        if parts.method != Method::POST {
+            return not_allowed("it takes a POST", "POST", !body.is_end_stream());
+        }
+        let Some(group) = decoded(name) else { return closing(not_a_name(), true) };
+        writes.answer(step, group, &parts.headers, body, (&self.hosts, ends)).await
+    }
+
+    /// Why a request is not for this server.
+    fn misdirection(&self, parts: &Parts, local: SocketAddr) -> Option<Answer> {
         let hosts: Vec<&HeaderValue> = parts.headers.get_all(HOST).iter().collect();
         let [host] = hosts.as_slice() else {
             return Some(error(StatusCode::BAD_REQUEST, "a request needs one Host header"));
@@ -90,10 +132,13 @@ impl Routes {
                 "this is another server; `ottla serve --host NAME` says under which names it is reached";
             return Some(error(StatusCode::MISDIRECTED_REQUEST, why));
         }
+        None
+    }
+
+    /// Why a request is not looked at.
+    fn refusal(&self, parts: &Parts, has_body: bool) -> Option<Answer> {
         if parts.method != Method::GET && parts.method != Method::HEAD {
-            let mut refusal = error(StatusCode::METHOD_NOT_ALLOWED, "it only shows: GET and HEAD");
-            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return Some(closing(refusal, has_body));
+            return Some(not_allowed("it only shows: GET and HEAD", "GET, HEAD", has_body));
         }
         has_body.then(|| closing(error(StatusCode::PAYLOAD_TOO_LARGE, "a request has no body here"), true))
     }
@@ -108,7 +153,7 @@ impl Routes {
                 Some(why) => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, Body::whole(format!("{why}\n"))),
             },
             ["metrics"] => self.metrics(&parts.headers),
-            ["api", "status"] => json(&api::status(&self.board)),
+            ["api", "status"] => json(&api::status(&self.board, self.writes.is_some())),
             ["api", "events"] => self.events(&parts.headers),
             ["api", "groups"] => self.written(JSON, api::groups),
             ["api", "lag"] => self.written(JSON, api::lag),
@@ -201,11 +246,26 @@ impl Routes {
     }
 }
 
-fn json(value: &serde_json::Value) -> Answer {
+/// What a path stands for that is written to, and the group that it names.
+fn step(path: &str) -> Option<(Step, &str)> {
+    match path.strip_prefix("/api/groups/")?.split_once('/')? {
+        (name, "reset-plan") => Some((Step::Plan, name)),
+        (name, "reset") => Some((Step::Execute, name)),
+        _ => None,
+    }
+}
+
+fn not_allowed(why: &str, allowed: &'static str, has_body: bool) -> Answer {
+    let mut refusal = error(StatusCode::METHOD_NOT_ALLOWED, why);
+    refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    closing(refusal, has_body)
+}
+
+pub(super) fn json(value: &serde_json::Value) -> Answer {
     answer(StatusCode::OK, JSON, Body::whole(format!("{value}\n")))
 }
 
-fn error(status: StatusCode, why: &str) -> Answer {
+pub(super) fn error(status: StatusCode, why: &str) -> Answer {
     answer(status, JSON, Body::whole(format!("{}\n", json!({ "error": why }))))
 }
 
@@ -217,7 +277,7 @@ fn not_a_name() -> Answer {
     error(StatusCode::BAD_REQUEST, "a group's name is UTF-8 in percent-encoding")
 }
 
-fn busy() -> Answer {
+pub(super) fn busy() -> Answer {
     later(error(StatusCode::SERVICE_UNAVAILABLE, "too many are being answered: come again"))
 }
 

@@ -14,7 +14,7 @@ use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
 use super::{
     board::Board,
     http::{self, Hosts, Patience},
-    routes::{PATHS, Routes},
+    routes::{PATHS, Routes, WRITES},
 };
 use crate::{
     history::seeds::{replay, seeds},
@@ -38,11 +38,11 @@ impl Served {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (stop, requested) = Stop::by_hand();
         let board = Arc::new(Board::new(Duration::from_secs(5), None));
-        let hosts = Hosts::new(&["lag.example.com".to_owned()]).unwrap();
-        let routes = Routes::new(board.clone(), hosts, requested.clone());
+        let hosts = Hosts::new(&["lag.example.com".to_owned()], false).unwrap();
+        let routes = Arc::new(Routes::new(board.clone(), hosts, None, requested.clone()));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        runtime.spawn(http::serve(listener, routes, patience, requested));
+        runtime.spawn(http::serve(listener, None, routes, patience, requested));
         Self { address, board, stop, runtime }
     }
 
@@ -151,6 +151,10 @@ fn each_path_of_the_documentation_is_answered_and_no_other() {
             let got = status(&served.get(&path.replace("NAME", "a%2Fb"), ""));
             assert!([200, 503].contains(&got), "{path}: {got}");
         }
+    }
+    for path in WRITES {
+        assert!(page.contains(&format!("| `POST {path}` |")), "{path} is not in docs/serve.md");
+        assert_eq!(status(&served.get(&path.replace("NAME", "a"), "")), 404, "{path}: it is not allowed");
     }
     for path in [
         "/api",

@@ -1,4 +1,4 @@
-//! `ottla groups reset-offsets`: what is to be moved, where to, and, with `--execute`, the move.
+//! `ottla groups reset-offsets`, and what `ottla serve` resets: what is to be moved, where to, and the move.
 
 mod csv;
 mod mode;
@@ -24,17 +24,23 @@ use crate::{
 };
 
 pub(super) async fn run(args: &ResetOffsetsArgs, common: &Common) -> Result<(), Failure> {
-    let reset = Reset { mode: Mode::of(args)?, scopes: Scope::parse_all(&args.topics)?, args };
-    let (rows, failures) = with_admin(common, async |admin| reset.run(admin).await).await?;
+    let reset = Reset {
+        mode: Mode::of(args)?,
+        scopes: Scope::parse_all(&args.topics)?,
+        groups: args.groups.clone(),
+        all_topics: args.all_topics,
+    };
+    let (rows, failures) = with_admin(common, async |admin| {
+        let (rows, mut failures) = reset.plan(admin).await?;
+        let rows = if args.execute { execute(admin, rows, &mut failures).await } else { rows };
+        Ok((rows, failures))
+    })
+    .await?;
     match args.export {
         true => {
-            let mut plans = csv::Plans::new();
-            for row in &rows {
-                plans.entry(row.group.clone()).or_default().insert(row.at.clone(), row.new);
-            }
             // By what was asked for: what could not be moved may have left one of several.
             let with_group = args.groups.iter().collect::<BTreeSet<_>>().len() > 1;
-            print(&csv::write(&plans, with_group))?;
+            print(&csv::write(&plans(&rows), with_group))?;
         }
         false => table(&rows).print(common.is_json())?,
     }
@@ -44,17 +50,31 @@ pub(super) async fn run(args: &ResetOffsetsArgs, common: &Common) -> Result<(), 
     failures.end()
 }
 
+fn plans(rows: &[Row]) -> csv::Plans {
+    let mut plans = csv::Plans::new();
+    for row in rows {
+        plans.entry(row.group.clone()).or_default().insert(row.at.clone(), row.new);
+    }
+    plans
+}
+
 /// A partition of a group, and where it goes.
 #[derive(Debug, Clone)]
-struct Row {
+pub(in crate::commands) struct Row {
     group: String,
-    at: TopicPartition,
-    new: i64,
+    pub(in crate::commands) at: TopicPartition,
+    pub(in crate::commands) new: i64,
     known: Known,
     note: Option<&'static str>,
 }
 
-fn table(rows: &[Row]) -> Table {
+impl Row {
+    pub(in crate::commands) fn committed(&self) -> Option<i64> {
+        self.known.committed
+    }
+}
+
+pub(in crate::commands) fn table(rows: &[Row]) -> Table {
     let mut table = Table::new(&[
         "GROUP",
         "TOPIC",
@@ -80,17 +100,43 @@ fn table(rows: &[Row]) -> Table {
     table
 }
 
-struct Reset<'a> {
+/// What is to be moved, and where to.
+#[derive(Debug)]
+pub(in crate::commands) struct Reset {
     mode: Mode,
+    /// Which partitions, where not all are meant that are committed, or those of a file.
     scopes: Vec<Scope>,
-    args: &'a ResetOffsetsArgs,
+    groups: Vec<String>,
+    all_topics: bool,
 }
 
 type Committed = BTreeMap<TopicPartition, CommittedOffset>;
 
-impl Reset<'_> {
-    /// What was, or would be, moved. A group that cannot be is told, and hides no other; of one group all is moved, or nothing.
-    async fn run(&self, admin: &Admin) -> Result<(Vec<Row>, Failures), Failure> {
+impl Reset {
+    /// Of one group, by the name of a flag, what it is given, and what `--topic` is given; all that it has committed, where that is
+    /// nothing.
+    pub(in crate::commands) fn named(
+        group: &str,
+        flag: &str,
+        text: Option<&str>,
+        topics: &[String],
+    ) -> Result<Self, Failure> {
+        let groups = vec![group.to_owned()];
+        let mode = Mode::named(flag, text, &groups)?;
+        if matches!(mode, Mode::File(_)) && !topics.is_empty() {
+            return Err(Failure::usage("the file says which partitions; leave the topics out"));
+        }
+        Ok(Self { mode, scopes: Scope::parse_all(topics)?, groups, all_topics: topics.is_empty() })
+    }
+
+    /// To where these say, in a group that is theirs.
+    pub(in crate::commands) fn to(group: &str, rows: &[Row]) -> Self {
+        let mode = Mode::File(plans(rows));
+        Self { mode, scopes: Vec::new(), groups: vec![group.to_owned()], all_topics: false }
+    }
+
+    /// What would be moved. A group that cannot be is told, and hides no other; of one group all is moved, or nothing.
+    pub(in crate::commands) async fn plan(&self, admin: &Admin) -> Result<(Vec<Row>, Failures), Failure> {
         let mut failures = Failures::default();
         let named = self.of_topics(admin).await?;
         let groups = self.idle(admin, &mut failures).await?;
@@ -111,9 +157,7 @@ impl Reset<'_> {
         let logs = logs(admin, all, self.mode.spec()).await?;
         let mut rows = Vec::new();
         for (group, (partitions, committed)) in wanted {
-            let of_group = self.rows(&group, partitions, &committed, &logs);
-            match of_group.end() {
-                Ok(of_group) if self.args.execute => execute(admin, of_group, &mut rows, &mut failures).await,
+            match self.rows(&group, partitions, &committed, &logs).end() {
                 Ok(of_group) => rows.extend(of_group),
                 Err(failure) => failures.add(failure),
             }
@@ -132,7 +176,7 @@ impl Reset<'_> {
     /// The groups that may be moved: those without members, and those that are not there yet.
     async fn idle(&self, admin: &Admin, failures: &mut Failures) -> Result<Vec<String>, Failure> {
         let mut idle = Vec::new();
-        for (name, described) in admin.describe_groups(self.args.groups.clone()).await? {
+        for (name, described) in admin.describe_groups(self.groups.clone()).await? {
             match described {
                 Ok(group) if group.kind == GroupKind::Share => failures.add(Failure::failed(format!(
                     "group `{name}`: it is a share group, which has no committed offsets; see kafka-share-groups"
@@ -156,7 +200,7 @@ impl Reset<'_> {
                 let plan = plans.get(group).into_iter().flat_map(BTreeMap::keys);
                 (plan.cloned().collect(), "the file has no line for it")
             }
-            _ if self.args.all_topics => (committed.keys().cloned().collect(), "it has committed nothing"),
+            _ if self.all_topics => (committed.keys().cloned().collect(), "it has committed nothing"),
             _ => (named.clone(), "no partition is named"),
         };
         match wanted.is_empty() {
@@ -282,8 +326,16 @@ fn offset(told: Option<Result<Option<OffsetAndTimestamp>, AdminError>>) -> Resul
     }
 }
 
-/// Moves the offsets of one group; those that were moved become rows.
-async fn execute(admin: &Admin, of_group: Vec<Row>, rows: &mut Vec<Row>, failures: &mut Failures) {
+/// Moves offsets. Those that were moved are returned.
+pub(in crate::commands) async fn execute(admin: &Admin, rows: Vec<Row>, failures: &mut Failures) -> Vec<Row> {
+    let mut moved = Vec::new();
+    for of_group in rows.chunk_by(|a, b| a.group == b.group) {
+        execute_group(admin, of_group, &mut moved, failures).await;
+    }
+    moved
+}
+
+async fn execute_group(admin: &Admin, of_group: &[Row], moved: &mut Vec<Row>, failures: &mut Failures) {
     let Some(group) = of_group.first().map(|row| row.group.clone()) else { return };
     let offsets = of_group.iter().map(|row| (row.at.clone(), row.new));
     let mut altered = match admin.alter_offsets(group.as_str(), offsets).await {
@@ -296,7 +348,7 @@ async fn execute(admin: &Admin, of_group: Vec<Row>, rows: &mut Vec<Row>, failure
             // A member has joined since it was looked.
             Some(Err(error)) if error.code() == Some(ErrorCode::UnknownMemberId) => guarded += 1,
             Some(Err(error)) => failures.add(error),
-            _ => rows.push(row),
+            _ => moved.push(row.clone()),
         }
     }
     if guarded > 0 {

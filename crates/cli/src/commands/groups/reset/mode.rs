@@ -23,6 +23,18 @@ pub(super) enum Mode {
     File(Plans),
 }
 
+/// Their names: those of the flags.
+const NAMES: [&str; 8] = [
+    "to-earliest",
+    "to-latest",
+    "to-current",
+    "to-offset",
+    "shift-by",
+    "to-datetime",
+    "by-duration",
+    "from-file",
+];
+
 /// What is known of a partition.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Known {
@@ -39,12 +51,10 @@ pub(super) type Target = (i64, Option<&'static str>);
 impl Mode {
     pub(super) fn of(args: &ResetOffsetsArgs) -> Result<Self, Failure> {
         if let Some(text) = &args.to_datetime {
-            let time = time::millis(text);
-            return time.map(Self::Time).map_err(|why| usage("--to-datetime", text, &why));
+            return Self::to_datetime("--to-datetime", text);
         }
         if let Some(text) = &args.by_duration {
-            let ago = time::duration(text).map_err(|why| usage("--by-duration", text, &why))?;
-            return Ok(Self::Time(now().saturating_sub(ago)));
+            return Self::by_duration("--by-duration", text);
         }
         if let Some(file) = &args.from_file {
             let failed = |why: String| Failure::failed(format!("--from-file {}: {why}", file.display()));
@@ -58,6 +68,47 @@ impl Mode {
             _ if args.to_latest => Self::Latest,
             _ => Self::Current,
         })
+    }
+
+    /// By the name of a flag, without its dashes, and what it is given. A file is given as its text.
+    pub(super) fn named(flag: &str, text: Option<&str>, groups: &[String]) -> Result<Self, Failure> {
+        let given = || text.ok_or_else(|| Failure::usage(format!("{flag}: it needs a value")));
+        let number = || {
+            let text = given()?;
+            text.parse().map_err(|_| usage(flag, text, "expected a whole number"))
+        };
+        let mode = match flag {
+            "to-earliest" => Self::Earliest,
+            "to-latest" => Self::Latest,
+            "to-current" => Self::Current,
+            "to-offset" => return number().map(Self::Offset),
+            "shift-by" => return number().map(Self::Shift),
+            "to-datetime" => return Self::to_datetime(flag, given()?),
+            "by-duration" => return Self::by_duration(flag, given()?),
+            "from-file" => {
+                let plans = csv::read(given()?, groups);
+                return plans.map(Self::File).map_err(|why| Failure::usage(format!("{flag}: {why}")));
+            }
+            _ => {
+                return Err(Failure::usage(format!(
+                    "{flag}: no way to reset; the ways are {}",
+                    NAMES.join(", ")
+                )));
+            }
+        };
+        match text {
+            Some(text) => Err(usage(flag, text, "it takes no value")),
+            None => Ok(mode),
+        }
+    }
+
+    fn to_datetime(flag: &str, text: &str) -> Result<Self, Failure> {
+        time::millis(text).map(Self::Time).map_err(|why| usage(flag, text, &why))
+    }
+
+    fn by_duration(flag: &str, text: &str) -> Result<Self, Failure> {
+        let ago = time::duration(text).map_err(|why| usage(flag, text, &why))?;
+        Ok(Self::Time(now().saturating_sub(ago)))
     }
 
     /// What the leaders of partitions are asked for, beside where the logs begin and end. What lies before 1970 would mean another

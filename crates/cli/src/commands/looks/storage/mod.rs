@@ -26,7 +26,7 @@ use self::days::{DAY, Spans};
 use super::board::Board;
 use crate::{
     commands::lag::Watch,
-    failure::Failure,
+    failure::{Failure, tell},
     history::{Ends, Looks, Point, Trend},
 };
 
@@ -207,7 +207,9 @@ impl Storage {
         let database = match self.database() {
             Some(database) => database,
             None => {
-                let database = Arc::new(opening::open(&self.folder)?.0);
+                let (database, note) = opening::open(&self.folder)?;
+                note.iter().for_each(tell);
+                let database = Arc::new(database);
                 self.lock().database = Some(database.clone());
                 database
             }

@@ -5,31 +5,50 @@ use std::net::{IpAddr, SocketAddr};
 
 use hyper::http::uri::Authority;
 
-/// The port of `http` where none is said.
-const PORT: u16 = 80;
+/// The ports where none is said.
+const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
 
 /// The names that are the server's own.
 #[derive(Debug)]
-pub(in crate::commands::serve) struct Hosts(Vec<Authority>);
+pub(in crate::commands::serve) struct Hosts {
+    names: Vec<Authority>,
+    /// That of a request that says none.
+    port: u16,
+}
 
 impl Hosts {
     /// These, beside the address of each connection. A name without a port stands for any.
-    pub(in crate::commands::serve) fn new(names: &[String]) -> Result<Self, String> {
+    pub(in crate::commands::serve) fn new(names: &[String], has_tls: bool) -> Result<Self, String> {
         let known = |name: &String| {
             parse(name)
                 .ok_or_else(|| format!("--host {name}: expected NAME or NAME:PORT, as in lag.example.com"))
         };
-        names.iter().map(known).collect::<Result<_, _>>().map(Self)
+        let names = names.iter().map(known).collect::<Result<_, _>>()?;
+        Ok(Self { names, port: if has_tls { HTTPS } else { HTTP } })
     }
 
     /// Whether a request to this host, over a connection to this address, is for this server.
     pub(in crate::commands::serve) fn are_own(&self, host: &str, local: SocketAddr) -> bool {
+        self.are_own_at(host, self.port, local)
+    }
+
+    /// Whether a page of this origin is one of this server's, also through a proxy that speaks TLS.
+    pub(in crate::commands::serve) fn are_origin(&self, origin: &str, local: SocketAddr) -> bool {
+        match origin.split_once("://") {
+            Some(("http", host)) => self.are_own_at(host, HTTP, local),
+            Some(("https", host)) => self.are_own_at(host, HTTPS, local),
+            _ => false,
+        }
+    }
+
+    fn are_own_at(&self, host: &str, port: u16, local: SocketAddr) -> bool {
         let Some(host) = parse(host) else { return false };
+        let port = host.port_u16().unwrap_or(port);
         let is_named = |name: &Authority| {
-            name.host().eq_ignore_ascii_case(host.host())
-                && name.port_u16().is_none_or(|port| port == host.port_u16().unwrap_or(PORT))
+            name.host().eq_ignore_ascii_case(host.host()) && name.port_u16().is_none_or(|own| own == port)
         };
-        is_address(&host, local) || self.0.iter().any(is_named)
+        is_address(&host, port, local) || self.names.iter().any(is_named)
     }
 }
 
@@ -43,14 +62,14 @@ fn parse(text: &str) -> Option<Authority> {
 }
 
 /// Whether it is the connection's own address. No name leads to an address in a browser that says the address.
-fn is_address(host: &Authority, local: SocketAddr) -> bool {
+fn is_address(host: &Authority, port: u16, local: SocketAddr) -> bool {
     let text = host.host();
     let address = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let is_own = match address.parse::<IpAddr>() {
         Ok(ip) => ip.to_canonical() == local.ip(),
         Err(_) => local.ip().is_loopback() && text.eq_ignore_ascii_case("localhost"),
     };
-    is_own && host.port_u16().unwrap_or(PORT) == local.port()
+    is_own && port == local.port()
 }
 
 #[cfg(test)]
@@ -59,7 +78,30 @@ mod tests {
 
     fn own(names: &[&str], host: &str, local: &str) -> bool {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        Hosts::new(&names).unwrap().are_own(host, local.parse().unwrap())
+        Hosts::new(&names, false).unwrap().are_own(host, local.parse().unwrap())
+    }
+
+    #[test]
+    fn a_page_of_this_server_is_one_by_its_address_and_by_names_that_are_given() {
+        let own = |origin: &str, has_tls: bool| {
+            let hosts = Hosts::new(&["lag.example.com".to_owned()], has_tls).unwrap();
+            hosts.are_origin(origin, "127.0.0.1:9308".parse().unwrap())
+        };
+        for origin in ["http://127.0.0.1:9308", "http://localhost:9308", "https://lag.example.com"] {
+            assert!(own(origin, false) && own(origin, true), "{origin}");
+        }
+        for origin in [
+            "null",
+            "",
+            "http://127.0.0.1",
+            "https://127.0.0.1:9309",
+            "http://evil.example",
+            "file://localhost:9308",
+            "http://lag.example.com.evil.example",
+            "127.0.0.1:9308",
+        ] {
+            assert!(!own(origin, false), "{origin}");
+        }
     }
 
     #[test]
@@ -69,6 +111,7 @@ mod tests {
         }
         assert!(own(&[], "[::1]:9308", "[::1]:9308"));
         assert!(own(&[], "10.0.0.7", "10.0.0.7:80"));
+        assert!(Hosts::new(&[], true).unwrap().are_own("10.0.0.7", "10.0.0.7:443".parse().unwrap()));
         for host in [
             "",
             "127.0.0.1",
@@ -100,7 +143,7 @@ mod tests {
         assert!(!own(&["lag.example.com:8443"], "lag.example.com", "10.0.0.7:9308"));
         assert!(!own(&["lag.example.com"], "example.com", "10.0.0.7:9308"));
         for wrong in ["", "http://lag.example.com", "a/b", "u@h", "h:port"] {
-            assert!(Hosts::new(&[wrong.to_owned()]).is_err(), "{wrong}");
+            assert!(Hosts::new(&[wrong.to_owned()], false).is_err(), "{wrong}");
         }
     }
 }

@@ -8,23 +8,20 @@ use std::{
 };
 
 use hyper::rt::{Read, ReadBufCursor, Sleep, Timer, Write};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A connection that ends when the other side stops reading.
 #[derive(Debug)]
-pub(super) struct Socket {
-    stream: TcpStream,
+pub(super) struct Socket<S> {
+    stream: S,
     /// How long the other side may take nothing of an answer.
     patience: Duration,
     /// When that will have been long enough.
     deadline: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
-impl Socket {
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
+impl<S> Socket<S> {
+    pub(super) fn new(stream: S, patience: Duration) -> Self {
         Self { stream, patience, deadline: None }
     }
 
@@ -41,7 +38,7 @@ impl Socket {
     }
 }
 
-impl Read for Socket {
+impl<S: AsyncRead + Unpin> Read for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -56,7 +53,7 @@ impl Read for Socket {
     }
 }
 
-impl Write for Socket {
+impl<S: AsyncWrite + Unpin> Write for Socket<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -9,23 +9,25 @@ use std::{convert::Infallible, io::ErrorKind, net::SocketAddr, pin::pin, sync::A
 
 use hyper::{server::conn::http1, service::service_fn};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 
 use self::io::{Clock, Socket};
 pub(super) use self::{
     body::{Answer, Body, answer},
     hosts::Hosts,
 };
-use super::routes::Routes;
+use super::routes::{Ends, Routes};
 use crate::signals::Stop;
 
 /// How many connections there are at once. Further ones wait for their turn.
 const CONNECTIONS: usize = 128;
-/// How large the head of a request may be, and how many headers it may have. A body is not taken.
+/// How large the head of a request may be, and how many headers it may have.
 const HEAD: usize = 8 * 1024;
 const HEADERS: usize = 64;
 /// How much is read ahead, and how much of an answer is written ahead.
@@ -49,8 +51,14 @@ impl Default for Patience {
 }
 
 /// Takes connections until it is to stop, and ends when all of them have.
-pub(super) async fn serve(listener: TcpListener, routes: Routes, patience: Patience, mut stop: Stop) {
-    let (routes, seats) = (Arc::new(routes), Arc::new(Semaphore::new(CONNECTIONS)));
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    routes: Arc<Routes>,
+    patience: Patience,
+    mut stop: Stop,
+) {
+    let seats = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         let next = async {
@@ -62,9 +70,9 @@ pub(super) async fn serve(listener: TcpListener, routes: Routes, patience: Patie
             Some(_) = connections.join_next() => {}
             accepted = next => match accepted {
                 Some((Ok((stream, _)), seat)) => {
-                    let (routes, stop) = (routes.clone(), stop.clone());
+                    let (tls, routes, stop) = (tls.clone(), routes.clone(), stop.clone());
                     connections.spawn(async move {
-                        connection(stream, routes, patience, stop).await;
+                        connection(stream, tls, routes, patience, stop).await;
                         drop(seat);
                     });
                 }
@@ -81,12 +89,34 @@ pub(super) async fn serve(listener: TcpListener, routes: Routes, patience: Patie
     connections.shutdown().await;
 }
 
-async fn connection(stream: TcpStream, routes: Arc<Routes>, patience: Patience, mut stop: Stop) {
-    let Ok(local) = stream.local_addr() else { return };
+async fn connection(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    routes: Arc<Routes>,
+    patience: Patience,
+    mut stop: Stop,
+) {
+    let (Ok(local), Ok(peer)) = (stream.local_addr(), stream.peer_addr()) else { return };
+    let ends = Ends { local: canonical(local), peer: canonical(peer) };
     _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return requests(stream, ends, routes, patience, stop).await };
+    // Who speaks no TLS, or stops in the middle of it, is not waited for longer than the head of a request.
+    let secured = timeout(patience.head, tls.accept(stream));
+    tokio::select! {
+        secured = secured => if let Ok(Ok(stream)) = secured {
+            requests(stream, ends, routes, patience, stop).await;
+        },
+        () = stop.requested() => {}
+    }
+}
+
+async fn requests<S>(stream: S, ends: Ends, routes: Arc<Routes>, patience: Patience, mut stop: Stop)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |request| {
-        let answer = routes.answer(request, canonical(local));
-        async move { Ok::<_, Infallible>(answer) }
+        let routes = routes.clone();
+        async move { Ok::<_, Infallible>(routes.answer(request, ends).await) }
     });
     let mut protocol = http1::Builder::new();
     protocol
