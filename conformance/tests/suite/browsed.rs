@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::cases::{Case, Outcome};
 use crate::kit::{PATIENCE, create, equal, holds, member, numbers, poll_all, shares, wait};
-use crate::served::{HOSTILE, Served, broker, commit};
+use crate::served::{Folder, HOSTILE, Served, broker, commit};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -23,6 +23,8 @@ pub(crate) fn cases() -> Vec<Case> {
             .timed(),
         Case::alone("embedded::the_page_works_by_keyboard_alone", by_keyboard).with_browser(),
         Case::alone("embedded::axe_has_nothing_against_the_page_in_light_in_dark_and_on_a_phone", accessible)
+            .with_browser(),
+        Case::alone("embedded::a_group_is_moved_through_the_page_by_who_has_the_token", resets)
             .with_browser(),
         Case::alone(
             "embedded::the_page_says_that_its_server_is_gone_and_goes_on_when_it_is_back",
@@ -308,10 +310,97 @@ fn accessible() -> Outcome {
     // A name is a text and no markup, and does nothing to the line that it is in.
     equal("elements of a name", browser.eval("document.querySelectorAll('img').length")?, 0.into())?;
     let shown = browser.eval("document.getElementById('detail-name').textContent")?;
-    let expected =
-        HOSTILE.replace('\n', "\\u{a}").replace('\u{1b}', "\\u{1b}").replace('\u{202e}', "\\u{202e}");
-    equal("a name", shown, expected.into())?;
+    equal("a name", shown, plain(HOSTILE).into())?;
     is_quiet(&mut browser, &served)
+}
+
+const TOKEN: &str = "open-sesame-of-the-browser";
+
+/// What asks for a plan to the end of the log, by keyboard: `#reset-token` has the focus, and is empty.
+fn to_the_end(browser: &mut Browser, token: &str) -> Outcome {
+    browser.eval(
+        r#"(() => {
+            const to = document.getElementById("reset-to");
+            to.value = "to-latest";
+            to.dispatchEvent(new Event("change", { bubbles: true }));
+            document.getElementById("reset-token").value = "";
+            document.getElementById("reset-token").focus();
+        })()"#,
+    )?;
+    browser.type_text(token)?;
+    browser.press(Key::Enter)?;
+    Ok(())
+}
+
+fn resets() -> Outcome {
+    let folder = Folder::new("ottla-token")?;
+    let file = folder.0.join("token");
+    fs::write(&file, TOKEN)?;
+    let target = broker()?;
+    wait(async {
+        create(&target, "orders", 1).await?;
+        numbers(&target, "orders", 1, 0..10).await?;
+        commit(&target, "orders", &[("billing", 4), (HOSTILE, 5)]).await
+    })?;
+    let flags = ["--listen", "127.0.0.1:0", "--allow-writes", "--token-file"];
+    let file = file.to_str().unwrap_or_default();
+    let served = Served::start_with(&target, OFTEN, &[&flags[..], &[file]].concat())?;
+    let mut browser = browse(&served, 2)?;
+    let shown = |id: &str| format!("!document.getElementById('{id}').hidden");
+    let text = |id: &str| format!("document.getElementById('{id}').textContent");
+    let is_off = "document.getElementById('reset-go').disabled";
+    for (group, name) in [("billing", "billing".to_owned()), (HOSTILE, plain(HOSTILE))] {
+        browser.eval(&opened(group))?;
+        browser.until("the form", &format!("{} && {}", shown("detail"), shown("reset")))?;
+        to_the_end(&mut browser, TOKEN)?;
+        browser.until("the plan", &shown("reset-do"))?;
+        let row =
+            "[...document.querySelectorAll('#reset-rows tr > *')].map((it) => it.textContent).join(' | ')";
+        let from = if group == "billing" { 4 } else { 5 };
+        let expected = format!("orders-0 | {from} | 10 | 0 to 10 | ");
+        equal("what would be moved", browser.eval(row)?, expected.into())?;
+        equal("the focus", browser.eval("document.activeElement.id")?, "reset-name".into())?;
+        for view in View::ALL {
+            browser.view(view)?;
+            equal(&format!("what axe has against the form in {view:?}"), browser.violations()?, Vec::new())?;
+            let wide = browser.eval("document.documentElement.scrollWidth - innerWidth")?;
+            holds(&format!("it is too wide by {wide} in {view:?}"), wide.as_i64().is_some_and(|it| it <= 0))?;
+        }
+        browser.view(View::Light)?;
+        // Who leaves it is back where he asked, in the same group.
+        browser.press(Key::Escape)?;
+        equal("the focus", browser.eval("document.activeElement.id")?, "reset-ask".into())?;
+        equal("the plan is gone", browser.eval(&shown("reset-do"))?, false.into())?;
+        browser.press(Key::Enter)?;
+        browser.until("the plan", &shown("reset-do"))?;
+        browser.type_text("billin")?;
+        equal("by another name nothing is done", browser.eval(is_off)?, true.into())?;
+        browser.press(Key::Enter)?;
+        browser.eval("document.getElementById('reset-name').value = ''")?;
+        browser.type_text(&name)?;
+        equal("by its own it may be", browser.eval(is_off)?, false.into())?;
+        browser.press(Key::Enter)?;
+        browser.until("that it is moved", &format!("{} === '1 partition moved.'", text("reset-said")))?;
+        until(PATIENCE, "the end", || served.group(group).is_ok_and(|group| group["lag"] == 0))?;
+    }
+    let kept = "document.cookie + localStorage.length + sessionStorage.length";
+    equal("what the browser keeps", browser.eval(kept)?, "00".into())?;
+    is_quiet(&mut browser, &served)?;
+
+    // Of what is refused the browser itself has a line in its console.
+    to_the_end(&mut browser, "open-sesame-of-another")?;
+    browser.until(
+        "that it is refused",
+        &format!("{} && {} === 'a wrong token'", shown("reset-wrong"), text("reset-wrong")),
+    )?;
+    equal("no plan is shown", browser.eval(&shown("reset-do"))?, false.into())?;
+    let complaints = browser.complaints();
+    holds(&format!("{complaints:?}"), complaints.len() == 1 && complaints.iter().all(|it| it.contains("401")))
+}
+
+/// A name as the page shows it.
+fn plain(name: &str) -> String {
+    name.replace('\n', "\\u{a}").replace('\u{1b}', "\\u{1b}").replace('\u{202e}', "\\u{202e}")
 }
 
 fn comes_back() -> Outcome {

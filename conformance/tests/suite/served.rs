@@ -23,6 +23,7 @@ pub(crate) fn cases() -> Vec<Case> {
             .with_program("promtool"),
         Case::alone("embedded::a_real_prometheus_scrapes_the_open_metrics_of_serve", scraped)
             .with_program("prometheus"),
+        Case::both("serve_has_after_a_restart_what_it_saw_before", again),
     ]
 }
 
@@ -47,7 +48,7 @@ pub(crate) async fn commit(target: &Target, topic: &str, groups: &[(&str, i64)])
 
 /// A running `ottla serve`.
 pub(crate) struct Served {
-    _process: Process,
+    process: Process,
     /// Where it listens, as `127.0.0.1:9308`.
     pub(crate) address: String,
 }
@@ -59,9 +60,13 @@ impl Served {
     }
 
     pub(crate) fn start_at(target: &Target, interval: Duration, address: &str) -> Result<Self, Failed> {
+        Self::start_with(target, interval, &["--listen", address])
+    }
+
+    pub(crate) fn start_with(target: &Target, interval: Duration, flags: &[&str]) -> Result<Self, Failed> {
         let interval = format!("{}ms", interval.as_millis());
-        let command = ottla(target, &["serve", "--interval", &interval, "--listen", address])?;
-        let mut process = Process::spawn(&command)?;
+        let mut command = ottla(target, &["serve", "--interval", &interval])?;
+        let mut process = Process::spawn(command.args(flags))?;
         let address = until_some(PATIENCE, "that it serves", || {
             let told = process
                 .lines()
@@ -69,9 +74,16 @@ impl Served {
                 .and_then(|line| Some(line.strip_prefix("ready http://")?.strip_suffix('/')?.to_owned()));
             told.map(Ok).or_else(|| (!process.is_running()).then(|| Err(process.stderr())))
         })??;
-        let served = Self { _process: process, address };
+        let served = Self { process, address };
         until(PATIENCE, "the first look", || served.get("/readyz", "").is_ok_and(|it| it.0 == 200))?;
         Ok(served)
+    }
+
+    /// Ends it well.
+    pub(crate) fn stop(&mut self) -> Outcome {
+        self.process.signal("TERM")?;
+        let output = self.process.end(PATIENCE)?;
+        equal("what it complains of", output.complaints(), Vec::new())
     }
 
     /// The address of its page.
@@ -106,19 +118,52 @@ fn get(address: &str, path: &str, headers: &str) -> std::io::Result<(u16, String
 }
 
 /// Groups of which every metric has a sample.
-fn scene() -> Result<(Target, Served), Failed> {
+fn scene() -> Result<(Target, Served, Folder), Failed> {
     let target = broker()?;
     wait(async {
         create(&target, "orders", 1).await?;
         numbers(&target, "orders", 1, 0..10).await?;
         commit(&target, "orders", &[("billing", 4), (HOSTILE, 7)]).await
     })?;
-    let served = Served::start(&target, Duration::from_millis(200))?;
-    Ok((target, served))
+    let folder = Folder::new("ottla-metrics")?;
+    let flags = ["--listen", "127.0.0.1:0", "--data-dir", folder.0.to_str().unwrap_or_default()];
+    let served = Served::start_with(&target, Duration::from_millis(200), &flags)?;
+    Ok((target, served, folder))
+}
+
+fn again(target: &Target) -> Outcome {
+    let (topic, group) = (unique("orders"), unique("billing"));
+    let folder = Folder::new("ottla-history")?;
+    let folder = folder.0.to_str().unwrap_or_default();
+    wait(async {
+        create(target, &topic, 1).await?;
+        numbers(target, &topic, 1, 0..10).await?;
+        commit(target, &topic, &[(&group, 10)]).await
+    })?;
+    let flags = ["--listen", "127.0.0.1:0", "--data-dir", folder, &group];
+    let start = || Served::start_with(target, Duration::from_millis(200), &flags);
+    let points = |served: &Served| -> Result<Vec<Value>, Failed> {
+        let (_, text) = served.get(&format!("/api/groups/{group}/history"), "")?;
+        let told: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+        Ok(told["points"].as_array().cloned().unwrap_or_default())
+    };
+    let mut served = start()?;
+    wait(numbers(target, &topic, 1, 10..20))?;
+    let is_late = |group: &Value| group["lag"] == 10 && group["time_lag"].as_f64() > Some(0.0);
+    until(PATIENCE, "how late it is", || served.group(&group).is_ok_and(|group| is_late(&group)))?;
+    let before = points(&served)?;
+    served.stop()?;
+    let served = start()?;
+    let told = served.group(&group)?;
+    holds(&format!("it is known at once: {told}"), is_late(&told))?;
+    let after = points(&served)?;
+    holds(&format!("{after:?} begins with {before:?}"), after.starts_with(&before))?;
+    let pauses = after.iter().filter(|point| point["lag"].is_null()).count();
+    equal("a pause", pauses, 1)
 }
 
 fn checked() -> Outcome {
-    let (_target, served) = scene()?;
+    let (_target, served, _folder) = scene()?;
     let (status, text) = served.get("/metrics", "")?;
     equal("the status", status, 200)?;
     holds("the groups are there", text.contains("kafka_consumergroup_lag{consumergroup=\"billing\""))?;
@@ -132,7 +177,15 @@ fn checked() -> Outcome {
 }
 
 /// What follows a test ends with it.
-struct Folder(std::path::PathBuf);
+pub(crate) struct Folder(pub(crate) std::path::PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Result<Self, Failed> {
+        let folder = Self(std::env::temp_dir().join(unique(name)));
+        fs::create_dir_all(&folder.0)?;
+        Ok(folder)
+    }
+}
 
 impl Drop for Folder {
     fn drop(&mut self) {
@@ -141,9 +194,8 @@ impl Drop for Folder {
 }
 
 fn scraped() -> Outcome {
-    let (_target, served) = scene()?;
-    let folder = Folder(std::env::temp_dir().join(unique("ottla-prometheus")));
-    fs::create_dir_all(&folder.0)?;
+    let (_target, served, _history) = scene()?;
+    let folder = Folder::new("ottla-prometheus")?;
     let config = folder.0.join("prometheus.yml");
     let scrape = format!(
         "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
