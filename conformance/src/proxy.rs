@@ -75,9 +75,14 @@ impl Proxy {
         Ok(Self { rules, server })
     }
 
-    /// One that passes bytes on, whatever they are: it may be told to [`cut`](Self::cut), and nothing else.
+    /// One that passes bytes on, whatever they are: it may be told to [`cut`](Self::cut), and to [`refuse`](Self::refuse).
     pub fn start_opaque(upstream: SocketAddr) -> io::Result<Self> {
+        let rules = Arc::new(Shared::default());
+        let shared = Arc::clone(&rules);
         let server = Server::start(move |id, client, connections| {
+            if shared.lock().refusing {
+                return Ok(());
+            }
             let broker = TcpStream::connect(upstream)?;
             connections.keep(id, &broker)?;
             std::thread::scope(|scope| {
@@ -86,7 +91,7 @@ impl Proxy {
             });
             Ok(())
         })?;
-        Ok(Self { rules: Arc::default(), server })
+        Ok(Self { rules, server })
     }
 
     /// Where it listens.

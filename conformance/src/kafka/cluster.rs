@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ struct Node {
     properties: PathBuf,
     data: PathBuf,
     log: PathBuf,
+    /// It runs, and starts again, on the newest Kafka.
+    is_upgraded: AtomicBool,
     process: Mutex<Option<Process>>,
 }
 
@@ -112,7 +114,19 @@ impl Cluster {
             fs::write(&properties, text)?;
             let log = dir.join("server.log");
             let (jvm, process) = (config.jvm.clone(), Mutex::new(None));
-            cluster.nodes.push(Node { id, address, proxy, more, jvm, properties, data, log, process });
+            let is_upgraded = AtomicBool::new(false);
+            cluster.nodes.push(Node {
+                id,
+                address,
+                proxy,
+                more,
+                jvm,
+                properties,
+                data,
+                log,
+                is_upgraded,
+                process,
+            });
         }
         Ok(cluster)
     }
@@ -191,14 +205,16 @@ impl Cluster {
     /// Starts a node again, killing it first if it runs; returns when all that run know of each other.
     pub fn restart(&self, node: u32) -> Result<(), Unavailable> {
         self.kill(node)?;
-        self.node(node)?.start(&self.java)?;
+        let node = self.node(node)?;
+        let is_upgraded = node.is_upgraded.load(Ordering::Relaxed);
+        node.start(if is_upgraded { Java::get()? } else { &self.java })?;
         self.wait_until_complete()
     }
 
-    /// Starts a node that was stopped on the newest Kafka; returns as [`Cluster::restart`] does.
+    /// Starts a node that was stopped on the newest Kafka, and so from then on; returns as [`Cluster::restart`] does.
     pub fn upgrade(&self, node: u32) -> Result<(), Unavailable> {
-        self.node(node)?.start(Java::get()?)?;
-        self.wait_until_complete()
+        self.node(node)?.is_upgraded.store(true, Ordering::Relaxed);
+        self.restart(node)
     }
 
     /// Until each running node knows this topic, with a leader for each partition. The node that created it answers
