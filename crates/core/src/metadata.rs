@@ -195,6 +195,11 @@ impl Metadata {
         self.refreshed.is_some()
     }
 
+    /// Whether it was answered since then: a broker that came before is known.
+    pub(crate) fn is_newer_than(&self, since: Instant) -> bool {
+        self.refreshed.is_some_and(|at| at >= since)
+    }
+
     /// `metadata.max.age.ms`.
     pub(crate) fn max_age(&self) -> Duration {
         self.config.max_age

@@ -1,6 +1,6 @@
 //! The brokers, as operations reach them: any one, the controller, coordinators, leaders.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use ottla_protocol::{ApiKey, ErrorCode, Now, Request, messages::FindCoordinatorResponse};
 
@@ -104,10 +104,10 @@ impl Brokers {
         self.hub.send((to, Kind::Main), version, request, sent, now)
     }
 
-    /// Every broker, once it is known which there are.
-    pub(super) fn every(&self) -> Option<impl Iterator<Item = NodeId> + use<>> {
+    /// Every broker, once it was told since then which there are.
+    pub(super) fn every(&self, since: Instant) -> Option<impl Iterator<Item = NodeId> + use<>> {
         let nodes: Vec<NodeId> = self.hub.metadata.nodes().keys().copied().collect();
-        self.hub.metadata.is_known().then_some(nodes.into_iter())
+        self.hub.metadata.is_newer_than(since).then_some(nodes.into_iter())
     }
 
     pub(super) fn is_there(&self, node: NodeId) -> bool {

@@ -121,7 +121,7 @@ impl<F> Admin<F> {
             true => self.ops.begin_ended(Err(Failure::Closed)),
             false => {
                 let attempts = Attempts::new(self.config.retry_backoff, self.rng.fork());
-                let task = Task::new(operation, attempts, &mut self.brokers.hub.metadata);
+                let task = Task::new(operation, attempts, &mut self.brokers.hub.metadata, now);
                 let op = self.ops.begin(Box::new(task), now.mono + self.config.api_timeout);
                 self.brokers.hub.stir = true;
                 self.end_if_over(op);

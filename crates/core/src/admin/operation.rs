@@ -57,7 +57,7 @@ pub enum Route<'a, P> {
     Any,
     /// To the broker that takes changes to topics.
     Controller,
-    /// To this broker. One that is gone is not asked.
+    /// To this broker. One that is gone, as brokers tell now, is not asked.
     Broker(NodeId),
     /// To every broker there is, each with a part of its own.
     EveryBroker(fn(NodeId) -> P),

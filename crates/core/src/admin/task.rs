@@ -4,7 +4,7 @@ use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ottla_protocol::{ApiKey, ErrorCode, Now, Response, messages::FindCoordinatorResponse};
@@ -57,6 +57,9 @@ pub(super) trait AnyTask: fmt::Debug + Send {
     fn next(&self) -> Option<Instant>;
 }
 
+/// How long it counts as known which brokers there are.
+const NEW: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(super) struct Task<O: Operation> {
     operation: O,
@@ -67,6 +70,8 @@ pub(super) struct Task<O: Operation> {
     sent: BTreeMap<RequestId, Batch<O::Part>>,
     attempts: Attempts,
     cause: Option<Cause>,
+    /// What was told of brokers before this is not what there is.
+    since: Instant,
 }
 
 /// Where parts go and what is asked there. Those that go the same way travel together.
@@ -86,17 +91,22 @@ struct Batch<P> {
 type Unplaced<P> = BTreeMap<Coordinated, Vec<P>>;
 
 impl<O: Operation> Task<O> {
-    pub(super) fn new(operation: O, attempts: Attempts, metadata: &mut Metadata) -> Self {
+    pub(super) fn new(operation: O, attempts: Attempts, metadata: &mut Metadata, now: Now) -> Self {
         let (outcome, todo) = operation.begin();
+        let since = now.mono.checked_sub(NEW).unwrap_or(now.mono);
         for part in &todo {
-            // A partition that is known not to exist may exist by now.
-            if let Route::Leader(at) = operation.route(part)
-                && metadata.partition(at).is_none()
-            {
-                metadata.forget(&at.topic);
+            match operation.route(part) {
+                // A partition that is known not to exist may exist by now.
+                Route::Leader(at) if metadata.partition(at).is_none() => metadata.forget(&at.topic),
+                // A broker that was gone may be back by now.
+                Route::Broker(node) if metadata.address(node).is_some() => {}
+                Route::Broker(_) | Route::EveryBroker(_) if !metadata.is_newer_than(since) => {
+                    metadata.request_update();
+                }
+                _ => {}
             }
         }
-        Self { operation, outcome, failed: None, todo, sent: BTreeMap::new(), attempts, cause: None }
+        Self { operation, outcome, failed: None, todo, sent: BTreeMap::new(), attempts, cause: None, since }
     }
 
     /// Where a part goes now. `None` where it waits, for metadata or until its coordinator is looked up, and where it is over.
@@ -118,8 +128,8 @@ impl<O: Operation> Task<O> {
             Route::Any => return Some((Place::Any, part)),
             Route::Controller => return Some((Place::Controller, part)),
             Route::Broker(node) if brokers.is_there(node) => return Some((Place::Node(node), part)),
-            // Which there are is not known yet.
-            Route::Broker(_) if !brokers.hub.metadata.is_known() => self.todo.push(part),
+            // Which there are is not known yet, or was known once.
+            Route::Broker(_) if !brokers.hub.metadata.is_newer_than(self.since) => self.todo.push(part),
             Route::Broker(_) => {}
             Route::Leader(at) => match brokers.leader_of(at) {
                 Leader::Is(node) => return Some((Place::Node(node), part)),
@@ -306,7 +316,7 @@ impl<O: Operation> AnyTask for Task<O> {
         let mut todo: VecDeque<O::Part> = std::mem::take(&mut self.todo).into();
         while let Some(part) = todo.pop_front() {
             if let Route::EveryBroker(part_of) = self.operation.route(&part)
-                && let Some(nodes) = brokers.every()
+                && let Some(nodes) = brokers.every(self.since)
             {
                 todo.extend(nodes.map(part_of));
             } else if let Some((place, part)) = self.place(part, brokers, &mut unplaced) {

@@ -1,5 +1,6 @@
 //! An admin client against answers given by hand, in a time moved by hand.
 
+mod brokers;
 mod groups;
 mod limits;
 mod offsets;
@@ -21,6 +22,8 @@ struct World {
     admin: Admin<()>,
     now: Now,
     unreachable: bool,
+    /// Which brokers metadata tells.
+    brokers: Vec<i32>,
     links: BTreeMap<ConnId, u16>,
     asked: Vec<Asked>,
 }
@@ -40,6 +43,7 @@ impl World {
             admin: Admin::new(AdminConfig::default(), seeds, 1, now),
             now,
             unreachable: false,
+            brokers: vec![1, 2],
             links: BTreeMap::new(),
             asked: Vec::new(),
         }
@@ -78,7 +82,7 @@ impl World {
                     match &asked.request {
                         Request::ApiVersions(_) => self.answer(&asked, versions()),
                         Request::Metadata(request) => {
-                            let answer = metadata(request.topics.as_deref());
+                            let answer = metadata(request.topics.as_deref(), &self.brokers);
                             self.answer(&asked, answer);
                         }
                         _ => self.asked.push(asked),
@@ -130,7 +134,7 @@ fn versions() -> ApiVersionsResponse {
     ApiVersionsResponse { api_keys: ApiKey::ALL.iter().map(api).collect(), ..Default::default() }
 }
 
-fn metadata(asked: Option<&[ottla_protocol::messages::MetadataRequestTopic]>) -> MetadataResponse {
+fn metadata(asked: Option<&[MetadataRequestTopic]>, brokers: &[i32]) -> MetadataResponse {
     let broker = |node_id: i32| MetadataResponseBroker {
         node_id,
         host: "broker".to_owned(),
@@ -158,7 +162,7 @@ fn metadata(asked: Option<&[ottla_protocol::messages::MetadataRequestTopic]>) ->
     };
     let cluster_id = Some("c".to_owned());
     MetadataResponse {
-        brokers: vec![broker(1), broker(2)],
+        brokers: brokers.iter().copied().map(broker).collect(),
         controller_id: 2,
         cluster_id,
         topics,
