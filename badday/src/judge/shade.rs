@@ -1,0 +1,94 @@
+//! For how long nothing may come: a fault's time, and what it takes after it.
+
+use std::time::{Duration, Instant};
+
+/// How long shades are remembered: longer than any stall that is not a violation.
+const KEPT: Duration = Duration::from_secs(1800);
+
+/// Whom a fault concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Scope {
+    All,
+    /// Followers by their names.
+    These(Vec<String>),
+}
+
+impl Scope {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(names) => names.iter().any(|has| has == name),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Shade {
+    id: u64,
+    scope: Scope,
+    what: String,
+    from: Instant,
+    /// None while the fault lasts.
+    to: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Shades {
+    last: u64,
+    shades: Vec<Shade>,
+}
+
+impl Shades {
+    /// A fault begins.
+    pub(crate) fn begin(&mut self, scope: Scope, what: &str, now: Instant) -> u64 {
+        self.last += 1;
+        self.shades.push(Shade { id: self.last, scope, what: what.to_owned(), from: now, to: None });
+        self.last
+    }
+
+    /// It is over; things go on after this time.
+    pub(crate) fn end(&mut self, id: u64, now: Instant, recovery: Duration) {
+        if let Some(shade) = self.shades.iter_mut().find(|shade| shade.id == id) {
+            shade.to = Some(now + recovery);
+        }
+    }
+
+    /// What is known from afterwards: the machine had no time for us.
+    pub(crate) fn starved(&mut self, from: Instant, to: Instant) {
+        let id = self.begin(Scope::All, "starved", from);
+        if let Some(shade) = self.shades.iter_mut().find(|shade| shade.id == id) {
+            shade.to = Some(to);
+        }
+    }
+
+    /// How much of this time no fault was in the way.
+    pub(crate) fn calm(&self, name: &str, from: Instant, to: Instant) -> Duration {
+        let of_this = self.shades.iter().filter(|shade| shade.scope.has(name));
+        let mut spans: Vec<(Instant, Instant)> = of_this
+            .map(|shade| (shade.from.max(from), shade.to.unwrap_or(to).min(to)))
+            .filter(|(from, to)| from < to)
+            .collect();
+        spans.sort_unstable();
+        let (mut shaded, mut until) = (Duration::ZERO, from);
+        for (from, to) in spans {
+            shaded += to.saturating_duration_since(from.max(until));
+            until = until.max(to);
+        }
+        to.saturating_duration_since(from).saturating_sub(shaded)
+    }
+
+    /// The faults of this time.
+    pub(crate) fn named(&self, name: &str, from: Instant, to: Instant) -> String {
+        let meets = |shade: &&Shade| {
+            shade.scope.has(name) && shade.from < to && shade.to.is_none_or(|end| end > from)
+        };
+        let mut names: Vec<&str> =
+            self.shades.iter().filter(meets).map(|shade| shade.what.as_str()).collect();
+        names.dedup();
+        if names.is_empty() { "no fault".to_owned() } else { names.join(", ") }
+    }
+
+    pub(super) fn forget(&mut self, now: Instant) {
+        self.shades.retain(|shade| shade.to.is_none_or(|to| now.saturating_duration_since(to) < KEPT));
+    }
+}
