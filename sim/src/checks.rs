@@ -1,7 +1,7 @@
 //! What is checked of what a member hands out, and of what it commits: against what its user did, and what its coordinator
 //! has told it.
 
-use ottla_core::{ReaderId, Reason, Subscription, TopicPartition};
+use ottla_core::{ReaderId, Reason, TopicPartition};
 use ottla_protocol::messages::OffsetCommitRequest;
 
 use crate::{
@@ -151,7 +151,7 @@ impl Member {
         self.commits.may_come_late(truth);
         let who = self.who;
         let generation_id = commit.generation_id_or_member_epoch;
-        if generation_id < 0 && self.in_group() && *self.host.machine.subscription() != Subscription::None {
+        if generation_id < 0 && self.in_group() && !self.host.machine.reads_nothing() {
             stage.violate("who has subscribed commits as a member", || format!("{who} commits as nobody"));
         }
         self.membership.commits_in(generation_id, stage);

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use ottla_core::{GroupReason, Subscription, TopicPartition};
+use ottla_core::{GroupReason, TopicPartition};
 
 use crate::{
     deeds::last_dice,
@@ -258,9 +258,8 @@ impl World {
                 group.pending
             ));
         }
-        let subscribed = |member: &&Member| {
-            member.is_live() && member.in_group() && *member.host.machine.subscription() != Subscription::None
-        };
+        let subscribed =
+            |member: &&Member| member.is_live() && member.in_group() && !member.host.machine.reads_nothing();
         let there: Vec<&Member> = self.members.iter().filter(subscribed).collect();
         for member in &there {
             let reason = member.host.machine.explain(self.stage.now()).group;

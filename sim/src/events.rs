@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ottla_core::{Event, Happened, Subscription, TopicPartition};
+use ottla_core::{Event, Happened, TopicPartition};
 
 use crate::{
     dice::ms,
@@ -45,7 +45,7 @@ impl Member {
                 format!("{who} is assigned {} while it has {at}", names(&partitions))
             });
         }
-        if *self.host.machine.subscription() == Subscription::None {
+        if self.host.machine.reads_nothing() {
             stage.violate("nothing is assigned to who has unsubscribed", || {
                 format!("{who} is assigned {}", names(&partitions))
             });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ottla_core::{Callback, GroupReason, ReaderId, Subscription, TopicPartition};
+use ottla_core::{Callback, GroupReason, ReaderId, TopicPartition};
 use ottla_protocol::Now;
 
 use crate::{
@@ -38,7 +38,7 @@ impl Member {
         let listener = self.user.habits.listener.clone().expect("only a listener is told anything");
         let who = self.who;
         stage.tell(|| format!("{who} is called: {callback:?}"));
-        let ends = self.user.closed || *self.host.machine.subscription() == Subscription::None;
+        let ends = self.user.closed || self.host.machine.reads_nothing();
         self.announced.is_called(who, &callback, ends, stage);
         match &callback {
             Callback::Revoked(_) if self.user.dice.chance(listener.commits) && !self.user.closed => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ottla_core::{Subscription, SubscriptionError};
+use ottla_core::SubscriptionError;
 
 use crate::{
     dice::{ms, secs},
@@ -24,7 +24,7 @@ impl Member {
         self.user.note_absence(stage.time);
         self.user.away_since = stage.time;
         self.turns.wants_others();
-        if *self.host.machine.subscription() != Subscription::None {
+        if !self.host.machine.reads_nothing() {
             stage.tell(|| format!("{who} changes its subscription"));
             self.subscribe_as_wanted(stage);
             self.called(stage, truth);

@@ -13,6 +13,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -141,10 +142,10 @@ pub struct Partition {
     pub leader: Option<NodeId>,
     /// -1 where the broker tells none.
     pub leader_epoch: i32,
-    /// The brokers that hold it.
-    pub replicas: Vec<NodeId>,
+    /// The brokers that hold it. Partitions of a topic that are on the same ones share the list.
+    pub replicas: Arc<[NodeId]>,
     /// Those that are in sync.
-    pub isr: Vec<NodeId>,
+    pub isr: Arc<[NodeId]>,
     /// Where the leader was told beside metadata: how many answers in a row have told an older one since, and did not know it.
     contradicted: Option<u8>,
 }

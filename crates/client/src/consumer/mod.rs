@@ -258,7 +258,7 @@ impl Consumer {
 
     /// What was asked for: topics, or partitions.
     pub fn subscription(&self) -> Subscription {
-        self.shared.inspect(|core| core.subscription().clone())
+        self.shared.inspect(|core| core.subscription())
     }
 
     /// The partitions that are this consumer's now.

@@ -117,8 +117,9 @@ impl<F: Clone> Consumer<F> {
             return Err(SubscriptionError::Subscribed);
         }
         let wanted: BTreeSet<TopicPartition> = partitions.into_iter().collect();
-        let subscription = Subscription::Manual(wanted.clone());
-        subscription.check_names()?;
+        if let Some(at) = wanted.iter().find(|at| !is_topic_name(&at.topic)) {
+            return Err(SubscriptionError::InvalidTopic(at.topic.clone()));
+        }
         let gone = self.lanes.assigned().filter(|(_, lane)| !wanted.contains(&lane.at));
         for part in gone.map(|(part, _)| part).collect::<Vec<_>>() {
             self.lanes.unassign(part);
@@ -131,7 +132,7 @@ impl<F: Clone> Consumer<F> {
             }
         }
         self.manual_topics = wanted.iter().map(|at| at.topic.clone()).collect();
-        self.subscription = subscription;
+        self.subscription = Subscription::Manual(BTreeSet::new());
         self.changed();
         Ok(())
     }
@@ -174,8 +175,16 @@ impl<F: Clone> Consumer<F> {
     }
 
     /// The topics that are subscribed to, or the partitions that the user assigned.
-    pub fn subscription(&self) -> &Subscription {
-        &self.subscription
+    pub fn subscription(&self) -> Subscription {
+        match &self.subscription {
+            Subscription::Manual(_) => Subscription::Manual(self.lanes.assignment().into_iter().collect()),
+            by_group => by_group.clone(),
+        }
+    }
+
+    /// Whether nothing is subscribed to, nor assigned.
+    pub fn reads_nothing(&self) -> bool {
+        self.subscription == Subscription::None
     }
 
     /// The partitions that are this consumer's now.
@@ -232,7 +241,7 @@ impl<F: Clone> Consumer<F> {
 
     /// The partitions that the user paused.
     pub fn paused(&self) -> Vec<TopicPartition> {
-        self.lanes.paused().map(|(_, lane)| lane.at.clone()).collect()
+        self.lanes.paused().map(|(_, lane)| (*lane.at).clone()).collect()
     }
 
     /// The next offset to be handed out, as far as readers have told; `None` where the position is not known.

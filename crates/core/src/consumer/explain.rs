@@ -21,7 +21,7 @@ impl<F: Clone> Consumer<F> {
     pub fn explain(&self, now: Now) -> Explanation {
         let partitions = self.lanes.assigned();
         let partitions =
-            partitions.map(|(part, lane)| (lane.at.clone(), self.reason(part, lane, now))).collect();
+            partitions.map(|(part, lane)| ((*lane.at).clone(), self.reason(part, lane, now))).collect();
         let missing = |name: &String| match self.hub.metadata.topics().get(name) {
             Some(topic) if !topic.error.is_ok() => Some((name.clone(), topic.error)),
             _ => None,
@@ -35,11 +35,11 @@ impl<F: Clone> Consumer<F> {
             self.hub.metadata.last_failure().map(|(address, why)| (address.to_string(), why.clone()));
         let began = |lane: &Lane<F>| {
             let (offset, since) = lane.began_at_end.filter(|(offset, _)| *offset > 0)?;
-            Some((lane.at.clone(), offset, now.mono.saturating_duration_since(since)))
+            Some(((*lane.at).clone(), offset, now.mono.saturating_duration_since(since)))
         };
         let follows = |lane: &Lane<F>| {
             let leader_epoch = self.hub.metadata.partition(&lane.at)?.leader_epoch;
-            Some((lane.at.clone(), lane.source.follower(leader_epoch, now)?.0))
+            Some(((*lane.at).clone(), lane.source.follower(leader_epoch, now)?.0))
         };
         Explanation {
             group: self.group_reason(now),
@@ -169,7 +169,7 @@ impl<F: Clone> Consumer<F> {
             (LanePhase::Revoking, _) => return Reason::BeingRevoked,
             (LanePhase::Announcing, _) => return Reason::AwaitingListener,
             _ if lane.paused => return Reason::Paused,
-            (_, FetchState::Failed(failure)) => return Reason::Failed(failure.clone()),
+            (_, FetchState::Failed(failure)) => return Reason::Failed((**failure).clone()),
             _ if lane.queued_bytes > 0 => return Reason::Buffered { bytes: lane.queued_bytes },
             _ => {}
         }

@@ -202,13 +202,13 @@ impl GroupSide {
                 continue;
             }
             let (state, committed) = match (found, reset.at(lanes.plot, now)) {
-                (Err(error), _) => (FetchState::Failed(LaneFailure::Broker(error)), None),
+                (Err(error), _) => (FetchState::failed(LaneFailure::Broker(error)), None),
                 (Ok(Some(committed)), _) => (FetchState::Fetching, Some(committed)),
                 (Ok(None), Some(_)) if lanes.plot.has(Planted::NewPartitionsFromEnd) => {
                     (FetchState::AwaitsReset(Search::For(ResetTo::Latest)), None)
                 }
                 (Ok(None), Some(to)) => (FetchState::AwaitsReset(Search::For(to)), None),
-                (Ok(None), None) => (FetchState::Failed(LaneFailure::NoOffset), None),
+                (Ok(None), None) => (FetchState::failed(LaneFailure::NoOffset), None),
             };
             let position = committed
                 .map(|committed| Position { offset: committed.offset, leader_epoch: committed.leader_epoch });

@@ -180,7 +180,7 @@ impl Handover {
                     return WAITS;
                 }
                 under_way.stage = Stage::Telling;
-                let going = hands.lanes.revoking().map(|(_, lane)| lane.at.clone()).collect();
+                let going = hands.lanes.revoking().map(|(_, lane)| (*lane.at).clone()).collect();
                 hands.tell(Callback::Revoked(going));
             }
             Stage::Telling => {

@@ -214,7 +214,7 @@ impl<F: Clone> Consumer<F> {
                 let Some(lane) = self.lanes.get(part) else { return };
                 let (state, position, at_end) =
                     match result.map(|found| search.answered(found, self.lanes.plot)) {
-                        Err(error) => (FetchState::Failed(LaneFailure::Broker(error)), None, false),
+                        Err(error) => (FetchState::failed(LaneFailure::Broker(error)), None, false),
                         Ok(Searched::Next(search)) => (FetchState::AwaitsReset(search), None, false),
                         Ok(Searched::Found { offset, leader_epoch, at_end }) => {
                             (FetchState::Fetching, Some(Position { offset, leader_epoch }), at_end)

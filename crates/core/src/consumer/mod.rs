@@ -104,6 +104,7 @@ pub struct Consumer<F> {
     /// What was committed and nobody has taken yet; `None` where nobody does.
     committed: Option<BTreeMap<TopicPartition, CommittedOffset>>,
     events: Events,
+    /// Of an assignment it names no partitions: they are the lanes that are assigned.
     subscription: Subscription,
     manual_topics: BTreeSet<String>,
     wanted: wanted::WantedTopics,

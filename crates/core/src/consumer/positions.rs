@@ -19,11 +19,11 @@ impl<F: Clone> Consumer<F> {
     /// Where the leader cannot tell, the policy decides.
     pub(super) fn truncated(&mut self, Cut { part, diverged_at }: Cut, now: Now) {
         let Some(lane) = self.lanes.get(part) else { return };
-        let (at, position) = (lane.at.clone(), lane.fetch_position());
+        let (at, position) = ((*lane.at).clone(), lane.fetch_position());
         let (state, to) = match (self.reset.at(self.lanes.plot, now), diverged_at) {
             (None, _) => {
                 let why = LaneFailure::Truncated { position, diverged_at };
-                (FetchState::Failed(why), Some(position))
+                (FetchState::failed(why), Some(position))
             }
             (Some(_), Some(end)) => (FetchState::Fetching, Some(end)),
             (Some(to), None) => (FetchState::AwaitsReset(Search::For(to)), Some(position)),
@@ -51,14 +51,14 @@ impl<F: Clone> Consumer<F> {
             to => to,
         };
         let lane = self.lanes.get(part)?;
-        let (at, position) = (lane.at.clone(), lane.fetch_position());
+        let (at, position) = ((*lane.at).clone(), lane.fetch_position());
         let why = ErrorCode::OffsetOutOfRange;
         match to {
             Some(to) => {
                 tracing::warn!(target: log::OFFSETS, partition = %at, from, log_start, ?to, %why, "reset");
             }
             None => {
-                let state = FetchState::Failed(LaneFailure::OutOfRange { offset: from, log_start });
+                let state = FetchState::failed(LaneFailure::OutOfRange { offset: from, log_start });
                 self.lanes.place(part, state, Some(position), now.mono);
             }
         }
@@ -100,13 +100,13 @@ impl<F: Clone> Consumer<F> {
     fn recreated(&mut self, part: PartIdx, topic_id: TopicId, now: Now) {
         self.lanes.change_topic(part, topic_id);
         let Some(lane) = self.lanes.get(part) else { return };
-        let at = lane.at.clone();
+        let at = (*lane.at).clone();
         let position = lane.delivered;
         let state = match (&lane.state, self.reset.at(self.lanes.plot, now)) {
             // It has no position yet. What is asked for it may be answered for the topic that is gone.
             (FetchState::AwaitsCommitted, _) => FetchState::AwaitsCommitted,
             (_, Some(to)) => FetchState::AwaitsReset(Search::For(to)),
-            (_, None) => FetchState::Failed(LaneFailure::Recreated { offset: lane.fetch_at }),
+            (_, None) => FetchState::failed(LaneFailure::Recreated { offset: lane.fetch_at }),
         };
         let to = self.reset;
         tracing::warn!(target: log::OFFSETS, partition = %at, from = position, ?to, "topic made anew");

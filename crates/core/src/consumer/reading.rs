@@ -217,6 +217,6 @@ impl<F: Clone> Consumer<F> {
 
     /// The name of a lane's partition.
     pub(crate) fn name_of(&self, part: PartIdx) -> Option<&TopicPartition> {
-        self.lanes.get(part).map(|lane| &lane.at)
+        self.lanes.get(part).map(|lane| &*lane.at)
     }
 }

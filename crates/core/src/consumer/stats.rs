@@ -210,7 +210,7 @@ fn partition<F>(lane: &Lane<F>) -> PartitionStats {
     let position = lane.acked.filter(|_| lane.state == FetchState::Fetching);
     let buffered = position.map_or(0, |position| lane.fetch_at.saturating_sub(position).max(0));
     PartitionStats {
-        at: lane.at.clone(),
+        at: (*lane.at).clone(),
         position,
         committed: lane.committed,
         high_watermark: lane.log_end.map(|end| end.high_watermark),

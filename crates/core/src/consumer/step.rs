@@ -1,6 +1,6 @@
 //! What is due: everything that a consumer does without being asked is done in [`Consumer::step`].
 
-use std::{fmt, time::Instant};
+use std::{fmt, sync::Arc, time::Instant};
 
 use ottla_protocol::{ErrorCode, Now};
 
@@ -312,7 +312,7 @@ impl<F: Clone> Consumer<F> {
         let (reset, plot) = (self.reset, self.lanes.plot);
         for part in self.lanes.placeless() {
             let Some(lane) = self.lanes.get(part) else { continue };
-            let at = lane.at.clone();
+            let at = Arc::clone(&lane.at);
             self.learn_topic(part);
             let Some(lane) = self.lanes.get(part) else { continue };
             match (&lane.state, &mut self.group) {
@@ -321,12 +321,12 @@ impl<F: Clone> Consumer<F> {
                 (FetchState::AwaitsCommitted, Some(group)) if group.commits.is_under_way(&at) => {}
                 (FetchState::AwaitsCommitted, Some(group)) => {
                     self.lanes.change(part, |lane| lane.looking = true);
-                    group.committed.ask(at.clone());
+                    group.committed.ask((*at).clone());
                 }
                 (FetchState::AwaitsCommitted, None) => {
                     let state = match reset.at(plot, now) {
                         Some(to) => FetchState::AwaitsReset(Search::For(to)),
-                        None => FetchState::Failed(LaneFailure::NoOffset),
+                        None => FetchState::failed(LaneFailure::NoOffset),
                     };
                     self.lanes.change(part, |lane| {
                         lane.state = state;
@@ -342,7 +342,7 @@ impl<F: Clone> Consumer<F> {
                 Some((search.asks(), Purpose::Lane(part, lane.epoch)))
             });
             if let Some((to, purpose)) = asks.flatten() {
-                self.lookups.ask(at, to, purpose);
+                self.lookups.ask((*at).clone(), to, purpose);
                 self.wanted.forget();
             }
         }

@@ -33,14 +33,11 @@ impl Subscription {
         }
     }
 
-    /// Whether topics may have the names that are in it.
+    /// Whether topics may have the names that it subscribes to.
     pub(super) fn check_names(&self) -> Result<(), SubscriptionError> {
         let wrong = match self {
             Self::Topics(topics) => topics.iter().find(|name| !is_topic_name(name)),
-            Self::Manual(partitions) => {
-                partitions.iter().map(|at| &at.topic).find(|name| !is_topic_name(name))
-            }
-            Self::None | Self::Pattern(_) => None,
+            Self::None | Self::Pattern(_) | Self::Manual(_) => None,
         };
         wrong.map_or(Ok(()), |name| Err(SubscriptionError::InvalidTopic(name.clone())))
     }

@@ -1,5 +1,7 @@
 //! What a broker answers to a fetch, and where it goes.
 
+use std::sync::Arc;
+
 use ottla_protocol::{ApiKey, ErrorCode, Now, messages::FetchResponse};
 
 use super::{
@@ -73,18 +75,18 @@ impl Fetcher {
             for partition in topic.partitions {
                 let spans = spans.next();
                 let asked = broker.session.find(topic.topic_id, &topic.topic, partition.partition_index);
-                let asked = asked.map(|(part, asked)| (part, asked.clone()));
-                let counts = |(part, asked): &(PartIdx, Asked)| {
+                let asked = asked.map(|(part, asked)| (part, Arc::clone(asked)));
+                let counts = |(part, asked): &(PartIdx, Arc<Asked>)| {
                     lanes
                         .get(*part)
                         .is_some_and(|lane| lane.epoch == asked.epoch && lane.phase().is_assigned())
                 };
                 // A partition that was not asked for is the broker's mistake. Its records are dropped.
-                let Some((part, Asked { epoch, offset, topic_id, leader_epoch, .. })) = asked.filter(counts)
-                else {
+                let Some((part, asked)) = asked.filter(counts) else {
                     lanes.wasted += partition.records.as_ref().map_or(0, |records| records.len()) as u64;
                     continue;
                 };
+                let Asked { epoch, offset, topic_id, leader_epoch, .. } = *asked;
                 let follower =
                     Some(NodeId(partition.preferred_read_replica)).filter(|id| id.0 >= 0 && *id != node);
                 if let (ErrorCode::None, Some(follower)) = (partition.error_code, follower) {

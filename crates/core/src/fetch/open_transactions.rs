@@ -78,7 +78,7 @@ impl OpenTransactions {
             }
             let Some(lane) = lanes.get(*part) else { continue };
             if let Some(leader) = metadata.partition(&lane.at).and_then(|partition| partition.leader) {
-                due.entry(leader).or_default().insert(lane.at.clone(), *part);
+                due.entry(leader).or_default().insert((*lane.at).clone(), *part);
             }
         }
         due.into_iter()

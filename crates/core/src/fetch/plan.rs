@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Instant,
 };
 
@@ -50,7 +51,7 @@ pub(super) struct Share {
     /// How many bytes of those lanes wait to be read.
     pub(super) ahead: usize,
     /// The partitions that a fetch asks for.
-    pub(super) asked: BTreeMap<PartIdx, Asked>,
+    pub(super) asked: BTreeMap<PartIdx, Arc<Asked>>,
     /// The positions that this leader is to validate before they are fetched from.
     unproven: BTreeMap<PartIdx, Unproven>,
     /// How many of the partitions are of topics without an id.
@@ -111,14 +112,14 @@ impl Plan {
         share.following += usize::from(follows);
         share.alone += usize::from(alone);
         share.ahead += queued_bytes;
-        let (at, epoch, offset) = (lane.at.clone(), lane.epoch, lane.fetch_at);
+        let (at, epoch, offset) = (Arc::clone(&lane.at), lane.epoch, lane.fetch_at);
         if let Some(offset_epoch) = unproven(leader_epoch) {
             share.unproven.insert(part, Unproven { at, epoch, offset, offset_epoch, leader_epoch });
         } else if queued_bytes < enough {
             let (offset_epoch, served) = (lane.fetch_epoch, lane.served);
             share.nameless += usize::from(topic_id == TopicId::ZERO);
             let asked = Asked { at, topic_id, epoch, offset, offset_epoch, leader_epoch, served };
-            share.asked.insert(part, asked);
+            share.asked.insert(part, Arc::new(asked));
             share.changed.insert(part);
         }
     }

@@ -72,12 +72,12 @@ pub(super) fn partition_failed<F>(
         _ if error.is_authorization() => {
             if lane.is_drained() {
                 // The pause before the next attempt stays.
-                lanes.change(part, |lane| lane.state = FetchState::Failed(LaneFailure::NotAuthorized(error)));
+                lanes.change(part, |lane| lane.state = FetchState::failed(LaneFailure::NotAuthorized(error)));
             }
         }
         _ => {
             if lane.is_drained() {
-                let (state, offset) = (FetchState::Failed(LaneFailure::Broker(error)), lane.fetch_at);
+                let (state, offset) = (FetchState::failed(LaneFailure::Broker(error)), lane.fetch_at);
                 lanes.place(part, state, Some(offset.into()), now.mono);
             }
         }
@@ -151,7 +151,7 @@ fn led_by_another<F>(
     if plot.has(Planted::NewLeaderIsNotAskedFor) {
         return;
     }
-    let Some(at) = lanes.get(part).map(|lane| lane.at.clone()) else { return };
+    let Some(at) = lanes.get(part).map(|lane| (*lane.at).clone()) else { return };
     let leader = &response.current_leader;
     match metadata.learn_leader(&at, NodeId(leader.leader_id), leader.leader_epoch) {
         true => _ = lanes.change(part, |lane| lane.attempts.hurry()),

@@ -1,5 +1,7 @@
 //! Which fetches are due, and what each asks for.
 
+use std::sync::Arc;
+
 use ottla_protocol::{
     ApiKey, Now,
     messages::{FetchForgottenTopic, FetchPartition, FetchRequest, FetchTopic},
@@ -113,7 +115,7 @@ impl Fetcher {
         let changed = std::mem::take(&mut wanted.changed);
         let (named, forgotten) = broker.session.next(&wanted.asked, &changed, by_id);
         let partition_max_bytes = self.config.partition_max_bytes as i32;
-        let partition = |asked: &Asked| FetchPartition {
+        let partition = |asked: &Arc<Asked>| FetchPartition {
             partition: asked.at.partition,
             current_leader_epoch: asked.leader_epoch,
             fetch_offset: asked.offset,

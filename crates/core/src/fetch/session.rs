@@ -9,7 +9,10 @@
 //!   └──────────────────────────────────────────────────────────┤ (old id, epoch 0) closes it and opens the next
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ottla_protocol::{ErrorCode, TopicId};
 
@@ -21,7 +24,7 @@ use crate::{
 /// A partition as a fetch asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Asked {
-    pub(super) at: TopicPartition,
+    pub(super) at: Arc<TopicPartition>,
     pub(super) topic_id: TopicId,
     pub(super) epoch: LaneEpoch,
     pub(super) offset: i64,
@@ -47,7 +50,7 @@ pub(super) struct Session {
     epoch: i32,
     by_id: bool,
     /// What the last request asked for: what it named, and what the broker remembered.
-    known: BTreeMap<PartIdx, Asked>,
+    known: BTreeMap<PartIdx, Arc<Asked>>,
     /// The same by the topics' names or ids as the requests had them: metadata may have others when an answer comes.
     named: BTreeMap<TopicKey, BTreeMap<i32, PartIdx>>,
     pub(super) plot: Plot,
@@ -63,13 +66,18 @@ impl Session {
     }
 
     /// What the last request asked for.
-    pub(super) fn known(&self) -> &BTreeMap<PartIdx, Asked> {
+    pub(super) fn known(&self) -> &BTreeMap<PartIdx, Arc<Asked>> {
         &self.known
     }
 
     /// The partition that an answer to the last request names. One of the id and the name is empty: which, the version
     /// decides.
-    pub(super) fn find(&self, topic_id: TopicId, topic: &str, partition: i32) -> Option<(PartIdx, &Asked)> {
+    pub(super) fn find(
+        &self,
+        topic_id: TopicId,
+        topic: &str,
+        partition: i32,
+    ) -> Option<(PartIdx, &Arc<Asked>)> {
         let named = self.named.get(&TopicKey::Id(topic_id));
         let named = named.or_else(|| self.named.get(&TopicKey::Name(topic.to_owned())))?;
         let part = *named.get(&partition)?;
@@ -82,10 +90,10 @@ impl Session {
     /// for the first partition that has any, and without a session it begins with the first that is named, each time.
     pub(super) fn next(
         &mut self,
-        wanted: &BTreeMap<PartIdx, Asked>,
+        wanted: &BTreeMap<PartIdx, Arc<Asked>>,
         changed: &BTreeSet<PartIdx>,
         by_id: bool,
-    ) -> (Vec<Asked>, Vec<Asked>) {
+    ) -> (Vec<Arc<Asked>>, Vec<Arc<Asked>>) {
         if by_id != self.by_id {
             // A session holds either names or ids, so the other kind needs a new session.
             self.disconnected();
@@ -97,20 +105,20 @@ impl Session {
         if self.epoch == 0 {
             self.known.clear();
             self.named.clear();
-            wanted.iter().for_each(|(part, asked)| self.learn(*part, asked.clone()));
+            wanted.iter().for_each(|(part, asked)| self.learn(*part, Arc::clone(asked)));
             named.extend(wanted.values().cloned());
         } else {
             for part in changed {
                 let (old, new) = (self.unlearn(*part), wanted.get(part));
                 if let Some(new) = new {
-                    self.learn(*part, new.clone());
+                    self.learn(*part, Arc::clone(new));
                     named.extend(
-                        (!old.as_ref().is_some_and(|old| old.same_request(new))).then(|| new.clone()),
+                        (!old.as_ref().is_some_and(|old| old.same_request(new))).then(|| Arc::clone(new)),
                     );
                 }
                 // A topic that was made anew under the old name has another id. The old topic must be forgotten by
                 // its own id.
-                let stays = |old: &Asked| new.is_some_and(|new| new.topic_id == old.topic_id);
+                let stays = |old: &Arc<Asked>| new.is_some_and(|new| new.topic_id == old.topic_id);
                 forgotten.extend(old.filter(|old| !stays(old)));
             }
         }
@@ -124,19 +132,19 @@ impl Session {
     }
 
     /// What was served last comes last.
-    fn sort_by_turn(&self, named: &mut [Asked]) {
+    fn sort_by_turn(&self, named: &mut [Arc<Asked>]) {
         let first_first = self.plot.has(Planted::FirstIsServedFirst);
         let turn = |asked: &Asked| if first_first { None } else { Some(asked.served) };
         named.sort_by(|a, b| turn(a).cmp(&turn(b)).then_with(|| a.at.cmp(&b.at)));
     }
 
-    fn learn(&mut self, part: PartIdx, asked: Asked) {
+    fn learn(&mut self, part: PartIdx, asked: Arc<Asked>) {
         let key = self.key(&asked);
         self.named.entry(key).or_default().insert(asked.at.partition, part);
         self.known.insert(part, asked);
     }
 
-    fn unlearn(&mut self, part: PartIdx) -> Option<Asked> {
+    fn unlearn(&mut self, part: PartIdx) -> Option<Arc<Asked>> {
         let asked = self.known.remove(&part)?;
         let key = self.key(&asked);
         if let Some(partitions) = self.named.get_mut(&key) {
@@ -189,20 +197,23 @@ impl Asked {
 mod tests {
     use super::*;
 
-    fn asked(partition: i32, offset: i64) -> Asked {
-        let at = TopicPartition::new("t", partition);
+    fn asked(partition: i32, offset: i64) -> Arc<Asked> {
+        let at = Arc::new(TopicPartition::new("t", partition));
         let (topic_id, epoch) = (TopicId([1; 16]), LaneEpoch(0));
-        Asked { at, topic_id, epoch, offset, offset_epoch: None, leader_epoch: 0, served: None }
+        Arc::new(Asked { at, topic_id, epoch, offset, offset_epoch: None, leader_epoch: 0, served: None })
     }
 
-    fn wanted(list: &[(i32, i64)]) -> BTreeMap<PartIdx, Asked> {
+    fn wanted(list: &[(i32, i64)]) -> BTreeMap<PartIdx, Arc<Asked>> {
         list.iter()
             .map(|(partition, offset)| (PartIdx(*partition as u32), asked(*partition, *offset)))
             .collect()
     }
 
     /// The next request of a session whose partitions may all have changed.
-    fn next(session: &mut Session, wanted: BTreeMap<PartIdx, Asked>) -> (Vec<Asked>, Vec<Asked>) {
+    fn next(
+        session: &mut Session,
+        wanted: BTreeMap<PartIdx, Arc<Asked>>,
+    ) -> (Vec<Arc<Asked>>, Vec<Arc<Asked>>) {
         session.next(&wanted, &(0..2).map(PartIdx).collect(), true)
     }
 
@@ -258,7 +269,7 @@ mod tests {
         let mut session = opened();
         let mut anew = wanted(&[(0, 0), (1, 0)]);
         for asked in anew.values_mut() {
-            asked.topic_id = TopicId([2; 16]);
+            Arc::make_mut(asked).topic_id = TopicId([2; 16]);
         }
         let (named, forgotten) = next(&mut session, anew);
         assert_eq!((named.len(), forgotten.len()), (2, 2));
@@ -269,7 +280,7 @@ mod tests {
     fn an_answer_is_found_by_the_name_or_id_that_was_asked_by_last() {
         let mut session = opened();
         let mut anew = wanted(&[(0, 0), (1, 0)]);
-        anew.values_mut().for_each(|asked| asked.topic_id = TopicId([2; 16]));
+        anew.values_mut().for_each(|asked| Arc::make_mut(asked).topic_id = TopicId([2; 16]));
         next(&mut session, anew);
         assert_eq!(session.find(TopicId([1; 16]), "t", 0), None);
         assert_eq!(session.find(TopicId([2; 16]), "", 1).map(|(part, _)| part), Some(PartIdx(1)));

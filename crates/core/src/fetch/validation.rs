@@ -4,7 +4,7 @@
 //! A position is an offset and the leader epoch of the record before it. Where the leader's log ends below the offset in that
 //! epoch, it was cut: what was read from there on is not in it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ottla_protocol::{
     ApiKey, ErrorCode, Now,
@@ -30,7 +30,7 @@ const OF_CONSUMERS: i16 = 3;
 /// A position as a leader is asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unproven {
-    pub(super) at: TopicPartition,
+    pub(super) at: Arc<TopicPartition>,
     pub(super) epoch: LaneEpoch,
     pub(super) offset: i64,
     pub(super) offset_epoch: i32,
@@ -217,7 +217,7 @@ fn failed<F>(
         lanes.change(part, |lane| lane.validated_in = Some(unproven.leader_epoch));
     } else if lanes.get(part).is_some_and(|lane| lane.is_drained()) {
         let position = lanes.get(part).map(|lane| lane.fetch_position());
-        lanes.place(part, FetchState::Failed(LaneFailure::Broker(error)), position, now.mono);
+        lanes.place(part, FetchState::failed(LaneFailure::Broker(error)), position, now.mono);
     } else {
         lanes.change(part, |lane| lane.attempts.failed(error, now));
     }

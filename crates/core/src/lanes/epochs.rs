@@ -21,6 +21,10 @@ impl LeaderEpochs {
         self.changes.retain(|(before, _)| *before < from);
         let last = self.changes.last().map(|(_, epoch)| *epoch);
         if last != Some(epoch) {
+            if last.is_none() {
+                // There are more only where the leader changes.
+                self.changes.reserve_exact(1);
+            }
             self.changes.push((from, epoch));
         }
     }

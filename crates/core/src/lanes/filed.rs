@@ -16,7 +16,7 @@ use crate::{
 
 /// Where a lane is filed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Entry {
+pub(super) struct Entry {
     assigned: bool,
     revoking: bool,
     paused: bool,
@@ -44,7 +44,6 @@ struct Fetch {
 /// See the module's documentation.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Filed {
-    entries: Vec<Entry>,
     /// That are this consumer's.
     pub(super) assigned: BTreeSet<PartIdx>,
     /// That are being revoked.
@@ -60,7 +59,7 @@ pub(super) struct Filed {
 }
 
 impl Entry {
-    fn of<F>(lane: &Lane<F>) -> Self {
+    pub(super) fn of<F>(lane: &Lane<F>) -> Self {
         let (assigned, readable) = (lane.phase.is_assigned(), lane.is_readable());
         let awaits = matches!(lane.state, FetchState::AwaitsCommitted | FetchState::AwaitsReset(_));
         Self {
@@ -86,15 +85,8 @@ impl Entry {
 }
 
 impl Filed {
-    /// Files a lane as it is now. Returns whether it counts otherwise than before for what is to be fetched.
-    pub(super) fn file<F>(&mut self, part: PartIdx, lane: &Lane<F>) -> bool {
-        let index = part.0 as usize;
-        if self.entries.len() <= index {
-            self.entries.resize(index + 1, Entry::default());
-        }
-        let Some(place) = self.entries.get_mut(index) else { return false };
-        let new = Entry::of(lane);
-        let old = std::mem::replace(place, new);
+    /// Files a lane that has changed. Returns whether it counts otherwise than before for what is to be fetched.
+    pub(super) fn file(&mut self, part: PartIdx, old: Entry, new: Entry) -> bool {
         if old == new {
             return false;
         }
@@ -146,7 +138,7 @@ mod tests {
         let parts = [PartIdx(0), PartIdx(1)];
         assert_eq!(lanes.placeless(), parts, "nobody has told where to begin");
         lanes.place(parts[0], FetchState::Fetching, Some(5.into()), now);
-        lanes.place(parts[1], FetchState::Failed(LaneFailure::NoOffset), None, now);
+        lanes.place(parts[1], FetchState::failed(LaneFailure::NoOffset), None, now);
         assert_eq!((lanes.placeless(), &lanes.filed.failed), (vec![], &BTreeSet::from([parts[1]])));
         lanes.set_paused(parts[1], true, now);
         assert!(lanes.filed.failed.is_empty(), "nobody is told of a partition that is paused");

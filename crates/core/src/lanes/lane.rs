@@ -1,6 +1,6 @@
 //! A lane: the state of one partition, and the slices of it that were fetched and not read yet.
 
-use std::{collections::VecDeque, ops::Range, time::Instant};
+use std::{collections::VecDeque, ops::Range, sync::Arc, time::Instant};
 
 use ottla_protocol::{DecodeError, ErrorCode, Now, TopicId};
 
@@ -90,7 +90,13 @@ pub(crate) enum FetchState {
     /// The position is known: records are fetched from [`Lane::fetch_at`] on.
     Fetching,
     /// Stuck until a seek.
-    Failed(LaneFailure),
+    Failed(Box<LaneFailure>),
+}
+
+impl FetchState {
+    pub(crate) fn failed(why: LaneFailure) -> Self {
+        Self::Failed(Box::new(why))
+    }
 }
 
 /// The reader that has a lane. No other reader is given slices of it.
@@ -103,7 +109,8 @@ pub(crate) struct Holder {
 
 #[derive(Debug)]
 pub(crate) struct Lane<F> {
-    pub(crate) at: TopicPartition,
+    /// Shared by all that have the lane by its name.
+    pub(crate) at: Arc<TopicPartition>,
     /// Of the topic that the position is of. A topic that is made anew under its name has another id.
     /// [`TopicId::ZERO`] where brokers tell none; `None` where metadata has not known the topic since the position is known.
     pub(crate) topic_id: Option<TopicId>,
@@ -150,7 +157,7 @@ pub(crate) struct Lane<F> {
 }
 
 impl<F> Lane<F> {
-    pub(super) fn new(at: TopicPartition, attempts: Attempts, now: Instant) -> Self {
+    pub(super) fn new(at: Arc<TopicPartition>, attempts: Attempts, now: Instant) -> Self {
         Self {
             at,
             topic_id: None,

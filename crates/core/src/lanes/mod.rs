@@ -24,6 +24,7 @@ mod source;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
     time::Instant,
 };
 
@@ -37,7 +38,10 @@ pub(crate) use source::Source;
 
 use ottla_protocol::TopicId;
 
-use self::{epochs::LeaderEpochs, filed::Filed};
+use self::{
+    epochs::LeaderEpochs,
+    filed::{Entry, Filed},
+};
 use crate::{
     backoff::{Attempts, Backoff},
     deadline::Earliest,
@@ -52,7 +56,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Lanes<F> {
     lanes: Vec<Lane<F>>,
-    index: BTreeMap<TopicPartition, PartIdx>,
+    index: BTreeMap<Arc<TopicPartition>, PartIdx>,
     filed: Filed,
     /// Lanes that count otherwise for what is to be fetched than when [`Lanes::take_changed`] was last called.
     changed: BTreeSet<PartIdx>,
@@ -123,10 +127,9 @@ impl<F> Lanes<F> {
             return *part;
         }
         let part = PartIdx(self.lanes.len() as u32);
-        let attempts = self.attempts();
-        self.lanes.push(Lane::new(at.clone(), attempts, now));
-        self.index.insert(at.clone(), part);
-        self.change(part, |_| {});
+        let (at, attempts) = (Arc::new(at.clone()), self.attempts());
+        self.lanes.push(Lane::new(Arc::clone(&at), attempts, now));
+        self.index.insert(at, part);
         part
     }
 
@@ -141,8 +144,9 @@ impl<F> Lanes<F> {
     /// Changes a lane, and files it as it is then.
     pub(crate) fn change<T>(&mut self, part: PartIdx, change: impl FnOnce(&mut Lane<F>) -> T) -> Option<T> {
         let lane = self.lanes.get_mut(part.0 as usize)?;
+        let before = Entry::of(lane);
         let value = change(lane);
-        if self.filed.file(part, lane) {
+        if self.filed.file(part, before, Entry::of(lane)) {
             self.changed.insert(part);
         }
         Some(value)
@@ -157,7 +161,7 @@ impl<F> Lanes<F> {
     pub(crate) fn is_filed(&self) -> bool {
         let mut anew = Filed::default();
         for (index, lane) in self.lanes.iter().enumerate() {
-            anew.file(PartIdx(index as u32), lane);
+            anew.file(PartIdx(index as u32), Entry::default(), Entry::of(lane));
         }
         anew == self.filed
     }
@@ -213,7 +217,7 @@ impl<F> Lanes<F> {
 
     /// The names of the partitions that are assigned.
     pub(crate) fn assignment(&self) -> Vec<TopicPartition> {
-        self.assigned().map(|(_, lane)| lane.at.clone()).collect()
+        self.assigned().map(|(_, lane)| (*lane.at).clone()).collect()
     }
 
     /// Gives a partition to this consumer. Its committed offset is to be asked for. A partition that is to be announced to
@@ -258,7 +262,7 @@ impl<F> Lanes<F> {
     }
 
     fn unassign_these(&mut self, parts: Vec<PartIdx>) -> Vec<TopicPartition> {
-        let names = parts.iter().filter_map(|part| Some(self.get(*part)?.at.clone())).collect();
+        let names = parts.iter().filter_map(|part| Some((*self.get(*part)?.at).clone())).collect();
         parts.into_iter().for_each(|part| self.unassign(part));
         names
     }
@@ -337,8 +341,11 @@ impl<F> Lanes<F> {
     }
 
     fn drop_queue(&mut self, part: PartIdx) {
+        if self.get(part).is_none_or(|lane| lane.queue.is_empty()) {
+            return;
+        }
         let dropped = self.change(part, |lane| {
-            lane.queue.clear();
+            lane.queue = VecDeque::new();
             std::mem::take(&mut lane.queued_bytes)
         });
         self.wasted += dropped.unwrap_or_default() as u64;
@@ -434,6 +441,10 @@ impl<F> Lanes<F> {
             self.ready.push_back(part);
         }
         self.change(part, |lane| {
+            // Most have one at a time, and of very many partitions all may have.
+            if lane.queue.is_empty() {
+                lane.queue.reserve_exact(1);
+            }
             (lane.fetch_at, lane.fetch_epoch) = (slice.next, slice.leader_epoch);
             lane.log_end = Some(slice.log_end);
             lane.queued_bytes += size;
@@ -454,7 +465,10 @@ impl<F> Lanes<F> {
 
     /// The lanes that are being revoked and that a reader holds.
     pub(crate) fn held_up(&self) -> Vec<TopicPartition> {
-        self.revoking().filter(|(_, lane)| lane.holder.is_some()).map(|(_, lane)| lane.at.clone()).collect()
+        self.revoking()
+            .filter(|(_, lane)| lane.holder.is_some())
+            .map(|(_, lane)| (*lane.at).clone())
+            .collect()
     }
 
     /// Whether every lane that is being revoked has been let go.

@@ -45,7 +45,7 @@ impl<F> Lanes<F> {
             FetchState::Fetching => true,
             FetchState::Failed(why) => {
                 use LaneFailure::{Corrupt, NotAuthorized, OutOfRange, Truncated};
-                matches!(why, Corrupt { .. } | OutOfRange { .. } | Truncated { .. } | NotAuthorized(_))
+                matches!(**why, Corrupt { .. } | OutOfRange { .. } | Truncated { .. } | NotAuthorized(_))
             }
             FetchState::AwaitsCommitted | FetchState::AwaitsReset(_) => false,
         };
@@ -55,6 +55,6 @@ impl<F> Lanes<F> {
             false => lane.position(offset),
         };
         let known = known.filter(|lane| is_known(&lane.state) && wanted(lane));
-        known.filter_map(|lane| Some((lane.at.clone(), position(lane, upto(lane)?).into()))).collect()
+        known.filter_map(|lane| Some(((*lane.at).clone(), position(lane, upto(lane)?).into()))).collect()
     }
 }

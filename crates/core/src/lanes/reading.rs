@@ -1,6 +1,9 @@
 //! What readers do with lanes: they take slices, tell how far their users have come, and find damage.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use ottla_protocol::DecodeError;
 
@@ -45,7 +48,12 @@ impl<F> Lanes<F> {
             // slot stays.
             let holder = lane.holder.get_or_insert(Holder { reader, slot: None });
             let slot = holder.slot.get_or_insert_with(|| Slot::new(slice.start)).clone();
-            Some((slice, slot, !lane.queue.is_empty()))
+            let more = !lane.queue.is_empty();
+            if !more {
+                // Its room would stay with each of very many partitions.
+                lane.queue = VecDeque::new();
+            }
+            Some((slice, slot, more))
         })??;
         if more {
             self.ready.push_back(part);
@@ -121,11 +129,11 @@ impl<F> Lanes<F> {
         self.change(part, |lane| {
             lane.failure_due = Some(now + gap);
             let FetchState::Failed(failure) = lane.state.clone() else { return None };
-            if let LaneFailure::NotAuthorized(_) = failure {
+            if let LaneFailure::NotAuthorized(_) = *failure {
                 // Permissions are granted without a client's doing anything. It asks again after a pause.
                 lane.state = FetchState::Fetching;
             }
-            Some((lane.at.clone(), failure))
+            Some(((*lane.at).clone(), *failure))
         })?
     }
 
@@ -192,7 +200,7 @@ impl<F> Lanes<F> {
             tracing::warn!(target: log::FETCH, partition = %lane.at, offset = at, %error, "damaged batch");
         }
         let state = match again {
-            true => FetchState::Failed(LaneFailure::Corrupt { offset: at, error }),
+            true => FetchState::failed(LaneFailure::Corrupt { offset: at, error }),
             false => FetchState::Fetching,
         };
         let kept = self.change(part, |lane| (lane.acked, std::mem::take(&mut lane.leader_epochs)));

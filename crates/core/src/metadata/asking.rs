@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -230,6 +231,12 @@ impl Metadata {
         }
         // A leader that is not among the brokers counts as none. It has stopped, or the broker that answers lags behind.
         let listed = |leader: Option<NodeId>| leader.filter(|id| self.nodes.contains_key(id));
+        // A topic may have ten thousand partitions, and few sets of brokers.
+        let mut lists: BTreeMap<Vec<i32>, Arc<[NodeId]>> = BTreeMap::new();
+        let mut shared = |ids: Vec<i32>| {
+            let list = lists.entry(ids).or_insert_with_key(|ids| ids.iter().copied().map(NodeId).collect());
+            Arc::clone(list)
+        };
         let partition = |p: MetadataResponsePartition| {
             let known = old.and_then(|old| old.partitions.get(&p.partition_index));
             // A broker that lags behind tells an older leader, so the newer epoch stands.
@@ -248,8 +255,8 @@ impl Metadata {
             let partition = Partition {
                 leader,
                 leader_epoch: p.leader_epoch,
-                replicas: p.replica_nodes.into_iter().map(NodeId).collect(),
-                isr: p.isr_nodes.into_iter().map(NodeId).collect(),
+                replicas: shared(p.replica_nodes),
+                isr: shared(p.isr_nodes),
                 contradicted: None,
             };
             (p.partition_index, partition)

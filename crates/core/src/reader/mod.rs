@@ -28,7 +28,7 @@ pub use records::{Records, RecordsIntoIter, RecordsIter};
 pub(crate) use shared::{Decoded, Fence, Slot, Tally};
 
 use crate::{
-    consumer::{Callback, Consumer, ReadFailure, Subscription},
+    consumer::{Callback, Consumer, ReadFailure},
     ids::{LaneEpoch, PartIdx, ReaderId, TopicPartition},
     lanes::{Admission, Filter},
 };
@@ -221,7 +221,7 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         if let Some(failure) = core.take_failure(filter, now) {
             return Some(Look::Failed(failure));
         }
-        if *core.subscription() == Subscription::None {
+        if core.reads_nothing() {
             return Some(Look::NotSubscribed);
         }
         core.park(self.id);

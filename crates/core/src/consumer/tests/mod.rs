@@ -14,6 +14,7 @@ mod isolation;
 mod leaving;
 mod listening;
 mod logging;
+mod many;
 mod membership;
 mod numbers;
 mod older_coordinator;
@@ -419,6 +420,8 @@ fn metadata(
         partition_index,
         leader_id,
         leader_epoch,
+        replica_nodes: vec![leader_id],
+        isr_nodes: vec![leader_id],
         ..Default::default()
     };
     let named = |name: &&str| MetadataRequestTopic { name: Some((*name).to_owned()), ..Default::default() };

@@ -287,7 +287,7 @@ fn a_name_that_no_topic_can_have_is_refused_by_every_call() {
     let topics = ["t", "no name"].map(str::to_owned);
     assert_eq!(world.consumer.subscribe(topics, now), Err(by_name.clone()));
     assert_eq!(world.consumer.assign([at(0), wrong()], now), Err(by_name));
-    assert_eq!(world.consumer.subscription(), &Subscription::None);
+    assert_eq!(world.consumer.subscription(), Subscription::None);
     assert!(!world.consumer.seek(&wrong(), SeekTo::End, now));
     let offsets = [(wrong(), CommittedOffset::new(1))].into();
     assert_eq!(world.consumer.commit(Some(offsets), now), Err(by_partition.clone()));
