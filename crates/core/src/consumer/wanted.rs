@@ -63,5 +63,7 @@ fn gather(manual: &BTreeSet<String>, lookups: &Lookups, group: Option<&GroupSide
         Some(Wanted::Topics(more)) => more,
         None => BTreeSet::new(),
     };
-    Wanted::Topics(lookups.topics().chain(manual).cloned().chain(more).collect())
+    // Ten thousand look-ups may be of one topic.
+    let topics: BTreeSet<&String> = lookups.topics().chain(manual).collect();
+    Wanted::Topics(topics.into_iter().cloned().chain(more).collect())
 }

@@ -231,7 +231,8 @@ impl<F: HoldsBytes + Clone> Reader<F> {
     /// Finds more records to hand out, in another slice if need be. Records that were handed out before are still
     /// in the user's hands.
     pub fn take_more(&mut self, core: &mut Consumer<F>, filter: &Filter) -> bool {
-        for cursor in &mut self.cursors {
+        // Of a spent one nothing more is handed out; the user may have records of hundreds in hand.
+        for cursor in self.cursors.iter_mut().filter(|cursor| !cursor.is_spent()) {
             cursor.admission = core.admission(cursor.part, cursor.epoch);
         }
         let open = |cursor: &Cursor<F>| cursor.admission == Admission::Open && !cursor.is_spent();
@@ -244,7 +245,9 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         let Some(at) = core.name_of(slice.part).cloned() else { return false };
         // The lane's slice before is spent or over, and this one goes on where it ended.
         self.cursors.retain(|cursor| cursor.part != slice.part);
-        self.cursors.insert(0, Cursor::new(slice, at, slot));
+        let before = self.cursors.len();
+        self.cursors.push(Cursor::new(slice, at, slot));
+        self.cursors.swap(0, before);
         self.look_in_time(core);
         true
     }
@@ -276,7 +279,7 @@ impl<F: HoldsBytes + Clone> Reader<F> {
     /// Sets where to look at the consumer again although nothing has happened.
     fn look_in_time(&mut self, core: &Consumer<F>) {
         let left = if self.looks_at_each { Some(0) } else { core.records_until_commit() };
-        for cursor in &mut self.cursors {
+        for cursor in self.cursors.iter_mut().filter(|cursor| !cursor.is_spent()) {
             cursor.look_at = left.map_or(i64::MAX, |left| cursor.position.saturating_add(left));
         }
     }
