@@ -10,6 +10,9 @@ import (
 )
 
 func main() {
+	if os.Args[1] == "hold" {
+		log.Fatal(hold(os.Args[2:]))
+	}
 	lap, err := run(os.Args[1], os.Args[2:])
 	if err != nil {
 		log.Fatal(err)

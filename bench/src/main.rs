@@ -21,6 +21,7 @@ mod memory;
 mod overlap;
 mod peers;
 mod process;
+mod scale;
 mod stats;
 mod table;
 mod topics;
@@ -31,7 +32,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use ottla_bench_child::{Course, Membership, Processing, Transforming, Watch, Writing};
+use ottla_bench_child::{Course, Holding, Membership, Processing, Transforming, Watch, Writing};
 
 use crate::lap::Client;
 
@@ -67,6 +68,8 @@ enum Verb {
     Cli(cli::Measure),
     /// For how long a group delivers nothing when a member joins, leaves or dies, or a broker dies.
     Failover(failover::Options),
+    /// Ten thousand partitions in one consumer, beside the other clients.
+    Scale(scale::Options),
     /// What it costs to agree upon TLS, and how often an earlier session spares it.
     Handshakes(handshakes::Options),
     /// What it costs a group's leader to share partitions out.
@@ -117,6 +120,12 @@ enum Verb {
         #[command(flatten)]
         membership: Membership,
     },
+    /// A consumer of very many partitions.
+    #[command(hide = true)]
+    Hold {
+        #[command(flatten)]
+        holding: Holding,
+    },
 }
 
 fn main() -> Result<()> {
@@ -132,6 +141,7 @@ fn main() -> Result<()> {
         Verb::Memory(options) => memory::run(&options),
         Verb::Cli(measure) => cli::run(&measure),
         Verb::Failover(options) => failover::run(&options),
+        Verb::Scale(options) => scale::run(&options),
         Verb::Handshakes(options) => handshakes::run(&options),
         Verb::Assignors(options) => assignors::run(&options),
         Verb::Lap { client, course } => lap::run(client, &course),
@@ -141,5 +151,6 @@ fn main() -> Result<()> {
         Verb::LapLatency { watch, by_recv } => consumer::watch(&watch, by_recv)?.print(),
         Verb::Peak { program, args } => cli::memory::peak(&program, &args),
         Verb::Member { membership } => member::run(&membership),
+        Verb::Hold { holding } => scale::hold::run(&holding),
     }
 }

@@ -29,10 +29,21 @@ impl Topics {
 
     /// Returns when each partition's leader answers: not every client waits for that.
     pub(crate) fn create(&self, topic: &str, partitions: u32) -> Result<()> {
-        let new = NewTopic::new(topic).partitions(partitions as i32).replication_factor(1);
+        self.create_as(NewTopic::new(topic).partitions(partitions as i32).replication_factor(1), partitions)
+    }
+
+    /// The same, of a topic with a configuration of its own.
+    pub(crate) fn create_as(&self, new: NewTopic, partitions: u32) -> Result<()> {
+        let topic = new.name.clone();
         self.runtime.block_on(self.admin.create_topic(new))?;
         // Leaders that do not know yet that they lead are asked again by themselves; of brokers that have not heard of the topic they are
         // not known.
+        Ok(until(PATIENCE, "the topic's leaders", || self.ends(&topic, partitions).is_ok())?)
+    }
+
+    /// Gives a topic more partitions, so many in all. Returns when each one's leader answers.
+    pub(crate) fn grow(&self, topic: &str, partitions: u32) -> Result<()> {
+        self.runtime.block_on(self.admin.create_partitions(topic, partitions as i32))?;
         Ok(until(PATIENCE, "the topic's leaders", || self.ends(topic, partitions).is_ok())?)
     }
 

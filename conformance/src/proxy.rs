@@ -30,6 +30,8 @@ pub struct Proxy {
 pub struct Traffic {
     /// Requests that were passed on.
     pub requests: u64,
+    /// The bytes of those requests.
+    pub request_bytes: u64,
     /// Responses that came back.
     pub responses: u64,
     /// The bytes of those responses.
@@ -227,7 +229,10 @@ fn pass_requests(
         if let Some(&[_, _, _, _, api @ .., _, _, a, b, c, d]) = frame.first_chunk::<12>() {
             let api = i16::from_be_bytes(api);
             waiting.lock().unwrap_or_else(PoisonError::into_inner).insert([a, b, c, d], api);
-            shared.lock().traffic.entry(api).or_default().requests += 1;
+            let mut rules = shared.lock();
+            let traffic = rules.traffic.entry(api).or_default();
+            traffic.requests += 1;
+            traffic.request_bytes += frame.len() as u64;
         }
         broker.write_all(&frame)?;
     }

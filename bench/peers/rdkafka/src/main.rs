@@ -1,6 +1,7 @@
 //! librdkafka as the bench measures it: laps of the base consumer and of the producer, a member of a group, and the
 //! producer whose acknowledgements are the clock of a failover.
 
+mod hold;
 mod lap;
 mod member;
 mod producer;
@@ -10,7 +11,7 @@ mod write;
 
 use anyhow::Result;
 use clap::Parser;
-use ottla_bench_child::{Course, Membership, Transforming, Watch, Writing};
+use ottla_bench_child::{Course, Holding, Membership, Transforming, Watch, Writing};
 
 #[derive(Debug, Parser)]
 enum Verb {
@@ -39,6 +40,11 @@ enum Verb {
         #[command(flatten)]
         membership: Membership,
     },
+    /// Holds very many partitions.
+    Hold {
+        #[command(flatten)]
+        holding: Holding,
+    },
     /// Writes numbered records at a steady pace.
     Produce {
         #[command(flatten)]
@@ -58,6 +64,7 @@ fn main() -> Result<()> {
         Verb::LapTransform { transforming } => transform::transform(&transforming)?.print(),
         Verb::LapLatency { watch } => lap::watch(&watch)?.print(),
         Verb::Member { membership } => member::run(&membership),
+        Verb::Hold { holding } => hold::run(&holding),
         Verb::Produce { pace } => producer::run(&pace),
         Verb::Pulse { pace } => pulse::run(&pace),
     }
