@@ -166,7 +166,8 @@ impl Telemetry {
         match connections.status(target, Kind::Telemetry, now.mono) {
             LinkStatus::Retrying { .. } | LinkStatus::Refused { .. } => self.lost(now),
             LinkStatus::Unopened => {
-                if !connections.open_beside(target, Kind::Main, Kind::Telemetry, now) {
+                let is_begun = connections.open_beside(target, Kind::Main, Kind::Telemetry, now);
+                if !is_begun {
                     self.lost(now);
                 }
             }

@@ -71,7 +71,7 @@ fn varint(bytes: &mut &[u8]) -> u64 {
 }
 
 /// The messages of one field.
-fn all<'a>(bytes: &'a [u8], field: u64) -> Vec<&'a [u8]> {
+fn all(bytes: &[u8], field: u64) -> Vec<&[u8]> {
     fields(bytes).into_iter().filter(|(its, _)| *its == field).map(|(_, found)| found.bytes()).collect()
 }
 

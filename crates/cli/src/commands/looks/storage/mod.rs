@@ -13,7 +13,7 @@ mod opening;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -309,13 +309,14 @@ fn add(
     let mut days: BTreeMap<i64, Spans> = BTreeMap::new();
     for point in points {
         let day = point.at.div_euclid(DAY);
-        if !days.contains_key(&day) {
-            let found = spans.get((day, group))?;
-            days.insert(day, found.map(|bytes| Spans::found(bytes.value())).unwrap_or_default());
-        }
-        if let Some(of_day) = days.get_mut(&day) {
-            of_day.add(point);
-        }
+        let of_day = match days.entry(day) {
+            Entry::Occupied(of_day) => of_day.into_mut(),
+            Entry::Vacant(place) => {
+                let found = spans.get((day, group))?;
+                place.insert(found.map(|bytes| Spans::found(bytes.value())).unwrap_or_default())
+            }
+        };
+        of_day.add(point);
     }
     for (day, of_day) in days {
         spans.insert((day, group), of_day.kept().as_slice())?;
