@@ -35,6 +35,8 @@ func hold(args []string) error {
 	options := []kgo.Opt{
 		kgo.SeedBrokers(strings.Split(*bootstrap, ",")...),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		// As all the others have it by default: of its own 5 s an idle second would have a tenth of the fetches.
+		kgo.FetchMaxWait(500 * time.Millisecond),
 	}
 	switch *way {
 	case "assigned":

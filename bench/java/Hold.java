@@ -19,7 +19,8 @@ public final class Hold implements ConsumerRebalanceListener {
 
     public static void main(String[] args) throws Exception {
         Properties named = new Properties();
-        for (int i = 0; i + 1 < args.length; i += 2) {
+        // Behind the verb, which Java's programs have no need of.
+        for (int i = 1; i + 1 < args.length; i += 2) {
             named.setProperty(args[i].substring(2), args[i + 1]);
         }
         String way = named.getProperty("way");
