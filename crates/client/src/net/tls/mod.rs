@@ -1,5 +1,6 @@
 //! TLS, by rustls: what was configured becomes what a connection is opened with, and is read again when its files change.
 
+mod effort;
 mod failure;
 #[cfg(feature = "keystores")]
 mod jks;

@@ -9,6 +9,7 @@ use rustls::pki_types::{
     pem::{self, PemObject},
 };
 
+use super::effort::Effort;
 #[cfg(feature = "keystores")]
 use super::{jks, stores, stores::Unopened};
 use crate::{config::wrong, error::BuildError};
@@ -146,6 +147,16 @@ pub(super) fn key(
     text: &Secret,
     password: Option<&Secret>,
 ) -> Result<PrivateKeyDer<'static>, BuildError> {
+    key_within(Effort::MOST, property, of, text, password)
+}
+
+fn key_within(
+    most: Effort,
+    property: &str,
+    of: &str,
+    text: &Secret,
+    password: Option<&Secret>,
+) -> Result<PrivateKeyDer<'static>, BuildError> {
     const PASSWORD: &str = "ssl.key.password";
     let old = || {
         let how = "openssl pkcs8 -topk8 -v2 aes-256-cbc -in old.key -out new.key";
@@ -178,6 +189,9 @@ pub(super) fn key(
                 format!("the private key in {of} is encrypted: its password is needed"),
             ));
         };
+        if let Some(why) = Effort::of_key(&info.encryption_algorithm).beyond(most) {
+            return Err(wrong(property, format!("{of} is not read: {why}")));
+        }
         use pkcs5::Error::{NoPbes1CryptSupport, UnsupportedAlgorithm};
         let key = info.decrypt(password.expose()).map_err(|why| match why {
             pkcs8::Error::EncryptedPrivateKey(NoPbes1CryptSupport | UnsupportedAlgorithm { .. }) => old(),
@@ -238,4 +252,37 @@ fn none(of: &str, what: &str, label: &str, text: &Secret) -> String {
         _ => "",
     };
     format!("there is no {what} in {of}: PEM is expected, with `-----BEGIN {label}-----`{hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use pkcs8::{
+        PrivateKeyInfoRef,
+        der::{Decode as _, pem::LineEnding},
+        pkcs5::{pbes2, scrypt},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_takes_more_rounds_or_memory_than_is_allowed_is_not_opened() {
+        let der = rcgen::KeyPair::generate().unwrap().serialize_der();
+        let info = PrivateKeyInfoRef::from_der(&der).unwrap();
+        let by_rounds = pbes2::Parameters::generate_pbkdf2_sha256_aes256cbc(9, b"saltsalt", [1; 16]).unwrap();
+        let params = scrypt::Params::new(3, 2, 1).unwrap();
+        let by_memory = pbes2::Parameters::generate_scrypt_aes256cbc(params, b"saltsalt", [1; 16]).unwrap();
+        for (params, rounds, memory) in [(by_rounds, 9, 0), (by_memory, 16, 18 * 128)] {
+            let locked = info.encrypt_with_params(params, "secret").unwrap();
+            let locked = locked.to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF).unwrap();
+            let (text, password) = (Secret::from(locked.as_str()), Secret::from("secret"));
+            let opened = |most| key_within(most, "ssl.keystore.key", "it", &text, Some(&password));
+            let most = Effort { rounds, memory };
+            assert!(opened(most).is_ok());
+            let error = opened(Effort { rounds: rounds - 1, ..most }).unwrap_err().to_string();
+            assert!(error.contains("rounds"), "{error}");
+            if let Some(memory) = memory.checked_sub(1) {
+                assert!(opened(Effort { memory, ..most }).is_err());
+            }
+        }
+    }
 }
