@@ -29,6 +29,13 @@ fn refused(properties: &[(&str, &str)]) -> (BuildErrorKind, String) {
 }
 
 #[test]
+fn an_answer_is_believed_to_be_as_long_as_what_a_fetch_asks_for_and_a_batch_beyond_that() {
+    let believed = |bytes: &str| with(&[("fetch.max.bytes", bytes)]).unwrap().driver().limits.receive_max;
+    assert_eq!(believed("1000"), 128 << 20);
+    assert_eq!(believed("209715200"), (200 << 20) + (64 << 20));
+}
+
+#[test]
 fn an_unknown_property_suggests_the_nearest() {
     for (wrong, nearest) in [
         ("enable.autocommit", "enable.auto.commit"),

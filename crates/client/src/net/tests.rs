@@ -133,7 +133,11 @@ impl Machine for Asker {
 }
 
 fn drive(asker: Asker, ambient: bool) -> Driver<Asker> {
-    let limits = Limits { receive_max: RECEIVE_MAX, setup_timeout: Duration::from_secs(10) };
+    driven(asker, ambient, RECEIVE_MAX)
+}
+
+fn driven(asker: Asker, ambient: bool, receive_max: usize) -> Driver<Asker> {
+    let limits = Limits { receive_max, setup_timeout: Duration::from_secs(10) };
     let thread = "ottla-test".to_owned();
     let (client_id, frame_pool, span) = (None, 1 << 20, tracing::Span::none());
     let span_of_calls = span.clone();
@@ -169,12 +173,16 @@ async fn outcome(driver: Driver<Asker>) -> Disconnected {
 }
 
 async fn outcome_of(answer: &'static [u8]) -> Disconnected {
+    outcome_within(RECEIVE_MAX, answer).await
+}
+
+async fn outcome_within(receive_max: usize, answer: &'static [u8]) -> Disconnected {
     let port = peer(move |mut stream| {
         stream.write_all(answer).unwrap();
         // Stays open until the client has gone: it is the answer that ends the connection.
         stream.read_to_end(&mut Vec::new()).ok();
     });
-    outcome(drive(ask(port), false)).await
+    outcome(driven(ask(port), false, receive_max)).await
 }
 
 fn not_kafka(what: &str) -> Disconnected {
@@ -203,6 +211,10 @@ async fn a_length_beyond_the_limit_is_refused() {
     let lost = outcome_of(&[0x7f, 0xff, 0xff, 0xff]).await;
     assert_eq!(lost, not_kafka("it announces 2147483647 bytes, 8388608 are the limit"));
     assert_eq!(outcome_of(&[0xff; 4]).await, not_kafka("it announces -1 bytes, 8388608 are the limit"));
+    // One that has as many bytes as are allowed is read: it answers another request.
+    let answer = &[0, 0, 0, 6, 0, 0, 0, 9, 0, 0];
+    assert_eq!(outcome_within(6, answer).await, not_kafka("it answers request 9 where 7 was asked"));
+    assert_eq!(outcome_within(5, answer).await, not_kafka("it announces 6 bytes, 5 are the limit"));
 }
 
 #[tokio::test]

@@ -228,6 +228,31 @@ async fn references_without_end_are_given_up() {
 }
 
 #[tokio::test]
+async fn an_answer_is_as_long_as_is_allowed_and_not_a_byte_longer() {
+    let schema = json!({"schema": "\"long\""});
+    let size = schema.to_string().len();
+    let stub = Stub::with([("/schemas/ids/1", schema)]);
+    stub.builder().answer_max(size).build().unwrap().schema(ONE).await.unwrap();
+    let error = stub.builder().answer_max(size - 1).build().unwrap().schema(ONE).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_retriable()), (Kind::TooLarge, false));
+}
+
+#[tokio::test]
+async fn a_schema_and_what_it_refers_to_are_eight_times_as_long_as_an_answer_and_not_longer() {
+    // Each text has half of what an answer may have.
+    for (others, fits) in [(15, true), (16, false)] {
+        let stub = Stub::new(move |request| {
+            let reference = |at: usize| json!({"name": "n", "subject": format!("s{at}"), "version": 1});
+            let others = if request.path == "/schemas/ids/1" { others } else { 0 };
+            let references: Vec<_> = (0..others).map(reference).collect();
+            Answer::Json(200, json!({"schema": "x".repeat(1_000), "references": references}))
+        });
+        let schema = stub.builder().answer_max(2_000).build().unwrap().schema(ONE).await;
+        assert_eq!(schema.err().map(|error| error.kind()), (!fits).then_some(Kind::TooLarge), "{others}");
+    }
+}
+
+#[tokio::test]
 async fn a_reference_that_is_missing_is_not_found() {
     let references = json!([{"name": "A", "subject": "gone", "version": 1}]);
     let stub = Stub::with([("/schemas/ids/1", json!({"schema": "1", "references": references}))]);

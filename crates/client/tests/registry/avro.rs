@@ -179,6 +179,20 @@ fn nested_data_fail_as_a_record() {
 }
 
 #[test]
+fn a_datum_is_as_deep_and_takes_as_much_memory_as_is_allowed_and_no_more() {
+    let (_stub, values) = values(r#"{"type":"array","items":{"type":"array","items":"int"}}"#);
+    // Two levels, and what is in the inner one.
+    let data = hex("0000000001020402060000");
+    values.clone().depth_max(2).deserialize("t", Some(&data)).unwrap();
+    let error = values.clone().depth_max(1).deserialize("t", Some(&data)).unwrap_err();
+    assert_eq!(error.to_string(), "the data are nested too deep");
+    let takes =
+        (0..10_000).find(|bytes| values.clone().memory_max(*bytes).deserialize("t", Some(&data)).is_ok());
+    let error = values.memory_max(takes.unwrap() - 1).deserialize("t", Some(&data)).unwrap_err();
+    assert_eq!(error.to_string(), "the data would take too much memory");
+}
+
+#[test]
 fn data_that_would_take_more_memory_than_is_allowed_fail_as_a_record() {
     let nulls = r#"{"type":"array","items":"null"}"#;
     // 2^40 items, of which none has a byte.

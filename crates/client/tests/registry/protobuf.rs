@@ -157,6 +157,16 @@ fn data_that_are_damaged_are_an_error() {
 }
 
 #[test]
+fn a_message_takes_as_much_memory_as_is_allowed_and_no_more() {
+    let (_stub, messages) = messages(FILE);
+    let data = hex("0000000001000a0261621005");
+    let takes =
+        (0..10_000).find(|bytes| messages.clone().memory_max(*bytes).deserialize("t", Some(&data)).is_ok());
+    let error = messages.memory_max(takes.unwrap() - 1).deserialize("t", Some(&data)).unwrap_err();
+    assert_eq!(error.to_string(), "the data would take too much memory");
+}
+
+#[test]
 fn nested_data_fail_as_a_record() {
     let nested = |levels: usize| {
         let mut data = Vec::new();

@@ -1,4 +1,4 @@
-use ottla_protocol::records::{ControlType, EndTxnMarker};
+use ottla_protocol::records::{BatchHeader, ControlType, Decompressor, EndTxnMarker};
 
 use super::*;
 use crate::{
@@ -165,6 +165,24 @@ fn damage_behind_the_last_record_is_not_passed() {
         let again = log.asked().topics.iter().flat_map(|topic| &topic.partitions);
         assert_eq!(again.map(|asked| asked.fetch_offset).collect::<Vec<_>>(), [2]);
     }
+}
+
+#[test]
+fn a_batch_decompresses_to_as_much_as_is_allowed_and_not_to_a_byte_more() {
+    let first = |max_decompressed| {
+        let mut log = Log::read(IsolationLevel::ReadCommitted, 0);
+        let config = ReaderConfig { check_crcs: true, max_decompressed };
+        log.reader = Reader::new(&mut log.world.consumer, config, log.world.now);
+        log.brings(&[sent(1, 0..2)], &[], 2, 2);
+        log.next()
+    };
+    let mut plain = Vec::new();
+    let (batch, most) = (sent(1, 0..2), 1 << 20);
+    let codec = BatchHeader::decode(&batch).unwrap().compression().unwrap();
+    assert_ne!(codec, Compression::None);
+    Decompressor::new().decompress(codec, &batch[BatchHeader::SIZE..], &mut plain, most).unwrap();
+    assert_eq!(first(plain.len()), Some(0));
+    assert_eq!(first(plain.len() - 1), None);
 }
 
 /// A batch that has more than it says, and a marker behind it.
