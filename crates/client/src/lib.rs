@@ -76,6 +76,9 @@ mod consumer;
 pub mod dead_letters;
 mod driver;
 pub mod error;
+#[cfg(ottla_fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod group;
 mod handle;
 mod interceptors;

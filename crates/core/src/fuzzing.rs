@@ -7,10 +7,16 @@ use std::ops::Range;
 use ottla_protocol::{DecodeError, Response, Secret};
 
 use crate::{
+    Block, TopicPartition,
     group::{Assignment, Subscription},
     processing::saved::Saved,
     sasl::{Done, Errand, Login, SaslConfig, Step},
 };
+
+/// A block of these bytes.
+pub fn block<F>(at: TopicPartition, bytes: Vec<u8>) -> Block<F> {
+    Block::fuzzed(at, bytes)
+}
 
 pub fn read_subscription(bytes: &[u8]) -> Result<Subscription, DecodeError> {
     Subscription::decode(bytes)

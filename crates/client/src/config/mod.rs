@@ -10,6 +10,8 @@ mod admin;
 mod by_key;
 pub(crate) mod common;
 mod consumer;
+#[cfg(ottla_fuzzing)]
+pub(crate) mod fuzzing;
 mod group;
 mod known;
 mod names;

@@ -183,6 +183,11 @@ macro_rules! accessors {
 impl<'a> Record<'a> {
     accessors!(['a]);
 
+    #[cfg(ottla_fuzzing)]
+    pub(crate) fn fuzzed(block: &'a Arc<Block>, span: &'a RecordSpan) -> Self {
+        Self { block, bytes: block.bytes(), span }
+    }
+
     fn block(&self) -> &'a Arc<Block> {
         self.block
     }

@@ -63,33 +63,18 @@ impl Fetcher {
         id: SchemaId,
         wait: &dyn Fn(Duration) -> bool,
     ) -> Result<Schema, SchemaRegistryError> {
-        let path = match id {
-            SchemaId::Id(id) => format!("/schemas/ids/{id}"),
-            SchemaId::Guid(_) => format!("/schemas/guids/{id}"),
-        };
-        let deadline = clock::now().mono + bounded(self.limits.total_timeout);
-        let mut fetch = Fetch {
-            by: self,
-            wait,
-            deadline,
-            rng: fastrand::Rng::new(),
-            seen: HashSet::new(),
-            found: Vec::new(),
-            bytes: 0,
-        };
-        let answer = fetch.ask(&path)?;
-        fetch.follow(&answer.references, 0)?;
-        Ok(Schema::new(answer.schema_type, answer.text, fetch.found))
-    }
-
-    fn too_large(&self, path: &str, why: &str) -> SchemaRegistryError {
-        SchemaRegistryError::new(Kind::TooLarge, path, why)
+        let get = |turn, path: &str, timeout| self.http.get(turn, path, timeout);
+        Fetch::new(&get, &self.limits, wait).schema(id)
     }
 }
 
+/// Asks the registry at its so manieth address for a path, for so long at the most.
+pub(super) type Get<'a> = &'a dyn Fn(usize, &str, Duration) -> Result<Value, SchemaRegistryError>;
+
 /// One schema being fetched.
-struct Fetch<'a> {
-    by: &'a Fetcher,
+pub(super) struct Fetch<'a> {
+    get: Get<'a>,
+    limits: &'a Limits,
     wait: &'a dyn Fn(Duration) -> bool,
     deadline: Instant,
     rng: fastrand::Rng,
@@ -98,7 +83,23 @@ struct Fetch<'a> {
     bytes: usize,
 }
 
-impl Fetch<'_> {
+impl<'a> Fetch<'a> {
+    pub(super) fn new(get: Get<'a>, limits: &'a Limits, wait: &'a dyn Fn(Duration) -> bool) -> Self {
+        let deadline = clock::now().mono + bounded(limits.total_timeout);
+        let rng = fastrand::Rng::new();
+        Self { get, limits, wait, deadline, rng, seen: HashSet::new(), found: Vec::new(), bytes: 0 }
+    }
+
+    pub(super) fn schema(mut self, id: SchemaId) -> Result<Schema, SchemaRegistryError> {
+        let path = match id {
+            SchemaId::Id(id) => format!("/schemas/ids/{id}"),
+            SchemaId::Guid(_) => format!("/schemas/guids/{id}"),
+        };
+        let answer = self.ask(&path)?;
+        self.follow(&answer.references, 0)?;
+        Ok(Schema::new(answer.schema_type, answer.text, self.found))
+    }
+
     /// What these refer to, and then they themselves. Who refers to each other is followed once.
     fn follow(&mut self, references: &[Reference], depth: usize) -> Result<(), SchemaRegistryError> {
         for reference in references {
@@ -108,7 +109,7 @@ impl Fetch<'_> {
             }
             let path = reference.path();
             if depth >= DEPTH_MAX || self.seen.len() > REFERENCES_MAX {
-                return Err(self.by.too_large(&path, "the schema refers to too many others"));
+                return Err(too_large(&path, "the schema refers to too many others"));
             }
             let answer = self.ask(&path)?;
             self.follow(&answer.references, depth + 1)?;
@@ -126,13 +127,13 @@ impl Fetch<'_> {
                 let why = "the schema's other requests have taken all the time there is";
                 return Err(SchemaRegistryError::new(Kind::Unavailable, path, why));
             }
-            let timeout = self.by.limits.request_timeout.min(left);
+            let timeout = self.limits.request_timeout.min(left);
             let turn = usize::try_from(failures).unwrap_or_default();
-            let error = match self.by.http.get(turn, path, timeout) {
+            let error = match (self.get)(turn, path, timeout) {
                 Ok(answer) => break answer,
                 Err(error) if error.kind() != Kind::Unavailable => return Err(error),
                 // One that was cut short tells less than the one before it.
-                Err(error) if timeout < self.by.limits.request_timeout && error.status().is_none() => {
+                Err(error) if timeout < self.limits.request_timeout && error.status().is_none() => {
                     before.unwrap_or(error)
                 }
                 Err(error) => error,
@@ -141,7 +142,7 @@ impl Fetch<'_> {
             if is_internal(&error) && failures >= INTERNAL_MAX {
                 return Err(error);
             }
-            let pause = self.by.limits.backoff.after(failures, &mut self.rng);
+            let pause = self.limits.backoff.after(failures, &mut self.rng);
             let is_over = clock::now().mono + bounded(pause) >= self.deadline;
             if is_over || !(self.wait)(pause) {
                 return Err(error);
@@ -152,11 +153,15 @@ impl Fetch<'_> {
             SchemaRegistryError::new(Kind::Malformed, path, "the answer is no registry's").answered(200, None)
         })?;
         self.bytes = self.bytes.saturating_add(answer.text.len());
-        if self.bytes > self.by.limits.bytes {
-            return Err(self.by.too_large(path, "the schema and what it refers to are too long"));
+        if self.bytes > self.limits.bytes {
+            return Err(too_large(path, "the schema and what it refers to are too long"));
         }
         Ok(answer)
     }
+}
+
+fn too_large(path: &str, why: &str) -> SchemaRegistryError {
+    SchemaRegistryError::new(Kind::TooLarge, path, why)
 }
 
 /// Whether the registry failed at this very request, which may never pass: as it says, with a code that is none of those for a store

@@ -65,6 +65,13 @@ impl Flights {
         self.state().kept.get(&id).cloned()
     }
 
+    #[cfg(ottla_fuzzing)]
+    pub(super) fn know(&self, id: SchemaId, schema: Schema) {
+        let mut state = self.state();
+        *state = State::default();
+        state.keep(id, &Arc::new(schema), self.schemas_max);
+    }
+
     /// Nobody asks any more: threads that wait to ask again end. One that waits for an answer ends with it, and nobody waits for
     /// that, as it may take as long as a request may.
     pub(super) fn close(&self) {

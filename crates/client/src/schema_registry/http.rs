@@ -56,21 +56,26 @@ impl Http {
             Err(Error::BodyExceedsLimit(_)) if status != 200 => Vec::new(),
             body => body.map_err(failed)?,
         };
-        let answer: Option<Value> = serde_json::from_slice(&body).ok();
-        if status == 200 {
-            let malformed = || SchemaRegistryError::new(Kind::Malformed, &url, "the answer is no JSON");
-            return answer.ok_or_else(|| malformed().answered(status, None));
-        }
-        let error_code = answer.as_ref().and_then(|answer| answer.get("error_code")?.as_i64());
-        let message = answer.as_ref().and_then(|answer| answer.get("message")?.as_str());
-        let kind = match status {
-            401 | 403 => Kind::Unauthorized,
-            404 if error_code.is_some_and(|code| code > 0) => Kind::NotFound,
-            404 => Kind::NoEndpoint,
-            408 | 425 | 429 | 500 | 502 | 503 | 504 => Kind::Unavailable,
-            _ => Kind::Refused,
-        };
-        let told = message.unwrap_or("the answer says no more").chars().take(TOLD_MAX);
-        Err(SchemaRegistryError::new(kind, &url, told.collect::<String>()).answered(status, error_code))
+        answered(&url, status, &body)
     }
+}
+
+/// What an answer says: JSON, or why not.
+pub(super) fn answered(url: &str, status: u16, body: &[u8]) -> Result<Value, SchemaRegistryError> {
+    let answer: Option<Value> = serde_json::from_slice(body).ok();
+    if status == 200 {
+        let malformed = || SchemaRegistryError::new(Kind::Malformed, url, "the answer is no JSON");
+        return answer.ok_or_else(|| malformed().answered(status, None));
+    }
+    let error_code = answer.as_ref().and_then(|answer| answer.get("error_code")?.as_i64());
+    let message = answer.as_ref().and_then(|answer| answer.get("message")?.as_str());
+    let kind = match status {
+        401 | 403 => Kind::Unauthorized,
+        404 if error_code.is_some_and(|code| code > 0) => Kind::NotFound,
+        404 => Kind::NoEndpoint,
+        408 | 425 | 429 | 500 | 502 | 503 | 504 => Kind::Unavailable,
+        _ => Kind::Refused,
+    };
+    let told = message.unwrap_or("the answer says no more").chars().take(TOLD_MAX);
+    Err(SchemaRegistryError::new(kind, url, told.collect::<String>()).answered(status, error_code))
 }

@@ -25,8 +25,8 @@ pub(super) type Once = OnceLock<Result<Compiled, String>>;
 const TOLD_MAX: usize = 300;
 /// How much memory it may take to tell what a value is not, in bytes.
 const TELLING_MAX: usize = 32 << 20;
-/// How often the parts of a value may be looked at, all in all: some seconds.
-const LOOKS_MAX: u64 = 100_000_000;
+/// How often the parts of a value may be looked at, all in all: some seconds, which are minutes under the address sanitizer.
+const LOOKS_MAX: u64 = if cfg!(ottla_fuzzing) { 1_000_000 } else { 100_000_000 };
 
 /// JSON with a schema's id, held against that schema by the library `jsonschema`, and then by serde to a type of the program. A null is
 /// `None`.

@@ -35,6 +35,8 @@ mod builder;
 mod error;
 mod fetching;
 mod flights;
+#[cfg(ottla_fuzzing)]
+pub(crate) mod fuzzing;
 mod http;
 mod json;
 mod registered;

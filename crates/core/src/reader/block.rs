@@ -52,6 +52,15 @@ impl<F> Block<F> {
     }
 }
 
+#[cfg(ottla_fuzzing)]
+impl<F> Block<F> {
+    /// One of these bytes.
+    pub(crate) fn fuzzed(at: TopicPartition, bytes: Vec<u8>) -> Self {
+        let (broker, topic_id) = (NodeId(1), TopicId::default());
+        Self { at, broker, topic_id, leader_epoch: None, bytes: Bytes::Own(bytes.into()) }
+    }
+}
+
 impl<F: HoldsBytes> Block<F> {
     /// Another block of the same partition.
     pub(super) fn with(&self, bytes: Bytes<F>) -> Self {

@@ -2,6 +2,8 @@
 //!
 //! Names and passwords come by Java's `sasl.jaas.config`, or by librdkafka's `sasl.username` and `sasl.password`.
 
+#[cfg(ottla_fuzzing)]
+pub(super) mod fuzzing;
 mod jaas;
 mod oauth;
 #[cfg(test)]

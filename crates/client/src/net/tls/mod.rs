@@ -2,6 +2,8 @@
 
 mod effort;
 mod failure;
+#[cfg(ottla_fuzzing)]
+pub(crate) mod fuzzing;
 #[cfg(feature = "keystores")]
 mod jks;
 mod material;
