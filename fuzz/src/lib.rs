@@ -1,11 +1,64 @@
-//! What targets have in common: an allocator that counts, and the parts of an input.
+//! What targets have in common: which of them a process is, an allocator that counts, and the parts of an input.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    collections::BTreeSet,
+    env,
+    panic::{self, PanicHookInfo},
+    process,
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use ottla_protocol::{ApiKey, Now, Timestamp};
+
+/// What is done with an input.
+pub type Target = fn(&[u8]);
+
+/// The name of the target that a process is. Many of them are one program, as each would be linked for seconds.
+const NAME: &str = "OTTLA_FUZZ_TARGET";
+
+/// A program of these modules, each of which has a `run`.
+#[macro_export]
+macro_rules! targets {
+    ($($name:ident),*) => {
+        static TARGET: std::sync::OnceLock<$crate::Target> = std::sync::OnceLock::new();
+
+        libfuzzer_sys::fuzz_target!(
+            init: $crate::begin(&TARGET, &[$((stringify!($name), $name::run as $crate::Target)),*]),
+            |data: &[u8]| { TARGET.get().expect("it is set as the process begins")(data) }
+        );
+    };
+}
+
+/// Finds the target, and has what panics end the process.
+pub fn begin(target: &OnceLock<Target>, all: &[(&str, Target)]) {
+    let name = env::var(NAME).unwrap_or_default();
+    let Some((_, run)) = all.iter().find(|(known, _)| *known == name) else {
+        let names: Vec<_> = all.iter().map(|(known, _)| *known).collect();
+        eprintln!("{NAME} is `{name}`, and not one of {}", names.join(", "));
+        process::exit(2);
+    };
+    let _ = target.set(*run);
+    // That of libFuzzer's crate, which tells of it and ends the process.
+    let end = panic::take_hook();
+    let told = Mutex::new(BTreeSet::new());
+    panic::set_hook(Box::new(move |info| match of_a_library(info) {
+        // The client makes an error of it; where nobody does, the process ends all the same. Told once, as it may come with any input.
+        Some(place) => {
+            if told.lock().unwrap_or_else(PoisonError::into_inner).insert(place) {
+                eprintln!("a library has {info}");
+            }
+        }
+        None => end(info),
+    }));
+}
+
+/// Where it is, unless the code is ours.
+fn of_a_library(info: &PanicHookInfo<'_>) -> Option<String> {
+    let at = info.location()?;
+    at.file().contains("/registry/src/").then(|| at.to_string())
+}
 
 thread_local! {
     static LIVE: Cell<isize> = const { Cell::new(0) };
