@@ -25,7 +25,7 @@ build_all() {
     programs=target/$host/release
 }
 
-# In a third of that time: what others wrote is not covered, and nothing is optimised. By the stable toolchain.
+# Quicker: what others wrote is not covered, and nothing is optimised. By the stable toolchain.
 own() { OTTLA_FUZZ_FLAGS="$flags" RUSTC_WRAPPER="$PWD/rustc.sh" cargo "$1" --quiet --locked "${@:2}"; }
 build_own() {
     own build --bin wire --bin client

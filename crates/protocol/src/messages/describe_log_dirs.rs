@@ -3,7 +3,7 @@
 use crate::{ErrorCode, codec::message::messages};
 
 messages! {
-    DescribeLogDirsRequest(versions 1..=4, flexible 2..) {
+    DescribeLogDirsRequest(versions 1..=5, flexible 2..) {
         /// Null for all.
         topics: Option<Vec<DescribableLogDirTopic>>,
     }
@@ -13,7 +13,7 @@ messages! {
         partitions: Vec<i32>,
     }
 
-    DescribeLogDirsResponse(versions 1..=4, flexible 2..) {
+    DescribeLogDirsResponse(versions 1..=5, flexible 2..) {
         throttle_time_ms: i32,
         error_code: ErrorCode [3..],
         results: Vec<DescribeLogDirsResult>,
@@ -25,6 +25,7 @@ messages! {
         topics: Vec<DescribeLogDirsTopic>,
         total_bytes: i64 [4..] = -1,
         usable_bytes: i64 [4..] = -1,
+        is_cordoned: bool [5..],
     }
 
     DescribeLogDirsTopic {
