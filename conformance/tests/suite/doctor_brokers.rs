@@ -57,8 +57,11 @@ impl<'a> Stage<'a> {
         let victim = wait(async {
             let admin = admin(&target).await?;
             let coordinator = admin.find_coordinator(group.as_str()).await?.node.0 as u32;
-            let victim = own.0.node_ids().find(|node| *node != coordinator).ok_or("one node alone")?;
             create(&target, "copied", 1).await?;
+            let copied = admin.describe_topics(["copied"]).await?.remove("copied").ok_or("no answer")??;
+            let leaders = copied.partitions.values().filter_map(|it| Some(it.leader?.0 as u32));
+            let busy: Vec<u32> = leaders.chain([coordinator]).collect();
+            let victim = own.0.node_ids().find(|node| !busy.contains(node)).ok_or("all are busy")?;
             commit(&admin, &group, "copied", 1).await?;
             Ok(victim)
         })?;
