@@ -8,7 +8,24 @@ use ottla::admin::GroupKind;
 use super::Common;
 use crate::duration;
 
+const UNLIKE_KAFKAS_TO_TELL_LAG: &str = "\
+Unlike kafka-consumer-groups --describe: groups of all types are shown, share and streams groups too, and all unless some are named; rows are \
+by group, topic and partition; a group that is not there hides no other. The status is 0 once it is done, 1 where it failed, \
+2 for wrong usage.";
+
+const UNLIKE_KAFKAS_TO_SHOW_GROUPS: &str = "\
+Unlike kafka-consumer-groups: groups of all types are listed, described and deleted, share and streams groups too; they are in \
+order, by name; offsets and lag are shown by `ottla lag`; what fails of one group hides no other. The status is 0 once it is \
+done, 1 where it failed, 2 for wrong usage.";
+
+const UNLIKE_KAFKAS_TO_RESET: &str = "\
+Unlike kafka-consumer-groups --reset-offsets: a group that has members is refused of whatever type, and they are named; a share \
+group is refused, see kafka-share-groups; a fraction of --to-datetime has three digits, or is left out; --by-duration takes 1h, \
+too; a partition that is named twice counts once; -t beside --all-topics or --from-file is wrong usage; a line of the file \
+without an offset is an error; NOTE tells what was clamped. The status is 0 once it is done, 1 where it failed, 2 for wrong usage.";
+
 #[derive(Debug, Args)]
+#[command(after_help = UNLIKE_KAFKAS_TO_TELL_LAG)]
 pub(crate) struct LagArgs {
     #[command(flatten)]
     pub(crate) groups: GroupsWanted,
@@ -100,6 +117,7 @@ fn kind(text: &str) -> Result<GroupKind, String> {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = UNLIKE_KAFKAS_TO_SHOW_GROUPS)]
 pub(crate) enum GroupsVerb {
     /// List all groups
     List {
@@ -181,6 +199,7 @@ pub(crate) struct RemoveMemberArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = UNLIKE_KAFKAS_TO_RESET)]
 #[command(group = ArgGroup::new("scope").required(true))]
 #[command(group = ArgGroup::new("to").required(true))]
 pub(crate) struct ResetOffsetsArgs {

@@ -225,3 +225,18 @@ fn members_are_removed_by_id_by_name_or_all() {
     broker.run(&["groups", "remove-member", "-G", "g"]).failed(2);
     reader.signal("CONT");
 }
+
+#[test]
+fn the_help_says_what_differs_from_kafkas_tools() {
+    let broker = Broker::start(&[]);
+    for (verb, says) in [
+        (&["lag"][..], "share and streams groups too"),
+        (&["groups"], "offsets and lag are shown by `ottla lag`"),
+        (&["groups", "reset-offsets"], "--by-duration takes 1h"),
+    ] {
+        // Its lines are as wide as the terminal.
+        let help = broker.run(&[verb, &["--help"]].concat()).ok();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains("Unlike kafka-consumer-groups") && help.contains(says), "{help}");
+    }
+}
