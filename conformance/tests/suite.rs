@@ -63,10 +63,18 @@ mod failures;
 mod followers;
 #[path = "suite/groups.rs"]
 mod groups;
+#[path = "suite/groups_changed.rs"]
+mod groups_changed;
+#[path = "suite/groups_deleted.rs"]
+mod groups_deleted;
 #[path = "suite/groups_reset.rs"]
 mod groups_reset;
+#[path = "suite/groups_shared.rs"]
+mod groups_shared;
 #[path = "suite/groups_shown.rs"]
 mod groups_shown;
+#[path = "suite/groups_staged.rs"]
+mod groups_staged;
 #[path = "suite/guarantees.rs"]
 mod guarantees;
 #[path = "suite/guarded.rs"]
@@ -197,9 +205,13 @@ fn all() -> Vec<Case> {
         positions::cases(),
         groups::cases(),
         groups_shown::cases(),
+        groups_staged::cases(),
+        groups_shared::cases(),
         kcat::cases(),
         topics_shown::cases(),
         groups_reset::cases(),
+        groups_changed::cases(),
+        groups_deleted::cases(),
         administering::cases(),
         membership::cases(),
         scenes::cases(),

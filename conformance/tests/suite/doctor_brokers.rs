@@ -12,6 +12,7 @@ use ottla_protocol::ErrorCode;
 use crate::brokers::{Own, in_sync};
 use crate::cases::{Case, Outcome};
 use crate::doctor::Told;
+use crate::groups_staged::without_a_leader;
 use crate::kit::{admin, create, equal, poll_until, wait};
 use crate::raw::Raw;
 
@@ -182,7 +183,8 @@ impl<'a> Stage<'a> {
         // Its own address is one of several.
         told.names(fault, "closed", &[&self.address()?, "\"severity\":\"warning\""])?;
         told.accuses_none_but(fault, &[("no-leader", &alone)])?;
-        told.failed()
+        told.failed()?;
+        without_a_leader(&target, &self.group, &alone, at)
     }
 
     /// A topic without copies that the group reads, and which of its partitions is the victim's.

@@ -82,6 +82,43 @@ fn faults(target: &Target) -> Outcome {
     told.failed()
 }
 
+/// The members of a group that has begun to rebalance: one has `fetched` records in hand, which are all there are, and another has come.
+/// It goes on once the first is polled.
+pub(crate) async fn amid_a_rebalance(
+    target: &Target,
+    admin: &Admin,
+    group: &str,
+    topic: &str,
+    protocol: GroupProtocol,
+    fetched: u64,
+) -> Result<[Consumer; 2], Failed> {
+    let mut member = member_by(target, group, topic, protocol).build().await?;
+    // Which partition goes to the other is the assignor's choice: it has records of each in hand.
+    poll_until(&mut member, "a share", |member| !member.assignment().is_empty()).await?;
+    member.seek_to_beginning(member.assignment())?;
+    let begun = Instant::now();
+    while member.stats().buffer.records < fetched {
+        holds("it fetches ahead", begun.elapsed() < PATIENCE)?;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let in_hand = member.poll(PATIENCE).await?.iter().count() as u64;
+    equal("how many records are in hand", in_hand, fetched)?;
+    let other = member_by(target, group, topic, protocol).build().await?;
+    let rebalances = async || -> Result<bool, Failed> {
+        let told = admin.describe_groups(group).await?.remove(group).ok_or("no answer")??;
+        // One member alone may be on its way in yet.
+        Ok(told.members.len() == 2 && told.is_rebalancing())
+    };
+    let begun = Instant::now();
+    while !rebalances().await? {
+        if begun.elapsed() > PATIENCE {
+            return Err(format!("{group} does not rebalance").into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok([member, other])
+}
+
 /// Nodes forget the one before a moment after it was deleted.
 async fn create_anew(target: &Target, topic: &str) -> Outcome {
     let begun = Instant::now();
@@ -201,7 +238,6 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// A member has records in hand when another comes.
     async fn rebalances(&mut self) -> Outcome {
         let topic = self.topic("rebalanced").await?;
         for (protocol, fault, says) in [
@@ -209,34 +245,9 @@ impl Stage<'_> {
             (GroupProtocol::Consumer, "a member that does not give up what it has", "has not given up"),
         ] {
             let group = self.group("rebalancing");
-            let mut member = member_by(self.target, &group, &topic, protocol).build().await?;
-            // Which partition goes to the other is the assignor's choice: it has records of both in hand.
             let fetched = RECORDS as u64 * PARTITIONS as u64;
-            poll_until(&mut member, "a share", |member| !member.assignment().is_empty()).await?;
-            member.seek_to_beginning(member.assignment())?;
-            let begun = Instant::now();
-            while member.stats().buffer.records < fetched {
-                holds("it fetches ahead", begun.elapsed() < PATIENCE)?;
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            let in_hand = member.poll(PATIENCE).await?.iter().count() as u64;
-            equal("how many records are in hand", in_hand, fetched)?;
-            self.members.push(member);
-            self.members.push(member_by(self.target, &group, &topic, protocol).build().await?);
-            let wanted = group.clone();
-            let rebalances = async || -> Result<bool, Failed> {
-                let told = self.admin.describe_groups(wanted.as_str()).await?.remove(&wanted);
-                let told = told.ok_or("no answer")??;
-                // One member alone may be on its way in yet.
-                Ok(told.members.len() == 2 && told.is_rebalancing())
-            };
-            let begun = Instant::now();
-            while !rebalances().await? {
-                if begun.elapsed() > PATIENCE {
-                    return Err(format!("{group} does not rebalance").into());
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+            let pair = amid_a_rebalance(self.target, &self.admin, &group, &topic, protocol, fetched).await?;
+            self.members.extend(pair);
             self.expect(fault, "rebalance-stuck", &[&group, says]);
         }
         Ok(())

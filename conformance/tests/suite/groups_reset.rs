@@ -21,9 +21,9 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-type Offsets = BTreeMap<(String, i64), i64>;
+pub(crate) type Offsets = BTreeMap<(String, i64), i64>;
 
-fn theirs(printed: &Printed) -> Offsets {
+pub(crate) fn theirs(printed: &Printed) -> Offsets {
     let row = |row: BTreeMap<String, String>| {
         let number = |title: &str| row.get(title)?.parse().ok();
         Some(((row.get("TOPIC")?.clone(), number("PARTITION")?), number("NEW-OFFSET")?))
@@ -31,7 +31,7 @@ fn theirs(printed: &Printed) -> Offsets {
     printed.rows().into_iter().filter_map(row).collect()
 }
 
-fn ours(target: &Target, args: &[&str]) -> Result<Offsets, Failed> {
+pub(crate) fn ours(target: &Target, args: &[&str]) -> Result<Offsets, Failed> {
     let row = |row: &serde_json::Value| {
         Some(((row["topic"].as_str()?.to_owned(), row["partition"].as_i64()?), row["new_offset"].as_i64()?))
     };
@@ -39,7 +39,7 @@ fn ours(target: &Target, args: &[&str]) -> Result<Offsets, Failed> {
 }
 
 /// The time of the first record of each partition, in milliseconds: 2026-11-29T00:00:00.
-const FIRST: i64 = 1_795_910_400_000;
+pub(crate) const FIRST: i64 = 1_795_910_400_000;
 
 async fn moved(target: &Target) -> Outcome {
     let (name, beside) = (topic(target, "moved", 4).await?, topic(target, "moved-beside", 1).await?);

@@ -23,21 +23,17 @@ pub(crate) fn cases() -> Vec<Case> {
             wait(consumers(target))
         })
         .with_java(),
-        Case::kafka("share_and_streams_groups_are_shown_as_kafkas_tools_show_them", |target| {
-            wait(shared_and_streams(target))
-        })
-        .with_java(),
     ]
 }
 
 /// Reads a field from a row of ours.
-type Of = fn(&Value) -> Option<String>;
+pub(crate) type Of = fn(&Value) -> Option<String>;
 
 /// A field: Kafka's title of it, and how ours is read.
-type Field = (&'static str, Of);
+pub(crate) type Field = (&'static str, Of);
 
 /// Fields by the names that Kafka's tool has for them; what is not known is left out.
-type Row = BTreeMap<&'static str, String>;
+pub(crate) type Row = BTreeMap<&'static str, String>;
 
 /// The rows of `ottla` with these arguments, as JSON.
 pub(crate) fn shown(target: &Target, args: &[&str]) -> Result<Vec<Value>, Failed> {
@@ -45,12 +41,12 @@ pub(crate) fn shown(target: &Target, args: &[&str]) -> Result<Vec<Value>, Failed
     Ok(output.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
 
-fn ours(rows: &[Value], fields: &[Field]) -> BTreeSet<Row> {
+pub(crate) fn ours(rows: &[Value], fields: &[Field]) -> BTreeSet<Row> {
     let row = |row: &Value| fields.iter().filter_map(|(title, of)| Some((*title, of(row)?))).collect();
     rows.iter().map(row).collect()
 }
 
-fn theirs(printed: &Printed, fields: &[Field]) -> BTreeSet<Row> {
+pub(crate) fn theirs(printed: &Printed, fields: &[Field]) -> BTreeSet<Row> {
     let row = |row: BTreeMap<String, String>| {
         fields.iter().filter_map(|(title, _)| Some((*title, row.get(*title)?.clone()))).collect()
     };
@@ -59,11 +55,12 @@ fn theirs(printed: &Printed, fields: &[Field]) -> BTreeSet<Row> {
 
 macro_rules! fields {
     ($($title:literal: $key:literal),* $(,)?) => {
-        [$( ($title, (|row: &Value| text(&row[$key])) as Of) ),*]
+        [$( ($title, (|row: &Value| $crate::groups_shown::text(&row[$key])) as $crate::groups_shown::Of) ),*]
     };
 }
+pub(crate) use fields;
 
-fn text(value: &Value) -> Option<String> {
+pub(crate) fn text(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
@@ -72,7 +69,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// As Kafka's tool writes partitions: `a:0;b:1,2`. Nothing where there are none.
-fn assignment(value: &Value) -> Option<String> {
+pub(crate) fn assignment(value: &Value) -> Option<String> {
     let mut topics: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
     for at in value.as_array()? {
         let (topic, partition) = at.as_str()?.rsplit_once('-')?;
@@ -86,12 +83,12 @@ fn assignment(value: &Value) -> Option<String> {
 }
 
 /// `host:port (id)`.
-fn coordinator(row: &Value) -> Option<String> {
+pub(crate) fn coordinator(row: &Value) -> Option<String> {
     Some(format!("{} ({})", row["coordinator_address"].as_str()?, row["coordinator"]))
 }
 
 /// Asks both until they agree: members may be on their way still. The same number of rows must be there, and at least so many.
-fn agree(
+pub(crate) fn agree(
     target: &Target,
     tools: &mut GroupTools,
     (tool, kafka): (&str, &[&str]),
@@ -112,7 +109,7 @@ fn agree(
     agreed.map_err(|late| format!("{late}; {last}").into())
 }
 
-async fn joined(
+pub(crate) async fn joined(
     target: &Target,
     group: &str,
     topic: &str,
@@ -124,11 +121,31 @@ async fn joined(
     Ok(consumer)
 }
 
-const OFFSETS: [Field; 10] = fields! {
+pub(crate) const OFFSETS: [Field; 10] = fields! {
     "GROUP": "group", "TOPIC": "topic", "PARTITION": "partition", "LEADER-EPOCH": "leader_epoch",
     "CURRENT-OFFSET": "current_offset", "LOG-END-OFFSET": "log_end_offset", "LAG": "lag",
     "CONSUMER-ID": "member", "HOST": "host", "CLIENT-ID": "client",
 };
+
+pub(crate) fn of_members() -> Vec<Field> {
+    let current: Of = |row| assignment(&row["partitions"]);
+    let target: Of = |row| assignment(&row["target_partitions"]);
+    let epoch: Of = |row| text(&row["member"]).and(text(&row["assignment_epoch"]));
+    let named = fields! {
+        "GROUP": "group", "CONSUMER-ID": "member", "GROUP-INSTANCE-ID": "instance", "HOST": "host",
+        "CLIENT-ID": "client", "#PARTITIONS": "partition_count", "CURRENT-EPOCH": "member_epoch",
+    };
+    let more = [("CURRENT-ASSIGNMENT", current), ("TARGET-EPOCH", epoch), ("TARGET-ASSIGNMENT", target)];
+    named.into_iter().chain(more).collect()
+}
+
+pub(crate) fn of_state() -> Vec<Field> {
+    let named = fields! {
+        "GROUP": "group", "ASSIGNMENT-STRATEGY": "assignor", "STATE": "state", "GROUP-EPOCH": "group_epoch",
+        "TARGET-ASSIGNMENT-EPOCH": "assignment_epoch", "#MEMBERS": "member_count",
+    };
+    named.into_iter().chain([("COORDINATOR (ID)", coordinator as Of)]).collect()
+}
 
 async fn consumers(target: &Target) -> Outcome {
     let name = topic(target, "shown", 3).await?;
@@ -163,34 +180,15 @@ async fn consumers(target: &Target) -> Outcome {
     let mine = |verb: &[&'static str]| [verb, &["--verbose"], &named].concat();
     let offsets = describe(&["--offsets"]);
     agree(target, &mut tools, ("consumer", &offsets), &mine(&["lag"]), &OFFSETS, 14)?;
-    let members_of: Vec<Field> = {
-        let [group, id, instance, host, client, count, epoch] = fields! {
-            "GROUP": "group", "CONSUMER-ID": "member", "GROUP-INSTANCE-ID": "instance", "HOST": "host",
-            "CLIENT-ID": "client", "#PARTITIONS": "partition_count", "CURRENT-EPOCH": "member_epoch",
-        };
-        let current: Of = |row| assignment(&row["partitions"]);
-        let target: Of = |row| assignment(&row["target_partitions"]);
-        let of: Of = |row| text(&row["member"]).and(text(&row["assignment_epoch"]));
-        [group, id, instance, host, client, count, epoch]
-            .into_iter()
-            .chain([("CURRENT-ASSIGNMENT", current), ("TARGET-EPOCH", of), ("TARGET-ASSIGNMENT", target)])
-            .collect()
-    };
+    let members_of = of_members();
     // Kafka's tool has no row for a group without members.
     let live = [classic, consumer, two].map(String::as_str);
     let of_live: Vec<&str> = live.iter().flat_map(|group| ["--group", group]).collect();
     let kafka = [&["--describe", "--verbose", "--members"], &of_live[..]].concat();
     let args = [&["groups", "describe", "--verbose"], &live[..]].concat();
     agree(target, &mut tools, ("consumer", &kafka), &args, &members_of, 4)?;
-    let state: [Field; 7] = {
-        let [group, strategy, state, epoch, assigned, count] = fields! {
-            "GROUP": "group", "ASSIGNMENT-STRATEGY": "assignor", "STATE": "state", "GROUP-EPOCH": "group_epoch",
-            "TARGET-ASSIGNMENT-EPOCH": "assignment_epoch", "#MEMBERS": "member_count",
-        };
-        [group, ("COORDINATOR (ID)", coordinator), strategy, state, epoch, assigned, count]
-    };
     let kafka = describe(&["--state"]);
-    agree(target, &mut tools, ("consumer", &kafka), &mine(&["groups", "describe"]), &state, 6)?;
+    agree(target, &mut tools, ("consumer", &kafka), &mine(&["groups", "describe"]), &of_state(), 6)?;
 
     // Each fact of an unknown group: Kafka's tool tells of it alone, and ends well.
     let unknown = tools.ask("consumer", &["--describe", "--group", "nobody"])?;
@@ -214,73 +212,4 @@ async fn place(admin: &Admin, topic: &str, group: &str) -> Outcome {
     let placed = admin.alter_offsets(group, offsets).await?;
     placed.into_values().collect::<Result<Vec<_>, _>>()?;
     Ok(())
-}
-
-async fn shared_and_streams(target: &Target) -> Outcome {
-    let name = topic(target, "shared", 2).await?;
-    let (share, streams) = (unique("shown-share"), unique("shown-streams"));
-    let mut tools = GroupTools::start(&target.bootstrap())?;
-    let told = tools.ask("share-member", &[&name, &share])?;
-    equal("the share group's member", told.status, 0).map_err(|_| told.all())?;
-    numbers(target, &name, 2, 0..20).await?;
-    let coordinator_of = admin(target).await?.find_coordinator(streams.as_str()).await?.address;
-    let (host, port) = (coordinator_of.host, coordinator_of.port.to_string());
-    let told = tools.ask("streams-member", &[&host, &port, &name, &streams])?;
-    equal("the streams group's member", told.status, 0).map_err(|_| told.all())?;
-
-    let fields = fields! {
-        "GROUP": "group", "TOPIC": "topic", "PARTITION": "partition", "LEADER-EPOCH": "leader_epoch",
-        "START-OFFSET": "current_offset", "LAG": "lag",
-    };
-    let kafka = ["--describe", "--verbose", "--offsets", "--group", &share];
-    agree(target, &mut tools, ("share", &kafka), &["lag", "--verbose", &share], &fields, 2)?;
-    let fields: Vec<Field> = {
-        let current: Of = |row| assignment(&row["partitions"]);
-        let named = fields! {
-            "GROUP": "group", "CONSUMER-ID": "member", "HOST": "host", "CLIENT-ID": "client",
-            "#PARTITIONS": "partition_count", "MEMBER-EPOCH": "member_epoch",
-        };
-        named.into_iter().chain([("ASSIGNMENT", current)]).collect()
-    };
-    let kafka = ["--describe", "--verbose", "--members", "--group", &share];
-    let args = ["groups", "describe", "--verbose", &share];
-    agree(target, &mut tools, ("share", &kafka), &args, &fields, 1)?;
-    let state: Vec<Field> = {
-        let named = fields! { "GROUP": "group", "STATE": "state", "#MEMBERS": "member_count" };
-        named.into_iter().chain([("COORDINATOR (ID)", coordinator as Of)]).collect()
-    };
-    let kafka = ["--describe", "--state", "--group", &share];
-    agree(target, &mut tools, ("share", &kafka), &args, &state, 1)?;
-
-    let fields = fields! {
-        "GROUP": "group", "TOPIC": "topic", "PARTITION": "partition", "LEADER-EPOCH": "leader_epoch",
-        "CURRENT-OFFSET": "current_offset", "LOG-END-OFFSET": "log_end_offset", "OFFSET-LAG": "lag",
-    };
-    let kafka = ["--describe", "--verbose", "--offsets", "--group", &streams];
-    agree(target, &mut tools, ("streams", &kafka), &["lag", "--verbose", &streams], &fields, 2)?;
-    let fields = fields! {
-        "GROUP": "group", "MEMBER": "member", "PROCESS": "process", "CLIENT-ID": "client",
-    };
-    let kafka = ["--describe", "--members", "--group", &streams];
-    let args = ["groups", "describe", "--verbose", &streams];
-    agree(target, &mut tools, ("streams", &kafka), &args, &fields, 1)?;
-    let kafka = ["--describe", "--state", "--group", &streams];
-    let state: Vec<Field> = {
-        let named = fields! { "GROUP": "group", "STATE": "state", "#MEMBERS": "member_count", "ASSIGNOR": "assignor" };
-        named.into_iter().chain([("COORDINATOR (ID)", coordinator as Of)]).collect()
-    };
-    agree(target, &mut tools, ("streams", &kafka), &args, &state, 1)?;
-    let tasks = shown(target, &args)?;
-    equal("its tasks", &tasks[0]["tasks"], &serde_json::json!(["0_0", "0_1"]))?;
-
-    let fields = fields! { "GROUP": "group", "TYPE": "type", "PROTOCOL": "protocol_type" };
-    let listed = tools.ask("groups", &["--list"])?;
-    let (theirs, ours) = (theirs(&listed, &fields), ours(&shown(target, &["groups", "list"])?, &fields));
-    let of_case = |rows: BTreeSet<Row>| -> BTreeSet<Row> {
-        let mine = |row: &Row| row.get("GROUP").is_some_and(|group| *group == share || *group == streams);
-        // Kafka's tool writes types with a capital, this release's brokers do not.
-        let small = |row: Row| row.into_iter().map(|(title, text)| (title, text.to_lowercase())).collect();
-        rows.into_iter().filter(mine).map(small).collect()
-    };
-    equal("what is listed", of_case(ours), of_case(theirs))
 }
