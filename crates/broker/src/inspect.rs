@@ -93,7 +93,7 @@ impl Cluster {
         self.pushed.iter()
     }
 
-    /// Asks clients for these metrics from now on. Without effect where [`Config::client_metrics`] had none, as clients were not told.
+    /// Asks clients for these metrics from now on. Without effect where [`Config::client_metrics`](crate::Config::client_metrics) had none, as clients were not told.
     pub fn ask_for_metrics(&mut self, wanted: ClientMetrics) {
         if let Some(client_metrics) = &mut self.config.client_metrics {
             *client_metrics = wanted;
