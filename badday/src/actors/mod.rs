@@ -1,7 +1,7 @@
 //! The other side of the program: what it starts as processes of their own, so that each can be killed, stopped, and told another time.
 //!
 //! `ottla-bad-day actor ROLE KEY=VALUE...`: keys that begin with `own.` are the role's, the others Kafka's properties. An actor tells
-//! what it sees ([`Told`](crate::line::Told)), obeys its standard input, and ends in good order when that ends.
+//! what it sees ([`Told`]), obeys its standard input, and ends in good order when that ends.
 
 mod ledger;
 mod processor;
