@@ -98,6 +98,7 @@ fn printed(target: &Target) -> Outcome {
         &["-c", "3"],
         &["-o", "3"],
         &["-o", "-2"],
+        &["-o", "-30"],
         &["-o", "end"],
         &["-o", &from],
         &["-o", &never],

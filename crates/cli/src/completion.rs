@@ -1,5 +1,5 @@
-//! What a shell offers next: verbs and flags as they are defined, and names of topics and groups as the cluster has them which the
-//! words so far name.
+//! What a shell offers next: verbs and flags as they are defined, and names of topics and groups, and addresses of brokers, as the
+//! cluster has them which the words so far name.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -22,6 +22,11 @@ const VARIABLE: &str = "OTTLA_COMPLETE";
 /// How long a cluster is asked for names: a person has pressed a key.
 const PATIENCE: &str = "default.api.timeout.ms=1500";
 
+/// The flags that say which cluster is meant, and how it is reached.
+const WHICH: [&str; 4] = ["-b", "--bootstrap-servers", "-X", "--config"];
+/// Those of them that do not name its brokers.
+const HOW: [&str; 2] = ["-X", "--config"];
+
 /// Answers a shell's script, and ends, if it is one that asks.
 pub(crate) fn answer() {
     CompleteEnv::with_factory(|| with_names(Cli::command())).var(VARIABLE).complete();
@@ -36,7 +41,7 @@ pub(crate) fn script(shell: &str) -> io::Result<String> {
     String::from_utf8(script).map_err(io::Error::other)
 }
 
-/// Arguments whose value is called a topic, or a group, are completed by names.
+/// Arguments whose value is called a topic, a group, or servers, are completed by names.
 fn with_names(command: Command) -> Command {
     let with_names_of_argument = |arg: Arg| {
         let called = arg.get_value_names().and_then(<[_]>::first).map(|name| name.to_string());
@@ -44,6 +49,7 @@ fn with_names(command: Command) -> Command {
         match called.split(['[', ' ']).next() {
             Some("TOPIC" | "TOPICS") => arg.add(ArgValueCompleter::new(topics)),
             Some("GROUP" | "GROUPS") => arg.add(ArgValueCompleter::new(groups)),
+            Some("SERVERS") => arg.add(ArgValueCompleter::new(brokers)),
             _ => arg,
         }
     };
@@ -51,45 +57,54 @@ fn with_names(command: Command) -> Command {
 }
 
 fn topics(begin: &OsStr) -> Vec<CompletionCandidate> {
-    let is_internal = |name: &String| name.starts_with("__");
-    names("topics", "topic", begin).filter(|name| !is_internal(name)).map(CompletionCandidate::new).collect()
+    let names = names(&["topics", "list"], "topic", &meant(&WHICH));
+    offer(names.into_iter().filter(|name| !name.starts_with("__")), begin)
 }
 
 fn groups(begin: &OsStr) -> Vec<CompletionCandidate> {
-    names("groups", "group", begin).map(CompletionCandidate::new).collect()
+    offer(names(&["groups", "list"], "group", &meant(&WHICH)), begin)
+}
+
+/// Of a list of addresses the last is completed. What is being written says not yet which cluster is meant.
+fn brokers(begin: &OsStr) -> Vec<CompletionCandidate> {
+    let begin = begin.to_string_lossy();
+    let before = begin.rfind(',').map_or("", |comma| &begin[..=comma]);
+    let names = names(&["cluster"], "address", &meant(&HOW));
+    offer(names.into_iter().map(|name| format!("{before}{name}")), begin.as_ref().as_ref())
+}
+
+fn offer(names: impl IntoIterator<Item = String>, begin: &OsStr) -> Vec<CompletionCandidate> {
+    let begin = begin.to_string_lossy();
+    names.into_iter().filter(|name| name.starts_with(&*begin)).map(CompletionCandidate::new).collect()
 }
 
 /// As this command lists them. A cluster that cannot be asked has none, in silence: the next key comes at once.
-fn names(verb: &str, column: &'static str, begin: &OsStr) -> impl Iterator<Item = String> {
-    let list = || -> io::Result<Vec<u8>> {
-        let mut list = Process::new(std::env::current_exe()?);
-        list.args([verb, "list", "--output", "json"])
-            .args(cluster(std::env::args_os()))
-            .args(["-X", PATIENCE]);
-        Ok(list.stdin(Stdio::null()).stderr(Stdio::null()).output()?.stdout)
+fn names(list: &[&str], column: &str, cluster: &[OsString]) -> Vec<String> {
+    let ask = || -> io::Result<Vec<u8>> {
+        let mut ask = Process::new(std::env::current_exe()?);
+        ask.args(list).args(["--output", "json"]).args(cluster).args(["-X", PATIENCE]);
+        Ok(ask.stdin(Stdio::null()).stderr(Stdio::null()).output()?.stdout)
     };
-    let begin = begin.to_string_lossy().into_owned();
-    let rows: Vec<Value> = list()
-        .unwrap_or_default()
-        .split(|byte| *byte == b'\n')
-        .filter_map(|row| serde_json::from_slice(row).ok())
-        .collect();
-    let names = rows.into_iter().filter_map(move |row| row.get(column)?.as_str().map(str::to_owned));
-    names.filter(move |name| name.starts_with(&begin))
+    let rows = ask().unwrap_or_default();
+    let rows = rows.split(|byte| *byte == b'\n').filter_map(|row| serde_json::from_slice::<Value>(row).ok());
+    rows.filter_map(|row| row.get(column)?.as_str().map(str::to_owned)).collect()
 }
 
-/// The words that say which cluster is meant, and how it is reached.
-fn cluster(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    const FLAGS: [&str; 4] = ["-b", "--bootstrap-servers", "-X", "--config"];
+/// The words so far that have these flags.
+fn meant(flags: &[&str]) -> Vec<OsString> {
+    cluster(std::env::args_os(), flags)
+}
+
+fn cluster(words: impl IntoIterator<Item = OsString>, flags: &[&str]) -> Vec<OsString> {
     let mut words = words.into_iter().skip_while(|word| word != "--").skip(1).peekable();
     let mut about = Vec::new();
     while let Some(word) = words.next() {
         let text = word.to_string_lossy();
-        if FLAGS.contains(&&*text) {
+        if flags.contains(&&*text) {
             // The value may be what is being completed.
             let Some(value) = words.next_if(|value| !value.is_empty()) else { continue };
             about.extend([word, value]);
-        } else if FLAGS
+        } else if flags
             .iter()
             .any(|flag| text.starts_with(flag) && (text.contains('=') || !flag.starts_with("--")))
         {
@@ -105,7 +120,7 @@ mod tests {
 
     fn about(words: &[&str]) -> Vec<String> {
         let words = ["ottla", "--"].iter().chain(words).map(OsString::from);
-        cluster(words).into_iter().map(|word| word.into_string().unwrap()).collect()
+        cluster(words, &WHICH).into_iter().map(|word| word.into_string().unwrap()).collect()
     }
 
     #[test]

@@ -13,7 +13,9 @@ Unlike kcat: an offset that is not in the log is an error, and -N begins where t
 and aborted transactions are read (--isolation); -c 0 prints nothing; -o stored needs -X group.id=GROUP; a partition that \
 cannot be read is an error, with -e once all others are printed; in -J bytes that are not UTF-8 are in base64, and the key \
 `base64` tells which; %h prints all bytes of a value; e@MS ends by itself; an end is noted once; what -o or an escape does \
-not know is an error. The status is 0 once it is done, 1 where it failed, 2 for wrong usage.";
+not know is an error; a topic that begins with ^ is a pattern by --regex alone; with -G the place in a partition without records \
+is committed, too; there is no -s: values of registered schemas are read by the library. Of -b and -X bootstrap.servers the \
+flag counts alone. The status is 0 once it is done, 1 where it failed, 2 for wrong usage.";
 
 #[derive(Debug, Args)]
 #[command(after_help = UNLIKE_KCAT_TO_PRODUCE)]

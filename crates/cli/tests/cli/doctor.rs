@@ -165,3 +165,28 @@ fn wrong_usage_is_told_before_anything_is_tried() {
         assert_eq!((refused.status, refused.stdout.as_str()), (Some(2), ""), "{args:?}: {refused:?}");
     }
 }
+
+#[test]
+fn nothing_is_written_however_much_is_looked_at() {
+    let topics = vec![TopicSpec::new("t", 2)];
+    let config = Config { brokers: 2, topics, ..Config::default() };
+    let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
+    let servers = server.bootstrap();
+    let commit =
+        ["groups", "reset-offsets", "-b", &servers, "-G", "g", "-t", "t", "--to-earliest", "--execute"];
+    Process::start(&mut ottla(&commit)).wait().ok();
+    let is = || {
+        server.with_cluster(|cluster| {
+            let topics: Vec<(String, usize)> =
+                cluster.topics().map(|(name, partitions)| (name.to_owned(), partitions)).collect();
+            let ends: Vec<_> = (0..2).map(|partition| cluster.log_end_offset("t", partition)).collect();
+            let groups: Vec<String> = cluster.groups().map(str::to_owned).collect();
+            (topics, ends, groups, cluster.committed("g"))
+        })
+    };
+    let before = is();
+    let args = ["doctor", "-b", &servers, "-G", "g", "-G", "nobody", "--looks", "2", "--interval", "10ms"];
+    let done = Process::start(&mut ottla(&args)).wait();
+    assert!(done.stdout.contains("nobody"), "{done:?}");
+    assert_eq!(is(), before);
+}

@@ -42,7 +42,7 @@ fn a_shell_completes_verbs_and_flags() {
 }
 
 #[test]
-fn a_shell_completes_names_of_topics_and_groups_that_the_cluster_has() {
+fn a_shell_completes_names_of_topics_groups_and_brokers_that_the_cluster_has() {
     let broker = Broker::start(&["orders:1", "orders-retry:1", "t:1"]);
     broker.produce(&["t"], &numbers(0..3)).ok();
     commit(&broker, "billing", "1");
@@ -53,6 +53,11 @@ fn a_shell_completes_names_of_topics_and_groups_that_the_cluster_has() {
     assert_eq!(of(&["groups", "delete", "b"]), ["billing"]);
     assert_eq!(of(&["topics", "describe", "t"]), ["t"]);
     assert_eq!(of(&["groups", "reset-offsets", "-G", "billing", "-t", "o"]), ["orders", "orders-retry"]);
+    let given = format!("bootstrap.servers={}", broker.servers);
+    let of = |words: &[&str]| offered(&[&["-X", &given], words].concat());
+    assert_eq!(of(&["lag", "-b", ""]), [broker.servers.as_str()]);
+    assert_eq!(of(&["lag", "-b", "other:1,"]), [format!("other:1,{}", broker.servers)]);
+    assert_eq!(of(&["lag", "-b", "other"]), [""; 0]);
 }
 
 #[test]
