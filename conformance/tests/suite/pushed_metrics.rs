@@ -79,7 +79,8 @@ fn arrives() -> Outcome {
         .classes(classes);
     let own = Own::start(config)?;
     let came = wait(compared(&own.target(), &file));
-    std::fs::remove_file(&file)?;
+    // It is not there where nothing came, which is what is to be told.
+    _ = std::fs::remove_file(&file);
     came
 }
 

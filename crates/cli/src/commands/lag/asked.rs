@@ -29,14 +29,14 @@ pub(super) const AT_ONCE: usize = 4_096;
 pub(in crate::commands) struct Log {
     pub(in crate::commands) begin: Option<i64>,
     pub(in crate::commands) end: Option<i64>,
-    /// Where it ends for readers of committed records, where that is asked for.
-    pub(in crate::commands) stable: Option<i64>,
+    /// Where it ends for readers of committed records, as far as that is known, where it is asked for.
+    pub(in crate::commands) stable: Option<Option<i64>>,
 }
 
 impl Log {
     /// Where it ends for whom the lag is told.
     pub(in crate::commands) fn readable_end(self) -> Option<i64> {
-        self.stable.or(self.end)
+        self.stable.unwrap_or(self.end)
     }
 }
 
@@ -90,6 +90,7 @@ impl Seen {
 
     /// Where the logs end for readers of committed records: of those whose end is known.
     pub(super) async fn ask_stable(&mut self, admin: &Admin) -> Result<(), Failure> {
+        self.logs.values_mut().for_each(|log| log.stable = Some(None));
         let partitions: Vec<TopicPartition> = self.logs.keys().cloned().collect();
         for some in partitions.chunks(AT_ONCE) {
             let latest = some.iter().map(|at| (at.clone(), OffsetSpec::Latest));
@@ -98,7 +99,7 @@ impl Seen {
                     Ok(told) => {
                         let log = self.logs.entry(at).or_default();
                         // What was written since the end was asked for is not ahead of it.
-                        log.stable = told.map(|told| told.offset).min(log.end);
+                        log.stable = Some(told.map(|told| told.offset).min(log.end));
                     }
                     Err(error) => self.missed(error),
                 }

@@ -143,7 +143,7 @@ fn age(at: &TopicPartition, place: Place, log: Log, watch: &Watch, times: Option
         (Ordering::Less, _) => None,
         (Ordering::Equal, _) => Some(0.0),
         // All that may be read is read.
-        _ if log.stable.is_some_and(|stable| stable <= offset) => Some(0.0),
+        _ if log.stable.is_some() && log.readable_end()? <= offset => Some(0.0),
         (Ordering::Greater, None) => watch.age(at, offset),
         (Ordering::Greater, Some(times)) => {
             times.get(&(at.clone(), offset)).map(|written| seconds(watch.at() - written))
@@ -157,11 +157,28 @@ pub(super) fn lag(kind: GroupKind, place: Place, log: Log) -> Option<i64> {
         (GroupKind::Share, _) => place.lag,
         (_, Some(offset)) => match log.stable {
             // Who reads uncommitted records may be ahead of those that are committed.
-            Some(stable) if offset <= log.end? => Some((stable - offset).max(0)),
+            Some(stable) if offset <= log.end? => Some((stable? - offset).max(0)),
             _ => Some(log.end? - offset),
         },
         // It reads from the begin.
         (GroupKind::Streams, None) => Some(log.readable_end()? - log.begin?),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_is_to_the_end_that_is_asked_for_and_not_known_where_that_is_not() {
+        let at = |offset| Place { offset: Some(offset), ..Place::default() };
+        let log = |stable| Log { begin: Some(0), end: Some(10), stable };
+        let behind = |offset, stable| lag(GroupKind::Classic, at(offset), log(stable));
+        assert_eq!((behind(4, None), behind(4, Some(Some(7)))), (Some(6), Some(3)));
+        assert_eq!(behind(9, Some(Some(7))), Some(0), "it reads what is not committed, too");
+        assert_eq!(behind(12, Some(Some(7))), Some(-2), "the log has no such place");
+        assert_eq!((behind(4, Some(None)), log(Some(None)).readable_end()), (None, None));
+        assert_eq!(log(None).readable_end(), Some(10));
     }
 }
