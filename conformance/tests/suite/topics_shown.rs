@@ -140,9 +140,20 @@ async fn offsets(target: &Target) -> Outcome {
         .into_values()
         .collect::<Result<Vec<_>, _>>()?;
     let mut tools = GroupTools::start(&target.bootstrap())?;
-    for time in
-        ["latest", "earliest", "max-timestamp", "-1", "-2", "-3", "-4", "earliest-local", "latest-tiered", "-6", "1", "99999999999999"]
-    {
+    for time in [
+        "latest",
+        "earliest",
+        "max-timestamp",
+        "-1",
+        "-2",
+        "-3",
+        "-4",
+        "earliest-local",
+        "latest-tiered",
+        "-6",
+        "1",
+        "99999999999999",
+    ] {
         let told = tools.ask("offsets", &["--topic", &name, "--time", time])?;
         let theirs: BTreeMap<i64, i64> = told
             .out

@@ -307,13 +307,13 @@ impl Connections {
         let why = link.interpret(why);
         let was_ready = matches!(link.state, State::Ready { .. });
         link.failures += 1;
-        link.refused = link.is_refusal(&why, self.reached);
+        // Nobody waits for a push, or would be told and try again.
+        link.refused = link.is_refusal(&why, self.reached) && key.1 != Kind::Telemetry;
         let wait = self.config.reconnect_backoff.after(link.failures, &mut self.rng);
         link.state = State::Closed { retry_at: Some(now.mono + wait).filter(|_| !link.refused) };
         link.last_failure = Some(why.clone());
         (link.throttled_until, link.renew_at, link.answered) = (None, None, false);
-        // Nobody waits for a push.
-        if link.refused && key.1 != Kind::Telemetry {
+        if link.refused {
             let (address, why) = (link.address.clone(), why.clone());
             self.refusals.push_back((key.0, key.1, RefusedConnection { address, why }));
         }

@@ -76,7 +76,8 @@ pub enum Outbound {
         port: u16,
     },
     /// Send a request, and tell [`Machine::handle_written`] if it is one that is not answered. The batches of a Produce request
-    /// are [to be compressed](ottla_protocol::messages::ProduceRequest::compress) before, with the machine not locked.
+    /// are [to be compressed](ottla_protocol::messages::ProduceRequest::compress) before, with the machine not locked, and so are the
+    /// metrics of a [PushTelemetry](ottla_protocol::messages::PushTelemetryRequest::compress).
     Send {
         /// The connection to send it on.
         conn: ConnId,

@@ -256,7 +256,7 @@ impl Consumer {
         self.shared.with(|core, now| core.unsubscribe(now));
     }
 
-    /// What was asked for: topics, or partitions.
+    /// What was asked for: topics, or partitions, of which there are none once the consumer is closed.
     pub fn subscription(&self) -> Subscription {
         self.shared.inspect(|core| core.subscription())
     }

@@ -75,7 +75,10 @@ impl<F: Clone> Consumer<F> {
         if self.closing.is_none() {
             self.step_fetch(now);
         }
-        self.step_telemetry(now);
+        if self.step_telemetry(now) {
+            // What a close waited for is over, and nothing else need wake it.
+            self.step_closing(now);
+        }
     }
 
     fn step_closing(&mut self, now: Now) {

@@ -14,20 +14,23 @@ impl<F: Clone> Consumer<F> {
         self.telemetry.as_ref().map(|telemetry| telemetry.client_instance_id()).ok_or(MetricsPushIsOff)
     }
 
-    pub(super) fn step_telemetry(&mut self, now: Now) {
-        let Some(telemetry) = &mut self.telemetry else { return };
+    /// Asks and pushes what is due. Returns whether it has ended by that.
+    pub(super) fn step_telemetry(&mut self, now: Now) -> bool {
+        let Some(telemetry) = &mut self.telemetry else { return false };
+        let had_ended = telemetry.has_ended(now);
         let sent = match telemetry.due(&mut self.hub.connections, now) {
-            None => return,
+            None => return !had_ended && telemetry.has_ended(now),
             Some(Due::Question(target)) => Some(telemetry.ask(target, &mut self.hub.connections, now)),
             Some(Due::Push(target)) => {
                 let resource = self.resource();
                 let sample = Sample { stats: self.stats(now), connected: self.hub.connections.connected() };
                 let recent = self.recent();
                 let (connections, telemetry) = (&mut self.hub.connections, self.telemetry.as_mut());
-                telemetry.and_then(|it| it.push(target, (sample, &recent), &resource, connections, now))
+                telemetry.and_then(|it| it.push(target, (sample, recent), &resource, connections, now))
             }
         };
         sent.into_iter().for_each(|id| self.hub.expect(id, Pending::Telemetry));
+        false
     }
 
     pub(super) fn handle_telemetry(&mut self, id: RequestId, response: &Response, now: Now) {

@@ -68,6 +68,18 @@ pub(crate) struct Recent {
     pub(crate) nodes: BTreeMap<NodeId, Took>,
 }
 
+impl Recent {
+    /// With what was before it.
+    pub(super) fn join(&mut self, before: Self) {
+        self.fetches.join(before.fetches);
+        self.commits.join(before.commits);
+        self.rebalances.join(before.rebalances);
+        for (node, took) in before.nodes {
+            self.nodes.entry(node).or_default().join(took);
+        }
+    }
+}
+
 /// What the receiver is told of the client as a whole.
 pub(crate) type Resource = Vec<(&'static str, String)>;
 

@@ -59,6 +59,8 @@ pub(crate) struct Telemetry {
     subscription: Option<Subscription>,
     refused_codecs: Vec<Compression>,
     ledger: Ledger,
+    /// What was refused, to be told with the next push.
+    untold: Recent,
     rng: fastrand::Rng,
 }
 
@@ -76,7 +78,7 @@ enum State {
     Pushing {
         request: RequestId,
         codec: Compression,
-        told: Box<(Sample, Now)>,
+        told: Box<(Sample, Recent, Now)>,
     },
     /// The last push is to be sent, or is not answered yet.
     Ending {
@@ -111,6 +113,7 @@ impl Telemetry {
             subscription: None,
             refused_codecs: Vec::new(),
             ledger: Ledger::new(now),
+            untold: Recent::default(),
             rng: fastrand::Rng::with_seed(seed),
         }
     }
@@ -148,7 +151,8 @@ impl Telemetry {
             self.state = State::Wanted { at: now.mono + DEFAULT_INTERVAL };
             return None;
         };
-        // An address that the user gave is that of a broker which has a name by now, and is not kept open for this.
+        // An address that the user gave is that of a broker which may have a name by now: it is asked where none is connected to by its
+        // name, as at the begin, and is pushed to then until it is lost.
         let named = |target: &&Target| matches!(target, Target::Node(_));
         let before = self.broker.filter(|target| named(&target) && able.contains(target));
         let nodes: Vec<&Target> = able.iter().filter(named).collect();
@@ -195,13 +199,14 @@ impl Telemetry {
     pub(crate) fn push(
         &mut self,
         target: Target,
-        (mut sample, recent): (Sample, &Recent),
+        (mut sample, mut recent): (Sample, Recent),
         resource: &Resource,
         connections: &mut Connections,
         now: Now,
     ) -> Option<RequestId> {
+        recent.join(std::mem::take(&mut self.untold));
         let subscription = self.subscription.as_ref()?;
-        let metrics = self.ledger.payload(subscription, resource, (&sample, recent), now);
+        let metrics = self.ledger.payload(subscription, resource, (&sample, &recent), now);
         sample.stats.partitions = Vec::new();
         let codec =
             if metrics.is_empty() { Compression::None } else { subscription.codec(&self.refused_codecs) };
@@ -215,7 +220,7 @@ impl Telemetry {
         let request = connections.send(target, Kind::Telemetry, 0, request, None, now);
         match &mut self.state {
             State::Ending { request: sent, .. } => *sent = Some(request),
-            state => *state = State::Pushing { request, codec, told: Box::new((sample, now)) },
+            state => *state = State::Pushing { request, codec, told: Box::new((sample, recent, now)) },
         }
         Some(request)
     }
@@ -270,6 +275,9 @@ impl Telemetry {
         if error == ErrorCode::UnsupportedCompressionType && !self.refused_codecs.contains(&codec) {
             self.refused_codecs.push(codec);
         }
+        if let State::Pushing { told, .. } = std::mem::replace(&mut self.state, State::Off) {
+            self.untold = told.1;
+        }
         match follows(error) {
             Follows::Off => self.refused_for_good(error),
             Follows::AskLater => self.ask_later(now),
@@ -280,7 +288,8 @@ impl Telemetry {
     /// The push that is on its way.
     fn count_as_told(&mut self) {
         if let State::Pushing { told, .. } = std::mem::replace(&mut self.state, State::Off) {
-            self.ledger.tells(told.0, told.1);
+            let (sample, _, at) = *told;
+            self.ledger.tells(sample, at);
         }
     }
 

@@ -276,7 +276,7 @@ mod tests {
             let locked = locked.to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF).unwrap();
             let (text, password) = (Secret::from(locked.as_str()), Secret::from("secret"));
             let opened = |most| key_within(most, "ssl.keystore.key", "it", &text, Some(&password));
-            let most = Effort { rounds, memory };
+            let most = Effort { rounds, of_one: rounds, memory };
             assert!(opened(most).is_ok());
             let error = opened(Effort { rounds: rounds - 1, ..most }).unwrap_err().to_string();
             assert!(error.contains("rounds"), "{error}");

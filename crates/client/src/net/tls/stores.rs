@@ -22,7 +22,7 @@ pub(super) enum Unopened {
 
 /// Reads a store.
 pub(super) fn pkcs12(bytes: &Secret, password: Option<&Secret>) -> Result<Content, Unopened> {
-    within(Effort::MOST, bytes, password)
+    within(Effort::MOST_OF_STORE, bytes, password)
 }
 
 fn within(most: Effort, bytes: &Secret, password: Option<&Secret>) -> Result<Content, Unopened> {
@@ -66,7 +66,7 @@ mod tests {
             .mac_iterations(5)
             .write();
         let (bytes, password) = (Secret::from(written.unwrap()), Secret::from("secret"));
-        let opened = |rounds| within(Effort { rounds, ..Effort::MOST }, &bytes, Some(&password));
+        let opened = |rounds| within(Effort { rounds, ..Effort::MOST_OF_STORE }, &bytes, Some(&password));
         assert!(opened(15).is_ok_and(|(certificates, _)| certificates.len() == 1));
         let Err(Unopened::Damaged(why)) = opened(14) else { panic!("it is opened") };
         assert!(why.contains("15 rounds"), "{why}");

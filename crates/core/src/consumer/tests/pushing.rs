@@ -202,7 +202,13 @@ fn what_a_push_is_answered_decides_what_follows() {
         let mut world = World::subscribed();
         world.live(15);
         let (sent, push) = world.pushed();
-        let told = Decoded::new(&push.metrics).value("coordinator.rebalance.total");
+        let of = |push: &PushTelemetryRequest| {
+            let decoded = Decoded::new(&push.metrics);
+            ["coordinator.rebalance.total", "coordinator.rebalance.latency.max"]
+                .map(|name| decoded.value(name))
+        };
+        let told = of(&push);
+        assert!(told[0] == Some(1.0) && told[1].is_some(), "{told:?}");
         world.answer(&sent, says(error));
         let Some(after) = asks_after else {
             world.live(1000);
@@ -221,8 +227,7 @@ fn what_a_push_is_answered_decides_what_follows() {
         let (_, push) = world.pushed();
         let codec = if error == UnsupportedCompressionType { 1 } else { 4 };
         assert_eq!((push.subscription_id, push.compression_type), (2, codec), "{error:?}");
-        let again = Decoded::new(&push.metrics).value("coordinator.rebalance.total");
-        assert_eq!((told, again), (Some(1.0), Some(1.0)), "{error:?}: what was refused is told again");
+        assert_eq!(of(&push), told, "{error:?}: what was refused is told again");
     }
 }
 
@@ -345,6 +350,21 @@ fn a_close_tells_nobody_who_does_not_subscribe_or_cannot_be_reached() {
         world.pass(Duration::from_millis(1));
         assert!(world.consumer.is_closed());
     }
+}
+
+#[test]
+fn a_close_ends_as_soon_as_it_is_known_that_nobody_can_be_told_though_nothing_else_wakes_it() {
+    let mut world = World::new(config());
+    world.newest = with_plug_in();
+    world.consumer.assign([at(0)], world.now).unwrap();
+    world.run();
+    let (asked, _) = world.question();
+    world.answer(&asked, wants(1));
+    world.refusing = true;
+    let deadline = world.now.mono + Duration::from_secs(30);
+    world.consumer.close(CloseKind::Closed, LeaveGroup::Default, deadline, world.now);
+    world.run();
+    assert!(world.consumer.is_closed());
 }
 
 #[test]
