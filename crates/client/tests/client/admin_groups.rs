@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ottla::{
-    Consumer, ErrorCode, GroupProtocol,
+    Consumer, ErrorCode, GroupProtocol, IsolationLevel,
     admin::{Admin, CommittedOffset, GroupDescription, GroupKind, MemberToRemove, TopicPartition},
     error::AdminErrorKind,
 };
@@ -149,4 +149,20 @@ async fn many_groups_are_asked_for_and_deleted_at_once() {
     assert!(names.iter().all(|name| described[name].as_ref().unwrap().state == "Empty"));
     let deleted = admin.delete_groups(names).await.unwrap();
     assert!(deleted.len() == 250 && deleted.values().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn a_partition_without_a_leader_hides_no_other_groups_lag_and_is_not_waited_for() {
+    let server = cluster(3);
+    let admin = admin(&server).await;
+    for group in ["g", "h"] {
+        admin.alter_offsets(group, [(at(0), 3), (at(1), 0)]).await.unwrap();
+    }
+    server.with_cluster(|cluster| assert!(cluster.depose_leader("t", 1, server.now())));
+    let lags = admin.group_lags(["g", "h"], IsolationLevel::ReadUncommitted).await.unwrap();
+    for group in ["g", "h"] {
+        assert_eq!((lags.lag(group, &at(0)), lags.lag(group, &at(1))), (Some(-3), None));
+    }
+    let error = lags.logs[&at(1)].as_ref().unwrap_err();
+    assert_eq!((error.kind(), error.code()), (AdminErrorKind::Broker, Some(ErrorCode::LeaderNotAvailable)));
 }
