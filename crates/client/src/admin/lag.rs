@@ -71,10 +71,8 @@ impl Admin {
         });
         let mut logs: Each<TopicPartition, LogRange> = leaderless.collect();
         let all = |spec| partitions.iter().map(move |at| (at.clone(), spec));
-        let (mut starts, ends) = tokio::try_join!(
-            self.list_offsets(all(OffsetSpec::Earliest)),
-            self.list_offsets_for(isolation, all(OffsetSpec::Latest)),
-        )?;
+        let mut starts = self.list_offsets(all(OffsetSpec::Earliest)).await?;
+        let ends = self.list_offsets_for(isolation, all(OffsetSpec::Latest)).await?;
         for (at, end) in ends {
             let start = starts.remove(&at).unwrap_or(Ok(None));
             let range = match (start, end) {
