@@ -126,6 +126,11 @@ impl Stage<'_> {
             let group = unique("moving");
             commit(&self.admin, &group, (0..4).map(|at| ((topic.as_str(), at), 2))).await?;
             let members = amid_a_rebalance(self.target, &self.admin, &group, &topic, protocol, 40).await?;
+            // It is Assigning first, until a member's heartbeat has the coordinator assign.
+            until_some(PATIENCE, state, || {
+                let rows = shown(self.target, &["groups", "describe", &group]).ok()?;
+                rows.first().filter(|row| row["state"] == state).map(drop)
+            })?;
             offsets(self.target, &mut self.tools, &group, 4)?;
             let args = ["groups", "describe", "--verbose", group.as_str()];
             for (what, fields, least) in [("--members", of_members(), 2), ("--state", of_state(), 1)] {
