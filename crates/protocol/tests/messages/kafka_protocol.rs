@@ -18,6 +18,8 @@ const LACKING: &[(&str, i16)] = &[
     ("ApiVersionsResponse", 5),
     ("DeleteGroupsRequest", 3),
     ("DeleteGroupsResponse", 3),
+    ("DescribeLogDirsRequest", 5),
+    ("DescribeLogDirsResponse", 5),
     ("DescribeShareGroupOffsetsRequest", 1),
     ("DescribeShareGroupOffsetsResponse", 1),
     ("ListOffsetsRequest", 11),
