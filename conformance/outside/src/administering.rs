@@ -7,9 +7,10 @@ use ottla::{
     TopicPartition,
     admin::{
         AbortTransaction, Address, BrokerVersions, Cluster, ConfigChange, ConfigEntry, ConfigResource,
-        ConfigSource, Coordinator, EligibleLeaders, GroupDescription, GroupKind, GroupListing, MemberDescription,
-        MemberToRemove, NewTopic, Node, OffsetSpec, Partition, ProducerState, RecordsBefore, ShareOffset,
-        StreamsMember, StreamsTasks, Topic, TopicId, TransactionDescription, TransactionListing,
+        ConfigSource, Coordinator, EligibleLeaders, GroupDescription, GroupKind, GroupLags, GroupListing,
+        LogRange, MemberDescription, MemberToRemove, NewTopic, Node, OffsetSpec, Partition, ProducerState,
+        RecordsBefore, ShareOffset, StreamsMember, StreamsTasks, Topic, TopicId, TransactionDescription,
+        TransactionListing,
     },
 };
 
@@ -53,6 +54,9 @@ pub(crate) async fn all(servers: &str, name: &str) -> Outcome {
     equal(coordinates(&coordinator).0, group.coordinator)?;
     let committed = admin.committed_offsets(name).await?;
     equal(committed.get(&at(name)).map(next), Some(i64::from(ORDERS) + 1))?;
+    let lags = admin.group_lags(name, IsolationLevel::ReadUncommitted).await?;
+    equal(behind(&lags, name).is_some(), true)?;
+    equal(lags.logs.into_values().flatten().map(start_of).next(), Some(0))?;
     equal((group.kind, group.is_inactive()), (of_classic_members(), true))?;
     equal(group.members.iter().filter_map(of_streams).count(), 0)?;
     let nobody = admin.remove_members(name, [nobody()]).await?;
@@ -105,6 +109,14 @@ fn open_since(transaction: &TransactionDescription) -> Option<Timestamp> {
 
 fn has_open(producer: &ProducerState) -> bool {
     producer.transaction_start.is_some()
+}
+
+fn behind(lags: &GroupLags, group: &str) -> Option<i64> {
+    lags.lag(group, &at(group))
+}
+
+fn start_of(log: LogRange) -> i64 {
+    log.start
 }
 
 async fn abort(admin: &Admin, abort: AbortTransaction) -> Result<(), AdminError> {
