@@ -79,11 +79,11 @@ impl Served {
         Ok(served)
     }
 
-    /// Ends it well.
-    pub(crate) fn stop(&mut self) -> Outcome {
+    /// Ends it well; it may have something to say.
+    fn stop(&mut self, complaints: &[&str]) -> Outcome {
         self.process.signal("TERM")?;
         let output = self.process.end(PATIENCE)?;
-        equal("what it complains of", output.complaints(), Vec::new())
+        equal("what it complains of", output.complaints(), complaints.to_vec())
     }
 
     /// The address of its page.
@@ -152,7 +152,7 @@ fn again(target: &Target) -> Outcome {
     let is_late = |group: &Value| group["lag"] == 10 && group["time_lag"].as_f64() > Some(0.0);
     until(PATIENCE, "how late it is", || served.group(&group).is_ok_and(|group| is_late(&group)))?;
     let before = points(&served)?;
-    served.stop()?;
+    served.stop(&[&format!("ottla: group `{group}` has no members")])?;
     let served = start()?;
     let told = served.group(&group)?;
     holds(&format!("it is known at once: {told}"), is_late(&told))?;
