@@ -50,6 +50,7 @@ impl Effort {
         Self { rounds, of_one: 0, memory: blocks.saturating_mul(128) }
     }
 
+    #[cfg(feature = "keystores")]
     fn and(self, other: Self) -> Self {
         Self {
             rounds: self.rounds.saturating_add(other.rounds),
