@@ -89,6 +89,7 @@ async fn compared(target: &Target, file: &Path) -> Outcome {
     numbers(target, &topic, 1, 0..RECORDS).await?;
     let tools = target.tools()?;
     tools.subscribe_to_metrics("all", ALL, Duration::from_millis(500))?;
+    in_force(target, file, &topic).await?;
     let consume = Consume::group(&topic, "javas").forever().set("client.id", "javas");
     let javas = tools.spawn_console_consumer(&consume.set("auto.commit.interval.ms", "200"))?;
     let builder =
@@ -122,6 +123,20 @@ async fn compared(target: &Target, file: &Path) -> Outcome {
     within("a close", ottlas.close()).await??;
     let last = Push::of(file, "ottlas").pop().unwrap_or_default();
     holds("its last push is there once it is closed", last.is_last && last.id == id)
+}
+
+/// The subscription has come to the broker: a client that asks before that asks again minutes later.
+async fn in_force(target: &Target, file: &Path, topic: &str) -> Outcome {
+    for _ in 0..20 {
+        let mut probe = consumer(target).client_id("probe").build().await?;
+        probe.assign([(topic, 0)])?;
+        let came = until_some(Duration::from_secs(3), "a push", || Push::of(file, "probe").pop());
+        within("a close", probe.close()).await??;
+        if came.is_ok() {
+            return Ok(());
+        }
+    }
+    Err("the broker asks for no metrics".into())
 }
 
 async fn reads(consumer: &mut Consumer) -> Outcome {
