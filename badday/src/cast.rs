@@ -14,6 +14,7 @@ use crate::{
     judge::{Judge, Role},
     leaks::Samples,
     line::Told,
+    tether::Tether,
 };
 
 /// A member's session.
@@ -52,6 +53,7 @@ pub(crate) struct Stage {
     /// libfaketime's library.
     pub(crate) faketime: PathBuf,
     pub(crate) samples: Mutex<Samples>,
+    pub(crate) tether: Tether,
 }
 
 impl Stage {
@@ -127,6 +129,7 @@ impl Actor {
         let known_as = self.known_as();
         self.stage.judge().started(self.spec.role, &known_as, Instant::now());
         let mut child = command.spawn()?;
+        self.stage.tether.tie(child.id())?;
         let output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let (stage, role, name) = (self.stage.clone(), self.spec.role, self.spec.name);
         let fatal = self.fatal.clone();
@@ -181,6 +184,7 @@ impl Actor {
         if let Some(mut running) = self.running.take() {
             self.stage.samples().ended(self.spec.name);
             let _ = running.child.kill();
+            let _ = self.stage.tether.free(running.child.id());
             let _ = running.child.wait();
             let _ = running.lines.join();
         }

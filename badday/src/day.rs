@@ -12,13 +12,14 @@ use ottla_conformance::kafka::{Certificates, Cluster, Java};
 use crate::{
     cast::{Actor, Clock, Spec, Stage},
     company::{LEDGER, OF_LEDGER, OF_ORDERS, ORDERS, TOPICS, company, config},
-    faults::Faults,
-    judge::{Judge, Log, Topic},
+    faults::{CLIENT_RECOVERY, Faults},
+    judge::{Judge, Log, Scope, Topic},
     leaks::Samples,
     plan::{Plan, Targets},
     report::{Day, Report},
     scene::{Failure, SETTLE, Scene, runtime},
     starved,
+    tether::Tether,
 };
 
 /// How often processes are measured.
@@ -50,6 +51,7 @@ pub(crate) fn live(asked: &Asked) -> Result<Report, Failure> {
         dir: asked.dir.clone(),
         faketime: asked.faketime.clone(),
         samples: Mutex::new(Samples::default()),
+        tether: Tether::new()?,
     });
     for clock in [Clock::Wall, Clock::Both] {
         stage.set_clock(clock, 0)?;
@@ -73,9 +75,11 @@ pub(crate) fn live(asked: &Asked) -> Result<Report, Failure> {
         admin.close().await;
         Ok::<_, Failure>(())
     })?;
+    let shade = scene.stage.judge().shades.begin(Scope::All, "the start", Instant::now());
     for mut actor in scene.each() {
         actor.start()?;
     }
+    scene.stage.judge().shades.end(shade, Instant::now(), CLIENT_RECOVERY);
     println!("{} actors run", scene.actors.len());
     let began = Instant::now();
     let faults = Faults::new(&scene, began);

@@ -2,7 +2,7 @@
 //!
 //! `docs/bad-day.md` has what goes wrong, what is judged, and the bounds. The parts: [`plan`] draws, [`faults`] does,
 //! [`company`] is who is there, [`cast`] are the
-//! processes as they are seen from here and [`actors`] what they do, [`judge`] judges what they tell as it comes,
+//! processes as they are seen from here ([`tether`] has them end with it) and [`actors`] what they do, [`judge`] judges what they tell as it comes,
 //! [`leaks`] measures them, [`starved`] sees when they have no CPU,
 //! [`day`] has it all go on in a [`scene`], and [`report`] tells.
 
@@ -18,6 +18,7 @@ mod plan;
 mod report;
 mod scene;
 mod starved;
+mod tether;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 

@@ -49,12 +49,14 @@ fn processor(asked: &Asked, orders: &Orders) -> Result<Processor, Failure> {
     tokio::spawn(async move {
         let (mut pulse, mut ended) = (Pulse::new(), 0);
         while !orders.is_over() {
-            let handled = monitor.stats().map_or(0, |stats| stats.handlers.done);
-            if handled > ended {
-                ended = handled;
+            let stats = monitor.stats().unwrap_or_default();
+            if stats.handlers.done > ended {
+                ended = stats.handlers.done;
                 pulse.moved();
             }
-            pulse.tick(0, || monitor.explain().map_or_else(String::new, |why| why.to_string()));
+            pulse.tick(stats.consumer.records.deleted_unread, || {
+                monitor.explain().map_or_else(String::new, |why| why.to_string())
+            });
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });

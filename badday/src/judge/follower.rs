@@ -5,8 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{LONGEST, STEADY, Shades, Violations, WHOLE};
-use crate::line::Id;
+use super::{LONGEST, STEADY, Shades, Violations, WHOLE, early::Early, member::Member};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -29,31 +28,6 @@ impl Kind {
     }
 }
 
-/// So many ticks before a member is told of partitions, it had not asked for their committed offsets yet.
-const MARKS: usize = 3;
-
-/// How long after a handler began the member's events are told: they are another task's.
-const EVENTS: Duration = Duration::from_secs(5);
-
-#[derive(Debug, Default)]
-struct Member {
-    /// What the group was known to have committed at its last ticks, the oldest first.
-    marks: VecDeque<Vec<i64>>,
-    held: HashMap<i32, Held>,
-    /// What its handlers are at, by partition and key, and what they began with last, and when.
-    open: HashMap<(i32, u64), i64>,
-    last: HashMap<(i32, u64), (i64, Instant)>,
-    assigned: HashMap<i32, Instant>,
-}
-
-/// A partition of a member.
-#[derive(Debug)]
-struct Held {
-    /// What was committed when it asked, or more.
-    floor: i64,
-    last: Option<i64>,
-}
-
 /// The longest time without a record that was there.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Stall {
@@ -61,16 +35,6 @@ pub(crate) struct Stall {
     pub(crate) calm: Duration,
     pub(crate) whole: Duration,
     pub(crate) what: String,
-}
-
-/// A handler that began with a record before one that it had begun with earlier: it may have been assigned anew.
-#[derive(Debug)]
-struct Suspect {
-    actor: String,
-    partition: i32,
-    since: Instant,
-    due: Instant,
-    text: String,
 }
 
 #[derive(Debug, Default)]
@@ -91,9 +55,7 @@ pub(crate) struct Follower {
     pub(crate) kind: Kind,
     places: Vec<Place>,
     members: BTreeMap<String, Member>,
-    suspects: Vec<Suspect>,
-    /// Outcomes whose input has not been read yet, and since when.
-    pub(super) early: HashMap<(i32, Id), Instant>,
+    pub(super) early: Early,
     /// What was handled before it was known to be there.
     pub(super) early_offsets: BTreeSet<(i32, i64)>,
     /// Where each reader of outcomes is, by partition.
@@ -120,8 +82,7 @@ impl Follower {
             kind,
             places: Vec::new(),
             members: BTreeMap::new(),
-            suspects: Vec::new(),
-            early: HashMap::new(),
+            early: Early::default(),
             early_offsets: BTreeSet::new(),
             outcomes: HashMap::new(),
             handed_out: 0,
@@ -141,38 +102,33 @@ impl Follower {
         self.places.iter().map(|place| place.committed).collect()
     }
 
-    pub(super) fn started(&mut self, actor: &str, now: Instant) {
-        let marks = VecDeque::from([self.known()]);
-        self.members.insert(actor.to_owned(), Member { marks, ..Member::default() });
-        self.suspects.retain(|suspect| suspect.actor != actor || suspect.due > now);
+    /// What its process before this one told last can mean anything: the rest of it was not told.
+    pub(super) fn started(&mut self, actor: &str) {
+        let known = self.known();
+        self.members.insert(actor.to_owned(), Member::new(known));
     }
 
-    pub(super) fn ticked(&mut self, actor: &str) {
+    pub(super) fn ticked(&mut self, actor: &str, now: Instant, violations: &mut Violations) {
         let known = self.known();
         if let Some(member) = self.members.get_mut(actor) {
-            member.marks.push_back(known);
-            while member.marks.len() > MARKS {
-                member.marks.pop_front();
-            }
+            member.ticked(known, now, violations);
         }
     }
 
     pub(super) fn assigned(&mut self, actor: &str, partitions: &[i32], now: Instant) {
         self.assignments += 1;
-        let Some(member) = self.members.get_mut(actor) else { return };
-        for &partition in partitions {
-            let floor = member.marks.front().and_then(|mark| mark.get(partition as usize));
-            member.held.insert(partition, Held { floor: floor.copied().unwrap_or_default(), last: None });
-            member.assigned.insert(partition, now);
+        if let Some(member) = self.members.get_mut(actor) {
+            member.assigned(partitions, now);
         }
     }
 
     pub(super) fn given_up(&mut self, actor: &str, partitions: &[i32]) {
         if let Some(member) = self.members.get_mut(actor) {
-            member.held.retain(|partition, _| !partitions.contains(partition));
+            member.given_up(partitions);
         }
     }
 
+    /// It has had a record that it had not had: one that it has again and again is none.
     pub(super) fn moved(&mut self, partition: i32, now: Instant) {
         if let Some(place) = self.places.get_mut(partition as usize) {
             place.moved = Some(now);
@@ -190,19 +146,13 @@ impl Follower {
     ) {
         self.handed_out += 1;
         self.repeated += u64::from(had);
-        self.moved(partition, now);
-        let place = format!("{}: {actor}, partition {partition}, offset {offset}", self.name);
-        let Some(member) = self.members.get_mut(actor) else { return };
-        let Some(held) = member.held.get_mut(&partition) else {
-            return violations.add("not assigned", place, now);
-        };
-        if let Some(last) = held.last.filter(|last| *last >= offset) {
-            violations.add("reordered", format!("{place}: after {last}, and not assigned anew"), now);
-        } else if offset < held.floor {
-            let text = format!("{place}: {} was committed before it was assigned", held.floor);
-            violations.add("repeated", text, now);
+        if !had {
+            self.moved(partition, now);
         }
-        held.last = Some(offset);
+        let text = format!("{}: {actor}, partition {partition}, offset {offset}", self.name);
+        if let Some(member) = self.members.get_mut(actor) {
+            member.handed_out(partition, offset, text, now, violations);
+        }
     }
 
     pub(super) fn began(
@@ -214,30 +164,16 @@ impl Follower {
         now: Instant,
         violations: &mut Violations,
     ) {
-        let (partition, offset) = at;
         self.handed_out += u64::from(attempt == 1);
-        let text = format!("{}: {actor}, partition {partition}, offset {offset}, key {key}", self.name);
-        let Some(member) = self.members.get_mut(actor) else { return };
-        let floor = member.marks.front().and_then(|mark| mark.get(partition as usize)).copied();
-        let is_held = member.held.contains_key(&partition);
-        if let Some(floor) = floor.filter(|floor| offset < *floor && is_held && attempt == 1) {
-            violations.add("repeated", format!("{text}: {floor} was committed before"), now);
-        }
-        if let Some(other) = member.open.insert((partition, key), offset) {
-            violations.add("reordered", format!("{text}: the handler of {other} has not ended"), now);
-        }
-        if let Some((last, since)) = member.last.insert((partition, key), (offset, now))
-            && last > offset
-        {
-            let (actor, due) = (actor.to_owned(), now + EVENTS);
-            let text = format!("{text}: after {last}, and not assigned anew");
-            self.suspects.push(Suspect { actor, partition, since, due, text });
+        let text = format!("{}: {actor}, partition {}, offset {}, key {key}", self.name, at.0, at.1);
+        if let Some(member) = self.members.get_mut(actor) {
+            member.began(at, key, attempt, text, now, violations);
         }
     }
 
     pub(super) fn handled(&mut self, actor: &str, partition: i32, key: u64) {
         if let Some(member) = self.members.get_mut(actor) {
-            member.open.remove(&(partition, key));
+            member.handled(partition, key);
         }
     }
 
@@ -255,8 +191,17 @@ impl Follower {
         (0..partitions as i32).map(from).collect()
     }
 
+    /// Judges the order of outcomes, in that of their reading, as far as the inputs of all before are known.
+    pub(super) fn judge_order(&mut self, partition: i32, now: Instant, violations: &mut Violations) {
+        while let Some((offset, text)) = self.early.next(partition) {
+            if !self.in_order(partition, offset) {
+                violations.add("reordered", format!("{text}: before one that it has followed"), now);
+            }
+        }
+    }
+
     /// The outcome of an input; false where it is of one before the last.
-    pub(super) fn in_order(&mut self, partition: i32, offset: i64) -> bool {
+    fn in_order(&mut self, partition: i32, offset: i64) -> bool {
         let Some(place) = self.places.get_mut(partition as usize) else { return true };
         let is_behind = offset >= place.input;
         place.input = place.input.max(offset + 1);
@@ -356,25 +301,12 @@ impl Follower {
     }
 
     pub(super) fn look(&mut self, now: Instant, shades: &Shades, violations: &mut Violations) {
-        let (due, rest) =
-            std::mem::take(&mut self.suspects).into_iter().partition(|suspect| suspect.due <= now);
-        self.suspects = rest;
-        for Suspect { actor, partition, since, text, .. } in due {
-            let assigned = self.members.get(&actor).and_then(|member| member.assigned.get(&partition));
-            if assigned.is_none_or(|at| *at + EVENTS < since) {
-                violations.add("reordered", text, now);
-            }
-        }
         let name = self.name;
-        self.early.retain(|(partition, id), since| {
-            let is_early = shades.calm(name, *since, now) < WHOLE;
-            if !is_early {
-                let text = format!(
-                    "{name}: {id}, of partition {partition}, is no record of its input, or not any more"
-                );
-                violations.add("of nothing", text, now);
-            }
-            is_early
-        });
+        for (partition, id) in self.early.overdue(|since| shades.calm(name, since, now) >= WHOLE) {
+            let text =
+                format!("{name}: {id}, of partition {partition}, is no record of its input, or not any more");
+            violations.add("of nothing", text, now);
+            self.judge_order(partition, now, violations);
+        }
     }
 }

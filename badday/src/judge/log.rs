@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, time::Instant};
 use super::{
     Shades, Violations,
     follower::{Follower, Kind},
+    numbers::Came,
     part::{AUDIT, Part},
 };
-use crate::line::{Id, Told, Value};
+use crate::line::{Id, Value};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topic {
@@ -15,11 +16,16 @@ pub(crate) enum Topic {
     Ledger,
 }
 
+/// That a record is not there, for all that its writer was told.
+fn not_there(log: &str, partition: usize, id: Id) -> String {
+    format!("{log}-{partition}: {id} was acknowledged and is not there")
+}
+
 pub(crate) struct Log {
     pub(crate) name: &'static str,
     /// Written in transactions: its writers' numbers have gaps, and are judged elsewhere.
     transactional: bool,
-    parts: Vec<Part>,
+    pub(super) parts: Vec<Part>,
     pub(crate) followers: Vec<Follower>,
     pub(crate) records: u64,
     /// The most that were held at once.
@@ -62,8 +68,17 @@ impl Log {
     }
 
     pub(super) fn open(&self) -> usize {
-        let early: usize = self.followers.iter().map(|follower| follower.early.len()).sum();
-        early + self.parts.iter().map(|part| part.entries.len()).sum::<usize>()
+        let early: usize = self.followers.iter().map(|follower| follower.early.waiting().count()).sum();
+        early + self.parts.iter().map(|part| part.entries.len()).sum::<usize>() + self.unread().count()
+    }
+
+    /// What was acknowledged, by partition, without an offset, and the audit has not come to.
+    fn unread(&self) -> impl Iterator<Item = (usize, Id)> {
+        self.parts.iter().enumerate().flat_map(|(partition, part)| {
+            part.written.iter().flat_map(move |(&(writer, life), written)| {
+                written.acknowledged.iter().map(move |&number| (partition, Id { writer, life, number }))
+            })
+        })
     }
 
     /// What each partition has that is not done with, for who asks why.
@@ -98,14 +113,19 @@ impl Log {
         let Some(part) = self.parts.get_mut(value.partition as usize) else { return };
         let Id { writer, life, number } = value.id;
         let lost = |violations: &mut Violations| {
-            let text =
-                format!("{}-{}: {} was acknowledged and is not there", self.name, value.partition, value.id);
-            violations.add("lost", text, now);
+            violations.add("lost", not_there(self.name, value.partition as usize, value.id), now);
         };
-        if part.written.get(&(writer, life)).is_some_and(|written| written.missing.contains(&number)) {
+        let written = part.written.entry((writer, life)).or_default();
+        if written.read.is_missing(number) {
             return lost(violations);
         }
-        let Some(offset) = offset else { return };
+        let has_come = written.read.has(number);
+        let Some(offset) = offset else {
+            if !has_come {
+                written.acknowledged.insert(number);
+            }
+            return;
+        };
         let is_read = offset < part.audited;
         if offset >= part.base {
             if is_read && !part.entries.contains_key(&offset) {
@@ -117,6 +137,8 @@ impl Log {
                 );
                 violations.add("another record", text, now);
             }
+        } else if !has_come {
+            lost(violations);
         }
     }
 
@@ -136,16 +158,18 @@ impl Log {
             return violations.add("repeated", format!("{place}: read again by the audit"), now);
         }
         if !self.transactional {
-            let written = part.written.entry((value.id.writer, value.id.life)).or_default();
-            let number = value.id.number;
-            if number >= written.next {
-                // What is written after a life of hours without an answer is bounded by what was in its hands.
-                written.missing.extend(written.next..number);
-                written.next = number + 1;
-            } else if written.missing.remove(&number) {
-                violations.add("reordered", format!("{place}: behind later ones of its writer"), now);
-            } else {
-                violations.add("doubled", format!("{place}: twice in the log"), now);
+            let Id { writer, life, number } = value.id;
+            let (came, lost) = part.written.entry((writer, life)).or_default().came(number);
+            for number in lost {
+                let id = Id { number, ..value.id };
+                violations.add("lost", not_there(self.name, partition as usize, id), now);
+            }
+            match came {
+                Came::Last => {}
+                Came::Late => {
+                    violations.add("reordered", format!("{place}: behind later ones of its writer"), now);
+                }
+                Came::Again => violations.add("doubled", format!("{place}: twice in the log"), now),
             }
         }
         if !part.known(offset, value.id, now) {
@@ -153,9 +177,11 @@ impl Log {
         }
         part.mark(offset, AUDIT);
         for (bit, follower) in (0..).zip(&mut self.followers) {
-            if follower.early.remove(&(partition, value.id)).is_some() {
-                part.mark(offset, 1 << bit);
-                follower.moved(partition, now);
+            if follower.early.found(partition, value.id, offset) {
+                if !part.mark(offset, 1 << bit) {
+                    follower.moved(partition, now);
+                }
+                follower.judge_order(partition, now, violations);
             }
         }
         self.passed(partition, offset + 1, now, violations);
@@ -180,107 +206,6 @@ impl Log {
             }
         }
         part.audited = offset;
-    }
-
-    pub(super) fn started(&mut self, follower: usize, actor: &str, now: Instant) {
-        if let Some(follower) = self.followers.get_mut(follower) {
-            follower.started(actor, now);
-        }
-    }
-
-    /// What a member of a follower tells.
-    pub(super) fn member(
-        &mut self,
-        follower: usize,
-        actor: &str,
-        told: &Told,
-        now: Instant,
-        violations: &mut Violations,
-    ) {
-        let bit = 1 << follower;
-        let Some(follower) = self.followers.get_mut(follower) else { return };
-        let parts = &mut self.parts;
-        match told {
-            Told::Tick { .. } => follower.ticked(actor),
-            Told::Assigned(partitions) => follower.assigned(actor, partitions, now),
-            Told::Revoked(partitions) | Told::Lost(partitions) => follower.given_up(actor, partitions),
-            Told::Got { partition, offset, value } => {
-                let Some(part) = parts.get_mut(*partition as usize) else { return };
-                if !part.known(*offset, value.id, now) {
-                    let text = format!("{}-{partition} {offset}: {} was told {}", self.name, actor, value.id);
-                    violations.add("another record", text, now);
-                }
-                let had = part.mark(*offset, bit);
-                follower.handed_out(actor, *partition, *offset, had, now, violations);
-            }
-            Told::Began { partition, offset, key, attempt } => {
-                follower.began(actor, (*partition, *offset), *key, *attempt, now, violations);
-            }
-            Told::Handled { partition, offset, key, done } => {
-                follower.handled(actor, *partition, *key);
-                if let Some(part) = parts.get_mut(*partition as usize)
-                    && *done
-                {
-                    let had = part.mark(*offset, bit);
-                    // It is told of before the audit has read it.
-                    if !had && *offset >= part.base && !part.entries.contains_key(offset) {
-                        follower.early_offsets.insert((*partition, *offset));
-                    }
-                    follower.repeated += u64::from(had);
-                    follower.moved(*partition, now);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A reader of what a follower has made of its records has read one.
-    pub(super) fn outcome(
-        &mut self,
-        follower: usize,
-        actor: &str,
-        at: (i32, i64),
-        value: &Value,
-        now: Instant,
-        violations: &mut Violations,
-    ) {
-        let bit = 1 << follower;
-        let Some(follower) = self.followers.get_mut(follower) else { return };
-        let Some(part) = self.parts.get_mut(value.partition as usize) else { return };
-        let text = format!(
-            "{}: {} of {}-{}, at {at:?} of {actor}",
-            follower.name, value.id, self.name, value.partition
-        );
-        if !follower.read_outcome(actor, at) {
-            return violations.add("repeated", format!("{text}: read again"), now);
-        }
-        follower.read += 1;
-        let Some(offset) = part.places.get(&value.id).copied() else {
-            if follower.kind.is_exact() && follower.early.insert((value.partition, value.id), now).is_some() {
-                violations.add("doubled", text, now);
-            }
-            return;
-        };
-        let had = part.mark(offset, bit);
-        follower.moved(value.partition, now);
-        if follower.kind.is_exact() && had {
-            violations.add("doubled", text, now);
-        } else if !follower.in_order(value.partition, offset) {
-            violations.add("reordered", format!("{text}: before one that it has followed"), now);
-        }
-    }
-
-    pub(super) fn committed(
-        &mut self,
-        follower: usize,
-        offsets: &[(i32, i64)],
-        now: Instant,
-        violations: &mut Violations,
-    ) {
-        let name = self.name;
-        if let Some(follower) = self.followers.get_mut(follower) {
-            follower.committed(name, offsets, now, violations);
-        }
     }
 
     pub(super) fn look(
@@ -339,8 +264,11 @@ impl Log {
         if !behind.is_empty() {
             violations.add("lost", format!("not had, or not committed, at the end: {behind}"), now);
         }
+        for (partition, id) in self.unread() {
+            violations.add("lost", not_there(self.name, partition, id), now);
+        }
         for follower in &self.followers {
-            for (partition, id) in follower.early.keys() {
+            for (partition, id) in follower.early.waiting() {
                 let text = format!(
                     "{}: {id} of {}-{partition}, which was never read there",
                     follower.name, self.name

@@ -1,10 +1,15 @@
 //! Judges what actors tell, as it comes, and forgets what everybody is done with: so it holds minutes of a day of hours.
 //!
-//! The parts: [`log`] is what a topic holds, as its audit reads it; [`follower`] is who has to have each record of it, by which rules;
+//! The parts: [`log`] is what a topic holds, as its audit reads it, and [`had`] who has had it; [`follower`] is who has to have each record
+//! of it, by which rules, and [`member`] one of its members; [`early`] are outcomes that are read before their inputs;
 //! [`transactions`] are whole or not there; [`shade`] is for how long nothing may come, as a fault is in the way.
 
+mod early;
 mod follower;
+mod had;
 mod log;
+mod member;
+mod numbers;
 mod part;
 mod shade;
 #[cfg(test)]
@@ -21,7 +26,7 @@ pub(crate) use log::{Log, Topic};
 pub(crate) use shade::{Scope, Shades};
 use transactions::Transactions;
 
-use crate::line::Told;
+use crate::line::{End, Told};
 
 /// For how long nothing may come where no fault is in the way.
 pub(crate) const STEADY: Duration = Duration::from_secs(10);
@@ -32,8 +37,8 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(120);
 /// How long after its end a transaction is read in whole; how long after an output its input is known.
 pub(crate) const WHOLE: Duration = Duration::from_secs(30);
 
-/// Violations that are kept with their text; others are counted.
-const KEPT: usize = 100;
+/// Violations of a kind that are kept with their text; others are counted.
+const KEPT: u64 = 50;
 
 /// What an actor is to the judge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +75,9 @@ pub(crate) struct Violations {
 
 impl Violations {
     pub(crate) fn add(&mut self, kind: &'static str, text: String, at: Instant) {
-        *self.counts.entry(kind).or_default() += 1;
-        if self.kept.len() < KEPT {
+        let count = self.counts.entry(kind).or_default();
+        *count += 1;
+        if *count <= KEPT {
             self.kept.push(Violation { kind, text, at });
         }
     }
@@ -101,6 +107,8 @@ pub(crate) struct Judge {
     /// When those whose work never ends last got on, by what shades call them, and whether that was found too long ago.
     progress: BTreeMap<String, (Instant, bool)>,
     is_written: bool,
+    /// How many records were deleted before each actor had read them, in its life.
+    deleted: BTreeMap<String, u64>,
 }
 
 impl Judge {
@@ -115,6 +123,7 @@ impl Judge {
             whys: BTreeMap::new(),
             progress: BTreeMap::new(),
             is_written: false,
+            deleted: BTreeMap::new(),
         }
     }
 
@@ -134,8 +143,14 @@ impl Judge {
 
     /// An actor's process is started, be it anew.
     pub(crate) fn started(&mut self, role: Role, actor: &str, now: Instant) {
-        if let Role::Member(topic, follower) = role {
-            self.log_mut(topic).started(follower, actor, now);
+        self.deleted.remove(actor);
+        match role {
+            Role::Member(topic, follower) => self.log_mut(topic).started(follower, actor),
+            Role::Writer | Role::Ledger | Role::Audit(_) | Role::Side if !self.is_written => {
+                // One that begins again and again does not get on.
+                self.progress.entry(known_as(role, actor)).or_insert((now, false));
+            }
+            _ => {}
         }
     }
 
@@ -146,12 +161,18 @@ impl Judge {
     }
 
     /// One whose work never ends has got on.
-    fn got_on(&mut self, actor: &str, now: Instant) {
+    fn got_on(&mut self, role: Role, actor: &str, now: Instant) {
         if !self.is_written {
-            // A writer's number and its life are no part of its name here.
-            let name =
-                actor.rsplit_once('-').filter(|(_, life)| life.contains('.')).map_or(actor, |(name, _)| name);
-            self.progress.insert(name.to_owned(), (now, false));
+            self.progress.insert(known_as(role, actor), (now, false));
+        }
+    }
+
+    fn deleted_unread(&mut self, actor: &str, deleted: u64, now: Instant) {
+        let before = self.deleted.get(actor).copied().unwrap_or_default();
+        if deleted > before {
+            self.deleted.insert(actor.to_owned(), deleted);
+            let text = format!("{actor}: {} records were deleted before it had read them", deleted - before);
+            self.violations.add("deleted unread", text, now);
         }
     }
 
@@ -165,17 +186,14 @@ impl Judge {
                 *self.counts.errors.entry(gist(why)).or_default() += 1;
             }
             Told::Round(_) => self.counts.rounds += 1,
-            Told::Tick { deleted, .. } if *deleted > 0 && role != Role::Side => {
-                let text = format!("{actor}: {deleted} records were deleted before it had read them");
-                self.violations.add("deleted unread", text, now);
-            }
+            Told::Tick { deleted, .. } if role != Role::Side => self.deleted_unread(actor, *deleted, now),
             _ => {}
         }
         match (role, told) {
             (Role::Writer, Told::Acked { .. })
-            | (Role::Ledger, Told::Ended { .. })
+            | (Role::Ledger, Told::Ended { end: End::Committed, .. })
             | (Role::Audit(_), Told::Got { .. })
-            | (Role::Side, Told::Got { .. }) => self.got_on(actor, now),
+            | (Role::Side, Told::Got { .. }) => self.got_on(role, actor, now),
             _ => {}
         }
         let violations = &mut self.violations;
@@ -187,9 +205,9 @@ impl Judge {
             (Role::Ledger, Told::Ended { transaction, end, records }) => {
                 self.transactions.ended(actor, *transaction, *end, *records, now, violations);
                 match end {
-                    crate::line::End::Committed => self.counts.committed += 1,
-                    crate::line::End::Aborted => self.counts.aborted += 1,
-                    crate::line::End::Unknown => self.counts.undecided += 1,
+                    End::Committed => self.counts.committed += 1,
+                    End::Aborted => self.counts.aborted += 1,
+                    End::Unknown => self.counts.undecided += 1,
                 }
             }
             (Role::Audit(topic), Told::Got { partition, offset, value }) => {
@@ -257,6 +275,16 @@ impl Judge {
         }
         self.transactions.close(now, &mut self.violations);
     }
+}
+
+/// How shades call one whose work never ends.
+fn known_as(role: Role, actor: &str) -> String {
+    if role == Role::Side {
+        return "side".to_owned();
+    }
+    // A writer's number and its life are no part of its name here.
+    let name = actor.rsplit_once('-').filter(|(_, life)| life.contains('.')).map_or(actor, |(name, _)| name);
+    name.to_owned()
 }
 
 /// An error without its numbers, for counting those of one kind.

@@ -5,6 +5,7 @@ use std::{
     time::Instant,
 };
 
+use super::numbers::{Came, Numbers};
 use crate::line::Id;
 
 /// A record that somebody still has to have.
@@ -19,11 +20,27 @@ pub(super) struct Entry {
 
 pub(super) const AUDIT: u32 = 1 << 31;
 
-/// What a life of a writer has written to a partition, as read from it.
+/// What a life of a writer has written to a partition.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    pub(super) next: u64,
-    pub(super) missing: BTreeSet<u64>,
+    /// As the audit reads it.
+    pub(super) read: Numbers,
+    /// What was acknowledged without an offset, and the audit has not come to yet.
+    pub(super) acknowledged: BTreeSet<u64>,
+}
+
+impl Written {
+    /// The audit reads a number: how it comes, and what was acknowledged before it and is not there.
+    pub(super) fn came(&mut self, number: u64) -> (Came, BTreeSet<u64>) {
+        let came = self.read.add(number);
+        if came != Came::Last {
+            return (came, BTreeSet::new());
+        }
+        let behind = self.acknowledged.split_off(&(number + 1));
+        let mut lost = std::mem::replace(&mut self.acknowledged, behind);
+        lost.remove(&number);
+        (came, lost)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +62,11 @@ impl Part {
         }
         self.places.insert(id, offset);
         self.entries.entry(offset).or_insert(Entry { id, known: now, seen: 0 }).id == id
+    }
+
+    /// Whether the audit has read it, be it that all are done with it.
+    pub(super) fn has_read(&self, id: Id) -> bool {
+        self.written.get(&(id.writer, id.life)).is_some_and(|written| written.read.has(id.number))
     }
 
     /// Sets a follower's bit: whether it was set.

@@ -1,8 +1,11 @@
 //! Transactions: all of their records are read, or none.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Instant,
+};
 
-use super::{Shades, Violations, WHOLE};
+use super::{Shades, Violations, WHOLE, numbers::Numbers};
 use crate::line::{End, LARGEST_TRANSACTION, Value};
 
 /// Whom a fault concerns that has transactions read late.
@@ -22,9 +25,21 @@ struct Transaction {
 /// By the writer's number, its life, and its own number.
 type Key = (u16, u16, u64);
 
+/// How many aborted ones of a life are remembered.
+const MOST: usize = 8192;
+
+/// The transactions of a life that are over.
+#[derive(Debug, Default)]
+struct Done {
+    /// All of their records were read.
+    whole: Numbers,
+    aborted: BTreeSet<u64>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Transactions {
     open: HashMap<Key, Transaction>,
+    done: HashMap<(u16, u16), Done>,
 }
 
 impl Transactions {
@@ -39,7 +54,17 @@ impl Transactions {
 
     /// A reader of what is committed has read a record.
     pub(super) fn read(&mut self, value: &Value, now: Instant, violations: &mut Violations) {
-        let key = (value.id.writer, value.id.life, value.id.transaction());
+        let key @ (writer, life, number) = (value.id.writer, value.id.life, value.id.transaction());
+        if let Some(done) = self.done.get(&(writer, life)) {
+            if done.whole.has(number) {
+                let text = format!("{}: again, and its transaction was read in whole", value.id);
+                return violations.add("doubled", text, now);
+            }
+            if done.aborted.contains(&number) {
+                let text = format!("{} is read, and was aborted long ago", value.id);
+                return violations.add("aborted", text, now);
+            }
+        }
         let transaction = self.entry(key, now);
         let bit = 1 << (value.id.number % LARGEST_TRANSACTION);
         if transaction.read & bit != 0 {
@@ -83,26 +108,31 @@ impl Transactions {
         Some((writer.parse().ok()?, life.parse().ok()?))
     }
 
-    fn forget_whole(&mut self, key: Key) {
-        let is_whole = |transaction: &Transaction| {
-            let of_all = transaction
-                .records
-                .is_some_and(|records| u64::from(transaction.read.count_ones()) == records);
-            transaction.end == Some(End::Committed) && of_all
-        };
-        if self.open.get(&key).is_some_and(is_whole) {
+    fn forget_whole(&mut self, key @ (writer, life, number): Key) {
+        let is_over =
+            |transaction: &Transaction| transaction.end == Some(End::Committed) && transaction.is_whole();
+        if self.open.get(&key).is_some_and(is_over) {
             self.open.remove(&key);
+            self.done.entry((writer, life)).or_default().whole.add(number);
         }
     }
 
     pub(super) fn look(&mut self, now: Instant, shades: &Shades, violations: &mut Violations) {
-        self.open.retain(|key, transaction| {
-            let is_due = shades.calm(TRANSACTIONS, transaction.since, now) >= WHOLE;
-            if is_due {
-                transaction.judge(key, now, violations);
+        let is_due = |_: &Key, transaction: &mut Transaction| {
+            shades.calm(TRANSACTIONS, transaction.since, now) >= WHOLE
+        };
+        for (key, transaction) in self.open.extract_if(is_due) {
+            transaction.judge(&key, now, violations);
+            let done = self.done.entry((key.0, key.1)).or_default();
+            if transaction.end == Some(End::Aborted) {
+                done.aborted.insert(key.2);
+                if done.aborted.len() > MOST {
+                    done.aborted.pop_first();
+                }
+            } else if transaction.is_whole() {
+                done.whole.add(key.2);
             }
-            !is_due
-        });
+        }
     }
 
     pub(super) fn close(&self, now: Instant, violations: &mut Violations) {
@@ -113,6 +143,10 @@ impl Transactions {
 }
 
 impl Transaction {
+    fn is_whole(&self) -> bool {
+        self.records.is_some_and(|records| u64::from(self.read.count_ones()) == records)
+    }
+
     fn judge(&self, key: &Key, now: Instant, violations: &mut Violations) {
         let (read, records) = (u64::from(self.read.count_ones()), self.records.unwrap_or_default());
         match self.end {
