@@ -32,6 +32,7 @@ pub(crate) fn watch(scene: &Scene) -> Starved {
     let (mut starved, mut threads) = (Starved::default(), Threads::default());
     let (mut before, mut in_a_row) = (Instant::now(), Duration::ZERO);
     threads.look();
+    scene.stage.judge().shades.watched(before);
     while !scene.is_over() {
         std::thread::sleep(TURN);
         let (ran, waited) = threads.look();
@@ -47,6 +48,7 @@ pub(crate) fn watch(scene: &Scene) -> Starved {
             in_a_row = Duration::ZERO;
         }
         before = Instant::now();
+        scene.stage.judge().shades.watched(before);
     }
     starved
 }

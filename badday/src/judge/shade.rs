@@ -36,6 +36,8 @@ struct Shade {
 pub(crate) struct Shades {
     last: u64,
     shades: Vec<Shade>,
+    /// Until when it is known whether the machine had time for us; always, where nobody watches.
+    watched: Option<Instant>,
 }
 
 impl Shades {
@@ -61,8 +63,14 @@ impl Shades {
         }
     }
 
+    /// Whether there was time until then has been said.
+    pub(crate) fn watched(&mut self, until: Instant) {
+        self.watched = Some(until);
+    }
+
     /// How much of this time no fault was in the way.
     pub(crate) fn calm(&self, name: &str, from: Instant, to: Instant) -> Duration {
+        let to = self.watched.map_or(to, |watched| watched.min(to));
         let of_this = self.shades.iter().filter(|shade| shade.scope.has(name));
         let mut spans: Vec<(Instant, Instant)> = of_this
             .map(|shade| (shade.from.max(from), shade.to.unwrap_or(to).min(to)))
