@@ -6,7 +6,7 @@ use std::{
     net::TcpStream,
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ottla_broker::{Config, Server, TopicSpec};
@@ -208,6 +208,63 @@ fn who_has_no_token_or_comes_from_another_page_moves_nothing() {
         "{told}"
     );
     assert!(!told.contains(TOKEN), "{told}");
+}
+
+#[test]
+fn who_tries_a_token_and_goes_away_at_once_is_told_and_leaves_the_next_to_wait() {
+    let broker = Broker::start(&["t:1"]);
+    let file = token("hurried");
+    let mut served = serve(&broker.servers, &file);
+    let lines = Lines::of_stderr(&mut served.process);
+    let headers = "authorization: Bearer not-the-one\r\ncontent-type: application/json\r\n";
+    let begun = Instant::now();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(&served.address).unwrap();
+        let address = &served.address;
+        let path = "/api/groups/g/reset-plan";
+        write!(stream, "POST {path} HTTP/1.1\r\nhost: {address}\r\n{headers}content-length: 0\r\n\r\n")
+            .unwrap();
+        // It has been compared by then.
+        lines.with("refused: a wrong token");
+    }
+    assert_eq!(Writer::with(&served, headers).plan("g", &json!({})).0, 401);
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    served.process.terminate();
+    assert_eq!(lines.rest().iter().filter(|line| line.contains("refused")).count(), 1);
+}
+
+/// There are two: the other one has a write whose body does not come.
+#[test]
+fn a_reset_keeps_its_seat_though_who_asked_goes_away() {
+    let config = Config { topics: vec![TopicSpec::new("t", 1)], ..Config::default() };
+    let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
+    let file = token("seats");
+    let mut served = serve(&server.bootstrap(), &file);
+    let lines = Lines::of_stderr(&mut served.process);
+    let writer = Writer::new(&served);
+    let (status, plan) = writer.plan("g", &json!({"to": "to-latest", "topics": ["t"]}));
+    assert_eq!(status, 200, "{plan}");
+    server.with_cluster(|cluster| {
+        cluster.faults().on(ottla_broker::ApiKey::OffsetCommit).always().then(ottla_broker::Fault::Silence);
+    });
+    let begin = |step: &str, length: usize, body: &str| {
+        let mut stream = TcpStream::connect(&served.address).unwrap();
+        let (address, headers) = (&served.address, &writer.headers);
+        let path = format!("/api/groups/g/{step}");
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\n{headers}content-length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        stream
+    };
+    let confirmation = json!({"confirmation": plan["confirmation"]}).to_string();
+    let stream = begin("reset", confirmation.len(), &confirmation);
+    lines.with("begins: group ");
+    drop(stream);
+    thread::sleep(Duration::from_millis(300));
+    let _held = begin("reset-plan", 9, "");
+    until("no seat is left", || (writer.post("/api/groups/g/reset-plan", "").0 == 503).then_some(()));
 }
 
 #[test]

@@ -208,10 +208,18 @@ pub(crate) struct Lines(mpsc::Receiver<String>);
 
 impl Lines {
     pub(crate) fn of(process: &mut Process) -> Self {
-        let stdout = process.stdout();
+        Self::read(process.stdout().lines().map_while(Result::ok))
+    }
+
+    /// Those of stderr.
+    pub(crate) fn of_stderr(process: &mut Process) -> Self {
+        Self::read(process.stderr_lines())
+    }
+
+    fn read(each: impl Iterator<Item = String> + Send + 'static) -> Self {
         let (send, lines) = mpsc::channel();
         thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
+            for line in each {
                 if send.send(line).is_err() {
                     break;
                 }
@@ -222,6 +230,16 @@ impl Lines {
 
     pub(crate) fn take(&self, count: usize) -> Vec<String> {
         (0..count).map(|_| self.0.recv_timeout(DEADLINE).expect("another line")).collect()
+    }
+
+    /// The next that has this in it.
+    pub(crate) fn with(&self, part: &str) -> String {
+        loop {
+            let line = self.0.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("no line with {part}"));
+            if line.contains(part) {
+                return line;
+            }
+        }
     }
 
     /// The next, if it comes within a moment.

@@ -11,7 +11,7 @@ mod token;
 
 use std::{
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,7 @@ use hyper::{StatusCode, body::Incoming, header::HeaderMap};
 use ottla::Admin;
 use serde_json::{Value, json};
 use tokio::{
-    sync::{Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     task::JoinSet,
     time::timeout,
 };
@@ -57,7 +57,7 @@ pub(super) enum Step {
 pub(super) struct Writes {
     admin: Admin,
     token: Token,
-    seats: Semaphore,
+    seats: Arc<Semaphore>,
     plans: Mutex<Plans>,
     /// Who asks may go away; what was begun is carried out, and told.
     running: Mutex<JoinSet<()>>,
@@ -65,8 +65,8 @@ pub(super) struct Writes {
 
 impl Writes {
     pub(super) fn new(admin: Admin, token: Token) -> Self {
-        let (seats, plans, running) = (Semaphore::new(AT_ONCE), Mutex::default(), Mutex::default());
-        Self { admin, token, seats, plans, running }
+        let seats = Arc::new(Semaphore::new(AT_ONCE));
+        Self { admin, token, seats, plans: Mutex::default(), running: Mutex::default() }
     }
 
     pub(super) async fn answer(
@@ -77,14 +77,15 @@ impl Writes {
         body: Incoming,
         (hosts, ends): (&Hosts, Ends),
     ) -> Answer {
-        let answered = self.try_answer(step, group, headers, body, (hosts, ends)).await;
-        answered.unwrap_or_else(|Refused(status, why)| match status {
-            StatusCode::SERVICE_UNAVAILABLE => busy(),
-            StatusCode::TOO_MANY_REQUESTS => request::refusal(status, &why),
-            status => {
-                tell(format!("write: {}: refused: {why}", ends.peer));
-                request::refusal(status, &why)
-            }
+        let checked = request::check(headers, hosts, ends.local);
+        if let Err(Refused(status, why)) = self.token.admit(headers, checked, ends.peer).await {
+            return request::refusal(status, &why);
+        }
+        let Ok(seat) = self.seats.clone().try_acquire_owned() else { return busy() };
+        let answered = self.try_answer(step, group, body, ends.peer, seat).await;
+        answered.unwrap_or_else(|Refused(status, why)| {
+            tell(format!("write: {}: refused: {why}", ends.peer));
+            request::refusal(status, &why)
         })
     }
 
@@ -92,17 +93,14 @@ impl Writes {
         &self,
         step: Step,
         group: String,
-        headers: &HeaderMap,
         body: Incoming,
-        (hosts, ends): (&Hosts, Ends),
+        peer: SocketAddr,
+        seat: OwnedSemaphorePermit,
     ) -> Result<Answer, Refused> {
-        self.token.admit(headers, request::check(headers, hosts, ends.local)).await?;
-        let _seat =
-            self.seats.try_acquire().map_err(|_| Refused(StatusCode::SERVICE_UNAVAILABLE, String::new()))?;
         let text = request::read(body).await?;
         match step {
-            Step::Plan => self.plan(group, &request::asked(&text)?, ends.peer).await,
-            Step::Execute => self.execute(&group, &request::confirmation(&text)?, ends.peer).await,
+            Step::Plan => self.plan(group, &request::asked(&text)?, peer).await,
+            Step::Execute => self.execute(&group, &request::confirmation(&text)?, peer, seat).await,
         }
     }
 
@@ -122,7 +120,13 @@ impl Writes {
         Ok(json(&json!({"confirmation": id, "until": until, "rows": shown})))
     }
 
-    async fn execute(&self, group: &str, id: &str, peer: SocketAddr) -> Result<Answer, Refused> {
+    async fn execute(
+        &self,
+        group: &str,
+        id: &str,
+        peer: SocketAddr,
+        seat: OwnedSemaphorePermit,
+    ) -> Result<Answer, Refused> {
         let plan = self.lock().take(group, id, Instant::now());
         let Some(plan) = plan else {
             let why = format!(
@@ -148,6 +152,7 @@ impl Writes {
                 [] => format!("write: {peer}: done: {what}"),
                 errors => format!("write: {peer}: not all is done: {what}; {}", errors.join("; ")),
             });
+            drop(seat);
             // Who asked may be gone.
             _ = done.send((reset::table(&moved).values(), errors));
         };
@@ -168,6 +173,7 @@ impl Writes {
 
     /// Waits for what is being carried out.
     pub(super) async fn end(&self) {
+        self.token.end().await;
         let mut running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
         _ = timeout(CLOSING, async { while running.join_next().await.is_some() {} }).await;
     }

@@ -1,6 +1,12 @@
 //! The token without which nothing is written. It is in no log, and of what was given only a digest is kept.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hyper::{
@@ -10,7 +16,8 @@ use hyper::{
 use ottla_broker::Secret;
 use sha2::{Digest, Sha256};
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    task::JoinSet,
     time::{sleep, timeout},
 };
 
@@ -30,9 +37,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(in crate::commands::serve) struct Token {
     digest: [u8; 32],
-    places: Semaphore,
+    places: Arc<Semaphore>,
     /// For how long a wrong one keeps its place.
     slowed: Duration,
+    /// Those that keep theirs.
+    kept: Mutex<JoinSet<()>>,
 }
 
 impl Token {
@@ -63,8 +72,8 @@ impl Token {
     }
 
     fn of(text: &str) -> Self {
-        let (digest, places) = (Sha256::digest(text).into(), Semaphore::new(AT_ONCE));
-        Self { digest, places, slowed: SLOWED }
+        let (digest, places) = (Sha256::digest(text).into(), Arc::new(Semaphore::new(AT_ONCE)));
+        Self { digest, places, slowed: SLOWED, kept: Mutex::default() }
     }
 
     /// Lets in who has it in his headers, and has not been refused before. Whoever is refused is told late, so that neither tokens are tried
@@ -73,14 +82,39 @@ impl Token {
         &self,
         headers: &HeaderMap,
         checked: Result<(), Refused>,
+        peer: SocketAddr,
     ) -> Result<(), Refused> {
-        let place = timeout(PATIENCE, self.places.acquire()).await.map_err(|_| {
-            Refused(StatusCode::TOO_MANY_REQUESTS, "too many are refused: come again".to_owned())
-        })?;
+        let Ok(Ok(place)) = timeout(PATIENCE, self.places.clone().acquire_owned()).await else {
+            return Err(Refused(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many are refused: come again".to_owned(),
+            ));
+        };
         let Err(refused) = checked.and_then(|()| self.check(headers)) else { return Ok(()) };
-        sleep(self.slowed).await;
-        drop(place);
+        tell(format!("write: {peer}: refused: {}", refused.1));
+        // It ends with its place.
+        _ = self.keep(place).await;
         Err(refused)
+    }
+
+    /// A task of the server's, not of the connection's: who goes away at once has tried it all the same.
+    fn keep(&self, place: OwnedSemaphorePermit) -> oneshot::Receiver<()> {
+        let (over, kept) = oneshot::channel();
+        let slowed = self.slowed;
+        let mut tasks = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
+            sleep(slowed).await;
+            drop(place);
+            _ = over.send(());
+        });
+        kept
+    }
+
+    /// Nobody is let in any more.
+    pub(super) async fn end(&self) {
+        let mut kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        kept.shutdown().await;
     }
 
     fn check(&self, headers: &HeaderMap) -> Result<(), Refused> {
@@ -118,11 +152,16 @@ fn is_open(_: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::{
+        net::{IpAddr, Ipv4Addr},
+        time::Instant,
+    };
 
     use hyper::header::HeaderValue;
 
     use super::*;
+
+    const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
     fn block_on<T>(test: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
@@ -141,7 +180,7 @@ mod tests {
                 headers.append(AUTHORIZATION, HeaderValue::try_from(*value).unwrap());
             }
             let begun = Instant::now();
-            let told = block_on(token.admit(&headers, Ok(()))).map_err(|Refused(status, _)| status);
+            let told = block_on(token.admit(&headers, Ok(()), PEER)).map_err(|Refused(status, _)| status);
             assert!(told.is_ok() || begun.elapsed() >= token.slowed);
             told
         };
@@ -168,10 +207,24 @@ mod tests {
             let mut tries = tokio::task::JoinSet::new();
             for _ in 0..40 {
                 let token = token.clone();
-                tries.spawn(async move { token.admit(&HeaderMap::new(), Ok(())).await.is_err() });
+                tries.spawn(async move { token.admit(&HeaderMap::new(), Ok(()), PEER).await.is_err() });
             }
             assert!(tries.join_all().await.into_iter().all(|refused| refused));
         });
         assert!(begun.elapsed() >= 10 * token.slowed);
+    }
+
+    #[test]
+    fn who_does_not_wait_for_his_answer_keeps_his_place_for_as_long() {
+        let (token, none) = (token(), HeaderMap::new());
+        let begun = Instant::now();
+        block_on(async {
+            for _ in 0..AT_ONCE {
+                let tried = token.admit(&none, Ok(()), PEER);
+                assert!(timeout(Duration::ZERO, tried).await.is_err(), "it is answered at once");
+            }
+            assert!(token.admit(&none, Ok(()), PEER).await.is_err());
+        });
+        assert!(begun.elapsed() >= 2 * token.slowed);
     }
 }
