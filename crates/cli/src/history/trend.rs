@@ -65,6 +65,13 @@ impl Trend {
         push(&mut self.fine, kept, FINE);
     }
 
+    /// What another has seen since.
+    pub(crate) fn follow(&mut self, other: &Self) {
+        for point in other.points() {
+            self.saw(point.at, point.lag.map(|lag| lag as i64), point.age.map(f64::from));
+        }
+    }
+
     /// Of a clock that was put back, what lies ahead is of another time.
     fn forget_what_lies_ahead(&mut self, since: u32) {
         let is_ahead = |kept: &mut Kept| kept.since > since;

@@ -1,14 +1,14 @@
 //! `ottla serve --data-dir`: what it finds again, and what it makes of a folder that cannot be had.
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Duration};
 
-use ottla_broker::{Config, Server, TopicSpec};
+use ottla_broker::{ApiKey, Config, Fault, Server, TopicSpec};
 use serde_json::Value;
 
 use crate::{
     groups::commit,
     serve::Served,
-    support::{Broker, Dir, Process, numbers, ottla, until},
+    support::{Broker, Dir, Lines, Process, numbers, ottla, until},
 };
 
 const FLAGS: [&str; 4] = ["--interval", "100ms", "--listen", "127.0.0.1:0"];
@@ -143,6 +143,33 @@ fn what_is_of_another_cluster_is_neither_told_nor_written_over() {
     let told = lines.next().unwrap();
     assert!(told.contains("of cluster ") && told.contains("give it a folder of its own"), "{told}");
     assert_eq!(other.json("/api/status")["storage"]["error"].as_str(), told.strip_prefix("ottla: "));
+    other.process.terminate();
+    other.process.wait().ok();
+    let served = serve(&broker, &dir, &[]);
+    assert!(points(&served).starts_with(&before));
+}
+
+/// Which cluster it is is asked for until that is told. Before, what is of another would be taken for its own.
+#[test]
+fn of_a_cluster_that_does_not_tell_which_it_is_nothing_is_read_or_written_before_it_does() {
+    let (broker, dir) = (Broker::start(&["t:1"]), Dir::new("serve-untold"));
+    commit(&broker, "g", "0");
+    let before = stop(serve(&broker, &dir, &[]));
+    let config = Config { topics: vec![TopicSpec::new("t", 1)], seed: 99, ..Config::default() };
+    let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
+    let late = Fault::Delay(Duration::from_secs(4));
+    server.with_cluster(|cluster| cluster.faults().on(ApiKey::Metadata).always().then(late));
+    let mut command = ottla(&["serve", "-b", &server.bootstrap(), "--data-dir", dir.path()]);
+    let mut process = Process::start(command.args(FLAGS));
+    let lines = Lines::of_stderr(&mut process);
+    let other = Served::of(process).ready();
+    let error = other.json("/api/status")["storage"]["error"].clone();
+    assert!(error.as_str().is_some_and(|error| error.contains("does not tell which it is")), "{error}");
+    lines.with("does not tell which it is");
+    assert_eq!(other.get("/api/groups/g/history", "").0, 404, "that of another cluster");
+    server.with_cluster(|cluster| cluster.faults().clear());
+    lines.with("give it a folder of its own");
+    assert_eq!(other.get("/api/groups/g/history", "").0, 404);
     other.process.terminate();
     other.process.wait().ok();
     let served = serve(&broker, &dir, &[]);

@@ -70,6 +70,14 @@ impl Watch {
         Self { at: 0, logs, groups }
     }
 
+    /// What was known before goes on where it was; what has been seen meanwhile stays of what is new.
+    pub(in crate::commands) fn learn(&mut self, before: Self) {
+        self.logs.extend(before.logs);
+        for (group, looks) in before.groups {
+            self.groups.entry(group).or_default().extend(looks);
+        }
+    }
+
     pub(in crate::commands) fn logs(&self) -> impl Iterator<Item = (&TopicPartition, &Ends)> {
         self.logs.iter()
     }

@@ -66,9 +66,15 @@ impl Board {
         self.looks.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What was known of groups before the first look.
+    /// What was known of groups before. What looks have shown meanwhile follows it.
     pub(in crate::commands) fn begin(&self, trends: BTreeMap<String, Trend>) {
-        self.lock().trends = trends;
+        let mut state = self.lock();
+        for (name, mut trend) in trends {
+            if let Some(meanwhile) = state.trends.remove(&name) {
+                trend.follow(&meanwhile);
+            }
+            state.trends.insert(name, trend);
+        }
     }
 
     /// The groups of which something is known.

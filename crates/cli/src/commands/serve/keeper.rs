@@ -6,7 +6,7 @@ use std::{
 };
 
 use ottla::Admin;
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use super::board::Board;
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
 
 /// How often it is written: a process that is killed loses no more.
 const OFTEN: Duration = Duration::from_secs(60);
+/// How long the cluster's id is waited for, and looks with it. It is asked for again at the next.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) struct Keeper {
     storage: Arc<Storage>,
@@ -27,6 +29,8 @@ pub(super) struct Keeper {
     admin: Admin,
     /// Of the cluster that is looked at.
     cluster: Option<String>,
+    /// It is known which cluster that is. Before, what is there may be of another, and nothing is read or written.
+    has_begun: bool,
     written: Option<Instant>,
     /// What could not be done, which is told once for as long as it lasts.
     told: Option<String>,
@@ -34,28 +38,47 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn new(storage: Arc<Storage>, board: Arc<Board>, admin: Admin) -> Self {
-        Self { storage, board, admin, cluster: None, written: None, told: None }
+        Self { storage, board, admin, cluster: None, has_begun: false, written: None, told: None }
     }
 
     /// Another thread reads and writes, which may take a while.
-    pub(super) async fn turn(&mut self, watch: Watch, turn: Turn) -> Watch {
-        match turn {
-            Turn::Begin => self.begin().await,
-            Turn::Looked if self.written.is_some_and(|written| written.elapsed() < OFTEN) => watch,
-            Turn::Looked | Turn::End => self.save(watch).await,
+    pub(super) async fn turn(&mut self, mut watch: Watch, turn: Turn) -> Watch {
+        if !self.has_begun && turn != Turn::End {
+            self.begin(&mut watch).await;
         }
+        let is_due = match turn {
+            Turn::Begin => false,
+            Turn::Looked => self.written.is_none_or(|written| written.elapsed() >= OFTEN),
+            Turn::End => true,
+        };
+        if self.has_begun && is_due { self.save(watch).await } else { watch }
     }
 
-    async fn begin(&mut self) -> Watch {
-        self.cluster = self.admin.describe_cluster().await.ok().and_then(|cluster| cluster.id);
+    async fn begin(&mut self, watch: &mut Watch) {
+        let why = match timeout(PATIENCE, self.admin.describe_cluster()).await {
+            Ok(Ok(cluster)) => {
+                (self.cluster, self.has_begun) = (cluster.id, true);
+                return self.read(watch).await;
+            }
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+        };
+        let dir = self.storage.folder().display();
+        let why = format!("--data-dir {dir}: the cluster does not tell which it is: {why}");
+        self.storage.wait(why.clone());
+        self.tell(Some(why));
+    }
+
+    async fn read(&mut self, watch: &mut Watch) {
         let (storage, board, cluster) = (self.storage.clone(), self.board.clone(), self.cluster.clone());
         let begun = spawn_blocking(move || {
             let dir = storage.folder().display();
             let unread = |error: redb::Error| format!("--data-dir {dir}: {error}; the history begins anew");
             let was = storage.cluster().map_err(unread)?;
-            if let (Some(was), Some(is)) = (was, cluster)
-                && was != is
+            if let Some(was) = was
+                && cluster.as_ref() != Some(&was)
             {
+                let is = cluster.as_deref().unwrap_or("one without an id");
                 let why = format!(
                     "--data-dir {dir}: it has what was seen of cluster {was}, and this one is {is}: nothing is kept; give it a folder of its own"
                 );
@@ -73,13 +96,15 @@ impl Keeper {
             });
             Ok((before.watch, back))
         });
-        let (watch, note) = match begun.await {
-            Ok(Ok((watch, note))) => (watch, note),
-            Ok(Err(why)) => (Watch::default(), Some(why)),
-            Err(error) => (Watch::default(), Some(format!("the history cannot be read: {error}"))),
+        let note = match begun.await {
+            Ok(Ok((before, note))) => {
+                watch.learn(before);
+                note
+            }
+            Ok(Err(why)) => Some(why),
+            Err(error) => Some(format!("the history cannot be read: {error}")),
         };
         note.iter().for_each(tell);
-        watch
     }
 
     async fn save(&mut self, watch: Watch) -> Watch {
@@ -96,10 +121,14 @@ impl Keeper {
             Ok((watch, saved)) => (watch, saved.err().map(|failure| failure.to_string())),
             Err(error) => (Watch::default(), Some(format!("the history is not kept: {error}"))),
         };
+        self.tell(failure);
+        watch
+    }
+
+    fn tell(&mut self, failure: Option<String>) {
         if failure.is_some() && failure != self.told {
             failure.iter().for_each(|why| tell(format!("{why}; what is seen meanwhile is in memory alone")));
         }
         self.told = failure;
-        watch
     }
 }

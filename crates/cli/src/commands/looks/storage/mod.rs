@@ -133,6 +133,11 @@ impl Storage {
         Ok(id)
     }
 
+    /// Nothing of it is read or written yet.
+    pub(in crate::commands) fn wait(&self, why: String) {
+        self.lock().failure = Some(why);
+    }
+
     /// It is of another cluster: nothing of it is told, and nothing is written any more.
     pub(in crate::commands) fn leave(&self, why: String) {
         *self.lock() = State { is_foreign: true, failure: Some(why), ..State::default() };
