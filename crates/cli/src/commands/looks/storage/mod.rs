@@ -43,6 +43,8 @@ const EVENTS: TableDefinition<'_, u32, (&str, &str)> = TableDefinition::new("eve
 const FORMAT: &str = "format";
 const CLUSTER: &str = "cluster";
 const SAVED: &str = "saved";
+/// Since when the clock has gone on evenly, where it has not always.
+const STEADY: &str = "steady";
 
 /// How many days of groups there are at the most, of 2.9 KB each: those of the oldest day make room.
 const DAYS: u64 = 65_536;
@@ -223,11 +225,16 @@ impl Storage {
     }
 
     fn write(&self, database: &Database, now: &Now<'_>) -> Result<(), Error> {
-        let since = self.lock().saved;
         // Whatever happens in the middle of it leaves what was there.
         let transaction = database.begin_write()?;
         {
             let mut meta = transaction.open_table(META)?;
+            let before = meta.get(SAVED)?.and_then(|it| Saved::found(it.value())).map(|saved| saved.at);
+            let has_jumped = before.is_some_and(|before| !(0..=DAY).contains(&now.at.saturating_sub(before)));
+            if has_jumped {
+                meta.insert(STEADY, now.at.to_le_bytes().as_slice())?;
+            }
+            let steady = meta.get(STEADY)?.and_then(|it| it.value().try_into().ok()).map(i64::from_le_bytes);
             if let Some(id) = now.cluster {
                 meta.insert(CLUSTER, id.as_bytes())?;
             }
@@ -257,27 +264,32 @@ impl Storage {
             trends.retain(|group, _| names.contains(group))?;
             let mut spans = transaction.open_table(SPANS)?;
             for group in &names {
-                let Some(trend) = now.board.kept(group, since.unwrap_or(i64::MIN)) else { continue };
+                let since = before.filter(|_| !has_jumped).unwrap_or(i64::MIN);
+                let Some(trend) = now.board.kept(group, since) else { continue };
                 trends.insert(group.as_str(), trend.looks.as_slice())?;
                 add(&mut spans, group, &trend.spans)?;
             }
-            self.forget_old(&mut spans, now.at)?;
+            // Of a clock that is wrong for a while, all would be old, or ahead of it.
+            if steady.is_none_or(|steady| now.at.saturating_sub(steady) >= DAY) {
+                self.forget_old(&mut spans, now.at)?;
+            }
+            while spans.len()? > DAYS {
+                spans.pop_first()?;
+            }
         }
         transaction.commit()?;
         Ok(())
     }
 
-    /// What is older than it is to be kept, what lies ahead of a clock that was put back, and what is more than there may be.
+    /// What is older than it is to be kept, and what lies ahead of a clock that was put back. What is between is not looked at.
     fn forget_old(
         &self,
         spans: &mut redb::Table<'_, (i64, &'static str), &'static [u8]>,
         now: i64,
     ) -> Result<(), Error> {
-        let days = now.saturating_sub(self.keep).div_euclid(DAY)..=now.div_euclid(DAY);
-        spans.retain(|(day, _), _| days.contains(&day))?;
-        while spans.len()? > DAYS {
-            spans.pop_first()?;
-        }
+        let (first, next) = (now.saturating_sub(self.keep).div_euclid(DAY), now.div_euclid(DAY) + 1);
+        spans.retain_in(..(first, ""), |_, _| false)?;
+        spans.retain_in((next, "").., |_, _| false)?;
         Ok(())
     }
 

@@ -14,6 +14,8 @@ use crate::failure::Failure;
 const CACHE: usize = 4 * 1024 * 1024;
 /// How the values of the tables are written. Another number is another way.
 const VERSION: u32 = 1;
+/// How many damaged files are put aside at the most.
+const ASIDE: u32 = 10;
 
 pub(super) fn file(folder: &Path) -> PathBuf {
     folder.join("history.redb")
@@ -27,7 +29,7 @@ pub(super) fn open(folder: &Path) -> Result<(Database, Option<String>), Failure>
     match ours(&file) {
         Ok(database) => Ok((database, None)),
         Err(error) if is_damaged(&error) => {
-            let aside = folder.join("history.redb.damaged");
+            let aside = aside(folder)?;
             fs::rename(&file, &aside).map_err(|why| failed(folder, &format!("{error}, and {why}")))?;
             let database = ours(&file).map_err(|error| failure(folder, &error))?;
             let note = format!(
@@ -39,6 +41,18 @@ pub(super) fn open(folder: &Path) -> Result<(Database, Option<String>), Failure>
         }
         Err(error) => Err(failure(folder, &error)),
     }
+}
+
+/// Where a damaged one goes: one that is there is somebody's to look at, or to remove.
+fn aside(folder: &Path) -> Result<PathBuf, Failure> {
+    let names = (0..ASIDE).map(|number| match number {
+        0 => folder.join("history.redb.damaged"),
+        number => folder.join(format!("history.redb.damaged.{number}")),
+    });
+    let mut free = names.filter(|name| fs::symlink_metadata(name).is_err());
+    let full =
+        || failed(folder, &format!("it is damaged, as {ASIDE} were before; remove history.redb.damaged*"));
+    free.next().ok_or_else(full)
 }
 
 fn ours(file: &Path) -> Result<Database, Error> {

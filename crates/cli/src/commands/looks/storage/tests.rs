@@ -194,10 +194,41 @@ fn a_week_is_kept_of_each_group_and_the_file_does_not_grow_beyond_it() {
     seen.trends.clear();
     seen.save(&storage).unwrap();
     assert_eq!(storage.spans("g", seen.at).unwrap().len(), 7 * 288);
-    seen.at += 9 * DAY;
-    seen.save(&storage).unwrap();
-    let left = storage.database().unwrap().begin_read().unwrap().open_table(SPANS).unwrap().len().unwrap();
-    assert_eq!(left, 0);
+    // After so long a pause it is not known whose clock is right before a day has passed.
+    for (days, left) in [(9, 8), (1, 0)] {
+        seen.at += days * DAY;
+        seen.save(&storage).unwrap();
+        assert!(storage.spans("g", seen.at).unwrap().is_empty());
+        let spans = storage.database().unwrap().begin_read().unwrap().open_table(SPANS).unwrap();
+        assert_eq!(spans.len().unwrap(), left);
+    }
+}
+
+/// As at the start of a machine that has the time from a network, and has none yet.
+#[test]
+fn a_clock_that_is_wrong_for_an_hour_costs_nothing_that_was_kept() {
+    for wrong in [0, NOON - 30 * DAY, NOON + 40 * DAY, NOON + 3_650 * DAY] {
+        let folder = Folder::new("wrong-clock");
+        let storage = folder.open();
+        let mut seen = Seen::looks(1, NOON);
+        for _ in 0..12 {
+            seen.at += DAY / 4;
+            seen.look();
+            seen.save(&storage).unwrap();
+        }
+        let (right, kept) = (seen.at, storage.spans("g", seen.at).unwrap());
+        assert_eq!(kept.len(), 13);
+        for at in [wrong, right + 3_600 * SECOND] {
+            let mut seen = Seen::looks(0, at);
+            for _ in 0..4 {
+                seen.at += 900 * SECOND;
+                seen.look();
+                seen.save(&storage).unwrap();
+            }
+        }
+        let spans = storage.spans("g", right + 7_300 * SECOND).unwrap();
+        assert!(spans.starts_with(&kept), "{wrong}: {} of {} are left", spans.len(), kept.len());
+    }
 }
 
 #[test]
@@ -249,8 +280,33 @@ fn what_is_no_history_is_put_aside_and_told() {
     let (storage, note) = Storage::open(&folder.0, INTERVAL).unwrap();
     assert!(note.unwrap().contains("history.redb.damaged"));
     assert!(Seen::looks(3, NOON).save(&storage).is_ok());
-    let aside = fs::read_to_string(folder.0.join("history.redb.damaged")).unwrap();
-    assert_eq!(aside.len(), 100_000);
+    let aside = || fs::read_to_string(folder.0.join("history.redb.damaged")).unwrap();
+    assert_eq!(aside().len(), 100_000);
+    // The next one does not take its place.
+    drop(storage);
+    fs::write(folder.file(), "y".repeat(50_000)).unwrap();
+    let (_, note) = Storage::open(&folder.0, INTERVAL).unwrap();
+    assert!(note.unwrap().contains("history.redb.damaged.1"));
+    assert_eq!(aside().len(), 100_000);
+    assert_eq!(fs::metadata(folder.0.join("history.redb.damaged.1")).unwrap().len(), 50_000);
+}
+
+/// What is in memory is written again, as far as it goes back.
+#[test]
+fn a_file_that_is_found_to_be_damaged_while_it_serves_begins_anew_with_what_is_in_memory() {
+    let folder = Folder::new("anew");
+    let storage = folder.open();
+    let mut seen = Seen::looks(1, NOON);
+    for _ in 0..20 {
+        seen.at += SPAN - 5 * SECOND;
+        seen.look();
+    }
+    seen.save(&storage).unwrap();
+    let kept = storage.spans("g", seen.at).unwrap();
+    storage.lock().database = None;
+    fs::write(folder.file(), "x".repeat(100_000)).unwrap();
+    seen.save(&storage).unwrap();
+    assert_eq!((kept.len(), storage.spans("g", seen.at).unwrap()), (21, kept));
 }
 
 /// Bits that are flipped, and files that are cut: what opens has what was written, or nothing.
