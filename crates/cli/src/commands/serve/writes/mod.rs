@@ -4,30 +4,29 @@
 //! - `token`: who may.
 //! - `plans`: what may be carried out.
 //! - `request`: what is asked, and what must be so before it is read.
+//! - `running`: what is being carried out.
 
 mod plans;
 mod request;
+mod running;
 mod token;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use hyper::{StatusCode, body::Incoming, header::HeaderMap};
 use ottla::Admin;
 use serde_json::{Value, json};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 pub(super) use self::token::Token;
 use self::{
     plans::{Plan, Plans},
     request::{Asked, Refused},
+    running::Running,
 };
 use super::{
     http::{Answer, Hosts},
@@ -41,8 +40,8 @@ use crate::{
 
 /// How many writes are read or carried out at once.
 const AT_ONCE: usize = 2;
-/// How long those that are on their way are waited for at the end.
-const CLOSING: Duration = Duration::from_secs(10);
+/// How long those that are on their way are waited for at the end: longer than the admin client asks a cluster.
+const CLOSING: Duration = Duration::from_secs(15);
 /// How many partitions are named in a line on stderr.
 const NAMED: usize = 20;
 
@@ -59,8 +58,7 @@ pub(super) struct Writes {
     token: Token,
     seats: Arc<Semaphore>,
     plans: Mutex<Plans>,
-    /// Who asks may go away; what was begun is carried out, and told.
-    running: Mutex<JoinSet<()>>,
+    running: Mutex<Running>,
 }
 
 impl Writes {
@@ -141,9 +139,9 @@ impl Writes {
             return Err(Refused(StatusCode::CONFLICT, why));
         }
         let (admin, (done, outcome)) = (self.admin.clone(), oneshot::channel());
+        let what = format!("group `{}`, {}: {}", plan.group, plan.asked, in_words(&plan.rows));
+        tell(format!("write: {peer}: begins: {what}"));
         let carry_out = async move {
-            let what = format!("group `{}`, {}: {}", plan.group, plan.asked, in_words(&plan.rows));
-            tell(format!("write: {peer}: begins: {what}"));
             let mut failures = Failures::default();
             let moved = reset::execute(&admin, plan.rows, &mut failures).await;
             let errors: Vec<String> = failures.into_notes().collect();
@@ -156,11 +154,7 @@ impl Writes {
             // Who asked may be gone.
             _ = done.send((reset::table(&moved).values(), errors));
         };
-        {
-            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            while running.try_join_next().is_some() {}
-            running.spawn(carry_out);
-        }
+        self.running().begin(format!("{peer}: {what}"), carry_out);
         let Ok((moved, errors)) = outcome.await else {
             return Ok(error(StatusCode::INTERNAL_SERVER_ERROR, "it was not carried out to its end"));
         };
@@ -174,11 +168,17 @@ impl Writes {
     /// Waits for what is being carried out.
     pub(super) async fn end(&self) {
         self.token.end().await;
-        let mut running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
-        _ = timeout(CLOSING, async { while running.join_next().await.is_some() {} }).await;
+        let running = std::mem::take(&mut *self.running());
+        for what in running.end(CLOSING).await {
+            tell(format!("write: ended before its outcome was known: {what}"));
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Plans> {
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Plans> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
