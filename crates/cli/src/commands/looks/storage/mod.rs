@@ -67,6 +67,8 @@ struct State {
     database: Option<Arc<Database>>,
     /// What is in there is of another cluster.
     is_foreign: bool,
+    /// How large it was when it was opened, or written last.
+    bytes: Option<u64>,
     /// When it was written last.
     saved: Option<i64>,
     /// Why it could not be, since.
@@ -113,7 +115,8 @@ impl Storage {
     ) -> Result<(Self, Option<String>), Failure> {
         let (database, note) = opening::open(folder)?;
         let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-        let state = State { database: Some(Arc::new(database)), ..State::default() };
+        let (database, bytes) = (Some(Arc::new(database)), opening::size(folder));
+        let state = State { database, bytes, ..State::default() };
         Ok((Self { folder: folder.to_owned(), keep, state: Mutex::new(state) }, note))
     }
 
@@ -122,9 +125,8 @@ impl Storage {
     }
 
     pub(in crate::commands) fn condition(&self) -> Condition {
-        let bytes = opening::file(&self.folder).metadata().ok().map(|file| file.len());
         let state = self.lock();
-        Condition { bytes, saved: state.saved, failure: state.failure.clone() }
+        Condition { bytes: state.bytes, saved: state.saved, failure: state.failure.clone() }
     }
 
     /// Of which cluster it is, where that was known.
@@ -142,7 +144,8 @@ impl Storage {
 
     /// It is of another cluster: nothing of it is told, and nothing is written any more.
     pub(in crate::commands) fn leave(&self, why: String) {
-        *self.lock() = State { is_foreign: true, failure: Some(why), ..State::default() };
+        let mut state = self.lock();
+        *state = State { is_foreign: true, failure: Some(why), bytes: state.bytes, ..State::default() };
     }
 
     /// What was kept, as far as it can have been seen before this time.
@@ -197,8 +200,9 @@ impl Storage {
         if self.lock().is_foreign {
             return Ok(());
         }
-        let saved = self.try_save(now);
+        let (saved, bytes) = (self.try_save(now), opening::size(&self.folder));
         let mut state = self.lock();
+        state.bytes = bytes;
         match saved {
             Ok(()) => (state.saved, state.failure) = (Some(now.at), None),
             Err(failure) => {

@@ -21,6 +21,11 @@ pub(super) fn file(folder: &Path) -> PathBuf {
     folder.join("history.redb")
 }
 
+/// How large it is, in bytes.
+pub(super) fn size(folder: &Path) -> Option<u64> {
+    file(folder).metadata().ok().map(|file| file.len())
+}
+
 /// Opens it, or makes it. One that is damaged is put aside, as no look can be had from it, which is told.
 pub(super) fn open(folder: &Path) -> Result<(Database, Option<String>), Failure> {
     fs::create_dir_all(folder)
