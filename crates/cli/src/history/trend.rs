@@ -1,6 +1,6 @@
 //! A group's lag over time: look by look for the last while, and by its worst in five minutes for the time before.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::kept;
 
@@ -123,9 +123,24 @@ impl Trend {
 
     /// All of it, the oldest first: spans as far as no look is kept of them, then looks.
     pub(crate) fn points(&self) -> impl Iterator<Item = Point> {
-        let first = self.fine.front().map_or(u32::MAX, |kept| kept.since);
-        let before = self.coarse.iter().take_while(move |kept| kept.since < first);
-        before.chain(&self.fine).map(|kept| self.point(kept))
+        self.behind(Vec::new())
+    }
+
+    /// The same behind spans that were kept elsewhere. Of one that is in both it is the largest.
+    pub(crate) fn behind(&self, kept: Vec<Point>) -> impl Iterator<Item = Point> {
+        let first = self.fine.front().map_or(u32::MAX, |first| first.since);
+        // A span is told of as a whole where a part of it lies before the looks. Before the very first one none does.
+        let end = match self.fine.front() {
+            Some(first) if first.since > 0 => self.point(first).at,
+            _ => self.begin.div_euclid(SPAN).saturating_mul(SPAN),
+        };
+        let before = kept.into_iter().filter(|span| span.at < end);
+        let mut spans: BTreeMap<i64, Point> = before.map(|span| (span.at.div_euclid(SPAN), span)).collect();
+        for own in self.coarse.iter().take_while(|own| own.since < first).map(|own| self.point(own)) {
+            let span = spans.entry(own.at.div_euclid(SPAN)).or_insert(own);
+            (span.lag, span.age) = (larger(span.lag, own.lag), larger(span.age, own.age));
+        }
+        spans.into_values().chain(self.fine.iter().map(|look| self.point(look)))
     }
 
     fn point(&self, kept: &Kept) -> Point {
@@ -138,6 +153,11 @@ impl Trend {
         let kept = self.fine.iter().skip(self.fine.len().saturating_sub(looks));
         kept.map(|kept| Some(kept.lag).filter(|lag| !lag.is_nan()))
     }
+}
+
+/// A number is more than none.
+fn larger(a: Option<f32>, b: Option<f32>) -> Option<f32> {
+    if a < b { b } else { a }
 }
 
 fn push(kept: &mut VecDeque<Kept>, point: Kept, limit: usize) {
@@ -177,6 +197,33 @@ mod tests {
         assert_eq!((spike.at, spike.age), (300_000, Some(119.0)));
         assert_eq!(points.last().unwrap().at, 999 * 5_000);
         assert_eq!(points.iter().filter(|point| point.at >= (1_000 - FINE as i64) * 5_000).count(), FINE);
+    }
+
+    #[test]
+    fn behind_spans_that_were_kept_elsewhere_nothing_is_missing_and_nothing_is_there_twice() {
+        let mut trend = Trend::begin(60_000);
+        let look = |trend: &mut Trend, number: i64| trend.saw(60_000 + number * 5_000, Some(number), None);
+        let kept = |trend: &Trend| -> Vec<Point> {
+            trend.spans(0).map(|span| Point { at: span.at.div_euclid(SPAN) * SPAN, ..span }).collect()
+        };
+        (0..100).for_each(|number| look(&mut trend, number));
+        assert!(trend.behind(kept(&trend)).eq(trend.points()), "before the first look there is nothing");
+        (100..400).for_each(|number| look(&mut trend, number));
+        // The next process has the looks alone.
+        let next = Trend::found(&trend.kept(), 10_000_000).unwrap();
+        let points: Vec<Point> = next.behind(kept(&trend)).collect();
+        assert!(points.is_sorted_by(|a, b| a.at < b.at && b.at - a.at <= SPAN), "{points:?}");
+        assert_eq!(points[0].at, 0);
+        assert_eq!(
+            points[2],
+            Point { at: 600_000, lag: Some(167.0), age: None },
+            "up to 785 s no look is left"
+        );
+        assert_eq!(points[3].at, 785_000, "the pause took the place of one");
+        // Of a span that went on since it was kept there is more in memory.
+        let mut other = kept(&trend);
+        other[1].lag = Some(3.0);
+        assert_eq!(trend.behind(other).nth(1).unwrap().lag, Some(107.0));
     }
 
     #[test]

@@ -123,9 +123,9 @@ impl Board {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// A group's lag over time, the oldest first.
-    pub(in crate::commands) fn trend(&self, group: &str) -> Option<Vec<Point>> {
-        Some(self.lock().trends.get(group)?.points().collect())
+    /// A group's lag over time.
+    pub(in crate::commands) fn trend(&self, group: &str) -> Option<Trend> {
+        self.lock().trends.get(group).cloned()
     }
 
     /// The lag of each group at no more than so many of the last looks, the oldest first.

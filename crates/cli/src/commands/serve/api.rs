@@ -15,7 +15,7 @@ use crate::{
         looks::{Condition, Group, Look, Storage},
     },
     epoch,
-    history::{Point, SPAN, Status},
+    history::{Point, Status, Trend},
 };
 
 /// How the looks go.
@@ -119,16 +119,14 @@ pub(super) fn topics(look: &Look, out: &mut dyn fmt::Write) -> fmt::Result {
 pub(super) fn history(
     storage: Option<&Storage>,
     name: &str,
-    points: &[Point],
+    trend: &Trend,
     out: &mut dyn fmt::Write,
 ) -> fmt::Result {
-    let first = points.first().map_or(i64::MAX, |first| first.at);
     // What cannot be read is told by who writes there.
     let kept = storage.and_then(|storage| storage.spans(name, epoch::now()).ok()).unwrap_or_default();
-    let before = kept.iter().take_while(|span| span.at + SPAN <= first);
-    let point = |point: &Point| json!({"at": point.at, "lag": point.lag, "time_lag": point.age});
+    let point = |point: Point| json!({"at": point.at, "lag": point.lag, "time_lag": point.age});
     write!(out, "{{\"group\":{},\"points\":", Value::from(name))?;
-    list(out, before.chain(points).map(point))?;
+    list(out, trend.behind(kept).map(point))?;
     out.write_str("}\n")
 }
 

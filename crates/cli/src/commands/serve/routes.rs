@@ -185,11 +185,11 @@ impl Routes {
     fn history(&self, name: &str) -> Answer {
         let Some(name) = decoded(name) else { return not_a_name() };
         match self.board.looks.trend(&name) {
-            Some(points) => {
+            Some(trend) => {
                 let Some(seat) = self.seat() else { return busy() };
                 let storage = self.board.storage.clone();
                 let write =
-                    move |out: &mut dyn fmt::Write| api::history(storage.as_deref(), &name, &points, out);
+                    move |out: &mut dyn fmt::Write| api::history(storage.as_deref(), &name, &trend, out);
                 answer(StatusCode::OK, JSON, Body::written(seat, write))
             }
             None if self.board.look().is_none() => self.not_yet(),
