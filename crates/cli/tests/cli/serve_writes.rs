@@ -86,9 +86,13 @@ fn answer(stream: &mut impl Read) -> (u16, Value) {
 
 /// It serves, and takes the token of the tests.
 fn serve(servers: &str, token: &File) -> Served {
+    serve_groups(servers, token, &[])
+}
+
+fn serve_groups(servers: &str, token: &File, groups: &[&str]) -> Served {
     let mut command = ottla(&["serve", "-b", servers, "--listen", "127.0.0.1:0", "--interval", "100ms"]);
     fs::set_permissions(token.path(), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    Served::of(Process::start(command.args(["--allow-writes", "--token-file", token.path()])))
+    Served::of(Process::start(command.args(["--allow-writes", "--token-file", token.path()]).args(groups)))
 }
 
 fn token(name: &str) -> File {
@@ -265,6 +269,24 @@ fn a_reset_keeps_its_seat_though_who_asked_goes_away() {
     thread::sleep(Duration::from_millis(300));
     let _held = begin("reset-plan", 9, "");
     until("no seat is left", || (writer.post("/api/groups/g/reset-plan", "").0 == 503).then_some(()));
+}
+
+#[test]
+fn where_groups_are_named_no_other_is_moved() {
+    let broker = Broker::start(&["t:1"]);
+    broker.produce(&["t"], &numbers(0..10)).ok();
+    ["named", "other"].iter().for_each(|group| commit(&broker, group, "5"));
+    let file = token("named");
+    let served = serve_groups(&broker.servers, &file, &["named"]);
+    let writer = Writer::new(&served);
+    let earliest = json!({"to": "to-earliest"});
+    let (status, why) = writer.plan("other", &earliest);
+    assert!(status == 403 && why["error"].as_str().unwrap().contains("group `other` is not among"), "{why}");
+    let (status, plan) = writer.plan("named", &earliest);
+    assert_eq!(status, 200, "{plan}");
+    assert_eq!(writer.reset("other", &plan).0, 403);
+    assert_eq!(writer.reset("named", &plan).0, 200);
+    assert_eq!((committed(&broker, "named"), committed(&broker, "other")), (vec![0.into()], vec![5.into()]));
 }
 
 #[test]

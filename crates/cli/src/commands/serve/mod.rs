@@ -62,15 +62,15 @@ pub(super) async fn run(args: &ServeArgs, common: &Common, stop: Stop) -> Result
     let (listener, address) = listen(args).await?;
     let storage = storage(args).await?.map(Arc::new);
     let board = Arc::new(Board::new(args.interval.unwrap_or(lag::INTERVAL), storage.clone()));
-    let writes = token.map(|token| Writes::new(admin.clone(), token));
+    let groups = args.groups.named();
+    let writes = token.map(|token| Writes::new(admin.clone(), token, groups.clone()));
     let routes = Arc::new(Routes::new(board.clone(), hosts, writes, stop.clone()));
     let scheme = if tls.is_some() { "https" } else { "http" };
     print(&format!("ready {scheme}://{}/\n", from_here(address)))?;
     if let Some(text) = told.flatten() {
         print(&format!("token {text}\n"))?;
     }
-    let (groups, interval) = (args.groups.named(), board.looks.interval());
-    let asked = Asked { groups, filters: &args.groups.filters, interval };
+    let asked = Asked { groups, filters: &args.groups.filters, interval: board.looks.interval() };
     let mut told = BTreeSet::new();
     let went = |went| told = told_once(&board, went, &told);
     let mut keeper = storage.map(|storage| Keeper::new(storage, board.clone(), admin.clone()));

@@ -56,15 +56,17 @@ pub(super) enum Step {
 pub(super) struct Writes {
     admin: Admin,
     token: Token,
+    /// Those that may be moved; any, where none is named.
+    groups: Vec<String>,
     seats: Arc<Semaphore>,
     plans: Mutex<Plans>,
     running: Mutex<Running>,
 }
 
 impl Writes {
-    pub(super) fn new(admin: Admin, token: Token) -> Self {
+    pub(super) fn new(admin: Admin, token: Token, groups: Vec<String>) -> Self {
         let seats = Arc::new(Semaphore::new(AT_ONCE));
-        Self { admin, token, seats, plans: Mutex::default(), running: Mutex::default() }
+        Self { admin, token, groups, seats, plans: Mutex::default(), running: Mutex::default() }
     }
 
     pub(super) async fn answer(
@@ -95,6 +97,10 @@ impl Writes {
         peer: SocketAddr,
         seat: OwnedSemaphorePermit,
     ) -> Result<Answer, Refused> {
+        if !self.groups.is_empty() && !self.groups.contains(&group) {
+            let why = format!("group `{group}` is not among those that this server was started for");
+            return Err(Refused(StatusCode::FORBIDDEN, why));
+        }
         let text = request::read(body).await?;
         match step {
             Step::Plan => self.plan(group, &request::asked(&text)?, peer).await,
