@@ -1,6 +1,6 @@
 //! Types for ids and names that would otherwise be bare numbers.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 macro_rules! ids {
     ($( $(#[$doc:meta])* $vis:vis $name:ident($inner:ty); )*) => {$(
@@ -67,6 +67,17 @@ impl TopicPartition {
     pub fn new(topic: impl Into<String>, partition: i32) -> Self {
         Self { topic: topic.into(), partition }
     }
+}
+
+/// The numbers of these partitions, in the order in which they come, under their topics' names: as most requests name them.
+pub(crate) fn numbers_by_topic<'a>(
+    partitions: impl IntoIterator<Item = &'a TopicPartition>,
+) -> BTreeMap<&'a str, Vec<i32>> {
+    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+    for at in partitions {
+        topics.entry(&at.topic).or_default().push(at.partition);
+    }
+    topics
 }
 
 impl<T: Into<String>> From<(T, i32)> for TopicPartition {

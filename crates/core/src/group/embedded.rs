@@ -1,8 +1,6 @@
 //! Subscriptions and assignments, as the members of a classic group send them to each other through the
 //! coordinator, which passes them on as bytes. They have Java's form, so that a group can mix clients.
 
-use std::collections::BTreeMap;
-
 use ottla_protocol::{
     DecodeError,
     messages::{
@@ -11,7 +9,7 @@ use ottla_protocol::{
     },
 };
 
-use crate::ids::TopicPartition;
+use crate::ids::{TopicPartition, numbers_by_topic};
 
 /// The version in which both are written.
 const VERSION: i16 = 3;
@@ -109,15 +107,11 @@ impl Assignment {
 
 /// In order, each topic once.
 pub(super) fn by_topic(partitions: &[TopicPartition]) -> Vec<ConsumerProtocolTopicPartition> {
-    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-    for at in partitions {
-        topics.entry(&at.topic).or_default().push(at.partition);
-    }
     let topic = |(topic, mut partitions): (&str, Vec<i32>)| {
         partitions.sort_unstable();
         ConsumerProtocolTopicPartition { topic: topic.to_owned(), partitions }
     };
-    topics.into_iter().map(topic).collect()
+    numbers_by_topic(partitions).into_iter().map(topic).collect()
 }
 
 pub(super) fn flat(topics: Vec<ConsumerProtocolTopicPartition>) -> Result<Vec<TopicPartition>, DecodeError> {

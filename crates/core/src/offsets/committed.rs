@@ -16,7 +16,7 @@ use crate::{
     coordinator::{Coordinator, ToCoordinator},
     deadline::Earliest,
     group::Committer,
-    ids::{RequestId, TopicPartition},
+    ids::{RequestId, TopicPartition, numbers_by_topic},
     log::{self, Listed, refused},
     metadata::Metadata,
     offsets::{CommittedOffset, known_epoch},
@@ -87,17 +87,14 @@ impl CommittedFetch {
         let limit = if named { i16::MAX } else { NEWEST_BY_NAME };
         let Some(open) = to.open(Kind::Main, ApiKey::OffsetFetch, limit)? else { return Ok(None) };
         let wanted = std::mem::take(&mut self.wanted);
-        let mut topics: BTreeMap<&String, Vec<i32>> = BTreeMap::new();
-        for at in &wanted {
-            topics.entry(&at.topic).or_default().push(at.partition);
-        }
-        let ids = topics.keys().filter_map(|name| Some((metadata.id_of(name)?, (*name).clone())));
+        let topics = numbers_by_topic(&wanted);
+        let ids = topics.keys().filter_map(|name| Some((metadata.id_of(name)?, (*name).to_owned())));
         let names: BTreeMap<TopicId, String> = ids.collect();
         let stable = !self.plot.has(Planted::UnstableOffsetsAreTaken);
         let request = match open.version {
             0..8 => {
-                let topic = |(name, partition_indexes): (&String, Vec<i32>)| OffsetFetchRequestTopic {
-                    name: name.clone(),
+                let topic = |(name, partition_indexes): (&str, Vec<i32>)| OffsetFetchRequestTopic {
+                    name: name.to_owned(),
                     partition_indexes,
                 };
                 let topics = Some(topics.into_iter().map(topic).collect());
@@ -109,8 +106,8 @@ impl CommittedFetch {
                 }
             }
             _ => {
-                let topic = |(name, partition_indexes): (&String, Vec<i32>)| OffsetFetchRequestTopics {
-                    name: name.clone(),
+                let topic = |(name, partition_indexes): (&str, Vec<i32>)| OffsetFetchRequestTopics {
+                    name: name.to_owned(),
                     topic_id: metadata.id_of(name).unwrap_or(TopicId::ZERO),
                     partition_indexes,
                 };

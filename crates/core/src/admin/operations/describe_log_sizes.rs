@@ -7,7 +7,7 @@ use ottla_protocol::{
 
 use crate::{
     admin::{Answer, Failure, Operation, Route, Verdict},
-    ids::TopicPartition,
+    ids::{TopicPartition, numbers_by_topic},
 };
 
 /// Asks the leaders of partitions how many bytes their logs take on disk (KIP-113). Each partition has its size, or its failure.
@@ -31,13 +31,10 @@ impl Operation for DescribeLogSizes {
     }
 
     fn request(&self, partitions: &[TopicPartition], _: i16, _: i32) -> Option<Request> {
-        let mut topics: BTreeMap<&String, Vec<i32>> = BTreeMap::new();
-        for at in partitions {
-            topics.entry(&at.topic).or_default().push(at.partition);
-        }
         let topic =
-            |(name, partitions): (&String, _)| DescribableLogDirTopic { topic: name.clone(), partitions };
-        Some(DescribeLogDirsRequest { topics: Some(topics.into_iter().map(topic).collect()) }.into())
+            |(name, partitions): (&str, _)| DescribableLogDirTopic { topic: name.to_owned(), partitions };
+        let topics = numbers_by_topic(partitions).into_iter().map(topic).collect();
+        Some(DescribeLogDirsRequest { topics: Some(topics) }.into())
     }
 
     fn gather(

@@ -7,7 +7,7 @@ use ottla_protocol::{
 
 use crate::{
     admin::{Answer, Failure, Operation, Refusal, Route, Verdict},
-    ids::TopicPartition,
+    ids::{TopicPartition, numbers_by_topic},
 };
 
 /// Asks the leaders of partitions which producers with ids have written to them lately (KIP-664). Each partition has its producers,
@@ -50,15 +50,12 @@ impl Operation for DescribeProducers {
     }
 
     fn request(&self, partitions: &[TopicPartition], _: i16, _: i32) -> Option<Request> {
-        let mut topics: BTreeMap<&String, Vec<i32>> = BTreeMap::new();
-        for at in partitions {
-            topics.entry(&at.topic).or_default().push(at.partition);
-        }
-        let topic = |(name, partition_indexes): (&String, _)| DescribeProducersTopic {
-            name: name.clone(),
+        let topic = |(name, partition_indexes): (&str, _)| DescribeProducersTopic {
+            name: name.to_owned(),
             partition_indexes,
         };
-        Some(DescribeProducersRequest { topics: topics.into_iter().map(topic).collect() }.into())
+        let topics = numbers_by_topic(partitions).into_iter().map(topic).collect();
+        Some(DescribeProducersRequest { topics }.into())
     }
 
     fn gather(
