@@ -9,7 +9,8 @@ use std::{fs, thread};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use ottla::{Admin, NewTopic, TopicPartition};
+use ottla::admin::NewTopic;
+use ottla::{Admin, TopicPartition};
 use ottla_bench_child::cpu_of_children_micros;
 use ottla_conformance::kafka::{Cluster, Config};
 use ottla_conformance::process::{self, Process};
@@ -75,7 +76,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 async fn commit(bootstrap: &str, groups: usize, partitions: u32) -> Result<()> {
     let admin = Admin::builder().bootstrap_servers([bootstrap]).build().await?;
-    admin.create_topic(NewTopic::new(TOPIC, partitions as i32, 1)).await?;
+    admin.create_topic(NewTopic::new(TOPIC).partitions(partitions as i32)).await?;
     for group in 0..groups {
         let offsets = (0..partitions as i32).map(|partition| (TopicPartition::new(TOPIC, partition), 0));
         let each = until_taken(&admin, &format!("group-{group:04}"), offsets.collect()).await?;

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    io::{self, Write},
+    io::{self, BufWriter, Write},
 };
 
 use serde_json::Value;
@@ -43,8 +43,15 @@ impl Table {
 
     /// To stdout.
     pub(crate) fn print(&self, json: bool) -> Result<(), Failure> {
-        let text = if json { self.json() } else { self.text() };
-        print(&text)
+        if !json {
+            return print(&self.text());
+        }
+        let write = || {
+            let mut stdout = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+            self.write_json(&mut stdout)?;
+            stdout.flush()
+        };
+        write().map_err(|error| Failure::stdout(&error))
     }
 
     /// An object a row.
@@ -58,13 +65,22 @@ impl Table {
         self.columns.iter().map(|name| name.to_lowercase().replace('-', "_")).collect()
     }
 
-    fn json(&self) -> String {
-        let keys = self.keys();
-        let object = |row: &Vec<Value>| {
-            let pairs = keys.iter().zip(row).map(|(key, value)| format!("\"{key}\":{value}"));
-            format!("{{{}}}\n", pairs.collect::<Vec<_>>().join(","))
-        };
-        self.rows.iter().map(object).collect()
+    /// Cell by cell: all groups of a cluster are many rows.
+    fn write_json(&self, to: &mut impl Write) -> io::Result<()> {
+        let mut before = "{";
+        let mut keys = Vec::new();
+        for key in self.keys() {
+            keys.push(format!("{before}\"{key}\":"));
+            before = ",";
+        }
+        for row in &self.rows {
+            for (key, value) in keys.iter().zip(row) {
+                to.write_all(key.as_bytes())?;
+                serde_json::to_writer(&mut *to, value)?;
+            }
+            to.write_all(b"}\n")?;
+        }
+        Ok(())
     }
 
     fn text(&self) -> String {
@@ -147,6 +163,12 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
+    fn json(table: &Table) -> String {
+        let mut written = Vec::new();
+        table.write_json(&mut written).unwrap();
+        String::from_utf8(written).unwrap()
+    }
+
     fn table() -> Table {
         let mut table = Table::new(&["TOPIC", "LOG-END-OFFSET", "ISR"]);
         table.push(["a".into(), 10.into(), vec![1, 2].into()]);
@@ -181,13 +203,13 @@ mod tests {
         let mut table = Table::new(&["GROUP"]);
         table.push(["\u{1b}]0;x\u{7}".into()]);
         assert_eq!(table.text(), "GROUP\n\\u{1b}]0;x\\u{7}\n");
-        assert_eq!(table.json(), "{\"group\":\"\\u001b]0;x\\u0007\"}\n");
+        assert_eq!(json(&table), "{\"group\":\"\\u001b]0;x\\u0007\"}\n");
     }
 
     #[test]
     fn json_is_an_object_a_row_with_the_columns_in_order() {
         let expected = "{\"topic\":\"a\",\"log_end_offset\":10,\"isr\":[1,2]}\n\
                         {\"topic\":\"longer\",\"log_end_offset\":null,\"isr\":[]}\n";
-        assert_eq!(table().json(), expected);
+        assert_eq!(json(&table()), expected);
     }
 }
