@@ -7,6 +7,7 @@ mod cooperative;
 mod counting;
 mod damaged;
 mod explaining;
+mod fenced;
 mod fetching;
 mod followers;
 mod health;
@@ -68,6 +69,8 @@ struct World {
     leader_epoch: i32,
     /// The hosts of the brokers that metadata lists, from broker 1 on.
     hosts: Vec<&'static str>,
+    /// The broker that coordinates the group.
+    coordinator: i32,
     /// New connections to this host come to nothing.
     down: Option<&'static str>,
     /// The topics that exist.
@@ -128,6 +131,7 @@ impl World {
             leader: 1,
             leader_epoch: 3,
             hosts: vec!["broker"],
+            coordinator: 1,
             down: None,
             topics: vec!["t"],
             first_id: 1,
@@ -221,7 +225,10 @@ impl World {
                             );
                             self.reply(&sent, response);
                         }
-                        Request::FindCoordinator(_) => self.reply(&sent, coordinator()),
+                        Request::FindCoordinator(_) => {
+                            let host = self.hosts[self.coordinator as usize - 1];
+                            self.reply(&sent, coordinator(self.coordinator, host));
+                        }
                         Request::Fetch(_) => self.fetches.push_back(sent),
                         _ => self.asked.push_back(sent),
                     }
@@ -461,13 +468,9 @@ fn metadata(
     MetadataResponse { brokers: (1..).zip(hosts).map(broker).collect(), topics, ..Default::default() }
 }
 
-fn coordinator() -> FindCoordinatorResponse {
-    let found = FindCoordinatorCoordinator {
-        node_id: 1,
-        host: "broker".to_owned(),
-        port: 9092,
-        ..Default::default()
-    };
+fn coordinator(node_id: i32, host: &str) -> FindCoordinatorResponse {
+    let found =
+        FindCoordinatorCoordinator { node_id, host: host.to_owned(), port: 9092, ..Default::default() };
     FindCoordinatorResponse { coordinators: vec![found], ..Default::default() }
 }
 

@@ -26,7 +26,7 @@ impl World {
         self.answer(&sync, assigned(&[0, 1]));
     }
 
-    fn sync_says(&mut self, error_code: ErrorCode) {
+    pub(super) fn sync_says(&mut self, error_code: ErrorCode) {
         let join = self.expect(ApiKey::JoinGroup);
         self.answer(&join, joined(1));
         let sync = self.expect(ApiKey::SyncGroup);
@@ -34,7 +34,7 @@ impl World {
     }
 
     /// The user commits, and the coordinator answers with this error.
-    fn committing_says(&mut self, error_code: ErrorCode) -> OpId {
+    pub(super) fn committing_says(&mut self, error_code: ErrorCode) -> OpId {
         let op = self.consumer.commit(Some([(at(0), 5.into())].into()), self.now).unwrap();
         self.run();
         let commit = self.expect(ApiKey::OffsetCommit);
@@ -140,36 +140,6 @@ fn a_commit_of_one_who_is_no_member_loses_the_partitions_and_of_the_unknown_the_
         world.committing_says(error);
         assert_eq!(world.events(), [Event::Lost(vec![at(0)])]);
         assert_eq!(join_request(&world.expect(ApiKey::JoinGroup)).member_id, id, "{error}");
-    }
-}
-
-#[test]
-fn a_fenced_instance_ends_for_good_and_says_so_whatever_it_asked() {
-    let error = ErrorCode::FencedInstanceId;
-    let asks: [fn(&mut World); 3] = [
-        |world| {
-            let join = world.expect(ApiKey::JoinGroup);
-            world.answer(&join, join_refused(ErrorCode::FencedInstanceId));
-        },
-        |world| world.sync_says(ErrorCode::FencedInstanceId),
-        |world| {
-            world.join(1, &[0]);
-            world.committing_says(ErrorCode::FencedInstanceId);
-        },
-    ];
-    for ask in asks {
-        let mut config = group_config();
-        config.group.as_mut().unwrap().instance_id = Some("i".to_owned());
-        let mut world = World::new(config);
-        world.subscribe();
-        ask(&mut world);
-        assert!(world.consumer.explain(world.now).to_string().contains("FENCED_INSTANCE_ID"));
-        let told = ReadFailure::Group(GroupFailure::Refused(error));
-        assert_eq!(world.consumer.take_failure(&crate::Filter::All, world.now), Some(told.clone()));
-        world.asked.clear();
-        world.pass(Duration::from_secs(600));
-        assert!(world.asked.is_empty(), "{:?}", world.asked);
-        assert_eq!(world.consumer.take_failure(&crate::Filter::All, world.now), Some(told), "for good");
     }
 }
 

@@ -31,6 +31,9 @@ impl ClassicMember {
             ErrorCode::None => {
                 let left_out = self.was_left_out(response.generation_id);
                 self.reason = None;
+                if self.member_id != response.member_id {
+                    self.named_by = coordinator.node();
+                }
                 self.member_id.clone_from(&response.member_id);
                 self.generation_id = response.generation_id;
                 self.protocol.clone_from(&response.protocol_name);
@@ -70,14 +73,28 @@ impl ClassicMember {
             {
                 self.lost(error, now)
             }
-            ErrorCode::UnknownMemberId => {
-                self.tell_refused(ApiKey::JoinGroup, ErrorCode::UnknownMemberId);
-                self.forget_member();
-                self.back_off(ErrorCode::UnknownMemberId, now);
-                GroupNews::None
+            ErrorCode::UnknownMemberId => self.join_as_another(ErrorCode::UnknownMemberId, now),
+            ErrorCode::FencedInstanceId if self.was_named_by_another(coordinator) => {
+                self.join_as_another(ErrorCode::FencedInstanceId, now)
             }
             error => self.refused(error, coordinator, now),
         }
+    }
+
+    /// Whether another broker than the coordinator gave the member its id, and no SyncGroup has succeeded since. A broker
+    /// that was frozen goes on as a coordinator until it hears that it is none: it expires its members and gives
+    /// static ones new ids, which nobody else ever hears of. The coordinator then takes the member for somebody
+    /// else with its `group.instance.id`.
+    fn was_named_by_another(&self, coordinator: &Coordinator) -> bool {
+        self.named_by.is_some_and(|broker| coordinator.node() != Some(broker))
+    }
+
+    /// JoinGroup was refused for the member id: the member joins without one.
+    fn join_as_another(&mut self, error: ErrorCode, now: Now) -> GroupNews {
+        self.tell_refused(ApiKey::JoinGroup, error);
+        self.forget_member();
+        self.back_off(error, now);
+        GroupNews::None
     }
 
     /// The answer to SyncGroup.
@@ -98,6 +115,7 @@ impl ClassicMember {
                     // Not before: who joins time and again, and gets nowhere, has the whole group do so.
                     self.attempts.reset();
                     self.in_vain = false;
+                    self.named_by = None;
                     self.transition_to(ClassicState::Reconciling, now);
                     let assigned = partitions.len();
                     partitions.retain(|at| at.partition >= 0 && self.interest.wants(&at.topic));
@@ -237,7 +255,12 @@ impl ClassicMember {
                     self.join_again(now);
                     self.back_off(None, now);
                 }
-                _ => self.back_off(None, now),
+                _ => {
+                    if self.state == ClassicState::Joining && self.comes_back {
+                        self.given_up_join = Some(now.mono);
+                    }
+                    self.back_off(None, now);
+                }
             }
         }
     }

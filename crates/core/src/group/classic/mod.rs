@@ -19,7 +19,7 @@ use super::{
 use crate::{
     backoff::{Attempts, Backoff},
     deadline::Earliest,
-    ids::RequestId,
+    ids::{NodeId, RequestId},
     log,
     metadata::{Metadata, Wanted},
     planted::{Planted, Plot},
@@ -31,6 +31,10 @@ pub(crate) struct ClassicMember {
     pub(super) config: GroupConfig,
     state: ClassicState,
     pub(super) member_id: String,
+    /// The broker that gave the member its id, until a SyncGroup succeeds: only then the id is in the group's log.
+    named_by: Option<NodeId>,
+    /// When a static member's JoinGroup without an id was last given up. The coordinator may take it all the same, later.
+    given_up_join: Option<Instant>,
     generation_id: i32,
     protocol: Option<String>,
     pub(super) interest: Interest,
@@ -69,6 +73,8 @@ impl ClassicMember {
             config,
             state: ClassicState::Out,
             member_id: String::new(),
+            named_by: None,
+            given_up_join: None,
             generation_id: -1,
             protocol: None,
             interest: Interest::default(),
@@ -344,6 +350,7 @@ impl ClassicMember {
         if !self.plot.has(Planted::UnknownMemberKeepsId) {
             self.member_id.clear();
         }
+        self.named_by = None;
         self.forget_generation();
     }
 
@@ -359,7 +366,7 @@ impl ClassicMember {
         tracing::warn!(target: log::GROUP, member, generation, %error, "fenced");
         self.attempts.note(error);
         match error {
-            ErrorCode::UnknownMemberId => self.forget_member(),
+            ErrorCode::UnknownMemberId | ErrorCode::FencedInstanceId => self.forget_member(),
             _ => self.forget_generation(),
         }
         let keeps = self.is_cooperative() && self.plot.has(Planted::LostGenerationIsKept);
@@ -385,7 +392,19 @@ impl ClassicMember {
         }
     }
 
+    /// Whether the member may have thrown out itself: the coordinator has come to a JoinGroup that the member gave up,
+    /// as the connection broke, after the one that the member sent instead. Once, and within a session: otherwise
+    /// two with one `group.instance.id` would throw each other out without end.
+    fn may_have_fenced_itself(&mut self, error: ErrorCode, now: Now) -> bool {
+        let session = self.config.session_timeout;
+        error == ErrorCode::FencedInstanceId
+            && self.given_up_join.take().is_some_and(|at| now.mono < at + session)
+    }
+
     pub(super) fn fail(&mut self, error: ErrorCode, now: Now) -> GroupNews {
+        if self.may_have_fenced_itself(error, now) {
+            return self.lost_on_the_way(error, now);
+        }
         let (member, state) = (&self.member_id, self.state);
         tracing::error!(target: log::GROUP, member, ?state, %error, "refused for good");
         self.attempts.note(error);
