@@ -95,8 +95,9 @@ impl Report {
             "starved": {
                 "s": seconds(day.starved.whole),
                 "longest_s": seconds(day.starved.longest),
-                "processes_ran_s": seconds(day.starved.ran),
-                "processes_waited_for_a_core_s": seconds(day.starved.waited),
+                "processes_ran_s": seconds(day.starved.had.ran),
+                "processes_waited_for_a_core_s": seconds(day.starved.had.waited),
+                "wait_us": day.starved.had.wait().as_micros() as u64,
             },
             "faults": day.faults,
             "orders": judge.orders.records,
@@ -136,9 +137,10 @@ impl fmt::Display for Report {
         let starved = of("starved");
         writeln!(
             f,
-            "CPU: processes ran for {} s, and waited for a core for {} s; they were starved for {} s in all, {} s at a time\n\nfaults:",
+            "CPU: processes ran for {} s, and waited for a core for {} s, {} µs each time; they were starved for {} s in all, {} s at a time\n\nfaults:",
             starved["processes_ran_s"],
             starved["processes_waited_for_a_core_s"],
+            starved["wait_us"],
             starved["s"],
             starved["longest_s"]
         )?;

@@ -15,6 +15,10 @@ const TURN: Duration = Duration::from_secs(1);
 /// How long it takes after it: what was late has others wait.
 const RECOVERY: Duration = Duration::from_secs(2);
 
+/// As long a thread may wait for a core, on average, whenever it is ready to run. On a quiet machine it is 0.3 ms, most of which
+/// a core takes to wake up; so that the sum alone, over thousands of wake-ups a second, says nothing.
+const WAIT: Duration = Duration::from_millis(3);
+
 /// When they had too little, as the report tells it.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Starved {
@@ -22,9 +26,36 @@ pub(crate) struct Starved {
     pub(crate) whole: Duration,
     /// Without a pause.
     pub(crate) longest: Duration,
-    /// For how long they ran, and for how long they were ready to and waited for a core.
+    pub(crate) had: Had,
+}
+
+/// What threads had of the machine.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Had {
     pub(crate) ran: Duration,
+    /// They were ready to run, and had no core.
     pub(crate) waited: Duration,
+    /// How often they were given a core.
+    pub(crate) turns: u32,
+}
+
+impl Had {
+    fn add(&mut self, more: Self) {
+        self.ran += more.ran;
+        self.waited += more.waited;
+        self.turns = self.turns.saturating_add(more.turns);
+    }
+
+    /// How long they waited each time.
+    pub(crate) fn wait(self) -> Duration {
+        self.waited / self.turns.max(1)
+    }
+
+    /// They waited for a core for longer than they had one, and long each time; or this thread, which asks for nothing
+    /// else, did.
+    fn is_too_little(self, turn: Duration) -> bool {
+        self.waited > self.ran && self.wait() > WAIT || turn > 2 * TURN
+    }
 }
 
 /// Sees it as long as the day lasts, and has a shade on it.
@@ -35,11 +66,10 @@ pub(crate) fn watch(scene: &Scene) -> Starved {
     scene.stage.judge().shades.watched(before);
     while !scene.is_over() {
         std::thread::sleep(TURN);
-        let (ran, waited) = threads.look();
+        let had = threads.look();
         let turn = before.elapsed();
-        starved.ran += ran;
-        starved.waited += waited;
-        if is_starved(ran, waited, turn) {
+        starved.had.add(had);
+        if had.is_too_little(turn) {
             in_a_row += turn;
             starved.whole += turn;
             starved.longest = starved.longest.max(in_a_row);
@@ -53,28 +83,29 @@ pub(crate) fn watch(scene: &Scene) -> Starved {
     starved
 }
 
-/// They waited for a core for longer than they had one, and that not for moments: or this thread, which asks for nothing else, did.
-fn is_starved(ran: Duration, waited: Duration, turn: Duration) -> bool {
-    waited > ran && waited > turn / 2 || turn > 2 * TURN
-}
-
-/// How long each thread ran, and waited for a core.
+/// What the kernel has counted of each thread: for how long it ran, and waited for a core, in ns, and how often it had one.
 #[derive(Default)]
-struct Threads(HashMap<u32, (u64, u64)>);
+struct Threads(HashMap<u32, [u64; 3]>);
 
 impl Threads {
-    /// How long those of all child processes did since the last look.
-    fn look(&mut self) -> (Duration, Duration) {
-        let now: HashMap<u32, (u64, u64)> = children().flat_map(threads).collect();
-        let (mut ran, mut waited) = (0, 0);
-        for (thread, (run, wait)) in &now {
+    /// What those of all child processes had since the last look.
+    fn look(&mut self) -> Had {
+        let now: HashMap<u32, [u64; 3]> = children().flat_map(threads).collect();
+        let mut sums = [0; 3];
+        for (thread, counts) in &now {
             // A number that is another thread's by now has fallen.
-            let (run_before, wait_before) = self.0.get(thread).copied().unwrap_or_default();
-            ran += run.saturating_sub(run_before);
-            waited += wait.saturating_sub(wait_before);
+            let before = self.0.get(thread).copied().unwrap_or_default();
+            for ((sum, count), before) in sums.iter_mut().zip(counts).zip(before) {
+                *sum += count.saturating_sub(before);
+            }
         }
         self.0 = now;
-        (Duration::from_nanos(ran), Duration::from_nanos(waited))
+        let [ran, waited, turns] = sums;
+        Had {
+            ran: Duration::from_nanos(ran),
+            waited: Duration::from_nanos(waited),
+            turns: u32::try_from(turns).unwrap_or(u32::MAX),
+        }
     }
 }
 
@@ -91,13 +122,14 @@ fn children() -> impl Iterator<Item = u32> {
     })
 }
 
-fn threads(process: u32) -> impl Iterator<Item = (u32, (u64, u64))> {
+fn threads(process: u32) -> impl Iterator<Item = (u32, [u64; 3])> {
     let mut each = numbers(format!("/proc/{process}/task"));
     iter::from_fn(move || {
         each.find_map(|thread| {
             let counted = fs::read_to_string(format!("/proc/{process}/task/{thread}/schedstat")).ok()?;
             let mut words = counted.split_whitespace().map(str::parse);
-            Some((thread, (words.next()?.ok()?, words.next()?.ok()?)))
+            let mut next = || words.next()?.ok();
+            Some((thread, [next()?, next()?, next()?]))
         })
     })
 }
@@ -117,7 +149,7 @@ mod tests {
         let mut ran = Duration::ZERO;
         while ran < Duration::from_millis(50) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(20));
-            ran += threads.look().0;
+            ran += threads.look().ran;
         }
         child.kill().unwrap();
         child.wait().unwrap();
@@ -125,11 +157,14 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_longer_than_he_runs_is_starved_and_who_does_so_for_a_moment_is_not() {
+    fn who_waits_longer_than_he_runs_and_long_each_time_is_starved() {
         let millis = Duration::from_millis;
-        assert!(is_starved(millis(400), millis(900), millis(1000)));
-        assert!(is_starved(millis(10), millis(10), millis(2500)), "the watch itself was not let run");
-        assert!(!is_starved(millis(900), millis(600), millis(1000)));
-        assert!(!is_starved(millis(50), millis(100), millis(1000)));
+        let second = millis(1000);
+        let had = |ran, waited, turns| Had { ran: millis(ran), waited: millis(waited), turns };
+        assert!(had(400, 4000, 1000).is_too_little(second));
+        assert!(had(10, 10, 10_000).is_too_little(millis(2500)), "the watch itself was not let run");
+        assert!(!had(900, 2000, 9000).is_too_little(second), "each time a core wakes up");
+        assert!(!had(900, 600, 100).is_too_little(second));
+        assert!(!Had::default().is_too_little(second));
     }
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 /// How long shades are remembered: longer than any stall that is not a violation.
 const KEPT: Duration = Duration::from_secs(1800);
 
+const STARVED: &str = "starved";
+
 /// Whom a fault concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -32,6 +34,13 @@ struct Shade {
     to: Option<Instant>,
 }
 
+impl Shade {
+    /// Whether something of this time was this one's.
+    fn meets(&self, name: &str, from: Instant, to: Instant) -> bool {
+        self.from < to && self.to.is_none_or(|end| end > from) && self.scope.has(name)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Shades {
     last: u64,
@@ -55,11 +64,15 @@ impl Shades {
         }
     }
 
-    /// What is known from afterwards: the machine had no time for us.
+    /// What is known from afterwards: the machine had no time for us. Where it goes on it is one shade.
     pub(crate) fn starved(&mut self, from: Instant, to: Instant) {
-        let id = self.begin(Scope::All, "starved", from);
-        if let Some(shade) = self.shades.iter_mut().find(|shade| shade.id == id) {
-            shade.to = Some(to);
+        let goes_on = |shade: &&mut Shade| shade.what == STARVED && shade.to.is_some_and(|to| to >= from);
+        match self.shades.iter_mut().rev().find(goes_on) {
+            Some(shade) => shade.to = Some(to),
+            None => {
+                let id = self.begin(Scope::All, STARVED, from);
+                self.end(id, to, Duration::ZERO);
+            }
         }
     }
 
@@ -71,11 +84,9 @@ impl Shades {
     /// How much of this time no fault was in the way.
     pub(crate) fn calm(&self, name: &str, from: Instant, to: Instant) -> Duration {
         let to = self.watched.map_or(to, |watched| watched.min(to));
-        let of_this = self.shades.iter().filter(|shade| shade.scope.has(name));
-        let mut spans: Vec<(Instant, Instant)> = of_this
-            .map(|shade| (shade.from.max(from), shade.to.unwrap_or(to).min(to)))
-            .filter(|(from, to)| from < to)
-            .collect();
+        let of_this = self.shades.iter().filter(|shade| shade.meets(name, from, to));
+        let mut spans: Vec<(Instant, Instant)> =
+            of_this.map(|shade| (shade.from.max(from), shade.to.unwrap_or(to).min(to))).collect();
         spans.sort_unstable();
         let (mut shaded, mut until) = (Duration::ZERO, from);
         for (from, to) in spans {
@@ -87,16 +98,30 @@ impl Shades {
 
     /// The faults of this time.
     pub(crate) fn named(&self, name: &str, from: Instant, to: Instant) -> String {
-        let meets = |shade: &&Shade| {
-            shade.scope.has(name) && shade.from < to && shade.to.is_none_or(|end| end > from)
-        };
-        let mut names: Vec<&str> =
-            self.shades.iter().filter(meets).map(|shade| shade.what.as_str()).collect();
+        let of_this = self.shades.iter().filter(|shade| shade.meets(name, from, to));
+        let mut names: Vec<&str> = of_this.map(|shade| shade.what.as_str()).collect();
         names.dedup();
         if names.is_empty() { "no fault".to_owned() } else { names.join(", ") }
     }
 
     pub(super) fn forget(&mut self, now: Instant) {
         self.shades.retain(|shade| shade.to.is_none_or(|to| now.saturating_duration_since(to) < KEPT));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_without_time_that_follow_each_other_are_one_shade() {
+        let second = Duration::from_secs(1);
+        let (mut shades, began) = (Shades::default(), Instant::now());
+        for at in [0, 1, 2, 7] {
+            let from = began + at * second;
+            shades.starved(from, from + 2 * second);
+        }
+        assert_eq!(shades.shades.len(), 2);
+        assert_eq!(shades.calm("all", began, began + 10 * second), 4 * second);
     }
 }
