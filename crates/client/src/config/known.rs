@@ -118,8 +118,11 @@ impl Known {
         let not_yet = self.not_yet.iter().copied().flatten().copied();
         let all = self.supported().map(|known| known.name).chain(not_yet);
         let lower = key.to_lowercase();
-        let (distance, nearest) = all.map(|known| (distance(&lower, known), known)).min()?;
-        (distance <= (key.len() / 3).max(2)).then_some(nearest)
+        let (length, most) = (lower.chars().count(), (key.len() / 3).max(2));
+        // Longer than any, of which a comparison would take as long: a key may be all of a file.
+        let alike = all.filter(|known| known.len().abs_diff(length) <= most);
+        let (distance, nearest) = alike.map(|known| (distance(&lower, known), known)).min()?;
+        (distance <= most).then_some(nearest)
     }
 }
 

@@ -36,6 +36,15 @@ fn an_answer_is_believed_to_be_as_long_as_what_a_fetch_asks_for_and_a_batch_beyo
 }
 
 #[test]
+fn an_unknown_property_that_is_longer_than_any_is_compared_with_none() {
+    // Each comparison takes the product of both lengths: with all names it would be some 20,000,000,000 steps.
+    let long = "a".repeat(4 << 20);
+    let refused = ConsumerBuilder::from_properties([(long.as_str(), "1")]).unwrap_err();
+    assert_eq!(refused.kind(), BuildErrorKind::UnknownProperty);
+    assert!(!refused.to_string().contains("did you mean"));
+}
+
+#[test]
 fn an_unknown_property_suggests_the_nearest() {
     for (wrong, nearest) in [
         ("enable.autocommit", "enable.auto.commit"),
