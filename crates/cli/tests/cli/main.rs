@@ -12,6 +12,9 @@ mod bad_input;
 mod broker;
 mod broker_security;
 mod cluster;
+// `terminal` is Linux's.
+#[cfg(target_os = "linux")]
+mod completions;
 mod config;
 mod consume;
 mod consume_like_kcat;
@@ -38,6 +41,8 @@ mod shell;
 mod support;
 mod tables;
 // `setsid --ctty` and what opens a pseudo-terminal are Linux's.
+#[cfg(target_os = "linux")]
+mod terminal;
 #[cfg(target_os = "linux")]
 mod top;
 mod waits;

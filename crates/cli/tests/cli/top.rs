@@ -1,134 +1,29 @@
-//! `ottla top` on a pseudo-terminal, whose screen an emulator keeps: what a person would see.
+//! `ottla top` on a pseudo-terminal: what a person would see.
 
-use std::{
-    fs::File,
-    io::{Read, Write},
-    net::TcpListener,
-    num::NonZeroU16,
-    os::fd::OwnedFd,
-    process::{Command, Stdio},
-    sync::{Arc, Mutex},
-    thread,
-};
-
-use rustix::{
-    pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
-    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
-};
+use std::{net::TcpListener, process::Command};
 
 use crate::{
     groups::commit,
-    support::{Broker, Done, Lines, Process, numbers, run, until},
+    support::{Broker, Lines, numbers, run, until},
+    terminal::Terminal,
 };
 
 const KEYS: &str = "Enter open  / filter  s sort  f trouble  ? help  q quit";
 
-/// A terminal in which `ottla top` runs.
-struct Terminal {
-    process: Process,
-    /// The side of the person.
-    side: File,
-    /// The program's side, by which it is seen how that left it.
-    tty: OwnedFd,
-    emulator: Arc<Mutex<vt100::Parser>>,
+fn start(servers: &str, columns: u16, lines: u16, args: &[&str]) -> Terminal {
+    with(servers, columns, lines, args, |command| command)
 }
 
-impl Terminal {
-    fn start(servers: &str, columns: u16, lines: u16, args: &[&str]) -> Self {
-        Self::with(servers, columns, lines, args, |command| command)
-    }
-
-    fn with(
-        servers: &str,
-        columns: u16,
-        lines: u16,
-        args: &[&str],
-        more: impl FnOnce(&mut Command) -> &mut Command,
-    ) -> Self {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
-        let side = openpt(flags).unwrap();
-        grantpt(&side).unwrap();
-        unlockpt(&side).unwrap();
-        let tty = ioctl_tiocgptpeer(&side, flags).unwrap();
-        tcsetwinsize(&side, size(columns, lines)).unwrap();
-        let end = || Stdio::from(tty.try_clone().unwrap());
-        // In a session of its own, whose terminal this is.
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_ottla"), "top"]).args(args);
-        command.env("OTTLA_BOOTSTRAP_SERVERS", servers).env("TERM", "xterm-256color");
-        command.env_remove("OTTLA_CONFIG").env_remove("NO_COLOR");
-        command.stdin(end()).stdout(end()).stderr(end());
-        let process = Process::start(more(&mut command));
-        let emulator = vt100::Parser::new(nonzero(lines), nonzero(columns), 0);
-        let emulator = Arc::new(Mutex::new(emulator));
-        let (side, fed) = (File::from(side), emulator.clone());
-        let mut output = side.try_clone().unwrap();
-        thread::spawn(move || {
-            let mut buffer = [0; 4_096];
-            while let Ok(count @ 1..) = output.read(&mut buffer) {
-                fed.lock().unwrap().process(&buffer[..count]);
-            }
-        });
-        Self { process, side, tty, emulator }
-    }
-
-    fn resize(&self, columns: u16, lines: u16) {
-        self.emulator.lock().unwrap().set_size(nonzero(lines), nonzero(columns));
-        tcsetwinsize(&self.side, size(columns, lines)).unwrap();
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.side.write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// The lines of the screen, without what is empty at their ends.
-    fn lines(&self) -> Vec<String> {
-        let emulator = self.emulator.lock().unwrap();
-        let (_, columns) = emulator.screen().size();
-        emulator.screen().rows(0, columns.get()).map(|line| line.trim_end().to_owned()).collect()
-    }
-
-    fn text(&self) -> String {
-        self.lines().join("\n")
-    }
-
-    /// Waits until the screen has all of these.
-    fn shows(&self, what: &[&str]) -> String {
-        until(&format!("{what:?}"), || {
-            let text = self.text();
-            what.iter().all(|what| text.contains(what)).then_some(text)
-        })
-    }
-
-    /// Whether cells have another color than the terminal's.
-    fn has_colors(&self) -> bool {
-        let emulator = self.emulator.lock().unwrap();
-        let (lines, columns) = emulator.screen().size();
-        let cells = (0..lines.get()).flat_map(|y| (0..columns.get()).map(move |x| (y, x)));
-        cells
-            .filter_map(|(y, x)| emulator.screen().cell(y, x))
-            .any(|cell| cell.fgcolor() != vt100::Color::Default)
-    }
-
-    /// Waits for its end, and looks how the terminal was left.
-    fn wait(self) -> Done {
-        let done = self.process.wait();
-        let modes = tcgetattr(&self.tty).unwrap().local_modes;
-        assert!(modes.contains(LocalModes::ICANON | LocalModes::ECHO), "it is left raw: {modes:?}");
-        until("the screen of before, with its cursor", || {
-            let emulator = self.emulator.lock().unwrap();
-            (!emulator.screen().alternate_screen() && !emulator.screen().hide_cursor()).then_some(())
-        });
-        done
-    }
-}
-
-fn size(columns: u16, lines: u16) -> Winsize {
-    Winsize { ws_row: lines, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
-}
-
-fn nonzero(number: u16) -> NonZeroU16 {
-    NonZeroU16::new(number).unwrap()
+fn with(
+    servers: &str,
+    columns: u16,
+    lines: u16,
+    args: &[&str],
+    more: impl FnOnce(&mut Command) -> &mut Command,
+) -> Terminal {
+    Terminal::start(columns, lines, env!("CARGO_BIN_EXE_ottla"), |command| {
+        more(command.arg("top").args(args).env("OTTLA_BOOTSTRAP_SERVERS", servers))
+    })
 }
 
 /// Two groups: one that has read all, and one of which one look tells no status.
@@ -153,7 +48,7 @@ fn screen(columns: usize, lines: usize, rows: [String; 3]) -> Vec<String> {
 #[test]
 fn groups_are_shown_in_80x24() {
     let broker = broker();
-    let mut terminal = Terminal::start(&broker.servers, 80, 24, &["--interval", "1h"]);
+    let mut terminal = start(&broker.servers, 80, 24, &["--interval", "1h"]);
     terminal.shows(&["looked", "1-2 of 2"]);
     let lines = terminal.lines();
     assert!(lines[0].starts_with(&format!("ottla top  {} ", broker.servers)), "{lines:?}");
@@ -180,7 +75,7 @@ fn groups_are_shown_in_80x24() {
 #[test]
 fn in_200x50_there_is_more_and_a_screen_that_is_resized_is_drawn_anew() {
     let broker = broker();
-    let mut terminal = Terminal::start(&broker.servers, 200, 50, &["--interval", "1h"]);
+    let mut terminal = start(&broker.servers, 200, 50, &["--interval", "1h"]);
     terminal.shows(&["looked", "1-2 of 2"]);
     let row = |cells: [&str; 9]| {
         let [name, status, state, lag, age, members, partitions, trend, reason] = cells;
@@ -213,7 +108,7 @@ fn in_200x50_there_is_more_and_a_screen_that_is_resized_is_drawn_anew() {
 #[test]
 fn a_group_is_followed_as_it_reads_and_as_it_stalls() {
     let broker = broker();
-    let mut terminal = Terminal::start(&broker.servers, 80, 24, &["behind", "--interval", "100ms"]);
+    let mut terminal = start(&broker.servers, 80, 24, &["behind", "--interval", "100ms"]);
     terminal.shows(&["1 STOP", "behind", "t-0: no commit moves, and nobody has the partition"]);
     let args = ["consume", "t", "-G", "behind", "-X", "enable.auto.commit=false"];
     let mut reader = broker.start_command(&args);
@@ -234,11 +129,11 @@ fn a_group_is_followed_as_it_reads_and_as_it_stalls() {
 #[test]
 fn ctrl_c_and_sigterm_end_it_and_the_terminal_is_as_it_was() {
     let broker = broker();
-    let mut terminal = Terminal::start(&broker.servers, 80, 24, &[]);
+    let mut terminal = start(&broker.servers, 80, 24, &[]);
     terminal.shows(&["1-2 of 2"]);
     terminal.press("/behind\x03");
     terminal.wait().ok();
-    let mut terminal = Terminal::start(&broker.servers, 80, 24, &[]);
+    let mut terminal = start(&broker.servers, 80, 24, &[]);
     terminal.shows(&["1-2 of 2"]);
     // What a key sends, but for its end.
     terminal.press("?\x1b[");
@@ -251,7 +146,7 @@ fn ctrl_c_and_sigterm_end_it_and_the_terminal_is_as_it_was() {
 fn without_a_broker_it_says_so_keeps_what_it_saw_and_goes_on() {
     let broker = broker();
     let args = ["--interval", "100ms", "-X", "default.api.timeout.ms=300"];
-    let mut terminal = Terminal::start(&broker.servers, 80, 24, &args);
+    let mut terminal = start(&broker.servers, 80, 24, &args);
     terminal.shows(&["2 groups", "behind"]);
     broker.kill();
     terminal.shows(&["no look: ", "2 groups", "behind"]);
@@ -260,7 +155,7 @@ fn without_a_broker_it_says_so_keeps_what_it_saw_and_goes_on() {
     terminal.press("q");
     terminal.wait().ok();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut terminal = Terminal::start(&format!("127.0.0.1:{port}"), 80, 24, &args);
+    let mut terminal = start(&format!("127.0.0.1:{port}"), 80, 24, &args);
     terminal.shows(&["no look: ", "refused", "the first look is not over"]);
     terminal.press("q");
     terminal.wait().ok();
@@ -271,7 +166,7 @@ fn names_do_nothing_to_the_terminal() {
     let broker = broker();
     commit(&broker, "a\u{1b}[2J\u{1b}]0;title\u{7}b", "1");
     commit(&broker, "gnp\u{202e}.exe", "2");
-    let mut terminal = Terminal::start(&broker.servers, 200, 50, &[]);
+    let mut terminal = start(&broker.servers, 200, 50, &[]);
     terminal.shows(&["a\\u{1b}[2J\\u{1b}]0;title\\u{7}b", "gnp\\u{202e}.exe", "4 groups", KEYS]);
     terminal.press("/gnp\r\r");
     terminal.shows(&["gnp\\u{202e}.exe", "1 partition"]);
@@ -282,7 +177,7 @@ fn names_do_nothing_to_the_terminal() {
 #[test]
 fn no_color_has_none() {
     let broker = broker();
-    let mut terminal = Terminal::with(&broker.servers, 80, 24, &[], |command| command.env("NO_COLOR", "1"));
+    let mut terminal = with(&broker.servers, 80, 24, &[], |command| command.env("NO_COLOR", "1"));
     terminal.shows(&["1 OK", "1-2 of 2"]);
     assert!(!terminal.has_colors());
     terminal.press("q");
@@ -297,10 +192,10 @@ fn what_is_no_terminal_is_refused_and_says_what_to_do() {
     assert!(refused.contains("--output json"), "{refused}");
     run(&["top", "--interval", "0s"]).failed(2);
     let broker = Broker::start(&[]);
-    let terminal = Terminal::start(&broker.servers, 80, 24, &["-v"]);
+    let terminal = start(&broker.servers, 80, 24, &["-v"]);
     terminal.shows(&["2>ottla.log"]);
     assert_eq!(terminal.wait().status, Some(2));
-    let terminal = Terminal::with(&broker.servers, 80, 24, &[], |command| command.env("TERM", "dumb"));
+    let terminal = with(&broker.servers, 80, 24, &[], |command| command.env("TERM", "dumb"));
     terminal.shows(&["TERM=dumb"]);
     assert_eq!(terminal.wait().status, Some(2));
 }
