@@ -36,7 +36,17 @@ pub(crate) struct Told {
 impl Told {
     /// Asks doctor with these arguments.
     pub(crate) fn by(args: &[&str]) -> Result<Self, Failed> {
-        let mut command = Command::new(binary::ottla()?);
+        Self::of(Command::new(binary::ottla()?), args)
+    }
+
+    /// Asks on a machine whose clock differs by so much, such as `-1h`.
+    pub(crate) fn by_another_clock(differs: &str, args: &[&str]) -> Result<Self, Failed> {
+        let mut command = Command::new("faketime");
+        command.args(["--exclude-monotonic", "-f", differs]).arg(binary::ottla()?);
+        Self::of(command, args)
+    }
+
+    fn of(mut command: Command, args: &[&str]) -> Result<Self, Failed> {
         command.args(["doctor", "--output", "json"]).args(args);
         command.env_remove("OTTLA_BOOTSTRAP_SERVERS").env_remove("OTTLA_CONFIG");
         let output = Process::spawn(&command)?.end(PATIENCE)?;

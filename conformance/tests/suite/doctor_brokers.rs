@@ -1,9 +1,13 @@
 //! Faults of the network, of brokers, of quotas and of rights, and a transaction that nobody ends, injected into real Kafkas one after
 //! the other: `ottla doctor` names the cause of each, and accuses nobody else. docs/doctor.md has the table, with those of groups.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
 use libtest_mimic::Failed;
 use ottla::admin::{CommittedOffset, NewTopic};
-use ottla::{Admin, Consumer};
+use ottla::{Admin, Consumer, Producer, ProducerRecord, Timestamp};
 use ottla_conformance::kafka::{Access, Cluster, Config, Listener, Mechanism, OPEN, Secured, User};
 use ottla_conformance::ports;
 use ottla_conformance::targets::{Target, unique};
@@ -22,6 +26,9 @@ pub(crate) fn cases() -> Vec<Case> {
             .with_java()
             .heavy(),
         Case::secured("doctor_names_quotas_certificates_and_missing_rights", rights).with_java(),
+        Case::secured("doctor_tells_clocks_from_records_that_bear_the_time_of_their_append", clocks)
+            .with_java()
+            .with_program("faketime"),
     ]
 }
 
@@ -255,4 +262,55 @@ fn rights(secured: &Secured) -> Outcome {
     let asked = told(secured, &alice.set("client.id", &client), &["-G", &unique(OPEN)])?;
     asked.names(fault, "slow", &["to answer", "\"severity\":\"warning\""])?;
     asked.accuses_none_but(fault, &[("group-missing", "")])
+}
+
+/// Of a user who may not look at commits: what a group reads tells the time where brokers write it.
+fn clocks(secured: &Secured) -> Outcome {
+    let alice = access(secured, Listener::Sasl, User::Alice)?;
+    let properties = access(secured, Listener::Sasl, User::Admin)?;
+    let (group, topic) = (unique(OPEN), unique(OPEN));
+    wait(async {
+        let admin = Admin::builder().properties(properties.pairs())?.build().await?;
+        let appended = NewTopic::new(&topic).partitions(1).config("message.timestamp.type", "LogAppendTime");
+        admin.create_topic(appended).await?;
+        commit(&admin, &group, &topic, 1).await
+    })?;
+    let file = alice.file(secured.certificates())?.display().to_string();
+    let args = ["--config", &file, "-G", &group, "--looks", "4", "--interval", "300ms"];
+    let fault = "no time of a broker can be read";
+    let says = ["unknown: no time can be read", "DESCRIBE on topic `__consumer_offsets`"];
+    Told::by(&args)?.names(fault, "clock-unknown", &says)?;
+
+    let is_over = AtomicBool::new(false);
+    let (right, ahead, behind) = thread::scope(|scope| {
+        let writer = scope.spawn(|| wait(written(&properties, &topic, &is_over)));
+        let told =
+            [Told::by(&args), Told::by_another_clock("-1h", &args), Told::by_another_clock("+1h", &args)];
+        is_over.store(true, Ordering::Relaxed);
+        writer.join().map_err(|_| "who writes has panicked")??;
+        let [right, ahead, behind] = told;
+        Ok::<_, Failed>((right?, ahead?, behind?))
+    })?;
+    right.names("a clock that is right", "clock", &["between"])?;
+    for (told, fault, says) in
+        [(ahead, "a clock that is ahead", "ahead of"), (behind, "a clock that is behind", "behind")]
+    {
+        told.names(fault, "clock-skew", &[says, "this machine's by 3", "\"severity\":\"error\""])?;
+        told.accuses_none_but(fault, &[("clock-skew", says), ("no-members", &group)])?;
+        told.failed()?;
+    }
+    Ok(())
+}
+
+async fn written(properties: &Access, topic: &str, is_over: &AtomicBool) -> Outcome {
+    let producer = Producer::builder().properties(properties.pairs())?.build().await?;
+    while !is_over.load(Ordering::Relaxed) {
+        // Its own time is long past, and counts for nothing.
+        producer
+            .send(ProducerRecord::to(topic).timestamp(Timestamp(1)).value(b"v".as_slice()))
+            .await?
+            .await?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
 }
