@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use libtest_mimic::Failed;
+use ottla::admin::NewTopic;
 use ottla::{Producer, ProducerRecord, Timestamp};
 use ottla_conformance::process::{Output, Process, ProcessError, run};
 use ottla_conformance::targets::{Target, unique};
@@ -81,6 +82,24 @@ async fn odd(target: &Target, first: i64) -> Result<String, Failed> {
     Ok(name)
 }
 
+/// Two records of a topic in which brokers write the time.
+async fn appended(target: &Target) -> Result<String, Failed> {
+    let name = unique("appended");
+    let new = NewTopic::new(&name).partitions(1).config("message.timestamp.type", "LogAppendTime");
+    admin(target).await?.create_topic(new).await?;
+    if let Target::Kafka(cluster) = *target {
+        let name = name.clone();
+        tokio::task::spawn_blocking(move || cluster.wait_for_topic(&name)).await??;
+    }
+    let producer = producer(target).await?;
+    for value in ["a", "b"] {
+        let record = ProducerRecord::to(name.as_str()).timestamp(Timestamp(1)).value(value);
+        drop(within("room for a record", producer.send(record)).await??);
+    }
+    within("records that are acknowledged", producer.close()).await??;
+    Ok(name)
+}
+
 /// All that both know, of which each prints the same.
 fn printed(target: &Target) -> Outcome {
     let first = seconds_ago(600)?;
@@ -120,6 +139,14 @@ fn printed(target: &Target) -> Outcome {
     for flags in of_text {
         same(target, &name, &[&["-p", "0"], *flags].concat())?;
     }
+    // Where it is the broker who writes the time, which is told.
+    let appended = wait(appended(target))?;
+    for flags in [&["-J"][..], &["-f", "%T %s\\n"], &["-o", &at("s", 2)]] {
+        same(target, &appended, flags)?;
+    }
+    let (ours, _) = both(target, &appended, &["-J"])?;
+    holds("whose time it is", ours.stdout.lines().count() == 2)?;
+    holds("whose time it is", ours.stdout.lines().all(|line| line.contains(r#""tstype":"logappend""#)))?;
     for flags in of_any {
         same(target, &name, &[&["-p", "0"], *flags].concat())?;
     }
