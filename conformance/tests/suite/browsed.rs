@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
+use ottla_broker::{ApiKey, ErrorCode, Fault};
 use ottla_conformance::browser::{Browser, Key, View};
-use ottla_conformance::targets::unique;
+use ottla_conformance::targets::{Target, unique};
 use ottla_conformance::wait::until;
 use serde_json::Value;
 
 use crate::cases::{Case, Outcome};
-use crate::kit::{PATIENCE, create, equal, holds, member, numbers, poll_all, shares, wait};
+use crate::kit::{PATIENCE, admin, create, equal, holds, member, numbers, poll_all, shares, wait};
 use crate::served::{Folder, HOSTILE, Served, broker, commit};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -395,7 +396,65 @@ fn resets() -> Outcome {
     )?;
     equal("no plan is shown", browser.eval(&shown("reset-do"))?, false.into())?;
     let complaints = browser.complaints();
-    holds(&format!("{complaints:?}"), complaints.len() == 1 && complaints.iter().all(|it| it.contains("401")))
+    holds(
+        &format!("{complaints:?}"),
+        complaints.len() == 1 && complaints.iter().all(|it| it.contains("401")),
+    )?;
+    moves_in_part(&target, &mut browser)
+}
+
+/// A plan of more rows than are shown, every other of which is refused.
+fn moves_in_part(target: &Target, browser: &mut Browser) -> Outcome {
+    let (group, partitions) = ("wide", 502);
+    wait(async {
+        create(target, group, partitions).await?;
+        let beyond = (0..partitions).map(|partition| ((group, partition), 5));
+        admin(target)
+            .await?
+            .alter_offsets(group, beyond)
+            .await?
+            .into_values()
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(())
+    })?;
+    let text = |id: &str| format!("document.getElementById('{id}').textContent");
+    browser.until("the group", &format!("{ORDER}.includes('{group}')"))?;
+    browser.eval(&opened(group))?;
+    browser.until("the group is open", &format!("{} === '{group}'", text("detail-name")))?;
+    to_the_end(browser, TOKEN)?;
+    browser.until("the plan", "!document.getElementById('reset-do').hidden")?;
+    let said = browser.eval(&text("reset-said"))?;
+    let said = said.as_str().unwrap_or_default();
+    holds(
+        said,
+        said.starts_with("502 partitions would be moved;") && said.ends_with("The first 500 are below."),
+    )?;
+    equal("the rows", browser.eval("document.querySelectorAll('#reset-rows tr').length")?, 500.into())?;
+
+    let Target::Embedded(broker) = target else { return Err("no embedded broker".into()) };
+    let refused = Fault::ErrorInSome(ErrorCode::TopicAuthorizationFailed);
+    broker.server().with_cluster(|cluster| cluster.faults().on(ApiKey::OffsetCommit).then(refused));
+    browser.type_text(group)?;
+    browser.press(Key::Enter)?;
+    browser.until("what came of it", "!document.getElementById('reset-wrong').hidden")?;
+    let said = browser.eval(&text("reset-wrong"))?;
+    let said = said.as_str().unwrap_or_default();
+    let begin = "251 partitions moved; not: ";
+    let end = "; and 246 more, each with its reason on stderr of ottla serve";
+    holds(said, said.starts_with(begin) && said.ends_with(end))?;
+    // Five of them are named.
+    let named = |partition: i32| said.contains(&format!("partition {group}-{partition}: "));
+    let named: Vec<i32> = (0..partitions).filter(|partition| named(*partition)).collect();
+    equal("which are named", named, vec![1, 3, 5, 7, 9])?;
+    equal("what axe has against it", browser.violations()?, Vec::new())?;
+    let committed = wait(async { Ok(admin(target).await?.committed_offsets(group).await?) })?;
+    let moved = committed.iter().filter(|(at, committed)| at.partition % 2 == 0 && committed.offset == 0);
+    equal("what is committed", moved.count(), 251)?;
+    let stayed = committed.iter().filter(|(at, committed)| at.partition % 2 == 1 && committed.offset == 5);
+    equal("what is committed as it was", stayed.count(), 251)?;
+    let complaints = browser.complaints();
+    let is_of_both = complaints.len() == 2 && complaints.last().is_some_and(|it| it.contains("409"));
+    holds(&format!("{complaints:?}"), is_of_both)
 }
 
 /// A name as the page shows it.
