@@ -27,6 +27,8 @@ mod behaviours;
 mod brokers;
 #[path = "suite/browsed.rs"]
 mod browsed;
+#[path = "suite/browsed_writes.rs"]
+mod browsed_writes;
 #[path = "suite/callbacks.rs"]
 mod callbacks;
 #[path = "suite/cases.rs"]
@@ -235,6 +237,7 @@ fn all() -> Vec<Case> {
         lag_watched::cases(),
         served::cases(),
         browsed::cases(),
+        browsed_writes::cases(),
         doctor::cases(),
         doctor_brokers::cases(),
         doctor_groups::cases(),
