@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, error::Error as _, fmt::Display, io, process::E
 use ottla::{
     BuildError, ProcessError, SubscriptionError,
     error::{
-        AdminError, BuildErrorKind, CloseError, CommitError, OffsetsError, RecvError, SeekError, SendError,
-        TransactionError,
+        AdminError, BuildErrorKind, CloseError, CommitError, OffsetsError, Permission, RecvError, SeekError,
+        SendError, TransactionError,
     },
 };
 
@@ -93,6 +93,11 @@ impl Failures {
     pub(crate) fn into_notes(self) -> impl Iterator<Item = String> {
         self.0.into_iter().map(|failure| failure.message)
     }
+}
+
+/// What is told of a permission alone, without what was refused for want of it.
+pub(crate) fn missing(permission: &Permission) -> String {
+    format!("{permission} is missing")
 }
 
 /// One line on stderr.

@@ -29,7 +29,7 @@ use self::{
 use crate::{
     args::{Common, DoctorArgs},
     common::Clients,
-    failure::{Failure, tell},
+    failure::{Failure, missing, tell},
     signals::Stop,
     waiting::told,
 };
@@ -182,7 +182,7 @@ async fn ask(
 /// What is to be told of a question that was refused, or not answered.
 fn refused(error: &AdminError) -> Finding {
     let finding = match error.missing_permission() {
-        Some(missing) => Finding::new(Kind::Permission, format!("{missing} is missing")),
+        Some(permission) => Finding::new(Kind::Permission, missing(&permission)),
         None => Finding::new(Kind::NotAnswered, format!("{error:#}")),
     };
     let context = error.context();

@@ -19,6 +19,7 @@ use super::{
     advice::{for_sasl, for_tls},
     finding::{Finding, Kind},
 };
+use crate::failure::missing;
 
 /// From here on an answer is a slow one. It takes a few round trips, and a handshake or two.
 const SLOW: Duration = Duration::from_secs(1);
@@ -212,8 +213,8 @@ fn millis(time: Duration) -> String {
 
 impl Spoken {
     pub(super) fn finding(&self) -> Finding {
-        if let Some(missing) = &self.missing {
-            return Finding::new(Kind::Permission, format!("{missing} is missing"));
+        if let Some(permission) = &self.missing {
+            return Finding::new(Kind::Permission, missing(permission));
         }
         let Some(why) = &self.why else {
             // Nothing came at all, or what came is no failure of the connection.

@@ -68,7 +68,22 @@ async fn list(filters: &GroupFilters, common: &Common) -> Result<(), Failure> {
     table.print(common.is_json())
 }
 
-/// The columns that --verbose adds.
+/// The columns of `describe`, and those that --verbose adds.
+const COLUMNS: [&str; 13] = [
+    "GROUP",
+    "STATE",
+    "ASSIGNOR",
+    "COORDINATOR",
+    "MEMBER",
+    "INSTANCE",
+    "CLIENT",
+    "HOST",
+    "PARTITIONS",
+    "PARTITION-COUNT",
+    "TYPE",
+    "MEMBER-COUNT",
+    "COORDINATOR-ADDRESS",
+];
 const VERBOSE: [&str; 8] = [
     "GROUP-EPOCH",
     "ASSIGNMENT-EPOCH",
@@ -91,29 +106,7 @@ async fn describe(
         Ok((found, nodes(admin).await?))
     })
     .await?;
-    let mut table = Table::new(&[
-        "GROUP",
-        "STATE",
-        "ASSIGNOR",
-        "COORDINATOR",
-        "MEMBER",
-        "INSTANCE",
-        "CLIENT",
-        "HOST",
-        "PARTITIONS",
-        "PARTITION-COUNT",
-        "TYPE",
-        "MEMBER-COUNT",
-        "COORDINATOR-ADDRESS",
-        "GROUP-EPOCH",
-        "ASSIGNMENT-EPOCH",
-        "MEMBER-EPOCH",
-        "TARGET-PARTITIONS",
-        "RACK",
-        "PROCESS",
-        "TASKS",
-        "UPGRADED",
-    ]);
+    let mut table = Table::new(&[&COLUMNS[..], &VERBOSE].concat());
     for (name, group) in &groups {
         for member in members(group) {
             table.push(row(name, group, member, &nodes));

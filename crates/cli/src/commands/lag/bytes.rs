@@ -8,7 +8,7 @@ use super::{
     asked::{AT_ONCE, Log, Seen},
     row::Row,
 };
-use crate::failure::Failure;
+use crate::failure::{Failure, missing};
 
 /// The column.
 pub(super) const LAG_BYTES: &str = "LAG-BYTES";
@@ -44,7 +44,7 @@ impl Sizes {
 
 fn why(error: &AdminError) -> String {
     match error.missing_permission() {
-        Some(missing) => format!("{missing} is missing"),
+        Some(permission) => missing(&permission),
         None => format!("{error:#}"),
     }
 }
