@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ottla_protocol::{ErrorCode, Now};
@@ -18,7 +18,7 @@ use crate::{
     event::{Event, Happened},
     group::{GroupMetadata, GroupNews, LeaveGroup, Pattern, Standing},
     ids::{OpId, TopicPartition, is_topic_name},
-    lanes::{FetchState, LanePhase, Lanes, Search},
+    lanes::{FetchState, LanePhase, Lanes, LogEnd, Search},
     metadata::Metadata,
     offsets::{CommittedOffset, OffsetAndTimestamp, Purpose},
     planted::Planted,
@@ -258,12 +258,17 @@ impl<F: Clone> Consumer<F> {
     /// The last stable offset of the partition when it was last fetched: the first of the oldest transaction that was open
     /// then, or the high watermark. `None` where the broker did not tell it.
     pub fn last_stable_offset(&self, at: &TopicPartition) -> Option<i64> {
-        self.lanes.assigned_at(at)?.1.log_end.and_then(|end| end.last_stable)
+        self.lanes.assigned_at(at)?.1.log_end.and_then(LogEnd::last_stable)
     }
 
     /// How many offsets a position is behind the end of what may be read, as of the last fetch.
     pub fn lag(&self, at: &TopicPartition, position: i64) -> Option<i64> {
-        self.lanes.assigned_at(at)?.1.log_end.map(|end| end.lag(position))
+        self.lanes.assigned_at(at)?.1.lag(position)
+    }
+
+    /// How long ago the record at a position was written, as far as fetches have told; zero where there is none to be read.
+    pub fn time_lag(&self, at: &TopicPartition, position: i64, now: Now) -> Option<Duration> {
+        self.lanes.assigned_at(at)?.1.time_lag(position, now)
     }
 
     /// How many bytes of responses were fetched.

@@ -123,6 +123,9 @@ pub struct PartitionStats {
     pub high_watermark: Option<i64>,
     /// How many offsets the position is behind what may be read, as of the last fetch. Records in the user's hands count.
     pub lag: Option<i64>,
+    /// How long ago the record at the position was written, as
+    /// [`time_lag`](https://docs.rs/ottla/latest/ottla/struct.Consumer.html#method.time_lag). Of records in the user's hands the first counts.
+    pub time_lag: Option<Duration>,
     /// As [`BufferStats::records`].
     pub buffered_records: u64,
     /// As [`BufferStats::bytes`].
@@ -140,6 +143,7 @@ impl PartitionStats {
             committed: None,
             high_watermark: None,
             lag: None,
+            time_lag: None,
             buffered_records: 0,
             buffered_bytes: 0,
             is_paused: false,
@@ -158,6 +162,11 @@ impl ConsumerStats {
         self.lags().max()
     }
 
+    /// How long ago the oldest record was written that a partition reads next, as far as that is known; `None` where it is of none.
+    pub fn time_lag_max(&self) -> Option<Duration> {
+        self.partitions.iter().filter_map(|partition| partition.time_lag).max()
+    }
+
     fn lags(&self) -> impl Iterator<Item = i64> {
         self.partitions.iter().filter_map(|partition| partition.lag)
     }
@@ -168,7 +177,7 @@ impl<F: Clone> Consumer<F> {
     pub fn stats(&mut self, now: Now) -> ConsumerStats {
         let polls = self.polls(now);
         let partitions: Vec<PartitionStats> =
-            self.lanes.assigned().map(|(_, lane)| partition(lane)).collect();
+            self.lanes.assigned().map(|(_, lane)| partition(lane, now)).collect();
         let decoded = self.readers.decoded();
         let group = self.group.as_ref();
         ConsumerStats {
@@ -206,7 +215,7 @@ impl<F: Clone> Consumer<F> {
     }
 }
 
-fn partition<F>(lane: &Lane<F>) -> PartitionStats {
+fn partition<F>(lane: &Lane<F>, now: Now) -> PartitionStats {
     let position = lane.acked.filter(|_| lane.state == FetchState::Fetching);
     let buffered = position.map_or(0, |position| lane.fetch_at.saturating_sub(position).max(0));
     PartitionStats {
@@ -214,7 +223,8 @@ fn partition<F>(lane: &Lane<F>) -> PartitionStats {
         position,
         committed: lane.committed,
         high_watermark: lane.log_end.map(|end| end.high_watermark),
-        lag: lane.log_end.zip(position).map(|(end, position)| end.lag(position)),
+        lag: position.and_then(|position| lane.lag(position)),
+        time_lag: position.and_then(|position| lane.time_lag(position, now)),
         buffered_records: buffered.unsigned_abs(),
         buffered_bytes: lane.queued_bytes as u64,
         is_paused: lane.paused,

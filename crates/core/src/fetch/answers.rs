@@ -1,6 +1,6 @@
 //! What a broker answers to a fetch, and where it goes.
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 use ottla_protocol::{ApiKey, ErrorCode, Now, messages::FetchResponse};
 
@@ -46,6 +46,9 @@ impl Fetcher {
         }
         broker.session.answered(response.error_code, response.session_id);
         let before = std::mem::replace(&mut broker.refused, response.error_code.ok().err());
+        // Of what the fetch before asked in the same way its answer told nothing new.
+        let still = broker.told.take();
+        broker.told = response.error_code.is_ok().then_some(now.mono);
         if !response.error_code.is_ok() {
             if before != broker.refused {
                 tell_refused(node, response.error_code);
@@ -99,8 +102,8 @@ impl Fetcher {
                 } else if diverging {
                     diverges(part, offset, &partition, lanes, now);
                 } else if partition.error_code.is_ok() {
-                    let of_log = LogEnd::told(&partition, self.config.isolation);
-                    let slice = |span: Span, aborted, start| Slice {
+                    let of_log = LogEnd::told(&partition, self.config.isolation, now.mono);
+                    let slice = |span: Span, aborted, stamps, start| Slice {
                         part,
                         epoch,
                         broker: node,
@@ -110,17 +113,18 @@ impl Fetcher {
                         start,
                         next: span.next,
                         leader_epoch: known_epoch(span.leader_epoch),
-                        log_end: of_log,
                         aborted,
+                        stamps,
                     };
                     match spans.map(|spans| spans.and_then(|spans| spans.leading_on(offset))) {
-                        Some(Ok(spans)) => {
+                        Some(Ok(mut spans)) => {
+                            let mut stamps = spans.take_stamps();
                             let brings = spans.iter().next().is_some();
                             lanes.change(part, |lane| {
-                                lane.log_end = Some(of_log);
+                                lane.see_end(of_log, still.filter(|_| !broker.session.has_named(part)));
                                 lane.validated_in = known_epoch(leader_epoch).or(lane.validated_in);
                                 if brings {
-                                    lane.served = Some(self.responses);
+                                    lane.served = NonZeroU64::new(self.responses);
                                 }
                                 lane.attempts.reset();
                                 lane.looked_up = false;
@@ -133,7 +137,8 @@ impl Fetcher {
                             let mut start = offset;
                             // Batches that end before the position bring no record.
                             for span in spans.iter().filter(|span| span.next > offset) {
-                                lanes.push(slice(span, aborted.cloned(), start), now.mono);
+                                let stamps = std::mem::take(&mut stamps);
+                                lanes.push(slice(span, aborted.cloned(), stamps, start), now.mono);
                                 start = span.next;
                                 if self.plot.has(Planted::OnlyTheFirstBatchIsFiltered) {
                                     aborted = None;

@@ -8,6 +8,7 @@ mod refusals;
 mod requests;
 mod session;
 mod spans;
+mod stamps;
 mod validation;
 mod window;
 
@@ -34,6 +35,7 @@ use crate::{
 pub(crate) use aborted::Aborted;
 pub use open_transactions::OpenTransaction;
 pub use spans::{Span, Spans, spans};
+pub(crate) use stamps::Stamps;
 pub(crate) use validation::Cut;
 
 use open_transactions::OpenTransactions;
@@ -143,6 +145,8 @@ struct Broker {
     turn: u64,
     /// The error by which the broker refused the last fetch as a whole.
     refused: Option<ErrorCode>,
+    /// When the broker answered the last fetch of the session.
+    told: Option<Instant>,
     window: Window,
 }
 

@@ -113,6 +113,9 @@ impl Fetcher {
         let broker = self.brokers.entry(node).or_default();
         broker.session.plot = self.plot;
         let changed = std::mem::take(&mut wanted.changed);
+        if broker.session.epoch() == 0 {
+            broker.told = None;
+        }
         let (named, forgotten) = broker.session.next(&wanted.asked, &changed, by_id);
         let partition_max_bytes = self.config.partition_max_bytes as i32;
         let partition = |asked: &Arc<Asked>| FetchPartition {

@@ -11,6 +11,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroU64,
     sync::Arc,
 };
 
@@ -32,7 +33,7 @@ pub(super) struct Asked {
     pub(super) offset_epoch: Option<i32>,
     pub(super) leader_epoch: i32,
     /// The number of the response that brought it records last.
-    pub(super) served: Option<u64>,
+    pub(super) served: Option<NonZeroU64>,
 }
 
 /// What a topic is called in a request and in the answer to it.
@@ -53,6 +54,8 @@ pub(super) struct Session {
     known: BTreeMap<PartIdx, Arc<Asked>>,
     /// The same by the topics' names or ids as the requests had them: metadata may have others when an answer comes.
     named: BTreeMap<TopicKey, BTreeMap<i32, PartIdx>>,
+    /// The partitions that the last request named in an open session.
+    has_named: BTreeSet<PartIdx>,
     pub(super) plot: Plot,
 }
 
@@ -68,6 +71,11 @@ impl Session {
     /// What the last request asked for.
     pub(super) fn known(&self) -> &BTreeMap<PartIdx, Arc<Asked>> {
         &self.known
+    }
+
+    /// Whether the last request asked otherwise for a partition than the one before, in the same session.
+    pub(super) fn has_named(&self, part: PartIdx) -> bool {
+        self.has_named.contains(&part)
     }
 
     /// The partition that an answer to the last request names. One of the id and the name is empty: which, the version
@@ -102,6 +110,7 @@ impl Session {
             std::mem::take(&mut self.known).into_iter().for_each(|(part, asked)| self.learn(part, asked));
         }
         let (mut named, mut forgotten) = (Vec::new(), Vec::new());
+        self.has_named.clear();
         if self.epoch == 0 {
             self.known.clear();
             self.named.clear();
@@ -112,9 +121,10 @@ impl Session {
                 let (old, new) = (self.unlearn(*part), wanted.get(part));
                 if let Some(new) = new {
                     self.learn(*part, Arc::clone(new));
-                    named.extend(
-                        (!old.as_ref().is_some_and(|old| old.same_request(new))).then(|| Arc::clone(new)),
-                    );
+                    if !old.as_ref().is_some_and(|old| old.same_request(new)) {
+                        self.has_named.insert(*part);
+                        named.push(Arc::clone(new));
+                    }
                 }
                 // A topic that was made anew under the old name has another id. The old topic must be forgotten by
                 // its own id.

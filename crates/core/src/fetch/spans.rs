@@ -8,7 +8,10 @@ use ottla_protocol::{
     records::{BatchHeader, walk_headers},
 };
 
-use super::aborted::{Aborted, Markers};
+use super::{
+    aborted::{Aborted, Markers},
+    stamps::{Stamping, Stamps},
+};
 
 /// The whole batches of one partition in a Fetch response: nearly always of one leader epoch, so that there is one span.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +20,7 @@ pub struct Spans {
     more: Vec<Span>,
     /// What of it was aborted; `None` where nothing was.
     aborted: Option<Aborted>,
+    stamps: Stamps,
 }
 
 /// Neighbouring batches that one leader has appended.
@@ -53,6 +57,11 @@ impl Spans {
         self.aborted.as_ref()
     }
 
+    /// When their batches were written.
+    pub(super) fn take_stamps(&mut self) -> Stamps {
+        std::mem::take(&mut self.stamps)
+    }
+
     /// The same, if they lead on from this offset. Batches that all end before what was asked for would be asked for, and come,
     /// without end.
     pub(super) fn leading_on(self, offset: i64) -> Result<Self, DecodeError> {
@@ -82,6 +91,7 @@ pub fn spans(response: &Response, frame: &[u8]) -> Vec<Result<Spans, DecodeError
             };
             let mut spans = Spans::default();
             let mut markers = Markers::of(partition.aborted_transactions.as_deref());
+            let mut stamping = Stamping::new();
             let mut next = 0;
             for batch in walk_headers(bytes) {
                 let (range, header) = match batch.and_then(|batch| rising(batch, next)) {
@@ -94,6 +104,7 @@ pub fn spans(response: &Response, frame: &[u8]) -> Vec<Result<Spans, DecodeError
                 if let Some(markers) = &mut markers {
                     markers.see(&header);
                 }
+                stamping.see(&header);
                 spans.add(Span {
                     start: start + range.start as u32,
                     end: start + range.end as u32,
@@ -102,6 +113,7 @@ pub fn spans(response: &Response, frame: &[u8]) -> Vec<Result<Spans, DecodeError
                 });
             }
             spans.aborted = markers.map(Markers::found);
+            spans.stamps = stamping.found();
             Ok(spans)
         })
         .collect()

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeSet,
+    num::NonZeroU64,
     ops::Bound::{Excluded, Unbounded},
     time::Instant,
 };
@@ -37,7 +38,7 @@ struct Fetch {
     offset_epoch: Option<i32>,
     validated_in: Option<i32>,
     queued_bytes: usize,
-    served: Option<u64>,
+    served: Option<NonZeroU64>,
     not_before: Option<Instant>,
 }
 

@@ -1,13 +1,21 @@
 //! A lane: the state of one partition, and the slices of it that were fetched and not read yet.
 
-use std::{collections::VecDeque, ops::Range, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    num::NonZeroU64,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ottla_protocol::{DecodeError, ErrorCode, Now, TopicId};
 
-use super::{epochs::LeaderEpochs, log_end::LogEnd, phase::LanePhase, search::Search, source::Source};
+use super::{
+    behind::Behind, epochs::LeaderEpochs, log_end::LogEnd, phase::LanePhase, search::Search, source::Source,
+};
 use crate::{
     backoff::Attempts,
-    fetch::Aborted,
+    fetch::{Aborted, Stamps},
     ids::{LaneEpoch, NodeId, PartIdx, ReaderId, TopicPartition},
     log,
     offsets::Position,
@@ -35,10 +43,10 @@ pub(crate) struct Slice<F> {
     pub(crate) next: i64,
     /// Of the leader that appended the batches.
     pub(crate) leader_epoch: Option<i32>,
-    /// Where the log ended when it was fetched.
-    pub(crate) log_end: LogEnd,
     /// What of it was aborted, and is not to be read; `None` where nothing was.
     pub(crate) aborted: Option<Aborted>,
+    /// When its batches, and those of the other slices of the same response, were written.
+    pub(crate) stamps: Stamps,
 }
 
 /// Why a partition gives no records until the user seeks.
@@ -142,6 +150,8 @@ pub(crate) struct Lane<F> {
     pub(super) leader_epochs: LeaderEpochs,
     pub(crate) committed: Option<i64>,
     pub(crate) log_end: Option<LogEnd>,
+    /// `None` where the user has come back from all that there is.
+    pub(super) behind: Option<Box<Behind>>,
     /// The position at which a damaged batch was found. If one is found there again, the lane fails.
     pub(super) suspect: Option<i64>,
     /// Attempts at fetching its records.
@@ -153,7 +163,7 @@ pub(crate) struct Lane<F> {
     /// If reading began at the log's end: the offset at which it began, and when.
     pub(crate) began_at_end: Option<(i64, Instant)>,
     /// The number of the response that brought it records last.
-    pub(crate) served: Option<u64>,
+    pub(crate) served: Option<NonZeroU64>,
 }
 
 impl<F> Lane<F> {
@@ -179,6 +189,7 @@ impl<F> Lane<F> {
             leader_epochs: LeaderEpochs::default(),
             committed: None,
             log_end: None,
+            behind: None,
             suspect: None,
             attempts,
             looked_up: false,
@@ -234,6 +245,47 @@ impl<F> Lane<F> {
     /// How many offsets wait for the end of an open transaction, where all before it is fetched.
     pub(crate) fn held_back(&self) -> Option<i64> {
         self.log_end?.held_back(self.fetch_at)
+    }
+
+    /// An answer told where the log ends. Until `still` answers told by their silence that it ended where it did.
+    pub(crate) fn see_end(&mut self, end: LogEnd, still: Option<Instant>) {
+        let before = self.log_end.replace(end);
+        if self.acked.is_some_and(|acked| acked >= end.high_watermark) {
+            self.behind = None;
+            return;
+        }
+        let behind = self.behind.get_or_insert_default();
+        if let Some(before) = before {
+            behind.see(before.still_at(still));
+        }
+        behind.see(end);
+        self.forget_read();
+    }
+
+    /// Drops what is known of records that the user has come back from.
+    pub(super) fn forget_read(&mut self) {
+        let Some((acked, end)) = self.acked.zip(self.log_end) else { return };
+        match &mut self.behind {
+            Some(behind) if acked < end.high_watermark => behind.forget_before(acked),
+            behind => *behind = None,
+        }
+    }
+
+    /// How many offsets a position is behind what may be read, as of the last fetch.
+    pub(crate) fn lag(&self, position: i64) -> Option<i64> {
+        Some(self.log_end?.lag(position))
+    }
+
+    /// How long ago the record at a position was written, as far as fetches have told; zero where there is none to be read.
+    pub(crate) fn time_lag(&self, position: i64, now: Now) -> Option<Duration> {
+        if self.lag(position)? == 0 {
+            return Some(Duration::ZERO);
+        }
+        let behind = self.behind.as_ref()?;
+        let queued = || self.queue.iter().rev().find_map(|slice| slice.stamps.at(position));
+        let is_fetched = position < self.fetch_at;
+        let stamp = is_fetched.then(|| queued().or_else(|| behind.stamp(position))).flatten();
+        behind.age(position, stamp, now)
     }
 
     /// The offset behind the last record that was handed out and is in nobody's hands.

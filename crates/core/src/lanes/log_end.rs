@@ -1,5 +1,7 @@
 //! Where a partition's log ended.
 
+use std::time::Instant;
+
 use ottla_protocol::messages::FetchPartitionResponse;
 
 use crate::offsets::IsolationLevel;
@@ -9,20 +11,32 @@ use crate::offsets::IsolationLevel;
 pub(crate) struct LogEnd {
     /// Behind the last record that every replica in sync has.
     pub(crate) high_watermark: i64,
-    /// The first offset of the oldest open transaction, or the high watermark; `None` where it was not told.
-    pub(crate) last_stable: Option<i64>,
+    /// When that was told.
+    pub(super) at: Instant,
+    /// As it was told: negative where it was not. An option would take room in each of very many partitions.
+    last_stable: i64,
     isolation: IsolationLevel,
 }
 
 impl LogEnd {
-    pub(crate) fn told(response: &FetchPartitionResponse, isolation: IsolationLevel) -> Self {
-        let last_stable = Some(response.last_stable_offset).filter(|offset| *offset >= 0);
-        Self { high_watermark: response.high_watermark, last_stable, isolation }
+    pub(crate) fn told(response: &FetchPartitionResponse, isolation: IsolationLevel, at: Instant) -> Self {
+        let FetchPartitionResponse { high_watermark, last_stable_offset: last_stable, .. } = *response;
+        Self { high_watermark, at, last_stable, isolation }
+    }
+
+    /// The same, if it was so until then.
+    pub(super) fn still_at(self, until: Option<Instant>) -> Self {
+        Self { at: until.map_or(self.at, |until| until.max(self.at)), ..self }
+    }
+
+    /// The first offset of the oldest open transaction, or the high watermark; `None` where it was not told.
+    pub(crate) fn last_stable(self) -> Option<i64> {
+        Some(self.last_stable).filter(|offset| *offset >= 0)
     }
 
     /// Behind the last offset that may be read.
     fn readable(self) -> i64 {
-        let stable = self.last_stable.filter(|_| self.isolation.is_committed());
+        let stable = self.last_stable().filter(|_| self.isolation.is_committed());
         stable.map_or(self.high_watermark, |stable| stable.min(self.high_watermark))
     }
 

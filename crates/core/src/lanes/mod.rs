@@ -12,6 +12,7 @@
 //! A lane changes in [`Lanes::change`] alone, which files it by what is to be done of it (`filed.rs`). So a turn costs what
 //! its changes cost, however many lanes there are.
 
+mod behind;
 mod epochs;
 mod filed;
 mod lane;
@@ -337,7 +338,10 @@ impl<F> Lanes<F> {
     fn empty(&mut self, part: PartIdx) {
         self.drop_queue(part);
         self.fence.raise();
-        self.change(part, |lane| lane.epoch = LaneEpoch(lane.epoch.0.wrapping_add(1)));
+        self.change(part, |lane| {
+            lane.epoch = LaneEpoch(lane.epoch.0.wrapping_add(1));
+            lane.behind = None;
+        });
     }
 
     fn drop_queue(&mut self, part: PartIdx) {
@@ -392,6 +396,8 @@ impl<F> Lanes<F> {
     /// handed out is cut, too, and is in nobody's hands: then the position is to be moved.
     pub(crate) fn cut(&mut self, part: PartIdx, end: i64) -> bool {
         self.rewind(part);
+        // Where it ended, and when, was told of another log.
+        self.change(part, |lane| (lane.log_end, lane.behind) = (None, None));
         self.get(part).is_some_and(|lane| lane.fetch_at > end && lane.is_drained())
     }
 
@@ -418,7 +424,7 @@ impl<F> Lanes<F> {
     pub(crate) fn change_topic(&mut self, part: PartIdx, topic_id: TopicId) {
         self.change(part, |lane| {
             lane.former_id = lane.topic_id.replace(topic_id).unwrap_or_default();
-            (lane.validated_in, lane.committed) = (None, None);
+            (lane.validated_in, lane.committed, lane.log_end, lane.behind) = (None, None, None, None);
         });
     }
 
@@ -446,7 +452,6 @@ impl<F> Lanes<F> {
                 lane.queue.reserve_exact(1);
             }
             (lane.fetch_at, lane.fetch_epoch) = (slice.next, slice.leader_epoch);
-            lane.log_end = Some(slice.log_end);
             lane.queued_bytes += size;
             lane.since = now;
             lane.queue.push_back(slice);

@@ -41,9 +41,12 @@ impl<F> Lanes<F> {
         let index = self.ready.iter().position(admitted)?;
         let part = self.ready.remove(index)?;
         let (slice, slot, more) = self.change(part, |lane| {
-            let slice = lane.queue.pop_front()?;
+            let mut slice = lane.queue.pop_front()?;
             lane.queued_bytes -= slice.bytes.len();
             lane.leader_epochs.enter(slice.start, slice.leader_epoch);
+            if let Some(behind) = &mut lane.behind {
+                behind.take(&mut slice.stamps);
+            }
             // The user may still have the slice before in hand. To take the next one acknowledges nothing, so the
             // slot stays.
             let holder = lane.holder.get_or_insert(Holder { reader, slot: None });
@@ -161,6 +164,7 @@ impl<F> Lanes<F> {
             if acked {
                 lane.acked = Some(position);
                 lane.leader_epochs.forget_before(position);
+                lane.forget_read();
             }
             if !held {
                 lane.holder = None;
@@ -180,6 +184,7 @@ impl<F> Lanes<F> {
         self.change(part, |lane| match (lane.acked, lane.delivered) {
             (Some(acked), Some(delivered)) if (acked..=delivered).contains(&position) => {
                 lane.acked = Some(position);
+                lane.forget_read();
             }
             _ => {}
         });

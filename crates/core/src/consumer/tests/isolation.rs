@@ -13,13 +13,13 @@ impl HoldsBytes for Rc<Vec<u8>> {
 }
 
 /// A consumer with one partition, and its reader.
-struct Log {
-    world: World,
+pub(super) struct Log {
+    pub(super) world: World,
     reader: Reader<Frame>,
 }
 
 impl Log {
-    fn read(isolation: IsolationLevel, from: i64) -> Self {
+    pub(super) fn read(isolation: IsolationLevel, from: i64) -> Self {
         let fetch = FetchConfig { isolation, ..FetchConfig::default() };
         let mut world = World::new(ConsumerConfig { fetch, ..group_config() });
         let config = ReaderConfig { check_crcs: true, max_decompressed: 1 << 20 };
@@ -39,7 +39,7 @@ impl Log {
     }
 
     /// Answers the fetch under way: with these batches, the aborted transactions, and the ends of the log.
-    fn brings(&mut self, batches: &[Vec<u8>], aborted: &[(i64, i64)], stable: i64, high: i64) {
+    pub(super) fn brings(&mut self, batches: &[Vec<u8>], aborted: &[(i64, i64)], stable: i64, high: i64) {
         let fetch = self.world.fetches.pop_front().expect("a fetch is under way");
         let frame: Frame = Rc::new(batches.concat());
         let told = |(producer_id, first_offset): &(i64, i64)| FetchAbortedTransaction {

@@ -28,7 +28,7 @@ fn idle(partitions: i32) -> World {
 }
 
 /// Answers a fetch with one record of each of these partitions.
-fn bring(world: &mut World, fetch: &Sent, partitions: Vec<i32>) {
+pub(super) fn bring(world: &mut World, fetch: &Sent, partitions: Vec<i32>) {
     let batch = batch(0..1);
     let place = |number: usize| (number * batch.len()) as u32..((number + 1) * batch.len()) as u32;
     let partition = |(number, partition_index): (usize, &i32)| FetchPartitionResponse {

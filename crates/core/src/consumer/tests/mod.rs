@@ -24,6 +24,7 @@ mod pushing;
 mod readers;
 mod reading;
 mod rejoining;
+mod time_lag;
 mod topics_anew;
 mod truncation;
 mod unreadable;
