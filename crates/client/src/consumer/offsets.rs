@@ -1,17 +1,20 @@
 //! Positions, committed offsets, and offsets of the log.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use ottla_core::{CommittedOffset, OffsetAndTimestamp, OpFailure, OpId, SeekTo, TopicPartition};
 use ottla_protocol::Timestamp;
 
 use super::{
-    Asking, Committed, Consumer, HandedOut, PendingCommit, Reader,
+    Asking, Committed, Consumer, Core, HandedOut, PendingCommit, Reader,
     operation::checked,
     parking::Parking,
     seek::{SeekPosition, seek},
 };
-use crate::error::{CommitError, Details as _, OffsetsError, OffsetsErrorKind, SeekError};
+use crate::{
+    error::{CommitError, Details as _, OffsetsError, OffsetsErrorKind, SeekError},
+    net::clock,
+};
 
 impl Consumer {
     /// The next record of the partition is the one at `to`. At once, the log being asked later where need be.
@@ -81,15 +84,43 @@ impl Consumer {
     }
 
     /// How many offsets each of this consumer's partitions is behind the end of its log, as of the last fetch; `None`
-    /// before the first.
+    /// before the first. How long that is in time: [`time_lag`](Self::time_lag).
     pub fn lag(&self) -> BTreeMap<TopicPartition, Option<i64>> {
+        self.of_positions(|core, at, position| core.lag(at, position))
+    }
+
+    /// How long ago the record was written that is read next of each of this consumer's partitions; zero where there is none that may be
+    /// read, as of the last fetch. Asks no broker, and waits for nothing.
+    ///
+    /// It follows from what fetches brought. A record was written after the last answer by which the log ended before it, and before the
+    /// first by which it did not: nearly always within `fetch.max.wait.ms` (500 ms); longer where enough was fetched ahead, and where a
+    /// partition has been behind for so long that of very many answers few are kept. Between the two the timestamp of its batch counts,
+    /// which the producer or the broker has set (of the batch's first record, to 100 ms, or a 30th of the time that the batches of one
+    /// answer span). Where that lies outside, or none was fetched, records count as written evenly between them. Of a record that was
+    /// there before the first answer since the partition was assigned, or since a seek, the timestamp counts alone, but no less than the
+    /// time since that answer.
+    ///
+    /// `None` before the first answer, and where the record was there before that and has no timestamp, or is not fetched yet, as for a
+    /// moment after a seek, and while the partition is paused and the others needed its room.
+    ///
+    /// A wall clock that is wrong, here or where timestamps are set, counts for records alone that were there before the first answer, and
+    /// no other's age changes by more than the time between two answers where it is put forward or back. Java's consumer tells records only.
+    pub fn time_lag(&self) -> BTreeMap<TopicPartition, Option<Duration>> {
+        let now = clock::now();
+        self.of_positions(|core, at, position| core.time_lag(at, position, now))
+    }
+
+    fn of_positions<T>(
+        &self,
+        of: impl Fn(&Core, &TopicPartition, i64) -> Option<T>,
+    ) -> BTreeMap<TopicPartition, Option<T>> {
         let reading = &self.reader.reading;
         self.shared.inspect(|core| {
-            let lag = |at: &TopicPartition| {
+            let one = |at: &TopicPartition| {
                 let position = reading.position(at, core).or_else(|| core.position(at))?;
-                core.lag(at, position)
+                of(core, at, position)
             };
-            core.assignment().into_iter().map(|at| (at.clone(), lag(&at))).collect()
+            core.assignment().into_iter().map(|at| (at.clone(), one(&at))).collect()
         })
     }
 

@@ -74,6 +74,10 @@ fn lag(stats: &ConsumerStats, lag: Option<i64>) -> Option<f64> {
     lag.or(stats.partitions.is_empty().then_some(0)).map(|lag| lag as f64)
 }
 
+fn time_lag(stats: &ConsumerStats) -> Option<f64> {
+    seconds(stats.time_lag_max().or(stats.partitions.is_empty().then_some(Duration::ZERO))?)
+}
+
 /// Of a consumer.
 #[rustfmt::skip]
 pub(super) const CONSUMER: &[Metric<ConsumerStats>] = rows![
@@ -89,6 +93,7 @@ pub(super) const CONSUMER: &[Metric<ConsumerStats>] = rows![
     "ottla_consumer_offsets_deleted_unread_total", Count, "records.deleted_unread", "", "offsets that the logs had lost before they were read", Total(|s| s.records.deleted_unread);
     "ottla_consumer_lag", Count, "lag()", "", "how many offsets all partitions together are behind; records in the user's hands count", Level(|s| lag(s, s.lag()));
     "ottla_consumer_lag_max", Count, "lag_max()", "records-lag-max", "how many offsets the partition that is furthest behind is behind", Level(|s| lag(s, s.lag_max()));
+    "ottla_consumer_time_lag_max_seconds", Seconds, "time_lag_max()", "", "how long ago the oldest record was written that a partition reads next, as far as that is known; NaN where it is of none", Level(time_lag);
     "ottla_consumer_assigned_partitions", Count, "partitions", "assigned-partitions", "partitions that are assigned", Level(|s| many(s.partitions.len() as u64));
     "ottla_consumer_paused_partitions", Count, "partitions", "", "partitions of these that are paused", Level(|s| many(s.partitions.iter().filter(|p| p.is_paused).count() as u64));
     "ottla_consumer_commit_requests_total", Count, "commits.requests", "commit-total, commit-rate", "requests to commit that were answered", Total(|s| s.commits.requests);
@@ -116,6 +121,7 @@ pub(super) const CONSUMER: &[Metric<ConsumerStats>] = rows![
 #[rustfmt::skip]
 pub(super) const PARTITION: &[Metric<PartitionStats>] = rows![
     "ottla_consumer_partition_lag", Count, "partitions[].lag", "records-lag", "how many offsets the partition is behind what may be read, as of the last fetch", Level(|p| p.lag.map(|lag| lag as f64));
+    "ottla_consumer_partition_time_lag_seconds", Seconds, "partitions[].time_lag", "", "how long ago the record was written that the partition reads next; records in the user's hands count; 0 where there is none, NaN where it is not known", Level(|p| seconds(p.time_lag?));
     "ottla_consumer_partition_buffered_records", Count, "partitions[].buffered_records", "", "offsets of it that are fetched and that the user has not come back from", Level(|p| many(p.buffered_records));
     "ottla_consumer_partition_buffered_bytes", Bytes, "partitions[].buffered_bytes", "", "bytes of batches of it that no reader has taken yet", Level(|p| many(p.buffered_bytes));
 ];

@@ -1,9 +1,13 @@
 //! What consumers and processors tell of themselves in numbers, and to probes.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use ottla::{
-    Consumer, ErrorCode, HandlerError, OffsetReset, RetryPolicy, StallReason,
+    Consumer, ErrorCode, HandlerError, OffsetReset, Producer, ProducerRecord, RetryPolicy, StallReason,
     processor::{Message, ProcessorMonitor},
 };
 use ottla_broker::{Config, Server, TopicSpec};
@@ -45,6 +49,48 @@ async fn a_consumer_tells_what_it_has_done_and_what_is_left_without_asking_anybo
     assert_eq!((stats.records.decoded, stats.records.passed), (40, 40));
     assert_eq!(stats.polls.limit, Some(Duration::from_secs(300)));
     assert_eq!(stats.fetches.bytes, consumer.fetched_bytes());
+    consumer.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn how_old_the_record_is_that_is_read_next_is_told_without_asking_anybody() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let server = server(2);
+    let producer = Producer::builder().bootstrap_servers([server.bootstrap()]).build().await.unwrap();
+    let write = async |partition, time: SystemTime| {
+        let record = ProducerRecord::to("t").partition(partition).timestamp(time).value(b"one");
+        producer.send(record).await.unwrap().await.unwrap();
+    };
+    let began = SystemTime::now();
+    for hours in [3, 2] {
+        write(0, began - hours * HOUR).await;
+    }
+    let mut consumer = consumer(&server).enable_auto_commit(false).build().await.unwrap();
+    let told =
+        |consumer: &Consumer, partition| consumer.time_lag().get(&("t", partition).into()).copied().flatten();
+    assert_eq!(told(&consumer, 0), None, "nothing is assigned");
+    reads(&mut consumer, 1).await;
+    until("both were asked for", || told(&consumer, 1).is_some()).await;
+    let next = told(&consumer, 0).unwrap();
+    // Both are told to the millisecond.
+    let most = 2 * HOUR + began.elapsed().unwrap() + MILLI;
+    assert!((2 * HOUR - MILLI..=most).contains(&next), "{next:?}");
+    assert_eq!(told(&consumer, 1), Some(Duration::ZERO), "there is nothing");
+    let stats = consumer.stats();
+    assert!(
+        (3 * HOUR..3 * HOUR + PATIENCE).contains(&stats.time_lag_max().unwrap()),
+        "one is in hand: {stats:?}"
+    );
+    reads(&mut consumer, 1).await;
+    // Caught up; what is written from now on is as old as the log has been longer, whatever it says itself.
+    write(1, began - 400 * 24 * HOUR).await;
+    let written = Instant::now();
+    until("it was fetched", || consumer.lag()[&("t", 1).into()] == Some(1)).await;
+    tokio::time::sleep(50 * MILLI).await;
+    let (at_least, told) = (50 * MILLI, told(&consumer, 1).unwrap());
+    assert!((at_least..written.elapsed() + PATIENCE).contains(&told), "{told:?}");
+    reads(&mut consumer, 1).await;
+    assert_eq!(consumer.time_lag().into_values().flatten().max(), Some(Duration::ZERO));
     consumer.close().await.unwrap();
 }
 
