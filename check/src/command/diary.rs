@@ -10,6 +10,16 @@ use std::{
 
 use ottla_check::history::{Op, Operation, Writer};
 
+/// How often both clocks are looked at.
+const LOOKS: usize = 32;
+
+/// What both clocks said at once. A process may be held up between the two; it would then be as late in all that it tells, and what it
+/// read seem to be from before it was committed.
+fn closest(looks: impl Iterator<Item = (Instant, SystemTime, Instant)>) -> Option<(SystemTime, Instant)> {
+    let quickest = looks.min_by_key(|(before, _, after)| after.saturating_duration_since(*before));
+    quickest.map(|(before, wall, _)| (wall, before))
+}
+
 /// Writes what a process does, for as many of its tasks as like to use it.
 #[derive(Debug)]
 pub(super) struct Diary {
@@ -23,8 +33,10 @@ impl Diary {
     /// Begins a file that is not there yet.
     pub(super) fn begin(process: &str, path: &Path) -> io::Result<Self> {
         let file = Mutex::new(Writer::new(File::create_new(path)?));
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let began = (u64::try_from(since_1970.as_micros()).unwrap_or_default(), Instant::now());
+        let looks = (0..LOOKS).map(|_| (Instant::now(), SystemTime::now(), Instant::now()));
+        let (wall, at) = closest(looks).ok_or_else(|| io::Error::other("no clock"))?;
+        let since_1970 = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let began = (u64::try_from(since_1970.as_micros()).unwrap_or_default(), at);
         Ok(Self { process: process.to_owned(), began, file })
     }
 
@@ -59,5 +71,24 @@ impl Diary {
     fn put(&self, operations: &[Operation]) -> io::Result<()> {
         // Nothing under this lock panics.
         self.file.lock().unwrap_or_else(PoisonError::into_inner).write(operations)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_held_up_between_its_clocks_takes_the_time_from_another_look() {
+        let (wall, at) = (SystemTime::now(), Instant::now());
+        let look = |from: u64, took: u64| {
+            let micros = Duration::from_micros;
+            (at + micros(from), wall + micros(from), at + micros(from + took))
+        };
+        let looks = [look(0, 50_000), look(50_000, 1), look(50_001, 300)];
+        let taken = closest(looks.into_iter()).unwrap();
+        assert_eq!(taken, (wall + Duration::from_micros(50_000), at + Duration::from_micros(50_000)));
     }
 }
