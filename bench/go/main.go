@@ -10,8 +10,14 @@ import (
 )
 
 func main() {
-	if os.Args[1] == "hold" {
+	switch os.Args[1] {
+	case "hold":
 		log.Fatal(hold(os.Args[2:]))
+	case "scan":
+		if err := scan(os.Args[2:]); err != nil {
+			log.Fatal(err)
+		}
+		return
 	}
 	lap, err := run(os.Args[1], os.Args[2:])
 	if err != nil {

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::{fs, iter, thread};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -58,12 +58,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("{groups} groups, {} committed partitions, {NODES} brokers\n", groups * partitions as usize);
     println!("| who looks | rows | seconds | CPU seconds | peak, MiB |\n|---|---|---|---|---|");
     let all = groups * partitions as usize;
-    let mut ours = Vec::new();
-    for _ in 0..rounds {
-        ours.push(lag(&program, &bootstrap)?);
-    }
-    let peak = peak(&program, &bootstrap)?;
+    let lag = ["lag", "-b", &bootstrap, "--output", "json"];
+    let ours = looks(rounds, &program, &lag, |told| Ok(told.lines().count()))?;
+    let peak = peak(&program, &lag)?;
     row("`ottla lag --output json`, the whole process", &ours, all, Some(peak))?;
+    let kadm = looks(rounds, &peers::franz_go()?, &["scan", &bootstrap], |told| Ok(told.trim().parse()?))?;
+    row("franz-go's kadm, the whole process", &kadm, all, None)?;
     let mut theirs = kafkas(&bootstrap, rounds + 1)?.into_iter();
     let cold: Vec<Look> = theirs.by_ref().take(1).collect();
     row("Kafka's tool, the first time in its JVM", &cold, all, None)?;
@@ -105,24 +105,37 @@ fn row(who: &str, looks: &[Look], all: usize, peak_kib: Option<u64>) -> Result<(
     }
     let of = |pick: fn(&Look) -> f64| median(looks.iter().map(pick));
     let peak = peak_kib.map_or("-".to_owned(), |kib| format!("{:.1}", kib as f64 / 1024.0));
-    println!("| {who} | {all} | {:.3} | {:.3} | {peak} |", of(|look| look.seconds), of(|look| look.cpu_seconds));
+    println!(
+        "| {who} | {all} | {:.3} | {:.3} | {peak} |",
+        of(|look| look.seconds),
+        of(|look| look.cpu_seconds)
+    );
     Ok(())
 }
 
-fn lag(program: &Path, bootstrap: &str) -> Result<Look> {
+/// So many looks by a program, by whose output `rows` are told.
+fn looks(
+    rounds: usize,
+    program: &Path,
+    arguments: &[&str],
+    rows: fn(&str) -> Result<usize>,
+) -> Result<Vec<Look>> {
     let mut look = Command::new(program);
-    look.args(["lag", "-b", bootstrap, "--output", "json"]);
-    let (before, began) = (cpu_of_children_micros()?, Instant::now());
-    let output = process::run(&look, WITHIN)?;
-    let seconds = began.elapsed().as_secs_f64();
-    let cpu_seconds = (cpu_of_children_micros()? - before) as f64 / 1e6;
-    Ok(Look { rows: output.stdout.lines().count(), seconds, cpu_seconds })
+    look.args(arguments);
+    let one = || {
+        let (before, began) = (cpu_of_children_micros()?, Instant::now());
+        let output = process::run(&look, WITHIN)?;
+        let seconds = began.elapsed().as_secs_f64();
+        let cpu_seconds = (cpu_of_children_micros()? - before) as f64 / 1e6;
+        Ok(Look { rows: rows(&output.stdout)?, seconds, cpu_seconds })
+    };
+    iter::repeat_with(one).take(rounds).collect()
 }
 
 /// Its peak of memory, by a small process that has no other child.
-fn peak(program: &Path, bootstrap: &str) -> Result<u64> {
+fn peak(program: &Path, arguments: &[&str]) -> Result<u64> {
     let mut child = Command::new(std::env::current_exe()?);
-    child.arg("peak").arg(program).args(["lag", "-b", bootstrap, "--output", "json"]);
+    child.arg("peak").arg(program).args(arguments);
     Ok(process::run(&child, WITHIN)?.stdout.trim().parse()?)
 }
 
