@@ -8,7 +8,7 @@ use ottla::{Acks, Delivered, Producer, ProducerRecord};
 use ottla_conformance::targets::{Target, unique};
 
 use crate::cases::{Case, Outcome};
-use crate::kit::{PATIENCE, admin, consumer, equal, offsets, take, text, topic, wait, within};
+use crate::kit::{PATIENCE, consumer, create_as, equal, offsets, take, text, topic, wait, within};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -91,11 +91,7 @@ async fn refused_in_silence(target: &Target) -> Outcome {
 async fn in_pieces(target: &Target) -> Outcome {
     let topic = unique("acks-pieces");
     let new = NewTopic::new(&topic).partitions(1).config("max.message.bytes", "20000");
-    admin(target).await?.create_topic(new).await?;
-    if let Target::Kafka(cluster) = *target {
-        let name = topic.clone();
-        tokio::task::spawn_blocking(move || cluster.wait_for_topic(&name)).await??;
-    }
+    create_as(target, new).await?;
     for (acks, first) in [(Acks::All, 0), (Acks::Leader, 100)] {
         let builder = Producer::builder().bootstrap_servers([target.bootstrap()]).acks(acks);
         let producer = builder.batch_size(128 << 10).linger(PATIENCE / 2).build().await?;

@@ -15,8 +15,8 @@ use ottla_conformance::targets::{Target, unique};
 
 use crate::cases::{Case, Outcome};
 use crate::kit::{
-    PATIENCE, admin, consumer, equal, holds, member, next, numbers, offsets, poll_until, producer, take,
-    text, topic, wait, within,
+    PATIENCE, admin, consumer, create_as, equal, holds, member, next, numbers, offsets, poll_until, producer,
+    take, text, topic, wait, within,
 };
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -366,11 +366,7 @@ async fn too_large(target: &Target) -> Outcome {
 async fn broker_time(target: &Target) -> Outcome {
     let name = unique("broker-time");
     let new = NewTopic::new(&name).partitions(1).config("message.timestamp.type", "LogAppendTime");
-    admin(target).await?.create_topic(new).await?;
-    if let Target::Kafka(cluster) = *target {
-        let name = name.clone();
-        tokio::task::spawn_blocking(move || cluster.wait_for_topic(&name)).await??;
-    }
+    create_as(target, new).await?;
     let producer = producer(target).await?;
     let record = ProducerRecord::to(&name).partition(0).timestamp(ottla::Timestamp(1_000)).value("v");
     let told = within("a record", producer.send(record).await?).await??;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::cases::{Case, Outcome};
 use crate::cli::ottla;
 use crate::groups_shown::shown;
-use crate::kit::{PATIENCE, admin, consumer, equal, holds, producer, take, topic, wait, within};
+use crate::kit::{PATIENCE, admin, consumer, create_as, equal, holds, producer, take, topic, wait, within};
 
 pub(crate) fn cases() -> Vec<Case> {
     let case = |name: &str, run: fn(&Target) -> Outcome| Case::both(name, run).with_program("kcat");
@@ -86,11 +86,7 @@ async fn odd(target: &Target, first: i64) -> Result<String, Failed> {
 async fn appended(target: &Target) -> Result<String, Failed> {
     let name = unique("appended");
     let new = NewTopic::new(&name).partitions(1).config("message.timestamp.type", "LogAppendTime");
-    admin(target).await?.create_topic(new).await?;
-    if let Target::Kafka(cluster) = *target {
-        let name = name.clone();
-        tokio::task::spawn_blocking(move || cluster.wait_for_topic(&name)).await??;
-    }
+    create_as(target, new).await?;
     let producer = producer(target).await?;
     for value in ["a", "b"] {
         let record = ProducerRecord::to(name.as_str()).timestamp(Timestamp(1)).value(value);

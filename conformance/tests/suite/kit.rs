@@ -56,10 +56,14 @@ pub(crate) async fn topic(target: &Target, name: &str, partitions: i32) -> Resul
 
 pub(crate) async fn create(target: &Target, name: &str, partitions: i32) -> Outcome {
     // As many copies as the cluster makes by itself: three, where it has three nodes.
-    let topic = NewTopic::new(name).partitions(partitions);
+    create_as(target, NewTopic::new(name).partitions(partitions)).await
+}
+
+/// As [`create`], with settings of its own.
+pub(crate) async fn create_as(target: &Target, topic: NewTopic) -> Outcome {
+    let name = topic.name.clone();
     admin(target).await?.create_topic(topic).await?;
     if let Target::Kafka(cluster) = *target {
-        let name = name.to_owned();
         tokio::task::spawn_blocking(move || cluster.wait_for_topic(&name)).await??;
     }
     Ok(())

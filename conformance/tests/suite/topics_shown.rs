@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::cases::{Case, Outcome};
 use crate::groups_shown::shown;
-use crate::kit::{admin, equal, holds, numbers, topic, wait};
+use crate::kit::{admin, create_as, equal, holds, numbers, topic, wait};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -49,11 +49,7 @@ async fn topics(target: &Target) -> Outcome {
         .partitions(3)
         .config("retention.ms", "86400000")
         .config("min.insync.replicas", "2");
-    admin(target).await?.create_topic(new).await?;
-    if let Target::Kafka(cluster) = *target {
-        let name = name.clone();
-        tokio::task::spawn_blocking(move || cluster.wait_for_topic(&name)).await??;
-    }
+    create_as(target, new).await?;
     let mut tools = GroupTools::start(&target.bootstrap())?;
     let told = tools.ask("topics", &["--describe", "--topic", &name])?;
     let ours = shown(target, &["topics", "describe", &name])?;
