@@ -58,6 +58,19 @@ impl<'a> Writer<'a> {
         answer(&mut stream)
     }
 
+    /// A write that is sent as far as this, and whose answer nobody reads yet.
+    fn begin(&self, path: &str, length: usize, body: &str) -> TcpStream {
+        let (address, headers) = (&self.served.address, &self.headers);
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\n{headers}content-length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        stream
+    }
+
     fn plan(&self, group: &str, asked: &Value) -> (u16, Value) {
         self.post(&format!("/api/groups/{group}/reset-plan"), &asked.to_string())
     }
@@ -221,17 +234,14 @@ fn who_tries_a_token_and_goes_away_at_once_is_told_and_leaves_the_next_to_wait()
     let mut served = serve(&broker.servers, &file);
     let lines = Lines::of_stderr(&mut served.process);
     let headers = "authorization: Bearer not-the-one\r\ncontent-type: application/json\r\n";
+    let stranger = Writer::with(&served, headers);
     let begun = Instant::now();
     for _ in 0..4 {
-        let mut stream = TcpStream::connect(&served.address).unwrap();
-        let address = &served.address;
-        let path = "/api/groups/g/reset-plan";
-        write!(stream, "POST {path} HTTP/1.1\r\nhost: {address}\r\n{headers}content-length: 0\r\n\r\n")
-            .unwrap();
+        let _stream = stranger.begin("/api/groups/g/reset-plan", 0, "");
         // It has been compared by then.
         lines.with("refused: a wrong token");
     }
-    assert_eq!(Writer::with(&served, headers).plan("g", &json!({})).0, 401);
+    assert_eq!(stranger.plan("g", &json!({})).0, 401);
     assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
     served.process.terminate();
     assert_eq!(lines.rest().iter().filter(|line| line.contains("refused")).count(), 1);
@@ -251,24 +261,20 @@ fn a_reset_keeps_its_seat_though_who_asked_goes_away() {
     server.with_cluster(|cluster| {
         cluster.faults().on(ottla_broker::ApiKey::OffsetCommit).always().then(ottla_broker::Fault::Silence);
     });
-    let begin = |step: &str, length: usize, body: &str| {
-        let mut stream = TcpStream::connect(&served.address).unwrap();
-        let (address, headers) = (&served.address, &writer.headers);
-        let path = format!("/api/groups/g/{step}");
-        write!(
-            stream,
-            "POST {path} HTTP/1.1\r\nhost: {address}\r\n{headers}content-length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
-        stream
-    };
     let confirmation = json!({"confirmation": plan["confirmation"]}).to_string();
-    let stream = begin("reset", confirmation.len(), &confirmation);
+    let stream = writer.begin("/api/groups/g/reset", confirmation.len(), &confirmation);
     lines.with("begins: group ");
     drop(stream);
+    // Long enough to be noticed.
     thread::sleep(Duration::from_millis(300));
-    let _held = begin("reset-plan", 9, "");
-    until("no seat is left", || (writer.post("/api/groups/g/reset-plan", "").0 == 503).then_some(()));
+    // A body is asked for by who has a seat.
+    let waits = Writer::with(&served, &format!("{}expect: 100-continue\r\n", writer.headers));
+    let _held = until("a seat is taken", || {
+        let (mut stream, mut told) = (waits.begin("/api/groups/g/reset-plan", 9, ""), [0; 12]);
+        stream.read_exact(&mut told).unwrap();
+        (told == *b"HTTP/1.1 100").then_some(stream)
+    });
+    assert_eq!(writer.post("/api/groups/g/reset-plan", "").0, 503);
 }
 
 #[test]
@@ -372,7 +378,8 @@ fn who_goes_away_while_a_reset_is_carried_out_leaves_it_whole() {
         ["groups", "reset-offsets", "-G", "g", "-t", "t", "--to-earliest", "--execute", "-b", &bootstrap];
     Process::start(&mut ottla(&reset)).wait().ok();
     let file = token("away");
-    let served = serve(&bootstrap, &file);
+    let mut served = serve(&bootstrap, &file);
+    let lines = Lines::of_stderr(&mut served.process);
     let writer = Writer::new(&served);
     let (_, plan) = writer.plan("g", &json!({"to": "to-latest", "topics": ["t"]}));
     // The coordinator takes its time.
@@ -381,19 +388,11 @@ fn who_goes_away_while_a_reset_is_carried_out_leaves_it_whole() {
         cluster.faults().on(ottla_broker::ApiKey::OffsetCommit).always().then(late);
     });
     let body = json!({"confirmation": plan["confirmation"]}).to_string();
-    let mut stream = TcpStream::connect(&served.address).unwrap();
-    let (headers, length) = (&writer.headers, body.len());
-    write!(
-        stream,
-        "POST /api/groups/g/reset HTTP/1.1\r\nhost: {}\r\n{headers}content-length: {length}\r\n\r\n{body}",
-        served.address
-    )
-    .unwrap();
-    thread::sleep(Duration::from_millis(200));
+    let stream = writer.begin("/api/groups/g/reset", body.len(), &body);
+    lines.with("begins: group ");
     drop(stream);
     served.process.terminate();
-    let done = served.process.wait();
-    assert!(done.stderr.contains("done: group `g`: t-0 from 0 to 0"), "{done:?}");
+    lines.with("done: group `g`: t-0 from 0 to 0");
 }
 
 #[test]
