@@ -70,10 +70,11 @@ impl<F> Producer<F> {
         self.hub.stir |= !holds;
     }
 
-    /// A batch was opened. The driver has to know when it is due, unless it looks before, and sees to an identity first.
+    /// A batch was opened. The driver has to know when it is due, unless it looks before, and sees to an identity first. One that
+    /// should have looked by now is not counted on: where a clock was set on, its timer is late by as much.
     pub(super) fn stir_for_open(&mut self, now: Now) {
         let due = now.mono + self.config.linger;
-        let looks = self.looks_at.get().is_some_and(|at| at <= due);
+        let looks = self.looks_at.get().is_some_and(|at| (now.mono..=due).contains(&at));
         let ready = self.transactions.is_none()
             && matches!(self.identity, IdentityState::Absent | IdentityState::Known(_));
         if !(looks && ready) {

@@ -328,3 +328,17 @@ fn the_driver_is_stirred_by_a_new_batch_and_not_by_each_record() {
     world.producer.flush();
     assert!(world.producer.take_stir());
 }
+
+/// As where a clock is set on: timers that run have no part in that.
+#[test]
+fn a_driver_that_should_have_looked_by_now_is_stirred_by_the_next_batch() {
+    let mut world = World::ready(config());
+    _ = world.send("a");
+    world.producer.flush();
+    world.pump();
+    let looks_at = world.producer.poll_timeout().unwrap();
+    _ = world.producer.take_stir();
+    world.now.mono = looks_at + Duration::from_secs(1);
+    _ = world.send("b");
+    assert!(world.producer.take_stir());
+}
