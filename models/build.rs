@@ -90,15 +90,15 @@ const VARIANTS: &[Variant] = &[
         name: "lends_a_buffer_without_taking_it",
         file: "net/frame_pool.rs",
         honest: "        let mut buffers = self.0.lock();
-        let fitting = buffers.free.partition_point(|buffer| buffer.capacity() <= most);
+        let fitting = buffers.free.partition_point(|free| free.bytes.capacity() <= most);
         let bytes = match fitting.checked_sub(1) {
-            Some(largest) => buffers.free.remove(largest),",
+            Some(largest) => buffers.free.remove(largest).bytes,",
         planted: "        let buffers = self.0.lock();
-        let fitting = buffers.free.partition_point(|buffer| buffer.capacity() <= most);
+        let fitting = buffers.free.partition_point(|free| free.bytes.capacity() <= most);
         drop(buffers);
         let mut buffers = self.0.lock();
         let bytes = match fitting.checked_sub(1) {
-            Some(largest) => buffers.free.remove(largest),",
+            Some(largest) => buffers.free.remove(largest).bytes,",
     },
 ];
 

@@ -7,6 +7,7 @@
 //! - A buffer is at most a quarter (and [`STEP`]) larger than its frame, so that the machine's byte budget, which counts
 //!   frames, bounds the memory too.
 //! - Free buffers go before the pool holds more than its limit, those in use included.
+//! - What a burst needed is not kept for good: a buffer that many frames had no use for goes, too.
 
 use std::{
     io,
@@ -22,6 +23,9 @@ use crate::sync::{AtomicUsize, Mutex, MutexGuard, Notify, Ordering};
 const STEP: usize = 64 << 10;
 /// A smaller buffer costs less to allocate than to keep.
 const SMALLEST_KEPT: usize = 16 << 10;
+/// A free buffer that no frame of so many took goes with one of the next so many. A consumer that has nothing to read has some
+/// three a second: an answer to a fetch each half second, and heartbeats.
+const UNUSED: u64 = 64;
 
 /// The buffers of one client.
 #[derive(Debug, Clone)]
@@ -37,10 +41,19 @@ struct Pool {
 
 #[derive(Debug, Default)]
 struct Buffers {
-    /// By capacity, the largest last.
-    free: Vec<Vec<u8>>,
+    /// By capacity, the largest last, and of those that are the same that which came back last.
+    free: Vec<Free>,
     /// The capacity of all, free or in use.
     held: usize,
+    /// How many frames there were.
+    frames: u64,
+}
+
+#[derive(Debug)]
+struct Free {
+    bytes: Vec<u8>,
+    /// Of which frame on.
+    since: u64,
 }
 
 impl FramePool {
@@ -53,11 +66,15 @@ impl FramePool {
     pub(crate) fn buffer(&self, length: usize) -> Buffer {
         let most = length.saturating_add(length / 4).saturating_add(STEP);
         let mut buffers = self.0.lock();
-        let fitting = buffers.free.partition_point(|buffer| buffer.capacity() <= most);
+        let fitting = buffers.free.partition_point(|free| free.bytes.capacity() <= most);
         let bytes = match fitting.checked_sub(1) {
-            Some(largest) => buffers.free.remove(largest),
+            Some(largest) => buffers.free.remove(largest).bytes,
             None => Vec::new(),
         };
+        buffers.frames += 1;
+        if buffers.frames.is_multiple_of(UNUSED) {
+            buffers.let_unused_go();
+        }
         Buffer { bytes, pool: self.clone() }
     }
 
@@ -84,7 +101,7 @@ impl Pool {
         while buffers.held > self.limit
             && let Some(largest) = buffers.free.pop()
         {
-            buffers.held -= largest.capacity();
+            buffers.held -= largest.bytes.capacity();
         }
     }
 
@@ -96,8 +113,22 @@ impl Pool {
             return;
         }
         bytes.clear();
-        let at = buffers.free.partition_point(|buffer| buffer.capacity() <= capacity);
-        buffers.free.insert(at, bytes);
+        let at = buffers.free.partition_point(|free| free.bytes.capacity() <= capacity);
+        let since = buffers.frames;
+        buffers.free.insert(at, Free { bytes, since });
+    }
+}
+
+impl Buffers {
+    fn let_unused_go(&mut self) {
+        let (frames, held) = (self.frames, &mut self.held);
+        self.free.retain(|free| {
+            let stays = frames - free.since < UNUSED;
+            if !stays {
+                *held -= free.bytes.capacity();
+            }
+            stays
+        });
     }
 }
 
@@ -236,6 +267,22 @@ mod tests {
         let other = filled(&pool, &vec![0; 2 << 20]).await;
         assert_eq!(pool.held(), 2 << 20, "the free buffer went when the other grew");
         drop(other);
+    }
+
+    #[tokio::test]
+    async fn what_a_burst_needed_goes_once_frames_have_no_use_for_it() {
+        let pool = pool();
+        let burst = [filled(&pool, &vec![0; 1 << 20]).await, filled(&pool, &vec![0; 1 << 20]).await];
+        drop(burst);
+        // One of the two goes on being used.
+        for _ in 0..2 * UNUSED {
+            drop(filled(&pool, &vec![0; 1 << 20]).await);
+        }
+        assert_eq!(pool.held(), 1 << 20);
+        for _ in 0..2 * UNUSED {
+            drop(filled(&pool, &[0; 20]).await);
+        }
+        assert_eq!(pool.held(), 0);
     }
 
     #[tokio::test]
