@@ -129,13 +129,18 @@ fn a_file_that_is_damaged_is_put_aside_and_told() {
     assert_eq!(fs::read(dir.0.join("history.redb.damaged")).unwrap().len(), bytes.len());
 }
 
+/// Another cluster, with a topic of the same name.
+fn another() -> Server {
+    let config = Config { topics: vec![TopicSpec::new("t", 1)], seed: 99, ..Config::default() };
+    Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap()
+}
+
 #[test]
 fn what_is_of_another_cluster_is_neither_told_nor_written_over() {
     let (broker, dir) = (Broker::start(&["t:1"]), Dir::new("serve-foreign"));
     commit(&broker, "g", "0");
     let before = stop(serve(&broker, &dir, &[]));
-    let config = Config { topics: vec![TopicSpec::new("t", 1)], seed: 99, ..Config::default() };
-    let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
+    let server = another();
     let mut command = ottla(&["serve", "-b", &server.bootstrap(), "--data-dir", dir.path()]);
     let mut process = Process::start(command.args(FLAGS));
     let mut lines = process.stderr_lines();
@@ -155,8 +160,7 @@ fn of_a_cluster_that_does_not_tell_which_it_is_nothing_is_read_or_written_before
     let (broker, dir) = (Broker::start(&["t:1"]), Dir::new("serve-untold"));
     commit(&broker, "g", "0");
     let before = stop(serve(&broker, &dir, &[]));
-    let config = Config { topics: vec![TopicSpec::new("t", 1)], seed: 99, ..Config::default() };
-    let server = Server::start_on_thread(config, ([127, 0, 0, 1], 0)).unwrap();
+    let server = another();
     let late = Fault::Delay(Duration::from_secs(4));
     server.with_cluster(|cluster| cluster.faults().on(ApiKey::Metadata).always().then(late));
     let mut command = ottla(&["serve", "-b", &server.bootstrap(), "--data-dir", dir.path()]);
