@@ -12,6 +12,7 @@ use std::{
     sync::Arc,
     task::Poll,
     thread,
+    time::{Duration, Instant},
 };
 
 use ottla_core::{ConnId, Disconnected, Done, Errand, Machine, Outbound, RequestId, SaslFailure, log};
@@ -35,6 +36,9 @@ use crate::{
 /// Requests that may wait to be written on one connection. Machines keep far fewer in flight; a peer that lets so many
 /// pile up reads nothing any more.
 const SEND_QUEUE: usize = 256;
+
+/// How often buffers of frames are tidied up, at the most.
+const TIDY: Duration = Duration::from_secs(5);
 
 /// How a driver runs.
 #[derive(Debug, Clone)]
@@ -158,6 +162,14 @@ struct Turns<M: Machine> {
     end: EndOnDrop<M>,
 }
 
+/// What a turn leaves.
+struct Turn {
+    now: Instant,
+    /// When the next is due, though nothing comes.
+    deadline: Option<Instant>,
+    closed: bool,
+}
+
 /// What a driver was waiting for.
 enum Came {
     /// The end of a connection.
@@ -180,8 +192,9 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
         if let Some(beside) = self.beside.take() {
             besides.spawn(beside(shared.clone()));
         }
+        let mut tidy_at = None;
         while !shared.is_poisoned() {
-            let (deadline, closed) = self.turn(&mut effects);
+            let Turn { now, deadline, closed } = self.turn(&mut effects);
             for effect in effects.drain(..) {
                 self.act(effect);
             }
@@ -191,6 +204,10 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
             if closed {
                 break;
             }
+            if tidy_at.is_none_or(|at| at <= now) {
+                shared.frames().tidy_up();
+                tidy_at = Some(now + TIDY);
+            }
             self.wait(&shared, deadline).await;
         }
         self.tasks.shutdown().await;
@@ -199,7 +216,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
     }
 
     /// Waits for something to do: a connection that ended, a call that left something, or the time.
-    async fn wait(&mut self, shared: &Shared<M>, deadline: Option<std::time::Instant>) {
+    async fn wait(&mut self, shared: &Shared<M>, deadline: Option<Instant>) {
         let (mut stirred, mut due) = (pin!(shared.stirred()), pin!(sleep_until(deadline)));
         let came = poll_fn(|context| {
             if let Poll::Ready(Some(ended)) = self.tasks.poll_join_next_with_id(context) {
@@ -222,7 +239,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
     }
 
     /// Under the lock: what time and memory bring in, and all that is to be done.
-    fn turn(&self, effects: &mut Vec<Outbound>) -> (Option<std::time::Instant>, bool) {
+    fn turn(&self, effects: &mut Vec<Outbound>) -> Turn {
         self.end.0.turn(|machine, released, now| {
             if released > 0 {
                 machine.handle_released(released);
@@ -233,7 +250,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
             effects.extend(std::iter::from_fn(|| machine.poll_send(now)));
             // What was stirred by now has been carried out.
             _ = machine.take_stir();
-            (machine.poll_timeout(), machine.is_closed())
+            Turn { now: now.mono, deadline: machine.poll_timeout(), closed: machine.is_closed() }
         })
     }
 
@@ -330,7 +347,7 @@ impl<M: Machine<Frame = Arc<Frame>> + Send + 'static> Turns<M> {
     }
 }
 
-async fn sleep_until(deadline: Option<std::time::Instant>) {
+async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,

@@ -7,7 +7,7 @@
 //! - A buffer is at most a quarter (and [`STEP`]) larger than its frame, so that the machine's byte budget, which counts
 //!   frames, bounds the memory too.
 //! - Free buffers go before the pool holds more than its limit, those in use included.
-//! - What a burst needed is not kept for good: a buffer that many frames had no use for goes, too.
+//! - What a burst needed is not kept for good: a free buffer that no frame has had use for goes, when the driver tidies up.
 
 use std::{
     io,
@@ -23,9 +23,6 @@ use crate::sync::{AtomicUsize, Mutex, MutexGuard, Notify, Ordering};
 const STEP: usize = 64 << 10;
 /// A smaller buffer costs less to allocate than to keep.
 const SMALLEST_KEPT: usize = 16 << 10;
-/// A free buffer that no frame of so many took goes with one of the next so many. A consumer that has nothing to read has some
-/// three a second: an answer to a fetch each half second, and heartbeats.
-const UNUSED: u64 = 64;
 
 /// The buffers of one client.
 #[derive(Debug, Clone)]
@@ -45,15 +42,13 @@ struct Buffers {
     free: Vec<Free>,
     /// The capacity of all, free or in use.
     held: usize,
-    /// How many frames there were.
-    frames: u64,
 }
 
 #[derive(Debug)]
 struct Free {
     bytes: Vec<u8>,
-    /// Of which frame on.
-    since: u64,
+    /// Since the pool was last tidied up, at the least.
+    unused: bool,
 }
 
 impl FramePool {
@@ -71,11 +66,18 @@ impl FramePool {
             Some(largest) => buffers.free.remove(largest).bytes,
             None => Vec::new(),
         };
-        buffers.frames += 1;
-        if buffers.frames.is_multiple_of(UNUSED) {
-            buffers.let_unused_go();
-        }
         Buffer { bytes, pool: self.clone() }
+    }
+
+    /// Lets those buffers go that have been free since the call before.
+    pub(crate) fn tidy_up(&self) {
+        let mut buffers = self.0.lock();
+        let Buffers { free, held } = &mut *buffers;
+        free.retain_mut(|buffer| {
+            let goes = std::mem::replace(&mut buffer.unused, true);
+            *held -= if goes { buffer.bytes.capacity() } else { 0 };
+            !goes
+        });
     }
 
     /// The bytes of frames dropped since the last call.
@@ -114,21 +116,7 @@ impl Pool {
         }
         bytes.clear();
         let at = buffers.free.partition_point(|free| free.bytes.capacity() <= capacity);
-        let since = buffers.frames;
-        buffers.free.insert(at, Free { bytes, since });
-    }
-}
-
-impl Buffers {
-    fn let_unused_go(&mut self) {
-        let (frames, held) = (self.frames, &mut self.held);
-        self.free.retain(|free| {
-            let stays = frames - free.since < UNUSED;
-            if !stays {
-                *held -= free.bytes.capacity();
-            }
-            stays
-        });
+        buffers.free.insert(at, Free { bytes, unused: false });
     }
 }
 
@@ -270,18 +258,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_burst_needed_goes_once_frames_have_no_use_for_it() {
+    async fn what_a_burst_needed_goes_once_no_frame_has_use_for_it() {
         let pool = pool();
         let burst = [filled(&pool, &vec![0; 1 << 20]).await, filled(&pool, &vec![0; 1 << 20]).await];
+        pool.tidy_up();
+        pool.tidy_up();
         drop(burst);
-        // One of the two goes on being used.
-        for _ in 0..2 * UNUSED {
+        for _ in 0..3 {
+            pool.tidy_up();
             drop(filled(&pool, &vec![0; 1 << 20]).await);
         }
+        assert_eq!(pool.held(), 1 << 20, "one of the two goes on being used");
+        pool.tidy_up();
         assert_eq!(pool.held(), 1 << 20);
-        for _ in 0..2 * UNUSED {
-            drop(filled(&pool, &[0; 20]).await);
-        }
+        pool.tidy_up();
         assert_eq!(pool.held(), 0);
     }
 
