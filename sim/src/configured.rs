@@ -101,6 +101,7 @@ impl Plan {
                 partition_max_bytes: self.setup.partition_max,
                 max_wait: self.setup.max_wait,
                 read_ahead: self.variety.read_ahead,
+                at_first: self.variety.at_first,
                 isolation: IsolationLevel::ReadUncommitted,
                 budget: self.setup.budget,
                 rack: String::new(),

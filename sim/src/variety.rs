@@ -15,10 +15,12 @@ pub(crate) struct Variety {
     pub(crate) racks: bool,
     /// How far ahead of a busy reader is fetched, to begin with.
     pub(crate) read_ahead: usize,
+    /// For how many partitions the first fetch asks.
+    pub(crate) at_first: usize,
 }
 
 impl Default for Variety {
     fn default() -> Self {
-        Self { max_age: secs(5), rebalance_timeout: None, racks: false, read_ahead: 1 << 20 }
+        Self { max_age: secs(5), rebalance_timeout: None, racks: false, read_ahead: 1 << 20, at_first: 500 }
     }
 }

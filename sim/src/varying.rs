@@ -43,7 +43,9 @@ impl Plan {
         self.draw_lag(&mut case.dice(7));
         self.draw_settings(&mut case.dice(8));
         self.draw_room(&mut case.dice(9));
-        self.variety.read_ahead = case.dice(14).pick(&[500, 3000, 1 << 20]);
+        let mut d = case.dice(14);
+        self.variety.read_ahead = d.pick(&[500, 3000, 1 << 20]);
+        self.variety.at_first = d.pick(&[1, 2, 500]);
     }
 
     /// Answers in which partitions fare differently: from the start, when offsets are looked up, or later.

@@ -59,6 +59,9 @@ pub struct FetchConfig {
     /// How many bytes are fetched ahead of a busy reader from each broker, to begin with. More where readers wait for full
     /// responses, and more bytes in a response come faster.
     pub read_ahead: usize,
+    /// For how many partitions a broker is asked by the first fetch of all, without a wait; the next has the rest. A fetch for very
+    /// many keeps it busy for a while, and its first records with it.
+    pub at_first: usize,
     /// How many bytes of responses may be held at once, those in flight included.
     pub budget: usize,
     /// `isolation.level`.
@@ -77,6 +80,7 @@ impl Default for FetchConfig {
             partition_max_bytes: 1 << 20,
             max_wait: Duration::from_millis(500),
             read_ahead: 2 << 20,
+            at_first: 500,
             budget: 64 << 20,
             isolation: IsolationLevel::default(),
             rack: String::new(),

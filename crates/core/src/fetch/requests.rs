@@ -1,6 +1,6 @@
 //! Which fetches are due, and what each asks for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ottla_protocol::{
     ApiKey, Now,
@@ -112,11 +112,13 @@ impl Fetcher {
         let plot = self.plot;
         let broker = self.brokers.entry(node).or_default();
         broker.session.plot = self.plot;
-        let changed = std::mem::take(&mut wanted.changed);
         if broker.session.epoch() == 0 {
             broker.told = None;
         }
-        let (named, forgotten) = broker.session.next(&wanted.asked, &changed, by_id);
+        let at_first = self.config.at_first;
+        let (named, forgotten) = broker.session.next(&wanted.asked, &mut wanted.changed, at_first, by_id);
+        // The rest is to be asked for at once.
+        let max_wait = if wanted.changed.is_empty() { self.config.max_wait } else { Duration::ZERO };
         let partition_max_bytes = self.config.partition_max_bytes as i32;
         let partition = |asked: &Arc<Asked>| FetchPartition {
             partition: asked.at.partition,
@@ -137,7 +139,7 @@ impl Fetcher {
             Some(FetchForgottenTopic { topic: first.at.topic.clone(), topic_id: first.topic_id, partitions })
         });
         let request = FetchRequest {
-            max_wait_ms: self.config.max_wait.as_millis() as i32,
+            max_wait_ms: max_wait.as_millis() as i32,
             min_bytes: self.config.min_bytes,
             max_bytes: room as i32,
             isolation_level: match broker.session.epoch() > 0 && plot.has(Planted::SessionForgetsIsolation) {

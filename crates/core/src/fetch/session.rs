@@ -56,6 +56,8 @@ pub(super) struct Session {
     named: BTreeMap<TopicKey, BTreeMap<i32, PartIdx>>,
     /// The partitions that the last request named in an open session.
     has_named: BTreeSet<PartIdx>,
+    /// Whether anything was asked of this broker.
+    has_begun: bool,
     pub(super) plot: Plot,
 }
 
@@ -96,10 +98,14 @@ impl Session {
     /// `wanted` and differ from what was wanted the last time in the partitions `changed` alone. Partitions that
     /// were served last are named last; otherwise some would starve. The broker brings a batch that does not fit only
     /// for the first partition that has any, and without a session it begins with the first that is named, each time.
+    ///
+    /// The first request of all names no more than `at_first`, and leaves the rest in `changed`. No later one does: a broker that
+    /// opens no session, or loses it each time, would be asked for some of them only.
     pub(super) fn next(
         &mut self,
         wanted: &BTreeMap<PartIdx, Arc<Asked>>,
-        changed: &BTreeSet<PartIdx>,
+        changed: &mut BTreeSet<PartIdx>,
+        at_first: usize,
         by_id: bool,
     ) -> (Vec<Arc<Asked>>, Vec<Arc<Asked>>) {
         if by_id != self.by_id {
@@ -111,18 +117,22 @@ impl Session {
         }
         let (mut named, mut forgotten) = (Vec::new(), Vec::new());
         self.has_named.clear();
+        let has_changed = std::mem::take(changed);
         if self.epoch == 0 {
             self.known.clear();
             self.named.clear();
-            wanted.iter().for_each(|(part, asked)| self.learn(*part, Arc::clone(asked)));
-            named.extend(wanted.values().cloned());
+            let count = if self.has_begun { wanted.len() } else { at_first };
+            wanted.iter().take(count).for_each(|(part, asked)| self.learn(*part, Arc::clone(asked)));
+            named.extend(wanted.values().take(count).cloned());
+            changed.extend(wanted.keys().skip(count));
+            self.has_begun = true;
         } else {
-            for part in changed {
-                let (old, new) = (self.unlearn(*part), wanted.get(part));
+            for part in has_changed {
+                let (old, new) = (self.unlearn(part), wanted.get(&part));
                 if let Some(new) = new {
-                    self.learn(*part, Arc::clone(new));
+                    self.learn(part, Arc::clone(new));
                     if !old.as_ref().is_some_and(|old| old.same_request(new)) {
-                        self.has_named.insert(*part);
+                        self.has_named.insert(part);
                         named.push(Arc::clone(new));
                     }
                 }
@@ -137,7 +147,8 @@ impl Session {
         }
         self.sort_by_turn(&mut named);
         forgotten.sort_by(|a, b| a.at.cmp(&b.at));
-        debug_assert!(self.known == *wanted, "what is wanted has changed unseen");
+        let asked = wanted.iter().filter(|(part, _)| !changed.contains(part));
+        debug_assert!(self.known.iter().eq(asked), "what is wanted has changed unseen");
         (named, forgotten)
     }
 
@@ -224,7 +235,7 @@ mod tests {
         session: &mut Session,
         wanted: BTreeMap<PartIdx, Arc<Asked>>,
     ) -> (Vec<Arc<Asked>>, Vec<Arc<Asked>>) {
-        session.next(&wanted, &(0..2).map(PartIdx).collect(), true)
+        session.next(&wanted, &mut (0..2).map(PartIdx).collect(), usize::MAX, true)
     }
 
     fn opened() -> Session {
@@ -295,8 +306,19 @@ mod tests {
         assert_eq!(session.find(TopicId([1; 16]), "t", 0), None);
         assert_eq!(session.find(TopicId([2; 16]), "", 1).map(|(part, _)| part), Some(PartIdx(1)));
         let wanted = wanted(&[(1, 0)]);
-        session.next(&wanted, &BTreeSet::from([PartIdx(0)]), false);
+        session.next(&wanted, &mut BTreeSet::from([PartIdx(0)]), usize::MAX, false);
         let found = [0, 1].map(|partition| session.find(TopicId::ZERO, "t", partition).map(|(part, _)| part));
         assert_eq!(found, [None, Some(PartIdx(1))]);
+    }
+
+    #[test]
+    fn a_broker_that_opens_no_session_is_asked_for_some_once_and_then_for_all() {
+        let (mut session, wanted) = (Session::default(), wanted(&[(0, 0), (1, 0)]));
+        for (count, left) in [(1, vec![PartIdx(1)]), (2, vec![]), (2, vec![])] {
+            let mut changed = wanted.keys().copied().collect();
+            assert_eq!(session.next(&wanted, &mut changed, 1, true).0.len(), count);
+            assert_eq!(changed.into_iter().collect::<Vec<_>>(), left);
+            session.answered(ErrorCode::None, 0);
+        }
     }
 }

@@ -32,6 +32,21 @@ fn a_fetch_asks_for_no_more_than_there_is_room_for() {
 }
 
 #[test]
+fn the_first_fetch_is_for_some_and_does_not_wait_and_the_next_is_for_the_rest() {
+    let fetch = FetchConfig { at_first: 1, ..FetchConfig::default() };
+    let mut world = started(ConsumerConfig { fetch, ..config() });
+    let asks = |fetch: &Sent| {
+        let request = request(fetch);
+        let partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
+        (partitions.map(|asked| asked.partition).collect::<Vec<_>>(), request.max_wait_ms)
+    };
+    assert_eq!(asks(&world.fetches[0]), (vec![0], 0));
+    let first = world.fetches.pop_front().unwrap();
+    world.fetched_by(&first, 0, ErrorCode::None, None);
+    assert_eq!(asks(&world.fetches[0]), (vec![1], 500));
+}
+
+#[test]
 fn nothing_is_fetched_while_the_budget_is_used_up_and_the_reason_is_told() {
     let mut world = started(small_budget());
     world.fetched(0, 0..60);
