@@ -4,7 +4,9 @@ use super::*;
 
 /// A consumer of so many partitions, assigned by hand: one record of each was read, and now there are no more.
 fn idle(partitions: i32) -> World {
-    let mut world = World::new(config());
+    // All are asked for at once.
+    let fetch = FetchConfig { at_first: usize::MAX, ..FetchConfig::default() };
+    let mut world = World::new(ConsumerConfig { fetch, ..config() });
     world.partitions = partitions;
     world.consumer.assign((0..partitions).map(at), world.now).unwrap();
     world.run();

@@ -101,16 +101,15 @@ impl ConsumerMember {
         };
         self.pattern_told |= by_pattern.is_some();
         let names = if by_pattern.is_some() { Vec::new() } else { topics() };
-        let owned: BTreeSet<TopicPartition> = match self.state {
-            ConsumerState::Joining => BTreeSet::new(),
-            _ => owned().into_iter().collect(),
-        };
         // Unless it says everything, a heartbeat lists the owned partitions only once the assignment is carried
         // out; until then the coordinator goes on with the previous list. After that the heartbeat must list them
         // even if they have not changed: the coordinator may have assigned more and withdrawn it, and waits for the
         // confirmation.
         let settled = matches!(self.state, ConsumerState::Joining | ConsumerState::Acknowledging);
-        let topic_partitions = (full || settled).then(|| self.by_topic(&owned));
+        let topic_partitions = (full || settled).then(|| match self.state {
+            ConsumerState::Joining => Vec::new(),
+            _ => self.by_topic(owned().into_iter().collect()),
+        });
         ConsumerGroupHeartbeatRequest {
             group_id: self.config.id.clone(),
             member_id: self.member_id.clone(),
@@ -128,7 +127,7 @@ impl ConsumerMember {
         }
     }
 
-    fn by_topic(&self, owned: &BTreeSet<TopicPartition>) -> Vec<ConsumerGroupHeartbeatTopicPartitions> {
+    fn by_topic(&self, owned: BTreeSet<TopicPartition>) -> Vec<ConsumerGroupHeartbeatTopicPartitions> {
         let ids: BTreeMap<&String, TopicId> = self.names.iter().map(|(id, name)| (name, *id)).collect();
         let mut topics: BTreeMap<TopicId, Vec<i32>> = BTreeMap::new();
         for at in owned {
