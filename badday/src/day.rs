@@ -64,7 +64,8 @@ pub(crate) fn live(asked: &Asked) -> Result<Report, Failure> {
     let stopped = places(&|_| true);
     let plan = Plan::draw(asked.seed, asked.lasts, Targets { killed: &killed, stopped: &stopped, nodes: 3 });
     let actors = specs.into_iter().map(|spec| Mutex::new(Actor::new(spec, &stage))).collect();
-    let scene = Scene { cluster, certificates, stage, actors, is_over: AtomicBool::new(false) };
+    let [is_over, is_called_off] = [AtomicBool::new(false), AtomicBool::new(false)];
+    let scene = Scene { cluster, certificates, stage, actors, is_over, is_called_off };
     runtime.block_on(async {
         let admin = scene.admin().await?;
         for (name, partitions) in TOPICS {
@@ -91,6 +92,7 @@ pub(crate) fn live(asked: &Asked) -> Result<Report, Failure> {
         ];
         let books = scope.spawn(|| keep_books(scene));
         let watch = scope.spawn(|| starved::watch(scene));
+        let heeds = scope.spawn(|| scene.heed_signals());
         let lived = look_on(scene, began, asked.lasts, &lanes);
         scene.is_over.store(true, Ordering::Relaxed);
         for lane in lanes {
@@ -98,6 +100,7 @@ pub(crate) fn live(asked: &Asked) -> Result<Report, Failure> {
         }
         let starved = watch.join().map_err(|_| "the watch has panicked")?;
         books.join().map_err(|_| "who keeps the books has panicked")??;
+        heeds.join().map_err(|_| "who heeds signals has panicked")??;
         lived.map(|()| starved)
     });
     let starved = lived?;
@@ -145,7 +148,7 @@ fn look_on(
         }
         Ok(())
     };
-    while began.elapsed() < lasts {
+    while began.elapsed() < lasts && !scene.is_called_off() {
         pass(true)?;
     }
     // A fault that has begun has its end.

@@ -68,7 +68,7 @@ impl<'a> Faults<'a> {
     /// Until then; false where all is over before.
     fn wait_for(&self, at: Duration) -> bool {
         while self.began.elapsed() < at {
-            if self.scene.is_over() {
+            if self.scene.is_called_off() || self.scene.is_over() {
                 return false;
             }
             std::thread::sleep(Duration::from_millis(50));

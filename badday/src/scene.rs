@@ -11,7 +11,11 @@ use std::{
 
 use ottla::{Admin, admin::Topic};
 use ottla_conformance::kafka::{Certificates, Cluster};
-use tokio::runtime::Runtime;
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
 
 use crate::cast::{Actor, Stage};
 
@@ -27,6 +31,8 @@ pub(crate) struct Scene {
     pub(crate) stage: Arc<Stage>,
     pub(crate) actors: Vec<Mutex<Actor>>,
     pub(crate) is_over: AtomicBool,
+    /// No other fault is to begin, and all is to come to its end.
+    pub(crate) is_called_off: AtomicBool,
 }
 
 impl Scene {
@@ -40,6 +46,24 @@ impl Scene {
 
     pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_called_off(&self) -> bool {
+        self.is_called_off.load(Ordering::Relaxed)
+    }
+
+    /// Calls the day off when SIGTERM comes.
+    pub(crate) fn heed_signals(&self) -> Result<(), Failure> {
+        runtime()?.block_on(async {
+            let mut terminated = signal(SignalKind::terminate())?;
+            while !self.is_over() {
+                if timeout(Duration::from_millis(500), terminated.recv()).await.is_ok() {
+                    println!("called off: what has begun has its end");
+                    self.is_called_off.store(true, Ordering::Relaxed);
+                }
+            }
+            Ok(())
+        })
     }
 
     /// An admin client, of a runtime of one's own.
