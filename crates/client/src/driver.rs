@@ -37,8 +37,8 @@ use crate::{
 /// pile up reads nothing any more.
 const SEND_QUEUE: usize = 256;
 
-/// How often buffers of frames are tidied up, at the most.
-const TIDY: Duration = Duration::from_secs(5);
+/// How often buffers of frames are tidied up, at the most. Tests do not wait for it.
+const TIDY: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(5) };
 
 /// How a driver runs.
 #[derive(Debug, Clone)]

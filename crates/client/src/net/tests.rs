@@ -18,8 +18,8 @@ use ottla_protocol::{
     ApiKey, Now, Request, Response, ResponseHeader,
     codec::RecordData,
     messages::{
-        ApiVersionsRequest, ApiVersionsResponse, FetchPartitionResponse, FetchRequest, FetchResponse,
-        FetchTopicResponse, ProducePartitionData, ProduceRequest, ProduceTopicData,
+        ApiVersionsApiVersion, ApiVersionsRequest, ApiVersionsResponse, FetchPartitionResponse, FetchRequest,
+        FetchResponse, FetchTopicResponse, ProducePartitionData, ProduceRequest, ProduceTopicData,
     },
     records::{BatchBuilder, Compression},
 };
@@ -314,6 +314,32 @@ async fn a_fetch_keeps_its_frame_until_it_is_dropped() {
     drop(fetched.frame);
     let released = shared.wait(|asker, _| Some(asker.released).filter(|bytes| *bytes > 0)).await.unwrap();
     assert_eq!(released, fetched.size);
+    shared.with(|asker, _| {
+        asker.lost = Some(Disconnected::Closed);
+        asker.stir = true;
+    });
+    driver.join().await;
+}
+
+#[tokio::test]
+async fn a_buffer_that_no_frame_has_use_for_goes_while_the_driver_has_turns() {
+    let port = peer(|mut stream| {
+        let header = ResponseHeader { key: ApiKey::ApiVersions, version: 3, correlation_id: ID.0 };
+        let api_keys = vec![ApiVersionsApiVersion::default(); 10_000];
+        let answer = ApiVersionsResponse { api_keys, ..Default::default() };
+        stream.write_all(&header.encode(&answer.into())).unwrap();
+        stream.read_to_end(&mut Vec::new()).ok();
+    });
+    let driver = drive(ask(port), false);
+    let shared = driver.shared().clone();
+    shared.wait(|asker, _| asker.reply.take()).await.unwrap();
+    let goes = async {
+        while shared.frames().held() > 0 {
+            shared.with(|asker, _| asker.stir = true);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), goes).await.unwrap();
     shared.with(|asker, _| {
         asker.lost = Some(Disconnected::Closed);
         asker.stir = true;
