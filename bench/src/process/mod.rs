@@ -3,7 +3,7 @@
 
 pub(crate) mod lap;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -97,10 +97,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut notes = Vec::new();
     for cell in cells(options) {
         let records = cell.records(options.scale);
-        if !logs.contains_key(&records) {
+        if let Entry::Vacant(log) = logs.entry(records) {
             let topic = unique("handled");
             load::fill_with_keys(&topics, &topic, PARTITIONS, records, SIZE)?;
-            logs.insert(records, topic);
+            log.insert(topic);
         }
         let topic = logs.get(&records).context("a log")?;
         let contenders: Vec<&Contender> = contenders.iter().filter(|it| it.keeps(cell.order)).collect();
