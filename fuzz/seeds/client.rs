@@ -126,6 +126,8 @@ fn formats() -> Result<(), Box<dyn Error>> {
     let plan = "\"g\",t,0,5\r\n\"with, \"\"quotes\"\"\",t,1,-1\n\nother,t,0,9\n";
     write("formats", "plan", &[&[1, 2], &groups, plan.as_bytes()])?;
     write("formats", "plan-of-one", &[&[1, 1], &sized(b"g"), b"t,0,5\nt,1,7"])?;
+    let long = [sized(&[b'g'; 2_500]), sized(&[b'h'; 2_500])].concat();
+    write("formats", "plan-of-long-names", &[&[1, 2], &long])?;
     for (name, text) in [
         ("time", "2023-11-14T22:13:20.004+01:30"),
         ("time-of-utc", "2024-02-29T00:00:00"),

@@ -15,7 +15,9 @@ pub fn plans(input: &mut Input<'_>) {
         groups.extend(input.text().map(str::to_owned));
     }
     let Ok(text) = std::str::from_utf8(input.rest()) else { return };
-    let Ok(read) = within(512 * text.len() + 4096, || csv::read(text, &groups)) else { return };
+    // What is read has the names of the groups, too.
+    let names: usize = groups.iter().map(String::len).sum();
+    let Ok(read) = within(names + 512 * text.len() + 4096, || csv::read(text, &groups)) else { return };
     // As Kafka calls topics: others are not written.
     let mut plans = read;
     plans.values_mut().for_each(|plan| plan.retain(|at, _| ottla::config::is_topic_name(&at.topic)));
