@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -24,83 +25,120 @@ impl Backoff {
     }
 }
 
-/// Attempts at one thing: how often in a row it failed, why the last time, and when it is tried again.
+/// Attempts at one thing: how often in a row it failed, why the last time, and when it is tried again. What has no trouble takes two words:
+/// each of very many partitions has attempts.
 #[derive(Debug)]
 pub(crate) struct Attempts {
-    pub(crate) backoff: Backoff,
+    start: Arc<Start>,
+    trouble: Option<Box<Trouble>>,
+}
+
+/// What attempts begin with. Those that share it, and fail together, are tried again together.
+#[derive(Debug)]
+struct Start {
+    backoff: Backoff,
+    rng: fastrand::Rng,
+}
+
+/// What there is to tell of attempts that did not all go well.
+#[derive(Debug)]
+struct Trouble {
     failures: u32,
     error: Option<ErrorCode>,
     next: Option<Instant>,
-    /// As it was before the first failure. Things that begin with the same and fail together are tried again together.
-    fresh: fastrand::Rng,
     rng: fastrand::Rng,
 }
 
 impl Attempts {
     pub(crate) fn new(backoff: Backoff, rng: fastrand::Rng) -> Self {
-        Self { backoff, failures: 0, error: None, next: None, fresh: rng.clone(), rng }
+        Self { start: Arc::new(Start { backoff, rng }), trouble: None }
+    }
+
+    /// Attempts at something of the same kind, which begin with the same.
+    pub(crate) fn anew(&self) -> Self {
+        Self { start: Arc::clone(&self.start), trouble: None }
+    }
+
+    pub(crate) fn backoff(&self) -> Backoff {
+        self.start.backoff
+    }
+
+    fn trouble(&mut self) -> &mut Trouble {
+        let rng = &self.start.rng;
+        let none = || Box::new(Trouble { failures: 0, error: None, next: None, rng: rng.clone() });
+        self.trouble.get_or_insert_with(none)
     }
 
     /// An attempt failed with this error, or without an answer.
     pub(crate) fn failed(&mut self, error: impl Into<Option<ErrorCode>>, now: Now) {
-        self.failures += 1;
-        self.error = error.into();
-        self.next = Some(now.mono + self.backoff.after(self.failures, &mut self.rng));
+        let backoff = self.backoff();
+        let trouble = self.trouble();
+        trouble.failures += 1;
+        trouble.error = error.into();
+        trouble.next = Some(now.mono + backoff.after(trouble.failures, &mut trouble.rng));
     }
 
     /// The next attempt waits a little, for a reason that has a back-off of its own, such as a lost connection.
     pub(crate) fn put_off(&mut self, now: Now) {
-        self.put_off_by(self.backoff.first, now);
+        self.put_off_by(self.backoff().first, now);
     }
 
     /// The next attempt waits for so long, though nothing failed.
     pub(crate) fn put_off_by(&mut self, wait: Duration, now: Now) {
-        self.next = Some(now.mono + wait);
+        self.trouble().next = Some(now.mono + wait);
     }
 
     /// Notes an answer, an error or success (`None`), that does not put off the next attempt.
     pub(crate) fn note(&mut self, error: impl Into<Option<ErrorCode>>) {
-        self.error = error.into();
+        let error = error.into();
+        if error.is_some() || self.trouble.is_some() {
+            self.trouble().error = error;
+        }
     }
 
     /// The next attempt need not wait.
     pub(crate) fn hurry(&mut self) {
-        self.next = None;
+        if let Some(trouble) = &mut self.trouble {
+            trouble.next = None;
+        }
     }
 
     /// The thing is done, or given up.
     pub(crate) fn reset(&mut self) {
-        (self.failures, self.error, self.next) = (0, None, None);
-        self.rng.clone_from(&self.fresh);
+        self.trouble = None;
+    }
+
+    fn failures(&self) -> u32 {
+        self.trouble.as_ref().map_or(0, |trouble| trouble.failures)
     }
 
     /// Whether nothing has failed yet.
     pub(crate) fn is_first(&self) -> bool {
-        self.failures == 0
+        self.failures() == 0
     }
 
     pub(crate) fn is_due(&self, now: Now) -> bool {
-        self.next.is_none_or(|at| at <= now.mono)
+        self.next().is_none_or(|at| at <= now.mono)
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.next
+        self.trouble.as_ref()?.next
     }
 
     pub(crate) fn error(&self) -> Option<ErrorCode> {
-        self.error
+        self.trouble.as_ref()?.error
     }
 
     /// Whether this answer is another than the last: the log is told once of what is refused again and again.
     pub(crate) fn is_news(&self, error: ErrorCode) -> bool {
-        self.error != Some(error)
+        self.error() != Some(error)
     }
 
     /// The failure and the next attempt, to be told where anything has gone wrong.
     pub(crate) fn retry(&self, now: Now) -> Option<Retry> {
-        let rest = self.next.map_or(Duration::ZERO, |at| at.saturating_duration_since(now.mono));
-        let troubled = self.failures > 0 || self.error.is_some();
-        troubled.then_some(Retry { error: self.error, attempt: self.failures + 1, rest })
+        let Trouble { failures, error, next, .. } = **self.trouble.as_ref()?;
+        let rest = next.map_or(Duration::ZERO, |at| at.saturating_duration_since(now.mono));
+        (failures > 0 || error.is_some()).then_some(Retry { error, attempt: failures + 1, rest })
     }
 }
 

@@ -36,18 +36,17 @@ impl Behind {
     /// another log.
     pub(super) fn see(&mut self, LogEnd { high_watermark: end, at, .. }: LogEnd) {
         match self.ends.last_mut() {
-            Some(last) if last.end == end => last.last = at,
-            Some(last) if last.end > end => {
-                self.ends.clear();
-                self.ends.push(Told { end, first: at, last: at });
-            }
-            _ => {
+            Some(last) if last.end == end => return last.last = at,
+            Some(last) if last.end > end => self.ends.clear(),
+            Some(_) => {
                 if self.ends.len() == ENDS {
                     self.drop_one(at);
                 }
-                self.ends.push(Told { end, first: at, last: at });
             }
+            // Each of very many partitions may have one for a while, and few have more.
+            None => self.ends.reserve_exact(1),
         }
+        self.ends.push(Told { end, first: at, last: at });
     }
 
     /// A reader takes a slice with these.

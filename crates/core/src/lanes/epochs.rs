@@ -1,9 +1,10 @@
 //! Which leader appended the records that a lane has handed out.
 
-/// Leader epochs by offset. A partition's leader changes rarely, so that there are few.
+/// Leader epochs by offset. A partition's leader changes rarely, so that there are few; where the user has come back from all, there is one.
 #[derive(Debug, Default)]
 pub(crate) struct LeaderEpochs {
-    /// Of the record before the offset at which reading began, as whoever told that offset said.
+    /// Of the record before the offset at which reading began, as whoever told that offset said; later, of the record before the offset
+    /// that the user came back to.
     begin: Option<i32>,
     /// From each of these offsets on the records are of this epoch.
     changes: Vec<(i64, Option<i32>)>,
@@ -19,22 +20,20 @@ impl LeaderEpochs {
     pub(super) fn enter(&mut self, from: i64, epoch: Option<i32>) {
         // What was fetched once more counts anew.
         self.changes.retain(|(before, _)| *before < from);
-        let last = self.changes.last().map(|(_, epoch)| *epoch);
-        if last != Some(epoch) {
-            if last.is_none() {
-                // There are more only where the leader changes.
-                self.changes.reserve_exact(1);
-            }
+        if self.changes.last().map_or(self.begin, |(_, epoch)| *epoch) != epoch {
+            // There are more only where the leader changes.
+            self.changes.reserve_exact(1);
             self.changes.push((from, epoch));
         }
     }
 
     /// Nobody asks for an offset before this one any more.
     pub(super) fn forget_before(&mut self, offset: i64) {
-        while let [_, (next, _), ..] = self.changes.as_slice()
-            && *next < offset
-        {
-            self.changes.remove(0);
+        let passed = self.changes.partition_point(|(from, _)| *from < offset);
+        let holds = self.changes.drain(..passed).next_back();
+        if let Some((_, epoch)) = holds {
+            self.begin = epoch;
+            self.changes.shrink_to_fit();
         }
     }
 
@@ -65,7 +64,11 @@ mod tests {
             epochs.enter(n * 10, Some(n as i32));
             epochs.forget_before(n * 10);
         }
-        assert_eq!(epochs.changes.len(), 2);
+        assert_eq!(epochs.changes.len(), 1);
         assert_eq!((epochs.before(990), epochs.before(991)), (Some(98), Some(99)));
+        epochs.forget_before(991);
+        epochs.enter(1_000, Some(99));
+        assert_eq!((epochs.before(991), epochs.before(1_001)), (Some(99), Some(99)));
+        assert_eq!(epochs.changes.capacity(), 0);
     }
 }

@@ -68,8 +68,8 @@ pub(crate) struct Lanes<F> {
     /// Those whose position was moved while a reader's user had records in hand.
     moved: Vec<PartIdx>,
     fence: Fence,
-    backoff: Backoff,
-    rng: fastrand::Rng,
+    /// The same for all lanes: partitions that fail together are asked for together, in one request.
+    attempts: Attempts,
     /// Bytes that were fetched and dropped unread.
     pub(crate) wasted: u64,
     /// How many records users have come back from, by their offsets.
@@ -109,8 +109,7 @@ impl<F> Lanes<F> {
             taken: Vec::new(),
             moved: Vec::new(),
             fence: Fence::default(),
-            backoff,
-            rng: fastrand::Rng::with_seed(seed),
+            attempts: Attempts::new(backoff, fastrand::Rng::with_seed(seed)),
             wasted: 0,
             returned: 0,
             deleted_unread: 0,
@@ -128,7 +127,7 @@ impl<F> Lanes<F> {
             return *part;
         }
         let part = PartIdx(self.lanes.len() as u32);
-        let (at, attempts) = (Arc::new(at.clone()), self.attempts());
+        let (at, attempts) = (Arc::new(at.clone()), self.attempts.anew());
         self.lanes.push(Lane::new(Arc::clone(&at), attempts, now));
         self.index.insert(at, part);
         part
@@ -165,11 +164,6 @@ impl<F> Lanes<F> {
             anew.file(PartIdx(index as u32), Entry::default(), Entry::of(lane));
         }
         anew == self.filed
-    }
-
-    /// The same for all lanes: partitions that fail together are asked for together, in one request.
-    fn attempts(&self) -> Attempts {
-        Attempts::new(self.backoff, self.rng.clone())
     }
 
     /// The lane of a partition that is assigned now.
@@ -227,7 +221,7 @@ impl<F> Lanes<F> {
         let part = self.intern(at, now);
         self.unassign(part);
         let keeps = self.plot.has(Planted::ReturningPartitionKeepsPosition);
-        let attempts = self.attempts();
+        let attempts = self.attempts.anew();
         self.change(part, |lane| {
             let (at, epoch, before) = (lane.at.clone(), lane.epoch, lane.delivered);
             *lane = Lane { epoch, ..Lane::new(at, attempts, now) };

@@ -242,7 +242,7 @@ impl ClassicMember {
     /// A request will not be answered.
     pub(in crate::group) fn handle_unanswered(&mut self, id: RequestId, now: Now) {
         if self.heartbeat.take_if(|(sent, _)| *sent == id).is_some() {
-            self.heartbeat_due = now.mono + self.attempts.backoff.first;
+            self.heartbeat_due = now.mono + self.attempts.backoff().first;
         }
         if self.request == Some(id) {
             match self.state {
