@@ -81,7 +81,7 @@ fn handed_out(records: &Records) -> Result<Vec<Told>, Failure> {
 /// Tells what comes and goes where records of it begin and end.
 struct Listener;
 
-fn numbers(partitions: &[TopicPartition]) -> Vec<i32> {
+pub(super) fn numbers(partitions: &[TopicPartition]) -> Vec<i32> {
     partitions.iter().map(|at| at.partition).collect()
 }
 
