@@ -22,6 +22,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ottla::TopicPartition;
+
 use crate::line::Told;
 
 /// How often it says that it is there.
@@ -69,6 +71,10 @@ fn tell(told: &Told) {
 fn tell_all(told: &[Told]) {
     let lines: String = told.iter().map(|told| format!("{told}\n")).collect();
     let _ = io::stdout().lock().write_all(lines.as_bytes());
+}
+
+fn numbers(partitions: &[TopicPartition]) -> Vec<i32> {
+    partitions.iter().map(|at| at.partition).collect()
 }
 
 /// What the command line says.

@@ -8,7 +8,7 @@ use ottla::{
     processor::{Message, Outputs, ProcessorEvent},
 };
 
-use super::{Asked, Failure, Orders, Pulse, tell};
+use super::{Asked, Failure, Orders, Pulse, numbers, tell};
 use crate::line::{Told, Value};
 
 /// Of how many records one fails at first.
@@ -34,13 +34,13 @@ fn processor(asked: &Asked, orders: &Orders) -> Result<Processor, Failure> {
         while let Some(event) = events.next().await {
             match event {
                 ProcessorEvent::Consumer(Event::Assigned(partitions)) => {
-                    tell(&Told::Assigned(partitions.iter().map(|at| at.partition).collect()));
+                    tell(&Told::Assigned(numbers(&partitions)));
                 }
                 ProcessorEvent::Consumer(Event::Lost(partitions)) => {
-                    tell(&Told::Lost(partitions.iter().map(|at| at.partition).collect()));
+                    tell(&Told::Lost(numbers(&partitions)));
                 }
                 ProcessorEvent::Consumer(Event::Revoked(partitions)) => {
-                    tell(&Told::Revoked(partitions.iter().map(|at| at.partition).collect()));
+                    tell(&Told::Revoked(numbers(&partitions)));
                 }
                 _ => {}
             }

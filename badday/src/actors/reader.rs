@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ottla::{Consumer, Rebalance, RebalanceListener, Records, TopicPartition};
 
-use super::{Asked, CLOSE, Failure, Orders, Pulse, tell, tell_all};
+use super::{Asked, CLOSE, Failure, Orders, Pulse, numbers, tell, tell_all};
 use crate::line::{Told, Value};
 
 /// How often it commits by hand.
@@ -80,10 +80,6 @@ fn handed_out(records: &Records) -> Result<Vec<Told>, Failure> {
 
 /// Tells what comes and goes where records of it begin and end.
 struct Listener;
-
-pub(super) fn numbers(partitions: &[TopicPartition]) -> Vec<i32> {
-    partitions.iter().map(|at| at.partition).collect()
-}
 
 impl RebalanceListener for Listener {
     async fn on_assigned(&self, _: &Rebalance, partitions: &[TopicPartition]) {

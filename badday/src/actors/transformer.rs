@@ -7,7 +7,7 @@ use ottla::{
     TransactionalProducer, TransformError,
 };
 
-use super::{Asked, CLOSE, Failure, Orders, Pulse, reader::numbers, tell};
+use super::{Asked, CLOSE, Failure, Orders, Pulse, numbers, tell};
 use crate::line::Told;
 
 async fn producer(asked: &Asked) -> Result<TransactionalProducer, Failure> {

@@ -108,13 +108,9 @@ impl Attempts {
         self.trouble = None;
     }
 
-    fn failures(&self) -> u32 {
-        self.trouble.as_ref().map_or(0, |trouble| trouble.failures)
-    }
-
     /// Whether nothing has failed yet.
     pub(crate) fn is_first(&self) -> bool {
-        self.failures() == 0
+        self.trouble.as_ref().is_none_or(|trouble| trouble.failures == 0)
     }
 
     pub(crate) fn is_due(&self, now: Now) -> bool {
