@@ -17,8 +17,8 @@ use crate::brokers::Own;
 use crate::cases::{Case, Outcome};
 use crate::in_hand::InHand;
 use crate::kit::{
-    PATIENCE, admin, consumer, create, equal, holds, member, next, numbers, offsets, take, text, topic, wait,
-    within,
+    PATIENCE, admin, consumer, create, create_as, equal, holds, member, next, numbers, offsets, take, text,
+    topic, wait, within,
 };
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -146,9 +146,8 @@ fn cut() -> Outcome {
     let (target, topic) = (own.target(), unique("cut"));
     let (leader, follower, readers, in_hand) = wait(async {
         let two_copies = NewTopic::new(&topic).partitions(1).replication_factor(2);
+        create_as(&target, two_copies.config("unclean.leader.election.enable", "true")).await?;
         let admin = admin(&target).await?;
-        admin.create_topic(two_copies.config("unclean.leader.election.enable", "true")).await?;
-        own.0.wait_for_topic(&topic)?;
         let (leader, copies) = led(&admin, &topic).await?;
         let leader = leader.ok_or("no leader")?;
         let follower = copies.into_iter().find(|node| *node != leader).ok_or("no follower")?;

@@ -216,6 +216,13 @@ fn told(secured: &Secured, access: &Access, more: &[&str]) -> Result<Told, Faile
     Told::by(&[&["--config", file.as_str(), "--looks", "1"], more].concat())
 }
 
+/// A topic that the node has heard of itself, and not its controller alone: it may be committed to.
+async fn create_on(secured: &Secured, admin: &Admin, topic: NewTopic) -> Outcome {
+    let name = topic.name.clone();
+    admin.create_topic(topic).await?;
+    Ok(secured.cluster().wait_for_topic(&name)?)
+}
+
 fn rights(secured: &Secured) -> Outcome {
     let alice = access(secured, Listener::Sasl, User::Alice)?;
     let (group, hidden) = (unique(OPEN), unique("hidden-group"));
@@ -225,7 +232,7 @@ fn rights(secured: &Secured) -> Outcome {
         let admin = Admin::builder().properties(pairs.pairs())?.build().await?;
         let (forbidden, open) = (unique("forbidden"), unique(OPEN));
         for topic in [&forbidden, &open] {
-            admin.create_topic(NewTopic::new(topic).partitions(1)).await?;
+            create_on(secured, &admin, NewTopic::new(topic).partitions(1)).await?;
         }
         commit(&admin, &hidden, &open, 1).await?;
         let builder = Consumer::builder().properties(pairs.pairs())?.group_id(&group);
@@ -272,7 +279,7 @@ fn clocks(secured: &Secured) -> Outcome {
     wait(async {
         let admin = Admin::builder().properties(properties.pairs())?.build().await?;
         let appended = NewTopic::new(&topic).partitions(1).config("message.timestamp.type", "LogAppendTime");
-        admin.create_topic(appended).await?;
+        create_on(secured, &admin, appended).await?;
         commit(&admin, &group, &topic, 1).await
     })?;
     let file = alice.file(secured.certificates())?.display().to_string();

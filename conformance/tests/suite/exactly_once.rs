@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
-use ottla::admin::{NewTopic, OffsetSpec};
+use ottla::admin::OffsetSpec;
 use ottla::{Consumer, IsolationLevel, OffsetReset, Producer, ProducerRecord};
 use ottla_conformance::kafka::{Cluster, Config, Unavailable};
 use ottla_conformance::process::Process;
 use ottla_conformance::targets::{Target, unique};
 
 use crate::cases::{Case, Outcome};
-use crate::kit::{PATIENCE, admin, holds, wait, within};
+use crate::kit::{PATIENCE, admin, create, holds, wait, within};
 
 const MINUTES: &str = "OTTLA_CONFORMANCE_EXACTLY_ONCE_MINUTES";
 
@@ -111,9 +111,8 @@ fn under_kills(start: fn(Config) -> Result<Cluster, Unavailable>) -> Outcome {
     let target = Target::Kafka(cluster);
     let (input, output, group) = (unique("numbers"), unique("transformed"), unique("transformers"));
     wait(async {
-        let admin = admin(&target).await?;
         for topic in [&input, &output] {
-            admin.create_topic(NewTopic::new(topic).partitions(PARTITIONS).replication_factor(3)).await?;
+            create(&target, topic, PARTITIONS).await?;
         }
         Ok(())
     })?;

@@ -9,12 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use libtest_mimic::Failed;
-use ottla::admin::NewTopic;
 use ottla_conformance::targets::{Target, unique};
 
 use crate::cases::{Case, Outcome};
 use crate::exactly_once::{PARTITIONS, Worker, feed, read, until_all_is_read};
-use crate::kit::{admin, holds, wait};
+use crate::kit::{create, holds, wait};
 
 pub(crate) fn cases() -> Vec<Case> {
     let name = "each_record_has_one_output_or_one_dead_letter_though_processors_are_killed";
@@ -36,9 +35,8 @@ fn under_kills(target: &Target) -> Outcome {
     let mut rng = fastrand::Rng::with_seed(seed);
     let (input, output, group) = (unique("numbers"), unique("copied"), unique("copiers"));
     wait(async {
-        let admin = admin(target).await?;
         for topic in [&input, &output] {
-            admin.create_topic(NewTopic::new(topic).partitions(PARTITIONS)).await?;
+            create(target, topic, PARTITIONS).await?;
         }
         Ok(())
     })?;

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant, SystemTime};
 use std::{env, fs};
 
 use libtest_mimic::Failed;
-use ottla::admin::NewTopic;
 use ottla::dead_letters::{FailedRecord, Origin, Profile};
 use ottla::{Compression, Producer, ProducerRecord};
 use ottla_conformance::process::{self, Process};
@@ -20,7 +19,7 @@ use ottla_conformance::wait::until;
 
 use crate::cases::{Case, Outcome};
 use crate::cli::ottla;
-use crate::kit::{PATIENCE, admin, consumer, equal, holds, wait, within};
+use crate::kit::{PATIENCE, consumer, create, equal, holds, wait, within};
 
 const PARTITIONS: i32 = 12;
 const KEYS: u64 = 5_000;
@@ -183,7 +182,7 @@ fn run(target: &Target, way: &Way) -> Result<Handled, Failed> {
 }
 
 async fn write(target: &Target, topic: &str, count: u64, keys: u64) -> Outcome {
-    admin(target).await?.create_topic(NewTopic::new(topic).partitions(PARTITIONS)).await?;
+    create(target, topic, PARTITIONS).await?;
     let servers = target.bootstrap();
     let builder = Producer::builder().bootstrap_servers(servers.split(',')).compression(Compression::Lz4);
     let producer = builder.build().await?;

@@ -153,7 +153,8 @@ impl Admin {
     /// # Errors
     ///
     /// [`AdminError`]: as [any operation](super#errors); of a partition by itself [`AdminErrorKind::UnknownTopic`], also where
-    /// its topic has no such partition, [`AdminErrorKind::Broker`] with UNKNOWN_MEMBER_ID while the group has members, or another
+    /// its topic has no such partition, and for a moment after the topic was created, as a coordinator may hear of it later than
+    /// the broker that answered; [`AdminErrorKind::Broker`] with UNKNOWN_MEMBER_ID while the group has members, or another
     /// refusal.
     pub async fn alter_offsets<P: Into<TopicPartition>, O: Into<CommittedOffset>>(
         &self,
