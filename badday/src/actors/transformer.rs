@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use ottla::{
-    Consumer, IsolationLevel, ProducerRecord, Rebalance, RebalanceListener, SendError, TopicPartition,
-    TransactionalProducer, TransformError,
-};
+use ottla::{Consumer, IsolationLevel, ProducerRecord, SendError, TransactionalProducer, TransformError};
 
-use super::{Asked, CLOSE, Failure, Orders, Pulse, numbers, tell};
+use super::{Asked, CLOSE, Failure, Orders, Pulse, tell};
 use crate::line::Told;
 
 async fn producer(asked: &Asked) -> Result<TransactionalProducer, Failure> {
@@ -20,7 +17,7 @@ pub(super) async fn run(asked: &Asked, orders: &Orders) -> Result<(), Failure> {
     let (topic, output): (String, String) = (asked.own("topic")?, asked.own("output")?);
     let builder = Consumer::builder().properties(asked.properties.iter().cloned())?;
     let builder = builder.enable_auto_commit(false).isolation_level(IsolationLevel::ReadCommitted);
-    let mut consumer = builder.subscribe([topic.as_str()]).rebalance_listener(Losses).build().await?;
+    let mut consumer = builder.subscribe([topic.as_str()]).build().await?;
     let (mut writes, mut pulse) = (producer(asked).await?, Pulse::new());
     while !orders.is_over() {
         let round =
@@ -51,13 +48,4 @@ pub(super) async fn run(asked: &Asked, orders: &Orders) -> Result<(), Failure> {
     }
     consumer.close_within(CLOSE).await?;
     Ok(writes.close().await?)
-}
-
-/// Tells what was taken from it; all else is in the transactions.
-struct Losses;
-
-impl RebalanceListener for Losses {
-    async fn on_lost(&self, _: &Rebalance, partitions: &[TopicPartition]) {
-        tell(&Told::Lost(numbers(partitions)));
-    }
 }

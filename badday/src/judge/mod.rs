@@ -2,8 +2,7 @@
 //!
 //! The parts: [`log`] is what a topic holds, as its audit reads it, and [`had`] who has had it; [`follower`] is who has to have each record
 //! of it, by which rules, and [`member`] one of its members; [`early`] are outcomes that are read before their inputs;
-//! [`transactions`] are whole or not there; [`unread`] is who found records deleted; [`shade`] is for how long nothing may come, as a fault is
-//! in the way.
+//! [`transactions`] are whole or not there; [`shade`] is for how long nothing may come, as a fault is in the way.
 
 mod early;
 mod follower;
@@ -16,7 +15,6 @@ mod shade;
 #[cfg(test)]
 mod tests;
 mod transactions;
-mod unread;
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +25,6 @@ pub(crate) use follower::{Follower, Kind};
 pub(crate) use log::{Log, Topic};
 pub(crate) use shade::{Scope, Shades};
 use transactions::Transactions;
-use unread::Unread;
 
 use crate::line::{End, Told};
 
@@ -110,7 +107,8 @@ pub(crate) struct Judge {
     /// When those whose work never ends last got on, by what shades call them, and whether that was found too long ago.
     progress: BTreeMap<String, (Instant, bool)>,
     is_written: bool,
-    unread: Unread,
+    /// How many records were deleted before each actor had read them, in its life.
+    deleted: BTreeMap<String, u64>,
 }
 
 impl Judge {
@@ -125,7 +123,7 @@ impl Judge {
             whys: BTreeMap::new(),
             progress: BTreeMap::new(),
             is_written: false,
-            unread: Unread::default(),
+            deleted: BTreeMap::new(),
         }
     }
 
@@ -145,7 +143,7 @@ impl Judge {
 
     /// An actor's process is started, be it anew.
     pub(crate) fn started(&mut self, role: Role, actor: &str, now: Instant) {
-        self.unread.started(actor, &mut self.violations);
+        self.deleted.remove(actor);
         match role {
             Role::Member(topic, follower) => self.log_mut(topic).started(follower, actor),
             Role::Writer | Role::Ledger | Role::Audit(_) | Role::Side if !self.is_written => {
@@ -169,6 +167,15 @@ impl Judge {
         }
     }
 
+    fn deleted_unread(&mut self, actor: &str, deleted: u64, now: Instant) {
+        let before = self.deleted.get(actor).copied().unwrap_or_default();
+        if deleted > before {
+            self.deleted.insert(actor.to_owned(), deleted);
+            let text = format!("{actor}: {} records were deleted before it had read them", deleted - before);
+            self.violations.add("deleted unread", text, now);
+        }
+    }
+
     /// A line of an actor.
     pub(crate) fn told(&mut self, role: Role, actor: &str, told: &Told, now: Instant) {
         match told {
@@ -179,8 +186,7 @@ impl Judge {
                 *self.counts.errors.entry(gist(why)).or_default() += 1;
             }
             Told::Round(_) => self.counts.rounds += 1,
-            Told::Tick { deleted, .. } if role != Role::Side => self.unread.told(actor, *deleted, now),
-            Told::Lost(_) => self.unread.lost(actor),
+            Told::Tick { deleted, .. } if role != Role::Side => self.deleted_unread(actor, *deleted, now),
             _ => {}
         }
         match (role, told) {
@@ -239,7 +245,6 @@ impl Judge {
             log.look(now, &self.shades, &self.whys, &mut self.violations);
         }
         self.transactions.look(now, &self.shades, &mut self.violations);
-        self.unread.look(now, &mut self.violations);
         for (name, (since, is_stalled)) in &mut self.progress {
             let calm = self.shades.calm(name, *since, now);
             if calm > STEADY && !*is_stalled {
@@ -269,7 +274,6 @@ impl Judge {
             log.close(now, &mut self.violations);
         }
         self.transactions.close(now, &mut self.violations);
-        self.unread.close(&mut self.violations);
     }
 }
 

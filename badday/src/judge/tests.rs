@@ -309,7 +309,7 @@ fn a_transaction_is_read_in_whole_or_not_at_all() {
 #[test]
 fn what_is_deleted_unread_and_who_gets_on_no_more_are_noticed() {
     let mut bench = Bench::new();
-    bench.told(MEMBER, "a", [Told::Tick { tasks: 1, deleted: 2 }]).after(20);
+    bench.told(MEMBER, "a", [Told::Tick { tasks: 1, deleted: 2 }]);
     assert_eq!(bench.kinds(), ["deleted unread"]);
     let mut bench = Bench::new();
     bench.judge.is_written = false;

@@ -87,8 +87,8 @@ pub struct Truncated {
 }
 
 /// The log's start has moved past the position, by retention or DeleteRecords, and `auto.offset.reset` decides where reading goes
-/// on. A member that stood still for longer than its session may be told this before it is told that it lost its partitions: others
-/// may have read those records meanwhile.
+/// on. A member whose heartbeat is due, as after a time in which its process stood still, is not told this before the group has
+/// confirmed that the partition is still its own: others may have read those records meanwhile. Java resets at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

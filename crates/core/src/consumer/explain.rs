@@ -188,7 +188,10 @@ impl<F: Clone> Consumer<F> {
             return Reason::TopicUnknown(ErrorCode::UnknownTopicOrPartition);
         };
         let Some(leader) = partition.leader else { return Reason::NoLeader { waited } };
-        if let FetchState::AwaitsReset(_) = lane.state {
+        if let FetchState::AwaitsReset(search) = lane.state {
+            if search.is_for_lost_position() && self.is_in_doubt(now) {
+                return Reason::AwaitingHeartbeat { waited };
+            }
             return self.link_reason(leader, Kind::Main, now).unwrap_or_else(|| {
                 let retry = self.lookups.retry(Purpose::Lane(part, lane.epoch), now);
                 Reason::LookingUpOffset { waited, retry }

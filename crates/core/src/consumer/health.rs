@@ -267,6 +267,7 @@ impl<F: Clone> Consumer<F> {
             Reason::BufferFull { .. }
             | Reason::OpenTransaction { .. }
             | Reason::ValidatingPosition { .. }
+            | Reason::AwaitingHeartbeat { .. }
             | Reason::AwaitingMetadata
             | Reason::TopicUnknown(_)
             | Reason::TopicRecreated

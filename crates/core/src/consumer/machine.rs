@@ -203,6 +203,11 @@ impl<F: Clone> Consumer<F> {
                 let counts = |lane: &&Lane<F>| lane.epoch == epoch && lane.phase().is_assigned();
                 let Some(lane) = self.lanes.get(part).filter(counts) else { return };
                 let FetchState::AwaitsReset(mut search) = lane.state else { return };
+                if search.is_for_lost_position() && self.is_in_doubt(now) {
+                    // It is asked again when the group has confirmed that the partition is still this member's.
+                    self.lanes.change(part, |lane| lane.looking = false);
+                    return;
+                }
                 if let (Search::Start { from }, Ok(found)) = (search, &result) {
                     let log_start = found.map_or(from, |found| found.offset);
                     let Some(to) = self.told_start(part, from, log_start, now) else { return };

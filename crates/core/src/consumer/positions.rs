@@ -69,6 +69,12 @@ impl<F: Clone> Consumer<F> {
         to
     }
 
+    /// Whether partitions may be others' by now. A position that a log has lost is not moved before that is known: others may have
+    /// read what was deleted.
+    pub(super) fn is_in_doubt(&self, now: Now) -> bool {
+        self.group.as_ref().is_some_and(|group| group.membership.is_in_doubt(now.mono))
+    }
+
     /// Compares the topics' ids with those that the positions are in, where metadata is news: what was read in a topic that is gone
     /// says nothing about the one that was made anew under its name.
     pub(super) fn notice_recreated(&mut self, now: Now) {

@@ -180,6 +180,13 @@ pub enum Reason {
         /// Why the offset is asked for again, and when.
         retry: Option<Retry>,
     },
+    /// The log does not have the position any more, and no heartbeat was answered for an interval: others may have the partition by
+    /// now, and may have read what was deleted. The next heartbeat tells, before the position is moved. How it stands with the group
+    /// says what that waits for.
+    AwaitingHeartbeat {
+        /// For how long.
+        waited: Duration,
+    },
     /// The partition's leader is new, or the position was committed: the leader is asked whether its log has what comes before
     /// the position (KIP-320).
     ValidatingPosition {
@@ -267,6 +274,12 @@ impl fmt::Display for Reason {
             }
             Self::LookingUpOffset { waited, retry } => {
                 write!(f, "waiting for an offset from the log for {waited:.1?}{}", after(retry))
+            }
+            Self::AwaitingHeartbeat { waited } => {
+                f.write_str(
+                    "the log does not have the position; waiting for a heartbeat, which says whether ",
+                )?;
+                write!(f, "the partition is still this member's, for {waited:.1?}")
             }
             Self::ValidatingPosition { leader_epoch, waited, retry } => {
                 let retry = after(retry);

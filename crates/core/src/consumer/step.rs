@@ -313,6 +313,7 @@ impl<F: Clone> Consumer<F> {
     /// Sets out to find the positions that are unknown.
     fn find_positions(&mut self, now: Now) {
         let (reset, plot) = (self.reset, self.lanes.plot);
+        let in_doubt = self.is_in_doubt(now);
         for part in self.lanes.placeless() {
             let Some(lane) = self.lanes.get(part) else { continue };
             let at = Arc::clone(&lane.at);
@@ -341,6 +342,9 @@ impl<F: Clone> Consumer<F> {
             }
             let asks = self.lanes.change(part, |lane| {
                 let FetchState::AwaitsReset(search) = lane.state else { return None };
+                if in_doubt && search.is_for_lost_position() {
+                    return None;
+                }
                 lane.looking = true;
                 Some((search.asks(), Purpose::Lane(part, lane.epoch)))
             });

@@ -1,6 +1,6 @@
 //! A consumer's place in its group, whichever protocol the group speaks.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, time::Instant};
 
 use ottla_protocol::{ErrorCode, Now, Response};
 
@@ -143,7 +143,7 @@ impl Membership {
     }
 
     /// When the member came into its present state.
-    pub(crate) fn since(&self) -> std::time::Instant {
+    pub(crate) fn since(&self) -> Instant {
         either!(self, member => member.since)
     }
 
@@ -182,6 +182,12 @@ impl Membership {
             Self::Classic(_) => 0,
             Self::Consumer(member) => member.nameless(),
         }
+    }
+
+    /// Whether the coordinator may have given the member's partitions to others, and the member has not heard of it yet: so where
+    /// no heartbeat was answered for an interval, as after a time in which the process stood still.
+    pub(crate) fn is_in_doubt(&self, now: Instant) -> bool {
+        self.is_in() && either!(self, member => member.pulse.is_in_doubt(now))
     }
 
     /// Whether an assignment waits for the answer to a heartbeat before its partitions may be taken over.

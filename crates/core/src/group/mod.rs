@@ -111,15 +111,40 @@ fn millis(duration: Duration) -> i32 {
 struct Pulse {
     interval: Duration,
     quick_until: Option<Instant>,
+    sent: Instant,
+    /// When the last heartbeat was sent that was answered well. When the answer was read says less: it may have waited while
+    /// the process stood still.
+    confirmed: Instant,
 }
 
 impl Pulse {
-    fn new(interval: Duration) -> Self {
-        Self { interval, quick_until: None }
+    fn new(interval: Duration, now: Instant) -> Self {
+        Self { interval, quick_until: None, sent: now, confirmed: now }
+    }
+
+    /// The coordinator has taken the member into a generation.
+    fn begin(&mut self, now: Instant) {
+        (self.sent, self.confirmed) = (now, now);
+    }
+
+    /// The last heartbeat was answered well.
+    fn confirm(&mut self) {
+        self.confirmed = self.sent;
+    }
+
+    /// Whether a heartbeat is due or on its way: the coordinator may have gone on without the member, which has not heard of it.
+    fn is_in_doubt(&self, now: Instant) -> bool {
+        now >= self.confirmed + self.interval
     }
 
     fn quicken(&mut self, now: Instant) {
         self.quick_until = Some(now + 2 * self.interval);
+    }
+
+    /// A heartbeat is sent; when the next one is.
+    fn beat(&mut self, now: Instant) -> Instant {
+        self.sent = now;
+        self.next(now)
     }
 
     fn next(&self, now: Instant) -> Instant {

@@ -46,6 +46,11 @@ impl Search {
         }
     }
 
+    /// Whether the log has lost the position that was to be read from.
+    pub(crate) fn is_for_lost_position(self) -> bool {
+        matches!(self, Self::Start { .. })
+    }
+
     /// No record is so late: where the log ends is where to look on.
     fn nothing_so_late(after: Timestamp, plot: Plot) -> Self {
         match plot.has(Planted::NothingSoLateMeansBeginning) {

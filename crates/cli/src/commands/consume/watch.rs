@@ -121,6 +121,7 @@ fn is_obstacle(reason: &Reason) -> bool {
             | Reason::Throttled { .. }
             | Reason::LookingUpCommitted { .. }
             | Reason::LookingUpOffset { .. }
+            | Reason::AwaitingHeartbeat { .. }
             | Reason::AwaitingMetadata
             | Reason::Failed(_)
     )

@@ -114,7 +114,7 @@ fn a_partition_that_is_refused_again_and_again_is_told_once_and_so_is_a_reset() 
         for error in [ErrorCode::UnknownServerError; 3].into_iter().chain([ErrorCode::OffsetOutOfRange]) {
             let fetch = world.fetches.pop_front().expect("a fetch is under way");
             world.fetched_by(&fetch, 0, error, None);
-            world.pass(Duration::from_secs(2));
+            world.pass(Duration::from_millis(700));
         }
         let lookup = world.expect(ApiKey::ListOffsets);
         world.answer(&lookup, ends(40));

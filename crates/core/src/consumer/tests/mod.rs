@@ -11,6 +11,7 @@ mod fenced;
 mod fetching;
 mod followers;
 mod health;
+mod in_doubt;
 mod isolation;
 mod leaving;
 mod listening;

@@ -37,6 +37,7 @@ impl ClassicMember {
                 self.member_id.clone_from(&response.member_id);
                 self.generation_id = response.generation_id;
                 self.protocol.clone_from(&response.protocol_name);
+                self.pulse.begin(now.mono);
                 if self.is_cooperative() {
                     self.pulse.quicken(now.mono);
                 }
@@ -201,6 +202,9 @@ impl ClassicMember {
         };
         if stale || !(self.state.beats() || gone) {
             return GroupNews::None;
+        }
+        if matches!(response.error_code, ErrorCode::None | ErrorCode::RebalanceInProgress) {
+            self.pulse.confirm();
         }
         match response.error_code {
             ErrorCode::None => {

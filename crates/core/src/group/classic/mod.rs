@@ -53,7 +53,7 @@ pub(crate) struct ClassicMember {
     request: Option<RequestId>,
     heartbeat: Option<(RequestId, i32)>,
     heartbeat_due: Instant,
-    pulse: Pulse,
+    pub(super) pulse: Pulse,
     task: Option<leader::Task>,
     shared: leader::Shared,
     /// The last JoinGroup was a static member's without a member id: the member may have been in the group before.
@@ -69,7 +69,7 @@ pub(crate) struct ClassicMember {
 impl ClassicMember {
     pub(super) fn new(config: GroupConfig, backoff: Backoff, seed: u64, now: Now) -> Self {
         Self {
-            pulse: Pulse::new(config.heartbeat_interval),
+            pulse: Pulse::new(config.heartbeat_interval, now.mono),
             config,
             state: ClassicState::Out,
             member_id: String::new(),

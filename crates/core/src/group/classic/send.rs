@@ -144,7 +144,7 @@ impl ClassicMember {
         // A heartbeat that takes longer than the session cannot keep the session alive.
         let id = to.send(open, request, Some(self.config.session_timeout));
         self.heartbeat = Some((id, self.generation_id));
-        self.heartbeat_due = self.pulse.next(to.now.mono);
+        self.heartbeat_due = self.pulse.beat(to.now.mono);
         if self.plot.has(Planted::BeatsTooRarely) {
             self.heartbeat_due += (self.heartbeat_due - to.now.mono) * 9;
         }

@@ -56,6 +56,7 @@ impl ConsumerMember {
 
     fn handle_success(&mut self, response: ConsumerGroupHeartbeatResponse, now: Now) -> GroupNews {
         self.attempts.reset();
+        self.pulse.confirm();
         self.in_vain &= self.epoch != response.member_epoch;
         self.holds_id_until = Some(now.mono + LONGEST_SESSION);
         if let Some(id) = response.member_id.filter(|id| !id.is_empty()) {

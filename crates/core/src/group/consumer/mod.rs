@@ -72,7 +72,7 @@ pub(crate) struct ConsumerMember {
     heartbeat: Option<RequestId>,
     /// The heartbeat on its way lists the owned partitions.
     lists: bool,
-    pulse: Pulse,
+    pub(super) pulse: Pulse,
     due: Instant,
     pub(super) attempts: Attempts,
     pub(super) since: Instant,
@@ -106,7 +106,7 @@ impl ConsumerMember {
             leaving_with: LEAVES,
             heartbeat: None,
             lists: false,
-            pulse: Pulse::new(Duration::from_secs(5)),
+            pulse: Pulse::new(Duration::from_secs(5), now.mono),
             due: now.mono,
             attempts: Attempts::new(backoff, rng),
             since: now.mono,

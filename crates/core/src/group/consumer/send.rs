@@ -62,7 +62,7 @@ impl ConsumerMember {
         self.lists = request.topic_partitions.is_some();
         let id = to.send(open, request, None);
         self.heartbeat = Some(id);
-        self.due = self.pulse.next(to.now.mono);
+        self.due = self.pulse.beat(to.now.mono);
         if self.state == ConsumerState::Acknowledging {
             let next = match self.nameless.is_empty() {
                 true => ConsumerState::Stable,
