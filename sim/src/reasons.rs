@@ -91,6 +91,7 @@ impl Member {
             return None;
         }
         let (answer, given_up) = (plan.setup.max_wait() + secs(2), plan.setup.given_up());
+        let told = given_up + plan.setup.session * 2;
         let position = self.host.machine.position(at);
         let is_behind = position.is_some_and(|position| position < truth.end(at));
         let doubt = |what: &str, most, calm| Some(Doubt { what: format!("{what} ({reason:?})"), most, calm });
@@ -133,6 +134,7 @@ impl Member {
             }
             Reason::ValidatingPosition { .. } => timed("the leader knows its log", given_up * 3, secs(4)),
             Reason::LookingUpOffset { .. } => timed("the offset is looked up", given_up * 3, secs(4)),
+            Reason::AwaitingHeartbeat { .. } => timed("a heartbeat is answered", told, secs(4)),
             _ => None,
         }
     }
