@@ -146,7 +146,9 @@ pub(crate) fn company(cluster: &Cluster, certificates: &Certificates) -> Result<
         let arguments = [ledger("copied", name), group("copier", &[]), plain.clone()];
         add(name, "copier", Role::Worker, clock, is_kept, &["copier"], &arguments);
     }
-    let whole = ["isolation.level=read_committed", "fetch.min.bytes=8192"].map(str::to_owned).to_vec();
+    // Partitions that are added are read from their beginning, too.
+    let whole = ["isolation.level=read_committed", "auto.offset.reset=earliest", "fetch.min.bytes=8192"];
+    let whole = whole.map(str::to_owned).to_vec();
     for (name, topic, role, is_kept, concerns) in [
         (
             "audit-orders",

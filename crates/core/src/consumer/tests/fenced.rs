@@ -67,6 +67,50 @@ fn a_static_member_whose_id_only_a_coordinator_of_the_past_knows_joins_without_o
     assert_eq!(world.consumer.assignment(), [at(0)]);
 }
 
+/// A static member whose JoinGroup broker 1 answers, though broker 2 is known as the coordinator by then.
+fn named_late_by_a_coordinator_of_the_past() -> World {
+    let mut world = World::new(static_config());
+    world.hosts = vec!["broker", "other"];
+    world.subscribe();
+    let join = world.expect(ApiKey::JoinGroup);
+    world.coordinator = 2;
+    world.consumer.committed(vec![at(0)], world.now).unwrap();
+    world.run();
+    let fetch = world.expect(ApiKey::OffsetFetch);
+    let error_code = ErrorCode::NotCoordinator;
+    let group = OffsetFetchResponseGroup { group_id: "g".to_owned(), error_code, ..Default::default() };
+    world.answer(&fetch, OffsetFetchResponse { groups: vec![group], ..Default::default() });
+    world.pass(Duration::from_secs(1));
+    world.committed(0);
+    world.answer(&join, joined(1));
+    world
+}
+
+#[test]
+fn a_static_member_whose_id_only_a_coordinator_of_the_past_knows_is_fenced_by_nothing_that_it_asks() {
+    let asks: [fn(&mut World); 2] = [
+        |world| world.heartbeat_says(ErrorCode::FencedInstanceId),
+        |world| {
+            let sync = world.expect(ApiKey::SyncGroup);
+            let error_code = ErrorCode::FencedInstanceId;
+            world.answer(&sync, SyncGroupResponse { error_code, ..Default::default() });
+        },
+    ];
+    for ask in asks {
+        let mut world = named_late_by_a_coordinator_of_the_past();
+        ask(&mut world);
+        world.pass(Duration::from_secs(1));
+        assert_eq!(world.consumer.take_failure(&crate::Filter::All, world.now), None);
+        let join = world.expect(ApiKey::JoinGroup);
+        assert_eq!(join_request(&join).member_id, "");
+        world.answer(&join, joined(7));
+        world.asked.retain(|sent| sent.request.key() != ApiKey::SyncGroup || sent.id > join.id);
+        let sync = world.expect(ApiKey::SyncGroup);
+        world.answer(&sync, assigned(&[0]));
+        assert_eq!(world.consumer.assignment(), [at(0)]);
+    }
+}
+
 #[test]
 fn a_static_member_whose_id_was_taken_is_fenced_for_good_by_any_coordinator() {
     let mut world = named_by_a_coordinator_of_the_past();

@@ -32,7 +32,7 @@ impl ClassicMember {
                 let left_out = self.was_left_out(response.generation_id);
                 self.reason = None;
                 if self.member_id != response.member_id {
-                    self.named_by = coordinator.node();
+                    self.named_by = self.joins_at;
                 }
                 self.member_id.clone_from(&response.member_id);
                 self.generation_id = response.generation_id;
@@ -75,19 +75,18 @@ impl ClassicMember {
                 self.lost(error, now)
             }
             ErrorCode::UnknownMemberId => self.join_as_another(ErrorCode::UnknownMemberId, now),
-            ErrorCode::FencedInstanceId if self.was_named_by_another(coordinator) => {
-                self.join_as_another(ErrorCode::FencedInstanceId, now)
-            }
+            error if self.is_fenced_by_its_past(error, coordinator) => self.join_as_another(error, now),
             error => self.refused(error, coordinator, now),
         }
     }
 
-    /// Whether another broker than the coordinator gave the member its id, and no SyncGroup has succeeded since. A broker
+    /// Whether it is fenced as another broker than the coordinator gave it its id, and no SyncGroup has succeeded since. A broker
     /// that was frozen goes on as a coordinator until it hears that it is none: it expires its members and gives
     /// static ones new ids, which nobody else ever hears of. The coordinator then takes the member for somebody
-    /// else with its `group.instance.id`.
-    fn was_named_by_another(&self, coordinator: &Coordinator) -> bool {
-        self.named_by.is_some_and(|broker| coordinator.node() != Some(broker))
+    /// else with its `group.instance.id`, whatever the member asks.
+    fn is_fenced_by_its_past(&self, error: ErrorCode, coordinator: &Coordinator) -> bool {
+        error == ErrorCode::FencedInstanceId
+            && self.named_by.is_some_and(|broker| coordinator.node() != Some(broker))
     }
 
     /// JoinGroup was refused for the member id: the member joins without one.
@@ -142,6 +141,7 @@ impl ClassicMember {
             error @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => {
                 self.lost_on_the_way(error, now)
             }
+            error if self.is_fenced_by_its_past(error, coordinator) => self.lost_on_the_way(error, now),
             error => self.refused(error, coordinator, now),
         }
     }
@@ -220,6 +220,7 @@ impl ClassicMember {
             }
             ErrorCode::RebalanceInProgress => self.begin_rebalance(now),
             error @ (ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => self.lost(error, now),
+            error if self.is_fenced_by_its_past(error, coordinator) => self.lost_on_the_way(error, now),
             error @ (ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) => {
                 self.attempts.note(error);
                 coordinator.forget(error, now);

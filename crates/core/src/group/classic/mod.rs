@@ -31,6 +31,8 @@ pub(crate) struct ClassicMember {
     pub(super) config: GroupConfig,
     state: ClassicState,
     pub(super) member_id: String,
+    /// The broker that the last JoinGroup was sent to. Another may be known as the coordinator when the answer comes.
+    joins_at: Option<NodeId>,
     /// The broker that gave the member its id, until a SyncGroup succeeds: only then the id is in the group's log.
     named_by: Option<NodeId>,
     /// When a static member's JoinGroup without an id was last given up. The coordinator may take it all the same, later.
@@ -73,6 +75,7 @@ impl ClassicMember {
             config,
             state: ClassicState::Out,
             member_id: String::new(),
+            joins_at: None,
             named_by: None,
             given_up_join: None,
             generation_id: -1,

@@ -92,6 +92,7 @@ impl ClassicMember {
             reason: self.reason.clone(),
         };
         self.task = None;
+        self.joins_at = to.coordinator.node();
         self.comes_back = self.member_id.is_empty() && self.config.instance_id.is_some();
         let held = self.held(to);
         Ok(Some(to.send(open, request, held)))
