@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -374,7 +375,7 @@ impl<F: Clone> Consumer<F> {
         let op = self.ops.ask(so_far, partitions.len(), now.mono + self.api_timeout);
         for (at, to) in partitions {
             match to.search() {
-                Ok(to) => self.lookups.ask(at, to, Purpose::Op(op)),
+                Ok(to) => self.lookups.ask(Arc::new(at), to, Purpose::Op(op)),
                 Err(offset) => {
                     let found = OffsetAndTimestamp::new(offset);
                     self.ops.part(op, |so_far| add_offset(so_far, at, Some(found)));

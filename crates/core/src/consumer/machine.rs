@@ -1,6 +1,6 @@
 //! The consumer as a [`Machine`]: answers in, requests out.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use ottla_protocol::{Now, Response};
 
@@ -190,15 +190,17 @@ impl<F: Clone> Consumer<F> {
 
     fn handle_found(
         &mut self,
-        at: crate::TopicPartition,
+        at: Arc<crate::TopicPartition>,
         purpose: Purpose,
         result: Result<Option<crate::offsets::OffsetAndTimestamp>, ottla_protocol::ErrorCode>,
         now: Now,
     ) {
         self.hub.wake = true;
         match (purpose, result) {
-            (Purpose::Op(op), Ok(found)) => self.ops.part(op, |so_far| add_offset(so_far, at, found)),
-            (Purpose::Op(op), Err(error)) => self.ops.fail(op, OpFailure::Broker(error, Some(at))),
+            (Purpose::Op(op), Ok(found)) => {
+                self.ops.part(op, |so_far| add_offset(so_far, (*at).clone(), found))
+            }
+            (Purpose::Op(op), Err(error)) => self.ops.fail(op, OpFailure::Broker(error, Some((*at).clone()))),
             (Purpose::Lane(part, epoch), result) => {
                 let counts = |lane: &&Lane<F>| lane.epoch == epoch && lane.phase().is_assigned();
                 let Some(lane) = self.lanes.get(part).filter(counts) else { return };

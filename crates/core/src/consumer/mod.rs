@@ -153,7 +153,7 @@ impl<F: Clone> Consumer<F> {
             hub,
             group,
             lanes,
-            lookups: Lookups::new(backoff, config.fetch.isolation, seeds.u64(..)),
+            lookups: Lookups::new(backoff, config.fetch.isolation, config.fetch.at_first, seeds.u64(..)),
             fetcher: Fetcher::new(config.fetch),
             ops: Ops::default(),
             commits_asked: BTreeSet::new(),

@@ -299,6 +299,7 @@ impl<F: Clone> Consumer<F> {
         let asked = self.fetcher.poll_open_transactions(&self.lanes, metadata, connections, now);
         asked.into_iter().for_each(|(id, node)| self.hub.expect(id, Pending::OpenTransactions(node)));
         self.fetcher.is_awaited = self.readers.is_any_polling();
+        self.fetcher.more_come = self.lookups.bring_positions();
         let sent =
             self.fetcher.poll_send(&mut self.lanes, &mut self.hub.metadata, &mut self.hub.connections, now);
         let keeps = self.lanes.plot.has(Planted::PausedLanesKeepRoom);
@@ -349,7 +350,7 @@ impl<F: Clone> Consumer<F> {
                 Some((search.asks(), Purpose::Lane(part, lane.epoch)))
             });
             if let Some((to, purpose)) = asks.flatten() {
-                self.lookups.ask((*at).clone(), to, purpose);
+                self.lookups.ask(at, to, purpose);
                 self.wanted.forget();
             }
         }

@@ -138,6 +138,8 @@ pub(crate) struct Fetcher {
     pub(crate) far_ahead: bool,
     /// Whether a reader waits for records.
     pub(crate) is_awaited: bool,
+    /// Whether positions of further partitions are about to be told, which would have to wait behind a fetch that waits.
+    pub(crate) more_come: bool,
     pub(crate) plot: Plot,
 }
 
@@ -151,6 +153,8 @@ struct Broker {
     refused: Option<ErrorCode>,
     /// When the broker answered the last fetch of the session.
     told: Option<Instant>,
+    /// When it was sent the first fetch of all.
+    since: Option<Instant>,
     window: Window,
 }
 
@@ -178,6 +182,7 @@ impl Fetcher {
             out_of_room: false,
             far_ahead: false,
             is_awaited: false,
+            more_come: false,
             plot: Plot::default(),
         }
     }

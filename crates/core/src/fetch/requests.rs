@@ -17,6 +17,9 @@ use crate::{
     planted::Planted,
 };
 
+/// How long a fetch waits while positions of other partitions are about to be told.
+const BRIEF: Duration = Duration::from_millis(10);
+
 impl Fetcher {
     /// Sends the fetches that are due, one to each broker.
     pub(crate) fn poll_send<F>(
@@ -117,8 +120,16 @@ impl Fetcher {
         }
         let at_first = self.config.at_first;
         let (named, forgotten) = broker.session.next(&wanted.asked, &mut wanted.changed, at_first, by_id);
-        // The rest is to be asked for at once.
-        let max_wait = if wanted.changed.is_empty() { self.config.max_wait } else { Duration::ZERO };
+        let begun = *broker.since.get_or_insert(now.mono);
+        let max_wait = match wanted.changed.is_empty() {
+            // The rest is to be asked for at once.
+            false => Duration::ZERO,
+            // No longer than a fetch may wait anyway: a broker may tell positions late, or never.
+            true if self.more_come && now.mono < begun + self.config.max_wait => {
+                BRIEF.min(self.config.max_wait)
+            }
+            true => self.config.max_wait,
+        };
         let partition_max_bytes = self.config.partition_max_bytes as i32;
         let partition = |asked: &Arc<Asked>| FetchPartition {
             partition: asked.at.partition,

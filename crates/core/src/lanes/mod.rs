@@ -57,7 +57,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Lanes<F> {
     lanes: Vec<Lane<F>>,
-    index: BTreeMap<Arc<TopicPartition>, PartIdx>,
+    index: BTreeMap<String, BTreeMap<i32, PartIdx>>,
     filed: Filed,
     /// Lanes that count otherwise for what is to be fetched than when [`Lanes::take_changed`] was last called.
     changed: BTreeSet<PartIdx>,
@@ -123,18 +123,20 @@ impl<F> Lanes<F> {
 
     /// The lane of a partition, made where there is none yet.
     pub(crate) fn intern(&mut self, at: &TopicPartition, now: Instant) -> PartIdx {
-        if let Some(part) = self.index.get(at) {
-            return *part;
+        if let Some(part) = self.find(at) {
+            return part;
         }
         let part = PartIdx(self.lanes.len() as u32);
-        let (at, attempts) = (Arc::new(at.clone()), self.attempts.anew());
-        self.lanes.push(Lane::new(Arc::clone(&at), attempts, now));
-        self.index.insert(at, part);
+        self.lanes.push(Lane::new(Arc::new(at.clone()), self.attempts.anew(), now));
+        match self.index.get_mut(&at.topic) {
+            Some(partitions) => _ = partitions.insert(at.partition, part),
+            None => _ = self.index.insert(at.topic.clone(), BTreeMap::from([(at.partition, part)])),
+        }
         part
     }
 
     pub(crate) fn find(&self, at: &TopicPartition) -> Option<PartIdx> {
-        self.index.get(at).copied()
+        self.index.get(&at.topic)?.get(&at.partition).copied()
     }
 
     pub(crate) fn get(&self, part: PartIdx) -> Option<&Lane<F>> {

@@ -1,6 +1,6 @@
 //! Offsets that the log itself knows: its ends, and the first record after a time (ListOffsets).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ottla_protocol::{
     ApiKey, ErrorCode, Now,
@@ -28,11 +28,11 @@ pub(crate) enum Purpose {
 }
 
 /// The answer to a look-up: an offset, none, or an error.
-pub(crate) type Found = (TopicPartition, Purpose, Result<Option<OffsetAndTimestamp>, ErrorCode>);
+pub(crate) type Found = (Arc<TopicPartition>, Purpose, Result<Option<OffsetAndTimestamp>, ErrorCode>);
 
 #[derive(Debug)]
 struct Query {
-    at: TopicPartition,
+    at: Arc<TopicPartition>,
     to: ResetTo,
     purpose: Purpose,
     attempts: Attempts,
@@ -45,17 +45,20 @@ pub(crate) struct Lookups {
     queries: Vec<Query>,
     backoff: Backoff,
     isolation: IsolationLevel,
+    /// How many partitions a leader is asked about first. The rest is in a request behind that one: their positions come later, and
+    /// the first records sooner.
+    at_first: usize,
     rng: fastrand::Rng,
     pub(crate) plot: Plot,
 }
 
 impl Lookups {
-    pub(crate) fn new(backoff: Backoff, isolation: IsolationLevel, seed: u64) -> Self {
+    pub(crate) fn new(backoff: Backoff, isolation: IsolationLevel, at_first: usize, seed: u64) -> Self {
         let rng = fastrand::Rng::with_seed(seed);
-        Self { queries: Vec::new(), backoff, isolation, rng, plot: Plot::default() }
+        Self { queries: Vec::new(), backoff, isolation, at_first, rng, plot: Plot::default() }
     }
 
-    pub(crate) fn ask(&mut self, at: TopicPartition, to: ResetTo, purpose: Purpose) {
+    pub(crate) fn ask(&mut self, at: Arc<TopicPartition>, to: ResetTo, purpose: Purpose) {
         let attempts = Attempts::new(self.backoff, self.rng.fork());
         self.queries.push(Query { at, to, purpose, attempts, in_flight: None });
     }
@@ -76,7 +79,13 @@ impl Lookups {
         self.queries.iter().map(|query| &query.at.topic)
     }
 
-    /// Sends one request to each leader of which something is to be asked.
+    /// Whether positions of lanes are on their way, asked for the first time.
+    pub(crate) fn bring_positions(&self) -> bool {
+        let comes = |query: &Query| query.in_flight.is_some() && query.attempts.error().is_none();
+        self.queries.iter().any(|query| matches!(query.purpose, Purpose::Lane(..)) && comes(query))
+    }
+
+    /// Asks each leader of which something is to be asked: about a few partitions at first, and at once about the rest.
     pub(crate) fn poll_send(
         &mut self,
         metadata: &mut Metadata,
@@ -105,39 +114,48 @@ impl Lookups {
             let Ok(version) = connections.version(target, Kind::Main, ApiKey::ListOffsets, i16::MAX) else {
                 continue;
             };
-            let mut topics: BTreeMap<String, BTreeMap<i32, ListOffsetsPartition>> = BTreeMap::new();
-            let mut taken = Vec::new();
-            for (index, epoch) in queries {
-                let Some(query) = self.queries.get(index) else { continue };
-                // A request may name a partition only once, so a second question about it waits for its turn.
-                let partitions = topics.entry(query.at.topic.clone()).or_default();
-                partitions.entry(query.at.partition).or_insert_with(|| {
-                    taken.push(index);
-                    ListOffsetsPartition {
-                        partition_index: query.at.partition,
-                        current_leader_epoch: epoch,
-                        timestamp: query.to.timestamp(),
+            let (first, rest) = queries.split_at(queries.len().min(self.at_first));
+            for queries in [first, rest].into_iter().filter(|queries| !queries.is_empty()) {
+                let (topics, taken) = self.asks(queries);
+                let request = ListOffsetsRequest {
+                    replica_id: -1,
+                    isolation_level: self.isolation.wire(),
+                    topics,
+                    timeout_ms: connections.request_timeout().as_millis() as i32,
+                };
+                let id = connections.send(target, Kind::Main, version, request, None, now);
+                for index in taken {
+                    if let Some(query) = self.queries.get_mut(index) {
+                        query.in_flight = Some(id);
                     }
-                });
-            }
-            let topic = |(name, partitions): (String, BTreeMap<i32, ListOffsetsPartition>)| {
-                ListOffsetsTopic { name, partitions: partitions.into_values().collect() }
-            };
-            let request = ListOffsetsRequest {
-                replica_id: -1,
-                isolation_level: self.isolation.wire(),
-                topics: topics.into_iter().map(topic).collect(),
-                timeout_ms: connections.request_timeout().as_millis() as i32,
-            };
-            let id = connections.send(target, Kind::Main, version, request, None, now);
-            for index in taken {
-                if let Some(query) = self.queries.get_mut(index) {
-                    query.in_flight = Some(id);
                 }
+                sent.push(id);
             }
-            sent.push(id);
         }
         sent
+    }
+
+    /// What a request asks, and which of these queries, which come with the epochs of their partitions' leader, that answers.
+    fn asks(&self, queries: &[(usize, i32)]) -> (Vec<ListOffsetsTopic>, Vec<usize>) {
+        let mut topics: BTreeMap<&str, BTreeMap<i32, ListOffsetsPartition>> = BTreeMap::new();
+        let mut taken = Vec::new();
+        for (index, epoch) in queries {
+            let Some(query) = self.queries.get(*index) else { continue };
+            // A request may name a partition only once, so a second question about it waits for its turn.
+            topics.entry(&query.at.topic).or_default().entry(query.at.partition).or_insert_with(|| {
+                taken.push(*index);
+                ListOffsetsPartition {
+                    partition_index: query.at.partition,
+                    current_leader_epoch: *epoch,
+                    timestamp: query.to.timestamp(),
+                }
+            });
+        }
+        let topic = |(name, partitions): (&str, BTreeMap<i32, ListOffsetsPartition>)| ListOffsetsTopic {
+            name: name.to_owned(),
+            partitions: partitions.into_values().collect(),
+        };
+        (topics.into_iter().map(topic).collect(), taken)
     }
 
     pub(crate) fn handle_response(
@@ -147,12 +165,10 @@ impl Lookups {
         metadata: &mut Metadata,
         now: Now,
     ) -> Vec<Found> {
-        let mut answers = BTreeMap::new();
+        let mut answers: BTreeMap<String, BTreeMap<i32, _>> = BTreeMap::new();
         for topic in response.topics {
-            for partition in topic.partitions {
-                let at = TopicPartition::new(topic.name.clone(), partition.partition_index);
-                answers.insert(at, partition);
-            }
+            let partitions = topic.partitions.into_iter().map(|answer| (answer.partition_index, answer));
+            answers.entry(topic.name).or_default().extend(partitions);
         }
         let mut found = Vec::new();
         let mut refused = ByError::new(tracing::enabled!(target: log::OFFSETS, tracing::Level::INFO));
@@ -162,7 +178,7 @@ impl Lookups {
                 self.queries.push(query);
                 continue;
             }
-            let answer = answers.get(&query.at);
+            let answer = answers.get(&query.at.topic).and_then(|topic| topic.get(&query.at.partition));
             let offset = answer.and_then(OffsetAndTimestamp::told);
             // Only a time may be behind all records. A log without an end would be asked again at once.
             let endless = offset.is_none() && !matches!(query.to, ResetTo::Timestamp(_));

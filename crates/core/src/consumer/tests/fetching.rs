@@ -1,4 +1,4 @@
-use super::*;
+use super::{reading::ends, *};
 use crate::lanes::Admission;
 
 fn small_budget() -> ConsumerConfig {
@@ -35,15 +35,67 @@ fn a_fetch_asks_for_no_more_than_there_is_room_for() {
 fn the_first_fetch_is_for_some_and_does_not_wait_and_the_next_is_for_the_rest() {
     let fetch = FetchConfig { at_first: 1, ..FetchConfig::default() };
     let mut world = started(ConsumerConfig { fetch, ..config() });
-    let asks = |fetch: &Sent| {
-        let request = request(fetch);
-        let partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
-        (partitions.map(|asked| asked.partition).collect::<Vec<_>>(), request.max_wait_ms)
-    };
-    assert_eq!(asks(&world.fetches[0]), (vec![0], 0));
+    assert_eq!(asks(&world), (vec![0], 0));
     let first = world.fetches.pop_front().unwrap();
     world.fetched_by(&first, 0, ErrorCode::None, None);
-    assert_eq!(asks(&world.fetches[0]), (vec![1], 500));
+    assert_eq!(asks(&world), (vec![1], 500));
+}
+
+/// The partitions that the fetch under way names, and how many milliseconds it may wait.
+fn asks(world: &World) -> (Vec<i32>, i32) {
+    let request = request(world.fetches.front().expect("a fetch is under way"));
+    let partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
+    (partitions.map(|asked| asked.partition).collect(), request.max_wait_ms)
+}
+
+/// Two partitions, of which one is asked for first: of the other a look-up is under way.
+fn half_placed() -> (World, Sent) {
+    let fetch = FetchConfig { at_first: 1, ..FetchConfig::default() };
+    let mut world = World::new(ConsumerConfig { fetch, ..config() });
+    world.consumer.assign([at(0), at(1)], world.now).unwrap();
+    world.run();
+    let (first, rest) = (world.expect(ApiKey::ListOffsets), world.expect(ApiKey::ListOffsets));
+    let of = |sent: &Sent| match &sent.request {
+        Request::ListOffsets(request) => {
+            request.topics[0].partitions.iter().map(|asked| asked.partition_index).collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((of(&first), of(&rest)), (vec![0], vec![1]));
+    world.answer(&first, ends(0));
+    (world, rest)
+}
+
+fn nothing_comes(world: &mut World) {
+    let fetch = world.fetches.pop_front().expect("a fetch is under way");
+    world.fetched_by(&fetch, 0, ErrorCode::None, None);
+}
+
+#[test]
+fn what_is_placed_first_is_fetched_first_and_what_is_placed_next_waits_for_no_long_fetch() {
+    let (mut world, rest) = half_placed();
+    assert_eq!(asks(&world), (vec![0], 10));
+    nothing_comes(&mut world);
+    assert_eq!(asks(&world), (vec![], 10));
+    world.answer(&rest, ends(0));
+    nothing_comes(&mut world);
+    assert_eq!(asks(&world), (vec![1], 500));
+}
+
+#[test]
+fn fetches_are_not_brief_for_longer_than_one_may_wait_where_positions_do_not_come() {
+    let (mut world, _) = half_placed();
+    world.pass(Duration::from_millis(500));
+    nothing_comes(&mut world);
+    assert_eq!(asks(&world), (vec![], 500));
+}
+
+#[test]
+fn fetches_are_not_brief_for_positions_that_a_broker_has_refused() {
+    let (mut world, rest) = half_placed();
+    world.answer(&rest, ListOffsetsResponse::default());
+    nothing_comes(&mut world);
+    assert_eq!(asks(&world), (vec![], 500));
 }
 
 #[test]
