@@ -187,7 +187,7 @@ impl Membership {
     /// Whether the coordinator may have given the member's partitions to others, and the member has not heard of it yet: so where
     /// no heartbeat was answered for an interval, as after a time in which the process stood still.
     pub(crate) fn is_in_doubt(&self, now: Instant) -> bool {
-        self.is_in() && either!(self, member => member.pulse.is_in_doubt(now))
+        self.is_in() && either!(self, member => member.is_in_doubt(now))
     }
 
     /// Whether an assignment waits for the answer to a heartbeat before its partitions may be taken over.

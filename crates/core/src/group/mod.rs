@@ -112,8 +112,8 @@ struct Pulse {
     interval: Duration,
     quick_until: Option<Instant>,
     sent: Instant,
-    /// When the last heartbeat was sent that was answered well. When the answer was read says less: it may have waited while
-    /// the process stood still.
+    /// When the last heartbeat, or SyncGroup, was sent that was answered well. When the answer was read says less: it may have
+    /// waited while the process stood still.
     confirmed: Instant,
 }
 
@@ -122,14 +122,14 @@ impl Pulse {
         Self { interval, quick_until: None, sent: now, confirmed: now }
     }
 
-    /// The coordinator has taken the member into a generation.
-    fn begin(&mut self, now: Instant) {
-        (self.sent, self.confirmed) = (now, now);
-    }
-
     /// The last heartbeat was answered well.
     fn confirm(&mut self) {
         self.confirmed = self.sent;
+    }
+
+    /// The coordinator took the member for one no earlier than then.
+    fn confirm_as_of(&mut self, asked: Instant) {
+        self.confirmed = self.confirmed.max(asked);
     }
 
     /// Whether a heartbeat is due or on its way: the coordinator may have gone on without the member, which has not heard of it.

@@ -64,7 +64,7 @@ pub(crate) struct Lanes<F> {
     /// Lanes with slices, the one whose turn it is first.
     ready: VecDeque<PartIdx>,
     /// Lanes of which a reader has taken a slice. It may have let them go since.
-    taken: Vec<PartIdx>,
+    taken: BTreeSet<PartIdx>,
     /// Those whose position was moved while a reader's user had records in hand.
     moved: Vec<PartIdx>,
     fence: Fence,
@@ -106,7 +106,7 @@ impl<F> Lanes<F> {
             filed: Filed::default(),
             changed: BTreeSet::new(),
             ready: VecDeque::new(),
-            taken: Vec::new(),
+            taken: BTreeSet::new(),
             moved: Vec::new(),
             fence: Fence::default(),
             attempts: Attempts::new(backoff, fastrand::Rng::with_seed(seed)),

@@ -61,9 +61,7 @@ impl<F> Lanes<F> {
         if more {
             self.ready.push_back(part);
         }
-        if !self.taken.contains(&part) {
-            self.taken.push(part);
-        }
+        self.taken.insert(part);
         Some((slice, slot))
     }
 

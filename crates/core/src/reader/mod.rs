@@ -16,7 +16,7 @@ mod inflated;
 mod records;
 mod shared;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ottla_protocol::{
     DecodeError, Now,
@@ -51,6 +51,9 @@ pub struct Reader<F> {
     id: ReaderId,
     /// At most one for each partition; the first one is being read.
     cursors: Vec<Cursor<F>>,
+    /// Those of which nothing is left to hand out, and whose last records the user may have in hand. They are set aside, as he may
+    /// have records of very many partitions in hand at once: to find more records costs the same then.
+    spent: BTreeMap<PartIdx, Cursor<F>>,
     unpacker: Unpacker,
     fence: Fence,
     fence_seen: u64,
@@ -120,6 +123,7 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         Self {
             id,
             cursors: Vec::new(),
+            spent: BTreeMap::new(),
             unpacker,
             fence,
             fence_seen: u64::MAX,
@@ -231,11 +235,11 @@ impl<F: HoldsBytes + Clone> Reader<F> {
     /// Finds more records to hand out, in another slice if need be. Records that were handed out before are still
     /// in the user's hands.
     pub fn take_more(&mut self, core: &mut Consumer<F>, filter: &Filter) -> bool {
-        // Of a spent one nothing more is handed out; the user may have records of hundreds in hand.
-        for cursor in self.cursors.iter_mut().filter(|cursor| !cursor.is_spent()) {
+        self.set_spent_aside();
+        for cursor in &mut self.cursors {
             cursor.admission = core.admission(cursor.part, cursor.epoch);
         }
-        let open = |cursor: &Cursor<F>| cursor.admission == Admission::Open && !cursor.is_spent();
+        let open = |cursor: &Cursor<F>| cursor.admission == Admission::Open;
         let index = self.cursors.iter().position(|cursor| open(cursor) && filter.admits(cursor.at()));
         if let Some(index) = index {
             self.cursors.swap(0, index);
@@ -244,6 +248,7 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         let Some((slice, slot)) = core.take(self.id, filter) else { return false };
         let Some(at) = core.name_of(slice.part).cloned() else { return false };
         // The lane's slice before is spent or over, and this one goes on where it ended.
+        self.spent.remove(&slice.part);
         self.cursors.retain(|cursor| cursor.part != slice.part);
         let before = self.cursors.len();
         self.cursors.push(Cursor::new(slice, at, slot));
@@ -252,13 +257,21 @@ impl<F: HoldsBytes + Clone> Reader<F> {
         true
     }
 
+    fn set_spent_aside(&mut self) {
+        for cursor in self.cursors.extract_if(.., |cursor| cursor.is_spent()) {
+            self.spent.insert(cursor.part, cursor);
+            // Who goes on in another slice is back from these, too: a look tells so.
+            self.fence_seen = u64::MAX;
+        }
+    }
+
     /// Tells the consumer where the reader is, and drops the slices that it may not go on with. `back` says that
     /// the user has come back from everything that was handed out.
     pub fn sync(&mut self, core: &mut Consumer<F>, back: bool, now: Now) {
         if back {
             core.returned(self.id, now);
         }
-        self.cursors.retain_mut(|cursor| {
+        let mut tell = |cursor: &mut Cursor<F>| {
             // Nothing is passed behind damage, which is still to be told.
             if self.failed.as_ref().is_none_or(|damage| damage.part != cursor.part) {
                 cursor.pass_hidden(&mut self.unpacker);
@@ -271,7 +284,9 @@ impl<F: HoldsBytes + Clone> Reader<F> {
             let admission = core.report(cursor.part, cursor.epoch, cursor.position, back, holds);
             cursor.admission = admission;
             !back || (!spent && admission != Admission::Over)
-        });
+        };
+        self.spent.retain(|_, cursor| tell(cursor));
+        self.cursors.retain_mut(tell);
         self.look_in_time(core);
         self.fence_seen = self.fence.get();
     }
@@ -279,7 +294,7 @@ impl<F: HoldsBytes + Clone> Reader<F> {
     /// Sets where to look at the consumer again although nothing has happened.
     fn look_in_time(&mut self, core: &Consumer<F>) {
         let left = if self.looks_at_each { Some(0) } else { core.records_until_commit() };
-        for cursor in self.cursors.iter_mut().filter(|cursor| !cursor.is_spent()) {
+        for cursor in &mut self.cursors {
             cursor.look_at = left.map_or(i64::MAX, |left| cursor.position.saturating_add(left));
         }
     }
@@ -288,13 +303,14 @@ impl<F: HoldsBytes + Clone> Reader<F> {
     /// back from.
     pub fn close(&mut self, core: &mut Consumer<F>, now: Now) {
         self.cursors.clear();
+        self.spent.clear();
         core.close_reader(self.id, now);
     }
 
     /// The reader's position in a partition, which is ahead of the one that the consumer has been told; `None`
     /// where the reader has no slice of it.
     pub fn position(&self, at: &TopicPartition, core: &Consumer<F>) -> Option<i64> {
-        let cursor = self.cursors.iter().find(|cursor| cursor.at() == at)?;
+        let cursor = self.all().find(|cursor| cursor.at() == at)?;
         let admission = core.admission(cursor.part, cursor.epoch);
         (admission != Admission::Over).then_some(cursor.position)
     }
@@ -306,7 +322,11 @@ impl<F: HoldsBytes + Clone> Reader<F> {
 
     /// Where the reader is in each partition that it holds.
     pub fn positions(&self) -> impl Iterator<Item = (&TopicPartition, i64)> {
-        self.cursors.iter().map(|cursor| (cursor.at(), cursor.position))
+        self.all().map(|cursor| (cursor.at(), cursor.position))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Cursor<F>> {
+        self.cursors.iter().chain(self.spent.values())
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     reading::ends,
     *,
 };
-use crate::{DeletedUnread, ReadFailure, Reason};
+use crate::{CooperativeStickyAssignor, DeletedUnread, ReadFailure, Reason};
 
 /// Longer than an interval of either protocol, and shorter than a fetch may take.
 const STILL: Duration = Duration::from_secs(20);
@@ -144,6 +144,48 @@ fn a_member_whose_heartbeats_are_answered_is_in_no_doubt() {
         is_out_of_range(&mut world);
         assert!(world.has_asked(ApiKey::ListOffsets));
     }
+}
+
+/// A member that keeps partition 0 while its group rebalances, and the JoinGroup that waits for the others.
+fn in_a_rebalance() -> (World, Sent) {
+    let mut config = group_config();
+    config.group.as_mut().unwrap().assignors = vec![Box::new(CooperativeStickyAssignor)];
+    let mut world = World::new(config);
+    world.subscribe();
+    let join = world.expect(ApiKey::JoinGroup);
+    world.answer(&join, cooperative(1));
+    let sync = world.expect(ApiKey::SyncGroup);
+    world.answer(&sync, assigned(&[0]));
+    world.committed(0);
+    world.heartbeat_says(ErrorCode::RebalanceInProgress);
+    let join = world.expect(ApiKey::JoinGroup);
+    (world, join)
+}
+
+fn cooperative(generation_id: i32) -> JoinGroupResponse {
+    JoinGroupResponse { protocol_name: Some("cooperative-sticky".to_owned()), ..joined(generation_id) }
+}
+
+#[test]
+fn a_member_whose_group_takes_long_to_rebalance_is_in_no_doubt() {
+    let (mut world, _) = in_a_rebalance();
+    world.pass(STILL);
+    is_out_of_range(&mut world);
+    let lookup = world.expect(ApiKey::ListOffsets);
+    world.answer(&lookup, ends(40));
+    assert_eq!(deleted(&mut world), [40]);
+}
+
+#[test]
+fn who_stood_still_while_its_group_rebalanced_waits_for_its_assignment() {
+    let (mut world, join) = in_a_rebalance();
+    stand_still(&mut world);
+    world.answer(&join, cooperative(2));
+    is_out_of_range(&mut world);
+    assert!(!world.has_asked(ApiKey::ListOffsets));
+    let sync = world.expect(ApiKey::SyncGroup);
+    world.answer(&sync, assigned(&[0]));
+    assert!(world.has_asked(ApiKey::ListOffsets));
 }
 
 #[test]

@@ -37,7 +37,6 @@ impl ClassicMember {
                 self.member_id.clone_from(&response.member_id);
                 self.generation_id = response.generation_id;
                 self.protocol.clone_from(&response.protocol_name);
-                self.pulse.begin(now.mono);
                 if self.is_cooperative() {
                     self.pulse.quicken(now.mono);
                 }
@@ -116,6 +115,7 @@ impl ClassicMember {
                     self.attempts.reset();
                     self.in_vain = false;
                     self.named_by = None;
+                    self.pulse.confirm_as_of(self.since);
                     self.transition_to(ClassicState::Reconciling, now);
                     let assigned = partitions.len();
                     partitions.retain(|at| at.partition >= 0 && self.interest.wants(&at.topic));

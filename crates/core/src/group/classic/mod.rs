@@ -129,6 +129,12 @@ impl ClassicMember {
         }
     }
 
+    /// A coordinator that holds a JoinGroup does not expire who sent it, however long the rebalance takes.
+    pub(super) fn is_in_doubt(&self, now: Instant) -> bool {
+        let is_held = self.state == ClassicState::Joining && self.request.is_some();
+        !is_held && self.pulse.is_in_doubt(now)
+    }
+
     fn is_of_a_generation(&self) -> bool {
         self.state.beats() || self.owns_while_joining()
     }

@@ -123,6 +123,10 @@ impl ConsumerMember {
         if self.epoch > 0 { self.epoch } else { -1 }
     }
 
+    pub(super) fn is_in_doubt(&self, now: Instant) -> bool {
+        self.pulse.is_in_doubt(now)
+    }
+
     /// Outside the group, offsets are committed in nobody's name.
     pub(super) fn committer(&self) -> Option<Committer> {
         let instance_id = self.config.instance_id.clone();
