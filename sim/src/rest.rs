@@ -68,7 +68,10 @@ impl World {
     /// A probe that asks now is told that all is well.
     pub(super) fn look_at_health(&mut self) {
         let now = self.stage.now();
-        for member in self.members.iter_mut().filter(|member| member.is_live() && member.in_group()) {
+        // Whose user has unsubscribed, and has yet to come back, is no member by his wish.
+        let is_to_be_well =
+            |member: &Member| member.is_live() && member.in_group() && !member.host.machine.reads_nothing();
+        for member in self.members.iter_mut().filter(|member| is_to_be_well(member)) {
             let health = member.host.machine.health(now);
             if !health.is_ready() || !health.is_live() {
                 let who = member.who;
