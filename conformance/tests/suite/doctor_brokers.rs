@@ -216,7 +216,7 @@ fn told(secured: &Secured, access: &Access, more: &[&str]) -> Result<Told, Faile
     Told::by(&[&["--config", file.as_str(), "--looks", "1"], more].concat())
 }
 
-/// A topic that the node has heard of itself, and not its controller alone: it may be committed to.
+/// A topic that anybody may see, and that the node has heard of itself, and not its controller alone: it may be committed to.
 async fn create_on(secured: &Secured, admin: &Admin, topic: NewTopic) -> Outcome {
     let name = topic.name.clone();
     admin.create_topic(topic).await?;
@@ -231,9 +231,8 @@ fn rights(secured: &Secured) -> Outcome {
         let pairs = access(secured, Listener::Sasl, User::Admin)?;
         let admin = Admin::builder().properties(pairs.pairs())?.build().await?;
         let (forbidden, open) = (unique("forbidden"), unique(OPEN));
-        for topic in [&forbidden, &open] {
-            create_on(secured, &admin, NewTopic::new(topic).partitions(1)).await?;
-        }
+        admin.create_topic(NewTopic::new(&forbidden).partitions(1)).await?;
+        create_on(secured, &admin, NewTopic::new(&open).partitions(1)).await?;
         commit(&admin, &hidden, &open, 1).await?;
         let builder = Consumer::builder().properties(pairs.pairs())?.group_id(&group);
         let mut member = builder.subscribe([forbidden.as_str()]).build().await?;
