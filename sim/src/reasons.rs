@@ -134,7 +134,12 @@ impl Member {
             }
             Reason::ValidatingPosition { .. } => timed("the leader knows its log", given_up * 3, secs(4)),
             Reason::LookingUpOffset { .. } => timed("the offset is looked up", given_up * 3, secs(4)),
-            Reason::AwaitingHeartbeat { .. } => timed("a heartbeat is answered", told, secs(4)),
+            // Where nobody tells who the coordinator is, nobody answers.
+            Reason::AwaitingHeartbeat { .. }
+                if !matches!(group, Some(GroupReason::CoordinatorUnknown { .. })) =>
+            {
+                timed("a heartbeat is answered", told, secs(4))
+            }
             _ => None,
         }
     }
