@@ -20,6 +20,10 @@ pub(super) struct Announced {
     parted: BTreeSet<TopicPartition>,
     /// What the listener was told to be assigned, and not to be revoked or lost.
     announced: BTreeSet<TopicPartition>,
+    /// What the listener is told to be revoked, and has not returned.
+    parting: BTreeSet<TopicPartition>,
+    /// What was lost while the listener was told that it is revoked: that is told on top.
+    late: BTreeSet<TopicPartition>,
 }
 
 impl Announced {
@@ -59,9 +63,11 @@ impl Announced {
         for at in all {
             let in_turn = match callback {
                 Callback::Assigned(_) => self.announced.insert(at.clone()),
-                Callback::Revoked(_) => self.announced.remove(at),
-                // What is lost while the listener is told that it is revoked is told on top.
-                Callback::Lost(_) => self.announced.remove(at) || self.parted.contains(at),
+                Callback::Revoked(_) => {
+                    self.parting.insert(at.clone());
+                    self.announced.remove(at)
+                }
+                Callback::Lost(_) => self.announced.remove(at) || self.late.remove(at),
             };
             if !in_turn {
                 stage
@@ -74,9 +80,17 @@ impl Announced {
     pub(super) fn returns(&mut self, callback: &Callback) {
         match callback {
             Callback::Assigned(partitions) => self.unannounced.retain(|at| !partitions.contains(at)),
-            Callback::Revoked(partitions) => self.parted.extend(partitions.iter().cloned()),
+            Callback::Revoked(partitions) => {
+                self.parting.clear();
+                self.parted.extend(partitions.iter().cloned());
+            }
             Callback::Lost(_) => {}
         }
+    }
+
+    /// These are lost.
+    pub(super) fn loses(&mut self, partitions: &[TopicPartition]) {
+        self.late.extend(partitions.iter().filter(|at| self.parting.contains(at)).cloned());
     }
 
     /// These are given up. Returns whether the listener has been told of all before.

@@ -81,6 +81,7 @@ impl Member {
     fn lost(&mut self, partitions: &[TopicPartition], stage: &mut Stage) {
         let who = self.who;
         self.counts.lost += 1;
+        self.announced.loses(partitions);
         // The core sees the user return when his position moves, a little before the call that returns.
         let since = self.user.away_since.saturating_sub(Duration::from_millis(10));
         let away = !matches!(self.user.doing(), Doing::Reading(_)) && stage.time >= since + self.max_poll;
