@@ -6,7 +6,7 @@ use crate::{
     group::{Assignment, Member, embedded},
 };
 
-fn cooperative() -> ConsumerConfig {
+pub(super) fn cooperative() -> ConsumerConfig {
     offering(vec![Box::new(CooperativeStickyAssignor)])
 }
 

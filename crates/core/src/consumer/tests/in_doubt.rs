@@ -3,10 +3,11 @@
 
 use super::{
     consumer_protocol::{consumer_protocol, epoch, refused},
+    cooperative::cooperative,
     reading::ends,
     *,
 };
-use crate::{CooperativeStickyAssignor, DeletedUnread, ReadFailure, Reason};
+use crate::{DeletedUnread, ReadFailure, Reason};
 
 /// Longer than an interval of either protocol, and shorter than a fetch may take.
 const STILL: Duration = Duration::from_secs(20);
@@ -148,22 +149,10 @@ fn a_member_whose_heartbeats_are_answered_is_in_no_doubt() {
 
 /// A member that keeps partition 0 while its group rebalances, and the JoinGroup that waits for the others.
 fn in_a_rebalance() -> (World, Sent) {
-    let mut config = group_config();
-    config.group.as_mut().unwrap().assignors = vec![Box::new(CooperativeStickyAssignor)];
-    let mut world = World::new(config);
-    world.subscribe();
-    let join = world.expect(ApiKey::JoinGroup);
-    world.answer(&join, cooperative(1));
-    let sync = world.expect(ApiKey::SyncGroup);
-    world.answer(&sync, assigned(&[0]));
-    world.committed(0);
+    let mut world = World::member(cooperative(), &[0]);
     world.heartbeat_says(ErrorCode::RebalanceInProgress);
     let join = world.expect(ApiKey::JoinGroup);
     (world, join)
-}
-
-fn cooperative(generation_id: i32) -> JoinGroupResponse {
-    JoinGroupResponse { protocol_name: Some("cooperative-sticky".to_owned()), ..joined(generation_id) }
 }
 
 #[test]
@@ -180,7 +169,7 @@ fn a_member_whose_group_takes_long_to_rebalance_is_in_no_doubt() {
 fn who_stood_still_while_its_group_rebalanced_waits_for_its_assignment() {
     let (mut world, join) = in_a_rebalance();
     stand_still(&mut world);
-    world.answer(&join, cooperative(2));
+    world.answer(&join, joined(2));
     is_out_of_range(&mut world);
     assert!(!world.has_asked(ApiKey::ListOffsets));
     let sync = world.expect(ApiKey::SyncGroup);

@@ -55,7 +55,7 @@ pub(crate) struct ClassicMember {
     request: Option<RequestId>,
     heartbeat: Option<(RequestId, i32)>,
     heartbeat_due: Instant,
-    pub(super) pulse: Pulse,
+    pulse: Pulse,
     task: Option<leader::Task>,
     shared: leader::Shared,
     /// The last JoinGroup was a static member's without a member id: the member may have been in the group before.

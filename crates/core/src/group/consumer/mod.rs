@@ -72,7 +72,7 @@ pub(crate) struct ConsumerMember {
     heartbeat: Option<RequestId>,
     /// The heartbeat on its way lists the owned partitions.
     lists: bool,
-    pub(super) pulse: Pulse,
+    pulse: Pulse,
     due: Instant,
     pub(super) attempts: Attempts,
     pub(super) since: Instant,
