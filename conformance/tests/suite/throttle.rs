@@ -43,7 +43,8 @@ async fn by_quota(target: &Target) -> Outcome {
     let (topic, client) = (topic(target, "throttled", 1).await?, unique("greedy"));
     fill(target, &topic).await?;
     target.tools()?.set_quota(&[("clients", &client)], "consumer_byte_rate", BYTES_PER_SECOND)?;
-    let builder = consumer(target).client_id(&client).max_partition_fetch_bytes(SIZE);
+    // A machine that is busy with others reads that much faster than the quota allows, too.
+    let builder = consumer(target).client_id(&client).max_partition_fetch_bytes(4 * SIZE);
     reads_all(&mut alone(builder, &topic).await?, MEASURED).await
 }
 
@@ -56,11 +57,18 @@ async fn fill(target: &Target, topic: &str) -> Outcome {
     Ok(within("records that are acknowledged", producer.close()).await??)
 }
 
-/// Each record once. Meanwhile the consumer says for how long it is throttled, and nothing comes before that is over.
+/// Each record once. Meanwhile the consumer says for how long it is throttled, and nothing comes before that is over. A broker hears
+/// of a quota after the controller that was told it: what is read before is read again.
 async fn reads_all(consumer: &mut Consumer, longest: Duration) -> Outcome {
     let start = Instant::now();
     let (mut read, mut until) = (Vec::new(), None);
-    while read.len() < RECORDS as usize {
+    let all: Vec<i64> = (0..RECORDS).collect();
+    while read != all || until.is_none() {
+        if read.len() >= all.len() {
+            equal("what was read", &read, &all)?;
+            read.clear();
+            consumer.seek_to_beginning(consumer.assignment())?;
+        }
         holds(&format!("all is read in time\n{}", consumer.explain()), start.elapsed() < PATIENCE)?;
         let polled = consumer.poll(Duration::from_millis(20)).await?;
         let silent = polled.is_empty() || until.is_none_or(|until| until <= Instant::now());
@@ -75,6 +83,5 @@ async fn reads_all(consumer: &mut Consumer, longest: Duration) -> Outcome {
             until = Some(asked + *rest);
         }
     }
-    holds("it was throttled", until.is_some())?;
-    equal("what was read", read, (0..RECORDS).collect())
+    Ok(())
 }
