@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ottla_core::TopicPartition;
+use ottla_core::{Metadata, NodeId, TopicPartition};
 use ottla_protocol::TopicId;
 
 use crate::{
@@ -17,7 +17,8 @@ pub(super) type Named = (TopicId, String, i32);
 pub(super) struct Turns {
     /// Answers with records of others of the same broker since the last of its own.
     passed: BTreeMap<TopicPartition, usize>,
-    epochs: BTreeMap<Named, i32>,
+    /// The newest, and who led in it.
+    epochs: BTreeMap<Named, (i32, Option<NodeId>)>,
 }
 
 impl Turns {
@@ -26,16 +27,23 @@ impl Turns {
         self.epochs.clear();
     }
 
-    /// What was once known of a leader is not forgotten for what a broker says that lags behind.
-    pub(super) fn asks_in(&mut self, who: Who, key: Named, epoch: i32, stage: &mut Stage) {
-        let newest = self.epochs.entry(key).or_insert(epoch);
-        if epoch < *newest {
-            let known = *newest;
+    /// What was once known of a leader is not forgotten for what a broker says that lags behind, as long as that one is a broker: one
+    /// that was told beside metadata, and that is none in them for long, is waited for no more.
+    pub(super) fn asks_in(
+        &mut self,
+        who: Who,
+        key: Named,
+        epoch: i32,
+        metadata: &Metadata,
+        stage: &mut Stage,
+    ) {
+        let leader = metadata.partition(&TopicPartition::new(key.1.clone(), key.2)).and_then(|p| p.leader);
+        let (newest, led) = self.epochs.insert(key, (epoch, leader)).unwrap_or((epoch, leader));
+        if epoch < newest && led.is_some_and(|led| metadata.nodes().contains_key(&led)) {
             stage.violate("a leader epoch does not fall", || {
-                format!("{who} fetches in leader epoch {epoch}, and knew {known}")
+                format!("{who} fetches in leader epoch {epoch}, and knew {newest}")
             });
         }
-        *newest = epoch;
     }
 
     /// Who loses a partition, and has it again, begins anew with all that is assigned.

@@ -24,22 +24,24 @@ const ROUNDS: usize = 2;
 impl Member {
     /// What it asks tells what it knows of leaders.
     pub(super) fn check_leader_epochs(&mut self, fetch: &FetchRequest, stage: &mut Stage) {
+        let metadata = self.host.machine.metadata();
         for topic in fetch.topics.iter().filter(|topic| topic.topic != FLEETING) {
             for partition in &topic.partitions {
                 let key = (topic.topic_id, topic.topic.clone(), partition.partition);
-                self.turns.asks_in(self.who, key, partition.current_leader_epoch, stage);
+                self.turns.asks_in(self.who, key, partition.current_leader_epoch, metadata, stage);
             }
         }
     }
 
     /// So does what it asks before it fetches from another leader.
     pub(super) fn check_validated_epochs(&mut self, asked: &OffsetForLeaderEpochRequest, stage: &mut Stage) {
+        let metadata = self.host.machine.metadata();
         for topic in asked.topics.iter().filter(|topic| topic.topic != FLEETING) {
-            let known = self.host.machine.metadata().topic(&topic.topic);
+            let known = metadata.topic(&topic.topic);
             let id = known.map_or(TopicId::ZERO, |topic| topic.id);
             for partition in &topic.partitions {
                 let key = (id, topic.topic.clone(), partition.partition);
-                self.turns.asks_in(self.who, key, partition.current_leader_epoch, stage);
+                self.turns.asks_in(self.who, key, partition.current_leader_epoch, metadata, stage);
             }
         }
     }
