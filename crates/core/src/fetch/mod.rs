@@ -59,8 +59,8 @@ pub struct FetchConfig {
     /// How many bytes are fetched ahead of a busy reader from each broker, to begin with. More where readers wait for full
     /// responses, and more bytes in a response come faster.
     pub read_ahead: usize,
-    /// For how many partitions a broker is asked by the first fetch of all, without a wait; the next has the rest. A fetch for very
-    /// many keeps it busy for a while, and its first records with it.
+    /// For how many partitions a broker is asked by the first fetch of all, without a wait; those behind it have up to four times as
+    /// many further ones each. A fetch for very many keeps it busy for a while, and its first records with it.
     pub at_first: usize,
     /// How many bytes of responses may be held at once, those in flight included.
     pub budget: usize,

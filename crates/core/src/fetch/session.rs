@@ -22,6 +22,11 @@ use crate::{
     planted::{Planted, Plot},
 };
 
+/// So many times as many partitions as the first request of all names may join by each later one. What one request and its answer
+/// take is held at once, and for ten thousand that is half as much again as is kept of them for good; but of all that it
+/// knows a broker looks for records with each.
+const JOINING: usize = 4;
+
 /// A partition as a fetch asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Asked {
@@ -99,8 +104,9 @@ impl Session {
     /// were served last are named last; otherwise some would starve. The broker brings a batch that does not fit only
     /// for the first partition that has any, and without a session it begins with the first that is named, each time.
     ///
-    /// The first request of all names no more than `at_first`, and leaves the rest in `changed`. No later one does: a broker that
-    /// opens no session, or loses it each time, would be asked for some of them only.
+    /// The first request of all names no more than `at_first`, and leaves the rest in `changed`. So does one in an open session where very
+    /// many join it. No later full one does: a broker that opens no session, or loses it each time, would be asked for some of
+    /// them only.
     pub(super) fn next(
         &mut self,
         wanted: &BTreeMap<PartIdx, Arc<Asked>>,
@@ -127,7 +133,8 @@ impl Session {
             changed.extend(wanted.keys().skip(count));
             self.has_begun = true;
         } else {
-            for part in has_changed {
+            *changed = self.too_many(wanted, &has_changed, at_first);
+            for part in has_changed.difference(changed).copied() {
                 let (old, new) = (self.unlearn(part), wanted.get(&part));
                 if let Some(new) = new {
                     self.learn(part, Arc::clone(new));
@@ -150,6 +157,25 @@ impl Session {
         let asked = wanted.iter().filter(|(part, _)| !changed.contains(part));
         debug_assert!(self.known.iter().eq(asked), "what is wanted has changed unseen");
         (named, forgotten)
+    }
+
+    /// Those of what has changed that may not join yet. What was served last joins last; otherwise those that leave and come back with
+    /// each request would keep others out.
+    fn too_many(
+        &self,
+        wanted: &BTreeMap<PartIdx, Arc<Asked>>,
+        has_changed: &BTreeSet<PartIdx>,
+        at_first: usize,
+    ) -> BTreeSet<PartIdx> {
+        let room = at_first.saturating_mul(JOINING).max(1);
+        if has_changed.len() <= room {
+            return BTreeSet::new();
+        }
+        let joins = |part: &PartIdx| wanted.get(part).filter(|_| !self.known.contains_key(part));
+        let mut joining: Vec<_> =
+            has_changed.iter().filter_map(|part| Some((joins(part)?.served, *part))).collect();
+        joining.sort_unstable();
+        joining.into_iter().skip(room).map(|(_, part)| part).collect()
     }
 
     /// What was served last comes last.
@@ -215,110 +241,4 @@ impl Asked {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asked(partition: i32, offset: i64) -> Arc<Asked> {
-        let at = Arc::new(TopicPartition::new("t", partition));
-        let (topic_id, epoch) = (TopicId([1; 16]), LaneEpoch(0));
-        Arc::new(Asked { at, topic_id, epoch, offset, offset_epoch: None, leader_epoch: 0, served: None })
-    }
-
-    fn wanted(list: &[(i32, i64)]) -> BTreeMap<PartIdx, Arc<Asked>> {
-        list.iter()
-            .map(|(partition, offset)| (PartIdx(*partition as u32), asked(*partition, *offset)))
-            .collect()
-    }
-
-    /// The next request of a session whose partitions may all have changed.
-    fn next(
-        session: &mut Session,
-        wanted: BTreeMap<PartIdx, Arc<Asked>>,
-    ) -> (Vec<Arc<Asked>>, Vec<Arc<Asked>>) {
-        session.next(&wanted, &mut (0..2).map(PartIdx).collect(), usize::MAX, true)
-    }
-
-    fn opened() -> Session {
-        let mut session = Session::default();
-        next(&mut session, wanted(&[(0, 0), (1, 0)]));
-        session.answered(ErrorCode::None, 7);
-        session
-    }
-
-    #[test]
-    fn the_first_request_is_full_and_the_next_names_what_moved() {
-        let mut session = opened();
-        assert_eq!((session.id(), session.epoch()), (7, 1));
-        let (named, forgotten) = next(&mut session, wanted(&[(0, 10), (1, 0)]));
-        assert_eq!((named, forgotten), (vec![asked(0, 10)], vec![]));
-    }
-
-    #[test]
-    fn what_is_no_longer_wanted_is_forgotten() {
-        let (named, forgotten) = next(&mut opened(), wanted(&[(1, 0)]));
-        assert_eq!((named, forgotten), (vec![], vec![asked(0, 0)]));
-    }
-
-    #[test]
-    fn an_unknown_session_starts_afresh() {
-        let mut session = opened();
-        next(&mut session, wanted(&[(0, 0)]));
-        session.answered(ErrorCode::FetchSessionIdNotFound, 0);
-        assert_eq!((session.id(), session.epoch()), (0, 0));
-        assert_eq!(next(&mut session, wanted(&[(0, 0)])).0.len(), 1);
-    }
-
-    #[test]
-    fn after_any_other_session_error_the_old_id_is_closed_by_a_full_request() {
-        for error in [ErrorCode::InvalidFetchSessionEpoch, ErrorCode::FetchSessionTopicIdError] {
-            let mut session = opened();
-            session.answered(error, 0);
-            assert_eq!((session.id(), session.epoch()), (7, 0));
-        }
-    }
-
-    #[test]
-    fn after_a_disconnect_every_partition_is_named_again() {
-        let mut session = opened();
-        session.disconnected();
-        assert_eq!((session.id(), session.epoch()), (7, 0));
-        assert_eq!(next(&mut session, wanted(&[(0, 0), (1, 0)])).0.len(), 2);
-    }
-
-    #[test]
-    fn a_topic_made_anew_is_forgotten_by_its_old_id() {
-        let mut session = opened();
-        let mut anew = wanted(&[(0, 0), (1, 0)]);
-        for asked in anew.values_mut() {
-            Arc::make_mut(asked).topic_id = TopicId([2; 16]);
-        }
-        let (named, forgotten) = next(&mut session, anew);
-        assert_eq!((named.len(), forgotten.len()), (2, 2));
-        assert!(forgotten.iter().all(|asked| asked.topic_id == TopicId([1; 16])));
-    }
-
-    #[test]
-    fn an_answer_is_found_by_the_name_or_id_that_was_asked_by_last() {
-        let mut session = opened();
-        let mut anew = wanted(&[(0, 0), (1, 0)]);
-        anew.values_mut().for_each(|asked| Arc::make_mut(asked).topic_id = TopicId([2; 16]));
-        next(&mut session, anew);
-        assert_eq!(session.find(TopicId([1; 16]), "t", 0), None);
-        assert_eq!(session.find(TopicId([2; 16]), "", 1).map(|(part, _)| part), Some(PartIdx(1)));
-        let wanted = wanted(&[(1, 0)]);
-        session.next(&wanted, &mut BTreeSet::from([PartIdx(0)]), usize::MAX, false);
-        let found = [0, 1].map(|partition| session.find(TopicId::ZERO, "t", partition).map(|(part, _)| part));
-        assert_eq!(found, [None, Some(PartIdx(1))]);
-    }
-
-    #[test]
-    fn a_broker_that_opens_no_session_is_asked_for_some_once_and_then_for_all() {
-        let (mut session, wanted) = (Session::default(), wanted(&[(0, 0), (1, 0)]));
-        for (count, left) in [(1, vec![PartIdx(1)]), (2, vec![]), (2, vec![])] {
-            let mut changed = wanted.keys().copied().collect();
-            assert_eq!(session.next(&wanted, &mut changed, 1, true).0.len(), count);
-            assert_eq!(changed.into_iter().collect::<Vec<_>>(), left);
-            session.answered(ErrorCode::None, 0);
-        }
-    }
-}
+mod tests;
