@@ -2,7 +2,7 @@
 //! Those of groups are in `doctor_groups.rs`, those that need a real Kafka in `doctor_brokers.rs`.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 use ottla::{Admin, Consumer, Producer, ProducerRecord};
@@ -52,6 +52,23 @@ impl Told {
         let output = Process::spawn(&command)?.end(PATIENCE)?;
         let rows = output.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
         Ok(Self { status: output.status.code(), rows })
+    }
+
+    /// Asks until this cause is named: brokers hear of a quota after the controller that was told it.
+    pub(crate) fn until_named(
+        fault: &str,
+        finding: &str,
+        says: &[&str],
+        mut ask: impl FnMut() -> Result<Self, Failed>,
+    ) -> Result<Self, Failed> {
+        let begun = Instant::now();
+        loop {
+            let told = ask()?;
+            match told.names(fault, finding, says) {
+                Err(_) if begun.elapsed() < PATIENCE => {}
+                named => return named.map(|()| told),
+            }
+        }
     }
 
     /// That a cause was named: this finding, with all of these in what was seen or in its places, and what to do where it is bad. What

@@ -20,6 +20,9 @@ use crate::groups_staged::without_a_leader;
 use crate::kit::{admin, create, equal, poll_until, wait};
 use crate::raw::Raw;
 
+/// What is said of a broker whose answers take long.
+const SLOW: [&str; 2] = ["to answer", "\"severity\":\"warning\""];
+
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::kafka("doctor_names_what_is_wrong_with_brokers_and_the_way_to_them", brokers)
@@ -150,8 +153,8 @@ impl<'a> Stage<'a> {
         self.cluster().tools().set_quota(&of, "request_percentage", 0.0001)?;
         let fault = "a quota of a client's requests";
         let (all, client) = (self.cluster().bootstrap(), format!("client.id={client}"));
-        let told = Told::by(&["-b", &all, "-G", &self.group, "--looks", "1", "-X", &client])?;
-        told.names(fault, "slow", &["to answer", "\"severity\":\"warning\""])?;
+        let args = ["-b", &all, "-G", &self.group, "--looks", "1", "-X", &client];
+        let told = Told::until_named(fault, "slow", &SLOW, || Told::by(&args))?;
         told.advises(fault, "slow", "request_percentage")?;
         told.accuses_none_but(fault, &[])
     }
@@ -265,8 +268,8 @@ fn rights(secured: &Secured) -> Outcome {
     let (fault, client) = ("a quota of a user's requests by one client", unique("greedy"));
     let of = [("users", User::Alice.name()), ("clients", client.as_str())];
     secured.tools(User::Admin)?.set_quota(&of, "request_percentage", 0.0001)?;
-    let asked = told(secured, &alice.set("client.id", &client), &["-G", &unique(OPEN)])?;
-    asked.names(fault, "slow", &["to answer", "\"severity\":\"warning\""])?;
+    let (greedy, group) = (alice.set("client.id", &client), unique(OPEN));
+    let asked = Told::until_named(fault, "slow", &SLOW, || told(secured, &greedy, &["-G", &group]))?;
     asked.accuses_none_but(fault, &[("group-missing", "")])
 }
 
