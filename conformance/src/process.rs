@@ -51,11 +51,15 @@ pub struct Output {
 }
 
 impl Output {
-    /// The lines of its standard error that tell of anything else than a wait, which a busy machine may bring, or what
-    /// `consume` notes.
-    pub fn complaints(&self) -> Vec<&str> {
+    /// The lines of its standard error that tell of anything else than a wait, which a busy machine may bring.
+    pub fn but_waits(&self) -> Vec<&str> {
         let waits = |line: &str| line.starts_with("ottla: waiting: ") || line == "ottla: it goes on";
-        self.stderr.lines().filter(|line| !waits(line) && !is_note(line)).collect()
+        self.stderr.lines().filter(|line| !waits(line)).collect()
+    }
+
+    /// Those that are not what `consume` notes, either.
+    pub fn complaints(&self) -> Vec<&str> {
+        self.but_waits().into_iter().filter(|line| !is_note(line)).collect()
     }
 }
 
