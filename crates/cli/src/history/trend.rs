@@ -208,7 +208,8 @@ mod tests {
         // The next process has the looks alone.
         let next = Trend::found(&trend.kept(), 10_000_000).unwrap();
         let points: Vec<Point> = next.behind(kept(&trend)).collect();
-        let looks = &points[..points.len() - 1];
+        let (pause, looks) = points.split_last().unwrap();
+        assert_eq!(*pause, Point { lag: None, age: None, ..*looks.last().unwrap() });
         assert!(looks.is_sorted_by(|a, b| a.at < b.at && b.at - a.at <= SPAN), "{points:?}");
         assert_eq!(points[0].at, 0);
         assert_eq!(

@@ -120,8 +120,7 @@ fn those_that_were_served_last_join_a_session_last() {
     let mut joins = || {
         let (named, _) = session.next(&many, &mut changed, 1, true);
         session.answered(ErrorCode::None, 7);
-        let named: BTreeSet<i32> = named.iter().map(|asked| asked.at.partition).collect();
-        named
+        named.iter().map(|asked| asked.at.partition).collect::<BTreeSet<i32>>()
     };
     assert_eq!([joins(), joins()], [BTreeSet::from([6, 7, 8, 9]), BTreeSet::from([2, 3, 4, 5])]);
 }
